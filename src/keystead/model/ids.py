@@ -1,0 +1,81 @@
+"""Identifiers: parsed once at the rim, valid ever after."""
+
+import re
+from dataclasses import dataclass
+from typing import NewType, Self
+
+from keystead.errors import InvalidInput
+
+MAX_ID_LENGTH = 128
+MAX_TAG_LENGTH = 128
+MAX_LABEL_BYTES = 32
+NAMESPACE_SEPARATOR = "~"
+
+KeyId = NewType("KeyId", str)
+NamespaceId = NewType("NamespaceId", str)
+Tag = NewType("Tag", str)
+Label = NewType("Label", str)
+
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
+
+
+def _check_id(text: str) -> str:
+    if not text:
+        raise InvalidInput("ID cannot be shorter than 1 character.")
+    if len(text) > MAX_ID_LENGTH:
+        raise InvalidInput(f"ID cannot be longer than {MAX_ID_LENGTH} characters.")
+    if not _ID.fullmatch(text):
+        raise InvalidInput(
+            "ID may only contain letters, digits and '_', '-', '.', "
+            "and must begin with a letter or digit."
+        )
+    return text
+
+
+def parse_key_id(text: str) -> KeyId:
+    """Return `text` as a key ID: 1 to 128 of `a-z A-Z 0-9 _ - .`, first one alphanumeric."""
+    return KeyId(_check_id(text))
+
+
+def parse_namespace_id(text: str) -> NamespaceId:
+    """Return `text` as a namespace ID; same alphabet and length as a key ID."""
+    return NamespaceId(_check_id(text))
+
+
+def parse_tag(text: str) -> Tag:
+    """Return `text` as a tag; same alphabet and length as a key ID."""
+    return Tag(_check_id(text))
+
+
+def parse_label(text: str) -> Label:
+    """Return `text` as a key label: at most 32 bytes of UTF-8; empty means none."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("The label is not valid UTF-8.") from error
+    if len(encoded) > MAX_LABEL_BYTES:
+        raise InvalidInput(f"The label cannot be longer than {MAX_LABEL_BYTES} bytes.")
+    return Label(text)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UserId:
+    """A user's full name: `name` in the root namespace, `namespace~name` elsewhere."""
+
+    namespace: NamespaceId | None
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `name` or `namespace~name`; each part is a valid ID, InvalidInput otherwise."""
+        if len(text) > MAX_ID_LENGTH:
+            raise InvalidInput(f"ID cannot be longer than {MAX_ID_LENGTH} characters.")
+        namespace, separator, name = text.rpartition(NAMESPACE_SEPARATOR)
+        if not separator:
+            return cls(None, _check_id(text))
+        return cls(parse_namespace_id(namespace), _check_id(name))
+
+    def __str__(self) -> str:
+        if self.namespace is None:
+            return self.name
+        return f"{self.namespace}{NAMESPACE_SEPARATOR}{self.name}"

@@ -1,0 +1,57 @@
+"""Stored keys, and who may use one."""
+
+from dataclasses import dataclass, field
+
+from keystead.errors import NotPermitted
+from keystead.model.ids import KeyId, Label, NamespaceId, Tag
+from keystead.model.users import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPath:
+    """Where a key lives: its namespace (None is the root) and its ID."""
+
+    namespace: NamespaceId | None
+    key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateMaterial:
+    """A private key as stored: a PKCS#8 PEM, or raw bytes for a Generic key. Exactly one is set."""
+
+    pem: bytes | None = field(default=None, repr=False)
+    raw: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """A certificate as its owner stored it: any bytes."""
+
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """All that is stored of one key. `operations` counts its uses."""
+
+    private: PrivateMaterial = field(repr=False)
+    mechanisms: frozenset[str]
+    tags: frozenset[Tag] = frozenset()
+    label: Label = Label("")
+    operations: int = 0
+    certificate: StoredCertificate | None = None
+
+
+def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:
+    """Whether the tags on a key let this caller use it: one in common, or none on the key.
+
+    Administrators bypass them where they may act at all.
+    """
+    return not restrictions or caller.is_administrator or not restrictions.isdisjoint(caller.tags)
+
+
+def require_use(caller: Caller, restrictions: frozenset[Tag]) -> None:
+    """Raise NotPermitted unless the key's tags let this caller use it."""
+    if not may_use(caller, restrictions):
+        raise NotPermitted("The key's tag restrictions do not allow this user.")

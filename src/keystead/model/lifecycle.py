@@ -1,0 +1,50 @@
+"""The states of the HSM and what leads from one to the next, as one table."""
+
+from enum import Enum
+from types import MappingProxyType
+
+from keystead.errors import WrongState
+
+
+class State(Enum):
+    """What the HSM can do now; the value is the name on the wire."""
+
+    UNPROVISIONED = "Unprovisioned"
+    LOCKED = "Locked"
+    OPERATIONAL = "Operational"
+    FAILED = "Failed"
+
+
+class Event(Enum):
+    """What can happen to the HSM as a whole."""
+
+    PROVISION = "provision"
+    UNLOCK = "unlock"
+    LOCK = "lock"
+    RESET = "factory reset"
+    STORE_LOST = "store lost"
+    STORE_BACK_LOCKED = "store back, without the domain key"
+    STORE_BACK_UNLOCKED = "store back, with the domain key"
+
+
+TRANSITIONS = MappingProxyType(
+    {
+        (State.UNPROVISIONED, Event.PROVISION): State.OPERATIONAL,
+        (State.LOCKED, Event.UNLOCK): State.OPERATIONAL,
+        (State.OPERATIONAL, Event.LOCK): State.LOCKED,
+        (State.OPERATIONAL, Event.RESET): State.UNPROVISIONED,
+        (State.FAILED, Event.RESET): State.UNPROVISIONED,
+        (State.LOCKED, Event.STORE_LOST): State.FAILED,
+        (State.OPERATIONAL, Event.STORE_LOST): State.FAILED,
+        (State.FAILED, Event.STORE_BACK_LOCKED): State.LOCKED,
+        (State.FAILED, Event.STORE_BACK_UNLOCKED): State.OPERATIONAL,
+    }
+)
+
+
+def after(state: State, event: Event) -> State:
+    """Return the state that `event` leads to, or raise WrongState: the pair is not in the table."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise WrongState(f"{event.value} is not possible in state {state.value}.") from None

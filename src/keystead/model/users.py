@@ -1,0 +1,84 @@
+"""Users, their roles and what a caller is."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from keystead.errors import InvalidInput
+from keystead.model.ids import NamespaceId, Tag, UserId
+from keystead.model.secret import Secret
+
+MIN_PASSPHRASE_BYTES = 10
+MAX_PASSPHRASE_BYTES = 200
+
+
+class Role(Enum):
+    """What a user may do; the value is the name on the wire."""
+
+    ADMINISTRATOR = "Administrator"
+    OPERATOR = "Operator"
+    METRICS = "Metrics"
+    BACKUP = "Backup"
+
+
+@dataclass(frozen=True, slots=True)
+class ScryptParameters:
+    """Cost of RFC 7914's scrypt: memory is 128 * n * r bytes."""
+
+    n: int
+    r: int
+    p: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What a passphrase is checked against.
+
+    `scrypt` is None for a digest that came in by a NetHSM backup: HMAC-SHA256(salt, passphrase).
+    """
+
+    salt: bytes
+    digest: bytes = field(repr=False)
+    scrypt: ScryptParameters | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored; `tags` are an Operator's only."""
+
+    user_id: UserId
+    real_name: str
+    role: Role
+    verifier: Verifier = field(repr=False)
+    tags: frozenset[Tag] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The result of authentication: who asks. Every operation that needs one takes it first."""
+
+    user_id: UserId
+    role: Role
+    tags: frozenset[Tag]
+
+    @property
+    def namespace(self) -> NamespaceId | None:
+        """The namespace the caller acts in; None is the root."""
+        return self.user_id.namespace
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the caller manages its namespace."""
+        return self.role is Role.ADMINISTRATOR
+
+
+def parse_passphrase(text: str, *, name: str = "passphrase") -> Secret:
+    """Return a new passphrase of 10 to 200 bytes of UTF-8; InvalidInput names the field `name`."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name} is not valid UTF-8.") from error
+    if not MIN_PASSPHRASE_BYTES <= len(encoded) <= MAX_PASSPHRASE_BYTES:
+        raise InvalidInput(
+            f"{name} must have {MIN_PASSPHRASE_BYTES} to {MAX_PASSPHRASE_BYTES} bytes."
+        )
+    return Secret(encoded)

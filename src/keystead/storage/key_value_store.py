@@ -1,0 +1,47 @@
+"""The store under all typed stores: sealed bytes at paths, with revisions."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+MISSING = 0
+"""The revision of a record that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored value and the revision of the commit that wrote it (1 or more)."""
+
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Put `value` at `path`, or delete what is there when `value` is None.
+
+    `expected` is the revision the record must have now (MISSING: none may exist); None does not ask.
+    """
+
+    path: str
+    value: bytes | None
+    expected: int | None = None
+
+
+class KeyValueStore(Protocol):
+    """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        ...
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        ...
+
+    async def commit(self, changes: list[Change]) -> int:
+        """Make all `changes` durable together and return their revision, or change nothing.
+
+        Raises StaleRevision when an expectation does not hold, StoreUnavailable when it cannot
+        be written. Compare-and-set is a commit of one change, a batch one of many.
+        """
+        ...
