@@ -1,6 +1,7 @@
-"""What the processes say to each other: one msgpack message a frame, every field validated on arrival.
+"""What the processes say to each other: one msgpack message a frame, each field checked on arrival.
 
-Each pair of processes has its own closed set of messages; a frame outside of it ends the connection.
+Each pair of processes has its own closed set of messages; a frame outside of it ends the
+connection.
 """
 
 from typing import Literal
@@ -31,7 +32,7 @@ class Request(msgspec.Struct, tag=0, array_like=True, frozen=True):
 
 
 class BodyChunk(msgspec.Struct, tag=1, array_like=True, frozen=True):
-    """edge → core: the next part of a request's body."""
+    """The next part of a body: of a request's (edge → core) or of a response's (core → edge)."""
 
     id: int
     data: bytes
@@ -45,30 +46,35 @@ class RequestAborted(msgspec.Struct, tag=2, array_like=True, frozen=True):
 
 
 class Welcome(msgspec.Struct, tag=3, array_like=True, frozen=True):
-    """core → edge, once, first: the TLS identity to serve. The key never leaves the edge again."""
+    """core → edge, first, and again when it changes: the TLS identity to serve."""
 
     tls_key_pem: bytes
     tls_chain_pem: bytes
 
 
 class Response(msgspec.Struct, tag=4, array_like=True, frozen=True):
-    """core → edge: the whole answer to a request. Framing headers are the edge's own business."""
+    """core → edge: the answer to a request. Framing headers are the edge's own business.
+
+    With `remaining` above 0, `body` is a first part, and that many bytes more follow in BodyChunk
+    messages with the same `id`, as far as WantBody gives credit.
+    """
 
     id: int
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    remaining: int = 0
 
 
 class WantBody(msgspec.Struct, tag=5, array_like=True, frozen=True):
-    """core → edge: send up to `credit` more bytes of this request's body."""
+    """To the sender of a body, from its receiver: send up to `credit` bytes more of it."""
 
     id: int
     credit: int
 
 
-EdgeToCore = Request | BodyChunk | RequestAborted
-CoreToEdge = Welcome | Response | WantBody
+EdgeToCore = Request | BodyChunk | RequestAborted | WantBody
+CoreToEdge = Welcome | Response | BodyChunk | WantBody
 
 FORWARDED_HEADERS = frozenset(
     {
@@ -86,7 +92,7 @@ FORWARDED_HEADERS = frozenset(
 
 
 class Hello(msgspec.Struct, tag=10, array_like=True, frozen=True):
-    """platform → core, once, first: this machine's device key (32 bytes), handed over and forgotten."""
+    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there."""
 
     device_key: bytes
 
@@ -118,11 +124,19 @@ class Write(msgspec.Struct, array_like=True, frozen=True):
     expected: int | None = None
 
 
+class Condition(msgspec.Struct, array_like=True, frozen=True):
+    """The revision that a record must have for a commit that leaves it alone; 0: none may exist."""
+
+    path: str
+    revision: int
+
+
 class Commit(msgspec.Struct, tag=13, array_like=True, frozen=True):
     """core → platform: make all these changes durable, or none."""
 
     id: int
     writes: list[Write]
+    conditions: list[Condition] = []
 
 
 class Found(msgspec.Struct, tag=14, array_like=True, frozen=True):
@@ -158,7 +172,7 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
 CoreToPlatform = Get | List | Commit
 PlatformToCore = Hello | Found | Listed | Committed | Refused
 
-# --- core and supervisor -----------------------------------------------------------------------
+# --- supervisor and core -----------------------------------------------------------------------
 
 
 class AttachEdge(msgspec.Struct, tag=20, array_like=True, frozen=True):
@@ -167,18 +181,33 @@ class AttachEdge(msgspec.Struct, tag=20, array_like=True, frozen=True):
     edge: int
 
 
-class Started(msgspec.Struct, tag=21, array_like=True, frozen=True):
-    """core → supervisor: ready to answer, in this state, with this TLS certificate (SHA-256, hex)."""
+class Noted(msgspec.Struct, tag=21, array_like=True, frozen=True):
+    """supervisor → core: what was Wanted will happen, even if everything crashes right now."""
+
+
+class Started(msgspec.Struct, tag=22, array_like=True, frozen=True):
+    """core → supervisor: ready to answer, in this state, with this TLS certificate (SHA-256)."""
 
     state: str
     tls_fingerprint: str
 
 
-class Wanted(msgspec.Struct, tag=22, array_like=True, frozen=True):
-    """core → supervisor: what an administrator asked of the machine; its answer is on its way."""
+class Wanted(msgspec.Struct, tag=23, array_like=True, frozen=True):
+    """core → supervisor: what an administrator asked of the machine; answered once it is Noted."""
 
     action: Literal["reboot", "shutdown", "factory-reset"]
 
 
-SupervisorToCore = AttachEdge
+SupervisorToCore = AttachEdge | Noted
 CoreToSupervisor = Started | Wanted
+
+# --- edge and supervisor -----------------------------------------------------------------------
+
+
+class EdgeReady(msgspec.Struct, tag=30, array_like=True, frozen=True):
+    """edge → supervisor: serving. The strings say which protections are, or are not, in force."""
+
+    protections: list[str]
+
+
+EdgeToSupervisor = EdgeReady

@@ -1,0 +1,188 @@
+"""One end of a stream of frames between two processes, on asyncio.
+
+Messages sent in one turn of the event loop leave in one write. Back-pressure works both ways: a
+sender learns from `is_writable` and `drain` that the other side does not keep up, and a receiver
+that falls behind pauses reading.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import msgspec
+
+from keystead.wire.frames import BrokenFrame, FrameDecoder, append_frame
+
+Incoming = TypeVar("Incoming")
+Outgoing = TypeVar("Outgoing", bound=msgspec.Struct)
+
+
+class ConnectionEnded(Exception):
+    """The other process is gone, or broke the protocol."""
+
+
+class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
+    """An asyncio protocol for one stream of frames; give it to a transport, then send and receive.
+
+    `on_message` is called with every message, in order; it raises BrokenFrame at one that makes no
+    sense here. `on_lost` is called once, at the end, with the reason.
+    """
+
+    def __init__(
+        self,
+        incoming: object,
+        *,
+        max_bytes: int,
+        on_message: Callable[[Incoming], None],
+        on_lost: Callable[[str], None],
+        on_writable: Callable[[], None] | None = None,
+    ) -> None:
+        """`incoming` is the message type, or the union of them, that this end accepts."""
+        self._decoder = FrameDecoder[Incoming](incoming, max_bytes=max_bytes)
+        self._max_bytes = max_bytes
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_writable = on_writable
+        self._transport: asyncio.Transport | None = None
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._pending = bytearray()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._end: str | None = None
+
+    # --- for the owner ---------------------------------------------------------------------
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the other side keeps up; sending is possible all the same."""
+        return self._writable.is_set()
+
+    def send(self, message: Outgoing) -> None:
+        """Queue `message`; it leaves at the end of this turn of the event loop.
+
+        Raises ConnectionEnded when nobody will read it, ValueError when it is over the limit.
+        """
+        if self._transport is None or self._end is not None:
+            raise ConnectionEnded(self._end or "not connected yet")
+        if not self._pending:
+            self._call_soon(self._flush)
+        append_frame(self._pending, message, max_bytes=self._max_bytes)
+
+    async def drain(self) -> None:
+        """Wait until the other side keeps up. Raises ConnectionEnded."""
+        await self._writable.wait()
+        if self._end is not None:
+            raise ConnectionEnded(self._end)
+
+    def pause_reading(self) -> None:
+        """Stop taking messages; the other side will feel it."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take messages again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Send what is queued, then end the connection."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- for the transport -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start; called by the event loop."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Decode and hand on; a protocol violation ends the connection."""
+        try:
+            for message in self._decoder.feed(data):
+                self._on_message(message)
+        except BrokenFrame as error:
+            self._break(str(error))
+
+    def pause_writing(self) -> None:
+        """Note that the other side does not keep up."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the other side keeps up again."""
+        self._writable.set()
+        if self._on_writable is not None:
+            self._on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the owner, once."""
+        if self._end is None:
+            self._end = str(exc) if exc else "closed by the other side"
+        self._transport = None
+        self._pending.clear()
+        self._writable.set()
+        self._on_lost(self._end)
+
+    def _break(self, reason: str) -> None:
+        self._end = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._pending and self._transport is not None:
+            pending, self._pending = self._pending, bytearray()
+            self._transport.write(pending)
+
+
+class Call(Protocol):
+    """A message that is answered by one that carries the same `id`."""
+
+    @property
+    def id(self) -> int:
+        """Different in every call of one connection."""
+        ...
+
+
+Reply = TypeVar("Reply", bound=Call)
+
+
+class Calls(Generic[Reply]):
+    """Calls over a connection, any number at a time, each matched with its reply by `id`.
+
+    The owner of the connection hands every reply to `answered`, and its end to `lost`.
+    """
+
+    def __init__(self, send: Callable[[Any], None], drain: Callable[[], Awaitable[None]]) -> None:
+        """`send` and `drain` are those of a Connection."""
+        self._send = send
+        self._drain = drain
+        self._last_id = 0
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+
+    def next_id(self) -> int:
+        """Return the id to make the next call with."""
+        self._last_id += 1
+        return self._last_id
+
+    async def call(self, message: Call) -> Reply:
+        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        await self._drain()
+        self._send(message)
+        self._waiting[message.id] = reply
+        try:
+            return await reply
+        finally:
+            self._waiting.pop(message.id, None)
+
+    def answered(self, reply: Reply) -> None:
+        """Wake the caller that waits for this reply; a reply nobody waits for is dropped."""
+        waiting = self._waiting.get(reply.id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    def lost(self, reason: str) -> None:
+        """Fail every call that waits: the connection is over."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionEnded(reason))

@@ -1,0 +1,85 @@
+"""Frames: a 4-byte big-endian length, then that many bytes of msgpack, one message each.
+
+Sans-I/O: bytes in, messages out. A frame that is too long, or does not hold a message of the
+expected kind, raises BrokenFrame; the connection it came from is over then, and only that one.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+LENGTH_BYTES = 4
+
+EDGE_FRAME_BYTES = 1024 * 1024 + 64 * 1024
+"""Longest frame between edge and core: a body part of up to 1 MiB, and slack for its envelope."""
+
+STORE_FRAME_BYTES = 4 * 1024 * 1024 + 64 * 1024
+"""Longest frame between core and platform: a commit of a batch of records, the largest of which
+holds a certificate of 1 MiB, base64-coded and sealed."""
+
+_encode_into = msgspec.msgpack.Encoder().encode_into
+_TO_THE_END = -1
+_NO_LENGTH_YET = bytes(LENGTH_BYTES)
+
+M = TypeVar("M")
+
+
+class BrokenFrame(Exception):
+    """The other side broke the protocol; its connection must be closed."""
+
+
+def append_frame(buffer: bytearray, message: msgspec.Struct, *, max_bytes: int) -> None:
+    """Append `message` as one frame; ValueError, and `buffer` as before, when it is too long."""
+    start = len(buffer)
+    buffer += _NO_LENGTH_YET
+    _encode_into(message, buffer, _TO_THE_END)
+    length = len(buffer) - start - LENGTH_BYTES
+    if length > max_bytes:
+        del buffer[start:]
+        name = type(message).__name__
+        raise ValueError(f"{name} takes {length} bytes, the limit is {max_bytes}")
+    buffer[start : start + LENGTH_BYTES] = length.to_bytes(LENGTH_BYTES, "big")
+
+
+class FrameDecoder(Generic[M]):
+    """Turns a stream of bytes, cut anywhere, into messages of type M."""
+
+    def __init__(self, message_type: object, *, max_bytes: int) -> None:
+        """`message_type` is M: a tagged Struct or a union of them."""
+        self._decoder = msgspec.msgpack.Decoder(message_type)
+        self._max_bytes = max_bytes
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[M]:
+        """Take the next bytes and return the messages they complete. Raises BrokenFrame."""
+        messages: list[M] = []
+        if self._rest:
+            self._rest += data
+            used = self._decode_complete(self._rest, messages)
+            del self._rest[:used]
+        else:
+            used = self._decode_complete(data, messages)
+            self._rest += data[used:]
+        return messages
+
+    def _decode_complete(self, data: bytes | bytearray, messages: list[M]) -> int:
+        """Append every message that is complete in `data`; return how many bytes they took."""
+        position, end = 0, len(data)
+        with memoryview(data) as view:
+            while end - position >= LENGTH_BYTES:
+                body = position + LENGTH_BYTES
+                length = int.from_bytes(view[position:body], "big")
+                if length > self._max_bytes:
+                    raise BrokenFrame(f"a frame of {length} bytes, the limit is {self._max_bytes}")
+                if end - body < length:
+                    break
+                messages.append(self._decode(view[body : body + length]))
+                position = body + length
+        return position
+
+    def _decode(self, payload: memoryview) -> M:
+        try:
+            with payload:
+                return self._decoder.decode(payload)  # type: ignore[no-any-return]
+        except msgspec.MsgspecError as error:
+            raise BrokenFrame(f"not a message of this connection: {error}") from None
