@@ -1,0 +1,112 @@
+"""The one place for key algorithms: a row each in `ALL`, and everything else follows from it.
+
+To add one: a module here that defines its row, the row in `ALL`, a file of test vectors.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from keystead.algorithms import ecdsa, ed25519, generic, rsa, secp256k1
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    CertificateSigner,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    Use,
+)
+from keystead.errors import CorruptRecord, InvalidInput
+from keystead.model.keys import PrivateMaterial
+
+__all__ = [
+    "ALL",
+    "BY_MODE",
+    "BY_NAME",
+    "MECHANISMS",
+    "Algorithm",
+    "CertificateSigner",
+    "Mechanism",
+    "PrivateKey",
+    "PrivateParts",
+    "PublicParts",
+    "Use",
+    "import_pem",
+    "load",
+]
+
+ALL: Final[tuple[Algorithm, ...]] = (
+    rsa.RSA,
+    ed25519.CURVE25519,
+    ecdsa.EC_P256,
+    ecdsa.EC_P384,
+    ecdsa.EC_P521,
+    secp256k1.EC_P256K1,
+    ecdsa.BRAINPOOL_P256,
+    ecdsa.BRAINPOOL_P384,
+    ecdsa.BRAINPOOL_P512,
+    generic.GENERIC,
+)
+"""Every key type, in the order of the API description."""
+
+BY_NAME: Final[Mapping[str, Algorithm]] = MappingProxyType({row.name: row for row in ALL})
+"""Key types by name."""
+
+MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType(
+    {mechanism.name: mechanism for row in ALL for mechanism in row.mechanisms}
+)
+"""Mechanisms by name; some types share one."""
+
+BY_MODE: Final[Mapping[tuple[Use, str], Mechanism]] = MappingProxyType(
+    {(mechanism.use, mechanism.mode): mechanism for mechanism in MECHANISMS.values()}
+)
+"""Mechanisms by what a request calls them."""
+
+
+def load(material: PrivateMaterial) -> PrivateKey:
+    """Return a stored key, ready for use; CorruptRecord if it does not parse.
+
+    The material was authenticated when it was unsealed and validated when it was imported, so
+    nothing costly is checked again: validating an RSA key takes up to seconds.
+    """
+    if material.raw is not None:
+        return generic.GenericKey(material.raw)
+    try:
+        return _adopt(_parse(material.pem or b""))
+    except InvalidInput:
+        raise CorruptRecord("A stored private key does not parse.") from None
+
+
+def import_pem(pem: bytes) -> PrivateKey:
+    """Return a key from outside, fully validated; slow for RSA.
+
+    Takes PKCS#8 and the traditional forms of RSA and EC, unencrypted. InvalidInput otherwise.
+    """
+    # The size is checked before the soundness, whose cost grows with its fourth power.
+    key = _adopt(_parse(pem))
+    key.validate()
+    return key
+
+
+def _parse(pem: bytes) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:
+        raise InvalidInput("The PEM private key is encrypted.") from None
+    except ValueError:
+        raise InvalidInput("There is no valid private key in the PEM.") from None
+    except UnsupportedAlgorithm:
+        raise InvalidInput("The type of the private key is not supported.") from None
+
+
+def _adopt(parsed: PrivateKeyTypes) -> PrivateKey:
+    for row in ALL:
+        key = row.adopt(parsed)
+        if key is not None:
+            return key
+    raise InvalidInput("The type of the private key is not supported.")

@@ -1,0 +1,108 @@
+"""ECDSA (FIPS 186-5) on the NIST curves and on Brainpool's (RFC 5639): one row a curve."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    CertificateSigner,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    Use,
+    pkcs8_pem,
+    require_data,
+    spki_pem,
+)
+from keystead.errors import InvalidInput
+from keystead.model.keys import PrivateMaterial
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve and the hash whose digests it signs: the longest one that is not cut off.
+
+    P-521 signs digests of SHA-512.
+    """
+
+    name: str
+    curve: ec.EllipticCurve
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+    works_slowly: bool = False
+
+    mechanisms = (Mechanism("ECDSA_Signature", Use.SIGN, "ECDSA"),)
+    generates_slowly = False
+    needs_length = False
+
+    def generate(self, length: int | None) -> "EcdsaKey":  # noqa: ARG002  the curve says the length
+        """Make a new key."""
+        return EcdsaKey(self, ec.generate_private_key(self.curve))
+
+    def from_parts(self, parts: PrivateParts) -> "EcdsaKey":
+        """Make a key of its scalar: big-endian, exactly as long as the curve's order."""
+        scalar = require_data(self, parts, (self.curve.key_size + 7) // 8)
+        try:
+            return EcdsaKey(self, ec.derive_private_key(int.from_bytes(scalar), self.curve))
+        except ValueError:
+            raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
+
+    def adopt(self, parsed: PrivateKeyTypes) -> "EcdsaKey | None":
+        """Wrap a parsed key if it is on this curve."""
+        if not isinstance(parsed, ec.EllipticCurvePrivateKey):
+            return None
+        return EcdsaKey(self, parsed) if parsed.curve.name == self.curve.name else None
+
+
+class EcdsaKey(PrivateKey):
+    """A key on one of the curves of this module."""
+
+    def __init__(self, algorithm: Curve, key: ec.EllipticCurvePrivateKey) -> None:
+        self.algorithm: Algorithm = algorithm
+        self.works_slowly = algorithm.works_slowly
+        self._key = key
+        self._digest = algorithm.digest
+        self._scheme = ec.ECDSA(Prehashed(algorithm.digest))
+
+    def material(self) -> PrivateMaterial:
+        """Return the key as PKCS#8 PEM."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def public(self) -> PublicParts:
+        """Return the point, uncompressed."""
+        return PublicParts(
+            data=self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        )
+
+    def public_pem(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return spki_pem(self._key.public_key())
+
+    def certificate_signer(self) -> CertificateSigner:
+        """Sign with the hash of the curve."""
+        return CertificateSigner(self._key, self._digest)
+
+    def sign(self, mode: str, message: bytes) -> bytes:
+        """Sign a digest of the curve's hash; the signature is DER (RFC 3279, 2.2.3)."""
+        if mode != "ECDSA":
+            raise self.cannot(Use.SIGN, mode)
+        if len(message) != self._digest.digest_size:
+            raise InvalidInput(
+                f"{self.algorithm.name} keys sign a digest of {self._digest.digest_size} bytes, "
+                f"not {len(message)}."
+            )
+        return self._key.sign(message, self._scheme)
+
+
+EC_P256 = Curve("EC_P256", ec.SECP256R1(), hashes.SHA256())
+EC_P384 = Curve("EC_P384", ec.SECP384R1(), hashes.SHA384())
+EC_P521 = Curve("EC_P521", ec.SECP521R1(), hashes.SHA512())
+# OpenSSL has no code of its own for these curves: a signature takes as long as one of RSA-2048.
+BRAINPOOL_P256 = Curve("BrainpoolP256", ec.BrainpoolP256R1(), hashes.SHA256(), works_slowly=True)
+BRAINPOOL_P384 = Curve("BrainpoolP384", ec.BrainpoolP384R1(), hashes.SHA384(), works_slowly=True)
+BRAINPOOL_P512 = Curve("BrainpoolP512", ec.BrainpoolP512R1(), hashes.SHA512(), works_slowly=True)

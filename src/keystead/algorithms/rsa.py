@@ -1,0 +1,293 @@
+"""RSA (RFC 8017): decryption raw, with PKCS#1 v1.5 and OAEP; signatures PKCS#1 v1.5 and PSS."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Hash import MD5
+from Crypto.PublicKey import RSA as PYCRYPTODOME_RSA
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed
+
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    CertificateSigner,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    Use,
+    pkcs8_pem,
+    spki_pem,
+)
+from keystead.errors import DecryptionFailed, InvalidInput
+from keystead.model.keys import PrivateMaterial
+
+MIN_BITS = 1024
+MAX_BITS = 8192
+MAX_EXPONENT_BITS = 256  # FIPS 186-5, A.1.1
+PUBLIC_EXPONENT = 65537
+PKCS1_OVERHEAD = 11  # 00 01, at least eight bytes FF, 00
+
+_HASHES = MappingProxyType(
+    {
+        "MD5": hashes.MD5(),  # noqa: S303  part of the API; the caller chooses the mechanism
+        "SHA1": hashes.SHA1(),  # noqa: S303  same
+        "SHA224": hashes.SHA224(),
+        "SHA256": hashes.SHA256(),
+        "SHA384": hashes.SHA384(),
+        "SHA512": hashes.SHA512(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pss:
+    """A PSS mode: the salt is as long as the hash, MGF1 uses the same hash."""
+
+    digest_size: int
+    padding: padding.PSS
+    prehashed: Prehashed
+
+
+_PSS = MappingProxyType(
+    {
+        f"PSS_{name}": _Pss(
+            digest.digest_size,
+            padding.PSS(padding.MGF1(digest), digest.digest_size),
+            Prehashed(digest),
+        )
+        for name, digest in _HASHES.items()
+    }
+)
+# OpenSSL has no OAEP with MD5; OAEP_MD5 and RAW go to pycryptodome, see `_Twin`.
+_PADDINGS = MappingProxyType(
+    {
+        "PKCS1": padding.PKCS1v15(),
+        **{
+            f"OAEP_{name}": padding.OAEP(padding.MGF1(digest), digest, None)
+            for name, digest in _HASHES.items()
+            if name != "MD5"
+        },
+    }
+)
+
+
+class RsaKey(PrivateKey):
+    """A two-prime RSA key of 1024 to 8192 bits."""
+
+    works_slowly = True
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        if not MIN_BITS <= key.key_size <= MAX_BITS:
+            raise InvalidInput(f"RSA keys have {MIN_BITS} to {MAX_BITS} bits, not {key.key_size}.")
+        self.algorithm: Algorithm = RSA
+        self._key = key
+        self._twin: _Twin | None = None
+
+    def material(self) -> PrivateMaterial:
+        """Return the key as PKCS#8 PEM."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def validate(self) -> None:
+        """Raise InvalidInput unless the primes are prime and all numbers fit. Takes 0.05 to 3 s."""
+        numbers = self._key.private_numbers()
+        _require_exponent(numbers.public_numbers.e)
+        _checked(numbers)
+
+    def public(self) -> PublicParts:
+        """Return modulus and public exponent."""
+        numbers = self._key.public_key().public_numbers()
+        return PublicParts(modulus=_octets(numbers.n), public_exponent=_octets(numbers.e))
+
+    def public_pem(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return spki_pem(self._key.public_key())
+
+    def certificate_signer(self) -> CertificateSigner:
+        """Sign with PKCS#1 v1.5 and SHA-256, which every CA reads."""
+        return CertificateSigner(self._key, hashes.SHA256())
+
+    def sign(self, mode: str, message: bytes) -> bytes:
+        """Sign; PKCS1 takes a DigestInfo (or anything that fits), PSS a digest of its hash."""
+        if mode == "PKCS1":
+            return self._sign_pkcs1(message)
+        scheme = _PSS.get(mode)
+        if scheme is None:
+            raise self.cannot(Use.SIGN, mode)
+        if len(message) != scheme.digest_size:
+            raise InvalidInput(
+                f"{mode} signs a digest of {scheme.digest_size} bytes, not {len(message)}."
+            )
+        # RFC 8017, 9.1.1: emLen is of one bit less than the modulus.
+        if (self._key.key_size + 6) // 8 < 2 * scheme.digest_size + 2:
+            raise InvalidInput(f"An RSA key of {self._key.key_size} bits is too short for {mode}.")
+        return self._key.sign(message, scheme.padding, scheme.prehashed)
+
+    def _sign_pkcs1(self, message: bytes) -> bytes:
+        longest = self._size() - PKCS1_OVERHEAD
+        if len(message) > longest:
+            raise InvalidInput(
+                f"PKCS1 with this key signs up to {longest} bytes, not {len(message)}."
+            )
+        return self._key.sign(message, padding.PKCS1v15(), NoDigestInfo())
+
+    def decrypt(self, mode: str, ciphertext: bytes, iv: bytes | None) -> bytes:  # noqa: ARG002  RSA has no IV; NetHSM ignores one
+        """Decrypt; RAW returns as many bytes as the modulus has."""
+        if mode == "RAW":
+            return self._decrypt_raw(ciphertext)
+        if mode == "OAEP_MD5":
+            return self._pycryptodome().decrypt_oaep_md5(ciphertext)
+        scheme = _PADDINGS.get(mode)
+        if scheme is None:
+            raise self.cannot(Use.DECRYPT, mode)
+        # A wrong PKCS#1 v1.5 padding is not an error: OpenSSL rejects it implicitly, by
+        # returning random-looking bytes that the key and the ciphertext determine
+        # (draft-irtf-cfrg-rsa-guidance). An answer that told good from bad padding would be
+        # the oracle of Bleichenbacher's attack.
+        try:
+            return self._key.decrypt(ciphertext, scheme)
+        except ValueError:
+            raise _decryption_failed() from None
+
+    def _decrypt_raw(self, ciphertext: bytes) -> bytes:
+        number = int.from_bytes(ciphertext)
+        if number >= self._key.public_key().public_numbers().n:
+            raise InvalidInput("The ciphertext is larger than the key's modulus.")
+        return self._pycryptodome().decrypt_raw(number)
+
+    def _size(self) -> int:
+        """Return the length of the modulus in bytes: k in RFC 8017."""
+        return (self._key.key_size + 7) // 8
+
+    def _pycryptodome(self) -> "_Twin":
+        # Two threads may both make one; either serves.
+        twin = self._twin
+        if twin is None:
+            twin = self._twin = _Twin(self._key.private_numbers())
+        return twin
+
+
+class _Twin:
+    """The same key in pycryptodome: what OpenSSL does not offer, with blinding."""
+
+    def __init__(self, numbers: rsa.RSAPrivateNumbers) -> None:
+        public = numbers.public_numbers
+        # Already checked, when the key was made or imported.
+        self._key = PYCRYPTODOME_RSA.construct(
+            (public.n, public.e, numbers.d, numbers.p, numbers.q), consistency_check=False
+        )
+
+    def decrypt_raw(self, number: int) -> bytes:
+        """Return number^d mod n, as long as the modulus."""
+        plaintext: bytes = self._key._decrypt_to_bytes(number)  # type: ignore[no-untyped-call]  # noqa: SLF001  no public, typed name for raw RSA
+        # The result goes out unpadded: one with a fault in one half of the CRT would tell the
+        # factors of the modulus (Boneh, DeMillo, Lipton 1997).
+        if pow(int.from_bytes(plaintext), self._key.e, self._key.n) != number:
+            raise ArithmeticError("an RSA operation gave a wrong result")
+        return plaintext
+
+    def decrypt_oaep_md5(self, ciphertext: bytes) -> bytes:
+        """Decrypt with OAEP and MGF1, both with MD5."""
+        try:
+            return PKCS1_OAEP.new(self._key, hashAlgo=MD5).decrypt(ciphertext)
+        except ValueError:
+            raise _decryption_failed() from None
+
+
+class _Rsa:
+    """The row of RSA."""
+
+    name = "RSA"
+    generates_slowly = True
+    needs_length = True
+    mechanisms = (
+        Mechanism("RSA_Decryption_RAW", Use.DECRYPT, "RAW"),
+        Mechanism("RSA_Decryption_PKCS1", Use.DECRYPT, "PKCS1"),
+        *(
+            Mechanism(f"RSA_Decryption_OAEP_{name}", Use.DECRYPT, f"OAEP_{name}")
+            for name in _HASHES
+        ),
+        Mechanism("RSA_Signature_PKCS1", Use.SIGN, "PKCS1"),
+        *(Mechanism(f"RSA_Signature_PSS_{name}", Use.SIGN, f"PSS_{name}") for name in _HASHES),
+    )
+
+    def generate(self, length: int | None) -> RsaKey:
+        """Make a key of `length` bits with public exponent 65537."""
+        if length is None:
+            raise InvalidInput("RSA keys need a length.")
+        if not MIN_BITS <= length <= MAX_BITS:
+            raise InvalidInput(f"RSA keys have {MIN_BITS} to {MAX_BITS} bits, not {length}.")
+        return RsaKey(rsa.generate_private_key(PUBLIC_EXPONENT, length))
+
+    def from_parts(self, parts: PrivateParts) -> RsaKey:
+        """Make a key of its two primes and public exponent, checked. Takes up to 3 s."""
+        p, q, e = (
+            _number(octets, name)
+            for octets, name in (
+                (parts.prime_p, "primeP"),
+                (parts.prime_q, "primeQ"),
+                (parts.public_exponent, "publicExponent"),
+            )
+        )
+        # Before anything costly: a check of a key of 64 kbit would take minutes.
+        if not MIN_BITS <= (p * q).bit_length() <= MAX_BITS:
+            raise InvalidInput(f"RSA keys have {MIN_BITS} to {MAX_BITS} bits.")
+        _require_exponent(e)
+        return RsaKey(_checked(_numbers_of(p, q, e)))
+
+    def adopt(self, parsed: PrivateKeyTypes) -> RsaKey | None:
+        """Wrap a parsed RSA key."""
+        return RsaKey(parsed) if isinstance(parsed, rsa.RSAPrivateKey) else None
+
+
+RSA = _Rsa()
+
+
+def _number(octets: bytes | None, name: str) -> int:
+    if octets is None:
+        raise InvalidInput(f"RSA keys need the field {name}.")
+    if len(octets) > MAX_BITS // 8:
+        raise InvalidInput(f"{name} is too large.")
+    return int.from_bytes(octets)
+
+
+def _octets(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8)
+
+
+def _require_exponent(exponent: int) -> None:
+    if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > MAX_EXPONENT_BITS:  # noqa: PLR2004  the smallest RSA exponent
+        raise InvalidInput(
+            f"The public exponent is an odd number from 3 on, of up to {MAX_EXPONENT_BITS} bits."
+        )
+
+
+def _numbers_of(p: int, q: int, e: int) -> rsa.RSAPrivateNumbers:
+    try:
+        d = pow(e, -1, (p - 1) * (q - 1))
+        iqmp = rsa.rsa_crt_iqmp(p, q)
+    except ValueError:
+        raise InvalidInput("The primes and the public exponent do not make an RSA key.") from None
+    return rsa.RSAPrivateNumbers(
+        p=p,
+        q=q,
+        d=d,
+        dmp1=d % (p - 1),
+        dmq1=d % (q - 1),
+        iqmp=iqmp,
+        public_numbers=rsa.RSAPublicNumbers(e, p * q),
+    )
+
+
+def _checked(numbers: rsa.RSAPrivateNumbers) -> rsa.RSAPrivateKey:
+    try:
+        return numbers.private_key()
+    except ValueError:
+        raise InvalidInput("The numbers do not make a valid RSA key.") from None
+
+
+def _decryption_failed() -> DecryptionFailed:
+    return DecryptionFailed("Decryption failure")

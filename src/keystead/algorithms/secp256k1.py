@@ -1,0 +1,132 @@
+"""secp256k1 (SEC 2): ECDSA and BIP-340's Schnorr signatures, by Bitcoin Core's libsecp256k1."""
+
+from secrets import token_bytes
+
+import coincurve
+from coincurve._libsecp256k1 import (  # type: ignore[import-not-found]  # compiled, no stubs
+    ffi,
+    lib,
+)
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    CertificateSigner,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    Use,
+    pkcs8_pem,
+    require_data,
+    spki_pem,
+)
+from keystead.errors import InvalidInput
+from keystead.model.keys import PrivateMaterial
+
+SCALAR_BYTES = 32
+DIGEST_BYTES = 32
+BIP340_SIGNATURE_BYTES = 64
+AUXILIARY_BYTES = 32
+# SECP256K1_SCHNORRSIG_EXTRAPARAMS_MAGIC of secp256k1_schnorrsig.h
+_EXTRAPARAMS_MAGIC = b"\xda\x6f\xb3\x8c"
+
+
+class Secp256k1Key(PrivateKey):
+    """A key on secp256k1: libsecp256k1 signs (12 times as fast), OpenSSL reads and writes it."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self.algorithm: Algorithm = EC_P256K1
+        self._key = key
+        scalar = key.private_numbers().private_value.to_bytes(SCALAR_BYTES)
+        self._signer = coincurve.PrivateKey(scalar)
+        self._keypair = ffi.new("secp256k1_keypair *")
+        if not lib.secp256k1_keypair_create(self._signer.context.ctx, self._keypair, scalar):
+            raise InvalidInput("The scalar is not between 1 and the order of the curve.")
+
+    def material(self) -> PrivateMaterial:
+        """Return the key as PKCS#8 PEM."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def public(self) -> PublicParts:
+        """Return the point, uncompressed."""
+        return PublicParts(
+            data=self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        )
+
+    def public_pem(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return spki_pem(self._key.public_key())
+
+    def certificate_signer(self) -> CertificateSigner:
+        """Sign with ECDSA and SHA-256."""
+        return CertificateSigner(self._key, hashes.SHA256())
+
+    def sign(self, mode: str, message: bytes) -> bytes:
+        """Sign: ECDSA a digest of 32 bytes, BIP340 a message of any length.
+
+        The signature is DER with a low s (BIP 146), or the 64 bytes of BIP-340.
+        """
+        if mode == "BIP340":
+            return self._sign_bip340(message)
+        if mode != "ECDSA":
+            raise self.cannot(Use.SIGN, mode)
+        if len(message) != DIGEST_BYTES:
+            raise InvalidInput(
+                f"EC_P256K1 keys sign a digest of {DIGEST_BYTES} bytes, not {len(message)}."
+            )
+        return self._signer.sign(message, hasher=None)
+
+    def _sign_bip340(self, message: bytes) -> bytes:
+        # coincurve's own method takes 32 bytes only; BIP-340 signs a message of any length.
+        context = self._signer.context.ctx
+        auxiliary = ffi.new("unsigned char[]", token_bytes(AUXILIARY_BYTES))
+        extra = ffi.new("secp256k1_schnorrsig_extraparams *")
+        extra.magic = _EXTRAPARAMS_MAGIC
+        extra.ndata = auxiliary
+        signature = ffi.new("unsigned char[]", BIP340_SIGNATURE_BYTES)
+        signed = lib.secp256k1_schnorrsig_sign_custom(
+            context, signature, message, len(message), self._keypair, extra
+        )
+        octets = bytes(ffi.buffer(signature))
+        # BIP-340 advises to verify before publishing: a faulty signature may tell the key.
+        if not signed or not self._signer.public_key_xonly.verify(octets, message):
+            raise ArithmeticError("a BIP-340 operation gave a wrong result")
+        return octets
+
+
+class _Secp256k1:
+    """The row of secp256k1."""
+
+    name = "EC_P256K1"
+    generates_slowly = False
+    needs_length = False
+    mechanisms = (
+        Mechanism("ECDSA_Signature", Use.SIGN, "ECDSA"),
+        Mechanism("BIP340_Signature", Use.SIGN, "BIP340"),
+    )
+
+    def generate(self, length: int | None) -> Secp256k1Key:  # noqa: ARG002  there is one length
+        """Make a new key."""
+        return Secp256k1Key(ec.generate_private_key(ec.SECP256K1()))
+
+    def from_parts(self, parts: PrivateParts) -> Secp256k1Key:
+        """Make a key of its scalar: 32 bytes, big-endian."""
+        scalar = require_data(self, parts, SCALAR_BYTES)
+        try:
+            key = ec.derive_private_key(int.from_bytes(scalar), ec.SECP256K1())
+        except ValueError:
+            raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
+        return Secp256k1Key(key)
+
+    def adopt(self, parsed: PrivateKeyTypes) -> Secp256k1Key | None:
+        """Wrap a parsed key if it is on this curve."""
+        if not isinstance(parsed, ec.EllipticCurvePrivateKey):
+            return None
+        return Secp256k1Key(parsed) if isinstance(parsed.curve, ec.SECP256K1) else None
+
+
+EC_P256K1 = _Secp256k1()
