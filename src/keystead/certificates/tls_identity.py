@@ -1,0 +1,99 @@
+"""The certificate chain the server shows: a first one of its own making, and checks of others."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from keystead import algorithms
+from keystead.algorithms import PrivateKey
+from keystead.certificates.alternative_names import parse_alternative_names
+from keystead.certificates.csr import SubjectName, distinguished_name
+from keystead.errors import InvalidInput
+from keystead.model.secret import Secret
+
+# Trust in a self-signed certificate comes from its fingerprint, not from its dates. The clock of
+# a machine that is not provisioned yet may be wrong, so the dates must not depend on it; and an
+# HSM must not stop answering one day years later. RFC 5280, 4.1.2.5 gives the last date for
+# certificates without a good one.
+NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
+NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+OWN_NAMES = ("keystead", "localhost", "IP:127.0.0.1", "IP:::1")
+
+
+def make_tls_identity(
+    common_name: str, subject_alt_names: Iterable[str] = ()
+) -> tuple[Secret, bytes]:
+    """Return a new P-256 key (PKCS#8 PEM) and its self-signed certificate (PEM)."""
+    private = algorithms.BY_NAME["EC_P256"].generate(None)
+    chain = self_signed_chain(private, common_name, subject_alt_names)
+    return Secret(private.material().pem or b""), chain
+
+
+def self_signed_chain(
+    private: PrivateKey, common_name: str, subject_alt_names: Iterable[str] = ()
+) -> bytes:
+    """Return a server certificate of `private` for these names and `OWN_NAMES`, in PEM.
+
+    Names are written as in a request: DNS names, and addresses after `IP:`.
+    """
+    signer = private.certificate_signer()
+    name = distinguished_name(SubjectName(common_name=common_name))
+    public = signer.key.public_key()
+    names = parse_alternative_names(dict.fromkeys([*subject_alt_names, *OWN_NAMES]))
+    builder = (
+        x509.CertificateBuilder(name, name, public, x509.random_serial_number())
+        .not_valid_before(NOT_BEFORE)
+        .not_valid_after(NOT_AFTER)
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_server_key_usage(), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    return builder.sign(signer.key, signer.digest).public_bytes(Encoding.PEM)
+
+
+def require_chain_of(private: PrivateKey, chain_pem: bytes) -> None:
+    """Raise InvalidInput unless the chain is certificates in PEM and the first one is the key's."""
+    if _public_pem(_first(chain_pem)) != private.public_pem():
+        raise InvalidInput("The public key in the certificate is not that of the private key.")
+
+
+def fingerprint(chain_pem: bytes) -> str:
+    """Return the SHA-256 of the chain's first certificate (DER), as hexadecimal digits."""
+    return _first(chain_pem).fingerprint(hashes.SHA256()).hex()
+
+
+def _first(chain_pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(chain_pem)[0]
+    except ValueError:
+        raise InvalidInput("There is no valid certificate in the PEM.") from None
+
+
+def _public_pem(certificate: x509.Certificate) -> bytes:
+    try:
+        public = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        raise InvalidInput("The public key in the certificate is not supported.") from None
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _server_key_usage() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
