@@ -1,5 +1,6 @@
 """The store under all typed stores: sealed bytes at paths, with revisions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,12 +20,20 @@ class Entry:
 class Change:
     """Put `value` at `path`, or delete what is there when `value` is None.
 
-    `expected` is the revision the record must have now (MISSING: none may exist); None does not ask.
+    `expected` is the revision the record must have now (MISSING: none may exist); None: any.
     """
 
     path: str
     value: bytes | None
     expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on a record that a commit leaves alone: its revision now (or MISSING)."""
+
+    path: str
+    revision: int
 
 
 class KeyValueStore(Protocol):
@@ -38,10 +47,12 @@ class KeyValueStore(Protocol):
         """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
         ...
 
-    async def commit(self, changes: list[Change]) -> int:
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable together and return their revision, or change nothing.
 
-        Raises StaleRevision when an expectation does not hold, StoreUnavailable when it cannot
-        be written. Compare-and-set is a commit of one change, a batch one of many.
+        Expectations and `checks` hold against the state before the commit, which is theirs alone.
+        Raises StaleRevision when one does not hold, StoreUnavailable when it cannot be written.
+        Compare-and-set is a commit of one change, a batch one of many. A path is changed at most
+        once in a commit.
         """
         ...

@@ -1,0 +1,75 @@
+"""The domain key, which everything shared is sealed under, and the two locks around it.
+
+    attended slot:    seal(device key, path, seal(unlock key, "passphrase", domain key))
+    unattended slot:  seal(device key, path, domain key)
+
+The inner part of the attended slot is what NetHSM calls the locked domain key: it travels in
+backups, while nothing under a device key ever does.
+"""
+
+import hashlib
+import os
+from enum import Enum
+
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+
+DOMAIN_KEY_BYTES = 32
+UNLOCK_SALT_BYTES = 16
+_LOCK_PURPOSE = "passphrase"
+
+
+class StoreLabel(Enum):
+    """What a store key is for; the value goes into its derivation."""
+
+    USERS = b"auth_store"
+    KEYS = b"key_store"
+    NAMESPACES = b"namespace_store"
+    CONFIG = b"config_store"
+
+
+def new_domain_key() -> Secret:
+    """Return 32 fresh random bytes."""
+    return Secret(os.urandom(DOMAIN_KEY_BYTES))
+
+
+def new_unlock_salt() -> bytes:
+    """Return 16 fresh random bytes."""
+    return os.urandom(UNLOCK_SALT_BYTES)
+
+
+def store_key(domain_key: Secret, label: StoreLabel) -> Secret:
+    """Return the key of one store: SHA-256(domain key ‖ label)."""
+    return Secret(hashlib.sha256(domain_key.reveal() + label.value).digest())
+
+
+def lock(domain_key: Secret, unlock_key: Secret) -> bytes:
+    """Return the domain key locked with the unlock key, as it is in a backup."""
+    return envelope.seal(unlock_key, _LOCK_PURPOSE, domain_key.reveal())
+
+
+def unlock(locked: bytes, unlock_key: Secret) -> Secret:
+    """Return the domain key; DecryptionFailed when the unlock key is not the one of `lock`."""
+    return Secret(envelope.unseal(unlock_key, _LOCK_PURPOSE, locked))
+
+
+def seal_attended(
+    domain_key: Secret, *, unlock_key: Secret, device_key: Secret, path: str
+) -> bytes:
+    """Return the slot at `path` that opens only with the unlock key on this device."""
+    return envelope.seal(device_key, path, lock(domain_key, unlock_key))
+
+
+def open_attended(slot: bytes, *, unlock_key: Secret, device_key: Secret, path: str) -> Secret:
+    """Return the domain key in an attended slot; DecryptionFailed when either key is wrong."""
+    return unlock(envelope.unseal(device_key, path, slot), unlock_key)
+
+
+def seal_unattended(domain_key: Secret, *, device_key: Secret, path: str) -> bytes:
+    """Return the slot at `path` that this device opens by itself."""
+    return envelope.seal(device_key, path, domain_key.reveal())
+
+
+def open_unattended(slot: bytes, *, device_key: Secret, path: str) -> Secret:
+    """Return the domain key in an unattended slot; DecryptionFailed on another device."""
+    return Secret(envelope.unseal(device_key, path, slot))

@@ -1,0 +1,53 @@
+"""Everything that is sealed under the domain key, as typed stores; they exist while unlocked."""
+
+from collections.abc import Sequence
+
+from keystead.model.secret import Secret
+from keystead.sealing.domain_key import StoreLabel, store_key
+from keystead.storage import format_version, key_paths
+from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.keys import DEFAULT_CACHE_SIZE, KeyStore
+from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.settings import SettingStore
+from keystead.storage.users import UserStore
+
+
+class DomainStores:
+    """The stores of one HSM. Drop the object to lock; `keys.drop()` first."""
+
+    def __init__(
+        self, store: KeyValueStore, domain_key: Secret, *, key_cache_size: int = DEFAULT_CACHE_SIZE
+    ) -> None:
+        """`domain_key` has 32 bytes; the stores' own keys are derived from it here."""
+
+        def sealed(label: StoreLabel, root: str) -> SealedRecords:
+            return SealedRecords(store, store_key(domain_key, label), root)
+
+        users = sealed(StoreLabel.USERS, "/authentication/")
+        keys = sealed(StoreLabel.KEYS, key_paths.ROOT)
+        namespaces = sealed(StoreLabel.NAMESPACES, "/namespace/")
+        self._versioned = {
+            "user store": users,
+            "key store": keys,
+            "namespace store": namespaces,
+        }
+        self._store = store
+        self.users = UserStore(store, users)
+        self.namespaces = NamespaceStore(store, namespaces)
+        self.keys = KeyStore(store, keys, self.namespaces, cache_size=key_cache_size)
+        self.config = SettingStore(sealed(StoreLabel.CONFIG, "/config/"))
+
+    def initial(self) -> Sequence[Change]:
+        """Return the changes that begin empty stores of the current format version."""
+        return [format_version.initial(sealed) for sealed in self._versioned.values()]
+
+    async def open(self) -> None:
+        """Check the format versions, and finish what a crash interrupted. Call it after unlock.
+
+        UnsupportedFormat when a store is newer than this software; CorruptRecord when the domain
+        key is not the one these stores were sealed under.
+        """
+        for what, sealed in self._versioned.items():
+            await format_version.check_store(sealed, what=what)
+        await self.namespaces.finish_deletions()

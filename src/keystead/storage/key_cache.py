@@ -1,0 +1,92 @@
+"""Decrypted, parsed keys: the ones used last, up to a number, each loaded once however many ask."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from keystead import algorithms
+from keystead.model.ids import NamespaceId
+from keystead.model.keys import KeyPath, KeyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CachedKey:
+    """A key ready for use. `record.operations` is what is stored; see KeyStore.operations."""
+
+    path: KeyPath
+    record: KeyRecord = field(repr=False)
+    revision: int
+    private: algorithms.PrivateKey = field(repr=False)
+
+
+Load = Callable[[], Coroutine[None, None, CachedKey | None]]
+
+
+class KeyCache:
+    """Least recently used goes first. Absences are not kept: they would have no bound.
+
+    Whoever changes a record forgets its key after the change is durable. That also disowns the
+    loads under way, which may have read the old record: they answer their callers, and no more.
+    """
+
+    def __init__(self, size: int) -> None:
+        """`size` is the greatest number of keys kept."""
+        self._size = size
+        self._keys: OrderedDict[KeyPath, CachedKey] = OrderedDict()
+        self._loading: dict[KeyPath, asyncio.Task[CachedKey | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def get(self, path: KeyPath) -> CachedKey | None:
+        """Return a key that is here, and count it as used last."""
+        found = self._keys.get(path)
+        if found is not None:
+            self._keys.move_to_end(path)
+        return found
+
+    def put(self, key: CachedKey) -> None:
+        """Keep a key as it is now in the store."""
+        self._loading.pop(key.path, None)
+        self._keys[key.path] = key
+        self._keys.move_to_end(key.path)
+        if len(self._keys) > self._size:
+            self._keys.popitem(last=False)
+
+    async def load(self, path: KeyPath, load: Load) -> CachedKey | None:
+        """Return what `load` returns and keep it; a load of the same key under way is joined."""
+        task = self._loading.get(path)
+        if task is None:
+            task = asyncio.create_task(load())
+            self._loading[path] = task
+            task.add_done_callback(lambda done: self._loaded(path, done))
+        # One caller that gives up must not take the others' load with it.
+        return await asyncio.shield(task)
+
+    def forget(self, path: KeyPath) -> None:
+        """Drop a key."""
+        self._keys.pop(path, None)
+        self._loading.pop(path, None)
+
+    def forget_namespace(self, namespace: NamespaceId) -> None:
+        """Drop all keys of a namespace."""
+        for path in [path for path in self._keys if path.namespace == namespace]:
+            del self._keys[path]
+        for path in [path for path in self._loading if path.namespace == namespace]:
+            del self._loading[path]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._keys.clear()
+        self._loading.clear()
+
+    def _loaded(self, path: KeyPath, done: asyncio.Task[CachedKey | None]) -> None:
+        if self._loading.get(path) is not done:
+            return
+        del self._loading[path]
+        if done.cancelled() or done.exception() is not None:
+            return
+        key = done.result()
+        if key is not None:
+            self.put(key)

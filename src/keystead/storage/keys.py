@@ -1,0 +1,257 @@
+"""Keys: sealed at rest, cached in memory while in use, their uses counted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from keystead import algorithms
+from keystead.errors import (
+    AlreadyExists,
+    CorruptRecord,
+    InvalidInput,
+    NotFound,
+    StaleRevision,
+)
+from keystead.model.ids import KeyId, NamespaceId, parse_key_id
+from keystead.model.keys import KeyPath, KeyRecord
+from keystead.storage import key_paths, records
+from keystead.storage.key_cache import CachedKey, KeyCache
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.retry import retry_when_stale
+from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
+from keystead.storage.use_counts import UseCounts
+
+DEFAULT_CACHE_SIZE = 10_000
+_FLUSH_BATCH = 100
+"""Records rewritten in one commit when counts are flushed."""
+
+
+class KeyStore:
+    """All keys of all namespaces."""
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        sealed: SealedRecords,
+        namespaces: NamespaceStore,
+        *,
+        cache_size: int = DEFAULT_CACHE_SIZE,
+    ) -> None:
+        """`cache_size` is the greatest number of decrypted keys kept in memory."""
+        self._store = store
+        self._sealed = sealed
+        self._namespaces = namespaces
+        self._cache = KeyCache(cache_size)
+        self._counts = UseCounts()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def cached(self, path: KeyPath) -> CachedKey | None:
+        """Return a key that is in memory, at once; None says nothing about the store."""
+        return self._cache.get(path)
+
+    async def get(self, path: KeyPath) -> CachedKey | None:
+        """Return a key ready for use, None when there is none. CorruptRecord if unreadable."""
+        return self._cache.get(path) or await self._cache.load(path, lambda: self._load(path))
+
+    async def read(self, path: KeyPath) -> tuple[KeyRecord, int] | None:
+        """Return a key's record and revision without parsing the key or keeping it in memory."""
+        opened = await self._sealed.get(key_paths.name_of(path))
+        if opened is None:
+            return None
+        record = records.decode_key(opened.plaintext, path=self._path(path))
+        return record, opened.revision
+
+    async def exists(self, path: KeyPath) -> bool:
+        """Whether there is such a key."""
+        return (
+            self._cache.get(path) is not None or await self._store.get(self._path(path)) is not None
+        )
+
+    async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
+        """Return the IDs of a namespace's keys that begin with `prefix`, in byte order."""
+        folder = key_paths.folder(namespace)
+        if not prefix:
+            start, stop = folder + FIRST_ID, folder + AFTER_LAST_ID
+        elif _begins_an_id(prefix):
+            start, stop = folder + prefix, folder + prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        else:
+            return []
+        names = await self._sealed.names(start=start, stop=stop)
+        return [KeyId(name[len(folder) :]) for name in names]
+
+    # --- changing --------------------------------------------------------------------------
+
+    async def put(self, path: KeyPath, record: KeyRecord, *, expected: int | None) -> int:
+        """Write a key and return its revision.
+
+        StaleRevision when the record's revision is not the `expected` one; AlreadyExists when
+        that is MISSING and there is a key; NotFound when the namespace does not exist.
+        """
+        if expected:
+            return await self._write(path, record, expected, checks=())
+        return await retry_when_stale(partial(self._create, path, record, expected))
+
+    def change(self, path: KeyPath, record: KeyRecord, *, expected: int | None = None) -> Change:
+        """Return the change that writes a key, to be committed with others; then `drop`."""
+        name = key_paths.name_of(path)
+        return self._sealed.put(name, records.encode_key(record), expected=expected)
+
+    async def update(self, path: KeyPath, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+        """Replace a key's record by `edit` of it, and return the new one.
+
+        `edit` may run more than once, on what is stored by then. NotFound when there is none.
+        """
+
+        async def attempt() -> KeyRecord:
+            record, revision = await self._require(path)
+            edited = edit(record)
+            _ = await self.put(path, edited, expected=revision)
+            return edited
+
+        return await retry_when_stale(attempt)
+
+    async def delete(self, path: KeyPath) -> None:
+        """Remove a key; NotFound when there is none."""
+
+        async def attempt() -> None:
+            _, revision = await self._require(path)
+            name = key_paths.name_of(path)
+            _ = await self._store.commit([self._sealed.delete(name, expected=revision)])
+
+        await retry_when_stale(attempt)
+        self._cache.forget(path)
+        self._counts.forget(path)
+
+    async def move(self, source: KeyPath, target: KeyPath) -> None:
+        """Give a key another ID or namespace, with its uses so far; both paths change together.
+
+        NotFound when there is no such key or namespace, AlreadyExists when the new name is taken.
+        """
+
+        async def attempt() -> None:
+            record, revision = await self._require(source)
+            checks = await self._conditions(target)
+            if await self.exists(target):
+                raise AlreadyExists(f"Key {target.key_id} already exists.")
+            deletion = self._sealed.delete(key_paths.name_of(source), expected=revision)
+            creation = self.change(target, record, expected=MISSING)
+            _ = await self._store.commit([deletion, creation], checks=checks)
+
+        await retry_when_stale(attempt)
+        self._cache.forget(source)
+        self._cache.forget(target)
+        self._counts.move(source, target)
+
+    async def delete_namespace(self, namespace: NamespaceId) -> None:
+        """Remove a namespace and all its keys; NotFound. See `namespaces` for crashes."""
+        await self._namespaces.begin_deletion(namespace)
+        self._forget_namespace(namespace)
+        await self._namespaces.finish_deletion(namespace)
+        # Keys loaded in between were read from records that are gone now.
+        self._forget_namespace(namespace)
+
+    def drop(self) -> None:
+        """Forget every decrypted key and every count not flushed."""
+        self._cache.clear()
+        self._counts.clear()
+
+    # --- counting --------------------------------------------------------------------------
+
+    def count_use(self, path: KeyPath) -> None:
+        """Count one use of a key, in memory."""
+        self._counts.count(path)
+
+    def operations(self, path: KeyPath, record: KeyRecord) -> int:
+        """Return how often a key was used, its stored `record` and what is pending together."""
+        return record.operations + self._counts.of(path)
+
+    async def flush_counts(self) -> None:
+        """Write the pending counts into the records. Raises StoreUnavailable; nothing is lost."""
+        paths = self._counts.paths()
+        for start in range(0, len(paths), _FLUSH_BATCH):
+            batch = paths[start : start + _FLUSH_BATCH]
+            await retry_when_stale(partial(self._flush, batch))
+
+    async def _flush(self, paths: Sequence[KeyPath]) -> None:
+        updated: list[tuple[KeyPath, KeyRecord, Change, int]] = []
+        for path in paths:
+            try:
+                record, revision = await self._require(path)
+            except (NotFound, CorruptRecord):
+                self._counts.forget(path)
+                continue
+            count = self._counts.of(path)
+            counted = replace(record, operations=record.operations + count)
+            change = self.change(path, counted, expected=revision)
+            updated.append((path, counted, change, count))
+        if not updated:
+            return
+        revision = await self._store.commit([change for _, _, change, _ in updated])
+        for path, counted, _, count in updated:
+            self._counts.stored(path, count)
+            self._changed(path, counted, revision)
+
+    # --- inside ----------------------------------------------------------------------------
+
+    async def _load(self, path: KeyPath) -> CachedKey | None:
+        found = await self.read(path)
+        if found is None:
+            return None
+        record, revision = found
+        try:
+            private = algorithms.load(record.private)
+        except CorruptRecord:
+            raise records.corrupt(self._path(path)) from None
+        return CachedKey(path, record, revision, private)
+
+    async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
+        checks = await self._conditions(path)
+        try:
+            return await self._write(path, record, expected, checks=checks)
+        except StaleRevision:
+            if expected == MISSING and await self.exists(path):
+                raise AlreadyExists(f"Key {path.key_id} already exists.") from None
+            raise
+
+    async def _write(
+        self, path: KeyPath, record: KeyRecord, expected: int | None, *, checks: Sequence[Check]
+    ) -> int:
+        change = self.change(path, record, expected=expected)
+        revision = await self._store.commit([change], checks=checks)
+        self._changed(path, record, revision)
+        return revision
+
+    async def _require(self, path: KeyPath) -> tuple[KeyRecord, int]:
+        found = await self.read(path)
+        if found is None:
+            raise NotFound(f"Key {path.key_id} does not exist.")
+        return found
+
+    async def _conditions(self, path: KeyPath) -> Sequence[Check]:
+        if path.namespace is None:
+            return []
+        return [await self._namespaces.require(path.namespace)]
+
+    def _changed(self, path: KeyPath, record: KeyRecord, revision: int) -> None:
+        known = self._cache.get(path)
+        self._cache.forget(path)
+        if known is not None and known.record.private == record.private:
+            self._cache.put(CachedKey(path, record, revision, known.private))
+
+    def _forget_namespace(self, namespace: NamespaceId) -> None:
+        self._cache.forget_namespace(namespace)
+        self._counts.forget_namespace(namespace)
+
+    def _path(self, path: KeyPath) -> str:
+        return self._sealed.path(key_paths.name_of(path))
+
+
+def _begins_an_id(prefix: str) -> bool:
+    """Whether a key ID can begin so; a prefix that cannot must not reach into other paths."""
+    try:
+        _ = parse_key_id(prefix)
+    except InvalidInput:
+        return False
+    return True

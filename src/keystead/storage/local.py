@@ -1,0 +1,83 @@
+"""What belongs to this device alone and is read before unlock, sealed by its device key."""
+
+from keystead.errors import CorruptRecord, NotFound
+from keystead.model.secret import Secret
+from keystead.sealing import domain_key as domain_keys
+from keystead.sealing.device import device_id, local_config_key
+from keystead.storage import format_version
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.settings import SettingStore
+
+LAYOUT_PATH = "/config/version"
+LAYOUT = b"1"
+"""NetHSM's number for the layout of paths; in clear, because it is read before anything opens."""
+
+_ATTENDED = "attended"
+_UNATTENDED = "unattended"
+
+
+class LocalStore:
+    """The domain key's slots and the settings of one device, under /local/<device id>/."""
+
+    def __init__(self, store: KeyValueStore, device_key: Secret) -> None:
+        """`device_key` has 32 bytes."""
+        self._store = store
+        self.device_id = device_id(device_key)
+        root = f"/local/{self.device_id}"
+        self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
+        config = SealedRecords(store, local_config_key(device_key), f"{root}/config/")
+        self.settings = SettingStore(config)
+
+    async def is_provisioned(self) -> bool:
+        """Whether this device has a domain key.
+
+        Raises UnsupportedFormat when the store's layout is newer, CorruptRecord when the store
+        was provisioned under another device key.
+        """
+        layout = await self._store.get(LAYOUT_PATH)
+        if layout is None:
+            return False
+        format_version.check(layout.value, current=LAYOUT, what="store")
+        if await self._slots.get(_ATTENDED) is None:
+            raise CorruptRecord("The store was provisioned under another device key.")
+        return True
+
+    def initial(self) -> Change:
+        """Return the change that marks an empty store as one of the current layout.
+
+        It fails with StaleRevision on a store that is provisioned already.
+        """
+        return Change(LAYOUT_PATH, LAYOUT, MISSING)
+
+    async def locked_domain_key(self) -> bytes:
+        """Return the domain key as it is in a backup: locked by the unlock key alone."""
+        opened = await self._slots.get(_ATTENDED)
+        if opened is None:
+            raise NotFound("This device has no domain key.")
+        return opened.plaintext
+
+    async def open_attended(self, unlock_key: Secret) -> Secret:
+        """Return the domain key; DecryptionFailed when the unlock key is wrong."""
+        return domain_keys.unlock(await self.locked_domain_key(), unlock_key)
+
+    async def open_unattended(self) -> Secret | None:
+        """Return the domain key, None when unattended boot is off."""
+        opened = await self._slots.get(_UNATTENDED)
+        return None if opened is None else Secret(opened.plaintext)
+
+    def put_attended(self, domain_key: Secret, unlock_key: Secret) -> Change:
+        """Return the change that fills the attended slot."""
+        return self.put_locked_domain_key(domain_keys.lock(domain_key, unlock_key))
+
+    def put_locked_domain_key(self, locked: bytes) -> Change:
+        """Return the change that fills the attended slot from a backup."""
+        return self._slots.put(_ATTENDED, locked)
+
+    def put_unattended(self, domain_key: Secret) -> Change:
+        """Return the change that lets this device open the domain key by itself."""
+        return self._slots.put(_UNATTENDED, domain_key.reveal())
+
+    def remove_unattended(self) -> Change:
+        """Return the change that ends that."""
+        return self._slots.delete(_UNATTENDED)

@@ -1,0 +1,119 @@
+"""Namespaces, and their end: when one is gone, so are all its keys, whoever crashes in between.
+
+A deletion first replaces the namespace's record by a mark, in one commit. From then on no key can
+be created in it, because that is conditional on the record. Then the keys go, in batches
+conditional on there being no record, and at last the mark. A mark that a crash left behind is
+acted on at the next unlock, and before the namespace is created again.
+"""
+
+from keystead.errors import AlreadyExists, NotFound, StaleRevision
+from keystead.model.ids import NamespaceId
+from keystead.storage import key_paths, records
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.retry import retry_when_stale
+from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
+
+_MARKS = ".deleted/"
+_BATCH = 500
+"""Keys removed in one commit."""
+
+
+class NamespaceStore:
+    """The namespaces there are; the root is not one of them."""
+
+    def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
+        self._store = store
+        self._sealed = sealed
+
+    async def exists(self, namespace: NamespaceId) -> bool:
+        """Whether the namespace was created and not deleted since."""
+        return await self._revision(namespace) != MISSING
+
+    async def require(self, namespace: NamespaceId) -> Check:
+        """Return the condition that the namespace stays; NotFound when it does not exist."""
+        revision = await self._revision(namespace)
+        if revision == MISSING:
+            raise NotFound(f"Namespace {namespace} does not exist.")
+        return Check(self._sealed.path(namespace), revision)
+
+    async def list(self) -> list[NamespaceId]:
+        """Return all namespaces."""
+        return [NamespaceId(name) for name in await self._sealed.names()]
+
+    async def create(self, namespace: NamespaceId) -> None:
+        """Create a namespace without keys; AlreadyExists."""
+        created = records.encode_namespace(namespace)
+
+        async def attempt() -> None:
+            if await self.exists(namespace):
+                raise AlreadyExists(f"Namespace {namespace} already exists.")
+            mark = await self._mark_revision(namespace)
+            if mark != MISSING:
+                await self._purge(namespace)
+            _ = await self._store.commit(
+                [
+                    self._sealed.put(namespace, created, expected=MISSING),
+                    self._sealed.delete(_MARKS + namespace, expected=mark),
+                ]
+            )
+
+        await retry_when_stale(attempt)
+
+    async def begin_deletion(self, namespace: NamespaceId) -> None:
+        """Make the namespace not exist any more; NotFound. Its keys may still lie there."""
+
+        async def attempt() -> None:
+            condition = await self.require(namespace)
+            _ = await self._store.commit(
+                [
+                    self._sealed.delete(namespace, expected=condition.revision),
+                    self._sealed.put(_MARKS + namespace, records.encode_namespace(namespace)),
+                ]
+            )
+
+        await retry_when_stale(attempt)
+
+    async def finish_deletion(self, namespace: NamespaceId) -> None:
+        """Remove the keys that a deleted namespace left, unless it was created again since."""
+        mark = await self._mark_revision(namespace)
+        if mark == MISSING:
+            return
+        try:
+            await self._purge(namespace)
+            _ = await self._store.commit(
+                [self._sealed.delete(_MARKS + namespace, expected=mark)],
+                checks=[self._is_gone(namespace)],
+            )
+        except StaleRevision:
+            # Who created it again removed the old keys first, and the new ones are not ours to
+            # touch; or who deleted it again removes the rest.
+            return
+
+    async def finish_deletions(self) -> None:
+        """Finish what a crash interrupted."""
+        marks = await self._sealed.names(start=_MARKS + FIRST_ID, stop=_MARKS + AFTER_LAST_ID)
+        for mark in marks:
+            await self.finish_deletion(NamespaceId(mark.removeprefix(_MARKS)))
+
+    async def _revision(self, namespace: NamespaceId) -> int:
+        opened = await self._sealed.get(namespace)
+        if opened is None:
+            return MISSING
+        path = self._sealed.path(namespace)
+        records.check_namespace(namespace, opened.plaintext, path=path)
+        return opened.revision
+
+    async def _mark_revision(self, namespace: NamespaceId) -> int:
+        opened = await self._sealed.get(_MARKS + namespace)
+        return MISSING if opened is None else opened.revision
+
+    async def _purge(self, namespace: NamespaceId) -> None:
+        folder = key_paths.ROOT + key_paths.folder(namespace)
+        gone = self._is_gone(namespace)
+        while paths := await self._store.list(
+            folder + FIRST_ID, folder + AFTER_LAST_ID, limit=_BATCH
+        ):
+            _ = await self._store.commit([Change(path, None) for path in paths], checks=[gone])
+
+    def _is_gone(self, namespace: NamespaceId) -> Check:
+        return Check(self._sealed.path(namespace), MISSING)

@@ -1,0 +1,186 @@
+"""How users, keys and namespaces are written: NetHSM's JSON, with our own optional fields.
+
+Its strings hold raw bytes: UTF-8 in names and labels, anything in salts, digests and certificates.
+Read as Latin-1 each byte is one character, and every record is a valid JSON text.
+"""
+
+import base64
+import binascii
+from typing import TypeVar
+
+import msgspec
+
+from keystead.errors import CorruptRecord, InvalidInput
+from keystead.model.ids import Label, NamespaceId, UserId, parse_label, parse_tag
+from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.users import Role, ScryptParameters, User, Verifier
+
+_MAX_SCRYPT_MEMORY = 2**28
+_MAX_SCRYPT_PASSES = 64
+
+T = TypeVar("T")
+
+
+class _UserJson(msgspec.Struct, omit_defaults=True):
+    name: str
+    salt: str
+    digest: str
+    role: Role
+    tags: list[str]
+    scrypt: tuple[int, int, int] | None = None
+
+
+class _PrivateJson(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    PEM: str | None = None
+    raw: str | None = None
+
+
+# A restriction we do not know must not be dropped in silence.
+class _RestrictionsJson(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    tags: list[str] = []
+
+
+class _KeyJson(msgspec.Struct, omit_defaults=True):
+    mechanisms: list[str]
+    priv: _PrivateJson
+    cert: tuple[str, str] | None
+    operations: int
+    restrictions: _RestrictionsJson
+    label: str = ""
+
+
+def _write(value: object) -> bytes:
+    text = msgspec.json.encode(value).decode()
+    return text.replace("\x7f", "\\u007f").encode("latin-1")
+
+
+def _read(raw: bytes, kind: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(raw.decode("latin-1").encode(), type=kind)
+    except msgspec.MsgspecError:
+        raise corrupt(path) from None
+
+
+def corrupt(path: str) -> CorruptRecord:
+    """Return the error for a record that opened and makes no sense; it tells nothing of it."""
+    return CorruptRecord(f"The record {path} cannot be read.")
+
+
+def _to_text(raw: bytes) -> str:
+    return raw.decode("latin-1")
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("latin-1")
+
+
+def encode_user(user: User) -> bytes:
+    """Return a user's record."""
+    cost = user.verifier.scrypt
+    return _write(
+        _UserJson(
+            name=_to_text(user.real_name.encode()),
+            salt=_to_text(user.verifier.salt),
+            digest=_to_text(user.verifier.digest),
+            role=user.role,
+            tags=sorted(user.tags),
+            scrypt=None if cost is None else (cost.n, cost.r, cost.p),
+        )
+    )
+
+
+def decode_user(user_id: UserId, raw: bytes, *, path: str) -> User:
+    """Return the user in a record; CorruptRecord names `path`."""
+    stored = _read(raw, _UserJson, path)
+    try:
+        return User(
+            user_id=user_id,
+            real_name=_to_bytes(stored.name).decode(errors="replace"),
+            role=stored.role,
+            verifier=Verifier(
+                salt=_to_bytes(stored.salt),
+                digest=_to_bytes(stored.digest),
+                scrypt=None if stored.scrypt is None else _cost(stored.scrypt),
+            ),
+            tags=frozenset(parse_tag(tag) for tag in stored.tags),
+        )
+    except (ValueError, InvalidInput):
+        raise corrupt(path) from None
+
+
+def _cost(stored: tuple[int, int, int]) -> ScryptParameters:
+    n, r, p = stored
+    if n <= 1 or n & (n - 1) or r < 1 or p < 1:
+        raise ValueError("not scrypt parameters")
+    if 128 * n * r > _MAX_SCRYPT_MEMORY or p > _MAX_SCRYPT_PASSES:
+        raise ValueError("scrypt parameters out of bounds")
+    return ScryptParameters(n=n, r=r, p=p)
+
+
+def encode_key(record: KeyRecord) -> bytes:
+    """Return a key's record."""
+    certificate = record.certificate
+    return _write(
+        _KeyJson(
+            mechanisms=sorted(record.mechanisms),
+            priv=_encode_private(record.private),
+            cert=None
+            if certificate is None
+            else (certificate.content_type, _to_text(certificate.data)),
+            operations=record.operations,
+            restrictions=_RestrictionsJson(tags=sorted(record.tags)),
+            label=_to_text(record.label.encode()),
+        )
+    )
+
+
+def _encode_private(material: PrivateMaterial) -> _PrivateJson:
+    if material.pem is not None:
+        return _PrivateJson(PEM=_to_text(material.pem))
+    if material.raw is not None:
+        return _PrivateJson(raw=base64.b64encode(material.raw).decode())
+    raise ValueError("a key has a PEM or raw bytes")
+
+
+def decode_key(raw: bytes, *, path: str) -> KeyRecord:
+    """Return the key in a record; CorruptRecord names `path`."""
+    stored = _read(raw, _KeyJson, path)
+    try:
+        return KeyRecord(
+            private=_decode_private(stored.priv),
+            mechanisms=frozenset(stored.mechanisms),
+            tags=frozenset(parse_tag(tag) for tag in stored.restrictions.tags),
+            label=_decode_label(stored.label),
+            operations=stored.operations,
+            certificate=None
+            if stored.cert is None
+            else StoredCertificate(stored.cert[0], _to_bytes(stored.cert[1])),
+        )
+    except (ValueError, InvalidInput):
+        raise corrupt(path) from None
+
+
+def _decode_label(text: str) -> Label:
+    return parse_label(_to_bytes(text).decode())
+
+
+def _decode_private(stored: _PrivateJson) -> PrivateMaterial:
+    if (stored.PEM is None) == (stored.raw is None):
+        raise ValueError("a key has a PEM or raw bytes")
+    if stored.PEM is not None:
+        return PrivateMaterial(pem=_to_bytes(stored.PEM))
+    try:
+        return PrivateMaterial(raw=base64.b64decode(stored.raw or "", validate=True))
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+def encode_namespace(namespace: NamespaceId) -> bytes:
+    """Return a namespace's record, which holds its own name."""
+    return _write(str(namespace))
+
+
+def check_namespace(namespace: NamespaceId, raw: bytes, *, path: str) -> None:
+    """Raise CorruptRecord, naming `path`, unless the record is this namespace's."""
+    if _read(raw, str, path) != namespace:
+        raise corrupt(path)

@@ -1,0 +1,74 @@
+"""One store's records, sealed: each opens under the store's key at its own path only."""
+
+from dataclasses import dataclass, field
+
+from keystead.errors import CorruptRecord, DecryptionFailed
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+from keystead.storage.key_value_store import Change, KeyValueStore
+
+PAGE = 1000
+"""Paths asked for at a time."""
+
+FIRST_ID = "0"
+"""The smallest character that an ID begins with; names that begin with a dot sort before it."""
+AFTER_LAST_ID = "{"
+"""The character after the largest one that an ID begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A record's plaintext and revision."""
+
+    plaintext: bytes = field(repr=False)
+    revision: int
+
+
+async def list_paths(store: KeyValueStore, start: str, stop: str) -> list[str]:
+    """Return every path in [start, stop), in byte order."""
+    found: list[str] = []
+    while page := await store.list(start, stop, limit=PAGE):
+        found += page
+        if len(page) < PAGE:
+            break
+        start = page[-1] + "\0"
+    return found
+
+
+class SealedRecords:
+    """The records under one root path, which share a key. Names are relative to the root."""
+
+    def __init__(self, store: KeyValueStore, key: Secret, root: str) -> None:
+        """`root` begins and ends with a slash; `key` has 32 bytes."""
+        self._store = store
+        self._key = key
+        self._root = root
+
+    def path(self, name: str) -> str:
+        """Return the full path of a record."""
+        return self._root + name
+
+    async def get(self, name: str) -> Opened | None:
+        """Return a record, None when there is none. CorruptRecord when it does not open."""
+        entry = await self._store.get(self.path(name))
+        if entry is None:
+            return None
+        try:
+            plaintext = envelope.unseal(self._key, self.path(name), entry.value)
+        except DecryptionFailed:
+            raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
+        return Opened(plaintext, entry.revision)
+
+    def put(self, name: str, plaintext: bytes, *, expected: int | None = None) -> Change:
+        """Return the change that seals `plaintext` at its path."""
+        path = self.path(name)
+        return Change(path, envelope.seal(self._key, path, plaintext), expected)
+
+    def delete(self, name: str, *, expected: int | None = None) -> Change:
+        """Return the change that removes a record."""
+        return Change(self.path(name), None, expected)
+
+    async def names(self, *, start: str = FIRST_ID, stop: str = AFTER_LAST_ID) -> list[str]:
+        """Return the names in [start, stop), in byte order; by default every name that is an ID."""
+        paths = await list_paths(self._store, self.path(start), self.path(stop))
+        return [path[len(self._root) :] for path in paths]

@@ -1,0 +1,113 @@
+"""Settings of the HSM: one typed, sealed record each. A new one is a row here."""
+
+import base64
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from keystead.model.secret import Secret
+from keystead.storage.key_value_store import Change
+from keystead.storage.records import corrupt
+from keystead.storage.sealed_records import SealedRecords
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A setting's name in its store, and how its value is written. `decode` raises ValueError."""
+
+    name: str
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+
+
+def _raw(name: str) -> Setting[bytes]:
+    return Setting(name, lambda value: value, lambda stored: stored)
+
+
+def _secret(name: str) -> Setting[Secret]:
+    return Setting(name, lambda value: value.reveal(), Secret)
+
+
+def _encode_flag(value: bool) -> bytes:  # noqa: FBT001  the value itself is a truth value
+    return b"1" if value else b"0"
+
+
+def _decode_flag(stored: bytes) -> bool:
+    if stored not in (b"0", b"1"):
+        raise ValueError("not a flag")
+    return stored == b"1"
+
+
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
+)
+_LENGTH_BYTES = 4
+
+
+def _encode_chain(pem: bytes) -> bytes:
+    certificates = [base64.b64decode(body) for body in _PEM_CERTIFICATE.findall(pem)]
+    if not certificates:
+        raise ValueError("no certificate")
+    return b"".join(len(der).to_bytes(_LENGTH_BYTES) + der for der in certificates)
+
+
+def _decode_chain(stored: bytes) -> bytes:
+    chain = b""
+    while stored:
+        end = _LENGTH_BYTES + int.from_bytes(stored[:_LENGTH_BYTES])
+        if len(stored) < max(end, _LENGTH_BYTES + 1):
+            raise ValueError("truncated certificate")
+        body = "\n".join(textwrap.wrap(base64.b64encode(stored[_LENGTH_BYTES:end]).decode(), 64))
+        chain += f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n".encode()
+        stored = stored[end:]
+    if not chain:
+        raise ValueError("no certificate")
+    return chain
+
+
+# Of one device, readable before unlock (LocalStore).
+UNLOCK_SALT = _raw("unlock-salt")
+TLS_CHAIN: Setting[bytes] = Setting("certificate", _encode_chain, _decode_chain)
+"""PEM, the server's certificate first."""
+TLS_KEY = _secret("private-key")
+"""PKCS#8 PEM."""
+TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)
+"""Seconds to add to the machine's clock."""
+UNATTENDED_BOOT: Setting[bool] = Setting("unattended-boot", _encode_flag, _decode_flag)
+NETWORK = _raw("ip-config")
+"""JSON."""
+LOGGING = _raw("log-config")
+"""JSON."""
+
+# Of the HSM as a whole, sealed under the domain key (DomainStores.config).
+BACKUP_SALT = _raw("backup-salt")
+BACKUP_KEY = _secret("backup-key")
+
+
+class SettingStore:
+    """Settings in one sealed store."""
+
+    def __init__(self, records: SealedRecords) -> None:
+        self._records = records
+
+    async def get(self, setting: Setting[T]) -> T | None:
+        """Return a setting's value, None when it was never set. CorruptRecord if unreadable."""
+        opened = await self._records.get(setting.name)
+        if opened is None:
+            return None
+        try:
+            return setting.decode(opened.plaintext)
+        except ValueError:
+            raise corrupt(self._records.path(setting.name)) from None
+
+    def put(self, setting: Setting[T], value: T) -> Change:
+        """Return the change that sets it."""
+        return self._records.put(setting.name, setting.encode(value))
+
+    def remove(self, setting: Setting[T]) -> Change:
+        """Return the change that unsets it."""
+        return self._records.delete(setting.name)

@@ -1,0 +1,50 @@
+"""Uses of keys that are counted and not stored yet."""
+
+from collections import Counter
+
+from keystead.model.ids import NamespaceId
+from keystead.model.keys import KeyPath
+
+
+class UseCounts:
+    """A number for each key used since its record was written; a crash loses these, no more."""
+
+    def __init__(self) -> None:
+        self._pending: Counter[KeyPath] = Counter()
+
+    def count(self, path: KeyPath) -> None:
+        """Count one use."""
+        self._pending[path] += 1
+
+    def of(self, path: KeyPath) -> int:
+        """Return how many are pending."""
+        return self._pending[path]
+
+    def paths(self) -> list[KeyPath]:
+        """Return the keys with uses pending."""
+        return list(self._pending)
+
+    def stored(self, path: KeyPath, count: int) -> None:
+        """Take off what has become part of the record; more may have come in since."""
+        self._pending[path] -= count
+        if self._pending[path] <= 0:
+            del self._pending[path]
+
+    def move(self, source: KeyPath, target: KeyPath) -> None:
+        """Let what is pending follow a key that moved."""
+        pending = self._pending.pop(source, 0)
+        if pending:
+            self._pending[target] += pending
+
+    def forget(self, path: KeyPath) -> None:
+        """Drop the count of a key that is gone."""
+        self._pending.pop(path, None)
+
+    def forget_namespace(self, namespace: NamespaceId) -> None:
+        """Drop the counts of all keys of a namespace."""
+        for path in [path for path in self._pending if path.namespace == namespace]:
+            del self._pending[path]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._pending.clear()

@@ -1,0 +1,85 @@
+"""Users, one sealed record each. The store is flat: a user of a namespace is `namespace~name`."""
+
+from collections.abc import Callable
+
+from keystead.errors import AlreadyExists, NotFound, StaleRevision
+from keystead.model.ids import NAMESPACE_SEPARATOR, NamespaceId, UserId
+from keystead.model.users import User
+from keystead.storage import records
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.retry import retry_when_stale
+from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
+
+_AFTER_SEPARATOR = chr(ord(NAMESPACE_SEPARATOR) + 1)
+
+
+class UserStore:
+    """Reads go to the store every time; callers that authenticate keep their own cache."""
+
+    def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
+        self._store = store
+        self._sealed = sealed
+
+    async def get(self, user_id: UserId) -> tuple[User, int] | None:
+        """Return a user and the record's revision, or None. CorruptRecord if unreadable."""
+        name = str(user_id)
+        opened = await self._sealed.get(name)
+        if opened is None:
+            return None
+        path = self._sealed.path(name)
+        return records.decode_user(user_id, opened.plaintext, path=path), opened.revision
+
+    async def put(self, user: User, *, expected: int | None) -> int:
+        """Write a user and return the record's revision.
+
+        StaleRevision when it is not the `expected` one before, AlreadyExists when that is MISSING.
+        """
+        try:
+            return await self._store.commit([self.change(user, expected=expected)])
+        except StaleRevision:
+            if expected != MISSING:
+                raise
+            raise AlreadyExists(f"User {user.user_id} already exists.") from None
+
+    def change(self, user: User, *, expected: int | None = None) -> Change:
+        """Return the change that writes a user, to be committed with others."""
+        return self._sealed.put(str(user.user_id), records.encode_user(user), expected=expected)
+
+    async def update(self, user_id: UserId, edit: Callable[[User], User]) -> User:
+        """Replace a user by `edit` of it, and return the new one.
+
+        `edit` may run more than once, on what is stored by then. NotFound when there is none.
+        """
+
+        async def attempt() -> User:
+            found = await self.get(user_id)
+            if found is None:
+                raise NotFound(f"User {user_id} does not exist.")
+            user, revision = found
+            edited = edit(user)
+            _ = await self.put(edited, expected=revision)
+            return edited
+
+        return await retry_when_stale(attempt)
+
+    async def delete(self, user_id: UserId) -> None:
+        """Remove a user; NotFound when there is none."""
+
+        async def attempt() -> None:
+            found = await self._sealed.get(str(user_id))
+            if found is None:
+                raise NotFound(f"User {user_id} does not exist.")
+            change = self._sealed.delete(str(user_id), expected=found.revision)
+            _ = await self._store.commit([change])
+
+        await retry_when_stale(attempt)
+
+    async def list(self, namespace: NamespaceId | None) -> list[UserId]:
+        """Return the users of a namespace; for the root (None), of all of them."""
+        if namespace is None:
+            names = await self._sealed.names(start=FIRST_ID, stop=AFTER_LAST_ID)
+        else:
+            names = await self._sealed.names(
+                start=namespace + NAMESPACE_SEPARATOR, stop=namespace + _AFTER_SEPARATOR
+            )
+        return [UserId.parse(name) for name in names]
