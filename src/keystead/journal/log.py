@@ -20,6 +20,8 @@ class Log:
         self._process = f"{process}[{os.getpid()}]"
         self._clock = clock
         self._write = write
+        self.warnings = 0
+        self.errors = 0
 
     def info(self, event: str, **fields: Field) -> None:
         """Log something that is as it should be."""
@@ -27,10 +29,12 @@ class Log:
 
     def warning(self, event: str, **fields: Field) -> None:
         """Log something that an operator should look at."""
+        self.warnings += 1
         self._line("warning", event, fields)
 
     def error(self, event: str, **fields: Field) -> None:
         """Log something that failed."""
+        self.errors += 1
         self._line("error", event, fields)
 
     def bug(self, event: str, error: BaseException) -> None:
@@ -38,6 +42,7 @@ class Log:
 
         Its message is left out: an unforeseen error may quote what it was working on.
         """
+        self.errors += 1
         frames = traceback.extract_tb(error.__traceback__)
         where = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
         self._line("bug", event, {"error": type(error).__name__, "where": where})

@@ -1,10 +1,13 @@
 """Stored keys, and who may use one."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from keystead.errors import NotPermitted
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.users import Caller
+
+NO_LABEL: Final = Label("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class KeyRecord:
     private: PrivateMaterial = field(repr=False)
     mechanisms: frozenset[str]
     tags: frozenset[Tag] = frozenset()
-    label: Label = Label("")
+    label: Label = NO_LABEL
     operations: int = 0
     certificate: StoredCertificate | None = None
 

@@ -1,0 +1,68 @@
+"""Settings of the whole HSM."""
+
+from typing import Literal
+
+import msgspec
+
+from keystead.api.route import NO_CONTENT, Call, Reply
+from keystead.api.shapes import json_reply
+from keystead.api.timestamps import format_timestamp, parse_timestamp
+from keystead.model.users import parse_passphrase
+
+
+class UnlockPassphraseRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """PUT /config/unlock-passphrase."""
+
+    new_passphrase: str
+    current_passphrase: str
+
+
+class UnattendedBoot(msgspec.Struct, forbid_unknown_fields=True):
+    """GET and PUT /config/unattended-boot."""
+
+    status: Literal["on", "off"]
+
+
+class Time(msgspec.Struct, forbid_unknown_fields=True):
+    """GET and PUT /config/time."""
+
+    time: str
+
+
+async def set_unlock_passphrase(call: Call) -> Reply:
+    """PUT /config/unlock-passphrase."""
+    wanted = await call.json(UnlockPassphraseRequest)
+    await call.hsm.change_unlock_passphrase(
+        call.caller,
+        new=parse_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        current=wanted.current_passphrase,
+        address=call.request.client,
+    )
+    return NO_CONTENT
+
+
+async def unattended_boot(call: Call) -> Reply:
+    """GET /config/unattended-boot."""
+    return json_reply(UnattendedBoot("on" if await call.hsm.unattended_boot() else "off"))
+
+
+async def set_unattended_boot(call: Call) -> Reply:
+    """PUT /config/unattended-boot."""
+    wanted = await call.json(UnattendedBoot)
+    if wanted.status == "on":
+        await call.hsm.enable_unattended_boot(call.caller)
+    else:
+        await call.hsm.disable_unattended_boot(call.caller)
+    return NO_CONTENT
+
+
+async def time(call: Call) -> Reply:
+    """GET /config/time."""
+    return json_reply(Time(format_timestamp(call.hsm.now())))
+
+
+async def set_time(call: Call) -> Reply:
+    """PUT /config/time."""
+    wanted = parse_timestamp((await call.json(Time)).time)
+    await call.hsm.set_time(call.caller, wanted)
+    return NO_CONTENT

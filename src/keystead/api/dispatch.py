@@ -1,0 +1,144 @@
+"""The walk of a request through the checks, in NetHSM's order, to its handler and back.
+
+Path 404 → state 412 → method 501 → URI 414 → method 405 → authentication 401, 429 → role and
+namespace 403 → media type of uploads 415 → size 413 → Accept 406 → the handler: ID 400,
+existence 404, media type 415, body 400.
+"""
+
+from email.utils import formatdate
+from typing import Final
+
+from keystead import errors
+from keystead.api.errors import STATUS, HttpError, error_body, error_headers
+from keystead.api.negotiation import accepts, media_type
+from keystead.api.route import BodyReader, Call, Reach, Reply, Route
+from keystead.api.router import Match, Router
+from keystead.api.routes import ROUTES
+from keystead.model.users import Caller
+from keystead.operations.hsm import Hsm
+from keystead.operations.session import Session
+from keystead.wire.messages import Request, Response
+
+MAX_URI_LENGTH: Final = 2000
+KNOWN_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+)
+
+
+class Dispatcher:
+    """Answers requests: the whole core, seen from the edge."""
+
+    def __init__(self, hsm: Hsm) -> None:
+        self._hsm = hsm
+        self._log = hsm.log
+        self._router = Router(ROUTES)
+
+    async def answer(self, request: Request, body: BodyReader) -> Response:
+        """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""
+        hsm = self._hsm
+        began = hsm.monotonic()
+        try:
+            reply = await self._reply(request, body)
+        except HttpError as error:
+            headers = [*error_headers(error.status), *error.headers]
+            reply = Reply(error.status, error_body(error.message), headers)
+        except errors.KeysteadError as error:
+            reply = self._refusal(error)
+        except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
+            self._log.bug("request failed", error)
+            reply = Reply(500, error_body("Internal error."), error_headers(500))
+        reply.headers.append(("Date", formatdate(hsm.now(), usegmt=True)))
+        hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
+        return Response(request.id, reply.status, reply.headers, reply.body)
+
+    async def _reply(self, request: Request, body: BodyReader) -> Reply:
+        match = self._router.match(request.path, request.method)
+        row = self._choose(request, match)
+        hsm = self._hsm
+        call = Call(hsm, row, request, match.parameters, body)
+        session = hsm.session
+        if session is None:
+            return _typed(row, await self._handle(call))
+        call.operational = session
+        with session.in_use():
+            reply = await self._handle(call)
+        if session.ended and not row.ends_session:
+            raise errors.WrongState("The HSM was locked meanwhile.")
+        return _typed(row, reply)
+
+    def _choose(self, request: Request, match: Match) -> Route:
+        """Return the row of the request's method, or raise 412, 501, 414 or 405, in that order."""
+        state = self._hsm.state
+        method = "GET" if request.method == "HEAD" else request.method
+        row = match.rows.get(method)
+        if state not in (row or next(iter(match.rows.values()))).states:
+            raise errors.WrongState("Service not available")
+        if request.method not in KNOWN_METHODS:
+            raise HttpError(501, "Method not implemented.")
+        if len(request.path) + len(request.query) > MAX_URI_LENGTH:
+            raise HttpError(414, f"The URI is longer than {MAX_URI_LENGTH} characters.")
+        if row is None or (request.method == "HEAD" and not row.answers_head):
+            raise HttpError(405, "Method not allowed.", (("Allow", _allowed(match)),))
+        return row
+
+    async def _handle(self, call: Call) -> Reply:
+        row, request = call.route, call.request
+        if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
+            await _require_caller(call)
+        _require_media_type(row, request)
+        if request.content_length is not None and request.content_length > row.body_limit:
+            raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
+        accept = request.headers.get("accept", "").strip()
+        if accept and not accepts(accept, row.produces):
+            raise HttpError(406, f"This gives {row.produces}.")
+        return await row.handler(call)
+
+    def _refusal(self, error: errors.KeysteadError) -> Reply:
+        status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+        if status is None:
+            self._log.bug("request failed", error)
+            return Reply(500, error_body("Internal error."), error_headers(500))
+        if isinstance(error, errors.StoreUnavailable):
+            self._hsm.store_lost()
+        return Reply(status, error_body(error.message), error_headers(status))
+
+
+async def _require_caller(call: Call) -> None:
+    """Authenticate, and refuse whom the row is not open to."""
+    session, request, row = call.operational, call.request, call.route
+    if session is None:
+        raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
+    caller = await session.authenticate(request.headers.get("authorization"), request.client)
+    call.authenticated = caller
+    if row.guard is not None:
+        await row.guard(call)
+    _require_access(row, caller, session)
+
+
+def _require_access(row: Route, caller: Caller, session: Session) -> None:
+    if caller.role not in row.roles:
+        raise errors.NotPermitted("Your role does not allow this.")
+    if row.reach is Reach.ROOT_ONLY and caller.namespace is not None:
+        raise errors.NotPermitted("Only users without a namespace may do this.")
+    if not session.is_namespace(caller.namespace):
+        raise errors.NotPermitted("The namespace of this user has not been created.")
+
+
+def _require_media_type(row: Route, request: Request) -> None:
+    if not row.early_types:
+        return
+    if media_type(request.headers.get("content-type", "")) not in row.early_types:
+        raise HttpError(415, f"Content-Type must be {' or '.join(row.early_types)}.")
+
+
+def _allowed(match: Match) -> str:
+    methods = set(match.rows)
+    if any(row.answers_head for row in match.rows.values()):
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
+
+
+def _typed(row: Route, reply: Reply) -> Reply:
+    headers = [] if reply.status in {204, 304} else [("Content-Type", row.produces)]
+    headers.extend(reply.headers)
+    return Reply(reply.status, reply.body, headers)

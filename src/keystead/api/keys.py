@@ -1,0 +1,268 @@
+"""Keys as things to manage: list, make, import, show, label, move, delete, certify."""
+
+import msgspec
+
+from keystead import algorithms
+from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
+from keystead.api.encoding import decode_base64, encode_base64
+from keystead.api.multipart import parse_two_parts
+from keystead.api.negotiation import media_type
+from keystead.api.route import MULTIPART, NO_CONTENT, NOT_MODIFIED, Call, Reply, decode_json
+from keystead.api.shapes import KeyAttributesRequest, Restrictions, id_list, json_reply
+from keystead.certificates.csr import SubjectName
+from keystead.errors import InvalidInput
+from keystead.model.ids import KeyId, parse_key_id, parse_label
+from keystead.model.keys import StoredCertificate
+from keystead.operations import manage_keys
+from keystead.operations.manage_keys import KeyAttributes, KeyView
+
+_LOCATION = "/api/v1/keys/"
+
+
+class PrivateData(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """The numbers of a private key, base64; which of them depends on the type."""
+
+    prime_p: str | None = None
+    prime_q: str | None = None
+    public_exponent: str | None = None
+    data: str | None = None
+
+
+class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
+    """POST /keys and PUT /keys/{id} with JSON."""
+
+    type: str
+    private: PrivateData
+
+
+class GenerateRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
+    """POST /keys/generate."""
+
+    type: str
+    length: int | None = None
+    id: str = ""
+
+
+class LabelRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """PUT /keys/{id}/label."""
+
+    label: str
+
+
+class MoveRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """POST /keys/{id}/move."""
+
+    new_id: str
+
+
+class CsrRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """POST /keys/{id}/csr.pem: a distinguished name and subject alternative names."""
+
+    common_name: str
+    country_name: str = ""
+    state_or_province_name: str = ""
+    locality_name: str = ""
+    organization_name: str = ""
+    organizational_unit_name: str = ""
+    email_address: str = ""
+    subject_alt_names: list[str] | None = None
+
+    def subject(self) -> SubjectName:
+        """Return what the request asks for, as the certificates package names it."""
+        names = self.subject_alt_names
+        return SubjectName(
+            common_name=self.common_name,
+            country=self.country_name,
+            state=self.state_or_province_name,
+            locality=self.locality_name,
+            organization=self.organization_name,
+            organizational_unit=self.organizational_unit_name,
+            email=self.email_address,
+            subject_alt_names=None if names is None else tuple(names),
+        )
+
+
+async def list_keys(call: Call) -> Reply:
+    """GET /keys."""
+    return await _list(call, prefix="")
+
+
+async def list_prefix(call: Call) -> Reply:
+    """GET /keys/{prefix}*."""
+    return await _list(call, prefix=parse_key_id(call.parameters["key_id"].removesuffix("*")))
+
+
+async def _list(call: Call, *, prefix: str) -> Reply:
+    label = call.query("label")
+    found = await manage_keys.list_keys(
+        call.session,
+        call.caller,
+        prefix=prefix,
+        label=None if label is None else parse_label(label),
+        only_usable=call.query("filter") is not None,
+    )
+    return Reply(200, id_list("id", found))
+
+
+async def generate(call: Call) -> Reply:
+    """POST /keys/generate."""
+    wanted = await call.json(GenerateRequest)
+    key_id = await manage_keys.generate(
+        call.session,
+        call.caller,
+        key_id=parse_key_id(wanted.id) if wanted.id else None,
+        algorithm=_algorithm(wanted.type),
+        length=wanted.length,
+        attributes=wanted.attributes(),
+    )
+    return _created(key_id)
+
+
+async def import_new(call: Call) -> Reply:
+    """POST /keys."""
+    private, attributes = await _private_key(call)
+    return _created(await manage_keys.add(call.session, call.caller, None, private, attributes))
+
+
+async def import_as(call: Call) -> Reply:
+    """PUT /keys/{id}."""
+    key_id = _key_id(call)
+    private, attributes = await _private_key(call)
+    await manage_keys.add(call.session, call.caller, key_id, private, attributes)
+    return NO_CONTENT
+
+
+async def show(call: Call) -> Reply:
+    """GET /keys/{id}."""
+    return json_reply(
+        _public_view(await manage_keys.view(call.session, call.caller, _key_id(call)))
+    )
+
+
+async def delete(call: Call) -> Reply:
+    """DELETE /keys/{id}."""
+    await manage_keys.delete(call.session, call.caller, _key_id(call))
+    return NO_CONTENT
+
+
+async def set_label(call: Call) -> Reply:
+    """PUT /keys/{id}/label."""
+    key_id = _key_id(call)
+    label = parse_label((await call.json(LabelRequest)).label)
+    changed = await manage_keys.set_label(call.session, call.caller, key_id, label)
+    return NO_CONTENT if changed else NOT_MODIFIED
+
+
+async def delete_label(call: Call) -> Reply:
+    """DELETE /keys/{id}/label: also succeeds when there is none."""
+    await manage_keys.set_label(call.session, call.caller, _key_id(call), parse_label(""))
+    return NO_CONTENT
+
+
+async def public_pem(call: Call) -> Reply:
+    """GET /keys/{id}/public.pem."""
+    return Reply(200, await manage_keys.public_pem(call.session, call.caller, _key_id(call)))
+
+
+async def csr(call: Call) -> Reply:
+    """POST /keys/{id}/csr.pem."""
+    key_id = _key_id(call)
+    await manage_keys.require(call.session, call.caller, key_id)
+    subject = (await call.json(CsrRequest)).subject()
+    return Reply(200, await manage_keys.csr(call.session, call.caller, key_id, subject))
+
+
+async def move(call: Call) -> Reply:
+    """POST /keys/{id}/move."""
+    key_id = _key_id(call)
+    await manage_keys.require(call.session, call.caller, key_id)
+    new_id = parse_key_id((await call.json(MoveRequest)).new_id)
+    await manage_keys.move(call.session, call.caller, key_id, new_id)
+    return json_reply({"id": new_id})
+
+
+async def certificate(call: Call) -> Reply:
+    """GET /keys/{id}/cert."""
+    stored = await manage_keys.certificate(call.session, call.caller, _key_id(call))
+    return Reply(200, stored.data)
+
+
+async def set_certificate(call: Call) -> Reply:
+    """PUT /keys/{id}/cert."""
+    key_id = _key_id(call)
+    stored = StoredCertificate(call.route.produces, await call.body())
+    await manage_keys.set_certificate(call.session, call.caller, key_id, stored)
+    return Reply(201)
+
+
+async def delete_certificate(call: Call) -> Reply:
+    """DELETE /keys/{id}/cert."""
+    await manage_keys.delete_certificate(call.session, call.caller, _key_id(call))
+    return NO_CONTENT
+
+
+def _key_id(call: Call) -> KeyId:
+    return parse_key_id(call.parameters["key_id"])
+
+
+def _algorithm(name: str) -> Algorithm:
+    try:
+        return algorithms.BY_NAME[name]
+    except KeyError:
+        raise InvalidInput("Unknown key type.") from None
+
+
+async def _private_key(call: Call) -> tuple[PrivateKey, KeyAttributes]:
+    """Return the key that the request brings, by JSON or by PEM, and what it is stored with."""
+    body = await call.body()
+    content_type = call.request.headers.get("content-type", "")
+    if media_type(content_type) == MULTIPART:
+        arguments, pem = parse_two_parts(body, content_type)
+        attributes = decode_json(arguments, KeyAttributesRequest).attributes()
+        private = await manage_keys.parse(call.session, lambda: algorithms.import_pem(pem))
+        return private, attributes
+    wanted = decode_json(body, ImportRequest)
+    algorithm, parts = _algorithm(wanted.type), _parts(wanted.private)
+    attributes = wanted.attributes()
+    private = await manage_keys.parse(call.session, lambda: algorithm.from_parts(parts))
+    return private, attributes
+
+
+def _parts(private: PrivateData) -> PrivateParts:
+    def decoded(text: str | None, name: str) -> bytes | None:
+        return None if text is None else decode_base64(text, name=name)
+
+    return PrivateParts(
+        prime_p=decoded(private.prime_p, "primeP"),
+        prime_q=decoded(private.prime_q, "primeQ"),
+        public_exponent=decoded(private.public_exponent, "publicExponent"),
+        data=decoded(private.data, "data"),
+    )
+
+
+def _created(key_id: KeyId) -> Reply:
+    return Reply(201, msgspec.json.encode({"id": key_id}), [("Location", _LOCATION + key_id)])
+
+
+def _public_view(view: KeyView) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "mechanisms": [name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
+        "type": view.type_name,
+        "restrictions": Restrictions(tags=sorted(view.record.tags)),
+        "public": _public_parts(view.public),
+        "operations": view.operations,
+    }
+    if view.record.label:
+        shown["label"] = view.record.label
+    return shown
+
+
+def _public_parts(public: PublicParts | None) -> dict[str, str] | None:
+    if public is None:
+        return None
+    parts = {
+        "modulus": public.modulus,
+        "publicExponent": public.public_exponent,
+        "data": public.data,
+    }
+    return {name: encode_base64(value) for name, value in parts.items() if value is not None}

@@ -1,0 +1,45 @@
+"""Provision, unlock, lock."""
+
+import msgspec
+
+from keystead.api.route import NO_CONTENT, Call, Reply
+from keystead.api.timestamps import parse_timestamp
+from keystead.model.users import parse_passphrase
+
+
+class ProvisionRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """POST /provision."""
+
+    unlock_passphrase: str
+    admin_passphrase: str
+    system_time: str
+
+
+class UnlockRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /unlock."""
+
+    passphrase: str
+
+
+async def provision(call: Call) -> Reply:
+    """POST /provision: Unprovisioned → Operational."""
+    wanted = await call.json(ProvisionRequest)
+    await call.hsm.provision(
+        unlock=parse_passphrase(wanted.unlock_passphrase, name="unlockPassphrase"),
+        admin=parse_passphrase(wanted.admin_passphrase, name="adminPassphrase"),
+        system_time=parse_timestamp(wanted.system_time),
+    )
+    return NO_CONTENT
+
+
+async def unlock(call: Call) -> Reply:
+    """POST /unlock: Locked → Operational."""
+    wanted = await call.json(UnlockRequest)
+    await call.hsm.unlock(wanted.passphrase, address=call.request.client)
+    return NO_CONTENT
+
+
+async def lock(call: Call) -> Reply:
+    """POST /lock: Operational → Locked; the domain key is forgotten before the answer."""
+    await call.hsm.lock()
+    return NO_CONTENT

@@ -1,0 +1,26 @@
+"""Namespaces: separate sets of users and keys."""
+
+from keystead.api.route import NO_CONTENT, Call, Reply
+from keystead.api.shapes import id_list
+from keystead.model.ids import parse_namespace_id
+from keystead.operations import manage_namespaces
+
+
+async def list_all(call: Call) -> Reply:
+    """GET /namespaces."""
+    return Reply(200, id_list("id", await manage_namespaces.list_namespaces(call.session)))
+
+
+async def create(call: Call) -> Reply:
+    """PUT /namespaces/{id}."""
+    namespace = parse_namespace_id(call.parameters["namespace_id"])
+    call.require_content_type()
+    await manage_namespaces.create(call.session, call.caller, namespace)
+    return NO_CONTENT
+
+
+async def delete(call: Call) -> Reply:
+    """DELETE /namespaces/{id}: its keys go with it, its users stay."""
+    namespace = parse_namespace_id(call.parameters["namespace_id"])
+    await manage_namespaces.delete(call.session, call.caller, namespace)
+    return NO_CONTENT

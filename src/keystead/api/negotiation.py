@@ -1,0 +1,42 @@
+"""Media types: what a client sends and what it takes (RFC 9110, sections 8.3 and 12.5.1)."""
+
+from functools import lru_cache
+
+_MOST_RANGES = 32
+
+
+def media_type(content_type: str) -> str:
+    """Return the bare lower-case media type of a Content-Type header."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+@lru_cache(maxsize=256)
+def accepts(accept: str, produced: str) -> bool:
+    """Whether an Accept header takes the media type `produced`; the most specific range decides."""
+    wanted_type = produced.partition("/")[0]
+    best_precision, best_quality = -1, 0.0
+    for media_range in accept.split(",")[:_MOST_RANGES]:
+        name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        precision = _precision(name, produced, wanted_type)
+        if precision > best_precision:
+            best_precision, best_quality = precision, _quality(parameters)
+    return best_quality > 0
+
+
+def _precision(name: str, produced: str, wanted_type: str) -> int:
+    if name == produced:
+        return 2
+    if name == f"{wanted_type}/*":
+        return 1
+    return 0 if name in {"*/*", "*"} else -1
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

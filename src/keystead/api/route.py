@@ -1,0 +1,153 @@
+"""What a row of the route table says, and what a handler gets and gives."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from keystead.api.errors import JSON, HttpError
+from keystead.api.negotiation import media_type
+from keystead.errors import InvalidInput, NotPermitted
+from keystead.model.lifecycle import State
+from keystead.model.users import Caller, Role
+from keystead.operations.hsm import Hsm
+from keystead.operations.session import Session
+from keystead.wire.messages import Request
+
+PEM = "application/x-pem-file"
+BYTES = "application/octet-stream"
+MULTIPART = "multipart/form-data"
+
+SMALL_BODY = 1024 * 1024
+LARGE_BODY = 67 * 1024 * 1024
+"""For sign, encrypt and decrypt: 50 MiB of payload as base64."""
+
+Body = TypeVar("Body")
+
+
+class BodyReader(Protocol):
+    """A request's body, which may still be on its way."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge when it has more than `limit` bytes."""
+        ...
+
+
+class Reach(Enum):
+    """Whose callers a row is open to."""
+
+    ANY_NAMESPACE = "any"
+    ROOT_ONLY = "root only"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a handler answers; Content-Type is the row's unless `headers` has its own."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+NO_CONTENT = Reply(204)
+NOT_MODIFIED = Reply(304)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through dispatch and handler."""
+
+    hsm: Hsm
+    route: "Route"
+    request: Request
+    parameters: dict[str, str]
+    unread_body: BodyReader
+    authenticated: Caller | None = None
+    operational: Session | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; a row that reads it has roles, so that dispatch has authenticated."""
+        if self.authenticated is None:
+            raise NotPermitted("Authentication required.")
+        return self.authenticated
+
+    @property
+    def session(self) -> Session:
+        """What an Operational HSM works with; a row that reads it is open in that state only."""
+        if self.operational is None:
+            raise NotPermitted("The HSM is not operational.")
+        return self.operational
+
+    def query(self, name: str) -> str | None:
+        """Return the first value of a query parameter, '' for one without a value, None without."""
+        if not self.request.query:
+            return None
+        values = parse_qs(self.request.query, keep_blank_values=True).get(name)
+        return values[0] if values else None
+
+    def require_content_type(self) -> None:
+        """Raise 415 unless the request's Content-Type is one the row accepts.
+
+        A missing one counts as application/octet-stream, as RFC 9110 section 8.3 has it.
+        """
+        sent = self.request.headers.get("content-type")
+        if media_type(sent if sent is not None else BYTES) not in self.route.accepts:
+            raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts)}.")
+
+    async def body(self) -> bytes:
+        """Return the whole body, within the row's limit."""
+        if self.route.accepts:
+            self.require_content_type()
+        return await self.unread_body.read(self.route.body_limit)
+
+    async def json(self, shape: type[Body]) -> Body:
+        """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
+        return decode_json(await self.body(), shape)
+
+
+def decode_json(data: bytes, shape: type[Body]) -> Body:
+    """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"Invalid data for JSON schema: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"Invalid JSON: {error}.") from None
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+Guard = Callable[[Call], Awaitable[None]]
+
+ALL_STATES = frozenset(State)
+OPERATIONAL = frozenset({State.OPERATIONAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API: who may call it, when, and what answers.
+
+    `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
+    them in state Operational only. `accepts` lists the media types that a body must have; empty
+    means that Content-Type is ignored. `early_types` is checked before the size and the ID.
+    `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
+    ID that it cannot read).
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    states: frozenset[State] = OPERATIONAL
+    roles: frozenset[Role] = frozenset()
+    reach: Reach = Reach.ANY_NAMESPACE
+    guard: Guard | None = None
+    accepts: tuple[str, ...] = ()
+    early_types: tuple[str, ...] = ()
+    produces: str = JSON
+    body_limit: int = SMALL_BODY
+    answers_head: bool = False
+    guarded_when_operational: bool = False
+    ends_session: bool = False

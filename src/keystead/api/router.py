@@ -1,0 +1,87 @@
+"""From a path to its rows in the route table, by dictionary: no pattern is tried at run time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from keystead.api.errors import HttpError
+from keystead.api.route import Route
+
+PREFIX = "/api/v1/"
+GLOB = "*"
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    parameter_name: str = ""
+    rows: dict[str, Route] = field(default_factory=dict)
+    globs: dict[str, Route] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The rows of a path, by method, and the decoded segments that its template names."""
+
+    rows: dict[str, Route]
+    parameters: dict[str, str]
+
+
+class Router:
+    """All templates of the route table as one tree of path segments."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node = self._root
+        segments = route.path.removeprefix("/").split("/")
+        is_glob = segments[-1].endswith("}" + GLOB)
+        for segment in segments:
+            node = _child(node, segment.removesuffix(GLOB) if is_glob else segment)
+        (node.globs if is_glob else node.rows)[route.method] = route
+
+    def match(self, path: str, method: str) -> Match:
+        """Return what `path` (percent-encoded) leads to; HttpError 404 when nowhere.
+
+        One trailing slash is accepted. A last segment that ends in `*` means the glob rows, for
+        the methods that have one.
+        """
+        if not path.startswith(PREFIX):
+            raise HttpError(404, "Not found.")
+        node = self._root
+        parameters: dict[str, str] = {}
+        segment = ""
+        for segment in path[len(PREFIX) :].removesuffix("/").split("/"):
+            child = node.children.get(segment)
+            if child is None:
+                child = node.parameter
+                if child is None:
+                    raise HttpError(404, "Not found.")
+                parameters[node.parameter_name] = _decode(segment)
+            node = child
+        if node.globs and segment.endswith(GLOB) and method in node.globs:
+            return Match(node.globs, parameters)
+        if not node.rows:
+            raise HttpError(404, "Not found.")
+        return Match(node.rows, parameters)
+
+
+def _child(node: _Node, segment: str) -> _Node:
+    if not segment.startswith("{"):
+        return node.children.setdefault(segment, _Node())
+    name = segment.strip("{}")
+    if node.parameter is None:
+        node.parameter, node.parameter_name = _Node(), name
+    if node.parameter_name != name:
+        raise ValueError(f"two names for one place: {node.parameter_name}, {name}")
+    return node.parameter
+
+
+def _decode(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment).decode("utf-8", "replace")

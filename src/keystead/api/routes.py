@@ -1,0 +1,189 @@
+"""THE table: every operation of the API, who may call it, in which state, and what answers."""
+
+from keystead.api import (
+    configuration,
+    health,
+    keys,
+    lifecycle,
+    namespaces,
+    restrictions,
+    system,
+    use_keys,
+    users,
+)
+from keystead.api.errors import JSON
+from keystead.api.route import (
+    ALL_STATES,
+    BYTES,
+    LARGE_BODY,
+    MULTIPART,
+    PEM,
+    Reach,
+    Route,
+)
+from keystead.model.lifecycle import State
+from keystead.model.users import Role
+
+_ADMIN = frozenset({Role.ADMINISTRATOR})
+_OPERATOR = frozenset({Role.OPERATOR})
+_ADMIN_OR_OPERATOR = _ADMIN | _OPERATOR
+_METRICS = frozenset({Role.METRICS})
+
+_ROOT = Reach.ROOT_ONLY
+_EMPTY_PUT = (JSON, BYTES)
+"""A PUT without a body may come without a Content-Type, which counts as bytes."""
+_IMPORT = (JSON, MULTIPART)
+_OPERATIONAL_OR_FAILED = frozenset({State.OPERATIONAL, State.FAILED})
+_ALIVE = frozenset({State.LOCKED, State.UNPROVISIONED})
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/info", health.info, ALL_STATES, answers_head=True),
+    Route("GET", "/health/alive", health.empty, _ALIVE, answers_head=True),
+    Route("GET", "/health/ready", health.empty, answers_head=True),
+    Route("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
+    Route("GET", "/metrics", health.metrics, roles=_METRICS, answers_head=True),
+    Route("POST", "/provision", lifecycle.provision, frozenset({State.UNPROVISIONED})),
+    Route("POST", "/unlock", lifecycle.unlock, frozenset({State.LOCKED})),
+    Route("POST", "/lock", lifecycle.lock, roles=_ADMIN, reach=_ROOT, ends_session=True),
+    Route("POST", "/random", use_keys.random, roles=_OPERATOR),
+    # --- keys ---
+    Route("GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR),
+    Route("POST", "/keys", keys.import_new, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT),
+    Route("POST", "/keys/generate", keys.generate, roles=_ADMIN, accepts=(JSON,)),
+    Route("GET", "/keys/{key_id}*", keys.list_prefix, roles=_ADMIN_OR_OPERATOR),
+    Route("GET", "/keys/{key_id}", keys.show, roles=_ADMIN_OR_OPERATOR),
+    Route(
+        "PUT", "/keys/{key_id}", keys.import_as, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT
+    ),
+    Route("DELETE", "/keys/{key_id}", keys.delete, roles=_ADMIN),
+    Route("PUT", "/keys/{key_id}/label", keys.set_label, roles=_ADMIN, accepts=(JSON,)),
+    Route("DELETE", "/keys/{key_id}/label", keys.delete_label, roles=_ADMIN),
+    Route(
+        "GET", "/keys/{key_id}/public.pem", keys.public_pem, roles=_ADMIN_OR_OPERATOR, produces=PEM
+    ),
+    Route("POST", "/keys/{key_id}/csr.pem", keys.csr, roles=_ADMIN_OR_OPERATOR, produces=PEM),
+    Route("POST", "/keys/{key_id}/move", keys.move, roles=_ADMIN),
+    Route("GET", "/keys/{key_id}/cert", keys.certificate, roles=_ADMIN_OR_OPERATOR, produces=BYTES),
+    Route(
+        "PUT",
+        "/keys/{key_id}/cert",
+        keys.set_certificate,
+        roles=_ADMIN,
+        accepts=(BYTES,),
+        early_types=(BYTES,),
+        produces=BYTES,
+    ),
+    Route("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, roles=_ADMIN, produces=BYTES),
+    Route("POST", "/keys/{key_id}/sign", use_keys.sign, roles=_OPERATOR, body_limit=LARGE_BODY),
+    Route(
+        "POST", "/keys/{key_id}/decrypt", use_keys.decrypt, roles=_OPERATOR, body_limit=LARGE_BODY
+    ),
+    Route(
+        "POST", "/keys/{key_id}/encrypt", use_keys.encrypt, roles=_OPERATOR, body_limit=LARGE_BODY
+    ),
+    Route(
+        "PUT",
+        "/keys/{key_id}/restrictions/tags/{tag}",
+        restrictions.add_key_tag,
+        roles=_ADMIN,
+        accepts=_EMPTY_PUT,
+    ),
+    Route(
+        "DELETE",
+        "/keys/{key_id}/restrictions/tags/{tag}",
+        restrictions.remove_key_tag,
+        roles=_ADMIN,
+    ),
+    # --- namespaces ---
+    Route("GET", "/namespaces", namespaces.list_all, roles=_ADMIN, reach=_ROOT, answers_head=True),
+    Route(
+        "PUT",
+        "/namespaces/{namespace_id}",
+        namespaces.create,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=_EMPTY_PUT,
+    ),
+    Route("DELETE", "/namespaces/{namespace_id}", namespaces.delete, roles=_ADMIN, reach=_ROOT),
+    # --- users ---
+    Route("GET", "/users", users.list_all, roles=_ADMIN),
+    Route("POST", "/users", users.create, roles=_ADMIN, accepts=(JSON,)),
+    Route(
+        "GET",
+        "/users/{user_id}",
+        users.show,
+        roles=_ADMIN_OR_OPERATOR,
+        guard=users.self_or_administrator_or_root,
+    ),
+    Route("PUT", "/users/{user_id}", users.create_as, roles=_ADMIN, accepts=(JSON,)),
+    Route("POST", "/users/{user_id}", users.create_in, roles=_ADMIN, accepts=(JSON,)),
+    Route("DELETE", "/users/{user_id}", users.delete, roles=_ADMIN, guard=users.same_namespace),
+    Route(
+        "POST",
+        "/users/{user_id}/passphrase",
+        users.set_passphrase,
+        roles=_ADMIN_OR_OPERATOR,
+        guard=users.self_or_administrator,
+    ),
+    Route(
+        "GET",
+        "/users/{user_id}/tags",
+        users.tags,
+        roles=_ADMIN_OR_OPERATOR,
+        guard=users.self_or_administrator_or_root,
+    ),
+    Route(
+        "PUT",
+        "/users/{user_id}/tags/{tag}",
+        restrictions.add_user_tag,
+        roles=_ADMIN,
+        guard=users.same_namespace,
+        accepts=_EMPTY_PUT,
+    ),
+    Route(
+        "DELETE",
+        "/users/{user_id}/tags/{tag}",
+        restrictions.remove_user_tag,
+        roles=_ADMIN,
+        guard=users.same_namespace,
+    ),
+    # --- configuration ---
+    Route(
+        "PUT",
+        "/config/unlock-passphrase",
+        configuration.set_unlock_passphrase,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route(
+        "GET", "/config/unattended-boot", configuration.unattended_boot, roles=_ADMIN, reach=_ROOT
+    ),
+    Route(
+        "PUT",
+        "/config/unattended-boot",
+        configuration.set_unattended_boot,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route("GET", "/config/time", configuration.time, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "PUT", "/config/time", configuration.set_time, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
+    ),
+    # --- system ---
+    Route("GET", "/system/info", system.info, roles=_ADMIN, reach=_ROOT, answers_head=True),
+    Route("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT),
+    Route(
+        "POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT
+    ),
+    Route(
+        "POST",
+        "/system/shutdown",
+        system.shutdown,
+        ALL_STATES,
+        _ADMIN,
+        _ROOT,
+        guarded_when_operational=True,
+    ),
+)

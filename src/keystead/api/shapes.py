@@ -1,0 +1,45 @@
+"""JSON shapes that more than one endpoint shares."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from keystead import algorithms
+from keystead.api.route import Reply
+from keystead.errors import InvalidInput
+from keystead.model.ids import parse_label, parse_tag
+from keystead.operations.manage_keys import KeyAttributes
+
+
+class Restrictions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What limits the use of a key: the tags of which an Operator needs one."""
+
+    tags: list[str] = []
+
+
+class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a new key is stored with; also the `arguments` part of a PEM import."""
+
+    mechanisms: list[str]
+    restrictions: Restrictions = msgspec.field(default_factory=Restrictions)
+    label: str = ""
+
+    def attributes(self) -> KeyAttributes:
+        """Return the attributes; InvalidInput for an unknown mechanism, a bad tag or label."""
+        if not algorithms.MECHANISMS.keys() >= set(self.mechanisms):
+            raise InvalidInput("Unknown key mechanism.")
+        return KeyAttributes(
+            mechanisms=frozenset(self.mechanisms),
+            tags=frozenset(parse_tag(tag) for tag in self.restrictions.tags),
+            label=parse_label(self.label),
+        )
+
+
+def json_reply(content: object) -> Reply:
+    """Return a 200 with `content` as JSON."""
+    return Reply(200, msgspec.json.encode(content))
+
+
+def id_list(name: str, ids: Iterable[object]) -> bytes:
+    """Return `[{name: id}, …]` as JSON."""
+    return msgspec.json.encode([{name: str(one)} for one in ids])

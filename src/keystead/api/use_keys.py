@@ -1,0 +1,88 @@
+"""Keys in use: sign, decrypt, encrypt; and random bytes."""
+
+import msgspec
+
+from keystead.api.encoding import decode_base64, encode_base64
+from keystead.api.route import Call, Reply
+from keystead.api.shapes import json_reply
+from keystead.model.ids import KeyId, parse_key_id
+from keystead.operations import use_keys as operations
+from keystead.operations.random import random_bytes
+
+
+class SignRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /keys/{id}/sign."""
+
+    mode: str
+    message: str
+
+
+class DecryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /keys/{id}/decrypt."""
+
+    mode: str
+    encrypted: str
+    iv: str | None = None
+
+
+class EncryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /keys/{id}/encrypt."""
+
+    mode: str
+    message: str
+    iv: str | None = None
+
+
+class RandomRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /random."""
+
+    length: int
+
+
+async def sign(call: Call) -> Reply:
+    """POST /keys/{id}/sign."""
+    key_id = await _existing(call)
+    wanted = await call.json(SignRequest)
+    message = decode_base64(wanted.message, name="message")
+    signature = await operations.sign(call.session, call.caller, key_id, wanted.mode, message)
+    return Reply(200, b'{"signature":"%b"}' % encode_base64(signature).encode())
+
+
+async def decrypt(call: Call) -> Reply:
+    """POST /keys/{id}/decrypt."""
+    key_id = await _existing(call)
+    wanted = await call.json(DecryptRequest)
+    ciphertext = decode_base64(wanted.encrypted, name="encrypted")
+    iv = _iv(wanted.iv)
+    message = await operations.decrypt(
+        call.session, call.caller, key_id, wanted.mode, ciphertext, iv
+    )
+    return json_reply({"decrypted": encode_base64(message)})
+
+
+async def encrypt(call: Call) -> Reply:
+    """POST /keys/{id}/encrypt."""
+    key_id = await _existing(call)
+    wanted = await call.json(EncryptRequest)
+    message = decode_base64(wanted.message, name="message")
+    ciphertext, iv = await operations.encrypt(
+        call.session, call.caller, key_id, wanted.mode, message, _iv(wanted.iv)
+    )
+    return json_reply({"encrypted": encode_base64(ciphertext), "iv": encode_base64(iv)})
+
+
+async def random(call: Call) -> Reply:
+    """POST /random."""
+    length = (await call.json(RandomRequest)).length
+    return json_reply({"random": encode_base64(random_bytes(length))})
+
+
+async def _existing(call: Call) -> KeyId:
+    """Return the path's key ID; the key exists: 404 comes before the 400 of a bad body."""
+    key_id = parse_key_id(call.parameters["key_id"])
+    await operations.require(call.session, call.caller, key_id)
+    return key_id
+
+
+def _iv(text: str | None) -> bytes | None:
+    return None if text is None else decode_base64(text, name="iv")

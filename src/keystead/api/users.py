@@ -1,0 +1,136 @@
+"""Users: role, tags, passphrase; and the rules on whom a caller may touch."""
+
+import msgspec
+
+from keystead.api.route import NO_CONTENT, Call, Reply
+from keystead.api.shapes import id_list, json_reply
+from keystead.errors import InvalidInput, NotPermitted
+from keystead.model.ids import NAMESPACE_SEPARATOR, UserId, parse_namespace_id
+from keystead.model.users import Role, parse_passphrase
+from keystead.operations import manage_users
+from keystead.operations.manage_users import NewUser
+
+_LOCATION = "/api/v1/users/"
+
+
+class UserRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """POST /users and PUT /users/{id}."""
+
+    real_name: str
+    role: Role
+    passphrase: str
+
+    def new_user(self) -> NewUser:
+        """Return what is asked for; InvalidInput for a passphrase that will not do."""
+        return NewUser(self.real_name, self.role, parse_passphrase(self.passphrase))
+
+
+class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /users/{id}/passphrase."""
+
+    passphrase: str
+
+
+def target(call: Call) -> UserId:
+    """Return the user that the path names; InvalidInput for a malformed ID."""
+    return UserId.parse(call.parameters["user_id"])
+
+
+# --- guards: whom a caller may touch ---
+
+
+async def same_namespace(call: Call) -> None:
+    """Refuse users of another namespace, but to the root those of one that is not created yet."""
+    namespace = target(call).namespace
+    if namespace == call.caller.namespace:
+        return
+    if call.caller.namespace is None and not call.session.is_namespace(namespace):
+        return
+    raise NotPermitted("This user is in another namespace.")
+
+
+async def self_or_administrator(call: Call) -> None:
+    """Refuse Operators anyone but themselves, and Administrators other namespaces' users."""
+    await same_namespace(call)
+    _require_self_or_administrator(call)
+
+
+async def self_or_administrator_or_root(call: Call) -> None:
+    """As self_or_administrator, but a caller without a namespace reaches into all of them."""
+    if call.caller.namespace is not None:
+        await same_namespace(call)
+    _require_self_or_administrator(call)
+
+
+def _require_self_or_administrator(call: Call) -> None:
+    if target(call) != call.caller.user_id and not call.caller.is_administrator:
+        raise NotPermitted("Your role does not allow this for another user.")
+
+
+# --- handlers ---
+
+
+async def list_all(call: Call) -> Reply:
+    """GET /users."""
+    return Reply(200, id_list("user", await manage_users.list_users(call.session, call.caller)))
+
+
+async def create(call: Call) -> Reply:
+    """POST /users: the ID is generated, the namespace is the caller's."""
+    wanted = (await call.json(UserRequest)).new_user()
+    user_id = manage_users.new_id(call.caller.namespace)
+    await manage_users.add(call.session, call.caller, user_id, wanted)
+    return _created(user_id)
+
+
+async def create_in(call: Call) -> Reply:
+    """POST /users/{namespace}~: the ID is generated."""
+    namespace, separator, name = call.parameters["user_id"].partition(NAMESPACE_SEPARATOR)
+    if not separator or name:
+        raise InvalidInput(
+            "POST here takes a namespace and '~'; for users without one, POST /users."
+        )
+    user_id = manage_users.new_id(parse_namespace_id(namespace))
+    wanted = (await call.json(UserRequest)).new_user()
+    await manage_users.add(call.session, call.caller, user_id, wanted)
+    return _created(user_id)
+
+
+async def create_as(call: Call) -> Reply:
+    """PUT /users/{id}."""
+    user_id = target(call)
+    wanted = (await call.json(UserRequest)).new_user()
+    await manage_users.add(call.session, call.caller, user_id, wanted)
+    return Reply(201, headers=[("Location", f"{_LOCATION}{user_id}")])
+
+
+async def show(call: Call) -> Reply:
+    """GET /users/{id}."""
+    user = await manage_users.get(call.session, call.caller, target(call))
+    return json_reply({"realName": user.real_name, "role": user.role.value})
+
+
+async def delete(call: Call) -> Reply:
+    """DELETE /users/{id}."""
+    await manage_users.delete(call.session, call.caller, target(call))
+    return NO_CONTENT
+
+
+async def set_passphrase(call: Call) -> Reply:
+    """POST /users/{id}/passphrase."""
+    user_id = target(call)
+    await manage_users.get(call.session, call.caller, user_id)
+    passphrase = parse_passphrase((await call.json(PassphraseRequest)).passphrase)
+    await manage_users.set_passphrase(call.session, call.caller, user_id, passphrase)
+    return NO_CONTENT
+
+
+async def tags(call: Call) -> Reply:
+    """GET /users/{id}/tags."""
+    user = await manage_users.get_operator(call.session, call.caller, target(call))
+    return json_reply(sorted(user.tags))
+
+
+def _created(user_id: UserId) -> Reply:
+    body = msgspec.json.encode({"id": str(user_id)})
+    return Reply(201, body, [("Location", f"{_LOCATION}{user_id}")])

@@ -1,0 +1,170 @@
+"""Who asks: from HTTP Basic credentials (RFC 7617) to a Caller; the KDF runs once for each."""
+
+import asyncio
+import binascii
+import contextlib
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from keystead.errors import (
+    InvalidInput,
+    NotAuthenticated,
+    Overloaded,
+    StaleRevision,
+    StoreUnavailable,
+)
+from keystead.model.ids import UserId
+from keystead.model.secret import Secret
+from keystead.model.users import Caller, User
+from keystead.operations.attempts import FailedAttempts, Subject
+from keystead.operations.work_pool import WorkPool
+from keystead.sealing import passphrase as passphrases
+from keystead.storage.users import UserStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+VERIFIED_LIMIT: Final = 10_000
+"""Credentials remembered as verified; the least recently used one is forgotten beyond that."""
+
+_FAILED: Final = "Invalid user name or passphrase."
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an Authorization header says, not yet verified."""
+
+    user_name: str
+    passphrase: Secret
+
+
+def parse_basic(header: str | None) -> Credentials:
+    """Read an Authorization header; NotAuthenticated when it is missing or malformed."""
+    if header is None:
+        raise NotAuthenticated("Authentication required.")
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise NotAuthenticated("Only HTTP Basic authentication is supported.")
+    try:
+        decoded = binascii.a2b_base64(encoded.strip().encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise NotAuthenticated("The Authorization header is not valid base64.") from None
+    name, colon, passphrase = decoded.partition(b":")
+    if not colon:
+        raise NotAuthenticated("The Authorization header has no passphrase.")
+    return Credentials(name.decode("utf-8", "replace"), Secret(passphrase))
+
+
+class Authenticator:
+    """Verifies credentials, remembers the ones verified, and brakes guessing.
+
+    What is remembered is a keyed hash of the header, under a key that lives as long as this object:
+    a lookup by it tells an attacker nothing about the credentials it was made from.
+    """
+
+    def __init__(
+        self, users: UserStore, kdf_pool: WorkPool, monotonic: Callable[[], float]
+    ) -> None:
+        self._users = users
+        self._pool = kdf_pool
+        self._failed = FailedAttempts(monotonic)
+        self._unknown_user = passphrases.dummy_verifier()
+        self._hash_key = os.urandom(32)
+        self._verified: OrderedDict[bytes, Caller] = OrderedDict()
+        self._turns: dict[Subject, _Turn] = {}
+
+    async def authenticate(self, header: str | None, address: str) -> Caller:
+        """Return who `header` proves to be.
+
+        Raises NotAuthenticated; TooManyAttempts within a second of a failed attempt by the same
+        address and user; Overloaded when too many passphrases wait to be verified.
+        """
+        digest = self._digest(header or "")
+        caller = self._verified.get(digest)
+        if caller is not None:
+            self._failed.require_none((address, str(caller.user_id)))
+            self._verified.move_to_end(digest)
+            return caller
+        credentials = parse_basic(header)
+        subject = (address, credentials.user_name)
+        self._failed.require_none(subject)
+        async with self._turn(subject):
+            # Whoever waited here sees what the attempt before it came to: no guessing in parallel.
+            self._failed.require_none(subject)
+            return self._verified.get(digest) or await self._verify(credentials, digest, subject)
+
+    async def _verify(self, credentials: Credentials, digest: bytes, subject: Subject) -> Caller:
+        found = await self._find(credentials.user_name)
+        verifier = found[0].verifier if found else self._unknown_user
+        try:
+            await self._pool.run(lambda: passphrases.verify(verifier, credentials.passphrase))
+        except NotAuthenticated:
+            self._failed.record(subject)
+            raise NotAuthenticated(_FAILED) from None
+        if found is None or found != await self._users.get(found[0].user_id):
+            # Unknown, or changed while the passphrase was being verified.
+            self._failed.record(subject)
+            raise NotAuthenticated(_FAILED)
+        await self._renew(found, credentials.passphrase)
+        user = found[0]
+        caller = Caller(user.user_id, user.role, user.tags)
+        self._remember(digest, caller)
+        return caller
+
+    async def _renew(self, found: tuple[User, int], passphrase: Secret) -> None:
+        """Replace a verifier that came in by a NetHSM backup, or was made with a lower cost."""
+        user, revision = found
+        if not passphrases.needs_renewal(user.verifier):
+            return
+        with contextlib.suppress(Overloaded, StaleRevision, StoreUnavailable):
+            verifier = await self._pool.run(lambda: passphrases.make_verifier(passphrase))
+            await self._users.put(replace(user, verifier=verifier), expected=revision)
+
+    async def _find(self, user_name: str) -> tuple[User, int] | None:
+        try:
+            return await self._users.get(UserId.parse(user_name))
+        except InvalidInput:
+            return None
+
+    def forget(self, user_id: UserId) -> None:
+        """Have this user's next request verified anew: the user has changed or is gone."""
+        for digest in [d for d, caller in self._verified.items() if caller.user_id == user_id]:
+            del self._verified[digest]
+
+    def forget_all(self) -> None:
+        """Forget every verified credential."""
+        self._verified.clear()
+
+    def _digest(self, header: str) -> bytes:
+        return hashlib.blake2b(header.encode("latin-1", "replace"), key=self._hash_key).digest()
+
+    def _remember(self, digest: bytes, caller: Caller) -> None:
+        self._verified[digest] = caller
+        if len(self._verified) > VERIFIED_LIMIT:
+            self._verified.popitem(last=False)
+
+    @asynccontextmanager
+    async def _turn(self, subject: Subject) -> "AsyncIterator[None]":
+        """Let the attempts of one address and user through one by one."""
+        turn = self._turns.setdefault(subject, _Turn())
+        turn.interested += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.interested -= 1
+            if not turn.interested:
+                del self._turns[subject]
+
+
+class _Turn:
+    __slots__ = ("interested", "lock")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.interested = 0

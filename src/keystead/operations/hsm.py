@@ -1,0 +1,321 @@
+"""The HSM as a whole: its state, and what leads from one to the next."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal
+
+from keystead import __version__
+from keystead.certificates.tls_identity import make_tls_identity
+from keystead.errors import (
+    DecryptionFailed,
+    InvalidInput,
+    NotPermitted,
+    StaleRevision,
+    StoreUnavailable,
+    WrongState,
+)
+from keystead.journal.metrics import Metrics
+from keystead.model.ids import UserId
+from keystead.model.lifecycle import Event, State, after
+from keystead.model.secret import Secret
+from keystead.model.users import Caller, Role, User, parse_passphrase
+from keystead.operations.attempts import FailedAttempts
+from keystead.operations.session import Session, Surroundings
+from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
+from keystead.sealing.passphrase import derive_unlock_key, make_verifier
+from keystead.storage import settings
+from keystead.storage.domain import DomainStores
+from keystead.storage.local import LocalStore
+
+Wanted = Literal["reboot", "shutdown", "factory-reset"]
+
+LOCK_PATIENCE_SECONDS: Final = 10.0
+"""How long lock waits for requests under way before it drops the keys under them."""
+STOP_PATIENCE_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 5.0
+"""How often operation counters are written; a crash may lose those of the last few seconds."""
+STORE_RETRY_SECONDS: Final = 1.0
+
+_UNLOCK: Final = "/unlock"
+
+
+def _ignore(_: Wanted) -> None:
+    """Stand in until the process that runs the HSM says whom to tell."""
+
+
+class Hsm:
+    """One HSM. Made by `start`; everything else works on what that found in the store."""
+
+    def __init__(self, surroundings: Surroundings, local: LocalStore, state: State) -> None:
+        self._around = surroundings
+        self._local = local
+        self.log = surroundings.log
+        self._failed_unlocks = FailedAttempts(surroundings.monotonic)
+        self._changing = asyncio.Lock()
+        self._time_offset = 0
+        self._tls: tuple[Secret, bytes] | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self.monotonic = surroundings.monotonic
+        self.metrics = Metrics(surroundings.monotonic)
+        self.state = state
+        self.session: Session | None = None
+        self.wanted: Callable[[Wanted], None] = _ignore
+
+    @classmethod
+    async def start(cls, surroundings: Surroundings) -> "Hsm":
+        """Return the HSM in the state its store says: Unprovisioned, Locked or Operational.
+
+        Raises UnsupportedFormat for a store that is newer than this software, CorruptRecord for
+        one of another device key, StoreUnavailable.
+        """
+        local = LocalStore(surroundings.store, surroundings.device_key)
+        provisioned = await local.is_provisioned()
+        hsm = cls(surroundings, local, State.LOCKED if provisioned else State.UNPROVISIONED)
+        hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
+        await hsm._load_tls_identity()
+        if provisioned:
+            domain_key = await local.open_unattended()
+            if domain_key is not None:
+                await hsm._open_session(domain_key)
+        return hsm
+
+    # --- what it is ---
+
+    @property
+    def is_operational(self) -> bool:
+        """Whether keys can be used now."""
+        return self.state is State.OPERATIONAL
+
+    @property
+    def device_id(self) -> str:
+        """The public name of this device: 10 characters."""
+        return self._local.device_id
+
+    @property
+    def tls_identity(self) -> tuple[Secret, bytes]:
+        """The private key (PKCS#8 PEM) and certificate chain (PEM) that edges serve with."""
+        if self._tls is None:
+            raise WrongState("The TLS identity is not loaded yet.")
+        return self._tls
+
+    def now(self) -> float:
+        """Return the configured time, in Unix seconds."""
+        return self._around.wall_clock() + self._time_offset
+
+    def system_info(self) -> dict[str, object]:
+        """Return what /system/info tells. There is no TPM yet, so nothing is attested."""
+        return {
+            "softwareVersion": ".".join(__version__.split(".")[:2]),
+            "softwareBuild": __version__,
+            "firmwareVersion": "N/A",
+            "hardwareVersion": "N/A",
+            "deviceId": self.device_id,
+            "akPub": {},
+            "pcr": {},
+        }
+
+    def metric_values(self) -> dict[str, str]:
+        """Return all metrics by NetHSM's names."""
+        return self.metrics.values(log_warnings=self.log.warnings, log_errors=self.log.errors)
+
+    # --- from state to state ---
+
+    async def provision(self, *, unlock: Secret, admin: Secret, system_time: float) -> None:
+        """Make the domain key, the first Administrator `admin`, and become Operational."""
+        began = self.monotonic()
+        async with self._changing:
+            after(self.state, Event.PROVISION)
+            salt = new_unlock_salt()
+            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(unlock, salt))
+            verifier = await self._around.kdf_pool.run(lambda: make_verifier(admin))
+            user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
+            domain_key = new_domain_key()
+            offset = self._offset_to(system_time + self.monotonic() - began)
+            local = self._local
+            stores = DomainStores(self._around.store, domain_key)
+            try:
+                await self._around.store.commit(
+                    [
+                        local.initial(),
+                        *stores.initial(),
+                        stores.users.change(user),
+                        local.put_attended(domain_key, unlock_key),
+                        local.settings.put(settings.UNLOCK_SALT, salt),
+                        local.settings.put(settings.TIME_OFFSET, offset),
+                    ]
+                )
+            except StaleRevision:
+                raise WrongState("The HSM is provisioned already.") from None
+            self._time_offset = offset
+            await self._enter(Event.PROVISION, domain_key)
+
+    async def unlock(self, passphrase: str, *, address: str) -> None:
+        """Open the domain key with the unlock passphrase and become Operational.
+
+        Raises NotPermitted for a wrong one, and TooManyAttempts for a second after it.
+        """
+        async with self._changing:
+            after(self.state, Event.UNLOCK)
+            domain_key = await self._open_attended(passphrase, address)
+            await self._enter(Event.UNLOCK, domain_key)
+
+    async def lock(self) -> None:
+        """Become Locked: new requests are refused at once, then all secrets are forgotten."""
+        session = self._operational()
+        self.state = after(self.state, Event.LOCK)
+        self.session = None
+        # The request that asks for it is under way itself.
+        await session.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
+        self.log.info("locked")
+
+    async def stop(self) -> None:
+        """Keep the counters and forget all secrets; for the end of the process."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+        session, self.session = self.session, None
+        if session is not None:
+            await session.end(seconds=STOP_PATIENCE_SECONDS)
+
+    def want(self, action: Wanted, caller: Caller | None) -> None:
+        """Have the machine do what a caller asked for, after the answer is on its way."""
+        self.log.info("asked for", action=action, caller=str(caller.user_id) if caller else "")
+        self.wanted(action)
+
+    def store_lost(self) -> None:
+        """Note that the store does not answer: Failed until it does again."""
+        if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
+            return
+        self.state = after(self.state, Event.STORE_LOST)
+        self.log.error("the store is out of reach")
+        self._recovering = asyncio.create_task(self._recover())
+
+    async def flush_counters_forever(self) -> None:
+        """Write operation counters every few seconds; for a background task."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            session = self.session
+            if session is None:
+                continue
+            try:
+                await session.flush_counters()
+            except StoreUnavailable:
+                self.store_lost()
+
+    # --- settings ---
+
+    async def change_unlock_passphrase(
+        self, caller: Caller, *, new: Secret, current: str, address: str
+    ) -> None:
+        """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
+        async with self._changing:
+            domain_key = await self._open_attended(current, address)
+            salt = new_unlock_salt()
+            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
+            await self._around.store.commit(
+                [
+                    self._local.settings.put(settings.UNLOCK_SALT, salt),
+                    self._local.put_attended(domain_key, unlock_key),
+                ]
+            )
+        self._operational().note(caller, "unlock passphrase changed")
+
+    async def unattended_boot(self) -> bool:
+        """Return whether a restart comes up Operational."""
+        return await self._local.settings.get(settings.UNATTENDED_BOOT) or False
+
+    async def enable_unattended_boot(self, caller: Caller) -> None:
+        """Keep the domain key where this device opens it alone."""
+        session = self._operational()
+        await self._around.store.commit(
+            [
+                self._local.settings.put(settings.UNATTENDED_BOOT, True),
+                self._local.put_unattended(session.require_domain_key()),
+            ]
+        )
+        session.note(caller, "unattended boot on")
+
+    async def disable_unattended_boot(self, caller: Caller) -> None:
+        """Have every restart wait for the unlock passphrase."""
+        session = self._operational()
+        await self._around.store.commit(
+            [
+                self._local.settings.put(settings.UNATTENDED_BOOT, False),
+                self._local.remove_unattended(),
+            ]
+        )
+        session.note(caller, "unattended boot off")
+
+    async def set_time(self, caller: Caller, system_time: float) -> None:
+        """Set the configured time, kept as an offset to the machine's clock."""
+        offset = self._offset_to(system_time)
+        await self._around.store.commit([self._local.settings.put(settings.TIME_OFFSET, offset)])
+        self._time_offset = offset
+        self._operational().note(caller, "time set")
+
+    # --- inside ---
+
+    def _operational(self) -> Session:
+        if self.session is None:
+            raise WrongState("The HSM is not operational.")
+        return self.session
+
+    def _offset_to(self, system_time: float) -> int:
+        return round(system_time - self._around.wall_clock())
+
+    async def _enter(self, event: Event, domain_key: Secret) -> None:
+        await self._open_session(domain_key)
+        self.log.info(event.value)
+
+    async def _open_session(self, domain_key: Secret) -> None:
+        session = Session(self._around, self.metrics, domain_key)
+        await session.open()
+        self.session = session
+        self.state = State.OPERATIONAL
+
+    async def _open_attended(self, passphrase: str, address: str) -> Secret:
+        """Return the domain key; one at a time, so that nobody guesses in parallel."""
+        subject = (address, _UNLOCK)
+        self._failed_unlocks.require_none(subject)
+        try:
+            secret = parse_passphrase(passphrase)
+            salt = await self._local.settings.get(settings.UNLOCK_SALT) or b""
+            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(secret, salt))
+            return await self._local.open_attended(unlock_key)
+        except DecryptionFailed:
+            self._failed_unlocks.record(subject)
+            raise NotPermitted("The unlock passphrase is wrong.") from None
+        except InvalidInput:
+            self._failed_unlocks.record(subject)
+            raise
+
+    async def _load_tls_identity(self) -> None:
+        """Read the key and certificate that edges serve with; make them at the first start."""
+        local = self._local.settings
+        key = await local.get(settings.TLS_KEY)
+        chain = await local.get(settings.TLS_CHAIN)
+        if key is None or chain is None:
+            key, chain = make_tls_identity(f"keystead-{self.device_id.lower()}")
+            await self._around.store.commit(
+                [local.put(settings.TLS_KEY, key), local.put(settings.TLS_CHAIN, chain)]
+            )
+        self._tls = (key, chain)
+
+    async def _recover(self) -> None:
+        """Come back from Failed by itself, as soon as the store answers."""
+        while True:
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+            try:
+                await self._local.is_provisioned()
+            except StoreUnavailable:
+                continue
+            back = Event.STORE_BACK_UNLOCKED if self.session else Event.STORE_BACK_LOCKED
+            self.state = after(self.state, back)
+            self.log.info("the store is back", state=self.state.value)
+            self._recovering = None
+            return
+
+
+_LOSABLE: Final = {
+    (State.LOCKED, Event.STORE_LOST),
+    (State.OPERATIONAL, Event.STORE_LOST),
+}

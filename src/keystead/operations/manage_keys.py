@@ -1,0 +1,223 @@
+"""What an Administrator does with keys as things, and what users may see of them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from keystead.algorithms import Algorithm, PrivateKey, PublicParts
+from keystead.certificates.csr import SubjectName, make_csr
+from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from keystead.model.ids import KeyId, Label, Tag, parse_key_id
+from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
+from keystead.model.users import Caller
+from keystead.operations.session import Session
+from keystead.storage.key_cache import CachedKey
+from keystead.storage.key_value_store import MISSING
+
+_GENERATED_ID_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAttributes:
+    """What a new key is stored with besides itself."""
+
+    mechanisms: frozenset[str]
+    tags: frozenset[Tag]
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """All that is shown of a key."""
+
+    record: KeyRecord
+    type_name: str
+    public: PublicParts | None
+    operations: int
+
+
+def _path(caller: Caller, key_id: KeyId) -> KeyPath:
+    return KeyPath(caller.namespace, key_id)
+
+
+async def find(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
+    """Return the key of this ID in the caller's namespace, or raise NotFound."""
+    path = _path(caller, key_id)
+    key = session.keys.cached(path) or await session.keys.get(path)
+    if key is None:
+        raise NotFound(f"Key {key_id} not found.")
+    return key
+
+
+async def require(session: Session, caller: Caller, key_id: KeyId) -> None:
+    """Raise NotFound unless the caller's namespace has this key."""
+    await find(session, caller, key_id)
+
+
+async def list_keys(
+    session: Session, caller: Caller, *, prefix: str, label: Label | None, only_usable: bool
+) -> list[KeyId]:
+    """Return the IDs in the caller's namespace that begin with `prefix`, in order.
+
+    `label` keeps the keys with exactly this label, `only_usable` those whose tags let the caller
+    use them.
+    """
+    ids = await session.keys.list(caller.namespace, prefix)
+    if label is None and (not only_usable or caller.is_administrator):
+        return ids
+
+    def matches(record: KeyRecord) -> bool:
+        return (label is None or record.label == label) and (
+            not only_usable or may_use(caller, record.tags)
+        )
+
+    kept = []
+    for key_id in ids:
+        found = await session.keys.read(_path(caller, key_id))
+        if found is not None and matches(found[0]):
+            kept.append(key_id)
+    return kept
+
+
+async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
+    """Return what is shown of a key."""
+    key = await find(session, caller, key_id)
+    return KeyView(
+        record=key.record,
+        type_name=key.private.algorithm.name,
+        public=key.private.public(),
+        operations=session.keys.operations(_path(caller, key_id), key.record),
+    )
+
+
+async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
+    """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
+    return (await find(session, caller, key_id)).private.public_pem()
+
+
+async def csr(session: Session, caller: Caller, key_id: KeyId, subject: SubjectName) -> bytes:
+    """Return a PKCS#10 request for `subject`, signed by the key, as PEM."""
+    private = (await find(session, caller, key_id)).private
+    if private.works_slowly:
+        return await session.crypto_pool.run(lambda: make_csr(private, subject))
+    return make_csr(private, subject)
+
+
+async def parse(session: Session, read: Callable[[], PrivateKey]) -> PrivateKey:
+    """Return read()'s key, off the event loop: checking an untrusted RSA key takes long."""
+    return await session.crypto_pool.run(read)
+
+
+async def generate(
+    session: Session,
+    caller: Caller,
+    *,
+    key_id: KeyId | None,
+    algorithm: Algorithm,
+    length: int | None,
+    attributes: KeyAttributes,
+) -> KeyId:
+    """Make a key and return its ID; the mechanisms must be some and fit the type."""
+    if not attributes.mechanisms:
+        raise InvalidInput("Empty set of mechanisms.")
+    if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
+        raise InvalidInput("Mechanism does not match key type.")
+    if key_id is not None and await session.keys.exists(_path(caller, key_id)):
+        raise AlreadyExists(f"Key with id {key_id} already exists.")
+    if algorithm.generates_slowly:
+        private = await session.crypto_pool.run(lambda: algorithm.generate(length))
+    else:
+        private = algorithm.generate(length)
+    session.metrics.count_key_operation("generate")
+    return await add(session, caller, key_id, private, attributes)
+
+
+async def add(
+    session: Session,
+    caller: Caller,
+    key_id: KeyId | None,
+    private: PrivateKey,
+    attributes: KeyAttributes,
+) -> KeyId:
+    """Store a key under `key_id`, or a made-up ID; AlreadyExists when it is taken."""
+    chosen = key_id or parse_key_id(os.urandom(_GENERATED_ID_BYTES).hex())
+    record = KeyRecord(
+        private=private.material(),
+        mechanisms=attributes.mechanisms,
+        tags=attributes.tags,
+        label=attributes.label,
+    )
+    await session.keys.put(_path(caller, chosen), record, expected=MISSING)
+    session.note(caller, "key created", key=chosen)
+    return chosen
+
+
+async def delete(session: Session, caller: Caller, key_id: KeyId) -> None:
+    """Delete a key."""
+    await session.keys.delete(_path(caller, key_id))
+    session.note(caller, "key deleted", key=key_id)
+
+
+async def move(session: Session, caller: Caller, key_id: KeyId, new_id: KeyId) -> None:
+    """Give a key another ID; AlreadyExists when that is taken."""
+    await session.keys.move(_path(caller, key_id), _path(caller, new_id))
+    session.note(caller, "key moved", key=key_id, to=new_id)
+
+
+async def _change(
+    session: Session, caller: Caller, key_id: KeyId, edit: Callable[[KeyRecord], KeyRecord]
+) -> bool:
+    """Replace the record by `edit` of it; return False, and write nothing, when it is as it was."""
+    record = (await find(session, caller, key_id)).record
+    if edit(record) == record:
+        return False
+    await session.keys.update(_path(caller, key_id), edit)
+    session.note(caller, "key changed", key=key_id)
+    return True
+
+
+async def set_label(session: Session, caller: Caller, key_id: KeyId, label: Label) -> bool:
+    """Set the label (empty removes it); return whether it was another one."""
+    return await _change(session, caller, key_id, lambda record: replace(record, label=label))
+
+
+async def add_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) -> bool:
+    """Restrict the key to users with one of its tags, `tag` included; False when it was there."""
+    return await _change(
+        session, caller, key_id, lambda record: replace(record, tags=record.tags | {tag})
+    )
+
+
+async def remove_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) -> None:
+    """Remove a tag; NotFound when the key does not have it."""
+    if not await _change(
+        session, caller, key_id, lambda record: replace(record, tags=record.tags - {tag})
+    ):
+        raise NotFound(f"Key {key_id} has no tag {tag}.")
+
+
+async def certificate(session: Session, caller: Caller, key_id: KeyId) -> StoredCertificate:
+    """Return the certificate stored with the key, or raise NotFound."""
+    stored = (await find(session, caller, key_id)).record.certificate
+    if stored is None:
+        raise NotFound(f"There is no certificate for key {key_id}.")
+    return stored
+
+
+async def set_certificate(
+    session: Session, caller: Caller, key_id: KeyId, stored: StoredCertificate
+) -> None:
+    """Store a certificate; Conflict when there is one."""
+
+    def with_certificate(record: KeyRecord) -> KeyRecord:
+        if record.certificate is not None:
+            raise Conflict("Key already contains a certificate.")
+        return replace(record, certificate=stored)
+
+    await _change(session, caller, key_id, with_certificate)
+
+
+async def delete_certificate(session: Session, caller: Caller, key_id: KeyId) -> None:
+    """Remove the certificate; NotFound when there is none."""
+    if not await _change(session, caller, key_id, lambda record: replace(record, certificate=None)):
+        raise NotFound(f"There is no certificate for key {key_id}.")

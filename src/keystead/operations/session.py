@@ -1,0 +1,127 @@
+"""What an Operational HSM works with; lock drops it whole."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from keystead.errors import StoreUnavailable, WrongState
+from keystead.journal.log import Log
+from keystead.journal.metrics import Metrics
+from keystead.model.ids import NamespaceId
+from keystead.model.secret import Secret
+from keystead.model.users import Caller
+from keystead.operations.authentication import Authenticator
+from keystead.operations.work_pool import WorkPool
+from keystead.storage.domain import DomainStores
+from keystead.storage.key_value_store import KeyValueStore
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the core is given: it has no clock, store or thread of its own."""
+
+    store: KeyValueStore
+    device_key: Secret
+    wall_clock: Callable[[], float]
+    """Unix seconds."""
+    monotonic: Callable[[], float]
+    """Seconds."""
+    crypto_pool: WorkPool
+    kdf_pool: WorkPool
+    log: Log
+
+
+class Session:
+    """The domain key's stores and all that was learned through them, from unlock to lock."""
+
+    def __init__(self, surroundings: Surroundings, metrics: Metrics, domain_key: Secret) -> None:
+        self._domain_key: Secret | None = domain_key
+        stores = DomainStores(surroundings.store, domain_key)
+        self.users = stores.users
+        self.keys = stores.keys
+        self.namespaces = stores.namespaces
+        self.crypto_pool = surroundings.crypto_pool
+        self.kdf_pool = surroundings.kdf_pool
+        self.metrics = metrics
+        self.credentials = Authenticator(
+            stores.users, surroundings.kdf_pool, surroundings.monotonic
+        )
+        self.ended = False
+        self._log = surroundings.log
+        self._stores = stores
+        self._namespaces: set[NamespaceId] = set()
+        self._requests = 0
+        self._one_done = asyncio.Event()
+
+    async def open(self) -> None:
+        """Check that the stores open under the domain key; UnsupportedFormat if they are newer.
+
+        Finishes what a crash left half done.
+        """
+        await self._stores.open()
+        self._namespaces = set(await self.namespaces.list())
+
+    async def authenticate(self, header: str | None, address: str) -> Caller:
+        """Return who an Authorization header proves to be; see Authenticator.authenticate."""
+        return await self.credentials.authenticate(header, address)
+
+    def is_namespace(self, namespace: NamespaceId | None) -> bool:
+        """Whether this namespace exists; the root (None) always does."""
+        return namespace is None or namespace in self._namespaces
+
+    def namespace_created(self, namespace: NamespaceId) -> None:
+        """Let the namespace's users in."""
+        self._namespaces.add(namespace)
+
+    def namespace_deleted(self, namespace: NamespaceId) -> None:
+        """Refuse the namespace's users from now on."""
+        self._namespaces.discard(namespace)
+
+    def require_domain_key(self) -> Secret:
+        """Return the domain key; WrongState once the session has ended."""
+        if self._domain_key is None:
+            raise WrongState("The HSM was locked meanwhile.")
+        return self._domain_key
+
+    async def flush_counters(self) -> None:
+        """Write the operation counters of keys used since the last time."""
+        await self.keys.flush_counts()
+
+    def note(self, caller: Caller | None, event: str, **details: str) -> None:
+        """Log what a caller did; `details` hold names only, never a secret."""
+        self._log.info(event, caller=str(caller.user_id) if caller else "", **details)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Count a request that works with this session."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._one_done.set()
+
+    async def end(self, *, seconds: float, but: int = 0) -> None:
+        """Wait up to `seconds` for all requests under way but so many, then forget all secrets.
+
+        The operation counters are kept. What is still under way after that gets WrongState.
+        """
+        try:
+            await asyncio.wait_for(self._until_left(but), seconds)
+        except TimeoutError:
+            self._log.warning("locked under requests", requests=self._requests - but)
+        self.ended = True
+        self.credentials.forget_all()
+        try:
+            await self.keys.flush_counts()
+        except StoreUnavailable:
+            self._log.warning("operation counters of the last seconds are lost")
+        finally:
+            self.keys.drop()
+            self._domain_key = None
+
+    async def _until_left(self, requests: int) -> None:
+        while self._requests > requests:
+            self._one_done.clear()
+            await self._one_done.wait()

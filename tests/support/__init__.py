@@ -1,0 +1,1 @@
+"""What tests build with: the whole core without a process or a socket, and a real server."""

@@ -1,0 +1,191 @@
+"""The whole core as Request → Response: the memory store, real crypto, a clock that tests move."""
+
+import base64
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from keystead.api.dispatch import Dispatcher
+from keystead.errors import TooLarge
+from keystead.journal.log import Log
+from keystead.model.secret import Secret
+from keystead.operations.hsm import Hsm
+from keystead.operations.session import Surroundings
+from keystead.operations.work_pool import WorkPool
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.key_value_store import KeyValueStore
+from keystead.wire.messages import Request
+
+UNLOCK = "unlockPassphrase"
+ADMIN = ("admin", "adminPassphrase")
+EPOCH = 1_700_000_000.0
+
+
+@dataclass
+class Clock:
+    """Wall clock and monotonic clock in one; only tests move it."""
+
+    seconds: float = EPOCH
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class WholeBody:
+    """A request's body that has arrived already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self, limit: int) -> bytes:
+        if len(self._body) > limit:
+            raise TooLarge(f"The body is over {limit} bytes.")
+        return self._body
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        return self.json()["message"]
+
+
+Credentials = tuple[str, str]
+
+
+@dataclass
+class Core:
+    """A core and the client that talks to it."""
+
+    hsm: Hsm
+    store: KeyValueStore
+    clock: Clock
+    device_key: Secret
+    pools: tuple[WorkPool, WorkPool]
+    log_lines: list[str]
+    dispatcher: Dispatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dispatcher = Dispatcher(self.hsm)
+
+    async def request(  # noqa: PLR0913
+        self,
+        method: str,
+        path: str,
+        *,
+        user: Credentials | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        client: str = "192.0.2.1",
+    ) -> Answer:
+        path, _, query = path.partition("?")
+        sent = b"" if body is None else body
+        forwarded: dict[str, str] = {}
+        if json is not None:
+            sent = to_json(json)
+            forwarded["content-type"] = "application/json"
+        if user is not None:
+            forwarded["authorization"] = basic(user)
+        forwarded |= headers or {}
+        request = Request(
+            1, method, "/api/v1" + path, query, forwarded, client, sent, content_length=len(sent)
+        )
+        response = await self.dispatcher.answer(request, WholeBody(sent))
+        return Answer(response.status, dict(response.headers), response.body)
+
+    async def provision(self) -> None:
+        answer = await self.request(
+            "POST",
+            "/provision",
+            json={
+                "unlockPassphrase": UNLOCK,
+                "adminPassphrase": ADMIN[1],
+                "systemTime": "2024-01-01T00:00:00Z",
+            },
+        )
+        assert answer.status == 204, answer
+
+    async def add_user(self, name: str, role: str, *, by: Credentials = ADMIN) -> Credentials:
+        passphrase = f"passphrase of {name}"
+        answer = await self.request(
+            "PUT",
+            f"/users/{name}",
+            user=by,
+            json={"realName": name, "role": role, "passphrase": passphrase},
+        )
+        assert answer.status == 201, answer
+        return name, passphrase
+
+    async def generate(
+        self, key_id: str, key_type: str, *mechanisms: str, length: int | None = None
+    ) -> None:
+        wanted: dict[str, Any] = {"id": key_id, "type": key_type, "mechanisms": mechanisms}
+        if length is not None:
+            wanted["length"] = length
+        answer = await self.request("POST", "/keys/generate", user=ADMIN, json=wanted)
+        assert answer.status == 201, answer
+
+    async def restarted(self) -> "Core":
+        """Return a core started anew on the same store, as after a crash."""
+        return await start_core(
+            store=self.store, device_key=self.device_key, clock=self.clock, pools=self.pools
+        )
+
+    def close(self) -> None:
+        for pool in self.pools:
+            pool.close()
+
+
+async def start_core(
+    *,
+    store: KeyValueStore | None = None,
+    device_key: Secret | None = None,
+    clock: Clock | None = None,
+    pools: tuple[WorkPool, WorkPool] | None = None,
+) -> Core:
+    """Return a core on `store`, or on an empty one."""
+    clock = clock or Clock()
+    store = store or MemoryStore()
+    device_key = device_key or Secret(os.urandom(32))
+    crypto, kdf = pools = pools or (
+        WorkPool(name="crypto", threads=2, queue_limit=64),
+        WorkPool(name="kdf", threads=2, queue_limit=64),
+    )
+    lines: list[str] = []
+    log = Log("core", clock=clock, write=lines.append)
+    hsm = await Hsm.start(
+        Surroundings(
+            store=store,
+            device_key=device_key,
+            wall_clock=clock,
+            monotonic=clock,
+            crypto_pool=crypto,
+            kdf_pool=kdf,
+            log=log,
+        )
+    )
+    return Core(hsm, store, clock, device_key, pools, lines)
+
+
+def to_json(content: Any) -> bytes:
+    return json.dumps(content).encode()
+
+
+def basic(credentials: Credentials) -> str:
+    return "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
