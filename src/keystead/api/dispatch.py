@@ -5,6 +5,7 @@ namespace 403 → media type of uploads 415 → size 413 → Accept 406 → the 
 existence 404, media type 415, body 400.
 """
 
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Final
 
@@ -28,10 +29,10 @@ KNOWN_METHODS: Final = frozenset(
 class Dispatcher:
     """Answers requests: the whole core, seen from the edge."""
 
-    def __init__(self, hsm: Hsm) -> None:
+    def __init__(self, hsm: Hsm, routes: Iterable[Route] = ROUTES) -> None:
         self._hsm = hsm
         self._log = hsm.log
-        self._router = Router(ROUTES)
+        self._router = Router(routes)
 
     async def answer(self, request: Request, body: BodyReader) -> Response:
         """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""

@@ -1,0 +1,210 @@
+"""Every operation × state × caller, from the route table; and the table against NetHSM's description."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from keystead.api.dispatch import Dispatcher
+from keystead.api.route import Call, Reach, Reply, Route
+from keystead.api.routes import ROUTES
+from keystead.model.lifecycle import State
+from keystead.model.users import Role
+from keystead.wire.messages import Request
+from tests.support.core import ADMIN, Core, Credentials, WholeBody, basic, start_core
+from tests.support.spec import description
+
+REACHED = 299
+"""What the handlers of this test answer: every check let the request through."""
+
+CALLERS = (
+    "nobody",
+    "stranger",
+    "Administrator",
+    "Operator",
+    "Metrics",
+    "Backup",
+    "ns~Administrator",
+    "ns~Operator",
+    "ns~Metrics",
+    "ns~Backup",
+    "other~Administrator",
+    "uncreated~Administrator",
+)
+TARGET = "ns~Operator"
+"""The user that the rows about users are about."""
+
+TYPES = {
+    "/keys": "application/json",
+    "/keys/{key_id}": "application/json",
+    "/keys/{key_id}/cert": "application/octet-stream",
+}
+
+
+async def reached(_: Call) -> Reply:
+    return Reply(REACHED)
+
+
+async def _core_with_callers() -> tuple[Core, dict[str, Credentials | None]]:
+    core = await start_core()
+    await core.provision()
+    callers: dict[str, Credentials | None] = {
+        "nobody": None,
+        "stranger": ("nobody-knows-me", "a long passphrase"),
+        "Administrator": ADMIN,
+    }
+    for name in CALLERS[3:]:
+        namespace, _, role = name.rpartition("~")
+        user = f"{namespace}~{role}" if namespace else role
+        callers[name] = await core.add_user(user, role)
+    for namespace in ("ns", "other"):
+        answer = await core.request("PUT", f"/namespaces/{namespace}", user=ADMIN)
+        assert answer.status == 204, answer
+    return core, callers
+
+
+class Matrix:
+    """One core whose handlers only say that they were reached, and how it answers."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self.core, self._callers = runner.run(_core_with_callers())
+        rows = [replace(route, handler=reached) for route in ROUTES]
+        self._dispatcher = Dispatcher(self.core.hsm, rows)
+
+    def answer(self, route: Route, state: State, caller: str) -> int:
+        """Return the status that `caller` gets from `route` in `state`."""
+        self.core.hsm.state = state
+        self.core.clock.advance(2)  # nobody is braked for the attempt before
+        headers = {"content-type": TYPES.get(route.path, "application/json")}
+        if credentials := self._callers[caller]:
+            headers["authorization"] = basic(credentials)
+        path = re.sub(r"\{user_id\}", TARGET, route.path)
+        path = "/api/v1" + re.sub(r"\{\w+\}", "thing", path)
+        request = Request(1, route.method, path, "", headers, "192.0.2.1", b"")
+        session = self.core.hsm.session
+        if state in {State.LOCKED, State.UNPROVISIONED}:
+            self.core.hsm.session = None
+        try:
+            return self._runner.run(self._dispatcher.answer(request, WholeBody(b""))).status
+        finally:
+            self.core.hsm.session = session
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[Matrix]:
+    with asyncio.Runner() as runner:
+        matrix = Matrix(runner)
+        yield matrix
+        matrix.core.close()
+
+
+def expected_status(route: Route, state: State, caller: str) -> int:
+    """Return what the row promises, read off its fields alone."""
+    if state not in route.states:
+        return 412
+    is_open = route.guarded_when_operational and state is not State.OPERATIONAL
+    if not route.roles or is_open:
+        return REACHED
+    if caller in {"nobody", "stranger"}:
+        return 401
+    namespace, _, role = caller.rpartition("~")
+    if Role(role) not in route.roles or namespace == "uncreated":
+        return 403
+    if route.reach is Reach.ROOT_ONLY and namespace:
+        return 403
+    if route.guard is not None and not _may_touch_target(route, namespace, caller):
+        return 403
+    return REACHED
+
+
+def _may_touch_target(route: Route, namespace: str, caller: str) -> bool:
+    """Who reaches the user `ns~Operator`: itself, its Administrators, and the root to look."""
+    if caller == TARGET:
+        return True
+    if Role.ADMINISTRATOR.value not in caller:
+        return False
+    return namespace == "ns" or (not namespace and route.method == "GET")
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.value)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_caller_gets_what_the_row_promises(
+    matrix: Matrix, route: Route, state: State
+) -> None:
+    answers = {caller: matrix.answer(route, state, caller) for caller in CALLERS}
+    assert answers == {caller: expected_status(route, state, caller) for caller in CALLERS}
+
+
+# --- the table against the description -----------------------------------------------------------
+
+NOT_YET = {
+    f"{method} {path}"
+    for path, methods in {
+        "/health/diagnose": ("GET",),
+        "/cluster/force-new": ("POST",),
+        "/cluster/join": ("POST",),
+        "/cluster/members": ("GET", "POST"),
+        "/cluster/members/{}": ("PUT", "DELETE"),
+        "/cluster/members/{}/promote": ("POST",),
+        "/config/tls/public.pem": ("GET",),
+        "/config/tls/cert.pem": ("GET", "PUT"),
+        "/config/tls/csr.pem": ("POST",),
+        "/config/tls/generate": ("POST",),
+        "/config/tls/cluster-ca.pem": ("GET", "PUT"),
+        "/config/network": ("GET", "PUT"),
+        "/config/logging": ("GET", "PUT"),
+        "/config/backup-passphrase": ("PUT",),
+        "/system/update": ("POST",),
+        "/system/commit-update": ("POST",),
+        "/system/cancel-update": ("POST",),
+        "/system/backup": ("POST",),
+        "/system/restore": ("POST",),
+    }.items()
+    for method in methods
+}
+"""What the description has and Keystead does not offer; it may only shrink."""
+
+
+def _operation(method: str, path: str) -> str:
+    return f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}"
+
+
+DESCRIBED = {
+    _operation(method, path): operation
+    for path, item in description()["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+}
+OFFERED = {_operation(route.method, route.path): route for route in ROUTES}
+
+
+def test_the_table_has_every_operation_of_the_description_and_no_other() -> None:
+    assert set(OFFERED) == set(DESCRIBED) - NOT_YET
+    assert set(DESCRIBED) >= NOT_YET
+
+
+@pytest.mark.parametrize("operation", sorted(set(OFFERED) & set(DESCRIBED)))
+def test_a_row_says_what_the_description_annotates(operation: str) -> None:
+    route, described = OFFERED[operation], DESCRIBED[operation]
+    assert {state.value for state in route.states} == set(described["x-annotation-state"])
+    roles = {role.value for role in route.roles} or {"Public"}
+    if route.guarded_when_operational:
+        roles.add("Public")
+    assert roles == set(described["x-annotation-role"])
+    namespaces = {"Root"} if route.reach is Reach.ROOT_ONLY else {"Root", "Namespaced"}
+    assert namespaces == set(described["x-annotation-caller-namespace"])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    sorted(
+        operation
+        for operation, described in DESCRIBED.items()
+        if "x-annotation-target-namespace" in described
+    ),
+)
+def test_a_row_about_users_of_some_namespaces_has_a_guard(operation: str) -> None:
+    assert OFFERED[operation].guard is not None

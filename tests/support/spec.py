@@ -1,0 +1,19 @@
+"""The API description that Keystead is compatible with; it lies beside the checkout, or where a variable says."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_SHARED = Path(os.environ.get("KEYSTEAD_SHARED", Path(__file__).parents[3] / "shared"))
+DESCRIPTION = _SHARED / "spec" / "nethsm-api.yaml"
+BACKUPS = _SHARED / "data" / "nethsm-backups"
+
+
+@cache
+def description() -> dict[str, Any]:
+    """Return NetHSM's OpenAPI description."""
+    with DESCRIPTION.open(encoding="utf-8") as file:
+        return yaml.safe_load(file)
