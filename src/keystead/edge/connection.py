@@ -1,0 +1,407 @@
+"""One client connection: HTTP/1.1 requests in, one at a time, to the core and back as responses.
+
+No task, future or timer per request: a sweep over all connections looks at `deadline`. While a
+request is in flight, what the client sends beyond it waits, and reading stops.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+from typing import Final, cast
+
+from keystead.edge.core_link import CoreLink
+from keystead.edge.limits import (
+    BODY_WINDOW_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_INLINE_BODY_BYTES,
+    Timeouts,
+)
+from keystead.edge.request_body import ChunkedBody, SizedBody
+from keystead.edge.request_head import Refused, RequestHead, parse_request_head
+from keystead.edge.response_head import CLOSING, CONTINUE, own_answer, response_head
+from keystead.edge.upload import Upload
+from keystead.wire.messages import BodyChunk, Request, Response, WantBody
+
+_HEAD_END: Final = b"\r\n\r\n"
+_LONE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
+
+
+class Phase(Enum):
+    """Where a connection is in its exchange of request and response."""
+
+    HEAD = auto()
+    """Waiting for a request, or for the rest of its head."""
+    BODY = auto()
+    """The request's body is on its way, to us or to the core."""
+    ANSWERING = auto()
+    """The core has the whole request."""
+    STREAMING = auto()
+    """A long answer is on its way to the client."""
+    DRAINING = auto()
+    """Answered before the body was complete; the rest of it is dropped."""
+    CLOSING = auto()
+    """The last answer is written; everything else is dropped."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all connections of an edge share."""
+
+    link: CoreLink
+    timeouts: Timeouts
+    now: Callable[[], float]
+    on_closed: Callable[[], None]
+    connections: set["HttpConnection"] = field(default_factory=set)
+    is_stopping: bool = False
+
+
+class HttpConnection(asyncio.Protocol):
+    """The protocol of one TLS connection."""
+
+    def __init__(self, surroundings: Surroundings, client: str) -> None:
+        """`client` is the peer's IP address."""
+        self._all = surroundings
+        self._link = surroundings.link
+        self._client = client
+        self._transport: asyncio.Transport
+        self._phase = Phase.HEAD
+        self._unparsed = b""
+        self._upload: Upload | None = None
+        self._request_id = 0
+        self._wants_head_only = False
+        self._is_last = False
+        self._is_reading = True
+        self._is_writable = True
+        self.deadline = inf
+        """When `timed_out` is to be called, on the clock `Surroundings.now`."""
+
+    # --- the transport's side --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start waiting for the first request."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._all.connections.add(self)
+        self._expect_within(self._all.timeouts.head)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        match self._phase:
+            case Phase.HEAD:
+                self._unparsed = self._unparsed + data if self._unparsed else data
+                self._read_head()
+            case Phase.BODY:
+                self._read_body(data)
+            case Phase.ANSWERING | Phase.STREAMING:
+                self._unparsed += data
+                self._pause_reading()
+            case Phase.DRAINING:
+                self._drain_body(data)
+            case Phase.CLOSING:
+                pass
+
+    def pause_writing(self) -> None:
+        """Note that the client takes its answers slowly."""
+        self._is_writable = False
+        self._expect_within(self._all.timeouts.write)
+
+    def resume_writing(self) -> None:
+        """Go on: the client took what was written."""
+        self._is_writable = True
+        if self._phase is Phase.STREAMING:
+            self.deadline = inf
+            self._ask_for_more()
+        elif self._phase is Phase.HEAD:
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget the client, and tell the core when it still waits for something."""
+        self._abort_request()
+        self._phase = Phase.CLOSING
+        self.deadline = inf
+        self._all.connections.discard(self)
+        self._all.on_closed()
+
+    # --- the server's side -----------------------------------------------------------------
+
+    def timed_out(self) -> None:
+        """End the connection: the client was too slow."""
+        if not self._is_writable or self._transport.is_closing():
+            self._transport.abort()
+        elif self._phase in {Phase.CLOSING, Phase.DRAINING}:
+            self._close()
+        elif self._phase is Phase.BODY or self._unparsed:
+            self._abort_request()
+            self._refuse(Refused(408, "The request did not arrive in time."))
+        else:
+            self._close()
+
+    def stop(self) -> None:
+        """Close when idle; otherwise the answer under way is this connection's last."""
+        if self._phase is Phase.HEAD and not self._unparsed:
+            self._close()
+
+    # --- reading a request -----------------------------------------------------------------
+
+    def _read_head(self) -> None:
+        data = self._unparsed
+        if data.startswith(b"\r\n"):  # Some clients send it after a body: RFC 9112, 2.2.
+            data = data[2:]
+        end = data.find(_HEAD_END, 0, MAX_HEAD_BYTES)
+        try:
+            if end < 0:
+                self._check_partial_head(data)
+                return
+            head = parse_request_head(data[: end + 2])
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        self._is_last = not head.keep_alive
+        self._wants_head_only = head.method == "HEAD"
+        self._begin(head, data[end + len(_HEAD_END) :])
+
+    def _check_partial_head(self, data: bytes) -> None:
+        if _LONE_LINE_FEED.search(data):
+            raise Refused(400, "Lines end with CR LF.")
+        if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data:
+            raise Refused(414, f"The request line is longer than {MAX_HEAD_BYTES} bytes.")
+        if len(data) >= MAX_HEAD_BYTES:
+            raise Refused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
+        self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.head)
+
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        length = head.content_length
+        if length is not None and length <= MAX_INLINE_BODY_BYTES and length <= len(rest):
+            self._unparsed = rest[length:]
+            self._ask(head, rest[:length])
+            return
+        self._unparsed = b""
+        body = ChunkedBody() if length is None else SizedBody(length)
+        self._upload = Upload(head, body, head.expects_continue and not rest)
+        self._phase = Phase.BODY
+        if head.expects_continue or (length or 0) > MAX_INLINE_BODY_BYTES:
+            self._announce(self._upload)
+        self._read_body(rest)
+
+    def _read_body(self, data: bytes) -> None:
+        upload = self._upload
+        if upload is None:  # The core was lost meanwhile.
+            return
+        try:
+            upload.take(data)
+        except Refused as refused:
+            self._abort_request()
+            self._refuse(refused)
+            return
+        if upload.is_announced:
+            self._send_body(upload)
+        elif len(upload.waiting) > MAX_INLINE_BODY_BYTES:
+            self._announce(upload)
+            self._send_body(upload)
+        elif upload.body.is_complete:
+            self._upload, self._unparsed = None, upload.body.rest
+            self._ask(upload.head, bytes(upload.waiting))
+        else:
+            self._expect_within(self._all.timeouts.body)
+
+    # --- to the core -----------------------------------------------------------------------
+
+    def _ask(self, head: RequestHead, body: bytes) -> None:
+        """Send a whole request to the core."""
+        self._phase = Phase.ANSWERING
+        self.deadline = inf
+        self._send_request(head, body, len(body), more=False)
+
+    def _announce(self, upload: Upload) -> None:
+        """Send a request's head to the core, which asks for the body when it wants it."""
+        upload.is_announced = True
+        self._send_request(upload.head, b"", upload.head.content_length, more=True)
+
+    def _send_request(
+        self, head: RequestHead, body: bytes, length: int | None, *, more: bool
+    ) -> None:
+        if self._link.is_lost:
+            self.core_lost()
+            return
+        self._request_id = self._link.begin(self)
+        self._link.send(
+            Request(
+                self._request_id,
+                head.method,
+                head.path,
+                head.query,
+                head.headers,
+                self._client,
+                body,
+                length,
+                more,
+            )
+        )
+
+    def _send_body(self, upload: Upload) -> None:
+        """Send what the core gave credit for; read from the client only as fast."""
+        if upload.send(self._link, self._request_id):
+            self._upload, self._unparsed = None, upload.body.rest
+            self._phase = Phase.ANSWERING
+            self.deadline = inf
+        elif upload.has_enough:
+            self.deadline = inf
+            self._pause_reading()
+        else:
+            self._resume_reading()
+            # Without credit it is the core that the client waits for.
+            self.deadline = self._all.now() + self._all.timeouts.body if upload.credit else inf
+
+    def _abort_request(self) -> None:
+        """Tell the core that nobody waits any more, if it has this request."""
+        self._upload = None
+        if self._request_id:
+            self._link.end(self._request_id)
+            self._link.abort(self._request_id)
+            self._request_id = 0
+
+    # --- from the core ---------------------------------------------------------------------
+
+    def give_credit(self, credit: int) -> None:
+        """Send up to `credit` bytes more of the body: the core wants it."""
+        upload = self._upload
+        if upload is None:
+            return
+        upload.credit += credit
+        if upload.owes_continue:
+            upload.owes_continue = False
+            self._transport.write(CONTINUE)
+        self._send_body(upload)
+
+    def answer(self, response: Response) -> None:
+        """Write the core's answer, or its first part."""
+        upload, self._upload = self._upload, None
+        is_streamed = response.remaining > 0 and not self._wants_head_only
+        if upload is not None and (is_streamed or not upload.can_be_dropped):
+            self._is_last = True
+        self._is_last |= self._all.is_stopping
+        head = response_head(
+            response.status,
+            response.headers,
+            length=len(response.body) + response.remaining,
+            framing=CLOSING if self._is_last else "",
+        )
+        self._transport.write(head if self._wants_head_only else head + response.body)
+        if is_streamed:
+            self._phase = Phase.STREAMING
+            self.deadline = inf
+            self._ask_for_more()
+            return
+        if response.remaining:
+            self._link.abort(self._request_id)
+        self._answered(upload)
+
+    def answer_more(self, chunk: BodyChunk) -> None:
+        """Write the next part of a long answer."""
+        if self._phase is not Phase.STREAMING:
+            return
+        self._transport.write(chunk.data)
+        if chunk.last:
+            self._answered(None)
+        else:
+            self._ask_for_more()
+
+    def core_keeps_up(self) -> None:
+        """Go on sending a body: the core reads again."""
+        if self._upload is not None and self._upload.is_announced:
+            self._send_body(self._upload)
+
+    def core_lost(self) -> None:
+        """Give up: there is no core to answer."""
+        self._request_id = 0
+        self._upload = None
+        if self._phase is Phase.STREAMING:
+            self._transport.abort()
+        else:
+            self._refuse(Refused(503, "The service is restarting."))
+
+    def _ask_for_more(self) -> None:
+        if self._is_writable:
+            self._link.send(WantBody(self._request_id, BODY_WINDOW_BYTES))
+
+    # --- the end of an exchange ------------------------------------------------------------
+
+    def _answered(self, upload: Upload | None) -> None:
+        """Go on after an answer; `upload` is what the core did not want to have."""
+        self._link.end(self._request_id)
+        self._request_id = 0
+        if self._is_last:
+            self._linger_or_close(upload)
+        elif upload is None:
+            self._await_request()
+        else:
+            self._phase = Phase.DRAINING
+            self._upload = upload
+            self._resume_reading()
+            self._expect_within(self._all.timeouts.body)
+            self._drain_body(b"")
+
+    def _await_request(self) -> None:
+        """Serve the next request, unless the client does not take the answers it has."""
+        self._phase = Phase.HEAD
+        if not self._is_writable:
+            return
+        self._expect_within(self._all.timeouts.idle)
+        if self._unparsed:
+            self._read_head()
+        if self._phase is Phase.HEAD:
+            self._resume_reading()
+
+    def _drain_body(self, data: bytes) -> None:
+        upload = self._upload
+        if upload is None:
+            return
+        try:
+            may_go_on = upload.drop(data)
+        except Refused:
+            may_go_on = False
+        if not may_go_on:
+            self._close()
+        elif upload.body.is_complete:
+            self._upload, self._unparsed = None, upload.body.rest
+            self._await_request()
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer without the core, and end the connection."""
+        self._transport.write(own_answer(refused.status, refused.message))
+        self._linger()
+
+    def _linger_or_close(self, upload: Upload | None) -> None:
+        if upload is None and not self._unparsed:
+            self._close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Drop what still comes for a moment, so that the last answer is not lost to a reset."""
+        self._phase = Phase.CLOSING
+        self._unparsed = b""
+        self._resume_reading()
+        self._expect_within(self._all.timeouts.linger)
+
+    def _close(self) -> None:
+        self._phase = Phase.CLOSING
+        self._transport.close()
+        self._expect_within(self._all.timeouts.linger)
+
+    # --- small things ----------------------------------------------------------------------
+
+    def _expect_within(self, seconds: float) -> None:
+        self.deadline = self._all.now() + seconds
+
+    def _pause_reading(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()

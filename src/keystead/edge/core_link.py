@@ -1,0 +1,106 @@
+"""The edge's end of its connection to the core: which HTTP connection an answer is for."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from keystead.wire.connection import Connection
+from keystead.wire.frames import EDGE_FRAME_BYTES
+from keystead.wire.messages import (
+    BodyChunk,
+    CoreToEdge,
+    EdgeToCore,
+    RequestAborted,
+    Response,
+    WantBody,
+    Welcome,
+)
+
+
+class Asker(Protocol):
+    """Whoever waits for an answer of the core."""
+
+    def answer(self, response: Response) -> None:
+        """Take the answer, or its first part."""
+        ...
+
+    def answer_more(self, chunk: BodyChunk) -> None:
+        """Take the next part of an answer."""
+        ...
+
+    def give_credit(self, credit: int) -> None:
+        """Send up to `credit` bytes more of the request's body."""
+        ...
+
+    def core_keeps_up(self) -> None:
+        """Go on sending: the core reads again."""
+        ...
+
+    def core_lost(self) -> None:
+        """Give up: there will be no answer."""
+        ...
+
+
+class CoreLink:
+    """Numbers requests, and hands what the core says to whoever asked."""
+
+    def __init__(
+        self, *, on_welcome: Callable[[Welcome], None], on_lost: Callable[[str], None]
+    ) -> None:
+        self._on_welcome = on_welcome
+        self._on_lost = on_lost
+        self._last_id = 0
+        self._askers: dict[int, Asker] = {}
+        self.protocol: Final = Connection[CoreToEdge, EdgeToCore](
+            CoreToEdge,
+            max_bytes=EDGE_FRAME_BYTES,
+            on_message=self._received,
+            on_lost=self._lost,
+            on_writable=self._keeps_up,
+        )
+        self.send: Final = self.protocol.send
+        self.is_lost = False
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the core keeps up."""
+        return self.protocol.is_writable
+
+    def begin(self, asker: Asker) -> int:
+        """Return the id for a request whose answer goes to `asker`."""
+        self._last_id += 1
+        self._askers[self._last_id] = asker
+        return self._last_id
+
+    def end(self, request_id: int) -> None:
+        """Forget a request: it is answered, or its client is gone."""
+        self._askers.pop(request_id, None)
+
+    def abort(self, request_id: int) -> None:
+        """Tell the core that nobody waits for the rest of a request or its answer."""
+        if not self.is_lost:
+            self.send(RequestAborted(request_id))
+
+    def _received(self, message: CoreToEdge) -> None:
+        if isinstance(message, Welcome):
+            self._on_welcome(message)
+            return
+        asker = self._askers.get(message.id)
+        if asker is None:
+            return  # The client went away while this was on its way.
+        match message:
+            case Response():
+                asker.answer(message)
+            case BodyChunk():
+                asker.answer_more(message)
+            case WantBody():
+                asker.give_credit(message.credit)
+
+    def _keeps_up(self) -> None:
+        for asker in list(self._askers.values()):
+            asker.core_keeps_up()
+
+    def _lost(self, reason: str) -> None:
+        self.is_lost = True
+        for asker in list(self._askers.values()):
+            asker.core_lost()
+        self._on_lost(reason)

@@ -1,0 +1,62 @@
+"""Every bound on what a client may make the edge hold, wait for or do. One place, each with why."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_TARGET_BYTES: Final = 8 * 1024
+"""Longest request target. The API's own limit is 2,000 characters, and the core says so itself;
+this one only keeps what is far beyond it out of the core."""
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""Longest request line and headers together: browsers and proxies stay well below 8 KiB."""
+
+MAX_HEADERS: Final = 100
+"""Most header lines of a request; clients of the API send about ten."""
+
+MAX_INLINE_BODY_BYTES: Final = 16 * 1024
+"""Longest body that is held in the edge before the core has seen the request. Every other body
+waits for the core, which authenticates first. All API bodies but certificates, backups and long
+messages fit. It bounds what unauthenticated clients can fill: connections x this."""
+
+BODY_WINDOW_BYTES: Final = 256 * 1024
+"""How much of a streamed body may wait in the edge before it stops reading from the client."""
+
+MAX_CHUNK_LINE_BYTES: Final = 256
+"""Longest size line, extensions included, or trailer line of a chunked body."""
+
+MAX_TRAILER_BYTES: Final = 4 * 1024
+"""Most trailer bytes after a chunked body; all are ignored."""
+
+MAX_DRAIN_BYTES: Final = 1024 * 1024
+"""Largest rest of a body that is read and dropped to keep a connection, after an early answer:
+cheaper than a new TLS handshake. Beyond it the connection is closed."""
+
+MAX_CONNECTIONS: Final = 4096
+"""Connections of one edge, handshakes included; about 100 KiB each. Further ones are closed."""
+
+ACCEPTS_PER_TURN: Final = 16
+"""Connections accepted in one turn of the event loop, so that a rush does not starve the rest."""
+
+LISTEN_BACKLOG: Final = 1024
+"""Connections the kernel holds while no edge accepts, as during a restart in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a client may take, in seconds."""
+
+    handshake: float = 10.0
+    """TLS handshake: one or two round trips."""
+    head: float = 10.0
+    """From connecting, or a request's first byte, to the end of its headers."""
+    idle: float = 75.0
+    """Between two requests of a connection: more than clients' pools usually keep one."""
+    body: float = 30.0
+    """Between two parts of a body that the core asked for."""
+    write: float = 30.0
+    """For the client to take something of an answer that does not fit its window."""
+    linger: float = 2.0
+    """From an answer that ends the connection to the end: what a client still sends is dropped
+    meanwhile, because closing over unread bytes would make the kernel throw the answer away."""
+    drain: float = 20.0
+    """For requests in flight to finish once the edge is told to stop."""

@@ -1,0 +1,163 @@
+"""The head of an HTTP/1.1 request: bytes in, checked values out; RFC 9112, read strictly.
+
+Sans-I/O and in Python alone: no line of it can corrupt memory. Whatever two parsers could read in
+two ways is refused: bare CR or LF, folded lines, space before a colon, two lengths, two hosts,
+a length beside a transfer coding.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.edge.limits import MAX_HEADERS, MAX_TARGET_BYTES
+from keystead.wire.messages import FORWARDED_HEADERS
+
+# Possessive quantifiers (++, *+) never give back what they took, so matching is linear in time.
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"(" + _TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
+    rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)"
+)
+_REQUEST_LINE = re.compile(rb"" + _TOKEN + rb" [\x21-\x7e]++ HTTP/([0-9])\.[0-9]\r\n")
+_LENGTH = re.compile(r"[0-9]{1,18}+")
+_ABSOLUTE_TARGET = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+
+_LISTS: Final = frozenset({"accept", "if-match", "if-none-match", "connection"})
+"""Headers that may be repeated; the values join with commas. All others we read may not."""
+
+_READ: Final = FORWARDED_HEADERS | {
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "transfer-encoding",
+}
+
+
+class Refused(Exception):
+    """The request gets this status and message from the edge, and its connection is closed."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """What the edge and the core need of a request's head."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    """Those of FORWARDED_HEADERS that were sent."""
+    content_length: int | None
+    """None for a chunked body."""
+    keep_alive: bool
+    expects_continue: bool
+
+
+def parse_request_head(block: bytes) -> RequestHead:
+    """Read a request line and headers, from its first byte through the last header's CR LF.
+
+    Raises Refused: 400 malformed or ambiguous, 414, 417, 431, 501 or 505 as RFC 9110 has them.
+    """
+    match = _HEAD.fullmatch(block)
+    if match is None:
+        raise _why_malformed(block)
+    method, target, minor, lines = match.groups()
+    if len(target) > MAX_TARGET_BYTES:
+        raise Refused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
+    headers = _read_headers(lines.decode("latin-1"))
+    path, _, query = _origin_form(target.decode("ascii")).partition("?")
+    is_http_1_1 = minor == b"1"
+    if headers.pop("host", None) is None and is_http_1_1:
+        raise Refused(400, "The Host header is missing.")
+    expects_continue = _expects_continue(headers.pop("expect", None)) and is_http_1_1
+    coding = headers.pop("transfer-encoding", None)
+    length = headers.pop("content-length", None)
+    if coding is not None:
+        _check_chunked(coding, length, minor)
+    return RequestHead(
+        method=method.decode("ascii"),
+        path=path,
+        query=query,
+        keep_alive=_keeps_alive(headers.pop("connection", None), minor),
+        headers=headers,
+        content_length=None if coding is not None else _parse_length(length),
+        expects_continue=expects_continue,
+    )
+
+
+def _why_malformed(block: bytes) -> Refused:
+    """Return the reason to give for a head that does not match the grammar."""
+    request_line = _REQUEST_LINE.match(block)
+    if request_line is None:
+        return Refused(400, "The request line is malformed.")
+    if not block[: request_line.end() - 2].endswith((b"HTTP/1.1", b"HTTP/1.0")):
+        return Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    return Refused(400, "A header line is malformed.")
+
+
+def _read_headers(lines: str) -> dict[str, str]:
+    """Return the headers we read, by lower-case name; `lines` matches the grammar."""
+    headers: dict[str, str] = {}
+    split = lines.split("\r\n")
+    if len(split) - 1 > MAX_HEADERS:
+        raise Refused(431, f"More than {MAX_HEADERS} header lines.")
+    for line in split:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        if name not in _READ:
+            continue
+        value = value.strip(" \t")
+        if name in headers:
+            if name not in _LISTS:
+                raise Refused(400, f"More than one {name} header.")
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _origin_form(target: str) -> str:
+    """Return the target's path and query; a proxy's absolute form is accepted (RFC 9112, 3.2.2)."""
+    if target[0] == "/" or target == "*":
+        return target
+    authority = _ABSOLUTE_TARGET.match(target)
+    if authority is None:
+        raise Refused(400, "The request target is malformed.")
+    rest = target[authority.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _check_chunked(coding: str, length: str | None, minor: bytes) -> None:
+    if length is not None:
+        raise Refused(400, "Content-Length and Transfer-Encoding exclude each other.")
+    if minor != b"1":
+        raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+    if coding.lower() != "chunked":
+        raise Refused(501, "The only transfer coding is chunked.")
+
+
+def _parse_length(length: str | None) -> int:
+    if length is None:
+        return 0
+    if not _LENGTH.fullmatch(length):
+        raise Refused(400, "The Content-Length is malformed.")
+    return int(length)
+
+
+def _keeps_alive(connection: str | None, minor: bytes) -> bool:
+    if connection is None:
+        return minor == b"1"
+    options = {option.strip(" \t") for option in connection.lower().split(",")}
+    return "close" not in options and (minor == b"1" or "keep-alive" in options)
+
+
+def _expects_continue(expect: str | None) -> bool:
+    if expect is None:
+        return False
+    if expect.lower() != "100-continue":
+        raise Refused(417, "The only expectation that can be met is 100-continue.")
+    return True

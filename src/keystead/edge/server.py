@@ -1,0 +1,135 @@
+"""Accepts connections, shakes hands, watches deadlines, and stops without cutting anyone off."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from keystead.edge.connection import HttpConnection, Surroundings
+from keystead.edge.core_link import CoreLink
+from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, Timeouts
+from keystead.edge.tls import server_context
+from keystead.wire.messages import Welcome
+
+SWEEP_SECONDS: Final = 0.5
+"""How exactly timeouts are kept."""
+
+
+class EdgeServer:
+    """Serves HTTPS on inherited listening sockets; what it answers, the core says."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        listeners: Sequence[socket.socket],
+        timeouts: Timeouts,
+        on_serving: Callable[[], None],
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        """`on_serving` is called once the TLS identity has come and connections are accepted."""
+        self._loop = loop
+        self._listeners = listeners
+        self._timeouts = timeouts
+        self._on_serving = on_serving
+        self._max_connections = max_connections
+        self._context: ssl.SSLContext | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+        self.link = CoreLink(on_welcome=self._welcome, on_lost=self._core_lost)
+        self._all = Surroundings(self.link, timeouts, loop.time, self._ended)
+
+    async def run(self) -> None:
+        """Serve until `stop` is called or the core is gone, and every connection has ended."""
+        sweep = self._loop.create_task(self._sweep())
+        await self._stopping.wait()
+        self._ended()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeouts.drain):
+                await self._empty.wait()
+        sweep.cancel()
+
+    def stop(self) -> None:
+        """Accept nothing more; idle connections close now, the others after their answer."""
+        if self._all.is_stopping:
+            return
+        self._all.is_stopping = True
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        for connection in list(self._all.connections):
+            connection.stop()
+        self._stopping.set()
+
+    # --- the core --------------------------------------------------------------------------
+
+    def _welcome(self, welcome: Welcome) -> None:
+        """Serve the identity from now on; connections that are open keep the one they have."""
+        is_first = self._context is None
+        self._context = server_context(welcome.tls_key_pem, welcome.tls_chain_pem)
+        if is_first and not self._all.is_stopping:
+            for listener in self._listeners:
+                self._listen(listener)
+            self._on_serving()
+
+    def _core_lost(self, _reason: str) -> None:
+        self.stop()
+
+    # --- connections -----------------------------------------------------------------------
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._all.is_stopping:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                accepted, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # Taken by another edge, or gone.
+                return
+            except OSError:  # Out of descriptors or memory: let some connections end first.
+                self._loop.remove_reader(listener)
+                self._loop.call_later(SWEEP_SECONDS, self._listen, listener)
+                return
+            self._take(accepted, address[0])
+
+    def _take(self, accepted: socket.socket, client: str) -> None:
+        if len(self._all.connections) + len(self._handshakes) >= self._max_connections:
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._shake_hands(accepted, client))
+        self._handshakes.add(task)
+        task.add_done_callback(self._shaken)
+
+    def _shaken(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        self._ended()
+
+    def _ended(self) -> None:
+        """Note that a connection or a handshake has ended."""
+        if self._all.is_stopping and not self._all.connections and not self._handshakes:
+            self._empty.set()
+
+    async def _shake_hands(self, accepted: socket.socket, client: str) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: HttpConnection(self._all, client),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=self._timeouts.handshake,
+                ssl_shutdown_timeout=self._timeouts.linger,
+            )
+        except (OSError, TimeoutError):  # No TLS, no common suite, too slow or gone.
+            accepted.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self._loop.time()
+            late = [c for c in self._all.connections if c.deadline <= now]
+            for connection in late:
+                connection.timed_out()

@@ -1,0 +1,66 @@
+"""A request's body that did not come whole with its head, on its way through the edge."""
+
+from dataclasses import dataclass, field
+
+from keystead.edge.core_link import CoreLink
+from keystead.edge.limits import BODY_WINDOW_BYTES, MAX_DRAIN_BYTES
+from keystead.edge.request_body import RequestBody
+from keystead.edge.request_head import RequestHead
+from keystead.wire.messages import BodyChunk
+
+
+@dataclass(slots=True)
+class Upload:
+    """What has arrived of a body, and how much of it the core wants to have."""
+
+    head: RequestHead
+    body: RequestBody
+    owes_continue: bool
+    """The client waits for 100 Continue before it sends the body."""
+    waiting: bytearray = field(default_factory=bytearray)
+    """Arrived, and not sent to the core yet."""
+    credit: int = 0
+    """How many bytes more the core asked for."""
+    is_announced: bool = False
+    """The core has the request's head."""
+    dropped: int = 0
+
+    def take(self, data: bytes) -> None:
+        """Take what the client sent. Raises Refused."""
+        self.waiting += self.body.feed(data)
+        if data:
+            self.owes_continue = False
+
+    def send(self, link: CoreLink, request_id: int) -> bool:
+        """Send what the core gave credit for; return whether that was the rest of the body."""
+        while self.waiting and self.credit and link.is_writable:
+            part = bytes(self.waiting[: min(self.credit, BODY_WINDOW_BYTES)])
+            del self.waiting[: len(part)]
+            self.credit -= len(part)
+            is_last = self.body.is_complete and not self.waiting
+            link.send(BodyChunk(request_id, part, is_last))
+            if is_last:
+                return True
+        if self.waiting or not self.body.is_complete:
+            return False
+        link.send(BodyChunk(request_id, b"", last=True))
+        return True
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether nothing more should be read from the client for now."""
+        return self.body.is_complete or len(self.waiting) >= BODY_WINDOW_BYTES
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """Whether reading the rest of the body to no end is cheaper than a new connection.
+
+        Not when the client waits for 100 Continue: after an answer it may or may not send the body.
+        """
+        return not self.owes_continue and (self.body.left() or 0) <= MAX_DRAIN_BYTES
+
+    def drop(self, data: bytes) -> bool:
+        """Take more of a body that nobody wants; return whether to go on. Raises Refused."""
+        self.dropped += len(data)
+        self.body.feed(data)
+        return self.dropped <= MAX_DRAIN_BYTES
