@@ -20,7 +20,7 @@ def test_a_pair_leads_on_only_if_the_table_has_it(state: State, event: Event) ->
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    assert {target for target in TRANSITIONS.values()} == set(State)
+    assert set(TRANSITIONS.values()) == set(State)
     assert {state for state, _ in TRANSITIONS} == set(State)
 
 

@@ -1,4 +1,7 @@
-"""The API description that Keystead is compatible with; it lies beside the checkout, or where a variable says."""
+"""The API description that Keystead is compatible with, and backups of real NetHSMs.
+
+They are not part of this project: KEYSTEAD_SHARED says where they lie, if not beside the checkout.
+"""
 
 import os
 from functools import cache
@@ -16,4 +19,4 @@ BACKUPS = _SHARED / "data" / "nethsm-backups"
 def description() -> dict[str, Any]:
     """Return NetHSM's OpenAPI description."""
     with DESCRIPTION.open(encoding="utf-8") as file:
-        return yaml.safe_load(file)
+        return yaml.load(file, yaml.CSafeLoader)
