@@ -1,0 +1,91 @@
+"""The embedded store: one SQLite file, every commit durable before it is acknowledged.
+
+Commits go through one thread. It takes all that have queued up while the last ones were synced to
+disk, and pays for the next sync once for all of them. Reads see the last commit; they take
+microseconds and run on the event loop.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from keystead.errors import StoreUnavailable
+from keystead.storage.backends import sqlite_file
+from keystead.storage.backends.sqlite_writer import Job, SqliteWriter
+from keystead.storage.key_value_store import Change, Check, Entry
+
+MAX_PENDING = 1024
+"""Commits queued or running; more wait for a place."""
+
+
+class SqliteStore:
+    """A KeyValueStore in a file; one event loop at a time may use it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database at `path`, or create it. See `sqlite_file.prepare` for the errors."""
+        sqlite_file.prepare(path)
+        self._path = path
+        self._reader: sqlite3.Connection | None = sqlite_file.connect(path)
+        self._places = asyncio.Semaphore(MAX_PENDING)
+        self._closed = False
+        self._queue: SimpleQueue[Job | asyncio.Future[None]] = SimpleQueue()
+        writer = SqliteWriter(path, self._queue, settled=self._places.release)
+        self._thread = Thread(target=writer.run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        rows = self._read("SELECT value, revision FROM record WHERE path = ?", path.encode())
+        return Entry(*rows[0]) if rows else None
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        rows = self._read(
+            "SELECT path FROM record WHERE path >= ? AND path < ? ORDER BY path LIMIT ?",
+            start.encode(),
+            stop.encode(),
+            limit,
+        )
+        return [path.decode() for (path,) in rows]
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable.
+
+        A caller that is cancelled does not know whether its changes were made.
+        """
+        await self._places.acquire()
+        if self._closed:
+            self._places.release()
+            raise StoreUnavailable("The store is closed.")
+        job = Job(changes, checks, asyncio.get_running_loop().create_future())
+        self._queue.put(job)
+        return await job.revision
+
+    async def close(self) -> None:
+        """Finish the commits already accepted, then give the file back."""
+        if self._closed:
+            return
+        self._closed = True
+        stopped = asyncio.get_running_loop().create_future()
+        self._queue.put(stopped)
+        await stopped
+        self._thread.join()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        try:
+            if self._reader is None:
+                self._reader = sqlite_file.connect(self._path)
+            # All rows at once: a statement left open would keep the log from being cut back.
+            return self._reader.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            self._reader = None
+            raise StoreUnavailable(f"The store cannot be read: {error}") from error

@@ -1,0 +1,97 @@
+"""The SQLite database file: made whole or not at all, recognised before it is touched."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from keystead.errors import StoreUnavailable, UnsupportedFormat
+
+APPLICATION_ID = int.from_bytes(b"KSTD")
+FORMAT_VERSION = 1
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_VERSION_AT = slice(60, 64)
+_APPLICATION_AT = slice(68, 72)
+
+# A table of its own for the records: as the primary key of a WITHOUT ROWID table, the path would
+# drag every value through the inner pages (measured: three times the size, a fifth of the speed).
+_SCHEMA = """
+CREATE TABLE record (
+    path BLOB NOT NULL UNIQUE,
+    value BLOB NOT NULL,
+    revision INTEGER NOT NULL
+) STRICT;
+CREATE TABLE last_commit (revision INTEGER NOT NULL) STRICT;
+INSERT INTO last_commit VALUES (0);
+"""
+
+# Acknowledged means durable: FULL syncs the log at every commit. The log is copied into the
+# database every 1000 pages, and cut back to the limit after a burst has made it larger.
+_SETTINGS = """
+PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
+PRAGMA wal_autocheckpoint = 1000;
+PRAGMA journal_size_limit = 16777216;
+PRAGMA cache_size = -16384;
+"""
+
+
+def prepare(path: Path) -> None:
+    """Create the database at `path` (mode 0600) unless it is there.
+
+    UnsupportedFormat when what is there is newer than this software or not a Keystead database;
+    it is not touched then. StoreUnavailable when it can be neither read nor made.
+    """
+    try:
+        if path.exists():
+            _check_header(path)
+        else:
+            _create(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(f"The database {path} cannot be opened: {error}") from error
+    _check_version(path, version)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection to a prepared database, in autocommit mode, for any one thread."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.executescript(_SETTINGS)
+    return connection
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    application = int.from_bytes(header[_APPLICATION_AT])
+    if not header.startswith(_MAGIC) or application != APPLICATION_ID:
+        raise UnsupportedFormat(f"{path} is not a Keystead database.")
+    _check_version(path, int.from_bytes(header[_VERSION_AT]))
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version != FORMAT_VERSION:
+        raise UnsupportedFormat(
+            f"{path} has format version {version}; this software reads {FORMAT_VERSION}."
+        )
+
+
+def _create(path: Path) -> None:
+    """Make the database under another name first: a crash leaves none, or a whole one."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.executescript(_SCHEMA)
+    unfinished.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

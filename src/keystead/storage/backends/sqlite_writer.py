@@ -1,0 +1,129 @@
+"""The thread that writes the SQLite store: many commits, one sync to disk."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from keystead.errors import KeysteadError, StaleRevision, StoreUnavailable
+from keystead.storage.backends import sqlite_file
+from keystead.storage.key_value_store import MISSING, Change, Check
+
+_MAX_GROUP = 256
+"""Commits written with one sync."""
+
+_PUT = """
+INSERT INTO record (path, value, revision) VALUES (?, ?, ?)
+ON CONFLICT (path) DO UPDATE SET value = excluded.value, revision = excluded.revision
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A commit, and the future that gets its revision, or StaleRevision or StoreUnavailable."""
+
+    changes: Sequence[Change]
+    checks: Sequence[Check]
+    revision: asyncio.Future[int]
+
+
+class SqliteWriter:
+    """Takes jobs off a queue until it finds a future there, which it completes at its end."""
+
+    def __init__(
+        self,
+        path: Path,
+        queue: SimpleQueue[Job | asyncio.Future[None]],
+        *,
+        settled: Callable[[], None],
+    ) -> None:
+        """`settled` is called on the event loop, once for every job."""
+        self._path = path
+        self._queue = queue
+        self._settled = settled
+        self._connection: sqlite3.Connection | None = None
+        self._revision = MISSING
+        self._stopped: asyncio.Future[None] | None = None
+
+    def run(self) -> None:
+        """Write until told to stop; then leave a file without a log."""
+        while jobs := self._take():
+            outcomes = self._write(jobs)
+            loop = jobs[0].revision.get_loop()
+            loop.call_soon_threadsafe(self._settle, jobs, outcomes)
+        self._disconnect()
+        if self._stopped is not None:
+            self._stopped.get_loop().call_soon_threadsafe(self._stopped.set_result, None)
+
+    def _take(self) -> list[Job]:
+        """Wait for a job and return it with all that queue behind it; nothing at the end."""
+        jobs: list[Job] = []
+        while self._stopped is None and len(jobs) < _MAX_GROUP:
+            try:
+                item = self._queue.get(block=not jobs)
+            except Empty:
+                break
+            if isinstance(item, Job):
+                jobs.append(item)
+            else:
+                self._stopped = item
+        return jobs
+
+    def _settle(self, jobs: list[Job], outcomes: list[int | KeysteadError]) -> None:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._settled()
+            if job.revision.done():
+                continue
+            if isinstance(outcome, KeysteadError):
+                job.revision.set_exception(outcome)
+            else:
+                job.revision.set_result(outcome)
+
+    def _write(self, jobs: list[Job]) -> list[int | KeysteadError]:
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._apply(connection, job) for job in jobs]
+            connection.execute("UPDATE last_commit SET revision = ?", (self._revision,))
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
+            self._disconnect()
+            return [StoreUnavailable(f"The store cannot be written: {error}") for _ in jobs]
+        return outcomes
+
+    def _apply(self, connection: sqlite3.Connection, job: Job) -> int | KeysteadError:
+        """Check everything first, so that what is refused has changed nothing."""
+        expected = [(change.path, change.expected) for change in job.changes]
+        expected += [(check.path, check.revision) for check in job.checks]
+        for path, revision in expected:
+            if revision is not None and _revision_of(connection, path) != revision:
+                return StaleRevision("The record was changed by someone else.")
+        self._revision += 1
+        for change in job.changes:
+            if change.value is None:
+                connection.execute("DELETE FROM record WHERE path = ?", (change.path.encode(),))
+            else:
+                connection.execute(_PUT, (change.path.encode(), change.value, self._revision))
+        return self._revision
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite_file.connect(self._path)
+            (stored,) = self._connection.execute("SELECT revision FROM last_commit").fetchone()
+            self._revision = max(self._revision, stored)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        """Roll back by closing: after an error, the connection is not trusted."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _revision_of(connection: sqlite3.Connection, path: str) -> int:
+    rows = connection.execute(
+        "SELECT revision FROM record WHERE path = ?", (path.encode(),)
+    ).fetchall()
+    return rows[0][0] if rows else MISSING
