@@ -1,0 +1,83 @@
+"""The domain key opens with the right passphrase on the right device, or by itself if so set."""
+
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.errors import DecryptionFailed
+from keystead.model.secret import Secret
+from keystead.sealing import domain_key as keys
+
+PATH = "/local/AAAAAAAAAA/domain-key/attended"
+KEY = st.binary(min_size=32, max_size=32)
+
+
+@given(domain=KEY, unlock=KEY, device=KEY, wrong=KEY)
+def test_an_attended_slot_opens_only_with_both_keys(domain, unlock, device, wrong):
+    slot = keys.seal_attended(
+        Secret(domain), unlock_key=Secret(unlock), device_key=Secret(device), path=PATH
+    )
+
+    def opened(unlock_key, device_key, path=PATH):
+        return keys.open_attended(
+            slot, unlock_key=Secret(unlock_key), device_key=Secret(device_key), path=path
+        ).reveal()
+
+    assert opened(unlock, device) == domain
+    for unlock_key, device_key in ((wrong, device), (unlock, wrong), (wrong, wrong)):
+        if (unlock_key, device_key) != (unlock, device):
+            with pytest.raises(DecryptionFailed):
+                opened(unlock_key, device_key)
+    with pytest.raises(DecryptionFailed):
+        opened(unlock, device, PATH + "x")
+
+
+@given(domain=KEY, device=KEY, wrong=KEY)
+def test_an_unattended_slot_opens_only_on_its_device(domain, device, wrong):
+    path = "/local/AAAAAAAAAA/domain-key/unattended"
+    slot = keys.seal_unattended(Secret(domain), device_key=Secret(device), path=path)
+    opened = keys.open_unattended(slot, device_key=Secret(device), path=path)
+    assert opened.reveal() == domain
+    if wrong != device:
+        with pytest.raises(DecryptionFailed):
+            keys.open_unattended(slot, device_key=Secret(wrong), path=path)
+    with pytest.raises(DecryptionFailed):
+        keys.open_unattended(slot, device_key=Secret(device), path=PATH)
+
+
+def test_one_slot_does_not_open_as_the_other():
+    domain, unlock, device = (Secret(bytes([n]) * 32) for n in range(3))
+    slot = keys.seal_attended(domain, unlock_key=unlock, device_key=device, path=PATH)
+    assert keys.open_unattended(slot, device_key=device, path=PATH).reveal() != domain.reveal()
+    bare = keys.seal_unattended(domain, device_key=device, path=PATH)
+    with pytest.raises(DecryptionFailed):
+        keys.open_attended(bare, unlock_key=unlock, device_key=device, path=PATH)
+
+
+def test_a_locked_domain_key_has_the_form_of_a_nethsm_backup():
+    locked = keys.lock(Secret(b"d" * 32), Secret(b"u" * 32))
+    assert AESGCM(b"u" * 32).decrypt(locked[:12], locked[12:], b"passphrase") == b"d" * 32
+    assert len(locked) == 60
+
+
+def test_the_wrong_passphrase_does_not_unlock():
+    locked = keys.lock(Secret(b"d" * 32), Secret(b"u" * 32))
+    with pytest.raises(DecryptionFailed):
+        keys.unlock(locked, Secret(b"v" * 32))
+
+
+def test_each_store_has_its_own_key():
+    domain = Secret(b"d" * 32)
+    derived = {label: keys.store_key(domain, label).reveal() for label in keys.StoreLabel}
+    assert derived[keys.StoreLabel.USERS] == hashlib.sha256(b"d" * 32 + b"auth_store").digest()
+    assert len(set(derived.values())) == len(keys.StoreLabel)
+
+
+def test_new_keys_and_salts_differ():
+    assert keys.new_domain_key().reveal() != keys.new_domain_key().reveal()
+    assert len(keys.new_domain_key().reveal()) == keys.DOMAIN_KEY_BYTES
+    assert keys.new_unlock_salt() != keys.new_unlock_salt()
+    assert len(keys.new_unlock_salt()) == keys.UNLOCK_SALT_BYTES

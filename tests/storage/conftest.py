@@ -1,0 +1,101 @@
+"""The same scenarios over every backend."""
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.backends.remote import RemoteStore, answer
+from keystead.storage.backends.sqlite import SqliteStore
+from keystead.storage.key_value_store import KeyValueStore
+from keystead.wire.connection import Calls, Connection
+from keystead.wire.messages import Commit, Committed, Found, Get, List, Listed, Refused
+
+OpenStore = Callable[[], AbstractAsyncContextManager[KeyValueStore]]
+WithStore = Callable[[Callable[[Any], Awaitable[None]]], None]
+
+MAX_BYTES = 2**22
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[KeyValueStore]:
+    yield MemoryStore()
+
+
+@asynccontextmanager
+async def sqlite() -> AsyncIterator[KeyValueStore]:
+    with tempfile.TemporaryDirectory() as directory:
+        store = SqliteStore(Path(directory) / "keystead.db")
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def remote() -> AsyncIterator[KeyValueStore]:
+    """A store in memory behind a socket pair, as the core sees the platform's."""
+    loop = asyncio.get_running_loop()
+    served = MemoryStore()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def ask(question: Get | List | Commit) -> None:
+        async def reply() -> None:
+            platform.send(await answer(served, question))
+
+        task = loop.create_task(reply())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    platform = Connection(
+        Get | List | Commit, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
+    )
+
+    def hear(reply: Found | Listed | Committed | Refused) -> None:
+        calls.answered(reply)
+
+    def lose(reason: str) -> None:
+        calls.lost(reason)
+
+    core = Connection(
+        Found | Listed | Committed | Refused, max_bytes=MAX_BYTES, on_message=hear, on_lost=lose
+    )
+    calls = Calls(core.send, core.drain)
+    ours, theirs = socket.socketpair()
+    await loop.create_connection(lambda: core, sock=ours)
+    await loop.create_connection(lambda: platform, sock=theirs)
+    try:
+        yield RemoteStore(calls)
+    finally:
+        core.close()
+        platform.close()
+        await asyncio.sleep(0)
+
+
+BACKENDS: dict[str, OpenStore] = {"memory": memory, "sqlite": sqlite, "remote": remote}
+
+
+@pytest.fixture(params=BACKENDS)
+def open_store(request: pytest.FixtureRequest) -> OpenStore:
+    """Each backend in turn, empty."""
+    return BACKENDS[request.param]
+
+
+@pytest.fixture
+def with_store(open_store: OpenStore) -> WithStore:
+    """Run a coroutine function on an empty store of each backend."""
+
+    def run(scenario: Callable[[KeyValueStore], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with open_store() as store:
+                await scenario(store)
+
+        asyncio.run(main())
+
+    return run
