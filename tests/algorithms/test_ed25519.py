@@ -1,0 +1,35 @@
+import hashlib
+
+import pytest
+from Crypto.PublicKey import ECC
+from Crypto.Signature import eddsa
+
+from keystead import algorithms
+from keystead.algorithms import PrivateParts, PublicParts
+from keystead.errors import InvalidInput
+from tests.algorithms import published_vectors
+
+CURVE25519 = algorithms.BY_NAME["Curve25519"]
+
+
+def test_the_published_signatures_and_public_keys_come_out():
+    lines = published_vectors.read("asymmetric/Ed25519/sign.input").decode().splitlines()
+    assert len(lines) == 1024
+    for line in lines:
+        secret, public, message, signature = (bytes.fromhex(part) for part in line.split(":")[:4])
+        key = CURVE25519.from_parts(PrivateParts(data=secret[:32]))
+        assert key.public() == PublicParts(data=public)
+        assert key.sign("EdDSA", message) + message == signature
+
+
+def test_another_library_verifies_a_signature_of_a_long_message():
+    key = CURVE25519.generate(None)
+    message = hashlib.shake_256(b"a message").digest(100_000)
+    public = ECC.import_key(key.public_pem())
+    eddsa.new(public, "rfc8032").verify(message, key.sign("EdDSA", message))
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_a_seed_has_32_bytes(length):
+    with pytest.raises(InvalidInput, match=f"has 32 bytes, not {length}"):
+        CURVE25519.from_parts(PrivateParts(data=bytes(length)))

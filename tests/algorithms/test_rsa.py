@@ -1,0 +1,310 @@
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from Crypto.Cipher import PKCS1_v1_5
+from Crypto.Hash import MD5, SHA1, SHA224, SHA256, SHA384, SHA512
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pss
+
+from keystead import algorithms
+from keystead.algorithms import PrivateKey, PrivateParts
+from keystead.errors import DecryptionFailed, InvalidInput
+from tests.algorithms import published_vectors
+from tests.algorithms.published_vectors import RsaVector
+
+HASHES = {
+    "MD5": MD5,
+    "SHA1": SHA1,
+    "SHA224": SHA224,
+    "SHA256": SHA256,
+    "SHA384": SHA384,
+    "SHA512": SHA512,
+}
+SHA1_DIGEST_INFO = bytes.fromhex("3021300906052b0e03021a05000414")  # RFC 8017, 9.2, note 1
+SIGN_VECTORS = "asymmetric/RSA/pkcs1v15sign-vectors.txt"
+CRYPT_VECTORS = "asymmetric/RSA/pkcs1v15crypt-vectors.txt"
+OAEP_VECTORS = [
+    ("OAEP_SHA1", "asymmetric/RSA/pkcs-1v2-1d2-vec/oaep-vect.txt"),
+    *(
+        (f"OAEP_SHA{size}", f"asymmetric/RSA/oaep-custom/oaep-sha{size}-sha{size}.txt")
+        for size in (224, 256, 384, 512)
+    ),
+]
+
+
+def key_of(vector: RsaVector) -> PrivateKey:
+    return algorithms.BY_NAME["RSA"].from_parts(
+        PrivateParts(
+            prime_p=vector.prime_p,
+            prime_q=vector.prime_q,
+            public_exponent=vector.exponent,
+        )
+    )
+
+
+def numbers(key: PrivateKey) -> tuple[int, int]:
+    public = key.public()
+    assert public is not None
+    assert public.modulus is not None
+    assert public.public_exponent is not None
+    return int.from_bytes(public.modulus), int.from_bytes(public.public_exponent)
+
+
+def size(key: PrivateKey) -> int:
+    return (numbers(key)[0].bit_length() + 7) // 8
+
+
+def encrypt_raw(key: PrivateKey, encoded: bytes) -> bytes:
+    modulus, exponent = numbers(key)
+    return pow(int.from_bytes(encoded), exponent, modulus).to_bytes(size(key))
+
+
+def mgf1(seed: bytes, length: int, digest: str) -> bytes:
+    """RFC 8017, B.2.1."""
+    blocks = (hashlib.new(digest, seed + counter.to_bytes(4)).digest() for counter in range(length))
+    return b"".join(blocks)[:length]
+
+
+def xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+def encode_oaep(message: bytes, length: int, digest: str) -> bytes:
+    """RFC 8017, 7.1.1, step 2, with a fixed seed."""
+    label = hashlib.new(digest).digest()
+    filler = bytes(length - len(message) - 2 * len(label) - 2)
+    seed = bytes(range(len(label)))
+    block = label + filler + b"\x01" + message
+    masked_block = xor(block, mgf1(seed, len(block), digest))
+    return b"\x00" + xor(seed, mgf1(masked_block, len(seed), digest)) + masked_block
+
+
+@pytest.fixture(scope="module")
+def short_key() -> PrivateKey:
+    """A key of 1024 bits."""
+    return key_of(next(published_vectors.rsa(SIGN_VECTORS)))
+
+
+def test_pkcs1_signatures_of_the_published_messages_are_the_published_ones():
+    groups = published_vectors.by_key(published_vectors.rsa(SIGN_VECTORS))
+    assert len(groups) == 15
+    for group in groups:
+        key = key_of(group[0])
+        for vector in group:
+            digest = hashlib.sha1(vector.message, usedforsecurity=False).digest()
+            assert key.sign("PKCS1", SHA1_DIGEST_INFO + digest) == vector.result
+
+
+def test_the_published_pkcs1_ciphertexts_decrypt_padded_and_raw():
+    groups = published_vectors.by_key(published_vectors.rsa(CRYPT_VECTORS))
+    assert len(groups) == 15
+    for group in groups:
+        key = key_of(group[0])
+        for vector in group:
+            encoded = b"\x02" + vector.seed + b"\x00" + vector.message
+            assert key.decrypt("PKCS1", vector.result, None) == vector.message
+            assert key.decrypt("RAW", vector.result, None) == encoded.rjust(size(key), b"\x00")
+
+
+@pytest.mark.parametrize(("mode", "path"), OAEP_VECTORS)
+def test_the_published_oaep_ciphertexts_decrypt(mode, path):
+    groups = published_vectors.by_key(published_vectors.rsa(path))
+    assert groups
+    for group in groups:
+        key = key_of(group[0])
+        for vector in group:
+            assert key.decrypt(mode, vector.result, None) == vector.message
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_oaep_decrypts_what_a_plain_encoder_made(rsa_key, name):
+    for message in (b"", b"?", b"a message"):
+        ciphertext = encrypt_raw(rsa_key, encode_oaep(message, size(rsa_key), name.lower()))
+        assert rsa_key.decrypt(f"OAEP_{name}", ciphertext, None) == message
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_another_library_verifies_pss_with_a_salt_as_long_as_the_hash(rsa_key, name):
+    digest = HASHES[name].new(b"a message")
+    signature = rsa_key.sign(f"PSS_{name}", digest.digest())
+    public = RSA.import_key(rsa_key.public_pem())
+    pss.new(public, salt_bytes=digest.digest_size).verify(digest, signature)
+
+
+def test_pss_signatures_differ_from_one_to_the_next(rsa_key):
+    assert rsa_key.sign("PSS_SHA256", bytes(32)) != rsa_key.sign("PSS_SHA256", bytes(32))
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_pss_takes_a_digest_of_exactly_its_hash(rsa_key, name):
+    length = HASHES[name].digest_size
+    for wrong in (0, length - 1, length + 1):
+        with pytest.raises(InvalidInput, match=f"a digest of {length} bytes, not {wrong}"):
+            rsa_key.sign(f"PSS_{name}", bytes(wrong))
+
+
+def test_pss_with_a_hash_too_long_for_the_key_is_refused(short_key):
+    short_key.sign("PSS_SHA384", bytes(48))
+    with pytest.raises(InvalidInput, match="1024 bits is too short for PSS_SHA512"):
+        short_key.sign("PSS_SHA512", bytes(64))
+
+
+@pytest.mark.parametrize("length", [0, 1, 51, 245])
+def test_pkcs1_signs_exactly_the_bytes_it_is_given(rsa_key, length):
+    message = bytes(range(length))
+    signature = rsa_key.sign("PKCS1", message)
+    modulus, exponent = numbers(rsa_key)
+    encoded = pow(int.from_bytes(signature), exponent, modulus).to_bytes(256)
+    assert encoded == b"\x00\x01" + b"\xff" * (253 - length) + b"\x00" + message
+
+
+def test_pkcs1_refuses_a_message_longer_than_the_key_can_sign(rsa_key):
+    with pytest.raises(InvalidInput, match="up to 245 bytes, not 246"):
+        rsa_key.sign("PKCS1", bytes(246))
+
+
+def test_pkcs1_decrypts_what_another_library_encrypted(rsa_key):
+    ciphertext = PKCS1_v1_5.new(RSA.import_key(rsa_key.public_pem())).encrypt(b"a message")
+    assert rsa_key.decrypt("PKCS1", ciphertext, None) == b"a message"
+
+
+def test_a_wrong_pkcs1_padding_is_rejected_without_saying_so(rsa_key):
+    encoded = b"\x00\x01" + b"\xff" * 200 + b"\x00" + bytes(53)
+    ciphertext = encrypt_raw(rsa_key, encoded)
+    first = rsa_key.decrypt("PKCS1", ciphertext, None)
+    assert first == rsa_key.decrypt("PKCS1", ciphertext, None)
+    assert not encoded.endswith(b"\x00" + first) or first == b""
+
+
+@pytest.mark.parametrize("mode", [f"OAEP_{name}" for name in HASHES])
+def test_every_failed_oaep_decryption_fails_alike(rsa_key, mode):
+    digest = mode.removeprefix("OAEP_").lower()
+    encoded = encode_oaep(b"a message", 256, digest)
+    for ciphertext in (
+        b"",
+        bytes(255),
+        bytes(257),
+        b"\xff" * 256,
+        encrypt_raw(rsa_key, b"\x01" + encoded[1:]),
+        encrypt_raw(rsa_key, encoded[:-1] + bytes([encoded[-1] ^ 1])),
+        encrypt_raw(rsa_key, encoded[:1] + bytes(len(encoded) - 1)),
+    ):
+        with pytest.raises(DecryptionFailed) as failure:
+            rsa_key.decrypt(mode, ciphertext, None)
+        assert failure.value.message == "Decryption failure"
+        assert failure.value.__cause__ is None
+
+
+@pytest.mark.parametrize("ciphertext", [b"", b"\x02", bytes(255) + b"\x02", bytes(300) + b"\x02"])
+def test_raw_decryption_returns_as_many_bytes_as_the_modulus_has(rsa_key, ciphertext):
+    plaintext = rsa_key.decrypt("RAW", ciphertext, None)
+    assert len(plaintext) == 256
+    assert int.from_bytes(encrypt_raw(rsa_key, plaintext)) == int.from_bytes(ciphertext)
+
+
+def test_raw_decryption_refuses_a_number_not_below_the_modulus(rsa_key):
+    modulus = numbers(rsa_key)[0]
+    rsa_key.decrypt("RAW", (modulus - 1).to_bytes(256), None)
+    for number in (modulus, modulus + 1, 1 << 2100):
+        with pytest.raises(InvalidInput, match="larger than the key's modulus"):
+            rsa_key.decrypt("RAW", number.to_bytes(263), None)
+
+
+def test_a_faulty_raw_result_never_leaves(rsa_key, monkeypatch):
+    monkeypatch.setattr(
+        "Crypto.PublicKey.RSA.RsaKey._decrypt_to_bytes", lambda _key, _number: bytes(256)
+    )
+    with pytest.raises(ArithmeticError):
+        rsa_key.decrypt("RAW", b"\x02", None)
+
+
+def test_one_key_works_in_many_threads_at_once(rsa_key):
+    ciphertext = encrypt_raw(rsa_key, encode_oaep(b"a message", 256, "md5"))
+
+    def use(_index: int) -> tuple[bytes, bytes, bytes]:
+        return (
+            rsa_key.sign("PKCS1", b"a message"),
+            rsa_key.decrypt("OAEP_MD5", ciphertext, None),
+            rsa_key.decrypt("RAW", ciphertext, None),
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(use, range(40)))) == 1
+
+
+@pytest.mark.parametrize("length", [1024, 1031])
+def test_a_generated_key_has_the_length_asked_for(length):
+    key = algorithms.BY_NAME["RSA"].generate(length)
+    modulus, exponent = numbers(key)
+    assert (modulus.bit_length(), exponent) == (length, 65537)
+    key.validate()
+    digest = SHA256.new(b"a message")
+    pss.new(RSA.construct((modulus, exponent))).verify(
+        digest, key.sign("PSS_SHA256", digest.digest())
+    )
+    assert len(key.decrypt("RAW", b"\x02", None)) == (length + 7) // 8
+
+
+@pytest.fixture(scope="module")
+def parts() -> PrivateParts:
+    vector = next(published_vectors.rsa(SIGN_VECTORS))
+    return PrivateParts(
+        prime_p=vector.prime_p, prime_q=vector.prime_q, public_exponent=vector.exponent
+    )
+
+
+BAD_PARTS = {
+    "no prime p": lambda good: replace(good, prime_p=None),
+    "no prime q": lambda good: replace(good, prime_q=None),
+    "no exponent": lambda good: replace(good, public_exponent=None),
+    "an empty prime": lambda good: replace(good, prime_p=b""),
+    "a prime of one": lambda good: replace(good, prime_p=b"\x01"),
+    "a composite p": lambda good: replace(good, prime_p=changed(good.prime_p, 6)),
+    "a composite q": lambda good: replace(good, prime_q=changed(good.prime_q, 6)),
+    "an even p": lambda good: replace(good, prime_p=changed(good.prime_p, 1)),
+    "one prime twice": lambda good: replace(good, prime_q=good.prime_p),
+    "an empty exponent": lambda good: replace(good, public_exponent=b""),
+    "an exponent of one": lambda good: replace(good, public_exponent=b"\x01"),
+    "an even exponent": lambda good: replace(good, public_exponent=b"\x04"),
+    "an exponent of 257 bits": lambda good: replace(
+        good, public_exponent=b"\x01" + bytes(31) + b"\x01"
+    ),
+    "an exponent without inverse": lambda good: replace(
+        good, public_exponent=factor_of(good.prime_p)
+    ),
+    "too short": lambda good: replace(good, prime_p=b"\x0b", prime_q=b"\x0d"),
+    "too long": lambda good: replace(good, prime_p=b"\xff" * 513, prime_q=b"\xff" * 513),
+    "absurdly long": lambda good: replace(good, prime_p=b"\xff" * 100_000),
+}
+
+
+def changed(prime: bytes, by: int) -> bytes:
+    return (int.from_bytes(prime) + by).to_bytes(len(prime))
+
+
+def factor_of(prime: bytes) -> bytes:
+    """Return an odd factor of p - 1."""
+    number = int.from_bytes(prime) - 1
+    return next(odd for odd in range(3, 1 << 20, 2) if number % odd == 0).to_bytes(4)
+
+
+@pytest.mark.parametrize("make", BAD_PARTS.values(), ids=BAD_PARTS)
+def test_numbers_that_are_no_rsa_key_are_refused(parts, make):
+    with pytest.raises(InvalidInput):
+        algorithms.BY_NAME["RSA"].from_parts(make(parts))
+
+
+def test_leading_zeros_and_the_order_of_the_primes_do_not_matter(parts):
+    key = algorithms.BY_NAME["RSA"].from_parts(parts)
+    other = algorithms.BY_NAME["RSA"].from_parts(
+        PrivateParts(
+            prime_p=b"\x00" + (parts.prime_q or b""),
+            prime_q=parts.prime_p,
+            public_exponent=b"\x00" + (parts.public_exponent or b""),
+        )
+    )
+    assert other.public() == key.public()
+    assert other.sign("PKCS1", b"a message") == key.sign("PKCS1", b"a message")
+    assert other.decrypt("RAW", b"\x02", None) == key.decrypt("RAW", b"\x02", None)
