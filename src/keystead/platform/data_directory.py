@@ -1,0 +1,129 @@
+"""The data directory: ours alone, one process at a time, and emptied for good on a factory reset.
+
+keystead.lock    locked while in use; its presence marks the directory as Keystead's
+keystead.db      the records, with SQLite's companions
+device.key       the device key, if it is kept in a file
+reset.pending    a factory reset was begun and must be finished before anything else
+"""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import Self
+
+from keystead.errors import StartRefused
+from keystead.platform import durable
+from keystead.platform.device_key import FileDeviceKey
+
+_LOCK = "keystead.lock"
+_DATABASE = "keystead.db"
+_DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", ".new")
+_DEVICE_KEY = "device.key"
+_RESET = "reset.pending"
+
+_NOT_FOREIGN = frozenset({"lost+found"})
+"""What an empty file system holds."""
+
+
+class DataDirectory:
+    """A locked data directory. The lock ends with `close`, or with the process."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        """`lock` is the open, locked file; use `open`."""
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Lock the directory at `path`; create it (mode 0700) when it is missing.
+
+        A factory reset that was begun is finished before this returns. StartRefused when the
+        directory is in use, holds something else, or is out of reach; nothing is touched then.
+        """
+        try:
+            _claim(path)
+            directory = cls(path, _take_lock(path / _LOCK))
+        except OSError as error:
+            raise StartRefused(f"The data directory {path}: {error.strerror}.") from error
+        try:
+            directory._finish_reset()
+        except OSError as error:
+            directory.close()
+            raise StartRefused(
+                f"The factory reset of {path} cannot be finished: {error.strerror}."
+            ) from error
+        return directory
+
+    @property
+    def database(self) -> Path:
+        """Where the records are."""
+        return self.path / _DATABASE
+
+    @property
+    def device_key(self) -> FileDeviceKey:
+        """The device key, if it is kept in a file here."""
+        return FileDeviceKey(self.path / _DEVICE_KEY)
+
+    def begin_reset(self) -> None:
+        """Make it certain that all records become unreadable: at the next `open`, or by `reset`.
+
+        Raises OSError; the reset has not begun then.
+        """
+        if not self._reset_mark.exists():
+            durable.create(self._reset_mark, b"")
+
+    def reset(self) -> None:
+        """Erase everything now. The store must be closed. Raises OSError; `open` will finish it."""
+        self.begin_reset()
+        self._finish_reset()
+
+    def close(self) -> None:
+        """Let another process use the directory."""
+        os.close(self._lock)
+
+    @property
+    def _reset_mark(self) -> Path:
+        return self.path / _RESET
+
+    def _finish_reset(self) -> None:
+        if not self._reset_mark.exists():
+            return
+        # The device key goes first: without it no record opens, whatever happens next.
+        self.device_key.destroy()
+        for suffix in ("", *_DATABASE_COMPANIONS):
+            durable.remove(self.path / (_DATABASE + suffix))
+        durable.remove(self._reset_mark)
+
+
+def _claim(path: Path) -> None:
+    """Make sure that there is a directory which is ours, or may become so."""
+    if not path.exists():
+        path.mkdir(mode=stat.S_IRWXU)
+        durable.sync_directory(path.parent)
+        return
+    if not path.is_dir():
+        raise StartRefused(f"The data directory {path} is not a directory.")
+    contents = {entry.name for entry in path.iterdir()} - _NOT_FOREIGN
+    if contents and not contents & {_LOCK, _DATABASE}:
+        raise StartRefused(
+            f"The data directory {path} holds something else than Keystead's data. "
+            "Use an empty one, or one that does not exist yet."
+        )
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        path.chmod(stat.S_IRWXU)
+
+
+def _take_lock(path: Path) -> int:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 32).decode(errors="replace").strip()
+        os.close(lock)
+        raise StartRefused(
+            f"The data directory {path.parent} is in use by another keystead (pid {holder})."
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    return lock

@@ -1,0 +1,53 @@
+"""File operations that are on the disk when they return."""
+
+import os
+from pathlib import Path
+
+
+def sync_directory(directory: Path) -> None:
+    """Make creations, renames and removals in `directory` durable. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: Path, content: bytes) -> None:
+    """Put a file of mode 0600 at `path`, whole or not at all. Raises OSError.
+
+    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free.
+    """
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    unfinished.rename(path)
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a file, then remove it, if it is there. Raises OSError.
+
+    Flash and copy-on-write file systems may keep old blocks; what must stay secret even then
+    belongs on an encrypted disk, or under a TPM.
+    """
+    try:
+        path.chmod(0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(bytes(os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    remove(path)
