@@ -7,9 +7,11 @@ existence 404, media type 415, body 400.
 
 from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import Final
 
 from keystead import errors
+from keystead.api.conditions import is_conditional, require_conditions, tagged
 from keystead.api.errors import STATUS, HttpError, error_body, error_headers
 from keystead.api.negotiation import accepts, media_type
 from keystead.api.route import BodyReader, Call, Reach, Reply, Route
@@ -33,6 +35,7 @@ class Dispatcher:
         self._hsm = hsm
         self._log = hsm.log
         self._router = Router(routes)
+        self._date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 
     async def answer(self, request: Request, body: BodyReader) -> Response:
         """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""
@@ -48,7 +51,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
             self._log.bug("request failed", error)
             reply = Reply(500, error_body("Internal error."), error_headers(500))
-        reply.headers.append(("Date", formatdate(hsm.now(), usegmt=True)))
+        reply.headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         return Response(request.id, reply.status, reply.headers, reply.body)
 
@@ -59,10 +62,10 @@ class Dispatcher:
         call = Call(hsm, row, request, match.parameters, body)
         session = hsm.session
         if session is None:
-            return _typed(row, await self._handle(call))
+            return _typed(row, await self._handle(call, match))
         call.operational = session
         with session.in_use():
-            reply = await self._handle(call)
+            reply = await self._handle(call, match)
         if session.ended and not row.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
         return _typed(row, reply)
@@ -82,7 +85,7 @@ class Dispatcher:
             raise HttpError(405, "Method not allowed.", (("Allow", _allowed(match)),))
         return row
 
-    async def _handle(self, call: Call) -> Reply:
+    async def _handle(self, call: Call, match: Match) -> Reply:
         row, request = call.route, call.request
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
@@ -92,6 +95,12 @@ class Dispatcher:
         accept = request.headers.get("accept", "").strip()
         if accept and not accepts(accept, row.produces):
             raise HttpError(406, f"This gives {row.produces}.")
+        if row.has_tag:
+            return tagged(call, await row.handler(call))
+        if is_conditional(call):
+            get = match.rows.get("GET")
+            if get is not None and get.has_tag:
+                await require_conditions(call, get)
         return await row.handler(call)
 
     def _refusal(self, error: errors.KeysteadError) -> Reply:
@@ -141,5 +150,7 @@ def _allowed(match: Match) -> str:
 
 def _typed(row: Route, reply: Reply) -> Reply:
     headers = [] if reply.status in {204, 304} else [("Content-Type", row.produces)]
+    if not row.has_tag:
+        headers.append(("Cache-Control", "no-cache"))
     headers.extend(reply.headers)
     return Reply(reply.status, reply.body, headers)

@@ -134,7 +134,7 @@ class Route:
     them in state Operational only. `accepts` lists the media types that a body must have; empty
     means that Content-Type is ignored. `early_types` is checked before the size and the ID.
     `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
-    ID that it cannot read).
+    ID that it cannot read). `has_tag`: what the row gives has an entity tag.
     """
 
     method: str
@@ -149,5 +149,6 @@ class Route:
     produces: str = JSON
     body_limit: int = SMALL_BODY
     answers_head: bool = False
+    has_tag: bool = False
     guarded_when_operational: bool = False
     ends_session: bool = False

@@ -47,11 +47,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/lock", lifecycle.lock, roles=_ADMIN, reach=_ROOT, ends_session=True),
     Route("POST", "/random", use_keys.random, roles=_OPERATOR),
     # --- keys ---
-    Route("GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR),
+    Route("GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR, has_tag=True),
     Route("POST", "/keys", keys.import_new, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT),
     Route("POST", "/keys/generate", keys.generate, roles=_ADMIN, accepts=(JSON,)),
-    Route("GET", "/keys/{key_id}*", keys.list_prefix, roles=_ADMIN_OR_OPERATOR),
-    Route("GET", "/keys/{key_id}", keys.show, roles=_ADMIN_OR_OPERATOR),
+    Route("GET", "/keys/{key_id}*", keys.list_prefix, roles=_ADMIN_OR_OPERATOR, has_tag=True),
+    Route("GET", "/keys/{key_id}", keys.show, roles=_ADMIN_OR_OPERATOR, has_tag=True),
     Route(
         "PUT", "/keys/{key_id}", keys.import_as, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT
     ),
@@ -59,11 +59,23 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/keys/{key_id}/label", keys.set_label, roles=_ADMIN, accepts=(JSON,)),
     Route("DELETE", "/keys/{key_id}/label", keys.delete_label, roles=_ADMIN),
     Route(
-        "GET", "/keys/{key_id}/public.pem", keys.public_pem, roles=_ADMIN_OR_OPERATOR, produces=PEM
+        "GET",
+        "/keys/{key_id}/public.pem",
+        keys.public_pem,
+        roles=_ADMIN_OR_OPERATOR,
+        produces=PEM,
+        has_tag=True,
     ),
     Route("POST", "/keys/{key_id}/csr.pem", keys.csr, roles=_ADMIN_OR_OPERATOR, produces=PEM),
     Route("POST", "/keys/{key_id}/move", keys.move, roles=_ADMIN),
-    Route("GET", "/keys/{key_id}/cert", keys.certificate, roles=_ADMIN_OR_OPERATOR, produces=BYTES),
+    Route(
+        "GET",
+        "/keys/{key_id}/cert",
+        keys.certificate,
+        roles=_ADMIN_OR_OPERATOR,
+        produces=BYTES,
+        has_tag=True,
+    ),
     Route(
         "PUT",
         "/keys/{key_id}/cert",
@@ -106,13 +118,14 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("DELETE", "/namespaces/{namespace_id}", namespaces.delete, roles=_ADMIN, reach=_ROOT),
     # --- users ---
-    Route("GET", "/users", users.list_all, roles=_ADMIN),
+    Route("GET", "/users", users.list_all, roles=_ADMIN, has_tag=True),
     Route("POST", "/users", users.create, roles=_ADMIN, accepts=(JSON,)),
     Route(
         "GET",
         "/users/{user_id}",
         users.show,
         roles=_ADMIN_OR_OPERATOR,
+        has_tag=True,
         guard=users.self_or_administrator_or_root,
     ),
     Route("PUT", "/users/{user_id}", users.create_as, roles=_ADMIN, accepts=(JSON,)),
@@ -172,7 +185,15 @@ ROUTES: tuple[Route, ...] = (
         "PUT", "/config/time", configuration.set_time, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
     ),
     # --- system ---
-    Route("GET", "/system/info", system.info, roles=_ADMIN, reach=_ROOT, answers_head=True),
+    Route(
+        "GET",
+        "/system/info",
+        system.info,
+        roles=_ADMIN,
+        reach=_ROOT,
+        answers_head=True,
+        has_tag=True,
+    ),
     Route("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT),
     Route(
         "POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT

@@ -1,0 +1,60 @@
+"""Conditional requests (RFC 9110, section 13): entity tags, If-Match, If-None-Match.
+
+A resource's tag is a hash of what GET answers. PUT and DELETE are conditional on the tag of the GET
+on the same path: it is asked first.
+"""
+
+import hashlib
+
+from keystead.api.errors import HttpError
+from keystead.api.route import NOT_MODIFIED, Call, Reply, Route
+from keystead.errors import NotFound
+
+_TAG_BYTES = 16
+
+
+def entity_tag(body: bytes) -> str:
+    """Return the strong entity tag of a representation, quotes included."""
+    return f'"{hashlib.blake2b(body, digest_size=_TAG_BYTES).hexdigest()}"'
+
+
+def tagged(call: Call, reply: Reply) -> Reply:
+    """Return a GET's reply with its tag, or the 304 or 412 that its conditions ask for."""
+    tag = entity_tag(reply.body)
+    if not _if_match_holds(call, tag):
+        raise HttpError(412, "The resource does not match If-Match.")
+    headers = [*reply.headers, ("ETag", tag)]
+    if _names(call.request.headers.get("if-none-match"), tag):
+        return Reply(NOT_MODIFIED.status, headers=headers)
+    return Reply(reply.status, reply.body, headers)
+
+
+def is_conditional(call: Call) -> bool:
+    """Whether the request has a condition on an entity tag."""
+    headers = call.request.headers
+    return "if-match" in headers or "if-none-match" in headers
+
+
+async def require_conditions(call: Call, get: Route) -> None:
+    """Raise 412 unless the conditions hold for what the GET row of the same path answers now."""
+    try:
+        tag = entity_tag((await get.handler(call)).body)
+    except NotFound:
+        tag = None
+    if not _if_match_holds(call, tag):
+        raise HttpError(412, "The resource does not match If-Match.")
+    if tag is not None and _names(call.request.headers.get("if-none-match"), tag):
+        raise HttpError(412, "The resource matches If-None-Match.")
+
+
+def _if_match_holds(call: Call, tag: str | None) -> bool:
+    condition = call.request.headers.get("if-match")
+    return condition is None or (tag is not None and _names(condition, tag))
+
+
+def _names(condition: str | None, tag: str) -> bool:
+    """Whether a list of entity tags names `tag`; `*` names all."""
+    if condition is None:
+        return False
+    listed = (one.strip().removeprefix("W/") for one in condition.split(","))
+    return any(one in {"*", tag, tag.strip('"')} for one in listed)
