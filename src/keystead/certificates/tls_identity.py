@@ -6,12 +6,17 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
-from keystead.certificates.alternative_names import parse_alternative_names
+from keystead.certificates.alternative_names import alternative_names_of, parse_alternative_names
 from keystead.certificates.csr import SubjectName, distinguished_name
 from keystead.errors import InvalidInput
 from keystead.model.secret import Secret
@@ -32,25 +37,30 @@ def make_tls_identity(
     """Return a new P-256 key (PKCS#8 PEM) and its self-signed certificate (PEM)."""
     private = algorithms.BY_NAME["EC_P256"].generate(None)
     chain = self_signed_chain(private, common_name, subject_alt_names)
-    return Secret(private.material().pem or b""), chain
+    key = private.certificate_signer().key
+    return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())), chain
 
 
 def self_signed_chain(
     private: PrivateKey, common_name: str, subject_alt_names: Iterable[str] = ()
 ) -> bytes:
-    """Return a server certificate of `private` for these names and `OWN_NAMES`, in PEM.
+    """Return a server certificate of `private` in PEM, as slow as one of its signatures.
 
-    Names are written as in a request: DNS names, and addresses after `IP:`.
+    It is good for `common_name` where that is a DNS name or an address, for the alternative
+    names, written as in a request, and for `OWN_NAMES`.
     """
     signer = private.certificate_signer()
     name = distinguished_name(SubjectName(common_name=common_name))
     public = signer.key.public_key()
-    names = parse_alternative_names(dict.fromkeys([*subject_alt_names, *OWN_NAMES]))
+    names = (
+        *(alternative_names_of(common_name) or ()),
+        *parse_alternative_names((*subject_alt_names, *OWN_NAMES)),
+    )
     builder = (
         x509.CertificateBuilder(name, name, public, x509.random_serial_number())
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(NOT_AFTER)
-        .add_extension(names, critical=False)
+        .add_extension(x509.SubjectAlternativeName(dict.fromkeys(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_server_key_usage(), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
