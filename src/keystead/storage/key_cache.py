@@ -82,11 +82,11 @@ class KeyCache:
         self._loading.clear()
 
     def _loaded(self, path: KeyPath, done: asyncio.Task[CachedKey | None]) -> None:
+        # Asking for the exception marks it as seen, should every caller have given up.
+        failed = done.cancelled() or done.exception() is not None
         if self._loading.get(path) is not done:
             return
         del self._loading[path]
-        if done.cancelled() or done.exception() is not None:
-            return
-        key = done.result()
+        key = None if failed else done.result()
         if key is not None:
             self.put(key)

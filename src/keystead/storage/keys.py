@@ -1,7 +1,7 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from keystead import algorithms
@@ -23,8 +23,19 @@ from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecor
 from keystead.storage.use_counts import UseCounts
 
 DEFAULT_CACHE_SIZE = 10_000
-_FLUSH_BATCH = 100
-"""Records rewritten in one commit when counts are flushed."""
+_FLUSH_RECORDS = 100
+_FLUSH_BYTES = 2**20
+"""Records rewritten in one commit when counts are flushed: so many, or a little over so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A record about to be written with `count` more uses."""
+
+    path: KeyPath
+    record: KeyRecord
+    count: int
+    change: Change
 
 
 class KeyStore:
@@ -133,7 +144,7 @@ class KeyStore:
         async def attempt() -> None:
             record, revision = await self._require(source)
             checks = await self._conditions(target)
-            if await self.exists(target):
+            if await self._store.get(self._path(target)) is not None:
                 raise AlreadyExists(f"Key {target.key_id} already exists.")
             deletion = self._sealed.delete(key_paths.name_of(source), expected=revision)
             creation = self.change(target, record, expected=MISSING)
@@ -169,29 +180,49 @@ class KeyStore:
 
     async def flush_counts(self) -> None:
         """Write the pending counts into the records. Raises StoreUnavailable; nothing is lost."""
-        paths = self._counts.paths()
-        for start in range(0, len(paths), _FLUSH_BATCH):
-            batch = paths[start : start + _FLUSH_BATCH]
-            await retry_when_stale(partial(self._flush, batch))
-
-    async def _flush(self, paths: Sequence[KeyPath]) -> None:
-        updated: list[tuple[KeyPath, KeyRecord, Change, int]] = []
-        for path in paths:
-            try:
-                record, revision = await self._require(path)
-            except (NotFound, CorruptRecord):
-                self._counts.forget(path)
+        batch: list[_Counted] = []
+        size = 0
+        for path in self._counts.paths():
+            counted = await self._with_count(path, self._cache.get(path))
+            if counted is None:
                 continue
-            count = self._counts.of(path)
-            counted = replace(record, operations=record.operations + count)
-            change = self.change(path, counted, expected=revision)
-            updated.append((path, counted, change, count))
-        if not updated:
-            return
-        revision = await self._store.commit([change for _, _, change, _ in updated])
-        for path, counted, _, count in updated:
-            self._counts.stored(path, count)
-            self._changed(path, counted, revision)
+            batch.append(counted)
+            size += len(counted.change.value or b"")
+            if len(batch) == _FLUSH_RECORDS or size >= _FLUSH_BYTES:
+                await self._store_counts(batch)
+                batch, size = [], 0
+        if batch:
+            await self._store_counts(batch)
+
+    async def _with_count(self, path: KeyPath, known: CachedKey | None) -> _Counted | None:
+        """Return a key's record with its pending count added; None when there is none any more."""
+        try:
+            found = (known.record, known.revision) if known else await self._require(path)
+        except (NotFound, CorruptRecord):
+            self._counts.forget(path)
+            return None
+        record, revision = found
+        count = self._counts.of(path)
+        record = replace(record, operations=record.operations + count)
+        return _Counted(path, record, count, self.change(path, record, expected=revision))
+
+    async def _store_counts(self, batch: Sequence[_Counted]) -> None:
+        try:
+            await self._commit_counts(batch)
+        except StaleRevision:
+            for counted in batch:
+                await retry_when_stale(partial(self._store_count, counted.path))
+
+    async def _store_count(self, path: KeyPath) -> None:
+        counted = await self._with_count(path, None)
+        if counted is not None:
+            await self._commit_counts([counted])
+
+    async def _commit_counts(self, batch: Sequence[_Counted]) -> None:
+        revision = await self._store.commit([counted.change for counted in batch])
+        for counted in batch:
+            self._counts.stored(counted.path, counted.count)
+            self._changed(counted.path, counted.record, revision)
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -211,7 +242,7 @@ class KeyStore:
         try:
             return await self._write(path, record, expected, checks=checks)
         except StaleRevision:
-            if expected == MISSING and await self.exists(path):
+            if expected == MISSING and await self._store.get(self._path(path)) is not None:
                 raise AlreadyExists(f"Key {path.key_id} already exists.") from None
             raise
 

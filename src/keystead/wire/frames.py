@@ -13,9 +13,9 @@ LENGTH_BYTES = 4
 EDGE_FRAME_BYTES = 1024 * 1024 + 64 * 1024
 """Longest frame between edge and core: a body part of up to 1 MiB, and slack for its envelope."""
 
-STORE_FRAME_BYTES = 4 * 1024 * 1024 + 64 * 1024
+STORE_FRAME_BYTES = 8 * 1024 * 1024
 """Longest frame between core and platform: a commit of a batch of records, the largest of which
-holds a certificate of 1 MiB, base64-coded and sealed."""
+holds a certificate of 1 MiB; each of its bytes can take six in JSON."""
 
 _encode_into = msgspec.msgpack.Encoder().encode_into
 _TO_THE_END = -1
