@@ -154,8 +154,6 @@ NOT_YET = {
         "/config/tls/csr.pem": ("POST",),
         "/config/tls/generate": ("POST",),
         "/config/tls/cluster-ca.pem": ("GET", "PUT"),
-        "/config/network": ("GET", "PUT"),
-        "/config/logging": ("GET", "PUT"),
         "/config/backup-passphrase": ("PUT",),
         "/system/update": ("POST",),
         "/system/commit-update": ("POST",),
@@ -181,8 +179,12 @@ DESCRIBED = {
 OFFERED = {_operation(route.method, route.path): route for route in ROUTES}
 
 
+ADDED = {"GET /config/ntp", "PUT /config/ntp"}
+"""What version 5.0 has beyond the description that was published with its start."""
+
+
 def test_the_table_has_every_operation_of_the_description_and_no_other() -> None:
-    assert set(OFFERED) == set(DESCRIBED) - NOT_YET
+    assert set(OFFERED) == set(DESCRIBED) - NOT_YET | ADDED
     assert set(DESCRIBED) >= NOT_YET
 
 

@@ -2,6 +2,7 @@
 
 from keystead.api import (
     configuration,
+    device_settings,
     health,
     keys,
     lifecycle,
@@ -183,6 +184,42 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/config/time", configuration.time, roles=_ADMIN, reach=_ROOT),
     Route(
         "PUT", "/config/time", configuration.set_time, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
+    ),
+    Route(
+        "GET",
+        "/config/network",
+        device_settings.network,
+        roles=_ADMIN,
+        reach=_ROOT,
+        has_tag=True,
+    ),
+    Route(
+        "PUT",
+        "/config/network",
+        device_settings.set_network,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route(
+        "GET",
+        "/config/logging",
+        device_settings.logging,
+        roles=_ADMIN,
+        reach=_ROOT,
+        has_tag=True,
+    ),
+    Route(
+        "PUT",
+        "/config/logging",
+        device_settings.set_logging,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route("GET", "/config/ntp", device_settings.ntp, roles=_ADMIN, reach=_ROOT, has_tag=True),
+    Route(
+        "PUT", "/config/ntp", device_settings.set_ntp, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
     ),
     # --- system ---
     Route(

@@ -48,7 +48,8 @@ class Hsm:
 
     def __init__(self, surroundings: Surroundings, local: LocalStore, state: State) -> None:
         self._around = surroundings
-        self._local = local
+        self.store = surroundings.store
+        self.local = local
         self.log = surroundings.log
         self._failed_unlocks = FailedAttempts(surroundings.monotonic)
         self._changing = asyncio.Lock()
@@ -89,7 +90,7 @@ class Hsm:
     @property
     def device_id(self) -> str:
         """The public name of this device: 10 characters."""
-        return self._local.device_id
+        return self.local.device_id
 
     @property
     def tls_identity(self) -> tuple[Secret, bytes]:
@@ -131,10 +132,10 @@ class Hsm:
             user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
             domain_key = new_domain_key()
             offset = self._offset_to(system_time + self.monotonic() - began)
-            local = self._local
-            stores = DomainStores(self._around.store, domain_key)
+            local = self.local
+            stores = DomainStores(self.store, domain_key)
             try:
-                await self._around.store.commit(
+                await self.store.commit(
                     [
                         local.initial(),
                         *stores.initial(),
@@ -211,25 +212,25 @@ class Hsm:
             domain_key = await self._open_attended(current, address)
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
-            await self._around.store.commit(
+            await self.store.commit(
                 [
-                    self._local.settings.put(settings.UNLOCK_SALT, salt),
-                    self._local.put_attended(domain_key, unlock_key),
+                    self.local.settings.put(settings.UNLOCK_SALT, salt),
+                    self.local.put_attended(domain_key, unlock_key),
                 ]
             )
         self._operational().note(caller, "unlock passphrase changed")
 
     async def unattended_boot(self) -> bool:
         """Return whether a restart comes up Operational."""
-        return await self._local.settings.get(settings.UNATTENDED_BOOT) or False
+        return await self.local.settings.get(settings.UNATTENDED_BOOT) or False
 
     async def enable_unattended_boot(self, caller: Caller) -> None:
         """Keep the domain key where this device opens it alone."""
         session = self._operational()
-        await self._around.store.commit(
+        await self.store.commit(
             [
-                self._local.settings.put(settings.UNATTENDED_BOOT, True),
-                self._local.put_unattended(session.require_domain_key()),
+                self.local.settings.put(settings.UNATTENDED_BOOT, True),
+                self.local.put_unattended(session.require_domain_key()),
             ]
         )
         session.note(caller, "unattended boot on")
@@ -237,10 +238,10 @@ class Hsm:
     async def disable_unattended_boot(self, caller: Caller) -> None:
         """Have every restart wait for the unlock passphrase."""
         session = self._operational()
-        await self._around.store.commit(
+        await self.store.commit(
             [
-                self._local.settings.put(settings.UNATTENDED_BOOT, False),
-                self._local.remove_unattended(),
+                self.local.settings.put(settings.UNATTENDED_BOOT, False),
+                self.local.remove_unattended(),
             ]
         )
         session.note(caller, "unattended boot off")
@@ -248,7 +249,7 @@ class Hsm:
     async def set_time(self, caller: Caller, system_time: float) -> None:
         """Set the configured time, kept as an offset to the machine's clock."""
         offset = self._offset_to(system_time)
-        await self._around.store.commit([self._local.settings.put(settings.TIME_OFFSET, offset)])
+        await self.store.commit([self.local.settings.put(settings.TIME_OFFSET, offset)])
         self._time_offset = offset
         self._operational().note(caller, "time set")
 
@@ -278,9 +279,9 @@ class Hsm:
         self._failed_unlocks.require_none(subject)
         try:
             secret = parse_passphrase(passphrase)
-            salt = await self._local.settings.get(settings.UNLOCK_SALT) or b""
+            salt = await self.local.settings.get(settings.UNLOCK_SALT) or b""
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(secret, salt))
-            return await self._local.open_attended(unlock_key)
+            return await self.local.open_attended(unlock_key)
         except DecryptionFailed:
             self._failed_unlocks.record(subject)
             raise NotPermitted("The unlock passphrase is wrong.") from None
@@ -290,12 +291,12 @@ class Hsm:
 
     async def _load_tls_identity(self) -> None:
         """Read the key and certificate that edges serve with; make them at the first start."""
-        local = self._local.settings
+        local = self.local.settings
         key = await local.get(settings.TLS_KEY)
         chain = await local.get(settings.TLS_CHAIN)
         if key is None or chain is None:
             key, chain = make_tls_identity(f"keystead-{self.device_id.lower()}")
-            await self._around.store.commit(
+            await self.store.commit(
                 [local.put(settings.TLS_KEY, key), local.put(settings.TLS_CHAIN, chain)]
             )
         self._tls = (key, chain)
@@ -305,7 +306,7 @@ class Hsm:
         while True:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
-                await self._local.is_provisioned()
+                await self.local.is_provisioned()
             except StoreUnavailable:
                 continue
             back = Event.STORE_BACK_UNLOCKED if self.session else Event.STORE_BACK_LOCKED

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
+from keystead.model.device_settings import LoggingSettings, NetworkSettings, NtpSettings
 from keystead.model.secret import Secret
 from keystead.storage.key_value_store import Change
 from keystead.storage.records import corrupt
@@ -30,6 +33,13 @@ def _raw(name: str) -> Setting[bytes]:
 
 def _secret(name: str) -> Setting[Secret]:
     return Setting(name, lambda value: value.reveal(), Secret)
+
+
+def _json(name: str, shape: type[T]) -> Setting[T]:
+    # msgspec.DecodeError is a ValueError, as Setting.decode has to raise.
+    return Setting(
+        name, msgspec.json.encode, lambda stored: msgspec.json.decode(stored, type=shape)
+    )
 
 
 def _encode_flag(value: bool) -> bytes:  # noqa: FBT001  the value itself is a truth value
@@ -78,10 +88,9 @@ TLS_KEY = _secret("private-key")
 TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)
 """Seconds to add to the machine's clock."""
 UNATTENDED_BOOT: Setting[bool] = Setting("unattended-boot", _encode_flag, _decode_flag)
-NETWORK = _raw("ip-config")
-"""JSON."""
-LOGGING = _raw("log-config")
-"""JSON."""
+NETWORK = _json("ip-config", NetworkSettings)
+LOGGING = _json("log-config", LoggingSettings)
+NTP = _json("ntp-config", NtpSettings)
 
 # Of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")

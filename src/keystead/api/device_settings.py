@@ -1,0 +1,56 @@
+"""Settings of this device: network, logging, NTP."""
+
+from keystead.api.route import Call, Reply
+from keystead.api.shapes import json_reply
+from keystead.model.device_settings import (
+    DEFAULT_LOGGING,
+    DEFAULT_NETWORK,
+    DEFAULT_NTP,
+    LoggingSettings,
+    NetworkSettings,
+    NtpSettings,
+)
+from keystead.operations import device_settings
+from keystead.storage.settings import LOGGING, NETWORK, NTP
+
+_NOT_APPLIED = [("Keystead-Applied", "no; only an appliance configures its own network")]
+"""The schema of the answers has no room for it."""
+
+
+async def network(call: Call) -> Reply:
+    """GET /config/network."""
+    settings = await device_settings.get(call.hsm, NETWORK, DEFAULT_NETWORK)
+    return Reply(200, json_reply(settings).body, list(_NOT_APPLIED))
+
+
+async def set_network(call: Call) -> Reply:
+    """PUT /config/network: kept, and given back; the machine's network stays as it is."""
+    wanted = await call.json(NetworkSettings)
+    await device_settings.put(call.hsm, call.session, call.caller, NETWORK, wanted)
+    return Reply(204, headers=list(_NOT_APPLIED))
+
+
+async def logging(call: Call) -> Reply:
+    """GET /config/logging."""
+    settings = await device_settings.get(call.hsm, LOGGING, DEFAULT_LOGGING)
+    return json_reply(settings)
+
+
+async def set_logging(call: Call) -> Reply:
+    """PUT /config/logging."""
+    wanted = await call.json(LoggingSettings)
+    await device_settings.put(call.hsm, call.session, call.caller, LOGGING, wanted)
+    return Reply(204)
+
+
+async def ntp(call: Call) -> Reply:
+    """GET /config/ntp."""
+    settings = await device_settings.get(call.hsm, NTP, DEFAULT_NTP)
+    return json_reply(settings)
+
+
+async def set_ntp(call: Call) -> Reply:
+    """PUT /config/ntp."""
+    wanted = await call.json(NtpSettings)
+    await device_settings.put(call.hsm, call.session, call.caller, NTP, wanted)
+    return Reply(204)

@@ -1,0 +1,71 @@
+"""Settings of one device, valid once they exist; the JSON names are NetHSM's."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
+from typing import Literal
+
+import msgspec
+
+MAX_PORT = 65535
+MAX_HOST_NAME = 253
+
+
+class Ipv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An IPv6 address with its prefix length, and the router, if there is one."""
+
+    cidr: str
+    gateway: str | None
+
+    def __post_init__(self) -> None:
+        IPv6Interface(self.cidr)
+        if "/" not in self.cidr:
+            raise ValueError("cidr needs a prefix length, as in 2001:db8::42/64")
+        if self.gateway is not None:
+            IPv6Address(self.gateway)
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The address an appliance should have; a gateway of 0.0.0.0 means none."""
+
+    ip_address: str
+    netmask: str
+    gateway: str = "0.0.0.0"  # noqa: S104 - not a bind
+    ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        IPv4Address(self.ip_address)
+        IPv4Address(self.gateway)
+        mask = int(IPv4Address(self.netmask))
+        if mask & (~mask >> 1 & 0x7FFFFFFF):
+            raise ValueError("the ones of a netmask come first")
+        IPv4Network(f"{self.ip_address}/{mask.bit_count()}", strict=False)
+
+
+class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Where syslog messages go (UDP), and from which severity on; 0.0.0.0 means nowhere."""
+
+    ip_address: str
+    port: int
+    log_level: Literal["debug", "info", "warning", "error"]
+
+    def __post_init__(self) -> None:
+        IPv4Address(self.ip_address)
+        if not 1 <= self.port <= MAX_PORT:
+            raise ValueError(f"port must be between 1 and {MAX_PORT}")
+
+
+class NtpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the time comes from: an NTP server's address, an NTS server's name."""
+
+    ntp_ip: str | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="ntpIP")
+    nts_name: str | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="ntsName")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ntp_ip, str):
+            IPv4Address(self.ntp_ip)
+        if isinstance(self.nts_name, str) and not 0 < len(self.nts_name) <= MAX_HOST_NAME:
+            raise ValueError(f"ntsName must have 1 to {MAX_HOST_NAME} characters")
+
+
+DEFAULT_NETWORK = NetworkSettings("192.168.1.1", "255.255.255.0")
+DEFAULT_LOGGING = LoggingSettings("0.0.0.0", 514, "info")  # noqa: S104 - not a bind
+DEFAULT_NTP = NtpSettings()
