@@ -2,7 +2,7 @@ import base64
 import contextlib
 
 import pytest
-from Crypto.Util.asn1 import DerSequence
+from Crypto.Util.asn1 import DerObjectId, DerOctetString, DerSequence
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead import algorithms
+from keystead.algorithms import PrivateParts
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.keys import PrivateMaterial
 from tests.algorithms import published_vectors
+from tests.algorithms.conftest import make_key
 from tests.algorithms.published_vectors import OURS
 
 FORMS = {
@@ -26,13 +28,19 @@ def pem_of(key, form=serialization.PrivateFormat.PKCS8, encryption=None) -> byte
     return key.private_bytes(serialization.Encoding.PEM, form, encryption)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_pkcs8_and_the_traditional_form_are_the_same_key(any_key, form):
-    stored = any_key.material().pem
-    if stored is None or (any_key.algorithm.name == "Curve25519" and form is not FORMS["pkcs8"]):
-        pytest.skip("this type has no such form")
-    imported = algorithms.import_pem(pem_of(load_pem_private_key(stored, None), form))
-    assert imported.algorithm is any_key.algorithm
+@pytest.mark.parametrize(
+    ("type_name", "form"),
+    [
+        (name, form)
+        for name in algorithms.BY_NAME
+        for form in FORMS
+        if name != "Generic" and (name, form) != ("Curve25519", "traditional")
+    ],
+)
+def test_pkcs8_and_the_traditional_form_are_the_same_key(type_name, form):
+    stored = make_key(type_name).material().pem or b""
+    imported = algorithms.import_pem(pem_of(load_pem_private_key(stored, None), FORMS[form]))
+    assert imported.algorithm is algorithms.BY_NAME[type_name]
     assert imported.material().pem == stored
 
 
@@ -57,6 +65,33 @@ def test_a_file_may_begin_with_the_parameters_of_its_curve():
     parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
     pem = pem_of(key, FORMS["traditional"])
     assert algorithms.import_pem(parameters + pem).algorithm.name == "EC_P256"
+
+
+@pytest.mark.parametrize(
+    ("type_name", "curve_oid"),
+    [("EC_P256", "1.2.840.10045.3.1.7"), ("EC_P256K1", "1.3.132.0.10")],
+)
+def test_a_file_may_leave_out_the_public_half(type_name, curve_oid):
+    """RFC 5915 makes it optional."""
+    scalar = bytes(31) + b"\x07"
+    algorithm = DerSequence([DerObjectId("1.2.840.10045.2.1"), DerObjectId(curve_oid)])
+    private = DerSequence([1, DerOctetString(scalar)])
+    der = DerSequence([0, algorithm, DerOctetString(private.encode())]).encode()
+    pem = armoured(der, b"PRIVATE KEY")
+    expected = algorithms.BY_NAME[type_name].from_parts(PrivateParts(data=scalar))
+    assert algorithms.import_pem(pem).public() == expected.public()
+    assert algorithms.load(PrivateMaterial(pem=pem)).public() == expected.public()
+
+
+def armoured(der: bytes, label: bytes) -> bytes:
+    """Return PEM (RFC 7468)."""
+    return b"\n".join(
+        [
+            b"-----BEGIN %b-----" % label,
+            base64.encodebytes(der).strip(),
+            b"-----END %b-----" % label,
+        ]
+    )
 
 
 ENCRYPTED = "encrypted"
@@ -111,13 +146,7 @@ def crafted(**changes: int) -> bytes:
     fields = {"version": 0, "n": p * q, "e": e, "d": d, "p": p, "q": q}
     fields |= {"dmp1": d % (p - 1), "dmq1": d % (q - 1), "iqmp": pow(q, -1, p)}
     der = DerSequence((fields | changes).values()).encode()
-    return b"\n".join(
-        [
-            b"-----BEGIN RSA PRIVATE KEY-----",
-            base64.encodebytes(der).strip(),
-            b"-----END RSA PRIVATE KEY-----",
-        ]
-    )
+    return armoured(der, b"RSA PRIVATE KEY")
 
 
 @pytest.mark.parametrize(
@@ -162,11 +191,7 @@ def test_noise_is_refused(noise):
     with pytest.raises(InvalidInput):
         algorithms.import_pem(noise)
     with pytest.raises(InvalidInput):
-        algorithms.import_pem(
-            b"-----BEGIN PRIVATE KEY-----\n"
-            + base64.encodebytes(noise)
-            + b"-----END PRIVATE KEY-----\n"
-        )
+        algorithms.import_pem(armoured(noise, b"PRIVATE KEY"))
 
 
 @pytest.mark.parametrize("pem", [None, b"", b"noise"])

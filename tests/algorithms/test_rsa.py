@@ -1,4 +1,5 @@
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -171,11 +172,33 @@ def test_pkcs1_decrypts_what_another_library_encrypted(rsa_key):
 
 
 def test_a_wrong_pkcs1_padding_is_rejected_without_saying_so(rsa_key):
-    encoded = b"\x00\x01" + b"\xff" * 200 + b"\x00" + bytes(53)
-    ciphertext = encrypt_raw(rsa_key, encoded)
-    first = rsa_key.decrypt("PKCS1", ciphertext, None)
-    assert first == rsa_key.decrypt("PKCS1", ciphertext, None)
-    assert not encoded.endswith(b"\x00" + first) or first == b""
+    plaintexts = set()
+    for marker in (b"\x00\x01", b"\x01\x02", b"\x00\x00"):
+        ciphertext = encrypt_raw(rsa_key, marker + b"\xff" * 200 + b"\x00" + bytes(53))
+        plaintext = rsa_key.decrypt("PKCS1", ciphertext, None)
+        assert plaintext == rsa_key.decrypt("PKCS1", ciphertext, None)
+        plaintexts.add(plaintext)
+    assert len(plaintexts) > 1
+    assert bytes(53) not in plaintexts
+
+
+@pytest.mark.parametrize("length", [0, 255, 257])
+def test_a_pkcs1_ciphertext_is_as_long_as_the_modulus(rsa_key, length):
+    with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
+        rsa_key.decrypt("PKCS1", bytes(length), None)
+
+
+@pytest.mark.parametrize("exponent", [3, 5, 17, 65537, (1 << 255) + 95])
+def test_any_odd_exponent_of_up_to_256_bits_works(parts, exponent):
+    primes = [int.from_bytes(octets or b"") for octets in (parts.prime_p, parts.prime_q)]
+    while any(math.gcd(exponent, prime - 1) != 1 for prime in primes):
+        exponent += 2
+    key = algorithms.BY_NAME["RSA"].from_parts(
+        replace(parts, public_exponent=exponent.to_bytes(32))
+    )
+    assert numbers(key)[1] == exponent
+    assert encrypt_raw(key, key.decrypt("RAW", b"\x02", None)) == b"\x02".rjust(128, b"\x00")
+    assert encrypt_raw(key, key.sign("PKCS1", b"a message")).endswith(b"\x00a message")
 
 
 @pytest.mark.parametrize("mode", [f"OAEP_{name}" for name in HASHES])

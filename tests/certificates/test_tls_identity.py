@@ -3,6 +3,7 @@ import ssl
 from base64 import b64decode
 from pathlib import Path
 
+import cryptography_vectors
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -129,9 +130,17 @@ def test_what_is_no_chain_is_refused(identity, chain):
 def test_a_damaged_certificate_after_the_first_one_is_refused(identity):
     own = algorithms.load(PrivateMaterial(pem=identity[0]))
     with pytest.raises(InvalidInput, match="no valid certificate"):
-        require_chain_of(
-            own, identity[1] + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-        )
+        require_chain_of(own, identity[1] + DAMAGED)
+
+
+def test_a_certificate_of_an_unknown_kind_of_key_is_refused(identity):
+    own = algorithms.load(PrivateMaterial(pem=identity[0]))
+    with cryptography_vectors.open_vector_file(
+        "x509/custom/unsupported_subject_public_key_info.pem", "rb"
+    ) as file:
+        chain = file.read()
+    with pytest.raises(InvalidInput, match="is not supported"):
+        require_chain_of(own, chain)
 
 
 def test_the_fingerprint_is_the_hash_of_the_first_certificate(identity):

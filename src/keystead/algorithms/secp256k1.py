@@ -44,8 +44,8 @@ class Secp256k1Key(PrivateKey):
         scalar = key.private_numbers().private_value.to_bytes(SCALAR_BYTES)
         self._signer = coincurve.PrivateKey(scalar)
         self._keypair = ffi.new("secp256k1_keypair *")
-        if not lib.secp256k1_keypair_create(self._signer.context.ctx, self._keypair, scalar):
-            raise InvalidInput("The scalar is not between 1 and the order of the curve.")
+        # Cannot fail: the scalar was checked by OpenSSL and again by coincurve.
+        lib.secp256k1_keypair_create(self._signer.context.ctx, self._keypair, scalar)
 
     def material(self) -> PrivateMaterial:
         """Return the key as PKCS#8 PEM."""
