@@ -78,6 +78,10 @@ class DataDirectory:
         self.begin_reset()
         self._finish_reset()
 
+    def fileno(self) -> int:
+        """Return the descriptor of the lock; whoever inherits it holds the lock as well."""
+        return self._lock
+
     def close(self) -> None:
         """Let another process use the directory."""
         os.close(self._lock)

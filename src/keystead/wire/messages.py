@@ -172,7 +172,7 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
 CoreToPlatform = Get | List | Commit
 PlatformToCore = Hello | Found | Listed | Committed | Refused
 
-# --- supervisor and core -----------------------------------------------------------------------
+# --- the supervisor and the others -------------------------------------------------------------
 
 
 class AttachEdge(msgspec.Struct, tag=20, array_like=True, frozen=True):
@@ -198,16 +198,23 @@ class Wanted(msgspec.Struct, tag=23, array_like=True, frozen=True):
     action: Literal["reboot", "shutdown", "factory-reset"]
 
 
+class CannotStart(msgspec.Struct, tag=24, array_like=True, frozen=True):
+    """core, platform → supervisor: no start on this data is possible; trying again is useless."""
+
+    reason: str
+
+
+class EdgeReady(msgspec.Struct, tag=25, array_like=True, frozen=True):
+    """edge → supervisor: connections are accepted. What protects this process, and what does not.
+
+    The edge has no log of its own: this is all it has to say.
+    """
+
+    in_force: list[str]
+    missing: list[str]
+
+
 SupervisorToCore = AttachEdge | Noted
-CoreToSupervisor = Started | Wanted
-
-# --- edge and supervisor -----------------------------------------------------------------------
-
-
-class EdgeReady(msgspec.Struct, tag=30, array_like=True, frozen=True):
-    """edge → supervisor: serving. The strings say which protections are, or are not, in force."""
-
-    protections: list[str]
-
-
+CoreToSupervisor = Started | Wanted | CannotStart
+PlatformToSupervisor = CannotStart
 EdgeToSupervisor = EdgeReady

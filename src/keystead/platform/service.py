@@ -1,0 +1,63 @@
+"""The platform's side of the store: answers the core's questions, any number at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from keystead.model.secret import Secret
+from keystead.wire.connection import Connection, ConnectionEnded
+from keystead.wire.frames import STORE_FRAME_BYTES
+from keystead.wire.messages import CoreToPlatform, Hello, PlatformToCore
+
+MAX_UNANSWERED: Final = 4096
+"""Questions under way before no more are read; the core has one or two for each of its requests."""
+
+
+class StoreService:
+    """Serves one store to the core at the other end of a connection."""
+
+    def __init__(self, answer: Callable[[CoreToPlatform], Awaitable[PlatformToCore]]) -> None:
+        """`answer` gives the reply to one question and raises nothing."""
+        self._answer = answer
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._is_reading = True
+        self._ended = asyncio.Event()
+        self.connection: Final = Connection[CoreToPlatform, PlatformToCore](
+            CoreToPlatform,
+            max_bytes=STORE_FRAME_BYTES,
+            on_message=self._asked,
+            on_lost=lambda _reason: self._ended.set(),
+        )
+
+    def hand_over(self, device_key: Secret) -> None:
+        """Give the core the device key. The caller forgets it after this."""
+        self.connection.send(Hello(device_key.reveal()))
+
+    async def run(self) -> None:
+        """Serve until the core is gone, and every question it asked is dealt with."""
+        await self._ended.wait()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _asked(self, question: CoreToPlatform) -> None:
+        task = asyncio.get_running_loop().create_task(self._reply(question))
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        if len(self._under_way) >= MAX_UNANSWERED and self._is_reading:
+            self._is_reading = False
+            self.connection.pause_reading()
+
+    async def _reply(self, question: CoreToPlatform) -> None:
+        reply = await self._answer(question)
+        try:
+            await self.connection.drain()
+            self.connection.send(reply)
+        except ConnectionEnded:
+            return  # The core that asked is gone; what it committed stays.
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        task.result()
+        if not self._is_reading and len(self._under_way) < MAX_UNANSWERED // 2:
+            self._is_reading = True
+            self.connection.resume_reading()

@@ -1,0 +1,166 @@
+"""Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from keystead.errors import Overloaded, TooLarge
+from keystead.wire.frames import BrokenFrame
+from keystead.wire.messages import BodyChunk, Request, Response, WantBody
+
+WINDOW_BYTES: Final = 512 * 1024
+"""How much of a body is on its way at a time: enough to keep an edge busy."""
+
+
+class BodyBudget:
+    """The memory that all bodies under way may take together."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._free = limit_bytes
+
+    def take(self, size: int) -> None:
+        """Reserve `size` bytes. Raises Overloaded, at once, when so many are not free."""
+        if size > self._free:
+            raise Overloaded("Too many large requests at once; try again in a moment.")
+        self._free -= size
+
+    def hold(self, size: int) -> None:
+        """Count `size` bytes that are there already; until they are freed, less can be taken."""
+        self._free -= size
+
+    def give_back(self, size: int) -> None:
+        """Free `size` bytes that were taken or held."""
+        self._free += size
+
+
+class WholeBody:
+    """A body that came with its request."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self, limit: int) -> bytes:
+        """Return the body; raises TooLarge when it has more than `limit` bytes."""
+        if len(self._body) > limit:
+            raise TooLarge(f"The body is over {limit} bytes.")
+        return self._body
+
+
+class IncomingBody:
+    """A body that the edge sends when asked to."""
+
+    def __init__(
+        self, request: Request, budget: BodyBudget, *, ask: Callable[[WantBody], None]
+    ) -> None:
+        """`ask` sends a message to the edge, or raises ConnectionEnded."""
+        self._request = request
+        self._budget = budget
+        self._ask = ask
+        self._taken = 0
+        self._credit = 0
+        self._received = bytearray(request.body)
+        self._is_complete = False
+        self._is_aborted = False
+        self._news: asyncio.Future[None] | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge when it has more than `limit` bytes.
+
+        Raises Overloaded when all bodies together take too much memory. Ends as if cancelled when
+        the client goes away first.
+        """
+        length = self._request.content_length
+        while True:
+            if len(self._received) > limit or (length is not None and length > limit):
+                raise TooLarge(f"The body is over {limit} bytes.")
+            if self._is_complete:
+                return bytes(self._received)
+            self._extend_credit()
+            await self._wait()
+
+    def arrived(self, chunk: BodyChunk) -> None:
+        """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
+        self._credit -= len(chunk.data)
+        if self._credit < 0 or self._is_complete:
+            raise BrokenFrame("more of a body than was asked for")
+        self._received += chunk.data
+        self._is_complete = chunk.last
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def abort(self) -> None:
+        """Stop waiting: the rest will not come."""
+        self._is_aborted = True
+        if self._news is not None:
+            self._news.cancel()
+
+    def close(self) -> None:
+        """Give the memory back; the request is answered."""
+        self._received.clear()
+        self._budget.give_back(self._taken)
+        self._taken = 0
+
+    def _extend_credit(self) -> None:
+        """Ask for more when half of the window is used up, so that the edge never has to wait."""
+        if self._credit > WINDOW_BYTES // 2:
+            return
+        more = WINDOW_BYTES - self._credit
+        self._budget.take(more)
+        self._taken += more
+        self._credit += more
+        self._ask(WantBody(self._request.id, more))
+
+    async def _wait(self) -> None:
+        if self._is_aborted:
+            raise asyncio.CancelledError
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+
+
+class OutgoingBody:
+    """The body of a response that is too long for one frame."""
+
+    PART_BYTES: ClassVar = 256 * 1024
+    """The longest body that goes with its response, and the longest part after it."""
+
+    def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:
+        """`send` sends a message to the edge, or raises ConnectionEnded."""
+        self._response = response
+        self._send = send
+        self._credit = 0
+        self._is_aborted = False
+        self._news: asyncio.Future[None] | None = None
+
+    async def send(self) -> None:
+        """Send the response with the first part of its body, the rest as the edge asks for it."""
+        response, body = self._response, memoryview(self._response.body)
+        position = self.PART_BYTES
+        remaining = len(body) - position
+        first = bytes(body[:position])
+        self._send(Response(response.id, response.status, response.headers, first, remaining))
+        while remaining and not self._is_aborted:
+            if not self._credit:
+                self._news = asyncio.get_running_loop().create_future()
+                await self._news
+                continue
+            part = bytes(body[position : position + min(self._credit, self.PART_BYTES)])
+            position += len(part)
+            remaining -= len(part)
+            self._credit -= len(part)
+            self._send(BodyChunk(response.id, part, last=not remaining))
+
+    def wanted(self, credit: int) -> None:
+        """Send up to `credit` bytes more."""
+        self._credit += max(credit, 0)
+        self._wake()
+
+    def abort(self) -> None:
+        """Send no more: nobody is there to take it."""
+        self._is_aborted = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

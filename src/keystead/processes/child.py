@@ -1,0 +1,86 @@
+"""A process that the supervisor started, from its start to its end."""
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from keystead.processes.sandbox import Role
+from keystead.wire import control
+
+
+class Child:
+    """One running process: what it says, what it is told, and how it ended."""
+
+    def __init__(
+        self,
+        role: Role,
+        process: subprocess.Popen[bytes],
+        supervisor_end: socket.socket,
+        *,
+        says: object,
+        on_message: Callable[[Any], None],
+    ) -> None:
+        """`says` is the type, or the union of types, of the messages that go to `on_message`."""
+        self.role: Final = role
+        self.pid: Final = process.pid
+        self.ended: Final[asyncio.Future[int]] = asyncio.get_running_loop().create_future()
+        """How it ended: its exit status, or minus the number of the signal that killed it."""
+        self._process = process
+        self._control = supervisor_end
+        self._says = msgspec.msgpack.Decoder[Any](says)
+        self._on_message = on_message
+        self._is_listening = True
+        self._handle = os.pidfd_open(process.pid)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._handle, self._reap)
+        self._loop.add_reader(self._control, self._receive)
+
+    def tell(self, message: msgspec.Struct, *, descriptor: int | None = None) -> None:
+        """Send it a message; one that has ended already does not hear it."""
+        try:
+            control.send(self._control, message, descriptor=descriptor)
+        except OSError:
+            return
+
+    def finish(self) -> None:
+        """Tell it to do what is left to do and to exit."""
+        if not self.ended.done():
+            self._control.shutdown(socket.SHUT_WR)
+
+    async def end_within(self, seconds: float) -> bool:
+        """Wait for its end, and make an end after `seconds`; return whether it ended by itself."""
+        if not self.ended.done():
+            await asyncio.wait([self.ended], timeout=seconds)
+        if self.ended.done():
+            return True
+        self._process.kill()
+        await self.ended
+        return False
+
+    def _receive(self) -> None:
+        try:
+            received = control.receive(self._control, self._says)
+        except BlockingIOError:
+            return
+        except (OSError, msgspec.MsgspecError):
+            received = None  # It broke the protocol or is gone; nothing more is heard from it.
+        if received is None:
+            self._is_listening = False
+            self._loop.remove_reader(self._control)
+        else:
+            self._on_message(received[0])
+
+    def _reap(self) -> None:
+        """Hear its last words, then note its end."""
+        self._loop.remove_reader(self._handle)
+        os.close(self._handle)
+        status = self._process.wait()
+        while self._is_listening:
+            self._receive()
+        self._control.close()
+        self.ended.set_result(status)

@@ -1,0 +1,203 @@
+"""The core process: everything that decides, and every key. It reaches no file and no network."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from typing import Final
+
+import msgspec
+
+from keystead.api.dispatch import Dispatcher
+from keystead.api.route import BodyReader
+from keystead.certificates.tls_identity import fingerprint
+from keystead.errors import KeysteadError
+from keystead.journal.log import Log
+from keystead.model.secret import Secret
+from keystead.operations.hsm import Hsm, Wanted
+from keystead.operations.session import Surroundings
+from keystead.operations.work_pool import WorkPool
+from keystead.processes import launch, sandbox
+from keystead.processes.bodies import BodyBudget
+from keystead.processes.edge_session import EdgeSession
+from keystead.processes.stderr_log import log_to_stderr
+from keystead.storage.backends.remote import Answer, RemoteStore
+from keystead.wire import control, messages
+from keystead.wire.connection import Calls, Connection
+from keystead.wire.frames import STORE_FRAME_BYTES
+from keystead.wire.messages import CannotStart, CoreToPlatform, Hello, PlatformToCore, Request
+
+BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
+"""Memory for bodies that do not come with their requests, all together: three of the largest."""
+
+SLOW_WORK_QUEUE: Final = 256
+"""RSA operations that may wait for a thread: about a second's work."""
+
+KDF_THREADS: Final = 2
+KDF_QUEUE: Final = 64
+"""Passphrases that may wait to be stretched, at 16 MiB and about 50 ms each once it is their turn;
+with this queue full, the last one has waited for two seconds."""
+
+
+class PlatformLink:
+    """The core's end of its connection to the platform: the device key first, then the store."""
+
+    def __init__(self) -> None:
+        self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.Event()
+        self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
+            PlatformToCore,
+            max_bytes=STORE_FRAME_BYTES,
+            on_message=self._received,
+            on_lost=self._lost,
+        )
+        self._calls = Calls[Answer](self.connection.send, self.connection.drain)
+        self.store: Final = RemoteStore(self._calls)
+
+    def _received(self, message: PlatformToCore) -> None:
+        if not isinstance(message, Hello):
+            self._calls.answered(message)
+        elif not self.device_key.done():
+            self.device_key.set_result(Secret(message.device_key))
+
+    def _lost(self, reason: str) -> None:
+        self._calls.lost(reason)
+        self.device_key.cancel()
+        self.lost.set()
+
+
+class Core:
+    """The HSM and the edges it serves."""
+
+    def __init__(self, hsm: Hsm, supervisor: socket.socket, log: Log) -> None:
+        self._hsm = hsm
+        self._supervisor = supervisor
+        self._log = log
+        self._dispatcher = Dispatcher(hsm)
+        self._served_identity = hsm.tls_identity
+        self._budget = BodyBudget(BODY_BUDGET_BYTES)
+        self._edges: set[EdgeSession] = set()
+        self._attaching: set[asyncio.Task[None]] = set()
+        self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
+        self._noted = asyncio.Event()
+        self._noted.set()
+        self.stop = asyncio.Event()
+        hsm.wanted = self._want
+
+    def listen(self) -> None:
+        """Tell the supervisor that the core has started, and do what it says."""
+        _, chain = self._hsm.tls_identity
+        control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
+        asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
+
+    async def _answer(self, request: Request, body: BodyReader) -> messages.Response:
+        response = await self._dispatcher.answer(request, body)
+        if not self._noted.is_set():
+            await self._noted.wait()
+        if self._hsm.tls_identity is not self._served_identity:
+            self._welcome_all()
+        return response
+
+    def _welcome_all(self) -> None:
+        self._served_identity = self._hsm.tls_identity
+        for edge in self._edges:
+            self._welcome(edge)
+
+    def _welcome(self, edge: EdgeSession) -> None:
+        key, chain = self._served_identity
+        edge.welcome(key.reveal(), chain)
+
+    # --- the supervisor --------------------------------------------------------------------
+
+    def _want(self, action: Wanted) -> None:
+        """Ask the supervisor; no answer leaves before it has noted that."""
+        self._noted.clear()
+        control.send(self._supervisor, messages.Wanted(action))
+
+    def _ordered(self) -> None:
+        received = control.receive(self._supervisor, self._orders)
+        if received is None:
+            asyncio.get_running_loop().remove_reader(self._supervisor)
+            self.stop.set()
+            return
+        order: messages.SupervisorToCore = received[0]
+        match order:
+            case messages.Noted():
+                self._noted.set()
+            case messages.AttachEdge():
+                task = asyncio.get_running_loop().create_task(
+                    self._attach(order.edge, received[1][0])
+                )
+                self._attaching.add(task)
+                task.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, number: int, end: socket.socket) -> None:
+        def lost(session: EdgeSession, reason: str) -> None:
+            self._edges.discard(session)
+            self._log.info("edge gone", edge=number, reason=reason)
+
+        end.setblocking(False)
+        session = EdgeSession(self._answer, budget=self._budget, on_lost=lost)
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: session.connection, sock=end)
+        self._edges.add(session)
+        self._welcome(session)
+
+
+async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
+    threads = os.cpu_count() or 1
+    return Surroundings(
+        store=platform.store,
+        device_key=await platform.device_key,
+        wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
+        monotonic=time.monotonic,
+        crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
+        kdf_pool=WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+        log=log,
+    )
+
+
+async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log) -> int:
+    """Run the core until the supervisor closes its end or the platform is gone."""
+    loop = asyncio.get_running_loop()
+    platform = PlatformLink()
+    await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
+    try:
+        hsm = await Hsm.start(await _surroundings(platform, log))
+    except KeysteadError as error:
+        control.send(supervisor, CannotStart(error.message))
+        return 1
+    core = Core(hsm, supervisor, log)
+    protections = sandbox.lock_down("core")
+    log.info("core started", state=hsm.state.value, **protections.fields())
+    core.listen()
+    flushing = loop.create_task(hsm.flush_counters_forever())
+    ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    flushing.cancel()
+    if platform.lost.is_set():
+        log.error("the platform is gone")
+        return 1
+    await hsm.stop()
+    platform.connection.close()
+    log.info("core stopped")
+    return 0
+
+
+def main() -> None:
+    """Run the core; the supervisor gives the options."""
+    parser = launch.parser("core")
+    parser.add_argument("--platform", type=launch.inherited_socket, required=True)
+    parser.add_argument("--control", type=launch.inherited_socket, required=True)
+    given = parser.parse_args()
+    sandbox.isolate(parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()])
+    log = log_to_stderr("core")
+    with contextlib.suppress(asyncio.CancelledError):  # The platform went before it said Hello.
+        sys.exit(asyncio.run(serve(given.platform, given.control, log)))
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

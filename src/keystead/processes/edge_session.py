@@ -1,0 +1,122 @@
+"""The core's side of one edge: requests in, a task each; responses out; bodies as wanted."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from keystead.api.route import BodyReader
+from keystead.processes.bodies import BodyBudget, IncomingBody, OutgoingBody, WholeBody
+from keystead.wire.connection import Connection, ConnectionEnded
+from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
+from keystead.wire.messages import (
+    BodyChunk,
+    CoreToEdge,
+    EdgeToCore,
+    Request,
+    RequestAborted,
+    Response,
+    WantBody,
+    Welcome,
+)
+
+MAX_UNANSWERED: Final = 8192
+"""Requests of one edge under way: more than it may have connections. An edge that sends more is
+not one of ours any longer."""
+
+Answer = Callable[[Request, BodyReader], Awaitable[Response]]
+
+
+class EdgeSession:
+    """One edge, from its Welcome to its end."""
+
+    def __init__(
+        self, answer: Answer, *, budget: BodyBudget, on_lost: Callable[["EdgeSession", str], None]
+    ) -> None:
+        """`answer` never raises; `budget` is shared by all edges."""
+        self._answer = answer
+        self._budget = budget
+        self._create_task = asyncio.get_running_loop().create_task
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._incoming: dict[int, IncomingBody] = {}
+        self._outgoing: dict[int, OutgoingBody] = {}
+        self._tell_lost = on_lost
+        self.connection: Final = Connection[EdgeToCore, CoreToEdge](
+            EdgeToCore,
+            max_bytes=EDGE_FRAME_BYTES,
+            on_message=self._received,
+            on_lost=self._lost,
+        )
+
+    def welcome(self, key_pem: bytes, chain_pem: bytes) -> None:
+        """Have the edge serve this TLS identity from now on."""
+        self.connection.send(Welcome(key_pem, chain_pem))
+
+    # --- from the edge ---------------------------------------------------------------------
+
+    def _received(self, message: EdgeToCore) -> None:
+        match message:
+            case Request():
+                self._asked(message)
+            case BodyChunk():
+                if (incoming := self._incoming.get(message.id)) is not None:
+                    incoming.arrived(message)
+            case WantBody():
+                if (outgoing := self._outgoing.get(message.id)) is not None:
+                    outgoing.wanted(message.credit)
+            case RequestAborted():
+                self._aborted(message.id)
+
+    def _asked(self, request: Request) -> None:
+        if request.id in self._tasks:
+            raise BrokenFrame("a request with the id of another one")
+        if len(self._tasks) >= MAX_UNANSWERED:
+            raise BrokenFrame("more requests than an edge has connections")
+        self._tasks[request.id] = self._create_task(self._serve(request))
+
+    def _aborted(self, request_id: int) -> None:
+        """Stop waiting for the client; what is being done for it is done to its end."""
+        if (incoming := self._incoming.get(request_id)) is not None:
+            incoming.abort()
+        if (outgoing := self._outgoing.get(request_id)) is not None:
+            outgoing.abort()
+
+    def _lost(self, reason: str) -> None:
+        for request_id in self._tasks:
+            self._aborted(request_id)
+        self._tell_lost(self, reason)
+
+    # --- to the edge -----------------------------------------------------------------------
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            if request.more:
+                response = await self._answer_streamed(request)
+            else:
+                response = await self._answer(request, WholeBody(request.body))
+            if len(response.body) <= OutgoingBody.PART_BYTES:
+                self.connection.send(response)
+            else:
+                await self._send_in_parts(response)
+        except ConnectionEnded:
+            pass  # The edge is gone, and its clients with it.
+        finally:
+            del self._tasks[request.id]
+
+    async def _answer_streamed(self, request: Request) -> Response:
+        body = IncomingBody(request, self._budget, ask=self.connection.send)
+        self._incoming[request.id] = body
+        try:
+            return await self._answer(request, body)
+        finally:
+            del self._incoming[request.id]
+            body.close()
+
+    async def _send_in_parts(self, response: Response) -> None:
+        body = OutgoingBody(response, self.connection.send)
+        self._outgoing[response.id] = body
+        self._budget.hold(len(response.body))
+        try:
+            await body.send()
+        finally:
+            del self._outgoing[response.id]
+            self._budget.give_back(len(response.body))

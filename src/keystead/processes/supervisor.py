@@ -1,0 +1,111 @@
+"""The supervisor: starts generation after generation, and holds what must outlive them.
+
+It parses nothing that comes from outside, and holds no secret.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keystead.errors import StartRefused
+from keystead.platform.data_directory import DataDirectory
+from keystead.processes import sandbox
+from keystead.processes.generation import Generation, Outcome, Resources
+from keystead.processes.listening import Address, listen
+from keystead.processes.notify import ServiceManager
+from keystead.processes.stderr_log import log_to_stderr
+from keystead.wire.messages import Started
+
+MAX_FAILED_STARTS: Final = 5
+"""Generations in a row that die before they serve, until the server gives up."""
+RETRY_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the operator chose."""
+
+    data: Path
+    address: Address
+    edges: int
+
+
+class Supervisor:
+    """Runs one server, from its first generation to its last."""
+
+    def __init__(
+        self, resources: Resources, *, address: Address, service_manager: ServiceManager
+    ) -> None:
+        self._resources = resources
+        self._log = resources.log
+        self._address = address
+        self._service_manager = service_manager
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until a signal or an administrator ends it. Raises StartRefused."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_by, number)
+        failures = 0
+        while True:
+            generation = Generation(self._resources, on_ready=self._ready)
+            outcome = await generation.run(self._stop)
+            if generation.refusal is not None:
+                raise StartRefused(generation.refusal)
+            failures = 0 if generation.was_ready else failures + 1
+            if not await self._goes_on(outcome, failures):
+                return
+
+    async def _goes_on(self, outcome: Outcome, failures: int) -> bool:
+        """Do what comes between two generations; return whether there is a next one."""
+        match outcome:
+            case Outcome.STOPPED | Outcome.SHUTDOWN:
+                self._log.info("stopped")
+                return False
+            case Outcome.REBOOT:
+                self._log.info("starting again, as an administrator asked")
+            case Outcome.FACTORY_RESET:
+                self._resources.data.reset()
+                self._log.warning("factory reset done: all keys and records are destroyed")
+            case Outcome.CRASHED:
+                if failures >= MAX_FAILED_STARTS:
+                    raise StartRefused(f"Gave up: {failures} starts in a row have failed.")
+                self._log.error("starting again after a crash; unlock it if it was unlocked")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
+        return not self._stop.is_set()
+
+    def _ready(self, started: Started) -> None:
+        line = f"ready on https://{self._address} state={started.state}"
+        with contextlib.suppress(OSError):  # Nobody has to read it.
+            print(f"keystead: {line} tls-sha256={started.tls_fingerprint}", flush=True)  # noqa: T201 - the ready line
+        self._service_manager.tell(READY="1", STATUS=line)
+
+    def _stop_by(self, number: signal.Signals) -> None:
+        self._log.info("stopping", signal=number.name)
+        self._service_manager.tell(STOPPING="1")
+        self._stop.set()
+
+
+def serve(options: ServeOptions) -> None:
+    """Run the server in the foreground until it is told to stop. Raises StartRefused.
+
+    The address and the data directory are taken before anything is written.
+    """
+    os.umask(0o077)
+    sandbox.forbid_dumps()
+    listeners, address = listen(options.address)
+    with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
+        log = log_to_stderr("supervisor")
+        resources = Resources(data, listeners, options.edges, log)
+        asyncio.run(_run(resources, address))
+
+
+async def _run(resources: Resources, address: Address) -> None:
+    service_manager = ServiceManager(os.environ.get("NOTIFY_SOCKET"))
+    await Supervisor(resources, address=address, service_manager=service_manager).run()
