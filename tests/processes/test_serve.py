@@ -1,0 +1,128 @@
+"""`keystead serve` as an operator sees it: start, stop, refusals."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.server import is_alive, running_server, start_server, wait_until
+
+
+def ended_with(process_directory, **options) -> tuple[int, str]:
+    server = start_server(process_directory, **options)
+    status = server.wait()
+    return status, server.log()
+
+
+def test_it_says_when_it_is_ready_and_answers_in_that_state(server):
+    assert server.ready_state == "Unprovisioned"
+    assert server.state() == "Unprovisioned"
+
+
+def test_the_data_directory_is_made_for_its_owner_alone(server):
+    assert server.data.stat().st_mode & 0o777 == 0o700
+    assert all(entry.stat().st_mode & 0o077 == 0 for entry in server.data.iterdir())
+
+
+def test_sigterm_ends_it_with_status_0_and_no_process_left(server):
+    children = server.children()
+    assert sorted(children.values()) == ["core", "edge", "platform"]
+    assert server.stop() == 0
+    assert not [pid for pid in children if is_alive(pid)]
+    assert "killed" not in server.log()
+
+
+def test_sigkill_of_the_supervisor_leaves_no_orphan(server):
+    children = server.children()
+    server.kill()
+    wait_until(lambda: not [pid for pid in children if is_alive(pid)], seconds=5)
+
+
+def test_a_second_server_on_the_same_data_is_refused(server, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    status, log = ended_with(other, data=server.data)
+    assert status == 1
+    assert log.startswith("keystead: The data directory")
+    assert log.count("\n") == 1
+    assert server.state() == "Unprovisioned"
+
+
+def test_a_busy_port_is_refused_before_the_data_directory_is_made(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        status, log = ended_with(tmp_path, listen=f"127.0.0.1:{busy.getsockname()[1]}")
+    assert status == 1
+    assert log.startswith("keystead: Cannot listen on 127.0.0.1:")
+    assert log.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_of_someone_else_is_refused_and_left_as_it_is(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "photo.jpg").write_bytes(b"x")
+    status, log = ended_with(tmp_path)
+    assert status == 1
+    assert "holds something else" in log
+    assert [entry.name for entry in data.iterdir()] == ["photo.jpg"]
+
+
+def test_a_missing_device_key_is_refused_with_one_line_and_not_replaced(tmp_path):
+    with running_server(tmp_path) as server:
+        server.provision()
+    (server.data / "device.key").unlink()
+    server.log_file.write_text("")
+    status, log = ended_with(tmp_path)
+    assert status == 1
+    assert [line for line in log.splitlines() if line.startswith("keystead:")] == [
+        log.splitlines()[-1]
+    ]
+    assert "is missing" in log
+    assert not (server.data / "device.key").exists()
+
+
+def test_a_stop_while_starting_ends_it_with_status_0(tmp_path):
+    server = start_server(tmp_path)
+    wait_until(server.children, seconds=10)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("listen", ["8443", "host:x", "::1:8443", "127.0.0.1:99999"])
+def test_a_malformed_address_is_a_usage_error(listen, tmp_path):
+    status, log = ended_with(tmp_path, listen=listen)
+    assert status == 2
+    assert "usage:" in log
+
+
+def test_localhost_is_served_on_both_loopbacks(tmp_path):
+    with running_server(tmp_path, listen="localhost:0") as server:
+        assert server.host == "localhost"
+        for host in ("127.0.0.1", "::1"):
+            try:
+                socket.create_connection((host, server.port), timeout=5).close()
+            except OSError:
+                assert host == "::1", "127.0.0.1 is always there"
+
+
+def test_the_service_manager_hears_ready_and_stopping(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        path = tmp_path / "notify"
+        manager.bind(str(path))
+        manager.settimeout(20)
+        with running_server(tmp_path, environment={"NOTIFY_SOCKET": str(path)}):
+            assert manager.recv(4096).startswith(b"READY=1\nSTATUS=ready on https://127.0.0.1:")
+        assert manager.recv(4096) == b"STOPPING=1"
+
+
+def test_the_edge_process_loads_no_key_handling_code():
+    program = "import sys, keystead.processes.edge\nprint(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    allowed = ("keystead.edge", "keystead.wire", "keystead.errors", "keystead.processes")
+    ours = [name for name in loaded if name.startswith("keystead.")]
+    assert "keystead.edge.server" in ours
+    assert not [name for name in ours if not name.startswith(allowed)]
+    foreign = {name.partition(".")[0] for name in loaded}
+    assert not foreign & {"cryptography", "coincurve", "Crypto", "_cffi_backend", "sqlite3"}
