@@ -62,7 +62,7 @@ class Row:
         return self.loads[max(self.loads)].per_second / self.in_process_per_second
 
 
-def measure(server: Server, case: Case, seconds: float) -> Row:
+def measure(server: Server, case: Case, seconds: int) -> Row:
     """Make a key for the case and load it."""
     key_id = f"bench-{case.name}"
     server.generate(key_id, case.key_type, case.mechanism, case.length)
@@ -99,7 +99,7 @@ def print_table(rows: list[Row]) -> None:
 def main() -> int:
     """Run all cases; non-zero when a request was not answered with 200."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--edges", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -25,12 +25,12 @@ class Load:
     errors: int
 
 
-def run_wrk(url: str, *, body: str, authorization: str, connections: int, seconds: float) -> Load:
+def run_wrk(url: str, *, body: str, authorization: str, connections: int, seconds: int) -> Load:
     """Return what `connections` keep-alive connections got in `seconds`."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT.format(authorization=authorization, body=body))
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency"]
         output = subprocess.run(
             [*command, "-s", Path(script.name), url], check=True, capture_output=True, text=True
         ).stdout
