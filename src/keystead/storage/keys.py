@@ -240,11 +240,14 @@ class KeyStore:
     async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
         checks = await self._conditions(path)
         try:
-            return await self._write(path, record, expected, checks=checks)
+            revision = await self._write(path, record, expected, checks=checks)
         except StaleRevision:
             if expected == MISSING and await self._store.get(self._path(path)) is not None:
                 raise AlreadyExists(f"Key {path.key_id} already exists.") from None
             raise
+        # A use of an older key of this name may have been counted after that was deleted.
+        self._counts.forget(path)
+        return revision
 
     async def _write(
         self, path: KeyPath, record: KeyRecord, expected: int | None, *, checks: Sequence[Check]

@@ -6,7 +6,7 @@ Read as Latin-1 each byte is one character, and every record is a valid JSON tex
 
 import base64
 import binascii
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -44,7 +44,7 @@ class _KeyJson(msgspec.Struct, omit_defaults=True):
     mechanisms: list[str]
     priv: _PrivateJson
     cert: tuple[str, str] | None
-    operations: int
+    operations: Annotated[int, msgspec.Meta(ge=0)]
     restrictions: _RestrictionsJson
     label: str = ""
 

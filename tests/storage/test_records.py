@@ -1,0 +1,186 @@
+"""How records are written, and what is made of ones that make no sense."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.errors import CorruptRecord
+from keystead.model.ids import Label, NamespaceId, Tag, UserId
+from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.users import Role, ScryptParameters, User, Verifier
+from keystead.storage import records
+
+ADMIN = UserId.parse("admin")
+TAGS = st.frozensets(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,9}", fullmatch=True).map(Tag))
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+COSTS = st.builds(
+    ScryptParameters,
+    n=st.sampled_from([2, 2**14, 2**17]),
+    r=st.integers(1, 8),
+    p=st.integers(1, 64),
+)
+VERIFIERS = st.builds(
+    Verifier, salt=st.binary(max_size=32), digest=st.binary(max_size=64), scrypt=st.none() | COSTS
+)
+USERS = st.builds(
+    User,
+    user_id=st.just(ADMIN),
+    real_name=TEXT,
+    role=st.sampled_from(Role),
+    verifier=VERIFIERS,
+    tags=TAGS,
+)
+MATERIALS = st.one_of(
+    st.builds(PrivateMaterial, pem=st.binary(max_size=50)),
+    st.builds(PrivateMaterial, raw=st.binary(max_size=50)),
+)
+KEYS = st.builds(
+    KeyRecord,
+    private=MATERIALS,
+    mechanisms=st.frozensets(st.sampled_from(["ECDSA_Signature", "EdDSA_Signature"])),
+    tags=TAGS,
+    label=TEXT.filter(lambda text: len(text.encode()) <= 32).map(Label),
+    operations=st.integers(0, 2**53),
+    certificate=st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
+)
+
+
+@given(user=USERS)
+def test_a_user_comes_back_as_written(user):
+    assert records.decode_user(ADMIN, records.encode_user(user), path="/p") == user
+
+
+@given(record=KEYS)
+def test_a_key_comes_back_as_written(record):
+    assert records.decode_key(records.encode_key(record), path="/p") == record
+
+
+def test_strings_hold_raw_bytes_and_escapes_are_nethsms():
+    user = User(ADMIN, "Ævar", Role.OPERATOR, Verifier(b"\x00\x1f\x7f\x80\xff", b'"\\/\n', None))
+    assert records.encode_user(user) == (
+        b'{"name":"\xc3\x86var","salt":"\\u0000\\u001f\\u007f\x80\xff",'
+        b'"digest":"\\"\\\\/\\n","role":"Operator","tags":[]}'
+    )
+
+
+def test_our_own_fields_are_left_out_when_they_say_nothing():
+    record = KeyRecord(PrivateMaterial(raw=b"abc"), frozenset({"AES_Decryption_CBC"}))
+    assert records.encode_key(record) == (
+        b'{"mechanisms":["AES_Decryption_CBC"],"priv":{"raw":"YWJj"},"cert":null,'
+        b'"operations":0,"restrictions":{}}'
+    )
+
+
+def test_a_key_with_everything_is_written_as_nethsm_does():
+    record = KeyRecord(
+        private=PrivateMaterial(pem=b"PEM\n"),
+        mechanisms=frozenset({"B", "A"}),
+        tags=frozenset({Tag("paris"), Tag("berlin")}),
+        label=Label("für"),
+        operations=7,
+        certificate=StoredCertificate("application/octet-stream", b"\x01\xfe"),
+    )
+    assert records.encode_key(record) == (
+        b'{"mechanisms":["A","B"],"priv":{"PEM":"PEM\\n"},'
+        b'"cert":["application/octet-stream","\\u0001\xfe"],"operations":7,'
+        b'"restrictions":{"tags":["berlin","paris"]},"label":"f\xc3\xbcr"}'
+    )
+
+
+USER = {"name": "a", "salt": "s", "digest": "d", "role": "Operator", "tags": []}
+KEY = {
+    "mechanisms": [],
+    "priv": {"raw": "YWJj"},
+    "cert": None,
+    "operations": 0,
+    "restrictions": {},
+}
+
+
+def test_an_unknown_field_of_a_newer_nethsm_is_skipped():
+    raw = json.dumps(USER | {"novelty": 1}).encode()
+    assert records.decode_user(ADMIN, raw, path="/p").real_name == "a"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"secretsecret",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        json.dumps(USER).encode()[:-1],
+        json.dumps(USER | {"name": None}).encode(),
+        json.dumps(USER | {"salt": "secret 漢"}, ensure_ascii=True).encode(),
+        json.dumps(USER | {"role": "Emperor"}).encode(),
+        json.dumps(USER | {"tags": ["/../secret"]}).encode(),
+        json.dumps(USER | {"tags": "secret"}).encode(),
+        json.dumps(USER | {"scrypt": [3, 8, 1]}).encode(),
+        json.dumps(USER | {"scrypt": [0, 8, 1]}).encode(),
+        json.dumps(USER | {"scrypt": [2**30, 8, 1]}).encode(),
+        json.dumps(USER | {"scrypt": [2, 8, 10**6]}).encode(),
+        json.dumps(USER | {"scrypt": [2, 0, 1]}).encode(),
+        json.dumps(USER | {"scrypt": [2]}).encode(),
+    ],
+)
+def test_a_user_record_that_makes_no_sense_is_corrupt(raw):
+    with pytest.raises(CorruptRecord) as caught:
+        records.decode_user(ADMIN, raw, path="/authentication/admin")
+    assert str(caught.value) == "The record /authentication/admin cannot be read."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"priv": {}},
+        {"priv": {"raw": "YWJj", "PEM": "secret"}},
+        {"priv": {"raw": "not base64!"}},
+        {"priv": {"raw": "YWJ"}},
+        {"priv": {"sealed": "secret"}},
+        {"priv": {"PEM": "secret 漢"}},
+        {"mechanisms": None},
+        {"cert": ["text/plain"]},
+        {"cert": ["text/plain", "secret 漢"]},
+        {"operations": -1},
+        {"operations": "1"},
+        {"label": "x" * 33},
+        {"label": "\xff"},
+        {"restrictions": {"tags": [" "]}},
+        {"restrictions": {"novelty": "secret"}},
+    ],
+)
+def test_a_key_record_that_makes_no_sense_is_corrupt(change):
+    raw = json.dumps(KEY | change).encode()
+    with pytest.raises(CorruptRecord) as caught:
+        records.decode_key(raw, path="/key/mine")
+    assert str(caught.value) == "The record /key/mine cannot be read."
+    assert caught.value.__cause__ is None
+
+
+@given(raw=st.binary(max_size=100))
+def test_noise_is_corrupt_and_nothing_else(raw):
+    with pytest.raises(CorruptRecord):
+        records.decode_key(raw, path="/p")
+    with pytest.raises(CorruptRecord):
+        records.decode_user(ADMIN, raw, path="/p")
+
+
+def test_a_name_that_is_not_utf_8_does_not_lock_its_user_out():
+    raw = b'{"name":"\xff","salt":"","digest":"","role":"Operator","tags":[]}'
+    assert records.decode_user(ADMIN, raw, path="/p").real_name == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_key_without_material_cannot_be_written():
+    with pytest.raises(ValueError, match="PEM or raw"):
+        records.encode_key(KeyRecord(PrivateMaterial(), frozenset()))
+
+
+def test_a_namespace_record_holds_its_own_name():
+    raw = records.encode_namespace(NamespaceId("ns1"))
+    assert raw == b'"ns1"'
+    records.check_namespace(NamespaceId("ns1"), raw, path="/p")
+    with pytest.raises(CorruptRecord):
+        records.check_namespace(NamespaceId("ns2"), raw, path="/p")

@@ -1,0 +1,88 @@
+"""Stores for tests: one that can be watched and made to fail, and typed stores to fill."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from keystead import algorithms
+from keystead.model.ids import KeyId, NamespaceId
+from keystead.model.keys import KeyPath, KeyRecord
+from keystead.model.secret import Secret
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.domain import DomainStores
+from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
+
+
+class Crash(Exception):
+    """The process ended here."""
+
+
+class WatchedStore:
+    """A store in memory that counts what it is asked, and yields to other tasks as a real one does.
+
+    `before_commit` runs before each commit and may raise or await; reads wait for `hold_gets`.
+    """
+
+    def __init__(self) -> None:
+        self.kept = MemoryStore()
+        self.gets: list[str] = []
+        self.commits: list[list[str]] = []
+        self.before_commit: Callable[[], Awaitable[None] | None] = lambda: None
+        self.hold_gets: asyncio.Event | None = None
+        self.turns: Callable[[], int] = lambda: 1
+
+    async def get(self, path: str) -> Entry | None:
+        self.gets.append(path)
+        await self._yield()
+        entry = await self.kept.get(path)
+        if self.hold_gets is not None:
+            await self.hold_gets.wait()
+        return entry
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        await self._yield()
+        return await self.kept.list(start, stop, limit=limit)
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        await self._yield()
+        interference = self.before_commit()
+        if interference is not None:
+            await interference
+        revision = await self.kept.commit(changes, checks=checks)
+        self.commits.append([change.path for change in changes])
+        await self._yield()
+        return revision
+
+    async def paths(self) -> Sequence[str]:
+        """Return every path there is."""
+        return await self.kept.list("/", "0", limit=10**6)
+
+    async def _yield(self) -> None:
+        for _ in range(self.turns()):
+            await asyncio.sleep(0)
+
+
+DOMAIN_KEY = Secret(bytes(range(32)))
+
+
+def open_domain(store: KeyValueStore, *, key_cache_size: int = 100) -> DomainStores:
+    """Return typed stores over the records there are, as after a restart."""
+    return DomainStores(store, DOMAIN_KEY, key_cache_size=key_cache_size)
+
+
+async def new_domain(store: KeyValueStore, *, key_cache_size: int = 100) -> DomainStores:
+    """Return empty typed stores, as after provisioning."""
+    stores = open_domain(store, key_cache_size=key_cache_size)
+    await store.commit(stores.initial())
+    return stores
+
+
+def key_path(name: str, namespace: str | None = None) -> KeyPath:
+    """Return where a key of this name lies."""
+    return KeyPath(None if namespace is None else NamespaceId(namespace), KeyId(name))
+
+
+def key_record(**fields: object) -> KeyRecord:
+    """Return a record with a fresh key."""
+    private = algorithms.BY_NAME["EC_P256"].generate(None)
+    defaults = {"private": private.material(), "mechanisms": frozenset({"ECDSA_Signature"})}
+    return KeyRecord(**(defaults | fields))
