@@ -249,17 +249,17 @@ def _public_view(view: KeyView) -> dict[str, object]:
         "mechanisms": [name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
         "type": view.type_name,
         "restrictions": Restrictions(tags=sorted(view.record.tags)),
-        "public": _public_parts(view.public),
         "operations": view.operations,
     }
+    if view.public is not None:
+        # Left out, not null, for a Generic key: clients made from the description refuse a null.
+        shown["public"] = _public_parts(view.public)
     if view.record.label:
         shown["label"] = view.record.label
     return shown
 
 
-def _public_parts(public: PublicParts | None) -> dict[str, str] | None:
-    if public is None:
-        return None
+def _public_parts(public: PublicParts) -> dict[str, str]:
     parts = {
         "modulus": public.modulus,
         "publicExponent": public.public_exponent,
