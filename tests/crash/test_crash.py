@@ -1,0 +1,149 @@
+"""SIGKILL of the whole process tree under writes: nothing acknowledged is lost, every start clean.
+
+`make crash ROUNDS=n` runs more rounds.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import signal
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.server import Server, basic, running_server
+
+ROUNDS = int(os.environ.get("KEYSTEAD_CRASH_ROUNDS", "20"))
+WORKERS = 4
+RANDOM = secrets.SystemRandom()
+LIFE_SECONDS = (0.1, 1.0)
+"""Of a server under writes, before it is killed."""
+
+Label = str | None
+"""A key's label; None means that there is no such key."""
+
+
+@dataclass
+class Worker:
+    """A client that makes, labels and deletes keys of its own, one request at a time.
+
+    `known` is what was acknowledged, `doubtful` what the request under way may have made of it.
+    """
+
+    name: str
+    known: dict[str, Label] = field(default_factory=dict)
+    doubtful: dict[str, set[Label]] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    acknowledged: int = 0
+    refused: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def work(self, server: Server) -> None:
+        """Change keys until the server is gone."""
+        connection = server.connect(timeout_seconds=10)
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
+            authorization = basic("admin", server.passphrases["admin"])
+            while True:
+                self._change_something(connection, authorization)
+
+    def _change_something(
+        self, connection: http.client.HTTPSConnection, authorization: str
+    ) -> None:
+        present = [key for key, label in self.known.items() if label is not None]
+        choice = RANDOM.random()
+        if choice < 0.4 or not present:
+            key, label = f"{self.name}-{len(self.known)}", ""
+            body = {"id": key, "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
+            method, path = "POST", "/keys/generate"
+        elif choice < 0.8:
+            key = RANDOM.choice(present)
+            label = f"label {self.acknowledged}"
+            method, path, body = "PUT", f"/keys/{key}/label", {"label": label}
+        else:
+            key, label = RANDOM.choice(present), None
+            method, path, body = "DELETE", f"/keys/{key}", {}
+        before = self.known.get(key)
+        self.doubtful[key] = {before, label}
+        self.touched.add(key)
+        self.known.setdefault(key, None)
+        connection.request(
+            method,
+            f"/api/v1{path}",
+            json.dumps(body),
+            {"Authorization": authorization, "Content-Type": "application/json"},
+        )
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status in {201, 204}:
+            self.known[key] = label
+            self.acknowledged += 1
+        else:
+            self.refused.append((answer.status, said))
+        del self.doubtful[key]
+
+    def compare(self, server: Server, present: set[str]) -> None:
+        """Check every key against what was acknowledged; settle what was in doubt."""
+        for key, label in self.known.items():
+            allowed = self.doubtful.get(key, {label})
+            assert (key in present) in {one is not None for one in allowed}, (key, allowed)
+        for key in self.touched:
+            found = _label(server, key)
+            allowed = self.doubtful.get(key, {self.known[key]})
+            assert found in allowed, (key, found, allowed)
+            self.known[key] = found
+        self.doubtful.clear()
+        self.touched.clear()
+
+
+def _label(server: Server, key: str) -> Label:
+    answer = server.request("GET", f"/keys/{key}", user="admin")
+    if answer.status == 404:
+        return None
+    assert answer.status == 200, answer
+    return answer.json().get("label", "")
+
+
+def _write_and_kill(server: Server, workers: list[Worker], life_seconds: float) -> None:
+    threads = [threading.Thread(target=worker.work, args=(server,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(life_seconds)
+    for pid in [server.pid, *server.children()]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait(timeout=10)
+    for thread in threads:
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+def test_no_acknowledged_change_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
+    workers = [Worker(f"w{number}") for number in range(WORKERS)]
+    for round_number in range(ROUNDS):
+        _one_round(tmp_path, workers, first=round_number == 0)
+    with running_server(tmp_path) as server:
+        server.unlock()
+        _compare_all(server, workers)
+    assert [worker.refused for worker in workers] == [[]] * WORKERS
+    assert sum(worker.acknowledged for worker in workers) > ROUNDS
+
+
+def _compare_all(server: Server, workers: list[Worker]) -> None:
+    present = {item["id"] for item in server.request("GET", "/keys", user="admin").json()}
+    for worker in workers:
+        worker.compare(server, present)
+
+
+def _one_round(tmp_path: Path, workers: list[Worker], *, first: bool) -> None:
+    with running_server(tmp_path) as server:
+        if first:
+            server.provision()
+        else:
+            assert server.ready_state == "Locked"
+            server.unlock()
+            _compare_all(server, workers)
+        _write_and_kill(server, workers, RANDOM.uniform(*LIFE_SECONDS))
