@@ -14,7 +14,7 @@ def test_the_first_key_in_a_minute_works_as_pasted(tmp_path: Path) -> None:
     assert block is not None
     with running_server(tmp_path) as server:
         lines = block[1].replace("https://localhost:8443", server.url)
-        ran = subprocess.run(  # noqa: S603 - the README is ours
+        ran = subprocess.run(
             ["/bin/bash", "-euo", "pipefail"],
             input=lines,
             cwd=tmp_path,

@@ -64,8 +64,11 @@ class Dispatcher:
         if session is None:
             return _typed(row, await self._handle(call, match))
         call.operational = session
-        with session.in_use():
+        session.request_begins()
+        try:
             reply = await self._handle(call, match)
+        finally:
+            session.request_ends()
         if session.ended and not row.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
         return _typed(row, reply)

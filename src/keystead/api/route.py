@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs
 
@@ -109,10 +110,16 @@ class Call:
         return decode_json(await self.body(), shape)
 
 
+@lru_cache(maxsize=None)  # as many entries as there are shapes in the code
+def _decoder(shape: type[Body]) -> msgspec.json.Decoder[Body]:
+    return msgspec.json.Decoder(shape)
+
+
 def decode_json(data: bytes, shape: type[Body]) -> Body:
     """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
     try:
-        return msgspec.json.decode(data, type=shape)
+        decoder: msgspec.json.Decoder[Body] = _decoder(shape)  # type: ignore[arg-type]  # cached
+        return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"Invalid data for JSON schema: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

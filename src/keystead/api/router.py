@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from keystead.api.errors import HttpError
@@ -20,8 +21,7 @@ class _Node:
     globs: dict[str, Route] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The rows of a path, by method, and the decoded segments that its template names."""
 
     rows: dict[str, Route]

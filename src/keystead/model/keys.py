@@ -1,7 +1,7 @@
 """Stored keys, and who may use one."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.errors import NotPermitted
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
@@ -10,8 +10,7 @@ from keystead.model.users import Caller
 NO_LABEL: Final = Label("")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPath:
+class KeyPath(NamedTuple):
     """Where a key lives: its namespace (None is the root) and its ID."""
 
     namespace: NamespaceId | None

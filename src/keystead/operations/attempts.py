@@ -19,10 +19,12 @@ class FailedAttempts:
         self._monotonic = monotonic
         self._refused_until: dict[Subject, float] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there may be anyone to refuse; a cheap question before `require_none`."""
+        return bool(self._refused_until)
+
     def require_none(self, subject: Subject) -> None:
         """Raise TooManyAttempts when `subject` failed less than a second ago."""
-        if not self._refused_until:
-            return
         until = self._refused_until.get(subject)
         if until is None:
             return

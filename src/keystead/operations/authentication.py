@@ -87,7 +87,8 @@ class Authenticator:
         digest = self._digest(header or "")
         caller = self._verified.get(digest)
         if caller is not None:
-            self._failed.require_none((address, str(caller.user_id)))
+            if self._failed:
+                self._failed.require_none((address, str(caller.user_id)))
             self._verified.move_to_end(digest)
             return caller
         credentials = parse_basic(header)

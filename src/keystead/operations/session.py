@@ -1,8 +1,7 @@
 """What an Operational HSM works with; lock drops it whole."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from keystead.errors import StoreUnavailable, WrongState
@@ -92,15 +91,14 @@ class Session:
         """Log what a caller did; `details` hold names only, never a secret."""
         self._log.info(event, caller=str(caller.user_id) if caller else "", **details)
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Count a request that works with this session."""
+    def request_begins(self) -> None:
+        """Count a request that works with this session; `request_ends` must follow."""
         self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            self._one_done.set()
+
+    def request_ends(self) -> None:
+        """Count it no more."""
+        self._requests -= 1
+        self._one_done.set()
 
     async def end(self, *, seconds: float, but: int = 0) -> None:
         """Wait up to `seconds` for all requests under way but so many, then forget all secrets.
