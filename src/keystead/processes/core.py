@@ -1,7 +1,6 @@
 """The core process: everything that decides, and every key. It reaches no file and no network."""
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -9,11 +8,12 @@ import time
 from typing import Final
 
 import msgspec
+import uvloop
 
 from keystead.api.dispatch import Dispatcher
 from keystead.api.route import BodyReader
 from keystead.certificates.tls_identity import fingerprint
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, StoreUnavailable
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm, Wanted
@@ -64,7 +64,8 @@ class PlatformLink:
 
     def _lost(self, reason: str) -> None:
         self._calls.lost(reason)
-        self.device_key.cancel()
+        if not self.device_key.done():
+            self.device_key.set_exception(StoreUnavailable("The platform is gone."))
         self.lost.set()
 
 
@@ -166,6 +167,8 @@ async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     try:
         hsm = await Hsm.start(await _surroundings(platform, log))
+    except StoreUnavailable:
+        return 1  # The platform has told the supervisor why, if it could.
     except KeysteadError as error:
         control.send(supervisor, CannotStart(error.message))
         return 1
@@ -194,9 +197,8 @@ def main() -> None:
     given = parser.parse_args()
     sandbox.isolate(parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()])
     log = log_to_stderr("core")
-    with contextlib.suppress(asyncio.CancelledError):  # The platform went before it said Hello.
-        sys.exit(asyncio.run(serve(given.platform, given.control, log)))
-    sys.exit(1)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(serve(given.platform, given.control, log)))
 
 
 if __name__ == "__main__":
