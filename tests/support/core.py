@@ -128,13 +128,18 @@ class Core:
         assert answer.status == 201, answer
         return name, passphrase
 
+    async def add_namespace(self, name: str) -> Credentials:
+        """Create a namespace and its first Administrator; return the latter's credentials."""
+        administrator = await self.add_user(f"{name}~admin", "Administrator")
+        answer = await self.request("PUT", f"/namespaces/{name}", user=ADMIN)
+        assert answer.status == 204, answer
+        return administrator
+
     async def generate(
-        self, key_id: str, key_type: str, *mechanisms: str, length: int | None = None
+        self, key_id: str, key_type: str, *mechanisms: str, by: Credentials = ADMIN, **more: Any
     ) -> None:
-        wanted: dict[str, Any] = {"id": key_id, "type": key_type, "mechanisms": mechanisms}
-        if length is not None:
-            wanted["length"] = length
-        answer = await self.request("POST", "/keys/generate", user=ADMIN, json=wanted)
+        wanted = {"id": key_id, "type": key_type, "mechanisms": mechanisms, **more}
+        answer = await self.request("POST", "/keys/generate", user=by, json=wanted)
         assert answer.status == 201, answer
 
     async def restarted(self) -> "Core":

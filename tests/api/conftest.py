@@ -1,0 +1,50 @@
+"""Tests may be coroutines; a module has one event loop, so that a core outlives a test."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.core import Core, Credentials, start_core
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runner() -> Iterator[asyncio.Runner]:
+    """The module's event loop."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in the module's event loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.function):
+        return None
+    wanted = inspect.signature(pyfuncitem.function).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
+    pyfuncitem.funcargs["runner"].run(pyfuncitem.function(**arguments))
+    return True
+
+
+@pytest.fixture(scope="module")
+def core(runner: asyncio.Runner) -> Iterator[Core]:
+    """An Operational core with the user `admin`, the same for the whole module."""
+    core = runner.run(start_core())
+    runner.run(core.provision())
+    yield core
+    core.close()
+
+
+@pytest.fixture(scope="module")
+def operator(runner: asyncio.Runner, core: Core) -> Credentials:
+    """An Operator without a namespace."""
+    return runner.run(core.add_user("operator", "Operator"))
+
+
+@pytest.fixture
+def fresh_core(runner: asyncio.Runner) -> Iterator[Core]:
+    """An Unprovisioned core for one test."""
+    core = runner.run(start_core())
+    yield core
+    core.close()
