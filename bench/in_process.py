@@ -1,4 +1,4 @@
-"""The same signatures made by the crypto library in this process: what the silicon gives one core."""
+"""The same signatures made in this process: what the crypto library gives one core."""
 
 import time
 from collections.abc import Callable

@@ -34,8 +34,7 @@ class Server:
         self.url = ""
 
     def __enter__(self) -> Self:
-        assert self._process.stdout
-        ready = self._process.stdout.readline()
+        ready = self._process.stdout.readline() if self._process.stdout else ""
         if "ready" not in ready:
             raise RuntimeError(f"the server did not start: {ready!r}")
         self.url = next(word for word in ready.split() if word.startswith("https://")) + "/api/v1"

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs
 
@@ -110,7 +110,7 @@ class Call:
         return decode_json(await self.body(), shape)
 
 
-@lru_cache(maxsize=None)  # as many entries as there are shapes in the code
+@cache  # as many entries as there are shapes in the code
 def _decoder(shape: type[Body]) -> msgspec.json.Decoder[Body]:
     return msgspec.json.Decoder(shape)
 
