@@ -119,6 +119,16 @@ def test_the_lock_ends_with_the_process_however_it_ends(tmp_path):
     DataDirectory.open(tmp_path).close()
 
 
+def test_whoever_inherits_the_lock_holds_it_too(tmp_path):
+    directory = DataDirectory.open(tmp_path)
+    inherited = os.dup(directory.fileno())
+    directory.close()
+    with pytest.raises(StartRefused, match="in use"):
+        DataDirectory.open(tmp_path)
+    os.close(inherited)
+    DataDirectory.open(tmp_path).close()
+
+
 # --- factory reset -----------------------------------------------------------------------------
 
 PATH = "/secret"
@@ -186,6 +196,20 @@ def test_a_reset_that_was_begun_is_finished_by_the_next_start(tmp_path):
     assert list(tree(tmp_path)) == ["keystead.lock"]
     assert not readable(tmp_path)
     assert (tmp_path / "device.key").read_bytes() != key
+
+
+def test_a_reset_that_cannot_be_finished_refuses_the_start(tmp_path):
+    provision(tmp_path)
+    directory = DataDirectory.open(tmp_path)
+    directory.begin_reset()
+    directory.close()
+    (tmp_path / "device.key").unlink()
+    (tmp_path / "device.key").mkdir()
+    for _ in range(2):
+        with pytest.raises(StartRefused, match=r"factory reset .* cannot be finished"):
+            DataDirectory.open(tmp_path)
+    (tmp_path / "device.key").rmdir()
+    assert not readable(tmp_path)
 
 
 STEPS = ("fsync", "unlink", "rename", "open", "write")

@@ -421,6 +421,24 @@ def test_a_flush_does_not_undo_a_change_made_meanwhile():
     asyncio.run(scenario())
 
 
+def test_a_flush_overtaken_by_a_deletion_writes_nothing():
+    async def scenario():
+        store, domain, _ = await with_key()
+        domain.keys.count_use(A)
+
+        async def delete():
+            store.before_commit = lambda: None
+            await store.kept.commit([Change("/key/a", None)])
+
+        store.before_commit = delete
+        await domain.keys.flush_counts()
+        assert await domain.keys.read(A) is None
+        await domain.keys.flush_counts()
+        assert store.commits == []
+
+    asyncio.run(scenario())
+
+
 def test_a_flush_without_a_store_keeps_the_counts_for_the_next():
     async def scenario():
         store, domain, _ = await with_key()

@@ -147,6 +147,36 @@ async def crash_points():
             return
 
 
+def test_a_load_that_outlasts_the_deletion_does_not_stay_in_memory():
+    async def scenario():
+        store = WatchedStore()
+        domain = await filled(store, keys=1)
+        path = key_path("same", NS)
+        store.hold_gets = asyncio.Event()
+        load = asyncio.create_task(domain.keys.get(path))
+        await asyncio.sleep(0.01)
+        hold, store.hold_gets = store.hold_gets, None
+        await domain.keys.delete_namespace(NS)
+        hold.set()
+        assert await load is not None
+        assert domain.keys.cached(path) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_deletion_that_is_finished_has_nothing_left_to_finish():
+    async def scenario():
+        store = WatchedStore()
+        domain = await filled(store, keys=1)
+        await domain.keys.delete_namespace(NS)
+        await domain.namespaces.create(NS)
+        store.commits.clear()
+        await domain.namespaces.finish_deletion(NS)
+        assert store.commits == []
+
+    asyncio.run(scenario())
+
+
 def test_a_crash_anywhere_in_a_deletion_is_made_good_by_the_next_unlock():
     async def scenario():
         existed = []

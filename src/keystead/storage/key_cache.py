@@ -36,9 +36,6 @@ class KeyCache:
         self._keys: OrderedDict[KeyPath, CachedKey] = OrderedDict()
         self._loading: dict[KeyPath, asyncio.Task[CachedKey | None]] = {}
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def get(self, path: KeyPath) -> CachedKey | None:
         """Return a key that is here, and count it as used last."""
         found = self._keys.get(path)

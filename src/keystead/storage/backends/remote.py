@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import NoReturn, Protocol
 
 from keystead.errors import StaleRevision, StoreUnavailable
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import (
     Commit,
@@ -85,19 +85,17 @@ def _refuse(answer: Answer) -> NoReturn:
 async def answer(store: KeyValueStore, question: Question) -> Answer:
     """Return the reply to one question, put to `store`. Raises nothing of its own."""
     try:
-        match question:
-            case Get():
-                entry = await store.get(question.path)
-                if entry is None:
-                    return Found(question.id, None, 0)
-                return Found(question.id, entry.value, entry.revision)
-            case List():
-                paths = await store.list(question.start, question.stop, limit=question.limit)
-                return Listed(question.id, paths)
-            case Commit():
-                changes = [Change(w.path, w.value, w.expected) for w in question.writes]
-                checks = [Check(c.path, c.revision) for c in question.conditions]
-                return Committed(question.id, await store.commit(changes, checks=checks))
+        if isinstance(question, Get):
+            entry = await store.get(question.path)
+            if entry is None:
+                return Found(question.id, None, MISSING)
+            return Found(question.id, entry.value, entry.revision)
+        if isinstance(question, List):
+            paths = await store.list(question.start, question.stop, limit=question.limit)
+            return Listed(question.id, paths)
+        changes = [Change(w.path, w.value, w.expected) for w in question.writes]
+        checks = [Check(c.path, c.revision) for c in question.conditions]
+        return Committed(question.id, await store.commit(changes, checks=checks))
     except StaleRevision as error:
         return Refused(question.id, "stale", error.message)
     except StoreUnavailable as error:

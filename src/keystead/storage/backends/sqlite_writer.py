@@ -45,31 +45,31 @@ class SqliteWriter:
         self._settled = settled
         self._connection: sqlite3.Connection | None = None
         self._revision = MISSING
-        self._stopped: asyncio.Future[None] | None = None
 
     def run(self) -> None:
         """Write until told to stop; then leave a file without a log."""
-        while jobs := self._take():
-            outcomes = self._write(jobs)
-            loop = jobs[0].revision.get_loop()
-            loop.call_soon_threadsafe(self._settle, jobs, outcomes)
+        stopped = None
+        while stopped is None:
+            jobs, stopped = self._take()
+            if jobs:
+                outcomes = self._write(jobs)
+                loop = jobs[0].revision.get_loop()
+                loop.call_soon_threadsafe(self._settle, jobs, outcomes)
         self._disconnect()
-        if self._stopped is not None:
-            self._stopped.get_loop().call_soon_threadsafe(self._stopped.set_result, None)
+        stopped.get_loop().call_soon_threadsafe(stopped.set_result, None)
 
-    def _take(self) -> list[Job]:
-        """Wait for a job and return it with all that queue behind it; nothing at the end."""
+    def _take(self) -> tuple[list[Job], asyncio.Future[None] | None]:
+        """Wait for a job, and return it with those queued behind it, and the end if it is there."""
         jobs: list[Job] = []
-        while self._stopped is None and len(jobs) < _MAX_GROUP:
+        while len(jobs) < _MAX_GROUP:
             try:
                 item = self._queue.get(block=not jobs)
             except Empty:
                 break
-            if isinstance(item, Job):
-                jobs.append(item)
-            else:
-                self._stopped = item
-        return jobs
+            if not isinstance(item, Job):
+                return jobs, item
+            jobs.append(item)
+        return jobs, None
 
     def _settle(self, jobs: list[Job], outcomes: list[int | KeysteadError]) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):

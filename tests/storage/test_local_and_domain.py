@@ -1,0 +1,292 @@
+"""What is stored of one device, what of the HSM as a whole, and which formats are read."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.certificates.tls_identity import make_tls_identity
+from keystead.errors import (
+    CorruptRecord,
+    DecryptionFailed,
+    NotFound,
+    StaleRevision,
+    UnsupportedFormat,
+)
+from keystead.model.device_settings import NetworkSettings
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+from keystead.sealing.domain_key import StoreLabel, new_domain_key, new_unlock_salt, store_key
+from keystead.storage import settings
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.domain import DomainStores
+from keystead.storage.key_value_store import Change
+from keystead.storage.local import LocalStore
+
+DEVICE_KEY = Secret(b"v" * 32)
+UNLOCK_KEY = Secret(b"u" * 32)
+
+
+async def provisioned():
+    """Return a store as after provisioning, with its domain key."""
+    store, domain_key = MemoryStore(), new_domain_key()
+    local, domain = LocalStore(store, DEVICE_KEY), DomainStores(store, domain_key)
+    await store.commit(
+        [local.initial(), local.put_attended(domain_key, UNLOCK_KEY), *domain.initial()]
+    )
+    return store, domain_key
+
+
+# --- the domain key's slots ---
+
+
+def test_a_new_device_is_not_provisioned_and_a_provisioned_one_is():
+    async def scenario():
+        assert not await LocalStore(MemoryStore(), DEVICE_KEY).is_provisioned()
+        store, _ = await provisioned()
+        assert await LocalStore(store, DEVICE_KEY).is_provisioned()
+
+    asyncio.run(scenario())
+
+
+def test_settings_made_before_do_not_make_it_provisioned():
+    async def scenario():
+        store = MemoryStore()
+        local = LocalStore(store, DEVICE_KEY)
+        await store.commit([local.settings.put(settings.TIME_OFFSET, 5)])
+        assert not await local.is_provisioned()
+
+    asyncio.run(scenario())
+
+
+def test_the_domain_key_opens_with_the_unlock_key_only():
+    async def scenario():
+        store, domain_key = await provisioned()
+        local = LocalStore(store, DEVICE_KEY)
+        assert (await local.open_attended(UNLOCK_KEY)).reveal() == domain_key.reveal()
+        with pytest.raises(DecryptionFailed):
+            await local.open_attended(Secret(b"x" * 32))
+
+    asyncio.run(scenario())
+
+
+def test_a_device_without_a_slot_has_nothing_to_open():
+    async def scenario():
+        local = LocalStore(MemoryStore(), DEVICE_KEY)
+        with pytest.raises(NotFound):
+            await local.open_attended(UNLOCK_KEY)
+        assert await local.open_unattended() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_store_of_another_device_key_is_not_taken_for_a_new_one():
+    async def scenario():
+        store, _ = await provisioned()
+        with pytest.raises(CorruptRecord, match="another device key"):
+            await LocalStore(store, Secret(b"w" * 32)).is_provisioned()
+
+    asyncio.run(scenario())
+
+
+def test_provisioning_twice_is_refused():
+    async def scenario():
+        store, _ = await provisioned()
+        with pytest.raises(StaleRevision):
+            await store.commit([LocalStore(store, DEVICE_KEY).initial()])
+
+    asyncio.run(scenario())
+
+
+def test_unattended_boot_opens_the_domain_key_until_it_is_turned_off():
+    async def scenario():
+        store, domain_key = await provisioned()
+        local = LocalStore(store, DEVICE_KEY)
+        assert await local.open_unattended() is None
+        await store.commit([local.put_unattended(domain_key)])
+        assert (await local.open_unattended()).reveal() == domain_key.reveal()
+        await store.commit([local.remove_unattended()])
+        assert await local.open_unattended() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_locked_domain_key_moves_to_another_device():
+    async def scenario():
+        store, domain_key = await provisioned()
+        locked = await LocalStore(store, DEVICE_KEY).locked_domain_key()
+        other_store = MemoryStore()
+        other = LocalStore(other_store, Secret(b"w" * 32))
+        await other_store.commit([other.put_locked_domain_key(locked)])
+        assert (await other.open_attended(UNLOCK_KEY)).reveal() == domain_key.reveal()
+
+    asyncio.run(scenario())
+
+
+def test_paths_are_nethsms():
+    async def scenario():
+        store, domain_key = await provisioned()
+        local = LocalStore(store, DEVICE_KEY)
+        stores = DomainStores(store, domain_key)
+        await store.commit(
+            [
+                local.settings.put(settings.UNLOCK_SALT, new_unlock_salt()),
+                local.put_unattended(domain_key),
+                stores.config.put(settings.BACKUP_SALT, b"salt"),
+            ]
+        )
+        assert await store.list("/", "0", limit=100) == [
+            "/authentication/.version",
+            "/config/backup-salt",
+            "/config/version",
+            "/key/.version",
+            f"/local/{local.device_id}/config/unlock-salt",
+            f"/local/{local.device_id}/domain-key/attended",
+            f"/local/{local.device_id}/domain-key/unattended",
+            "/namespace/.version",
+        ]
+
+    asyncio.run(scenario())
+
+
+# --- format versions ---
+
+
+def test_a_newer_layout_is_refused():
+    async def scenario():
+        store, _ = await provisioned()
+        await store.commit([Change("/config/version", b"2")])
+        with pytest.raises(
+            UnsupportedFormat, match="format version 2; this software reads up to 1"
+        ):
+            await LocalStore(store, DEVICE_KEY).is_provisioned()
+
+    asyncio.run(scenario())
+
+
+def test_a_foreign_layout_is_refused():
+    async def scenario():
+        store, _ = await provisioned()
+        for noise in (b"", b"\xff\x00", b"one", b"01"):
+            await store.commit([Change("/config/version", noise)])
+            with pytest.raises(UnsupportedFormat):
+                await LocalStore(store, DEVICE_KEY).is_provisioned()
+
+    asyncio.run(scenario())
+
+
+ROOTS = {
+    "/authentication/": StoreLabel.USERS,
+    "/key/": StoreLabel.KEYS,
+    "/namespace/": StoreLabel.NAMESPACES,
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_store_newer_than_this_software_is_refused(root):
+    async def scenario():
+        store, domain_key = await provisioned()
+        await DomainStores(store, domain_key).open()
+        path = root + ".version"
+        newer = envelope.seal(store_key(domain_key, ROOTS[root]), path, b"1")
+        await store.commit([Change(path, newer)])
+        with pytest.raises(UnsupportedFormat, match=r"store has format version 1; .* up to 0"):
+            await DomainStores(store, domain_key).open()
+        await store.commit([Change(path, None)])
+        with pytest.raises(UnsupportedFormat, match="no format version"):
+            await DomainStores(store, domain_key).open()
+
+    asyncio.run(scenario())
+
+
+def test_stores_of_another_domain_key_do_not_open():
+    async def scenario():
+        store, _ = await provisioned()
+        with pytest.raises(CorruptRecord):
+            await DomainStores(store, new_domain_key()).open()
+
+    asyncio.run(scenario())
+
+
+# --- settings ---
+
+SETTINGS = st.one_of(
+    st.tuples(st.just(settings.UNLOCK_SALT), st.binary()),
+    st.tuples(st.just(settings.NETWORK), st.just(NetworkSettings("192.0.2.1", "255.255.255.0"))),
+    st.tuples(st.just(settings.TIME_OFFSET), st.integers(-(10**12), 10**12)),
+    st.tuples(st.just(settings.UNATTENDED_BOOT), st.booleans()),
+)
+
+
+@given(case=SETTINGS)
+def test_a_setting_comes_back_as_set_until_it_is_removed(case):
+    setting, value = case
+
+    async def scenario():
+        store = MemoryStore()
+        kept = LocalStore(store, DEVICE_KEY).settings
+        assert await kept.get(setting) is None
+        await store.commit([kept.put(setting, value)])
+        assert await kept.get(setting) == value
+        await store.commit([kept.remove(setting)])
+        assert await kept.get(setting) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_tls_identity_comes_back_as_set():
+    async def scenario():
+        store = MemoryStore()
+        kept = LocalStore(store, DEVICE_KEY).settings
+        key, leaf = make_tls_identity("first")
+        chain = leaf + make_tls_identity("second")[1]
+        await store.commit([kept.put(settings.TLS_KEY, key), kept.put(settings.TLS_CHAIN, chain)])
+        assert (await kept.get(settings.TLS_KEY)).reveal() == key.reveal()
+        assert await kept.get(settings.TLS_CHAIN) == chain
+
+    asyncio.run(scenario())
+
+
+def test_a_chain_without_a_certificate_is_not_stored():
+    kept = LocalStore(MemoryStore(), DEVICE_KEY).settings
+    with pytest.raises(ValueError, match="no certificate"):
+        kept.put(settings.TLS_CHAIN, b"-----BEGIN NONSENSE-----")
+
+
+@pytest.mark.parametrize(
+    ("setting", "noise"),
+    [
+        (settings.TIME_OFFSET, b"soon"),
+        (settings.UNATTENDED_BOOT, b"yes"),
+        (settings.NETWORK, b"{}"),
+        (settings.TLS_CHAIN, b""),
+        (settings.TLS_CHAIN, b"\x00\x00\x00\x05abc"),
+        (settings.TLS_CHAIN, b"\x00\x00"),
+        (settings.TLS_CHAIN, b"\x00\x00\x00\x00\x00"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_corrupt(setting, noise):
+    async def scenario():
+        store = MemoryStore()
+        kept = LocalStore(store, DEVICE_KEY).settings
+        raw = settings.Setting(setting.name, lambda value: value, lambda stored: stored)
+        await store.commit([kept.put(raw, noise)])
+        with pytest.raises(CorruptRecord, match=setting.name):
+            await kept.get(setting)
+
+    asyncio.run(scenario())
+
+
+def test_settings_of_a_device_do_not_open_on_another():
+    async def scenario():
+        store = MemoryStore()
+        first, second = (LocalStore(store, Secret(key * 32)) for key in (b"1", b"2"))
+        await store.commit([first.settings.put(settings.TIME_OFFSET, 5)])
+        assert await second.settings.get(settings.TIME_OFFSET) is None
+        source = await store.get(f"/local/{first.device_id}/config/time-offset")
+        await store.commit([Change(f"/local/{second.device_id}/config/time-offset", source.value)])
+        with pytest.raises(CorruptRecord):
+            await second.settings.get(settings.TIME_OFFSET)
+
+    asyncio.run(scenario())
