@@ -58,6 +58,21 @@ def test_revisions_grow_over_restarts_even_if_the_last_record_was_deleted(path):
     asyncio.run(scenario())
 
 
+def test_a_process_that_lives_on_beside_its_successor_does_no_harm(path):
+    async def scenario():
+        async with opened(path) as old, opened(path) as new:
+            revisions = [
+                await (old if n % 2 else new).commit([Change(f"/{n % 3}", b"%d" % n)])
+                for n in range(10)
+            ]
+            assert revisions == sorted(set(revisions))
+            with pytest.raises(StaleRevision):
+                await old.commit([Change("/0", b"late", revisions[0])])
+            assert await old.get("/0") == await new.get("/0") == Entry(b"9", revisions[-1])
+
+    asyncio.run(scenario())
+
+
 def test_only_the_owner_reads_the_files(path):
     async def scenario():
         async with opened(path) as store:

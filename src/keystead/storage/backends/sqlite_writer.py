@@ -85,6 +85,7 @@ class SqliteWriter:
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
+            self._catch_up(connection)
             outcomes = [self._apply(connection, job) for job in jobs]
             connection.execute("UPDATE last_commit SET revision = ?", (self._revision,))
             connection.execute("COMMIT")
@@ -111,9 +112,12 @@ class SqliteWriter:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = sqlite_file.connect(self._path)
-            (stored,) = self._connection.execute("SELECT revision FROM last_commit").fetchone()
-            self._revision = max(self._revision, stored)
         return self._connection
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Go on after the last revision, also where another process wrote it."""
+        (stored,) = connection.execute("SELECT revision FROM last_commit").fetchone()
+        self._revision = max(self._revision, stored)
 
     def _disconnect(self) -> None:
         """Roll back by closing: after an error, the connection is not trusted."""
