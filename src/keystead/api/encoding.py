@@ -7,10 +7,15 @@ from keystead.errors import InvalidInput
 
 def decode_base64(text: str, *, name: str) -> bytes:
     """Return the bytes; line breaks inside are accepted. InvalidInput names the field `name`."""
+    digits = text.replace("\n", "").replace("\r", "")
     try:
-        return binascii.a2b_base64(text.replace("\n", "").replace("\r", ""), strict_mode=True)
+        data = binascii.a2b_base64(digits, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"{name} is not valid base64: {error}.") from None
+    # Strict as it says it is, it lets padding follow where none belongs.
+    if len(digits) != (len(data) + 2) // 3 * 4:
+        raise InvalidInput(f"{name} is not valid base64: Excess padding.")
+    return data
 
 
 def encode_base64(data: bytes) -> str:

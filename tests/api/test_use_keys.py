@@ -1,0 +1,325 @@
+"""POST /keys/{id}/sign, decrypt and encrypt: every mechanism of every key type."""
+
+import base64
+from itertools import product
+
+import pytest
+
+from keystead import algorithms
+from keystead.algorithms import Algorithm, Mechanism, Use
+from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+from tests.support.verification import (
+    DIGEST_BYTES,
+    HASHES,
+    aes_cbc,
+    encrypted_for,
+    signature_holds,
+    what_to_sign,
+)
+
+RSA_BITS = 2048
+AES_KEYS = {128: bytes(range(16)), 192: bytes(range(24)), 256: bytes(range(32))}
+IV = bytes(range(100, 116))
+
+
+def pairs(use: Use) -> list[tuple[Algorithm, Mechanism]]:
+    """Return every key type with every mechanism of it for this use."""
+    return [(row, one) for row in algorithms.ALL for one in row.mechanisms if one.use is use]
+
+
+def pair_name(value: object) -> str:
+    return str(getattr(value, "name", value))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keys(runner, core: Core) -> None:
+    """A key of each type that may do all its type can, named as its type."""
+    for row in algorithms.ALL:
+        if row.name == "Generic":
+            continue
+        names = [mechanism.name for mechanism in row.mechanisms]
+        runner.run(core.generate(row.name, row.name, *names, length=RSA_BITS))
+    for bits, key in AES_KEYS.items():
+        runner.run(import_generic(core, f"AES-{bits}", key))
+
+
+async def import_generic(core: Core, key_id: str, key: bytes) -> None:
+    wanted = {
+        "type": "Generic",
+        "mechanisms": ["AES_Encryption_CBC", "AES_Decryption_CBC"],
+        "private": {"data": b64(key)},
+    }
+    answer = await core.request("PUT", f"/keys/{key_id}", user=ADMIN, json=wanted)
+    assert answer.status == 204, answer
+
+
+@pytest.fixture
+def use(core: Core, operator: Credentials):
+    async def use(key_id: str, how: str, **wanted: object) -> Answer:
+        return await core.request("POST", f"/keys/{key_id}/{how}", user=operator, json=wanted)
+
+    return use
+
+
+async def show(core: Core, key_id: str) -> dict:
+    return (await core.request("GET", f"/keys/{key_id}", user=ADMIN)).json()
+
+
+# --- sign ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("row", "mechanism"), pairs(Use.SIGN), ids=pair_name)
+async def test_a_signature_is_verified_by_other_code(
+    core: Core, use, row: Algorithm, mechanism: Mechanism
+) -> None:
+    shown = await show(core, row.name)
+    message = what_to_sign(row.name, mechanism.mode)
+    answer = await use(row.name, "sign", mode=mechanism.mode, message=b64(message))
+    assert answer.status == 200, answer
+    assert set(answer.json()) == {"signature"}
+    signature = base64.b64decode(answer.json()["signature"], validate=True)
+    assert signature_holds(shown, mechanism.mode, message, signature)
+    altered = bytes([signature[0], *signature[1:-1], signature[-1] ^ 1])
+    assert not signature_holds(shown, mechanism.mode, message, altered)
+    assert (await show(core, row.name))["operations"] == shown["operations"] + 1
+
+
+@pytest.mark.parametrize(
+    ("row", "mode"),
+    [
+        (row, mechanism.mode)
+        for row, mechanism in product(algorithms.ALL, algorithms.MECHANISMS.values())
+        if mechanism.use is Use.SIGN and mechanism not in row.mechanisms
+    ],
+    ids=pair_name,
+)
+async def test_a_mode_of_another_type_is_400(use, row: Algorithm, mode: str) -> None:
+    key_id = "AES-128" if row.name == "Generic" else row.name
+    answer = await use(key_id, "sign", mode=mode, message=b64(bytes(32)))
+    assert answer.status == 400
+    assert answer.message
+
+
+@pytest.mark.parametrize("key_type", DIGEST_BYTES)
+@pytest.mark.parametrize("length", [0, 1, 20, 28, 31, 32, 33, 47, 48, 49, 63, 64, 65, 66, 1000])
+async def test_ecdsa_takes_exactly_the_digest_of_its_curve(use, key_type: str, length: int) -> None:
+    answer = await use(key_type, "sign", mode="ECDSA", message=b64(bytes(length)))
+    assert answer.status == (200 if length == DIGEST_BYTES[key_type] else 400)
+
+
+@pytest.mark.parametrize("name", HASHES)
+async def test_pss_takes_exactly_the_digest_of_its_hash(use, name: str) -> None:
+    size = HASHES[name].digest_size
+    for length in (size - 1, size, size + 1):
+        answer = await use("RSA", "sign", mode=f"PSS_{name}", message=b64(bytes(length)))
+        assert answer.status == (200 if length == size else 400)
+
+
+async def test_pkcs1_signs_what_fits_into_the_key(use) -> None:
+    longest = RSA_BITS // 8 - 11
+    for length, status in [(1, 200), (longest, 200), (longest + 1, 400)]:
+        answer = await use("RSA", "sign", mode="PKCS1", message=b64(bytes(length)))
+        assert answer.status == status
+
+
+@pytest.mark.parametrize(("key_type", "mode"), [("Curve25519", "EdDSA"), ("EC_P256K1", "BIP340")])
+@pytest.mark.parametrize("length", [1, 31, 32, 100_000])
+async def test_a_message_has_any_length(
+    core: Core, use, key_type: str, mode: str, length: int
+) -> None:
+    message = bytes(length)
+    answer = await use(key_type, "sign", mode=mode, message=b64(message))
+    assert answer.status == 200
+    signature = base64.b64decode(answer.json()["signature"])
+    assert len(signature) == 64
+    assert signature_holds(await show(core, key_type), mode, message, signature)
+
+
+async def test_ecdsa_nonces_are_never_used_twice(use) -> None:
+    wanted = {"mode": "ECDSA", "message": b64(bytes(32))}
+    signatures = [(await use("EC_P256", "sign", **wanted)).json()["signature"] for _ in range(20)]
+    assert len(set(signatures)) == 20
+
+
+# --- decrypt -------------------------------------------------------------------------------------
+
+RSA_DECRYPTION = [mechanism.mode for row, mechanism in pairs(Use.DECRYPT) if row.name == "RSA"]
+
+
+@pytest.mark.parametrize("mode", RSA_DECRYPTION)
+async def test_what_other_code_encrypted_is_decrypted(core: Core, use, mode: str) -> None:
+    shown = await show(core, "RSA")
+    message = b"a secret message"
+    encrypted = encrypted_for(shown["public"], mode, message)
+    answer = await use("RSA", "decrypt", mode=mode, encrypted=b64(encrypted))
+    assert answer.status == 200, answer
+    decrypted = base64.b64decode(answer.json()["decrypted"], validate=True)
+    assert decrypted == (message.rjust(RSA_BITS // 8, b"\0") if mode == "RAW" else message)
+    assert (await show(core, "RSA"))["operations"] == shown["operations"] + 1
+
+
+@pytest.mark.parametrize("mode", RSA_DECRYPTION)
+@pytest.mark.parametrize("length", [0, 1, RSA_BITS // 8 - 1, RSA_BITS // 8, RSA_BITS // 8 + 1])
+async def test_an_altered_rsa_ciphertext_is_never_a_500(use, mode: str, length: int) -> None:
+    answer = await use("RSA", "decrypt", mode=mode, encrypted=b64(b"\x01" * length))
+    # A raw operation has no wrong input below the modulus; PKCS#1 v1.5 rejects implicitly.
+    assert answer.status in ({200, 400} if mode in {"RAW", "PKCS1"} else {400})
+
+
+async def test_oaep_failures_do_not_tell_their_cause(core: Core, use) -> None:
+    public = (await show(core, "RSA"))["public"]
+    of_another_hash = encrypted_for(public, "OAEP_SHA1", b"message")
+    answers = [
+        await use("RSA", "decrypt", mode="OAEP_SHA256", encrypted=b64(ciphertext))
+        for ciphertext in (of_another_hash, b"\x01" * (RSA_BITS // 8), bytes(RSA_BITS // 8))
+    ]
+    assert {(answer.status, answer.body) for answer in answers} == {
+        (400, b'{"message":"Decryption failure"}')
+    }
+
+
+async def test_an_ec_key_does_not_decrypt(use) -> None:
+    for key_type in ("EC_P256", "Curve25519", "BrainpoolP512"):
+        for mode in ("PKCS1", "AES_CBC", "RAW"):
+            answer = await use(key_type, "decrypt", mode=mode, encrypted=b64(bytes(32)))
+            assert answer.status == 400
+
+
+# --- AES -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", AES_KEYS)
+async def test_aes_cbc_is_what_other_code_makes_of_it(core: Core, use, bits: int) -> None:
+    message = bytes(range(48))
+    key_id = f"AES-{bits}"
+    before = (await show(core, key_id))["operations"]
+    answer = await use(key_id, "encrypt", mode="AES_CBC", message=b64(message), iv=b64(IV))
+    assert answer.status == 200
+    encrypted = aes_cbc(AES_KEYS[bits], IV).encrypt(message)
+    assert answer.json() == {"encrypted": b64(encrypted), "iv": b64(IV)}
+    answer = await use(key_id, "decrypt", mode="AES_CBC", encrypted=b64(encrypted), iv=b64(IV))
+    assert answer.json() == {"decrypted": b64(message)}
+    assert (await show(core, key_id))["operations"] == before + 2
+
+
+async def test_without_an_iv_a_new_one_is_made_each_time(use) -> None:
+    message = bytes(32)
+    seen = set()
+    for more in ({}, {"iv": None}):
+        answer = await use("AES-256", "encrypt", mode="AES_CBC", message=b64(message), **more)
+        made = answer.json()
+        iv = base64.b64decode(made["iv"])
+        assert len(iv) == 16
+        decrypted = aes_cbc(AES_KEYS[256], iv).decrypt(base64.b64decode(made["encrypted"]))
+        assert decrypted == message
+        seen.add(iv)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("length", [1, 15, 17, 31])
+async def test_aes_cbc_takes_whole_blocks_only(use, length: int) -> None:
+    data, iv = b64(bytes(length)), b64(IV)
+    encrypted = await use("AES-256", "encrypt", mode="AES_CBC", message=data, iv=iv)
+    decrypted = await use("AES-256", "decrypt", mode="AES_CBC", encrypted=data, iv=iv)
+    assert (encrypted.status, decrypted.status) == (400, 400)
+    assert "multiple of 16" in encrypted.message
+
+
+@pytest.mark.parametrize("iv", [b"", bytes(15), bytes(17)])
+async def test_an_iv_has_16_bytes(use, iv: bytes) -> None:
+    data = b64(bytes(16))
+    encrypted = await use("AES-256", "encrypt", mode="AES_CBC", message=data, iv=b64(iv))
+    decrypted = await use("AES-256", "decrypt", mode="AES_CBC", encrypted=data, iv=b64(iv))
+    assert (encrypted.status, decrypted.status) == (400, 400)
+
+
+async def test_decryption_needs_the_iv(use) -> None:
+    answer = await use("AES-256", "decrypt", mode="AES_CBC", encrypted=b64(bytes(16)))
+    assert answer.status == 400
+    assert "IV" in answer.message
+
+
+async def test_a_generic_key_of_another_length_is_no_aes_key(core: Core, use) -> None:
+    await import_generic(core, "long", bytes(33))
+    answer = await use("long", "encrypt", mode="AES_CBC", message=b64(bytes(16)))
+    assert answer.status == 400
+    assert "264" in answer.message
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["sign", "decrypt", "encrypt"])
+@pytest.mark.parametrize(
+    "text", ["AA==", "AA=", "A", "=", "AAAA=", "AAA\u00e9", "AA-_", " AAAA", "AAAA====", "A A="]
+)
+async def test_base64_is_read_strictly(use, how: str, text: str) -> None:
+    mode, field = {
+        "sign": ("EdDSA", "message"),
+        "decrypt": ("AES_CBC", "encrypted"),
+        "encrypt": ("AES_CBC", "message"),
+    }[how]
+    key_id = "Curve25519" if how == "sign" else "AES-256"
+    more = {"iv": b64(IV)} if how == "decrypt" else {}
+    answer = await use(key_id, how, mode=mode, **{field: text}, **more)
+    assert answer.status == (200 if (how, text) == ("sign", "AA==") else 400)
+
+
+async def test_line_breaks_inside_base64_are_accepted(core: Core, use) -> None:
+    message = bytes(range(200))
+    for break_ in ("\n", "\r\n"):
+        text = break_.join([b64(message)[:76], b64(message)[76:152], b64(message)[152:], ""])
+        answer = await use("Curve25519", "sign", mode="EdDSA", message=text)
+        assert answer.status == 200
+        signature = base64.b64decode(answer.json()["signature"])
+        assert signature_holds(await show(core, "Curve25519"), "EdDSA", message, signature)
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [
+        ("sign", {"mode": "ECDSA"}),
+        ("sign", {"message": "AA=="}),
+        ("sign", {"mode": "ECDSA", "message": 1}),
+        ("sign", {"mode": ["ECDSA"], "message": "AA=="}),
+        ("sign", {"mode": "ecdsa", "message": "AA=="}),
+        ("sign", {"mode": "RAW", "message": "AA=="}),
+        ("sign", {"mode": "AES_CBC", "message": "AA=="}),
+        ("sign", {"mode": "ECDSA", "message": "AA==", "iv": "AA=="}),
+        ("decrypt", {"mode": "RAW", "message": "AA=="}),
+        ("decrypt", {"mode": "EdDSA", "encrypted": "AA=="}),
+        ("decrypt", {"mode": "AES_CBC", "encrypted": "AA==", "iv": 1}),
+        ("encrypt", {"mode": "PKCS1", "message": "AA=="}),
+        ("encrypt", {"mode": "AES_CBC", "encrypted": "AA=="}),
+    ],
+)
+async def test_a_request_of_another_shape_is_400(use, how: str, wanted: dict) -> None:
+    answer = await use("EC_P256", how, **wanted)
+    assert answer.status == 400
+    assert answer.message
+
+
+@pytest.mark.parametrize("how", ["sign", "decrypt", "encrypt"])
+async def test_a_key_that_is_not_there_is_404(use, how: str) -> None:
+    answer = await use("nothing", how)
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("row", algorithms.ALL, ids=pair_name)
+async def test_a_key_does_only_what_its_mechanisms_allow(core: Core, use, row: Algorithm) -> None:
+    first, *others = row.mechanisms
+    key_id = f"only-{row.name}"
+    await core.generate(key_id, row.name, first.name, length=1024 if row.name == "RSA" else 256)
+    for mechanism in others:
+        how = mechanism.use.value
+        field = "encrypted" if mechanism.use is Use.DECRYPT else "message"
+        answer = await use(key_id, how, mode=mechanism.mode, **{field: b64(bytes(32))})
+        assert answer.status == 400
+        assert "mechanisms do not allow" in answer.message
+    assert (await show(core, key_id))["operations"] == 0
+
+
+async def test_an_administrator_uses_no_keys(core: Core) -> None:
+    for how in ("sign", "decrypt", "encrypt"):
+        answer = await core.request("POST", f"/keys/EC_P256/{how}", user=ADMIN, json={})
+        assert answer.status == 403
