@@ -17,6 +17,7 @@ from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
+    MAX_TARGET_BYTES,
     Timeouts,
 )
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -165,8 +166,8 @@ class HttpConnection(asyncio.Protocol):
     def _check_partial_head(self, data: bytes) -> None:
         if _LONE_LINE_FEED.search(data):
             raise Refused(400, "Lines end with CR LF.")
-        if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data:
-            raise Refused(414, f"The request line is longer than {MAX_HEAD_BYTES} bytes.")
+        if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data[:MAX_TARGET_BYTES]:
+            raise Refused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
         if len(data) >= MAX_HEAD_BYTES:
             raise Refused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
         self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.head)

@@ -1,0 +1,78 @@
+"""Bodies of tens of megabytes through all processes, without the edge ever holding one."""
+
+import base64
+import time
+from pathlib import Path
+
+import pytest
+
+MIB = 1024 * 1024
+LIMIT = 67 * MIB
+EDGE_MEMORY = 100 * MIB
+
+
+@pytest.fixture
+def operator_server(provisioned_server):
+    server = provisioned_server
+    server.add_user("operator", "Operator")
+    for key_id, wanted in {
+        "signer": {"type": "Curve25519", "mechanisms": ["EdDSA_Signature"]},
+        "sealer": {
+            "type": "Generic",
+            "length": 256,
+            "mechanisms": ["AES_Encryption_CBC", "AES_Decryption_CBC"],
+        },
+    }.items():
+        json = {"id": key_id, **wanted}
+        assert server.request("POST", "/keys/generate", user="admin", json=json).status == 201
+    return server
+
+
+def peak_memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = [line for line in lines if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024
+
+
+def test_a_message_of_48_mib_is_signed(operator_server):
+    server = operator_server
+    message = base64.b64encode(bytes(48 * MIB)).decode()
+    answer = server.request(
+        "POST", "/keys/signer/sign", user="operator", json={"mode": "EdDSA", "message": message}
+    )
+    assert answer.status == 200
+    assert len(base64.b64decode(answer.json()["signature"])) == 64
+    assert peak_memory(server.child("edge")) < EDGE_MEMORY
+
+
+def test_an_answer_of_as_many_bytes_comes_back(operator_server):
+    server = operator_server
+    message = bytes(32 * MIB)
+    json = {"mode": "AES_CBC", "message": base64.b64encode(message).decode()}
+    sealed = server.request("POST", "/keys/sealer/encrypt", user="operator", json=json)
+    assert sealed.status == 200
+    json = {"mode": "AES_CBC", **sealed.json()}
+    opened = server.request("POST", "/keys/sealer/decrypt", user="operator", json=json)
+    assert base64.b64decode(opened.json()["decrypted"]) == message
+    assert peak_memory(server.child("edge")) < EDGE_MEMORY
+
+
+def test_over_the_limit_it_is_413_and_the_body_is_not_read(operator_server):
+    began = time.monotonic()
+    answer = operator_server.request(
+        "POST",
+        "/keys/signer/sign",
+        user="operator",
+        body=b"x" * (LIMIT + 1),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status == 413
+    assert time.monotonic() - began < 10
+
+
+def test_without_credentials_a_large_body_is_401_before_it_is_read(operator_server):
+    server = operator_server
+    core_before = peak_memory(server.child("core"))
+    answer = server.request("POST", "/keys/signer/sign", body=b"x" * (60 * MIB))
+    assert answer.status == 401
+    assert peak_memory(server.child("core")) < core_before + 10 * MIB
