@@ -9,7 +9,7 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.model.secret import Secret
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
 
 
 class Crash(Exception):
@@ -86,3 +86,14 @@ def key_record(**fields: object) -> KeyRecord:
     private = algorithms.BY_NAME["EC_P256"].generate(None)
     defaults = {"private": private.material(), "mechanisms": frozenset({"ECDSA_Signature"})}
     return KeyRecord(**(defaults | fields))
+
+
+async def with_key(**options: int) -> tuple[WatchedStore, DomainStores, KeyRecord]:
+    """Return a store with one key, `a`, its typed stores and the key's record."""
+    store = WatchedStore()
+    domain = await new_domain(store, **options)
+    record = key_record()
+    await domain.keys.put(key_path("a"), record, expected=MISSING)
+    store.gets.clear()
+    store.commits.clear()
+    return store, domain, record

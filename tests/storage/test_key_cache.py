@@ -1,0 +1,195 @@
+"""Keys in memory: loaded once, changed at once, forgotten for good."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from keystead.errors import CorruptRecord
+from keystead.model.ids import Label
+from keystead.model.keys import PrivateMaterial
+from keystead.storage.key_value_store import MISSING, Change
+from tests.support.stores import key_path, key_record, with_key
+
+A, B = key_path("a"), key_path("b")
+
+
+def test_a_key_is_loaded_once_and_then_served_from_memory():
+    async def scenario():
+        store, domain, record = await with_key()
+        assert domain.keys.cached(A) is None
+        key = await domain.keys.get(A)
+        assert key.record == record
+        assert key.private.material() == record.private
+        assert await domain.keys.get(A) is domain.keys.cached(A) is key
+        assert store.gets == ["/key/a"]
+
+    asyncio.run(scenario())
+
+
+def test_many_who_miss_one_key_load_it_once():
+    async def scenario():
+        store, domain, _ = await with_key()
+        keys = await asyncio.gather(*(domain.keys.get(A) for _ in range(10)))
+        assert len({id(key) for key in keys}) == 1
+        assert store.gets == ["/key/a"]
+
+    asyncio.run(scenario())
+
+
+def test_one_who_gives_up_does_not_take_the_others_load_along():
+    async def scenario():
+        store, domain, record = await with_key()
+        store.hold_gets = asyncio.Event()
+        first, second = (asyncio.create_task(domain.keys.get(A)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        store.hold_gets.set()
+        assert (await second).record == record
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(scenario())
+
+
+def test_an_absent_key_is_asked_for_every_time_and_takes_no_memory():
+    async def scenario():
+        store, domain, _ = await with_key()
+        assert await domain.keys.get(B) is None
+        assert await domain.keys.get(B) is None
+        assert store.gets == ["/key/b", "/key/b"]
+        assert not await domain.keys.exists(B)
+        assert await domain.keys.exists(A)
+
+    asyncio.run(scenario())
+
+
+def test_the_key_used_least_recently_leaves_the_cache_first():
+    async def scenario():
+        _, domain, record = await with_key(key_cache_size=2)
+        for name in "bc":
+            await domain.keys.put(key_path(name), record, expected=MISSING)
+        for name in "abac":
+            await domain.keys.get(key_path(name))
+        assert domain.keys.cached(B) is None
+        assert domain.keys.cached(A) is not None
+        assert domain.keys.cached(key_path("c")) is not None
+
+    asyncio.run(scenario())
+
+
+def test_reading_a_record_leaves_the_cache_alone():
+    async def scenario():
+        _, domain, record = await with_key()
+        found, _ = await domain.keys.read(A)
+        assert found == record
+        assert await domain.keys.read(B) is None
+        assert domain.keys.cached(A) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_change_is_seen_at_once_and_keeps_the_parsed_key():
+    async def scenario():
+        store, domain, _ = await with_key()
+        before = await domain.keys.get(A)
+        await domain.keys.update(A, lambda record: replace(record, label=Label("new")))
+        after = domain.keys.cached(A)
+        assert after.record.label == "new"
+        assert after.private is before.private
+        assert after.revision == (await store.get("/key/a")).revision
+
+    asyncio.run(scenario())
+
+
+def test_another_private_key_is_parsed_anew():
+    async def scenario():
+        _, domain, _ = await with_key()
+        before = await domain.keys.get(A)
+        other = key_record()
+        await domain.keys.put(A, other, expected=before.revision)
+        assert (await domain.keys.get(A)).private.material() == other.private
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_read_the_old_record_does_not_stay_in_memory():
+    async def scenario():
+        store, domain, _ = await with_key()
+        store.hold_gets = asyncio.Event()
+        load = asyncio.create_task(domain.keys.get(A))
+        await asyncio.sleep(0.01)
+        hold, store.hold_gets = store.hold_gets, None
+        await domain.keys.update(A, lambda record: replace(record, label=Label("new")))
+        hold.set()
+        await load
+        assert (await domain.keys.get(A)).record.label == "new"
+
+    asyncio.run(scenario())
+
+
+def test_a_load_under_way_does_not_bring_a_deleted_key_back():
+    async def scenario():
+        store, domain, _ = await with_key()
+        store.hold_gets = asyncio.Event()
+        load = asyncio.create_task(domain.keys.get(A))
+        await asyncio.sleep(0.01)
+        hold, store.hold_gets = store.hold_gets, None
+        await domain.keys.delete(A)
+        hold.set()
+        await load
+        assert domain.keys.cached(A) is None
+        assert await domain.keys.get(A) is None
+
+    asyncio.run(scenario())
+
+
+def test_dropping_forgets_keys_and_loads_under_way():
+    async def scenario():
+        store, domain, record = await with_key()
+        await domain.keys.put(B, record, expected=MISSING)
+        await domain.keys.get(A)
+        store.hold_gets = asyncio.Event()
+        load = asyncio.create_task(domain.keys.get(B))
+        await asyncio.sleep(0.01)
+        domain.keys.drop()
+        store.hold_gets.set()
+        await load
+        assert domain.keys.cached(A) is None
+        assert domain.keys.cached(B) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_load_is_tried_again():
+    async def scenario():
+        store, domain, record = await with_key()
+        good = await store.get("/key/a")
+        await store.commit([Change("/key/a", good.value[:-1])])
+        for _ in range(2):
+            with pytest.raises(CorruptRecord, match="/key/a"):
+                await domain.keys.get(A)
+        await store.commit([Change("/key/a", good.value)])
+        assert (await domain.keys.get(A)).record == record
+
+    asyncio.run(scenario())
+
+
+def test_a_record_with_a_key_that_does_not_parse_is_corrupt():
+    async def scenario():
+        _, domain, record = await with_key()
+        broken = replace(record, private=PrivateMaterial(pem=b"secret nonsense"))
+        await domain.keys.put(B, broken, expected=MISSING)
+        with pytest.raises(CorruptRecord) as caught:
+            await domain.keys.get(B)
+        assert "secret" not in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+def test_nothing_secret_shows_in_a_cached_key():
+    async def scenario():
+        _, domain, _ = await with_key()
+        assert "PRIVATE" not in repr(await domain.keys.get(A))
+
+    asyncio.run(scenario())
