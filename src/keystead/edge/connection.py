@@ -76,6 +76,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_last = False
         self._is_reading = True
         self._is_writable = True
+        self._gives_up_at = inf
         self.deadline = inf
         """When `timed_out` is to be called, on the clock `Surroundings.now`."""
 
@@ -101,7 +102,7 @@ class HttpConnection(asyncio.Protocol):
             case Phase.DRAINING:
                 self._drain_body(data)
             case Phase.CLOSING:
-                pass
+                self.deadline = min(self._all.now() + self._all.timeouts.linger, self._gives_up_at)
 
     def pause_writing(self) -> None:
         """Note that the client takes its answers slowly."""
@@ -384,6 +385,7 @@ class HttpConnection(asyncio.Protocol):
         """Drop what still comes for a moment, so that the last answer is not lost to a reset."""
         self._phase = Phase.CLOSING
         self._unparsed = b""
+        self._gives_up_at = self._all.now() + self._all.timeouts.body
         self._resume_reading()
         self._expect_within(self._all.timeouts.linger)
 

@@ -56,7 +56,8 @@ class Timeouts:
     write: float = 30.0
     """For the client to take something of an answer that does not fit its window."""
     linger: float = 2.0
-    """From an answer that ends the connection to the end: what a client still sends is dropped
-    meanwhile, because closing over unread bytes would make the kernel throw the answer away."""
+    """After an answer that ends the connection, for the client to stop sending; what comes is
+    dropped meanwhile, for `body` seconds at most. Closing over unread bytes would make the kernel
+    throw the answer away."""
     drain: float = 20.0
     """For requests in flight to finish once the edge is told to stop."""
