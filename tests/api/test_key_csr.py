@@ -1,0 +1,142 @@
+"""POST /keys/{id}/csr.pem."""
+
+import ipaddress
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from keystead import algorithms
+from tests.support.core import ADMIN, Answer, Core, Credentials
+
+SUBJECT = {
+    "commonName": "keystead.example",
+    "countryName": "DE",
+    "stateOrProvinceName": "Berlin",
+    "localityName": "Mitte",
+    "organizationName": "Example",
+    "organizationalUnitName": "Keys",
+    "emailAddress": "keys@keystead.example",
+}
+OIDS = {
+    "commonName": NameOID.COMMON_NAME,
+    "countryName": NameOID.COUNTRY_NAME,
+    "stateOrProvinceName": NameOID.STATE_OR_PROVINCE_NAME,
+    "localityName": NameOID.LOCALITY_NAME,
+    "organizationName": NameOID.ORGANIZATION_NAME,
+    "organizationalUnitName": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keys(runner, core: Core) -> None:
+    for row in algorithms.ALL:
+        first = row.mechanisms[0].name
+        length = 1024 if row.name == "RSA" else 128
+        runner.run(core.generate(row.name, row.name, first, length=length))
+
+
+async def post(core: Core, key_id: str, **subject: object) -> Answer:
+    return await core.request("POST", f"/keys/{key_id}/csr.pem", user=ADMIN, json=subject)
+
+
+async def csr(core: Core, key_id: str, **subject: object) -> x509.CertificateSigningRequest:
+    answer = await post(core, key_id, **subject)
+    assert answer.status == 200, answer
+    assert answer.headers["Content-Type"] == "application/x-pem-file"
+    return x509.load_pem_x509_csr(answer.body)
+
+
+@pytest.mark.parametrize("row", algorithms.ALL[:-1], ids=lambda row: row.name)
+async def test_every_type_signs_a_request_for_itself(core: Core, row: algorithms.Algorithm) -> None:
+    request = await csr(core, row.name, commonName="x")
+    assert request.is_signature_valid
+    pem = (await core.request("GET", f"/keys/{row.name}/public.pem", user=ADMIN)).body
+    public = request.public_key()
+    assert public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) == pem
+
+
+async def test_a_generic_key_signs_none(core: Core) -> None:
+    answer = await post(core, "Generic", commonName="x")
+    assert answer.status == 400
+    assert answer.message
+
+
+async def test_the_subject_is_what_was_sent(core: Core) -> None:
+    request = await csr(core, "EC_P256", **SUBJECT)
+    found = {attribute.oid: attribute.value for attribute in request.subject}
+    assert found == {OIDS[name]: value for name, value in SUBJECT.items()}
+
+
+async def test_empty_fields_are_left_out(core: Core) -> None:
+    empty = dict.fromkeys(SUBJECT, "") | {"commonName": "x"}
+    request = await csr(core, "EC_P256", **empty)
+    assert [attribute.oid for attribute in request.subject] == [NameOID.COMMON_NAME]
+
+
+def names_in(request: x509.CertificateSigningRequest) -> list[object]:
+    extension = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return [name.value for name in extension.value]
+
+
+async def test_alternative_names_are_the_common_name_unless_given(core: Core) -> None:
+    assert names_in(await csr(core, "EC_P256", commonName="a.example")) == ["a.example"]
+
+
+async def test_an_empty_list_of_alternative_names_means_no_extension(core: Core) -> None:
+    request = await csr(core, "EC_P256", commonName="a.example", subjectAltNames=[])
+    assert list(request.extensions) == []
+
+
+async def test_alternative_names_are_dns_names_or_addresses(core: Core) -> None:
+    names = ["b.example", "*.c.example", "IP:192.0.2.1", "IP:2001:db8::1"]
+    request = await csr(core, "EC_P256", commonName="a.example", subjectAltNames=names)
+    assert names_in(request) == [
+        "b.example",
+        "*.c.example",
+        ipaddress.ip_address("192.0.2.1"),
+        ipaddress.ip_address("2001:db8::1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {},
+        {"commonName": ""},
+        {"commonName": 1},
+        {"commonName": "x" * 65},
+        {"commonName": "x", "countryName": "Germany"},
+        {"commonName": "x", "title": "Dr"},
+        {"commonName": "x", "subjectAltNames": "x"},
+        {"commonName": "x", "subjectAltNames": [1]},
+        {"commonName": "x", "subjectAltNames": ["IP:nowhere"]},
+        {"commonName": "x", "subjectAltNames": [""]},
+        {"commonName": "x", "subjectAltNames": ["ü.example"]},
+        {"commonName": "x\ud800"},
+        {"commonName": "x", "organizationName": "\ud800"},
+    ],
+)
+async def test_a_subject_that_will_not_do_is_400(core: Core, subject: dict) -> None:
+    answer = await post(core, "EC_P256", **subject)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.message
+
+
+async def test_an_operator_may_ask_for_one(core: Core, operator: Credentials) -> None:
+    answer = await core.request(
+        "POST", "/keys/EC_P256/csr.pem", user=operator, json={"commonName": "x"}
+    )
+    assert answer.status == 200
+
+
+async def test_a_key_that_is_not_there_is_404_before_the_body(core: Core) -> None:
+    assert (await post(core, "nothing")).status == 404
+
+
+async def test_a_request_does_not_count_as_an_operation(core: Core) -> None:
+    await csr(core, "EC_P256", commonName="x")
+    assert (await core.request("GET", "/keys/EC_P256", user=ADMIN)).json()["operations"] == 0
