@@ -35,6 +35,7 @@ from keystead.wire.messages import (
     EdgeToCore,
     Request,
     Response,
+    Serving,
     WantBody,
     Welcome,
 )
@@ -125,6 +126,7 @@ class Edge:
     port: int = 0
     script: Callable[["Edge", EdgeToCore], None] = lambda edge, message: edge.echo(message)
     received: list[EdgeToCore] = field(default_factory=list)
+    """All that is about requests."""
     server: EdgeServer = field(init=False)
     core: Connection[EdgeToCore, CoreToEdge] = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
@@ -215,6 +217,8 @@ class Edge:
         self.core.send(Response(request.id, 200, [("Content-Type", "application/json")], content))
 
     def _receive(self, message: EdgeToCore) -> None:
+        if isinstance(message, Serving):
+            return
         self.received.append(message)
         self.script(self, message)
 

@@ -8,8 +8,13 @@ from keystead.api.encoding import decode_base64, encode_base64
 from keystead.api.multipart import parse_two_parts
 from keystead.api.negotiation import media_type
 from keystead.api.route import MULTIPART, NO_CONTENT, NOT_MODIFIED, Call, Reply, decode_json
-from keystead.api.shapes import KeyAttributesRequest, Restrictions, id_list, json_reply
-from keystead.certificates.csr import SubjectName
+from keystead.api.shapes import (
+    DistinguishedName,
+    KeyAttributesRequest,
+    Restrictions,
+    id_list,
+    json_reply,
+)
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId, parse_key_id, parse_label
 from keystead.model.keys import StoredCertificate
@@ -53,33 +58,6 @@ class MoveRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """POST /keys/{id}/move."""
 
     new_id: str
-
-
-class CsrRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """POST /keys/{id}/csr.pem: a distinguished name and subject alternative names."""
-
-    common_name: str
-    country_name: str = ""
-    state_or_province_name: str = ""
-    locality_name: str = ""
-    organization_name: str = ""
-    organizational_unit_name: str = ""
-    email_address: str = ""
-    subject_alt_names: list[str] | None = None
-
-    def subject(self) -> SubjectName:
-        """Return what the request asks for, as the certificates package names it."""
-        names = self.subject_alt_names
-        return SubjectName(
-            common_name=self.common_name,
-            country=self.country_name,
-            state=self.state_or_province_name,
-            locality=self.locality_name,
-            organization=self.organization_name,
-            organizational_unit=self.organizational_unit_name,
-            email=self.email_address,
-            subject_alt_names=None if names is None else tuple(names),
-        )
 
 
 async def list_keys(call: Call) -> Reply:
@@ -168,7 +146,7 @@ async def csr(call: Call) -> Reply:
     """POST /keys/{id}/csr.pem."""
     key_id = _key_id(call)
     await manage_keys.require(call.session, call.caller, key_id)
-    subject = (await call.json(CsrRequest)).subject()
+    subject = (await call.json(DistinguishedName)).subject()
     return Reply(200, await manage_keys.csr(call.session, call.caller, key_id, subject))
 
 

@@ -9,6 +9,7 @@ from keystead.api import (
     namespaces,
     restrictions,
     system,
+    tls,
     use_keys,
     users,
 )
@@ -220,6 +221,54 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/config/ntp", device_settings.ntp, roles=_ADMIN, reach=_ROOT, has_tag=True),
     Route(
         "PUT", "/config/ntp", device_settings.set_ntp, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
+    ),
+    Route("POST", "/config/tls/generate", tls.generate, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "GET",
+        "/config/tls/public.pem",
+        tls.public_pem,
+        roles=_ADMIN,
+        reach=_ROOT,
+        produces=PEM,
+        answers_head=True,
+        has_tag=True,
+    ),
+    Route(
+        "GET",
+        "/config/tls/cert.pem",
+        tls.certificate,
+        roles=_ADMIN,
+        reach=_ROOT,
+        produces=PEM,
+        has_tag=True,
+    ),
+    Route(
+        "PUT",
+        "/config/tls/cert.pem",
+        tls.set_certificate,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(PEM,),
+        produces=PEM,
+    ),
+    Route("POST", "/config/tls/csr.pem", tls.csr, roles=_ADMIN, reach=_ROOT, produces=PEM),
+    Route(
+        "GET",
+        "/config/tls/cluster-ca.pem",
+        tls.cluster_ca,
+        roles=_ADMIN,
+        reach=_ROOT,
+        produces=PEM,
+        has_tag=True,
+    ),
+    Route(
+        "PUT",
+        "/config/tls/cluster-ca.pem",
+        tls.set_cluster_ca,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(PEM,),
+        produces=PEM,
     ),
     # --- system ---
     Route(

@@ -6,6 +6,7 @@ import msgspec
 
 from keystead import algorithms
 from keystead.api.route import Reply
+from keystead.certificates.csr import SubjectName
 from keystead.errors import InvalidInput
 from keystead.model.ids import parse_label, parse_tag
 from keystead.operations.manage_keys import KeyAttributes
@@ -32,6 +33,33 @@ class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
             mechanisms=frozenset(self.mechanisms),
             tags=frozenset(parse_tag(tag) for tag in self.restrictions.tags),
             label=parse_label(self.label),
+        )
+
+
+class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """What a certificate signing request says of its subject."""
+
+    common_name: str
+    country_name: str = ""
+    state_or_province_name: str = ""
+    locality_name: str = ""
+    organization_name: str = ""
+    organizational_unit_name: str = ""
+    email_address: str = ""
+    subject_alt_names: list[str] | None = None
+
+    def subject(self) -> SubjectName:
+        """Return what the request asks for, as the certificates package names it."""
+        names = self.subject_alt_names
+        return SubjectName(
+            common_name=self.common_name,
+            country=self.country_name,
+            state=self.state_or_province_name,
+            locality=self.locality_name,
+            organization=self.organization_name,
+            organizational_unit=self.organizational_unit_name,
+            email=self.email_address,
+            subject_alt_names=None if names is None else tuple(names),
         )
 
 

@@ -11,6 +11,7 @@ from keystead.wire.messages import (
     EdgeToCore,
     RequestAborted,
     Response,
+    TryOut,
     WantBody,
     Welcome,
 )
@@ -44,9 +45,12 @@ class CoreLink:
     """Numbers requests, and hands what the core says to whoever asked."""
 
     def __init__(
-        self, *, on_welcome: Callable[[Welcome], None], on_lost: Callable[[str], None]
+        self,
+        *,
+        on_identity: Callable[[Welcome | TryOut], None],
+        on_lost: Callable[[str], None],
     ) -> None:
-        self._on_welcome = on_welcome
+        self._on_identity = on_identity
         self._on_lost = on_lost
         self._last_id = 0
         self._askers: dict[int, Asker] = {}
@@ -81,8 +85,8 @@ class CoreLink:
             self.send(RequestAborted(request_id))
 
     def _received(self, message: CoreToEdge) -> None:
-        if isinstance(message, Welcome):
-            self._on_welcome(message)
+        if isinstance(message, Welcome | TryOut):
+            self._on_identity(message)
             return
         asker = self._askers.get(message.id)
         if asker is None:

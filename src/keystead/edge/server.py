@@ -10,8 +10,8 @@ from typing import Final
 from keystead.edge.connection import HttpConnection, Surroundings
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, Timeouts
-from keystead.edge.tls import server_context
-from keystead.wire.messages import Welcome
+from keystead.edge.tls import server_context, try_out
+from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
 
 SWEEP_SECONDS: Final = 0.5
 """How exactly timeouts are kept."""
@@ -39,7 +39,7 @@ class EdgeServer:
         self._handshakes: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
-        self.link = CoreLink(on_welcome=self._welcome, on_lost=self._core_lost)
+        self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
         self._all = Surroundings(self.link, timeouts, loop.time, self._ended)
 
     async def run(self) -> None:
@@ -65,6 +65,14 @@ class EdgeServer:
         self._stopping.set()
 
     # --- the core --------------------------------------------------------------------------
+
+    def _identity(self, message: Welcome | TryOut) -> None:
+        if isinstance(message, Welcome):
+            self._welcome(message)
+            self.link.send(Serving())
+        else:
+            refusal = try_out(message.tls_key_pem, message.tls_chain_pem)
+            self.link.send(TriedOut(message.id, refusal))
 
     def _welcome(self, welcome: Welcome) -> None:
         """Serve the identity from now on; connections that are open keep the one they have."""

@@ -1,5 +1,6 @@
 """The TLS side of the edge: TLS 1.2 or later, modern suites, the key never in a file."""
 
+import contextlib
 import os
 import ssl
 from typing import Final
@@ -17,6 +18,28 @@ def server_context(key_pem: bytes, chain_pem: bytes) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     _load_identity(context, key_pem + b"\n" + chain_pem)
     return context
+
+
+def try_out(key_pem: bytes, chain_pem: bytes) -> str:
+    """Return why a client of today could not connect to this identity; empty when it could.
+
+    Certificates that load may still be of no use: no client offers the Brainpool curves, and some
+    keys and hashes are too weak for the system's policy. Only a handshake tells.
+    """
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname = False
+    client_context.verify_mode = ssl.CERT_NONE
+    upward, downward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context = server_context(key_pem, chain_pem)
+        client = client_context.wrap_bio(downward, upward)
+        server = context.wrap_bio(upward, downward, server_side=True)
+        for side in (client, server, client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLError as error:
+        return (error.reason or "unknown reason").replace("_", " ").lower()
+    return "" if server.version() and client.version() else "the handshake does not end"
 
 
 def _load_identity(context: ssl.SSLContext, pem: bytes) -> None:

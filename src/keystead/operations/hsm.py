@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from keystead import __version__
-from keystead.certificates.tls_identity import make_tls_identity
 from keystead.errors import (
     DecryptionFailed,
     InvalidInput,
@@ -21,6 +20,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User, parse_passphrase
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.session import Session, Surroundings
+from keystead.operations.tls import Tls
 from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
@@ -51,10 +51,10 @@ class Hsm:
         self.store = surroundings.store
         self.local = local
         self.log = surroundings.log
+        self.tls = Tls(surroundings, local)
         self._failed_unlocks = FailedAttempts(surroundings.monotonic)
         self._changing = asyncio.Lock()
         self._time_offset = 0
-        self._tls: tuple[Secret, bytes] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = surroundings.monotonic
         self.metrics = Metrics(surroundings.monotonic)
@@ -73,7 +73,7 @@ class Hsm:
         provisioned = await local.is_provisioned()
         hsm = cls(surroundings, local, State.LOCKED if provisioned else State.UNPROVISIONED)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
-        await hsm._load_tls_identity()
+        await hsm.tls.load()
         if provisioned:
             domain_key = await local.open_unattended()
             if domain_key is not None:
@@ -91,13 +91,6 @@ class Hsm:
     def device_id(self) -> str:
         """The public name of this device: 10 characters."""
         return self.local.device_id
-
-    @property
-    def tls_identity(self) -> tuple[Secret, bytes]:
-        """The private key (PKCS#8 PEM) and certificate chain (PEM) that edges serve with."""
-        if self._tls is None:
-            raise WrongState("The TLS identity is not loaded yet.")
-        return self._tls
 
     def now(self) -> float:
         """Return the configured time, in Unix seconds."""
@@ -288,18 +281,6 @@ class Hsm:
         except InvalidInput:
             self._failed_unlocks.record(subject)
             raise
-
-    async def _load_tls_identity(self) -> None:
-        """Read the key and certificate that edges serve with; make them at the first start."""
-        local = self.local.settings
-        key = await local.get(settings.TLS_KEY)
-        chain = await local.get(settings.TLS_CHAIN)
-        if key is None or chain is None:
-            key, chain = make_tls_identity(f"keystead-{self.device_id.lower()}")
-            await self.store.commit(
-                [local.put(settings.TLS_KEY, key), local.put(settings.TLS_CHAIN, chain)]
-            )
-        self._tls = (key, chain)
 
     async def _recover(self) -> None:
         """Come back from Failed by itself, as soon as the store answers."""

@@ -22,6 +22,7 @@ from keystead.operations.work_pool import WorkPool
 from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
+from keystead.processes.edges import Edges
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
@@ -77,19 +78,19 @@ class Core:
         self._supervisor = supervisor
         self._log = log
         self._dispatcher = Dispatcher(hsm)
-        self._served_identity = hsm.tls_identity
         self._budget = BodyBudget(BODY_BUDGET_BYTES)
-        self._edges: set[EdgeSession] = set()
+        self._edges = Edges(hsm.tls.identity, log)
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
         self._noted = asyncio.Event()
         self._noted.set()
         self.stop = asyncio.Event()
         hsm.wanted = self._want
+        hsm.tls.servers = self._edges
 
     def listen(self) -> None:
         """Tell the supervisor that the core has started, and do what it says."""
-        _, chain = self._hsm.tls_identity
+        chain = self._hsm.tls.identity.chain
         control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
         asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
 
@@ -97,18 +98,7 @@ class Core:
         response = await self._dispatcher.answer(request, body)
         if not self._noted.is_set():
             await self._noted.wait()
-        if self._hsm.tls_identity is not self._served_identity:
-            self._welcome_all()
         return response
-
-    def _welcome_all(self) -> None:
-        self._served_identity = self._hsm.tls_identity
-        for edge in self._edges:
-            self._welcome(edge)
-
-    def _welcome(self, edge: EdgeSession) -> None:
-        key, chain = self._served_identity
-        edge.welcome(key.reveal(), chain)
 
     # --- the supervisor --------------------------------------------------------------------
 
@@ -144,7 +134,6 @@ class Core:
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
         self._edges.add(session)
-        self._welcome(session)
 
 
 async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:

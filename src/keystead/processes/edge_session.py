@@ -6,7 +6,7 @@ from typing import Final
 
 from keystead.api.route import BodyReader
 from keystead.processes.bodies import BodyBudget, IncomingBody, OutgoingBody, WholeBody
-from keystead.wire.connection import Connection, ConnectionEnded
+from keystead.wire.connection import Calls, Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     BodyChunk,
@@ -15,6 +15,9 @@ from keystead.wire.messages import (
     Request,
     RequestAborted,
     Response,
+    Serving,
+    TriedOut,
+    TryOut,
     WantBody,
     Welcome,
 )
@@ -46,10 +49,24 @@ class EdgeSession:
             on_message=self._received,
             on_lost=self._lost,
         )
+        self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
+        self._serving = asyncio.Event()
+        self._unserved = 0
 
     def welcome(self, key_pem: bytes, chain_pem: bytes) -> None:
         """Have the edge serve this TLS identity from now on."""
+        self._unserved += 1
+        self._serving.clear()
         self.connection.send(Welcome(key_pem, chain_pem))
+
+    async def serves(self) -> None:
+        """Wait until the edge serves what it was last welcomed with, or is gone."""
+        await self._serving.wait()
+
+    async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
+        """Return what the edge has against a TLS identity; raises ConnectionEnded."""
+        trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
+        return (await self._trials.call(trial)).refusal
 
     # --- from the edge ---------------------------------------------------------------------
 
@@ -65,6 +82,8 @@ class EdgeSession:
                     outgoing.wanted(message.credit)
             case RequestAborted():
                 self._aborted(message.id)
+            case Serving() | TriedOut():
+                self._spoke_of_identity(message)
 
     def _asked(self, request: Request) -> None:
         if request.id in self._tasks:
@@ -80,9 +99,19 @@ class EdgeSession:
         if (outgoing := self._outgoing.get(request_id)) is not None:
             outgoing.abort()
 
+    def _spoke_of_identity(self, message: Serving | TriedOut) -> None:
+        if isinstance(message, TriedOut):
+            self._trials.answered(message)
+            return
+        self._unserved -= 1
+        if not self._unserved:
+            self._serving.set()
+
     def _lost(self, reason: str) -> None:
         for request_id in self._tasks:
             self._aborted(request_id)
+        self._trials.lost(reason)
+        self._serving.set()
         self._tell_lost(self, reason)
 
     # --- to the edge -----------------------------------------------------------------------

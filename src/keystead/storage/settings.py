@@ -85,6 +85,8 @@ TLS_CHAIN: Setting[bytes] = Setting("certificate", _encode_chain, _decode_chain)
 """PEM, the server's certificate first."""
 TLS_KEY = _secret("private-key")
 """PKCS#8 PEM."""
+CLUSTER_CA = _raw("cluster-ca")
+"""PEM, one certificate."""
 TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)
 """Seconds to add to the machine's clock."""
 UNATTENDED_BOOT: Setting[bool] = Setting("unattended-boot", _encode_flag, _decode_flag)

@@ -73,8 +73,27 @@ class WantBody(msgspec.Struct, tag=5, array_like=True, frozen=True):
     credit: int
 
 
-EdgeToCore = Request | BodyChunk | RequestAborted | WantBody
-CoreToEdge = Welcome | Response | BodyChunk | WantBody
+class Serving(msgspec.Struct, tag=6, array_like=True, frozen=True):
+    """edge → core: new connections get the identity of the last Welcome, one for each of them."""
+
+
+class TryOut(msgspec.Struct, tag=7, array_like=True, frozen=True):
+    """core → edge: say whether clients could connect with this TLS identity; serve it not."""
+
+    id: int
+    tls_key_pem: bytes
+    tls_chain_pem: bytes
+
+
+class TriedOut(msgspec.Struct, tag=8, array_like=True, frozen=True):
+    """edge → core: they could, or `refusal` says what the TLS library has against it."""
+
+    id: int
+    refusal: str
+
+
+EdgeToCore = Request | BodyChunk | RequestAborted | WantBody | Serving | TriedOut
+CoreToEdge = Welcome | Response | BodyChunk | WantBody | TryOut
 
 FORWARDED_HEADERS = frozenset(
     {

@@ -1,0 +1,60 @@
+"""The server's own key and certificates, and the cluster's authority."""
+
+import msgspec
+
+from keystead import algorithms
+from keystead.api.route import NO_CONTENT, Call, Reply
+from keystead.api.shapes import DistinguishedName
+from keystead.errors import InvalidInput
+
+
+class TlsKeyRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /config/tls/generate."""
+
+    type: str
+    length: int | None = None
+
+
+async def generate(call: Call) -> Reply:
+    """POST /config/tls/generate: a new key, with a certificate of its own making."""
+    wanted = await call.json(TlsKeyRequest)
+    algorithm = algorithms.BY_NAME.get(wanted.type)
+    if algorithm is None:
+        raise InvalidInput("Unknown key type.")
+    await call.hsm.tls.generate(
+        call.session, call.caller, algorithm=algorithm, length=wanted.length
+    )
+    return NO_CONTENT
+
+
+async def public_pem(call: Call) -> Reply:
+    """GET /config/tls/public.pem."""
+    return Reply(200, call.hsm.tls.public_pem())
+
+
+async def certificate(call: Call) -> Reply:
+    """GET /config/tls/cert.pem: the whole chain."""
+    return Reply(200, call.hsm.tls.identity.chain)
+
+
+async def set_certificate(call: Call) -> Reply:
+    """PUT /config/tls/cert.pem."""
+    await call.hsm.tls.set_chain(call.session, call.caller, await call.body())
+    return Reply(201)
+
+
+async def csr(call: Call) -> Reply:
+    """POST /config/tls/csr.pem."""
+    subject = (await call.json(DistinguishedName)).subject()
+    return Reply(200, await call.hsm.tls.csr(subject))
+
+
+async def cluster_ca(call: Call) -> Reply:
+    """GET /config/tls/cluster-ca.pem."""
+    return Reply(200, await call.hsm.tls.cluster_ca())
+
+
+async def set_cluster_ca(call: Call) -> Reply:
+    """PUT /config/tls/cluster-ca.pem."""
+    await call.hsm.tls.set_cluster_ca(call.session, call.caller, await call.body())
+    return Reply(201)

@@ -1,0 +1,165 @@
+"""The TLS identity of this device: its key, the certificates it shows, and the cluster's CA."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keystead import algorithms
+from keystead.algorithms import Algorithm, PrivateKey
+from keystead.certificates.chains import (
+    normalized_authority,
+    normalized_chain,
+    require_signed_by,
+)
+from keystead.certificates.csr import SubjectName, make_csr
+from keystead.certificates.tls_identity import (
+    make_tls_identity,
+    require_chain_of,
+    self_signed_chain,
+)
+from keystead.errors import NotFound, WrongState
+from keystead.model.keys import PrivateMaterial
+from keystead.model.secret import Secret
+from keystead.model.users import Caller
+from keystead.operations.session import Session, Surroundings
+from keystead.storage.local import LocalStore
+from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TlsIdentity:
+    """What clients are shown: a private key (PKCS#8 PEM) and its certificates (PEM)."""
+
+    key: Secret
+    chain: bytes
+
+
+class TlsServers(Protocol):
+    """The processes that serve TLS."""
+
+    async def try_out(self, identity: TlsIdentity) -> None:
+        """Raise InvalidInput unless clients can connect to a server with this identity."""
+        ...
+
+    async def serve(self, identity: TlsIdentity) -> None:
+        """Return once every new connection is served with it; open ones keep theirs."""
+        ...
+
+
+class _NoServers:
+    """Stands in until the process that runs the HSM says who serves."""
+
+    async def try_out(self, _: TlsIdentity) -> None:
+        """Refuse: what nobody has tried must not be installed."""
+        raise WrongState("Nothing serves TLS yet.")
+
+    async def serve(self, _: TlsIdentity) -> None:
+        """Do nothing: there are no connections."""
+
+
+class Tls:
+    """Keeps the identity and changes it: tried out first, then durable, then served."""
+
+    def __init__(self, surroundings: Surroundings, local: LocalStore) -> None:
+        self._store: Final = surroundings.store
+        self._pool: Final = surroundings.crypto_pool
+        self._local: Final = local
+        self._changing: Final = asyncio.Lock()
+        self._identity: TlsIdentity | None = None
+        self.servers: TlsServers = _NoServers()
+
+    @property
+    def identity(self) -> TlsIdentity:
+        """What is served to new connections."""
+        if self._identity is None:
+            raise WrongState("The TLS identity is not loaded yet.")
+        return self._identity
+
+    async def load(self) -> None:
+        """Read key and certificates; make them at the first start."""
+        settings = self._local.settings
+        key, chain = await settings.get(TLS_KEY), await settings.get(TLS_CHAIN)
+        if key is None or chain is None:
+            key, chain = make_tls_identity(self._common_name)
+            await self._keep(TlsIdentity(key, chain))
+        self._identity = TlsIdentity(key, chain)
+
+    async def generate(
+        self, session: Session, caller: Caller, *, algorithm: Algorithm, length: int | None
+    ) -> None:
+        """Serve a new key with a self-signed certificate.
+
+        InvalidInput for a type or length that cannot be served.
+        """
+
+        def make() -> TlsIdentity:
+            private = algorithm.generate(length)
+            chain = self_signed_chain(private, self._common_name)
+            return TlsIdentity(Secret(private.material().pem or b""), chain)
+
+        made = await self._pool.run(make)
+        async with self._changing:
+            await self._install(made)
+        session.note(caller, "TLS key generated", type=algorithm.name)
+
+    async def set_chain(self, session: Session, caller: Caller, pem: bytes) -> None:
+        """Show these certificates: the key's own first, then each one's issuer.
+
+        InvalidInput when they are not that; WrongState when the cluster CA has not signed them.
+        """
+        chain = normalized_chain(pem)
+        async with self._changing:
+            require_chain_of(self._private(), chain)
+            authority = await self._local.settings.get(CLUSTER_CA)
+            if authority is not None:
+                require_signed_by(authority, chain)
+            await self._install(TlsIdentity(self.identity.key, chain))
+        session.note(caller, "TLS certificate changed")
+
+    def public_pem(self) -> bytes:
+        """Return the public half of the key as SubjectPublicKeyInfo in PEM."""
+        return self._private().public_pem()
+
+    async def csr(self, subject: SubjectName) -> bytes:
+        """Return a certificate signing request (PEM) of the key."""
+        private = self._private()
+        return await self._pool.run(lambda: make_csr(private, subject))
+
+    async def cluster_ca(self) -> bytes:
+        """Return the certificate (PEM) of the cluster's authority; NotFound when there is none."""
+        authority = await self._local.settings.get(CLUSTER_CA)
+        if authority is None:
+            raise NotFound("The cluster CA has not been set.")
+        return authority
+
+    async def set_cluster_ca(self, session: Session, caller: Caller, pem: bytes) -> None:
+        """Keep the certificate of the cluster's authority.
+
+        InvalidInput when it is none of an authority; WrongState when it has not signed the TLS
+        certificate.
+        """
+        authority = normalized_authority(pem)
+        async with self._changing:
+            require_signed_by(authority, self.identity.chain)
+            await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
+        session.note(caller, "cluster CA changed")
+
+    @property
+    def _common_name(self) -> str:
+        return f"keystead-{self._local.device_id.lower()}"
+
+    def _private(self) -> PrivateKey:
+        return algorithms.load(PrivateMaterial(pem=self.identity.key.reveal()))
+
+    async def _install(self, identity: TlsIdentity) -> None:
+        """Never keep what cannot be served: nobody could reach the HSM to change it again."""
+        await self.servers.try_out(identity)
+        await self._keep(identity)
+        self._identity = identity
+        await self.servers.serve(identity)
+
+    async def _keep(self, identity: TlsIdentity) -> None:
+        settings = self._local.settings
+        await self._store.commit(
+            [settings.put(TLS_KEY, identity.key), settings.put(TLS_CHAIN, identity.chain)]
+        )

@@ -1,0 +1,139 @@
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keystead.certificates.chains import (
+    MAX_CHAIN_BYTES,
+    normalized_authority,
+    normalized_chain,
+    require_signed_by,
+)
+from keystead.certificates.tls_identity import make_tls_identity
+from keystead.errors import InvalidInput, WrongState
+from tests.support.authority import AUTHORITY, MAY_SIGN_CERTIFICATES, Authority, name
+
+ROOT = Authority("root")
+MIDDLE = Authority("middle", above=ROOT)
+KEY, SELF_SIGNED = make_tls_identity("hsm.example")
+PUBLIC = x509.load_pem_x509_certificate(SELF_SIGNED).public_key()
+
+
+def server_certificate(authority: Authority) -> bytes:
+    return authority.certify(PUBLIC, name("hsm.example")).public_bytes(Encoding.PEM)
+
+
+SERVER = server_certificate(MIDDLE)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [SELF_SIGNED, SERVER, SERVER + MIDDLE.pem, SERVER + MIDDLE.pem + ROOT.pem],
+    ids=["self-signed", "alone", "with its issuer", "with the root"],
+)
+def test_a_chain_in_order_is_taken_as_it_is(chain):
+    assert normalized_chain(chain) == chain
+
+
+def test_text_between_certificates_is_dropped():
+    commented = b"subject=CN=hsm\r\n" + SERVER + b"\nissuer:\n" + MIDDLE.pem + b"the end"
+    assert normalized_chain(commented) == SERVER + MIDDLE.pem
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        (SERVER + ROOT.pem, "Certificate 1 is not issued by certificate 2"),
+        (MIDDLE.pem + SERVER, "Certificate 1 is not issued by certificate 2"),
+        (SERVER + MIDDLE.pem + MIDDLE.pem, "Certificate 2 is not issued by certificate 3"),
+        (SERVER + SERVER, "Certificate 1 is not issued by certificate 2"),
+        (SERVER + KEY.reveal(), "something else than certificates: 'PRIVATE KEY'"),
+        (SERVER.replace(b"CERTIFICATE", b"X509 CRL"), "something else than certificates"),
+        (SERVER[:-60], "no valid certificate"),
+        (b"", "no valid certificate"),
+        (b"\xff\x00" * 100, "no valid certificate"),
+    ],
+)
+def test_what_is_no_chain_in_order_is_refused(chain, message):
+    with pytest.raises(InvalidInput, match=message):
+        normalized_chain(chain)
+
+
+def test_an_issuer_of_the_right_name_and_another_key_is_refused():
+    other = Authority("middle", above=ROOT)
+    with pytest.raises(InvalidInput, match="Certificate 1 is not issued"):
+        normalized_chain(SERVER + other.pem)
+
+
+def test_a_chain_that_no_client_would_read_is_refused():
+    bulky = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.9.9"), bytes(MAX_CHAIN_BYTES))
+    certificate = MIDDLE.certify(PUBLIC, name("hsm.example"), (bulky,))
+    with pytest.raises(InvalidInput, match=f"longer than {MAX_CHAIN_BYTES} bytes"):
+        normalized_chain(certificate.public_bytes(Encoding.PEM))
+
+
+def test_a_refusal_never_shows_the_key_that_was_pasted_in():
+    with pytest.raises(InvalidInput) as caught:
+        normalized_chain(SERVER + KEY.reveal())
+    assert KEY.reveal().decode().splitlines()[1] not in caught.value.message
+
+
+# --- authorities ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("authority", [ROOT, MIDDLE], ids=["self-signed", "intermediate"])
+def test_an_authority_is_taken_as_it_is(authority):
+    assert normalized_authority(b"comment\n" + authority.pem) == authority.pem
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        (),
+        AUTHORITY[:1],
+        AUTHORITY[1:],
+        (x509.BasicConstraints(ca=False, path_length=None), MAY_SIGN_CERTIFICATES),
+    ],
+    ids=["nothing", "no keyUsage", "no basicConstraints", "CA false"],
+)
+def test_a_certificate_that_may_not_sign_others_is_no_authority(extensions):
+    with pytest.raises(InvalidInput, match="not that of a certificate authority"):
+        normalized_authority(Authority("root", extensions=extensions).pem)
+
+
+def test_a_server_certificate_is_no_authority():
+    with pytest.raises(InvalidInput, match="not that of a certificate authority"):
+        normalized_authority(SELF_SIGNED)
+
+
+def test_two_authorities_are_refused():
+    with pytest.raises(InvalidInput, match="Expected one certificate, not 2"):
+        normalized_authority(ROOT.pem + MIDDLE.pem)
+
+
+@pytest.mark.parametrize(
+    ("authority", "chain"),
+    [
+        (MIDDLE, SERVER),
+        (MIDDLE, SERVER + MIDDLE.pem),
+        (ROOT, SERVER + MIDDLE.pem),
+        (ROOT, SERVER + MIDDLE.pem + ROOT.pem),
+        (ROOT, ROOT.pem),
+    ],
+)
+def test_an_authority_vouches_for_what_it_signed(authority, chain):
+    require_signed_by(authority.pem, chain)
+
+
+@pytest.mark.parametrize(
+    "chain", [SERVER, SELF_SIGNED, server_certificate(Authority("root"))], ids=str
+)
+def test_an_authority_does_not_vouch_for_others(chain):
+    with pytest.raises(WrongState, match="not signed by the cluster CA"):
+        require_signed_by(ROOT.pem, chain)
+
+
+def test_a_certificate_of_the_authority_cannot_pass_its_trust_on():
+    impostor = Authority("server", extensions=(), above=ROOT)
+    chain = normalized_chain(server_certificate(impostor) + impostor.pem)
+    with pytest.raises(WrongState):
+        require_signed_by(ROOT.pem, chain)
