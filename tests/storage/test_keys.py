@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId, Tag
-from keystead.storage.key_value_store import MISSING
+from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import (
     WatchedStore,
     key_path,
@@ -128,6 +128,16 @@ def test_a_deleted_key_is_gone_from_store_and_memory():
         await domain.keys.delete(A)
         assert domain.keys.cached(A) is None
         assert await domain.keys.get(A) is None
+        assert "/key/a" not in await store.paths()
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_cannot_be_read_can_be_deleted():
+    async def scenario():
+        store, domain, _ = await with_key()
+        await store.commit([Change("/key/a", b"noise")])
+        await domain.keys.delete(A)
         assert "/key/a" not in await store.paths()
 
     asyncio.run(scenario())

@@ -93,6 +93,17 @@ def test_a_deleted_user_is_gone():
     asyncio.run(scenario())
 
 
+def test_a_user_that_cannot_be_read_can_be_deleted():
+    async def scenario():
+        store = WatchedStore()
+        users = (await new_domain(store)).users
+        await store.commit([Change("/authentication/anna", b"noise")])
+        await users.delete(UserId.parse("anna"))
+        assert await users.list(None) == []
+
+    asyncio.run(scenario())
+
+
 def test_the_root_lists_all_users_and_a_namespace_its_own():
     names = ["0", "Zoe", "a", "a-b", "a.b~x", "a~0", "a~z", "aa~x", "a_b", "z~a"]
 

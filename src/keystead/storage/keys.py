@@ -76,9 +76,7 @@ class KeyStore:
 
     async def exists(self, path: KeyPath) -> bool:
         """Whether there is such a key."""
-        return (
-            self._cache.get(path) is not None or await self._store.get(self._path(path)) is not None
-        )
+        return self._cache.get(path) is not None or await self._revision(path) != MISSING
 
     async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
         """Return the IDs of a namespace's keys that begin with `prefix`, in byte order."""
@@ -124,10 +122,12 @@ class KeyStore:
         return await retry_when_stale(attempt)
 
     async def delete(self, path: KeyPath) -> None:
-        """Remove a key; NotFound when there is none."""
+        """Remove a key, readable or not; NotFound when there is none."""
 
         async def attempt() -> None:
-            _, revision = await self._require(path)
+            revision = await self._revision(path)
+            if revision == MISSING:
+                raise NotFound(f"Key {path.key_id} does not exist.")
             name = key_paths.name_of(path)
             _ = await self._store.commit([self._sealed.delete(name, expected=revision)])
 
@@ -144,7 +144,7 @@ class KeyStore:
         async def attempt() -> None:
             record, revision = await self._require(source)
             checks = await self._conditions(target)
-            if await self._store.get(self._path(target)) is not None:
+            if await self._revision(target) != MISSING:
                 raise AlreadyExists(f"Key {target.key_id} already exists.")
             deletion = self._sealed.delete(key_paths.name_of(source), expected=revision)
             creation = self.change(target, record, expected=MISSING)
@@ -242,7 +242,7 @@ class KeyStore:
         try:
             revision = await self._write(path, record, expected, checks=checks)
         except StaleRevision:
-            if expected == MISSING and await self._store.get(self._path(path)) is not None:
+            if expected == MISSING and await self._revision(path) != MISSING:
                 raise AlreadyExists(f"Key {path.key_id} already exists.") from None
             raise
         # A use of an older key of this name may have been counted after that was deleted.
@@ -262,6 +262,9 @@ class KeyStore:
         if found is None:
             raise NotFound(f"Key {path.key_id} does not exist.")
         return found
+
+    async def _revision(self, path: KeyPath) -> int:
+        return await self._sealed.revision(key_paths.name_of(path))
 
     async def _conditions(self, path: KeyPath) -> Sequence[Check]:
         if path.namespace is None:

@@ -47,7 +47,7 @@ class NamespaceStore:
         async def attempt() -> None:
             if await self.exists(namespace):
                 raise AlreadyExists(f"Namespace {namespace} already exists.")
-            mark = await self._mark_revision(namespace)
+            mark = await self._sealed.revision(_MARKS + namespace)
             if mark != MISSING:
                 await self._purge(namespace)
             _ = await self._store.commit(
@@ -75,7 +75,7 @@ class NamespaceStore:
 
     async def finish_deletion(self, namespace: NamespaceId) -> None:
         """Remove the keys that a deleted namespace left, unless it was created again since."""
-        mark = await self._mark_revision(namespace)
+        mark = await self._sealed.revision(_MARKS + namespace)
         if mark == MISSING:
             return
         try:
@@ -102,10 +102,6 @@ class NamespaceStore:
         path = self._sealed.path(namespace)
         records.check_namespace(namespace, opened.plaintext, path=path)
         return opened.revision
-
-    async def _mark_revision(self, namespace: NamespaceId) -> int:
-        opened = await self._sealed.get(_MARKS + namespace)
-        return MISSING if opened is None else opened.revision
 
     async def _purge(self, namespace: NamespaceId) -> None:
         folder = key_paths.ROOT + key_paths.folder(namespace)

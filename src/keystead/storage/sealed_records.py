@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from keystead.errors import CorruptRecord, DecryptionFailed
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 
 PAGE = 1000
 """Paths asked for at a time."""
@@ -58,6 +58,11 @@ class SealedRecords:
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
         return Opened(plaintext, entry.revision)
+
+    async def revision(self, name: str) -> int:
+        """Return a record's revision, MISSING when there is none; whether it opens or not."""
+        entry = await self._store.get(self.path(name))
+        return MISSING if entry is None else entry.revision
 
     def put(self, name: str, plaintext: bytes, *, expected: int | None = None) -> Change:
         """Return the change that seals `plaintext` at its path."""

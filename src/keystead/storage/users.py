@@ -63,14 +63,13 @@ class UserStore:
         return await retry_when_stale(attempt)
 
     async def delete(self, user_id: UserId) -> None:
-        """Remove a user; NotFound when there is none."""
+        """Remove a user, readable or not; NotFound when there is none."""
 
         async def attempt() -> None:
-            found = await self._sealed.get(str(user_id))
-            if found is None:
+            revision = await self._sealed.revision(str(user_id))
+            if revision == MISSING:
                 raise NotFound(f"User {user_id} does not exist.")
-            change = self._sealed.delete(str(user_id), expected=found.revision)
-            _ = await self._store.commit([change])
+            _ = await self._store.commit([self._sealed.delete(str(user_id), expected=revision)])
 
         await retry_when_stale(attempt)
 
