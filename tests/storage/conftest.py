@@ -15,7 +15,17 @@ from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.connection import Calls, Connection
-from keystead.wire.messages import Commit, Committed, Found, Get, List, Listed, Refused
+from keystead.wire.messages import (
+    Commit,
+    Committed,
+    Found,
+    Get,
+    List,
+    Listed,
+    Refused,
+    Scan,
+    Scanned,
+)
 
 OpenStore = Callable[[], AbstractAsyncContextManager[KeyValueStore]]
 WithStore = Callable[[Callable[[Any], Awaitable[None]]], None]
@@ -45,7 +55,7 @@ async def remote() -> AsyncIterator[KeyValueStore]:
     served = MemoryStore()
     tasks: set[asyncio.Task[None]] = set()
 
-    def ask(question: Get | List | Commit) -> None:
+    def ask(question: Get | List | Scan | Commit) -> None:
         async def reply() -> None:
             platform.send(await answer(served, question))
 
@@ -54,17 +64,20 @@ async def remote() -> AsyncIterator[KeyValueStore]:
         task.add_done_callback(tasks.discard)
 
     platform = Connection(
-        Get | List | Commit, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
+        Get | List | Scan | Commit, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
     )
 
-    def hear(reply: Found | Listed | Committed | Refused) -> None:
+    def hear(reply: Found | Listed | Scanned | Committed | Refused) -> None:
         calls.answered(reply)
 
     def lose(reason: str) -> None:
         calls.lost(reason)
 
     core = Connection(
-        Found | Listed | Committed | Refused, max_bytes=MAX_BYTES, on_message=hear, on_lost=lose
+        Found | Listed | Scanned | Committed | Refused,
+        max_bytes=MAX_BYTES,
+        on_message=hear,
+        on_lost=lose,
     )
     calls = Calls(core.send, core.drain)
     ours, theirs = socket.socketpair()

@@ -9,7 +9,14 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.model.secret import Secret
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import (
+    MISSING,
+    Change,
+    Check,
+    Entry,
+    KeyValueStore,
+    Record,
+)
 
 
 class Crash(Exception):
@@ -41,6 +48,10 @@ class WatchedStore:
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         await self._yield()
         return await self.kept.list(start, stop, limit=limit)
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        await self._yield()
+        return await self.kept.scan(start, stop, limit_bytes=limit_bytes)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         await self._yield()

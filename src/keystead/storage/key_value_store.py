@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MISSING = 0
 """The revision of a record that does not exist."""
@@ -36,6 +36,13 @@ class Check:
     revision: int
 
 
+class Record(NamedTuple):
+    """A stored record with its path."""
+
+    path: str
+    entry: Entry
+
+
 class KeyValueStore(Protocol):
     """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
 
@@ -45,6 +52,14 @@ class KeyValueStore(Protocol):
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        ...
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), in order; none only when there are none.
+
+        They are as many as fit in `limit_bytes` of paths and values, and one at least; so many
+        bytes and a record are the memory that it takes. Raises StoreUnavailable.
+        """
         ...
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:

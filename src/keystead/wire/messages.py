@@ -132,6 +132,26 @@ class List(msgspec.Struct, tag=12, array_like=True, frozen=True):
     limit: int
 
 
+class Scan(msgspec.Struct, tag=30, array_like=True, frozen=True):
+    """core → platform: read the first records in [start, stop), in byte order.
+
+    As many as fit in `limit_bytes`, and one at least.
+    """
+
+    id: int
+    start: str
+    stop: str
+    limit_bytes: int
+
+
+class ScannedRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One record that a Scan found."""
+
+    path: str
+    value: bytes
+    revision: int
+
+
 class Write(msgspec.Struct, array_like=True, frozen=True):
     """One change: `value` None deletes. `expected` is the revision the record must have.
 
@@ -173,6 +193,13 @@ class Listed(msgspec.Struct, tag=15, array_like=True, frozen=True):
     paths: list[str]
 
 
+class Scanned(msgspec.Struct, tag=31, array_like=True, frozen=True):
+    """platform → core: the records found; none only when there are none."""
+
+    id: int
+    records: list[ScannedRecord]
+
+
 class Committed(msgspec.Struct, tag=16, array_like=True, frozen=True):
     """platform → core: the changes are durable; every record written has this revision now."""
 
@@ -188,8 +215,8 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
     message: str
 
 
-CoreToPlatform = Get | List | Commit
-PlatformToCore = Hello | Found | Listed | Committed | Refused
+CoreToPlatform = Get | List | Scan | Commit
+PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused
 
 # --- the supervisor and the others -------------------------------------------------------------
 

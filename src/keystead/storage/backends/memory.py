@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from keystead.errors import StaleRevision
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry
+from keystead.storage.key_value_store import MISSING, Change, Check, Entry, Record
 
 
 class MemoryStore:
@@ -27,6 +27,19 @@ class MemoryStore:
         first = bisect_left(self._paths, start)
         end = min(bisect_left(self._paths, stop), first + limit)
         return self._paths[first:end]
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them."""
+        found: list[Record] = []
+        size = 0
+        for index in range(bisect_left(self._paths, start), bisect_left(self._paths, stop)):
+            path = self._paths[index]
+            entry = self._entries[path]
+            size += len(path.encode()) + len(entry.value)
+            if found and size > limit_bytes:
+                break
+            found.append(Record(path, entry))
+        return found
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none; StaleRevision when an expectation or check fails."""

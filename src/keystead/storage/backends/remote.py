@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import NoReturn, Protocol
 
 from keystead.errors import StaleRevision, StoreUnavailable
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore, Record
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import (
     Commit,
@@ -15,11 +15,14 @@ from keystead.wire.messages import (
     List,
     Listed,
     Refused,
+    Scan,
+    Scanned,
+    ScannedRecord,
     Write,
 )
 
-Question = Get | List | Commit
-Answer = Found | Listed | Committed | Refused
+Question = Get | List | Scan | Commit
+Answer = Found | Listed | Scanned | Committed | Refused
 
 
 class Calls(Protocol):
@@ -54,6 +57,16 @@ class RemoteStore:
             _refuse(answer)
         return answer.paths
 
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them.
+
+        Raises StoreUnavailable.
+        """
+        answer = await self._ask(Scan(self._calls.next_id(), start, stop, limit_bytes))
+        if not isinstance(answer, Scanned):
+            _refuse(answer)
+        return [Record(one.path, Entry(one.value, one.revision)) for one in answer.records]
+
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable."""
         answer = await self._ask(
@@ -85,18 +98,29 @@ def _refuse(answer: Answer) -> NoReturn:
 async def answer(store: KeyValueStore, question: Question) -> Answer:
     """Return the reply to one question, put to `store`. Raises nothing of its own."""
     try:
-        if isinstance(question, Get):
-            entry = await store.get(question.path)
-            if entry is None:
-                return Found(question.id, None, MISSING)
-            return Found(question.id, entry.value, entry.revision)
-        if isinstance(question, List):
-            paths = await store.list(question.start, question.stop, limit=question.limit)
-            return Listed(question.id, paths)
-        changes = [Change(w.path, w.value, w.expected) for w in question.writes]
-        checks = [Check(c.path, c.revision) for c in question.conditions]
-        return Committed(question.id, await store.commit(changes, checks=checks))
+        return await _answer(store, question)
     except StaleRevision as error:
         return Refused(question.id, "stale", error.message)
     except StoreUnavailable as error:
         return Refused(question.id, "unavailable", error.message)
+
+
+async def _answer(store: KeyValueStore, question: Question) -> Answer:
+    match question:
+        case Get():
+            found = await store.get(question.path)
+            if found is None:
+                return Found(question.id, None, MISSING)
+            return Found(question.id, found.value, found.revision)
+        case List(start=start, stop=stop):
+            paths = await store.list(start, stop, limit=question.limit)
+            return Listed(question.id, paths)
+        case Scan(start=start, stop=stop):
+            records = await store.scan(start, stop, limit_bytes=question.limit_bytes)
+            return Scanned(
+                question.id, [ScannedRecord(path, e.value, e.revision) for path, e in records]
+            )
+        case Commit():
+            changes = [Change(w.path, w.value, w.expected) for w in question.writes]
+            checks = [Check(c.path, c.revision) for c in question.conditions]
+            return Committed(question.id, await store.commit(changes, checks=checks))

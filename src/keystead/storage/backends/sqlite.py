@@ -7,7 +7,8 @@ microseconds and run on the event loop.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -16,10 +17,14 @@ from typing import Any
 from keystead.errors import StoreUnavailable
 from keystead.storage.backends import sqlite_file
 from keystead.storage.backends.sqlite_writer import Job, SqliteWriter
-from keystead.storage.key_value_store import Change, Check, Entry
+from keystead.storage.key_value_store import Change, Check, Entry, Record
 
 MAX_PENDING = 1024
 """Commits queued or running; more wait for a place."""
+
+_SCAN = """
+SELECT path, value, revision FROM record WHERE path >= ? AND path < ? ORDER BY path
+"""
 
 
 class SqliteStore:
@@ -52,6 +57,19 @@ class SqliteStore:
         )
         return [path.decode() for (path,) in rows]
 
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them.
+
+        Raises StoreUnavailable.
+        """
+        with self._reading() as reader:
+            rows = reader.execute(_SCAN, (start.encode(), stop.encode()))
+            try:
+                return _first(rows, limit_bytes)
+            finally:
+                # A statement left open would keep the log from being cut back.
+                rows.close()
+
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable.
 
@@ -79,13 +97,29 @@ class SqliteStore:
             self._reader = None
 
     def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+        with self._reading() as reader:
+            # All rows at once: a statement left open would keep the log from being cut back.
+            return reader.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         try:
             if self._reader is None:
                 self._reader = sqlite_file.connect(self._path)
-            # All rows at once: a statement left open would keep the log from being cut back.
-            return self._reader.execute(query, parameters).fetchall()
+            yield self._reader
         except sqlite3.Error as error:
             self._reader = None
             raise StoreUnavailable(f"The store cannot be read: {error}") from error
+
+
+def _first(rows: sqlite3.Cursor, limit_bytes: int) -> list[Record]:
+    found: list[Record] = []
+    size = 0
+    for path, value, revision in rows:
+        size += len(path) + len(value)
+        if found and size > limit_bytes:
+            break
+        found.append(Record(path.decode(), Entry(value, revision)))
+    return found

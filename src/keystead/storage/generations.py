@@ -1,0 +1,170 @@
+"""Generations: one set of records is replaced by another in a single commit.
+
+A restore replaces every shared record, and may be too large for one commit. So they lie below a
+number, the generation, and one small record says which number is in force:
+
+    /generation                 the number in force; none means 0
+    /<number>/<path>            every record but the device-local ones
+    /local/<device id>/<path>   device-local records, which no generation holds
+
+A restore fills the next generation in commits of bounded size, and then switches to it in one,
+together with the device-local records that go with it. What is in no generation in force is garbage
+of a restore that was interrupted or of the one before it, and swept away in bounded commits.
+
+Records are sealed to their path without the number, as they are in a backup.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from keystead.errors import CorruptRecord
+from keystead.storage.key_value_store import (
+    MISSING,
+    Change,
+    Check,
+    Entry,
+    KeyValueStore,
+    Record,
+)
+
+POINTER: Final = "/generation"
+LOCAL: Final = "/local/"
+
+SWEEP_BATCH: Final = 500
+"""Records removed in one commit."""
+
+_FIRST_NUMBER: Final = "/0"
+_AFTER_NUMBERS: Final = "/:"
+"""The character after the digits."""
+_AFTER_SLASH: Final = "0"
+"""The character after the slash."""
+
+
+class GenerationStore:
+    """A KeyValueStore of the paths of one generation.
+
+    Its commits hold only while it is in force: from the switch on they are StaleRevision.
+    """
+
+    def __init__(self, store: KeyValueStore, *, number: int, revision: int) -> None:
+        """`revision` is that of the pointer when `number` was read from it."""
+        self._store = store
+        self._number = number
+        self._prefix = f"/{number}"
+        self._in_force = Check(POINTER, revision)
+
+    @classmethod
+    async def open(cls, store: KeyValueStore) -> "GenerationStore":
+        """Return the generation in force. CorruptRecord, StoreUnavailable."""
+        pointer = await store.get(POINTER)
+        if pointer is None:
+            return cls(store, number=0, revision=MISSING)
+        if not pointer.value.isdigit():
+            raise CorruptRecord(f"The record {POINTER} cannot be read.")
+        return cls(store, number=int(pointer.value), revision=pointer.revision)
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        return await self._store.get(self._physical(path))
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order; see `scan` for the range."""
+        found = await self._store.list(*self._range(start, stop), limit=limit)
+        return [self._logical(path) for path in found]
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them.
+
+        A range is within the device-local records or without them.
+        """
+        first, end = self._range(start, stop)
+        found = await self._store.scan(first, end, limit_bytes=limit_bytes)
+        return [Record(self._logical(path), entry) for path, entry in found]
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable."""
+        return await self._store.commit(
+            [self._change(change) for change in changes],
+            checks=[
+                *(replace(check, path=self._physical(check.path)) for check in checks),
+                self._in_force,
+            ],
+        )
+
+    # --- the next generation ---------------------------------------------------------------
+
+    async def begin_next(self) -> "NextGeneration":
+        """Return the generation after this one, empty. One at a time, and no `sweep` meanwhile."""
+        await self.sweep()
+        return NextGeneration(self._store, number=self._number + 1, in_force=self._in_force)
+
+    async def has_leftovers(self) -> bool:
+        """Whether there is something to sweep away."""
+        for start, stop in self._others():
+            if await self._store.list(start, stop, limit=1):
+                return True
+        return False
+
+    async def sweep(self) -> None:
+        """Remove what belongs to no generation in force. Raises StaleRevision when this is none."""
+        for start, stop in self._others():
+            while paths := await self._store.list(start, stop, limit=SWEEP_BATCH):
+                _ = await self._store.commit(
+                    [Change(path, None) for path in paths], checks=[self._in_force]
+                )
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _others(self) -> Sequence[tuple[str, str]]:
+        return [
+            (_FIRST_NUMBER, f"{self._prefix}/"),
+            (f"{self._prefix}{_AFTER_SLASH}", _AFTER_NUMBERS),
+        ]
+
+    def _physical(self, path: str) -> str:
+        return path if path.startswith(LOCAL) else self._prefix + path
+
+    def _logical(self, path: str) -> str:
+        return path if path.startswith(LOCAL) else path.removeprefix(self._prefix)
+
+    def _range(self, start: str, stop: str) -> tuple[str, str]:
+        if start.startswith(LOCAL):
+            return start, stop
+        return self._prefix + start, self._prefix + stop
+
+    def _change(self, change: Change) -> Change:
+        return replace(change, path=self._physical(change.path))
+
+
+class NextGeneration:
+    """A generation that is being filled, and is not in force yet."""
+
+    def __init__(self, store: KeyValueStore, *, number: int, in_force: Check) -> None:
+        """`in_force` is the condition that nobody has switched since."""
+        self._store = store
+        self._number = number
+        self._in_force = in_force
+
+    async def add(self, records: Mapping[str, bytes]) -> None:
+        """Write `records`, by their paths without the number; none is device-local.
+
+        StaleRevision when another generation came into force meanwhile.
+        """
+        _ = await self._store.commit(
+            [Change(f"/{self._number}{path}", value) for path, value in records.items()],
+            checks=[self._in_force],
+        )
+
+    async def bring_into_force(self, changes: Sequence[Change]) -> GenerationStore:
+        """Switch to this generation, in one commit with `changes`, which are device-local or its.
+
+        StaleRevision when another one came into force meanwhile; StoreUnavailable. Nothing has
+        changed then.
+        """
+        following = GenerationStore(self._store, number=self._number, revision=MISSING)
+        pointer = Change(POINTER, b"%d" % self._number, self._in_force.revision)
+        revision = await self._store.commit(
+            [pointer, *(following._change(change) for change in changes)]  # noqa: SLF001  same module
+        )
+        return GenerationStore(self._store, number=self._number, revision=revision)

@@ -1,0 +1,144 @@
+"""A set of records replaced by another in one commit, whoever crashes or writes meanwhile."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.errors import CorruptRecord, StaleRevision
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.generations import POINTER, SWEEP_BATCH, GenerationStore
+from keystead.storage.key_value_store import MISSING, Change, Check
+from tests.support.stores import Crash, WatchedStore
+
+EVERYTHING = ("/", "0")
+LOCAL = "/local/device/secret"
+
+
+async def generation_with(store, **records):
+    generation = await GenerationStore.open(store)
+    await generation.commit([Change(f"/{name}", value) for name, value in records.items()])
+    return generation
+
+
+async def contents(store):
+    generation = await GenerationStore.open(store)
+    page = await generation.scan(*EVERYTHING, limit_bytes=10**6)
+    return {path: entry.value for path, entry in page}
+
+
+def test_a_switch_replaces_all_records_and_keeps_device_local_ones():
+    async def scenario():
+        store = MemoryStore()
+        old = await generation_with(store, a=b"1", b=b"1")
+        await old.commit([Change(LOCAL, b"kept"), Change("/local/device/slot", b"old")])
+        following = await old.begin_next()
+        await following.add({"/b": b"2"})
+        await following.add({"/c": b"2"})
+        assert await contents(store) == {"/a": b"1", "/b": b"1"}
+        new = await following.bring_into_force(
+            [Change("/local/device/slot", b"new"), Change("/d", b"2")]
+        )
+        assert await contents(store) == {"/b": b"2", "/c": b"2", "/d": b"2"}
+        assert (await new.get(LOCAL)).value == b"kept"
+        assert (await new.get("/local/device/slot")).value == b"new"
+        assert await new.list("/local/", "/local0", limit=9) == [
+            "/local/device/secret",
+            "/local/device/slot",
+        ]
+        assert await new.list(*EVERYTHING, limit=2) == ["/b", "/c"]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_decided_in_a_replaced_generation_is_written():
+    async def scenario():
+        store = MemoryStore()
+        old = await generation_with(store, a=b"1")
+        following = await old.begin_next()
+        new = await following.bring_into_force([])
+        for change in (Change("/a", b"late"), Change(LOCAL, b"late")):
+            with pytest.raises(StaleRevision):
+                await old.commit([change])
+        with pytest.raises(StaleRevision):
+            await following.add({"/x": b"late"})
+        with pytest.raises(StaleRevision):
+            await (await old.begin_next()).add({"/x": b"late"})
+        revision = await new.commit([Change("/a", b"2")], checks=[Check("/b", MISSING)])
+        with pytest.raises(StaleRevision):
+            await new.commit([Change("/c", b"3")], checks=[Check("/a", revision - 1)])
+
+    asyncio.run(scenario())
+
+
+def test_only_one_of_two_switches_happens():
+    async def scenario():
+        store = MemoryStore()
+        old = await generation_with(store, a=b"1")
+        first, second = await old.begin_next(), await old.begin_next()
+        await first.bring_into_force([])
+        with pytest.raises(StaleRevision):
+            await second.bring_into_force([Change(LOCAL, b"2")])
+        assert await store.get(LOCAL) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_switch_that_is_not_written_changes_nothing():
+    async def scenario():
+        store = WatchedStore()
+        old = await generation_with(store, a=b"1")
+        following = await old.begin_next()
+        await following.add({"/b": b"2"})
+
+        def crash():
+            raise Crash
+
+        store.before_commit = crash
+        with pytest.raises(Crash):
+            await following.bring_into_force([Change(LOCAL, b"2")])
+        assert await contents(store) == {"/a": b"1"}
+        assert await store.get(LOCAL) is None
+
+    asyncio.run(scenario())
+
+
+@given(number=st.integers(0, 200), leftovers=st.sets(st.integers(0, 200), max_size=8))
+def test_a_sweep_removes_every_generation_but_the_one_in_force(number, leftovers):
+    async def scenario():
+        store = MemoryStore()
+        await store.commit([Change(POINTER, b"%d" % number), Change(LOCAL, b"kept")])
+        generation = await generation_with(store, a=b"1")
+        await store.commit([Change(f"/{other}/b", b"x") for other in leftovers - {number}])
+        assert await generation.has_leftovers() is bool(leftovers - {number})
+        await generation.sweep()
+        assert not await generation.has_leftovers()
+        assert await store.list(*EVERYTHING, limit=9) == sorted([f"/{number}/a", POINTER, LOCAL])
+
+    asyncio.run(scenario())
+
+
+def test_a_sweep_is_made_of_bounded_commits():
+    async def scenario():
+        store = WatchedStore()
+        old = await generation_with(store, a=b"1")
+        following = await old.begin_next()
+        for start in range(0, 2000, 500):
+            await following.add({f"/{start + number}": b"" for number in range(500)})
+        store.commits.clear()
+        await old.sweep()
+        assert [len(paths) for paths in store.commits] == [SWEEP_BATCH] * (2000 // SWEEP_BATCH)
+        assert await contents(store) == {"/a": b"1"}
+
+    asyncio.run(scenario())
+
+
+def test_a_pointer_that_is_no_number_is_refused():
+    async def scenario():
+        store = MemoryStore()
+        await store.commit([Change(POINTER, b"../")])
+        with pytest.raises(CorruptRecord):
+            await GenerationStore.open(store)
+
+    asyncio.run(scenario())
