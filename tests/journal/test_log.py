@@ -1,6 +1,8 @@
 """The log: one line an event, whatever is in it."""
 
-from keystead.journal.log import Log
+import json
+
+from keystead.journal.log import REQUEST, Level, Log
 
 
 def logged(act) -> str:
@@ -10,16 +12,31 @@ def logged(act) -> str:
     return line
 
 
-def test_an_event_is_one_line_with_time_level_process_and_fields():
+def test_an_event_is_one_line_of_json_with_time_level_process_and_fields():
     line = logged(lambda log: log.info("edge replaced", edge=2, exit="signal 9"))
-    assert line.startswith("2023-11-14T22:13:20.250+00:00 info core[")
-    assert line.endswith('] edge replaced edge=2 exit="signal 9"\n')
+    assert line.endswith("}\n")
+    event = json.loads(line)
+    assert event.pop("pid") > 0
+    assert event == {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "level": "info",
+        "process": "core",
+        "event": "edge replaced",
+        "edge": 2,
+        "exit": "signal 9",
+    }
 
 
 def test_a_line_break_in_a_field_cannot_forge_a_second_event():
-    line = logged(lambda log: log.warning("odd", name="a\n2023 info core[1] unlocked\u2028x"))
+    line = logged(lambda log: log.warning("odd", name='a\n{"event":"unlocked"}\u2028\x1b[2J'))
     assert line.count("\n") == 1
-    assert "\u2028" not in line
+    assert line.isascii()
+    assert line[:-1].isprintable()
+
+
+def test_a_field_cannot_pass_itself_off_as_the_level():
+    event = json.loads(logged(lambda log: log.info("locked", level="debug")))
+    assert event["level"] == "info"
 
 
 def test_a_bug_tells_where_and_what_type_and_never_the_message():
@@ -31,5 +48,32 @@ def test_a_bug_tells_where_and_what_type_and_never_the_message():
 
     line = logged(act)
     assert "hunter2" not in line
-    assert "error=ValueError" in line
-    assert "test_log.py:" in line
+    event = json.loads(line)
+    assert event["error"] == "ValueError"
+    assert "test_log.py:" in event["where"]
+
+
+def test_events_below_the_threshold_are_dropped():
+    lines = []
+    log = Log("core", clock=lambda: 0, write=lines.append)
+    log.debug("fine print")
+    log.threshold = Level.ERROR
+    log.warning("not that bad")
+    log.error("bad")
+    assert [json.loads(line)["event"] for line in lines] == ["bad"]
+
+
+def test_an_event_carries_the_number_of_its_request():
+    token = REQUEST.set(7)
+    try:
+        assert json.loads(logged(lambda log: log.info("key created")))["request"] == 7
+    finally:
+        REQUEST.reset(token)
+
+
+def test_every_line_is_forwarded_with_its_level():
+    forwarded = []
+    log = Log("core", clock=lambda: 0, write=lambda _: None)
+    log.forward = lambda level, line: forwarded.append((level, json.loads(line)["event"]))
+    log.warning("odd")
+    assert forwarded == [(Level.WARNING, "odd")]

@@ -179,6 +179,7 @@ async def start_core(
             crypto_pool=crypto,
             kdf_pool=kdf,
             log=log,
+            aim_syslog=lambda _: None,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines)

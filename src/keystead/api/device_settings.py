@@ -40,6 +40,7 @@ async def set_logging(call: Call) -> Reply:
     """PUT /config/logging."""
     wanted = await call.json(LoggingSettings)
     await device_settings.put(call.hsm, call.session, call.caller, LOGGING, wanted)
+    call.hsm.apply_logging(wanted)
     return Reply(204)
 
 

@@ -8,6 +8,7 @@ existence 404, media type 415, body 400.
 from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache, partial
+from itertools import count
 from typing import Final
 
 from keystead import errors
@@ -17,6 +18,7 @@ from keystead.api.negotiation import accepts, media_type
 from keystead.api.route import BodyReader, Call, Reach, Reply, Route
 from keystead.api.router import Match, Router
 from keystead.api.routes import ROUTES
+from keystead.journal.log import REQUEST, Level
 from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
@@ -35,12 +37,14 @@ class Dispatcher:
         self._hsm = hsm
         self._log = hsm.log
         self._router = Router(routes)
+        self._numbers = count(1)
         self._date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 
     async def answer(self, request: Request, body: BodyReader) -> Response:
         """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""
         hsm = self._hsm
         began = hsm.monotonic()
+        REQUEST.set(next(self._numbers))
         try:
             reply = await self._reply(request, body)
         except HttpError as error:
@@ -53,6 +57,10 @@ class Dispatcher:
             reply = Reply(500, error_body("Internal error."), error_headers(500))
         reply.headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
+        if self._log.threshold >= Level.DEBUG:
+            self._log.debug(
+                "answered", method=request.method, path=request.path, status=reply.status
+            )
         return Response(request.id, reply.status, reply.headers, reply.body)
 
     async def _reply(self, request: Request, body: BodyReader) -> Reply:

@@ -1,13 +1,28 @@
-"""The log: one line an event, with the time, the severity, the process and named fields."""
+"""The log: an event a line, as JSON: its time, level, process, name and fields."""
 
 import json
 import os
 import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
+from typing import Final
 
 Field = str | int | float | bool | None
+
+REQUEST: Final = ContextVar[int | None]("request", default=None)
+"""The number of the request that is being worked on; every event then carries it."""
+
+
+class Level(IntEnum):
+    """How much an event matters; the numbers are syslog's severities (RFC 5424, 6.2.1)."""
+
+    DEBUG = 7
+    INFO = 6
+    WARNING = 4
+    ERROR = 3
 
 
 class Log:
@@ -17,46 +32,61 @@ class Log:
         self, process: str, *, clock: Callable[[], float], write: Callable[[str], object]
     ) -> None:
         """`clock` gives Unix seconds; `write` takes one whole line, its newline included."""
-        self._process = f"{process}[{os.getpid()}]"
+        self._process = process
+        self._pid = os.getpid()
         self._clock = clock
         self._write = write
+        self.threshold = Level.INFO
+        """Events of less weight are dropped."""
+        self.forward: Callable[[Level, str], None] | None = None
+        """Also gets every line, without its newline; it must not log."""
         self.warnings = 0
         self.errors = 0
 
+    def debug(self, event: str, **fields: Field) -> None:
+        """Log something that matters to who looks for a fault only."""
+        self._line(Level.DEBUG, event, fields)
+
     def info(self, event: str, **fields: Field) -> None:
         """Log something that is as it should be."""
-        self._line("info", event, fields)
+        self._line(Level.INFO, event, fields)
 
     def warning(self, event: str, **fields: Field) -> None:
         """Log something that an operator should look at."""
         self.warnings += 1
-        self._line("warning", event, fields)
+        self._line(Level.WARNING, event, fields)
 
     def error(self, event: str, **fields: Field) -> None:
         """Log something that failed."""
         self.errors += 1
-        self._line("error", event, fields)
+        self._line(Level.ERROR, event, fields)
 
     def bug(self, event: str, error: BaseException) -> None:
         """Log an error nobody foresaw: its type and where it happened.
 
         Its message is left out: an unforeseen error may quote what it was working on.
         """
-        self.errors += 1
         frames = traceback.extract_tb(error.__traceback__)
         where = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
-        self._line("bug", event, {"error": type(error).__name__, "where": where})
+        self.error(event, error=type(error).__name__, where=where)
 
-    def _line(self, level: str, event: str, fields: dict[str, Field]) -> None:
+    def _line(self, level: Level, event: str, fields: dict[str, Field]) -> None:
+        if level > self.threshold:
+            return
         time = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-        details = "".join(f" {name}={_readable(value)}" for name, value in fields.items())
-        self._write(f"{time} {level} {self._process} {event}{details}\n")
-
-
-def _readable(value: Field) -> str:
-    """Return the value on one line: as it is when it is one plain word, as JSON otherwise."""
-    if isinstance(value, str) and not (value.isascii() and value.isprintable() and value):
-        return json.dumps(value)
-    if isinstance(value, str) and not {" ", '"', "="}.isdisjoint(value):
-        return json.dumps(value)
-    return str(value)
+        known: dict[str, Field] = {
+            "time": time,
+            "level": level.name.lower(),
+            "process": self._process,
+            "pid": self._pid,
+            "event": event,
+        }
+        if (request := REQUEST.get()) is not None:
+            known["request"] = request
+        # ASCII only: no terminal, and no reader of lines, finds anything but one line in it.
+        line = json.dumps(
+            known | {name: value for name, value in fields.items() if name not in known}
+        )
+        self._write(line + "\n")
+        if self.forward is not None:
+            self.forward(level, line)

@@ -13,7 +13,9 @@ from keystead.errors import (
     StoreUnavailable,
     WrongState,
 )
+from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
+from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
 from keystead.model.ids import UserId
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
@@ -78,6 +80,7 @@ class Hsm:
             domain_key = await local.open_unattended()
             if domain_key is not None:
                 await hsm._open_session(domain_key)
+        hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         return hsm
 
     # --- what it is ---
@@ -196,6 +199,11 @@ class Hsm:
                 self.store_lost()
 
     # --- settings ---
+
+    def apply_logging(self, wanted: LoggingSettings) -> None:
+        """Log from this level on, and send it to this syslog server."""
+        self.log.threshold = Level[wanted.log_level.upper()]
+        self._around.aim_syslog(wanted)
 
     async def change_unlock_passphrase(
         self, caller: Caller, *, new: Secret, current: str, address: str

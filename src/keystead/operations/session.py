@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keystead.errors import StoreUnavailable, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
+from keystead.model.device_settings import LoggingSettings
 from keystead.model.ids import NamespaceId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
@@ -29,6 +30,8 @@ class Surroundings:
     crypto_pool: WorkPool
     kdf_pool: WorkPool
     log: Log
+    aim_syslog: Callable[[LoggingSettings], None]
+    """Has the log sent there from now on."""
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""The platform's side of the store: answers the core's questions, any number at a time."""
+"""The platform's side of its one client, the core: answers questions, passes on log lines."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,25 +7,36 @@ from typing import Final
 from keystead.model.secret import Secret
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.wire.messages import CoreToPlatform, Hello, PlatformToCore
+from keystead.platform.syslog import UdpSyslog
+from keystead.wire.messages import (
+    AimSyslog,
+    CoreToPlatform,
+    Hello,
+    PlatformToCore,
+    Question,
+    SyslogLine,
+)
 
 MAX_UNANSWERED: Final = 4096
 """Questions under way before no more are read; the core has one or two for each of its requests."""
 
 
 class StoreService:
-    """Serves one store to the core at the other end of a connection."""
+    """Serves one store, and a way to syslog, to the core at the other end of a connection."""
 
-    def __init__(self, answer: Callable[[CoreToPlatform], Awaitable[PlatformToCore]]) -> None:
+    def __init__(
+        self, answer: Callable[[Question], Awaitable[PlatformToCore]], syslog: UdpSyslog
+    ) -> None:
         """`answer` gives the reply to one question and raises nothing."""
         self._answer = answer
+        self._syslog = syslog
         self._under_way: set[asyncio.Task[None]] = set()
         self._is_reading = True
         self._ended = asyncio.Event()
         self.connection: Final = Connection[CoreToPlatform, PlatformToCore](
             CoreToPlatform,
             max_bytes=STORE_FRAME_BYTES,
-            on_message=self._asked,
+            on_message=self._received,
             on_lost=lambda _reason: self._ended.set(),
         )
 
@@ -39,7 +50,16 @@ class StoreService:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _asked(self, question: CoreToPlatform) -> None:
+    def _received(self, message: CoreToPlatform) -> None:
+        match message:
+            case AimSyslog():
+                self._syslog.aim(message.address, message.port)
+            case SyslogLine():
+                self._syslog.send(message.severity, message.text)
+            case _:
+                self._asked(message)
+
+    def _asked(self, question: Question) -> None:
         task = asyncio.get_running_loop().create_task(self._reply(question))
         self._under_way.add(task)
         task.add_done_callback(self._done)
@@ -47,7 +67,7 @@ class StoreService:
             self._is_reading = False
             self.connection.pause_reading()
 
-    async def _reply(self, question: CoreToPlatform) -> None:
+    async def _reply(self, question: Question) -> None:
         reply = await self._answer(question)
         try:
             await self.connection.drain()

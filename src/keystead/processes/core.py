@@ -14,7 +14,8 @@ from keystead.api.dispatch import Dispatcher
 from keystead.api.route import BodyReader
 from keystead.certificates.tls_identity import fingerprint
 from keystead.errors import KeysteadError, StoreUnavailable
-from keystead.journal.log import Log
+from keystead.journal.log import Level, Log
+from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm, Wanted
 from keystead.operations.session import Surroundings
@@ -28,7 +29,15 @@ from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
 from keystead.wire.connection import Calls, Connection
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.wire.messages import CannotStart, CoreToPlatform, Hello, PlatformToCore, Request
+from keystead.wire.messages import (
+    AimSyslog,
+    CannotStart,
+    CoreToPlatform,
+    Hello,
+    PlatformToCore,
+    Request,
+    SyslogLine,
+)
 
 BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
 """Memory for bodies that do not come with their requests, all together: three of the largest."""
@@ -40,6 +49,9 @@ KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 64
 """Passphrases that may wait to be stretched, at 16 MiB and about 50 ms each once it is their turn;
 with this queue full, the last one has waited for two seconds."""
+
+
+_NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind: NetHSM's way to say that syslog is off
 
 
 class PlatformLink:
@@ -56,6 +68,16 @@ class PlatformLink:
         )
         self._calls = Calls[Answer](self.connection.send, self.connection.drain)
         self.store: Final = RemoteStore(self._calls)
+
+    def aim_syslog(self, wanted: LoggingSettings) -> None:
+        """Have the platform send what `syslog` gets to this server."""
+        is_off = wanted.ip_address == _NOWHERE
+        self.connection.send(AimSyslog(None if is_off else wanted.ip_address, wanted.port))
+
+    def syslog(self, level: Level, line: str) -> None:
+        """Send one event to syslog; it is lost when the platform is busy or gone."""
+        if self.connection.is_writable and not self.lost.is_set():
+            self.connection.send(SyslogLine(level, line))
 
     def _received(self, message: PlatformToCore) -> None:
         if not isinstance(message, Hello):
@@ -146,6 +168,7 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
         kdf_pool=WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
         log=log,
+        aim_syslog=platform.aim_syslog,
     )
 
 
@@ -154,6 +177,7 @@ async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log
     loop = asyncio.get_running_loop()
     platform = PlatformLink()
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
+    log.forward = platform.syslog
     try:
         hsm = await Hsm.start(await _surroundings(platform, log))
     except StoreUnavailable:

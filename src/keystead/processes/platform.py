@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from keystead.errors import KeysteadError
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.service import StoreService
+from keystead.platform.syslog import UdpSyslog
 from keystead.processes import launch, sandbox
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.storage.backends import remote
@@ -27,7 +29,8 @@ async def serve(core: socket.socket, data: DataDirectory, log: Log) -> None:
     store = SqliteStore(data.database)
     holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
     device_key = data.device_key.obtain(store_holds_records=holds_records)
-    service = StoreService(partial(remote.answer, store))
+    syslog = UdpSyslog(host_name=socket.gethostname(), clock=time.time)  # noqa: TID251 - given here
+    service = StoreService(partial(remote.answer, store), syslog)
     log.info("platform started", **sandbox.lock_down("platform").fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     service.hand_over(device_key)

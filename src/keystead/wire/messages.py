@@ -178,6 +178,20 @@ class Commit(msgspec.Struct, tag=13, array_like=True, frozen=True):
     conditions: list[Condition] = []
 
 
+class AimSyslog(msgspec.Struct, tag=18, array_like=True, frozen=True):
+    """core → platform: send syslog messages there from now on; no address: nowhere. No reply."""
+
+    address: str | None
+    port: int
+
+
+class SyslogLine(msgspec.Struct, tag=19, array_like=True, frozen=True):
+    """core → platform: one event for syslog, its severity as RFC 5424 numbers them. No reply."""
+
+    severity: int
+    text: str
+
+
 class Found(msgspec.Struct, tag=14, array_like=True, frozen=True):
     """platform → core: the record read; `value` None when there is none."""
 
@@ -215,7 +229,8 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
     message: str
 
 
-CoreToPlatform = Get | List | Scan | Commit
+Question = Get | List | Scan | Commit
+CoreToPlatform = Question | AimSyslog | SyslogLine
 PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused
 
 # --- the supervisor and the others -------------------------------------------------------------

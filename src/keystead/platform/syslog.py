@@ -1,0 +1,53 @@
+"""Syslog over UDP (RFC 3164): events to whoever collects them, never at the cost of the service."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+FACILITY: Final = 10
+"""Security and authorization messages."""
+MAX_MESSAGE_BYTES: Final = 1024
+"""RFC 3164, section 4.1. What is longer is cut."""
+TAG: Final = "keystead"
+
+
+class UdpSyslog:
+    """Sends messages to one address. What cannot be sent is lost, and nobody is told: a log entry
+    about it would be the next message that cannot be sent.
+    """
+
+    def __init__(self, *, host_name: str, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix seconds."""
+        self._host_name = host_name
+        self._clock = clock
+        self._socket: socket.socket | None = None
+
+    def aim(self, address: str | None, port: int) -> None:
+        """Send to this IPv4 address from now on; to nobody for None."""
+        self.close()
+        if address is None:
+            return
+        with contextlib.suppress(OSError):
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+            self._socket.connect((address, port))
+
+    def send(self, severity: int, text: str) -> None:
+        """Send one message without waiting."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.send(self._message(severity, text))
+
+    def close(self) -> None:
+        """Send to nobody any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _message(self, severity: int, text: str) -> bytes:
+        now = time.gmtime(self._clock())
+        stamp = f"{time.strftime('%b', now)} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
+        head = f"<{FACILITY * 8 + severity}>{stamp} {self._host_name} {TAG}: "
+        return (head + text).encode("ascii", "replace")[:MAX_MESSAGE_BYTES]
