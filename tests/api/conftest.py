@@ -5,7 +5,9 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from keystead.sealing import passphrase
 from tests.support.core import Core, Credentials, start_core
 
 
@@ -25,6 +27,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
     pyfuncitem.funcargs["runner"].run(pyfuncitem.function(**arguments))
     return True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_scrypt() -> Iterator[None]:
+    """scrypt at a thousandth of its cost, which the tests of sealing are about.
+
+    At its full cost, adding and authenticating users takes four fifths of the time here.
+    """
+
+    def scrypt(secret, salt, cost):
+        return Scrypt(salt=salt, length=32, n=2**4, r=cost.r, p=cost.p).derive(secret.reveal())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passphrase, "_scrypt", scrypt)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ WITH_HEAD = {
     "/health/alive",
     "/health/ready",
     "/health/state",
+    "/config/tls/public.pem",
     "/metrics",
     "/namespaces",
     "/system/info",
