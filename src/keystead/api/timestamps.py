@@ -11,15 +11,21 @@ _RFC3339 = re.compile(
 
 
 def parse_timestamp(text: str) -> float:
-    """Return Unix seconds, fractions dropped; InvalidInput unless `text` is RFC 3339 in UTC."""
+    """Return Unix seconds, fractions dropped.
+
+    InvalidInput unless `text` is RFC 3339 in UTC and not before 1970.
+    """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise InvalidInput("Invalid timestamp: expected RFC 3339 in UTC, as 2018-10-30T11:20:50Z.")
     try:
         year, month, day, hour, minute, second = (int(part) for part in match.groups())
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        seconds = datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
     except ValueError as error:
         raise InvalidInput(f"Invalid timestamp: {error}.") from None
+    if seconds < 0:
+        raise InvalidInput("Invalid timestamp: it is before 1970.")
+    return seconds
 
 
 def format_timestamp(seconds: float) -> str:

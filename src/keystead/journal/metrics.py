@@ -17,11 +17,15 @@ class Metrics:
         self._responses: Counter[int] = Counter()
         self._key_operations: Counter[str] = Counter()
         self._response_seconds = 0.0
-        self.store_writes = 0
+        self._writes = 0
 
     def count_key_operation(self, kind: str) -> None:
         """Count one of `generate`, `sign`, `decrypt`, `encrypt`."""
         self._key_operations[kind] += 1
+
+    def count_writes(self, number: int) -> None:
+        """Count records written to the store."""
+        self._writes += number
 
     def count_response(self, status: int, seconds: float) -> None:
         """Count an answered request and how long it took."""
@@ -37,7 +41,7 @@ class Metrics:
             "log errors": log_errors,
             "gc major collections": collections[-1]["collections"],
             "gc minor collections": collections[0]["collections"],
-            "kv write": self.store_writes,
+            "kv write": self._writes,
             "http response total": self._responses.total(),
         }
         for kind in ("generate", "sign", "decrypt", "encrypt"):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal
 
 from keystead import __version__
@@ -26,6 +27,7 @@ from keystead.operations.tls import Tls
 from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
+from keystead.storage.counted import CountedStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.local import LocalStore
 
@@ -37,6 +39,8 @@ STOP_PATIENCE_SECONDS: Final = 1.0
 FLUSH_SECONDS: Final = 5.0
 """How often operation counters are written; a crash may lose those of the last few seconds."""
 STORE_RETRY_SECONDS: Final = 1.0
+LATEST_TIME: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
 _UNLOCK: Final = "/unlock"
 
@@ -48,7 +52,9 @@ def _ignore(_: Wanted) -> None:
 class Hsm:
     """One HSM. Made by `start`; everything else works on what that found in the store."""
 
-    def __init__(self, surroundings: Surroundings, local: LocalStore, state: State) -> None:
+    def __init__(
+        self, surroundings: Surroundings, metrics: Metrics, local: LocalStore, state: State
+    ) -> None:
         self._around = surroundings
         self.store = surroundings.store
         self.local = local
@@ -59,7 +65,7 @@ class Hsm:
         self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = surroundings.monotonic
-        self.metrics = Metrics(surroundings.monotonic)
+        self.metrics = metrics
         self.state = state
         self.session: Session | None = None
         self.wanted: Callable[[Wanted], None] = _ignore
@@ -71,15 +77,19 @@ class Hsm:
         Raises UnsupportedFormat for a store that is newer than this software, CorruptRecord for
         one of another device key, StoreUnavailable.
         """
-        local = LocalStore(surroundings.store, surroundings.device_key)
+        metrics = Metrics(surroundings.monotonic)
+        counted = CountedStore(surroundings.store, metrics.count_writes)
+        surroundings = replace(surroundings, store=counted)
+        local = LocalStore(counted, surroundings.device_key)
         provisioned = await local.is_provisioned()
-        hsm = cls(surroundings, local, State.LOCKED if provisioned else State.UNPROVISIONED)
+        state = State.LOCKED if provisioned else State.UNPROVISIONED
+        hsm = cls(surroundings, metrics, local, state)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
         if provisioned:
             domain_key = await local.open_unattended()
             if domain_key is not None:
-                await hsm._open_session(domain_key)
+                await hsm._enter(Event.UNLOCK, domain_key)
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         return hsm
 
@@ -96,8 +106,8 @@ class Hsm:
         return self.local.device_id
 
     def now(self) -> float:
-        """Return the configured time, in Unix seconds."""
-        return self._around.wall_clock() + self._time_offset
+        """Return the configured time, in Unix seconds from 0 to LATEST_TIME."""
+        return min(max(self._around.wall_clock() + self._time_offset, 0), LATEST_TIME)
 
     def system_info(self) -> dict[str, object]:
         """Return what /system/info tells. There is no TPM yet, so nothing is attested."""
@@ -209,6 +219,7 @@ class Hsm:
         self, caller: Caller, *, new: Secret, current: str, address: str
     ) -> None:
         """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
+        session = self._operational()
         async with self._changing:
             domain_key = await self._open_attended(current, address)
             salt = new_unlock_salt()
@@ -219,7 +230,7 @@ class Hsm:
                     self.local.put_attended(domain_key, unlock_key),
                 ]
             )
-        self._operational().note(caller, "unlock passphrase changed")
+        session.note(caller, "unlock passphrase changed")
 
     async def unattended_boot(self) -> bool:
         """Return whether a restart comes up Operational."""
@@ -249,10 +260,11 @@ class Hsm:
 
     async def set_time(self, caller: Caller, system_time: float) -> None:
         """Set the configured time, kept as an offset to the machine's clock."""
+        session = self._operational()
         offset = self._offset_to(system_time)
         await self.store.commit([self.local.settings.put(settings.TIME_OFFSET, offset)])
         self._time_offset = offset
-        self._operational().note(caller, "time set")
+        session.note(caller, "time set")
 
     # --- inside ---
 
@@ -265,14 +277,12 @@ class Hsm:
         return round(system_time - self._around.wall_clock())
 
     async def _enter(self, event: Event, domain_key: Secret) -> None:
-        await self._open_session(domain_key)
-        self.log.info(event.value)
-
-    async def _open_session(self, domain_key: Secret) -> None:
         session = Session(self._around, self.metrics, domain_key)
         await session.open()
+        # The store may have been lost meanwhile: then this is not the way out.
+        self.state = after(self.state, event)
         self.session = session
-        self.state = State.OPERATIONAL
+        self.log.info(event.value)
 
     async def _open_attended(self, passphrase: str, address: str) -> Secret:
         """Return the domain key; one at a time, so that nobody guesses in parallel."""
@@ -296,6 +306,9 @@ class Hsm:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
                 await self.local.is_provisioned()
+                if self.session is not None:
+                    # The deletion of a namespace may have been cut off half-way.
+                    await self.session.open()
             except StoreUnavailable:
                 continue
             back = Event.STORE_BACK_UNLOCKED if self.session else Event.STORE_BACK_LOCKED
