@@ -31,23 +31,21 @@ async def contents(store):
 def test_a_switch_replaces_all_records_and_keeps_device_local_ones():
     async def scenario():
         store = MemoryStore()
-        old = await generation_with(store, a=b"1", b=b"1")
-        await old.commit([Change(LOCAL, b"kept"), Change("/local/device/slot", b"old")])
-        following = await old.begin_next()
+        kept = await generation_with(store, a=b"1", b=b"1")
+        await kept.commit([Change(LOCAL, b"kept"), Change("/local/device/slot", b"old")])
+        following = await kept.begin_next()
         await following.add({"/b": b"2"})
         await following.add({"/c": b"2"})
         assert await contents(store) == {"/a": b"1", "/b": b"1"}
-        new = await following.bring_into_force(
-            [Change("/local/device/slot", b"new"), Change("/d", b"2")]
-        )
-        assert await contents(store) == {"/b": b"2", "/c": b"2", "/d": b"2"}
-        assert (await new.get(LOCAL)).value == b"kept"
-        assert (await new.get("/local/device/slot")).value == b"new"
-        assert await new.list("/local/", "/local0", limit=9) == [
+        await following.bring_into_force([Change("/local/device/slot", b"new")])
+        assert await contents(store) == {"/b": b"2", "/c": b"2"}
+        assert (await kept.get(LOCAL)).value == b"kept"
+        assert (await kept.get("/local/device/slot")).value == b"new"
+        assert await kept.list("/local/", "/local0", limit=9) == [
             "/local/device/secret",
             "/local/device/slot",
         ]
-        assert await new.list(*EVERYTHING, limit=2) == ["/b", "/c"]
+        assert await kept.list(*EVERYTHING, limit=2) == ["/b", "/c"]
 
     asyncio.run(scenario())
 
@@ -55,17 +53,20 @@ def test_a_switch_replaces_all_records_and_keeps_device_local_ones():
 def test_nothing_decided_in_a_replaced_generation_is_written():
     async def scenario():
         store = MemoryStore()
-        old = await generation_with(store, a=b"1")
-        following = await old.begin_next()
-        new = await following.bring_into_force([])
+        new = await generation_with(store, a=b"1")
+        old = new.pinned()
+        following = await new.begin_next()
+        await following.bring_into_force([])
+        assert (await old.get("/a")).value == b"1"
+        assert await new.get("/a") is None
         for change in (Change("/a", b"late"), Change(LOCAL, b"late")):
             with pytest.raises(StaleRevision):
                 await old.commit([change])
         with pytest.raises(StaleRevision):
             await following.add({"/x": b"late"})
-        with pytest.raises(StaleRevision):
-            await (await old.begin_next()).add({"/x": b"late"})
         revision = await new.commit([Change("/a", b"2")], checks=[Check("/b", MISSING)])
+        with pytest.raises(StaleRevision):
+            await old.sweep()
         with pytest.raises(StaleRevision):
             await new.commit([Change("/c", b"3")], checks=[Check("/a", revision - 1)])
 

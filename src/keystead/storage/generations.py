@@ -42,14 +42,17 @@ _AFTER_SLASH: Final = "0"
 
 
 class GenerationStore:
-    """A KeyValueStore of the paths of one generation.
+    """A KeyValueStore of the paths of the generation in force.
 
-    Its commits hold only while it is in force: from the switch on they are StaleRevision.
+    It follows the switches that are made through it. `pinned` gives one that does not.
     """
 
     def __init__(self, store: KeyValueStore, *, number: int, revision: int) -> None:
         """`revision` is that of the pointer when `number` was read from it."""
         self._store = store
+        self._enter(number, revision)
+
+    def _enter(self, number: int, revision: int) -> None:
         self._number = number
         self._prefix = f"/{number}"
         self._in_force = Check(POINTER, revision)
@@ -63,6 +66,14 @@ class GenerationStore:
         if not pointer.value.isdigit():
             raise CorruptRecord(f"The record {POINTER} cannot be read.")
         return cls(store, number=int(pointer.value), revision=pointer.revision)
+
+    def pinned(self) -> "GenerationStore":
+        """Return the present generation alone: once it is replaced, commits are StaleRevision.
+
+        For whoever decides by what they have read before, or seals under a key that a switch may
+        replace.
+        """
+        return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
     async def get(self, path: str) -> Entry | None:
         """Return the record at `path`, or None. Raises StoreUnavailable."""
@@ -97,7 +108,7 @@ class GenerationStore:
     async def begin_next(self) -> "NextGeneration":
         """Return the generation after this one, empty. One at a time, and no `sweep` meanwhile."""
         await self.sweep()
-        return NextGeneration(self._store, number=self._number + 1, in_force=self._in_force)
+        return NextGeneration(self, self._store, number=self._number + 1, in_force=self._in_force)
 
     async def has_leftovers(self) -> bool:
         """Whether there is something to sweep away."""
@@ -140,8 +151,11 @@ class GenerationStore:
 class NextGeneration:
     """A generation that is being filled, and is not in force yet."""
 
-    def __init__(self, store: KeyValueStore, *, number: int, in_force: Check) -> None:
+    def __init__(
+        self, present: GenerationStore, store: KeyValueStore, *, number: int, in_force: Check
+    ) -> None:
         """`in_force` is the condition that nobody has switched since."""
+        self._present = present
         self._store = store
         self._number = number
         self._in_force = in_force
@@ -156,15 +170,12 @@ class NextGeneration:
             checks=[self._in_force],
         )
 
-    async def bring_into_force(self, changes: Sequence[Change]) -> GenerationStore:
-        """Switch to this generation, in one commit with `changes`, which are device-local or its.
+    async def bring_into_force(self, changes: Sequence[Change]) -> None:
+        """Switch to this generation, in one commit with `changes` of device-local records.
 
         StaleRevision when another one came into force meanwhile; StoreUnavailable. Nothing has
         changed then.
         """
-        following = GenerationStore(self._store, number=self._number, revision=MISSING)
         pointer = Change(POINTER, b"%d" % self._number, self._in_force.revision)
-        revision = await self._store.commit(
-            [pointer, *(following._change(change) for change in changes)]  # noqa: SLF001  same module
-        )
-        return GenerationStore(self._store, number=self._number, revision=revision)
+        revision = await self._store.commit([pointer, *changes])
+        self._present._enter(self._number, revision)  # noqa: SLF001  the two are one
