@@ -162,7 +162,7 @@ def test_without_credit_the_edge_stops_reading(edge):
     client = edge.connect()
     client.send(post(b"").replace(b"Length: 0", b"Length: %d" % (256 * MIB)))
     # What fits into the edge's window, one read, and the kernel's buffers on both sides.
-    assert client.send_until_blocked(b"x" * 65536) * 65536 < 16 * MIB
+    assert client.send_until_blocked(b"x" * 65536) * 65536 < 64 * MIB
     edge.say(WantBody(edge.received[0].id, BODY_WINDOW_BYTES))
     edge.wait_for(BodyChunk)
 
@@ -437,6 +437,13 @@ def test_a_stop_lets_the_request_in_flight_finish_and_closes_idle_connections(ed
     assert busy.is_closed()
     with pytest.raises(ConnectionRefusedError):
         edge.connect()
+
+
+def test_a_stop_does_not_wait_for_handshakes(edge):
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as client:
+        time.sleep(0.1)
+        edge.on_loop(edge.server.stop)
+        assert client.recv(1) == b""
 
 
 def test_when_the_core_is_gone_requests_in_flight_get_503(edge):

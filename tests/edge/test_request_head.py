@@ -74,7 +74,7 @@ def test_a_proxy_may_use_the_absolute_form():
         ("1.1", "Upgrade, CLOSE", False),
         ("1.1", "upgrade", True),
         ("1.0", None, False),
-        ("1.0", "Keep-Alive", True),
+        ("1.0", "Keep-Alive", False),
         ("1.0", "close", False),
     ],
 )

@@ -149,10 +149,10 @@ def _parse_length(length: str | None) -> int:
 
 
 def _keeps_alive(connection: str | None, minor: bytes) -> bool:
-    if connection is None:
+    """HTTP/1.0's own way to keep a connection is not offered: proxies have got it wrong."""
+    if connection is None or minor != b"1":
         return minor == b"1"
-    options = {option.strip(" \t") for option in connection.lower().split(",")}
-    return "close" not in options and (minor == b"1" or "keep-alive" in options)
+    return "close" not in {option.strip(" \t") for option in connection.lower().split(",")}
 
 
 def _expects_continue(expect: str | None) -> bool:

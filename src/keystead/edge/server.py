@@ -60,6 +60,8 @@ class EdgeServer:
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
         for connection in list(self._all.connections):
             connection.stop()
         self._stopping.set()

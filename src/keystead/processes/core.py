@@ -24,7 +24,7 @@ from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
-from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
 from keystead.wire.connection import Calls, Connection
@@ -175,6 +175,7 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
 async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log) -> int:
     """Run the core until the supervisor closes its end or the platform is gone."""
     loop = asyncio.get_running_loop()
+    log_bugs(loop, log)
     platform = PlatformLink()
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog

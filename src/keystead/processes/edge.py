@@ -1,9 +1,13 @@
 """The edge process: TLS and HTTP for clients, nothing else. It loads no key-handling code."""
 
 import asyncio
+import os
 import socket
+import sys
+import traceback
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import uvloop
 
@@ -26,6 +30,7 @@ async def serve(
 ) -> None:
     """Serve until the supervisor closes its end, or the core is gone."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say_where)
     protections = sandbox.lock_down("edge")
     ready = EdgeReady(list(protections.in_force), list(protections.missing))
     server = EdgeServer(
@@ -44,6 +49,18 @@ async def serve(
     loop.add_reader(supervisor, stop)
     await loop.create_unix_connection(lambda: server.link.protocol, sock=core)
     await server.run()
+
+
+def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what kind of error was not foreseen, and where.
+
+    The event loop's own handler would print the error's message and what it was working on: that
+    may be part of a request.
+    """
+    error = context.get("exception")
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    where = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    sys.stderr.write(f"edge[{os.getpid()}] unforeseen {type(error).__name__} at {where}\n")
 
 
 def main() -> None:

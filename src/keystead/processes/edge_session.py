@@ -48,6 +48,7 @@ class EdgeSession:
             max_bytes=EDGE_FRAME_BYTES,
             on_message=self._received,
             on_lost=self._lost,
+            on_writable=self._keeps_up,
         )
         self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
         self._serving = asyncio.Event()
@@ -91,6 +92,11 @@ class EdgeSession:
         if len(self._tasks) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
         self._tasks[request.id] = self._create_task(self._serve(request))
+        if not self.connection.is_writable:  # It must take its answers before it asks for more.
+            self.connection.pause_reading()
+
+    def _keeps_up(self) -> None:
+        self.connection.resume_reading()
 
     def _aborted(self, request_id: int) -> None:
         """Stop waiting for the client; what is being done for it is done to its end."""

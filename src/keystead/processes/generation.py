@@ -78,8 +78,8 @@ class Generation:
         self._log = resources.log
         self._on_ready = on_ready
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._platform: Child
-        self._core: Child
+        self._platform: Child | None = None
+        self._core: Child | None = None
         self._edges: dict[int, Child] = {}
         self._ready_edges: set[int] = set()
         self._replacements = 0
@@ -89,14 +89,11 @@ class Generation:
         """Why no start is possible on this data, when the platform or the core said so."""
 
     async def run(self, stop: asyncio.Event) -> Outcome:
-        """Start everything, wait until there is a reason to end or `stop` is set, end everything.
-
-        Raises OSError when a process cannot be started.
-        """
+        """Start everything, wait for a reason to end or for `stop`, end everything."""
         waiting = asyncio.get_running_loop().create_task(stop.wait())
         waiting.add_done_callback(lambda _: self._decide(Outcome.STOPPED))
         try:
-            self._start()
+            self._start_all()
             await asyncio.wait([self._outcome])
             await self._end()
         finally:
@@ -109,30 +106,46 @@ class Generation:
 
     # --- starting --------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _start_all(self) -> None:
+        try:
+            self._platform, self._core = self._start_vital()
+        except OSError as error:
+            self._log.error("cannot start a process", reason=error.strerror)
+            self._decide(Outcome.CRASHED)
+            return
+        for number in range(self._resources.edges):
+            self._start_edge(number)
+
+    def _start_vital(self) -> tuple[Child, Child]:
         core_end, platform_end = socket.socketpair()
         with core_end, platform_end:
-            self._platform = self._start_child(
+            platform = self._start_child(
                 "platform",
                 [("core", platform_end), ("data-lock", self._resources.data)],
                 [f"--data={self._resources.data.path}"],
                 says=PlatformToSupervisor,
                 on_message=self._refused,
             )
-            self._core = self._start_child(
+            core = self._start_child(
                 "core",
                 [("platform", core_end)],
                 says=CoreToSupervisor,
                 on_message=self._core_said,
             )
-        for child in (self._platform, self._core):
+        for child in (platform, core):
             child.ended.add_done_callback(partial(self._vital_child_ended, child))
-        for number in range(self._resources.edges):
-            self._start_edge(number)
+        return platform, core
 
     def _start_edge(self, number: int) -> None:
         if self._outcome.done():
             return
+        try:
+            self._edges[number] = self._started_edge(number)
+        except OSError as error:
+            self._log.error("cannot start an edge", edge=number, reason=error.strerror)
+            self._replace_edge(number)
+
+    def _started_edge(self, number: int) -> Child:
         core_end, edge_end = socket.socketpair()
         with core_end, edge_end:
             listeners = [("listen", listener) for listener in self._resources.listeners]
@@ -142,9 +155,9 @@ class Generation:
                 says=EdgeToSupervisor,
                 on_message=partial(self._edge_serves, number),
             )
-            self._core.tell(AttachEdge(number), descriptor=core_end.fileno())
-        self._edges[number] = edge
+            self._tell_core(AttachEdge(number), descriptor=core_end.fileno())
         edge.ended.add_done_callback(partial(self._edge_ended, number))
+        return edge
 
     def _start_child(
         self,
@@ -159,6 +172,10 @@ class Generation:
         with theirs:
             process = launch.start(role, files=[("control", theirs), *files], options=options)
         return Child(role, process, ours, says=says, on_message=on_message)
+
+    def _tell_core(self, message: AttachEdge | Noted, *, descriptor: int | None = None) -> None:
+        if self._core is not None:
+            self._core.tell(message, descriptor=descriptor)
 
     # --- what the others say ---------------------------------------------------------------
 
@@ -187,7 +204,7 @@ class Generation:
                 self._log.error("a factory reset cannot begin", reason=error.strerror)
                 self._decide(Outcome.CRASHED)
                 return
-        self._core.tell(Noted())
+        self._tell_core(Noted())
         self._decide(outcome)
 
     def _edge_serves(self, number: int, message: EdgeReady) -> None:
@@ -215,12 +232,15 @@ class Generation:
             self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
-        if self._outcome.done():
-            return
+        if not self._outcome.done():
+            self._log.error("edge ended", edge=number, status=ended.result())
+            self._replace_edge(number)
+
+    def _replace_edge(self, number: int) -> None:
+        """Start another edge: at once the first times, with growing delay when that goes on."""
         self._replacements += 1
         excess = self._replacements - QUICK_REPLACEMENTS
         delay = 0.0 if excess <= 0 else min(FIRST_DELAY_SECONDS * 2**excess, LONGEST_DELAY_SECONDS)
-        self._log.error("edge ended", edge=number, status=ended.result(), replaced_in=delay)
         asyncio.get_running_loop().call_later(delay, self._start_edge, number)
 
     async def _end(self) -> None:
@@ -231,9 +251,10 @@ class Generation:
         for edge in edges:
             edge.finish()
         await asyncio.gather(*(self._end_child(edge, patience) for edge in edges))
-        self._core.finish()
-        await self._end_child(self._core, STOP_PATIENCE_SECONDS)
-        await self._end_child(self._platform, STOP_PATIENCE_SECONDS)
+        for child in (self._core, self._platform):
+            if child is not None:
+                child.finish()
+                await self._end_child(child, STOP_PATIENCE_SECONDS)
 
     async def _end_child(self, child: Child, patience_seconds: float) -> None:
         if not await child.end_within(patience_seconds):

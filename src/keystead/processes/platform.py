@@ -14,7 +14,7 @@ from keystead.platform.data_directory import DataDirectory
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import UdpSyslog
 from keystead.processes import launch, sandbox
-from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.wire import control
@@ -26,6 +26,7 @@ _AFTER_ALL_PATHS: Final = "\U0010ffff"
 async def serve(core: socket.socket, data: DataDirectory, log: Log) -> None:
     """Serve the store in `data` until the core is gone. Raises KeysteadError if it cannot start."""
     loop = asyncio.get_running_loop()
+    log_bugs(loop, log)
     store = SqliteStore(data.database)
     holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
     device_key = data.device_key.obtain(store_holds_records=holds_records)

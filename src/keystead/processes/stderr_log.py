@@ -1,7 +1,9 @@
 """The log of a process: its own lines on the standard error it inherited."""
 
+import asyncio
 import sys
 import time
+from typing import Any
 
 from keystead.journal.log import Log
 from keystead.processes.sandbox import Role
@@ -15,3 +17,16 @@ def log_to_stderr(role: Role) -> Log:
         sys.stderr.flush()
 
     return Log(role, clock=time.time, write=write)  # noqa: TID251 - clocks are given out here
+
+
+def log_bugs(loop: asyncio.AbstractEventLoop, log: Log) -> None:
+    """Have errors that end up in the event loop logged as bugs.
+
+    Its own handler would print their messages and what was being worked on, secrets included.
+    """
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.bug("unforeseen", error if isinstance(error, BaseException) else RuntimeError())
+
+    loop.set_exception_handler(handle)
