@@ -17,7 +17,13 @@ from keystead.errors import (
 from keystead.model.device_settings import NetworkSettings
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.sealing.domain_key import StoreLabel, new_domain_key, new_unlock_salt, store_key
+from keystead.sealing.domain_key import (
+    StoreLabel,
+    new_domain_key,
+    new_unlock_salt,
+    store_key,
+    unlock,
+)
 from keystead.storage import settings
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
@@ -26,6 +32,10 @@ from keystead.storage.local import LocalStore
 
 DEVICE_KEY = Secret(b"v" * 32)
 UNLOCK_KEY = Secret(b"u" * 32)
+
+
+async def opened(local: LocalStore, unlock_key: Secret) -> Secret:
+    return unlock(await local.locked_domain_key(), unlock_key)
 
 
 async def provisioned():
@@ -64,9 +74,9 @@ def test_the_domain_key_opens_with_the_unlock_key_only():
     async def scenario():
         store, domain_key = await provisioned()
         local = LocalStore(store, DEVICE_KEY)
-        assert (await local.open_attended(UNLOCK_KEY)).reveal() == domain_key.reveal()
+        assert (await opened(local, UNLOCK_KEY)).reveal() == domain_key.reveal()
         with pytest.raises(DecryptionFailed):
-            await local.open_attended(Secret(b"x" * 32))
+            await opened(local, Secret(b"x" * 32))
 
     asyncio.run(scenario())
 
@@ -75,7 +85,7 @@ def test_a_device_without_a_slot_has_nothing_to_open():
     async def scenario():
         local = LocalStore(MemoryStore(), DEVICE_KEY)
         with pytest.raises(NotFound):
-            await local.open_attended(UNLOCK_KEY)
+            await local.locked_domain_key()
         assert await local.open_unattended() is None
 
     asyncio.run(scenario())
@@ -119,7 +129,7 @@ def test_a_locked_domain_key_moves_to_another_device():
         other_store = MemoryStore()
         other = LocalStore(other_store, Secret(b"w" * 32))
         await other_store.commit([other.put_locked_domain_key(locked)])
-        assert (await other.open_attended(UNLOCK_KEY)).reveal() == domain_key.reveal()
+        assert (await opened(other, UNLOCK_KEY)).reveal() == domain_key.reveal()
 
     asyncio.run(scenario())
 

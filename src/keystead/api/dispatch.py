@@ -100,6 +100,9 @@ class Dispatcher:
         row, request = call.route, call.request
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
+        if row.needs_unlock_passphrase:
+            header = request.headers.get("authorization")
+            await self._hsm.unlocking.authenticate(header, address=request.client)
         _require_media_type(row, request)
         if request.content_length is not None and request.content_length > row.body_limit:
             raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")

@@ -138,7 +138,8 @@ class Route:
     """One operation of the API: who may call it, when, and what answers.
 
     `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
-    them in state Operational only. `accepts` lists the media types that a body must have; empty
+    them in state Operational only; `needs_unlock_passphrase` asks for that one and no role.
+    `accepts` lists the media types that a body must have; empty
     means that Content-Type is ignored. `early_types` is checked before the size and the ID.
     `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
     ID that it cannot read). `has_tag`: what the row gives has an entity tag.
@@ -158,4 +159,5 @@ class Route:
     answers_head: bool = False
     has_tag: bool = False
     guarded_when_operational: bool = False
+    needs_unlock_passphrase: bool = False
     ends_session: bool = False

@@ -1,6 +1,7 @@
 """THE table: every operation of the API, who may call it, in which state, and what answers."""
 
 from keystead.api import (
+    cluster,
     configuration,
     device_settings,
     health,
@@ -43,6 +44,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health/alive", health.empty, _ALIVE, answers_head=True),
     Route("GET", "/health/ready", health.empty, answers_head=True),
     Route("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
+    Route(
+        "GET",
+        "/health/diagnose",
+        cluster.diagnose,
+        ALL_STATES,
+        _ADMIN,
+        _ROOT,
+        guarded_when_operational=True,
+    ),
     Route("GET", "/metrics", health.metrics, roles=_METRICS, answers_head=True),
     Route("POST", "/provision", lifecycle.provision, frozenset({State.UNPROVISIONED})),
     Route("POST", "/unlock", lifecycle.unlock, frozenset({State.LOCKED})),
@@ -269,6 +279,36 @@ ROUTES: tuple[Route, ...] = (
         reach=_ROOT,
         accepts=(PEM,),
         produces=PEM,
+    ),
+    # --- cluster ---
+    Route("GET", "/cluster/members", cluster.list_members, roles=_ADMIN, reach=_ROOT),
+    Route("POST", "/cluster/members", cluster.add_member, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "PUT",
+        "/cluster/members/{member_id}",
+        cluster.set_member_urls,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route(
+        "DELETE", "/cluster/members/{member_id}", cluster.remove_member, roles=_ADMIN, reach=_ROOT
+    ),
+    Route(
+        "POST",
+        "/cluster/members/{member_id}/promote",
+        cluster.promote_member,
+        roles=_ADMIN,
+        reach=_ROOT,
+    ),
+    Route("POST", "/cluster/join", cluster.join, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "POST",
+        "/cluster/force-new",
+        cluster.force_new,
+        frozenset({State.FAILED}),
+        reach=_ROOT,
+        needs_unlock_passphrase=True,
     ),
     # --- system ---
     Route(

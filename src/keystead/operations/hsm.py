@@ -6,24 +6,17 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from keystead import __version__
-from keystead.errors import (
-    DecryptionFailed,
-    InvalidInput,
-    NotPermitted,
-    StaleRevision,
-    StoreUnavailable,
-    WrongState,
-)
+from keystead.errors import StaleRevision, StoreUnavailable, WrongState
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
 from keystead.model.ids import UserId
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
-from keystead.model.users import Caller, Role, User, parse_passphrase
-from keystead.operations.attempts import FailedAttempts
+from keystead.model.users import Caller, Role, User
 from keystead.operations.session import Session, Surroundings
 from keystead.operations.tls import Tls
+from keystead.operations.unlocking import Unlocking
 from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
@@ -42,8 +35,6 @@ STORE_RETRY_SECONDS: Final = 1.0
 LATEST_TIME: Final = 253_402_300_799
 """9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
-_UNLOCK: Final = "/unlock"
-
 
 def _ignore(_: Wanted) -> None:
     """Stand in until the process that runs the HSM says whom to tell."""
@@ -60,7 +51,7 @@ class Hsm:
         self.local = local
         self.log = surroundings.log
         self.tls = Tls(surroundings, local)
-        self._failed_unlocks = FailedAttempts(surroundings.monotonic)
+        self.unlocking = Unlocking(surroundings, local)
         self._changing = asyncio.Lock()
         self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
@@ -87,6 +78,7 @@ class Hsm:
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
         if provisioned:
+            await hsm.unlocking.remember()
             domain_key = await local.open_unattended()
             if domain_key is not None:
                 await hsm._enter(Event.UNLOCK, domain_key)
@@ -154,6 +146,7 @@ class Hsm:
             except StaleRevision:
                 raise WrongState("The HSM is provisioned already.") from None
             self._time_offset = offset
+            await self.unlocking.remember()
             await self._enter(Event.PROVISION, domain_key)
 
     async def unlock(self, passphrase: str, *, address: str) -> None:
@@ -163,7 +156,7 @@ class Hsm:
         """
         async with self._changing:
             after(self.state, Event.UNLOCK)
-            domain_key = await self._open_attended(passphrase, address)
+            domain_key = await self.unlocking.open(passphrase, address=address)
             await self._enter(Event.UNLOCK, domain_key)
 
     async def lock(self) -> None:
@@ -221,7 +214,7 @@ class Hsm:
         """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
         session = self._operational()
         async with self._changing:
-            domain_key = await self._open_attended(current, address)
+            domain_key = await self.unlocking.open(current, address=address)
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
             await self.store.commit(
@@ -230,6 +223,7 @@ class Hsm:
                     self.local.put_attended(domain_key, unlock_key),
                 ]
             )
+            await self.unlocking.remember()
         session.note(caller, "unlock passphrase changed")
 
     async def unattended_boot(self) -> bool:
@@ -283,22 +277,6 @@ class Hsm:
         self.state = after(self.state, event)
         self.session = session
         self.log.info(event.value)
-
-    async def _open_attended(self, passphrase: str, address: str) -> Secret:
-        """Return the domain key; one at a time, so that nobody guesses in parallel."""
-        subject = (address, _UNLOCK)
-        self._failed_unlocks.require_none(subject)
-        try:
-            secret = parse_passphrase(passphrase)
-            salt = await self.local.settings.get(settings.UNLOCK_SALT) or b""
-            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(secret, salt))
-            return await self.local.open_attended(unlock_key)
-        except DecryptionFailed:
-            self._failed_unlocks.record(subject)
-            raise NotPermitted("The unlock passphrase is wrong.") from None
-        except InvalidInput:
-            self._failed_unlocks.record(subject)
-            raise
 
     async def _recover(self) -> None:
         """Come back from Failed by itself, as soon as the store answers."""

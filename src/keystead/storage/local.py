@@ -57,10 +57,6 @@ class LocalStore:
             raise NotFound("This device has no domain key.")
         return opened.plaintext
 
-    async def open_attended(self, unlock_key: Secret) -> Secret:
-        """Return the domain key; DecryptionFailed when the unlock key is wrong."""
-        return domain_keys.unlock(await self.locked_domain_key(), unlock_key)
-
     async def open_unattended(self) -> Secret | None:
         """Return the domain key, None when unattended boot is off."""
         opened = await self._slots.get(_UNATTENDED)

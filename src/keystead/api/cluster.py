@@ -1,0 +1,110 @@
+"""How the store is, and the members of the cluster."""
+
+from typing import Annotated
+
+import msgspec
+
+from keystead.api.route import Call, Reply
+from keystead.api.shapes import json_reply
+from keystead.operations import cluster
+
+PeerUrl = Annotated[str, msgspec.Meta(pattern="^https://.+", max_length=1024)]
+
+
+class LogItem(msgspec.Struct):
+    """A complaint of the store."""
+
+    level: str
+    msg: str
+
+
+class StoreState(msgspec.Struct):
+    """Whether the store answers."""
+
+    running: bool
+
+
+class Diagnosis(msgspec.Struct, rename="camel"):
+    """GET /health/diagnose."""
+
+    cluster_logs: list[LogItem]
+    cluster_state: StoreState
+
+
+class Member(msgspec.Struct):
+    """A member of the cluster."""
+
+    id: str
+    name: str
+    urls: list[PeerUrl]
+    learner: bool
+
+
+class UrlsRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /cluster/members and PUT /cluster/members/{id}: where other members reach it."""
+
+    urls: list[PeerUrl]
+
+
+class InitialMember(msgspec.Struct, forbid_unknown_fields=True):
+    """A member as the answer to its declaration lists it."""
+
+    name: str
+    urls: list[PeerUrl]
+
+
+class JoinRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """POST /cluster/join."""
+
+    members: list[InitialMember]
+    joiner_kit: str
+    backup_passphrase: str
+
+
+async def diagnose(call: Call) -> Reply:
+    """GET /health/diagnose."""
+    found = cluster.diagnose(call.hsm)
+    logs = [LogItem("error", complaint) for complaint in found.complaints]
+    return json_reply(Diagnosis(logs, StoreState(found.store_answers)))
+
+
+async def list_members(call: Call) -> Reply:
+    """GET /cluster/members."""
+    members = cluster.members(call.hsm)
+    return json_reply([Member(one.member_id, one.name, [], learner=False) for one in members])
+
+
+async def add_member(call: Call) -> Reply:
+    """POST /cluster/members."""
+    await call.json(UrlsRequest)
+    cluster.refuse_change()
+
+
+async def set_member_urls(call: Call) -> Reply:
+    """PUT /cluster/members/{id}."""
+    cluster.require_member(call.hsm, call.parameters["member_id"])
+    await call.json(UrlsRequest)
+    cluster.refuse_change()
+
+
+async def remove_member(call: Call) -> Reply:
+    """DELETE /cluster/members/{id}."""
+    cluster.require_member(call.hsm, call.parameters["member_id"])
+    cluster.refuse_change()
+
+
+async def promote_member(call: Call) -> Reply:
+    """POST /cluster/members/{id}/promote."""
+    cluster.require_member(call.hsm, call.parameters["member_id"])
+    cluster.refuse_change()
+
+
+async def join(call: Call) -> Reply:
+    """POST /cluster/join."""
+    await call.json(JoinRequest)
+    cluster.refuse_change()
+
+
+async def force_new(_: Call) -> Reply:
+    """POST /cluster/force-new: whoever gets here has given the unlock passphrase."""
+    cluster.refuse_force()

@@ -1,0 +1,62 @@
+"""The cluster, as an installation on the embedded store has it: one member, itself."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import NoReturn
+
+from keystead.errors import NotFound, WrongState
+from keystead.model.lifecycle import State
+from keystead.operations.hsm import Hsm
+
+_EMBEDDED = (
+    "This installation keeps its data in the embedded store and has one member, itself. "
+    "A cluster needs a store that several members share, which this version does not offer."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One HSM of a cluster. `member_id` has 16 hexadecimal digits."""
+
+    member_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Whether the store answers, and what it last complained about."""
+
+    store_answers: bool
+    complaints: tuple[str, ...]
+
+
+def diagnose(hsm: Hsm) -> Diagnosis:
+    """Return how the store is."""
+    if hsm.state is State.FAILED:
+        return Diagnosis(store_answers=False, complaints=("The embedded store is out of reach.",))
+    return Diagnosis(store_answers=True, complaints=())
+
+
+def members(hsm: Hsm) -> list[Member]:
+    """Return all members."""
+    digest = hashlib.sha256(b"cluster member " + hsm.device_id.encode())
+    return [Member(digest.hexdigest()[:16], f"keystead-{hsm.device_id.lower()}")]
+
+
+def require_member(hsm: Hsm, member_id: str) -> None:
+    """Raise NotFound unless there is such a member."""
+    if member_id not in {member.member_id for member in members(hsm)}:
+        raise NotFound(f"There is no cluster member {member_id}. {_EMBEDDED}")
+
+
+def refuse_change() -> NoReturn:
+    """Raise WrongState: there is nothing to join, promote, move or remove."""
+    raise WrongState(_EMBEDDED)
+
+
+def refuse_force() -> NoReturn:
+    """Raise WrongState: what failed is no cluster."""
+    raise WrongState(
+        f"There is no cluster to force. {_EMBEDDED} "
+        "It comes back by itself when the disk or the file system does."
+    )

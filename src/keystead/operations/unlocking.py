@@ -1,0 +1,95 @@
+"""The unlock passphrase: it opens the domain key, and guessing it is braked."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from keystead.errors import (
+    DecryptionFailed,
+    InvalidInput,
+    NotAuthenticated,
+    NotPermitted,
+    StoreUnavailable,
+)
+from keystead.model.secret import Secret
+from keystead.model.users import parse_passphrase
+from keystead.operations.attempts import FailedAttempts, Subject
+from keystead.operations.authentication import parse_basic
+from keystead.operations.session import Surroundings
+from keystead.sealing.domain_key import unlock
+from keystead.sealing.passphrase import derive_unlock_key
+from keystead.storage.local import LocalStore
+from keystead.storage.settings import UNLOCK_SALT
+
+USER_NAME: Final = "unlock"
+"""Whom the unlock passphrase authenticates where the users cannot be read."""
+
+_SUBJECT: Final = "/unlock"
+
+
+class Unlocking:
+    """Checks the unlock passphrase, one attempt at a time, so that nobody guesses in parallel."""
+
+    def __init__(self, surroundings: Surroundings, local: LocalStore) -> None:
+        self._kdf_pool: Final = surroundings.kdf_pool
+        self._local: Final = local
+        self._failed: Final = FailedAttempts(surroundings.monotonic)
+        self._one_at_a_time: Final = asyncio.Lock()
+        self._last_read: tuple[bytes, bytes] | None = None
+
+    async def open(self, passphrase: str, *, address: str) -> Secret:
+        """Return the domain key.
+
+        Raises NotPermitted for a wrong passphrase, InvalidInput for one that cannot be right, and
+        TooManyAttempts for a second after either.
+        """
+        async with self._one_at_a_time:
+            subject = (address, _SUBJECT)
+            self._failed.require_none(subject)
+            try:
+                return await self._open(parse_passphrase(passphrase), subject)
+            except DecryptionFailed:
+                raise NotPermitted("The unlock passphrase is wrong.") from None
+            except InvalidInput:
+                self._failed.record(subject)
+                raise
+
+    async def authenticate(self, header: str | None, *, address: str) -> None:
+        """Check an Authorization header that names the user `unlock`; also in state Failed.
+
+        Raises NotAuthenticated, and TooManyAttempts for a second after a wrong passphrase.
+        """
+        credentials = parse_basic(header)
+        if credentials.user_name != USER_NAME:
+            raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
+        async with self._one_at_a_time:
+            subject = (address, _SUBJECT)
+            self._failed.require_none(subject)
+            try:
+                await self._open(credentials.passphrase, subject)
+            except DecryptionFailed:
+                raise NotAuthenticated("The unlock passphrase is wrong.") from None
+
+    async def remember(self) -> None:
+        """Read what `authenticate` needs once the store is out of reach."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._read()
+
+    async def _open(self, passphrase: Secret, subject: Subject) -> Secret:
+        salt, locked = await self._read()
+        unlock_key = await self._kdf_pool.run(lambda: derive_unlock_key(passphrase, salt))
+        try:
+            return unlock(locked, unlock_key)
+        except DecryptionFailed:
+            self._failed.record(subject)
+            raise
+
+    async def _read(self) -> tuple[bytes, bytes]:
+        """Return the salt and the locked domain key; those last read when the store is lost."""
+        try:
+            salt = await self._local.settings.get(UNLOCK_SALT) or b""
+            self._last_read = salt, await self._local.locked_domain_key()
+        except StoreUnavailable:
+            if self._last_read is None:
+                raise
+        return self._last_read
