@@ -77,6 +77,7 @@ class Authenticator:
         self._hash_key = os.urandom(32)
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
         self._turns: dict[Subject, _Turn] = {}
+        self._changes = 0
 
     async def authenticate(self, header: str | None, address: str) -> Caller:
         """Return who `header` proves to be.
@@ -107,14 +108,18 @@ class Authenticator:
         except NotAuthenticated:
             self._failed.record(subject)
             raise NotAuthenticated(_FAILED) from None
-        if found is None or found != await self._users.get(found[0].user_id):
-            # Unknown, or changed while the passphrase was being verified.
+        changes = self._changes
+        current = await self._users.get(found[0].user_id) if found else None
+        if current is None or current[0].verifier != verifier:
+            # Unknown, or gone or changed while the passphrase was being verified.
             self._failed.record(subject)
             raise NotAuthenticated(_FAILED)
-        await self._renew(found, credentials.passphrase)
-        user = found[0]
+        await self._renew(current, credentials.passphrase)
+        user = current[0]
         caller = Caller(user.user_id, user.role, user.tags)
-        self._remember(digest, caller)
+        if changes == self._changes:
+            # Otherwise some user has changed since, perhaps this one, and was forgotten already.
+            self._remember(digest, caller)
         return caller
 
     async def _renew(self, found: tuple[User, int], passphrase: Secret) -> None:
@@ -134,6 +139,7 @@ class Authenticator:
 
     def forget(self, user_id: UserId) -> None:
         """Have this user's next request verified anew: the user has changed or is gone."""
+        self._changes += 1
         for digest in [d for d, caller in self._verified.items() if caller.user_id == user_id]:
             del self._verified[digest]
 
