@@ -119,7 +119,7 @@ class Session:
         except StoreUnavailable:
             self._log.warning("operation counters of the last seconds are lost")
         finally:
-            self.keys.drop()
+            self._stores.close()
             self._domain_key = None
 
     async def _until_left(self, requests: int) -> None:

@@ -14,7 +14,7 @@ from keystead.storage.users import UserStore
 
 
 class DomainStores:
-    """The stores of one HSM. Drop the object to lock; `keys.drop()` first."""
+    """The stores of one HSM; `close` them to lock."""
 
     def __init__(
         self, store: KeyValueStore, domain_key: Secret, *, key_cache_size: int = DEFAULT_CACHE_SIZE
@@ -32,11 +32,12 @@ class DomainStores:
             "key store": keys,
             "namespace store": namespaces,
         }
-        self._store = store
+        config = sealed(StoreLabel.CONFIG, "/config/")
+        self._all = (users, keys, namespaces, config)
         self.users = UserStore(store, users)
         self.namespaces = NamespaceStore(store, namespaces)
         self.keys = KeyStore(store, keys, self.namespaces, cache_size=key_cache_size)
-        self.config = SettingStore(sealed(StoreLabel.CONFIG, "/config/"))
+        self.config = SettingStore(config)
 
     def initial(self) -> Sequence[Change]:
         """Return the changes that begin empty stores of the current format version."""
@@ -51,3 +52,9 @@ class DomainStores:
         for what, sealed in self._versioned.items():
             await format_version.check_store(sealed, what=what)
         await self.namespaces.finish_deletions()
+
+    def close(self) -> None:
+        """Forget every key and decrypted record; what is still under way gets WrongState."""
+        self.keys.drop()
+        for sealed in self._all:
+            sealed.close()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from keystead.errors import CorruptRecord, DecryptionFailed
+from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
@@ -41,8 +41,12 @@ class SealedRecords:
     def __init__(self, store: KeyValueStore, key: Secret, root: str) -> None:
         """`root` begins and ends with a slash; `key` has 32 bytes."""
         self._store = store
-        self._key = key
+        self._key: Secret | None = key
         self._root = root
+
+    def close(self) -> None:
+        """Forget the key: whatever still wants to read or write a record gets WrongState."""
+        self._key = None
 
     def path(self, name: str) -> str:
         """Return the full path of a record."""
@@ -54,7 +58,7 @@ class SealedRecords:
         if entry is None:
             return None
         try:
-            plaintext = envelope.unseal(self._key, self.path(name), entry.value)
+            plaintext = envelope.unseal(self._require_key(), self.path(name), entry.value)
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
         return Opened(plaintext, entry.revision)
@@ -67,13 +71,19 @@ class SealedRecords:
     def put(self, name: str, plaintext: bytes, *, expected: int | None = None) -> Change:
         """Return the change that seals `plaintext` at its path."""
         path = self.path(name)
-        return Change(path, envelope.seal(self._key, path, plaintext), expected)
+        return Change(path, envelope.seal(self._require_key(), path, plaintext), expected)
 
     def delete(self, name: str, *, expected: int | None = None) -> Change:
         """Return the change that removes a record."""
+        _ = self._require_key()
         return Change(self.path(name), None, expected)
 
     async def names(self, *, start: str = FIRST_ID, stop: str = AFTER_LAST_ID) -> list[str]:
         """Return the names in [start, stop), in byte order; by default every name that is an ID."""
         paths = await list_paths(self._store, self.path(start), self.path(stop))
         return [path[len(self._root) :] for path in paths]
+
+    def _require_key(self) -> Secret:
+        if self._key is None:
+            raise WrongState("The HSM was locked meanwhile.")
+        return self._key
