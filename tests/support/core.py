@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from keystead.api.dispatch import Dispatcher
+from keystead.api.route import StreamedResponse
 from keystead.errors import TooLarge
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
@@ -19,6 +21,8 @@ from keystead.wire.messages import Request
 
 UNLOCK = "unlockPassphrase"
 ADMIN = ("admin", "adminPassphrase")
+PART_BYTES = 1000
+"""Of a request's body that is read as it arrives."""
 EPOCH = 1_700_000_000.0
 
 
@@ -45,6 +49,11 @@ class WholeBody:
         if len(self._body) > limit:
             raise TooLarge(f"The body is over {limit} bytes.")
         return self._body
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        body = await self.read(limit)
+        for start in range(0, len(body), PART_BYTES):
+            yield body[start : start + PART_BYTES]
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,9 @@ class Core:
             1, method, "/api/v1" + path, query, forwarded, client, sent, content_length=len(sent)
         )
         response = await self.dispatcher.answer(request, WholeBody(sent))
+        if isinstance(response, StreamedResponse):
+            content = b"".join([part async for part in response.parts])
+            return Answer(response.head.status, dict(response.head.headers), content)
         return Answer(response.status, dict(response.headers), response.body)
 
     async def provision(self) -> None:

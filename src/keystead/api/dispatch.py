@@ -5,7 +5,8 @@ namespace 403 → media type of uploads 415 → size 413 → Accept 406 → the 
 existence 404, media type 415, body 400.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from email.utils import formatdate
 from functools import lru_cache, partial
 from itertools import count
@@ -15,7 +16,15 @@ from keystead import errors
 from keystead.api.conditions import is_conditional, require_conditions, tagged
 from keystead.api.errors import STATUS, HttpError, error_body, error_headers
 from keystead.api.negotiation import accepts, media_type
-from keystead.api.route import BodyReader, Call, Reach, Reply, Route
+from keystead.api.route import (
+    BodyReader,
+    Call,
+    Reach,
+    Reply,
+    ResponseCut,
+    Route,
+    StreamedResponse,
+)
 from keystead.api.router import Match, Router
 from keystead.api.routes import ROUTES
 from keystead.journal.log import REQUEST, Level
@@ -40,7 +49,7 @@ class Dispatcher:
         self._numbers = count(1)
         self._date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 
-    async def answer(self, request: Request, body: BodyReader) -> Response:
+    async def answer(self, request: Request, body: BodyReader) -> Response | StreamedResponse:
         """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""
         hsm = self._hsm
         began = hsm.monotonic()
@@ -61,7 +70,25 @@ class Dispatcher:
             self._log.debug(
                 "answered", method=request.method, path=request.path, status=reply.status
             )
+        if reply.parts is not None:
+            head = Response(request.id, reply.status, reply.headers, b"", remaining=None)
+            return StreamedResponse(head, self._watched(reply.parts))
         return Response(request.id, reply.status, reply.headers, reply.body)
+
+    async def _watched(self, parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """Yield `parts`; log why when they end early, which is too late for an error status."""
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+        except errors.KeysteadError as error:
+            self._log.warning("response cut short", reason=error.message)
+            if isinstance(error, errors.StoreUnavailable):
+                self._hsm.store_lost()
+            raise ResponseCut from None
+        except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
+            self._log.bug("response cut short", error)
+            raise ResponseCut from None
 
     async def _reply(self, request: Request, body: BodyReader) -> Reply:
         match = self._router.match(request.path, request.method)
@@ -167,4 +194,4 @@ def _typed(row: Route, reply: Reply) -> Reply:
     if not row.has_tag:
         headers.append(("Cache-Control", "no-cache"))
     headers.extend(reply.headers)
-    return Reply(reply.status, reply.body, headers)
+    return Reply(reply.status, reply.body, headers, reply.parts)

@@ -1,6 +1,6 @@
 """What a row of the route table says, and what a handler gets and gives."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -16,7 +16,7 @@ from keystead.model.lifecycle import State
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
-from keystead.wire.messages import Request
+from keystead.wire.messages import Request, Response
 
 PEM = "application/x-pem-file"
 BYTES = "application/octet-stream"
@@ -36,6 +36,10 @@ class BodyReader(Protocol):
         """Return the whole body; raises TooLarge when it has more than `limit` bytes."""
         ...
 
+    def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
+        ...
+
 
 class Reach(Enum):
     """Whose callers a row is open to."""
@@ -46,11 +50,30 @@ class Reach(Enum):
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers; Content-Type is the row's unless `headers` has its own."""
+    """What a handler answers; Content-Type is the row's unless `headers` has its own.
+
+    With `parts`, those are the body, made while it is sent.
+    """
 
     status: int
     body: bytes = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    parts: AsyncGenerator[bytes, None] | None = None
+
+
+class ResponseCut(Exception):
+    """The rest of a body that was being sent will not come; the reason is logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedResponse:
+    """A response whose body is made while it is sent.
+
+    `parts` raises ResponseCut; whoever sends them closes it in the end.
+    """
+
+    head: Response
+    parts: AsyncGenerator[bytes, None]
 
 
 NO_CONTENT = Reply(204)

@@ -22,7 +22,7 @@ from keystead.edge.limits import (
 )
 from keystead.edge.request_body import ChunkedBody, SizedBody
 from keystead.edge.request_head import Refused, RequestHead, parse_request_head
-from keystead.edge.response_head import CLOSING, CONTINUE, own_answer, response_head
+from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
 from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Request, Response, WantBody
 
@@ -73,6 +73,8 @@ class HttpConnection(asyncio.Protocol):
         self._upload: Upload | None = None
         self._request_id = 0
         self._wants_head_only = False
+        self._framing = Framing.LENGTH
+        self._unknown_length = Framing.CHUNKS
         self._is_last = False
         self._is_reading = True
         self._is_writable = True
@@ -162,6 +164,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._is_last = not head.keep_alive
         self._wants_head_only = head.method == "HEAD"
+        self._unknown_length = Framing.CHUNKS if head.takes_chunks else Framing.END
         self._begin(head, data[end + len(_HEAD_END) :])
 
     def _check_partial_head(self, data: bytes) -> None:
@@ -280,15 +283,18 @@ class HttpConnection(asyncio.Protocol):
     def answer(self, response: Response) -> None:
         """Write the core's answer, or its first part."""
         upload, self._upload = self._upload, None
-        is_streamed = response.remaining > 0 and not self._wants_head_only
+        remaining = response.remaining
+        self._framing = self._unknown_length if remaining is None else Framing.LENGTH
+        is_streamed = remaining != 0 and not self._wants_head_only
         if upload is not None and (is_streamed or not upload.can_be_dropped):
             self._is_last = True
-        self._is_last |= self._all.is_stopping
+        self._is_last |= self._all.is_stopping or self._framing is Framing.END
         head = response_head(
             response.status,
             response.headers,
-            length=len(response.body) + response.remaining,
-            framing=CLOSING if self._is_last else "",
+            length=len(response.body) + (remaining or 0),
+            framing=self._framing,
+            is_last=self._is_last,
         )
         self._transport.write(head if self._wants_head_only else head + response.body)
         if is_streamed:
@@ -296,19 +302,25 @@ class HttpConnection(asyncio.Protocol):
             self.deadline = inf
             self._ask_for_more()
             return
-        if response.remaining:
+        if remaining != 0:
             self._link.abort(self._request_id)
         self._answered(upload)
 
-    def answer_more(self, chunk: BodyChunk) -> None:
+    def answer_more(self, part: BodyChunk) -> None:
         """Write the next part of a long answer."""
         if self._phase is not Phase.STREAMING:
             return
-        self._transport.write(chunk.data)
-        if chunk.last:
+        self._transport.write(self._framing.part(part.data, is_last=part.last))
+        if part.last:
             self._answered(None)
         else:
             self._ask_for_more()
+
+    def answer_aborted(self) -> None:
+        """Cut the connection, so that the client does not take what it has for the whole."""
+        self._link.end(self._request_id)
+        self._request_id = 0
+        self._transport.abort()
 
     def core_keeps_up(self) -> None:
         """Go on sending a body: the core reads again."""

@@ -11,6 +11,7 @@ from keystead.wire.messages import (
     EdgeToCore,
     RequestAborted,
     Response,
+    ResponseAborted,
     TryOut,
     WantBody,
     Welcome,
@@ -24,8 +25,12 @@ class Asker(Protocol):
         """Take the answer, or its first part."""
         ...
 
-    def answer_more(self, chunk: BodyChunk) -> None:
+    def answer_more(self, part: BodyChunk) -> None:
         """Take the next part of an answer."""
+        ...
+
+    def answer_aborted(self) -> None:
+        """Give up an answer that has begun: the rest will not come."""
         ...
 
     def give_credit(self, credit: int) -> None:
@@ -96,6 +101,8 @@ class CoreLink:
                 asker.answer(message)
             case BodyChunk():
                 asker.answer_more(message)
+            case ResponseAborted():
+                asker.answer_aborted()
             case WantBody():
                 asker.give_credit(message.credit)
 

@@ -56,6 +56,8 @@ class RequestHead:
     """None for a chunked body."""
     keep_alive: bool
     expects_continue: bool
+    takes_chunks: bool = True
+    """Whether the client can read a body in chunks, as HTTP/1.1 has them."""
 
 
 def parse_request_head(block: bytes) -> RequestHead:
@@ -87,6 +89,7 @@ def parse_request_head(block: bytes) -> RequestHead:
         headers=headers,
         content_length=None if coding is not None else _parse_length(length),
         expects_continue=expects_continue,
+        takes_chunks=is_http_1_1,
     )
 
 

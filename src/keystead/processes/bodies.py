@@ -1,12 +1,14 @@
 """Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import ClassVar, Final
 
+from keystead.api.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
 from keystead.wire.frames import BrokenFrame
-from keystead.wire.messages import BodyChunk, Request, Response, WantBody
+from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 
 WINDOW_BYTES: Final = 512 * 1024
 """How much of a body is on its way at a time: enough to keep an edge busy."""
@@ -47,6 +49,10 @@ class WholeBody:
             raise TooLarge(f"The body is over {limit} bytes.")
         return self._body
 
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body; raises TooLarge when it has more than `limit` bytes."""
+        yield await self.read(limit)
+
 
 class IncomingBody:
     """A body that the edge sends when asked to."""
@@ -80,6 +86,27 @@ class IncomingBody:
             self._extend_credit()
             await self._wait()
 
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; the client sends no faster than parts are taken.
+
+        Raises TooLarge and Overloaded as `read` does, and ends as it does without the client.
+        """
+        left = limit
+        while True:
+            part = bytes(self._received)
+            self._received.clear()
+            self._give_back(len(part))
+            left -= len(part)
+            if left < 0:
+                raise TooLarge(f"The body is over {limit} bytes.")
+            if part:
+                yield part
+            elif self._is_complete:
+                return
+            else:
+                self._extend_credit()
+                await self._wait()
+
     def arrived(self, chunk: BodyChunk) -> None:
         """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
         self._credit -= len(chunk.data)
@@ -99,8 +126,13 @@ class IncomingBody:
     def close(self) -> None:
         """Give the memory back; the request is answered."""
         self._received.clear()
-        self._budget.give_back(self._taken)
-        self._taken = 0
+        self._give_back(self._taken)
+
+    def _give_back(self, size: int) -> None:
+        # What came with the request was not taken from the budget.
+        size = min(size, self._taken)
+        self._taken -= size
+        self._budget.give_back(size)
 
     def _extend_credit(self) -> None:
         """Ask for more when half of the window is used up, so that the edge never has to wait."""
@@ -164,3 +196,61 @@ class OutgoingBody:
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
+
+
+class OutgoingStream:
+    """The body of a response that is made while it is sent, a part each time the edge asks."""
+
+    def __init__(
+        self,
+        response: StreamedResponse,
+        send: Callable[[Response | BodyChunk | ResponseAborted], None],
+    ) -> None:
+        """`send` sends a message to the edge, or raises ConnectionEnded."""
+        self._response = response
+        self._send = send
+        self._wanted = asyncio.Event()
+        self._is_aborted = False
+
+    async def send(self) -> None:
+        """Send the response and its body, until its end or until nobody is there to take it."""
+        head = self._response.head
+        self._send(head)
+        async with aclosing(_regrouped(self._response.parts, OutgoingBody.PART_BYTES)) as parts:
+            try:
+                async for part in parts:
+                    if not await self._may_send():
+                        return
+                    self._send(BodyChunk(head.id, part, last=False))
+            except ResponseCut:
+                self._send(ResponseAborted(head.id))
+                return
+        self._send(BodyChunk(head.id, b"", last=True))
+
+    def wanted(self, credit: int) -> None:
+        """Send one part more; `credit` is always enough for it."""
+        if credit >= OutgoingBody.PART_BYTES:
+            self._wanted.set()
+
+    def abort(self) -> None:
+        """Send no more: nobody is there to take it."""
+        self._is_aborted = True
+        self._wanted.set()
+
+    async def _may_send(self) -> bool:
+        await self._wanted.wait()
+        self._wanted.clear()
+        return not self._is_aborted
+
+
+async def _regrouped(parts: AsyncGenerator[bytes, None], size: int) -> AsyncGenerator[bytes, None]:
+    """Yield the same bytes in parts of `size`, the last one shorter; closes `parts`."""
+    waiting = bytearray()
+    async with aclosing(parts):
+        async for part in parts:
+            waiting += part
+            while len(waiting) >= size:
+                yield bytes(waiting[:size])
+                del waiting[:size]
+    if waiting:
+        yield bytes(waiting)

@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import BodyReader
+from keystead.api.route import BodyReader, StreamedResponse
 from keystead.certificates.tls_identity import fingerprint
 from keystead.errors import KeysteadError, StoreUnavailable
 from keystead.journal.log import Level, Log
@@ -116,7 +116,9 @@ class Core:
         control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
         asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
 
-    async def _answer(self, request: Request, body: BodyReader) -> messages.Response:
+    async def _answer(
+        self, request: Request, body: BodyReader
+    ) -> messages.Response | StreamedResponse:
         response = await self._dispatcher.answer(request, body)
         if not self._noted.is_set():
             await self._noted.wait()

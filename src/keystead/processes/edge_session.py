@@ -4,8 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from keystead.api.route import BodyReader
-from keystead.processes.bodies import BodyBudget, IncomingBody, OutgoingBody, WholeBody
+from keystead.api.route import BodyReader, StreamedResponse
+from keystead.processes.bodies import (
+    BodyBudget,
+    IncomingBody,
+    OutgoingBody,
+    OutgoingStream,
+    WholeBody,
+)
 from keystead.wire.connection import Calls, Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
@@ -26,7 +32,7 @@ MAX_UNANSWERED: Final = 8192
 """Requests of one edge under way: more than it may have connections. An edge that sends more is
 not one of ours any longer."""
 
-Answer = Callable[[Request, BodyReader], Awaitable[Response]]
+Answer = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
 
 
 class EdgeSession:
@@ -41,7 +47,9 @@ class EdgeSession:
         self._create_task = asyncio.get_running_loop().create_task
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._incoming: dict[int, IncomingBody] = {}
-        self._outgoing: dict[int, OutgoingBody] = {}
+        self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
+        self._abandoned: set[int] = set()
+        """Requests under way whose clients are gone."""
         self._tell_lost = on_lost
         self.connection: Final = Connection[EdgeToCore, CoreToEdge](
             EdgeToCore,
@@ -100,6 +108,8 @@ class EdgeSession:
 
     def _aborted(self, request_id: int) -> None:
         """Stop waiting for the client; what is being done for it is done to its end."""
+        if request_id in self._tasks:
+            self._abandoned.add(request_id)
         if (incoming := self._incoming.get(request_id)) is not None:
             incoming.abort()
         if (outgoing := self._outgoing.get(request_id)) is not None:
@@ -128,16 +138,14 @@ class EdgeSession:
                 response = await self._answer_streamed(request)
             else:
                 response = await self._answer(request, WholeBody(request.body))
-            if len(response.body) <= OutgoingBody.PART_BYTES:
-                self.connection.send(response)
-            else:
-                await self._send_in_parts(response)
+            await self._respond(request.id, response)
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
             del self._tasks[request.id]
+            self._abandoned.discard(request.id)
 
-    async def _answer_streamed(self, request: Request) -> Response:
+    async def _answer_streamed(self, request: Request) -> Response | StreamedResponse:
         body = IncomingBody(request, self._budget, ask=self.connection.send)
         self._incoming[request.id] = body
         try:
@@ -146,12 +154,25 @@ class EdgeSession:
             del self._incoming[request.id]
             body.close()
 
-    async def _send_in_parts(self, response: Response) -> None:
-        body = OutgoingBody(response, self.connection.send)
-        self._outgoing[response.id] = body
-        self._budget.hold(len(response.body))
+    async def _respond(self, request_id: int, response: Response | StreamedResponse) -> None:
+        if request_id in self._abandoned:
+            return
+        if isinstance(response, StreamedResponse):
+            stream = OutgoingStream(response, self.connection.send)
+            await self._send_in_parts(request_id, stream, OutgoingBody.PART_BYTES)
+        elif len(response.body) > OutgoingBody.PART_BYTES:
+            body = OutgoingBody(response, self.connection.send)
+            await self._send_in_parts(request_id, body, len(response.body))
+        else:
+            self.connection.send(response)
+
+    async def _send_in_parts(
+        self, request_id: int, body: OutgoingBody | OutgoingStream, held_bytes: int
+    ) -> None:
+        self._outgoing[request_id] = body
+        self._budget.hold(held_bytes)
         try:
             await body.send()
         finally:
-            del self._outgoing[response.id]
-            self._budget.give_back(len(response.body))
+            del self._outgoing[request_id]
+            self._budget.give_back(held_bytes)

@@ -56,14 +56,21 @@ class Response(msgspec.Struct, tag=4, array_like=True, frozen=True):
     """core → edge: the answer to a request. Framing headers are the edge's own business.
 
     With `remaining` above 0, `body` is a first part, and that many bytes more follow in BodyChunk
-    messages with the same `id`, as far as WantBody gives credit.
+    messages with the same `id`, as far as WantBody gives credit. With `remaining` None nobody knows
+    how many: as many as there are until the last BodyChunk, or until ResponseAborted.
     """
 
     id: int
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-    remaining: int = 0
+    remaining: int | None = 0
+
+
+class ResponseAborted(msgspec.Struct, tag=9, array_like=True, frozen=True):
+    """core → edge: the rest of a response will not come; its client must not take it for whole."""
+
+    id: int
 
 
 class WantBody(msgspec.Struct, tag=5, array_like=True, frozen=True):
@@ -93,7 +100,7 @@ class TriedOut(msgspec.Struct, tag=8, array_like=True, frozen=True):
 
 
 EdgeToCore = Request | BodyChunk | RequestAborted | WantBody | Serving | TriedOut
-CoreToEdge = Welcome | Response | BodyChunk | WantBody | TryOut
+CoreToEdge = Welcome | Response | ResponseAborted | BodyChunk | WantBody | TryOut
 
 FORWARDED_HEADERS = frozenset(
     {
