@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.support.server import UNLOCK, is_alive, running_server, wait_until
+from tests.support.server import UNLOCK, is_alive, running_server, start_server, wait_until
 
 
 def killed(server, role) -> int:
@@ -134,6 +134,32 @@ def test_a_core_that_cannot_start_makes_the_server_give_up(tmp_path):
     with pytest.raises(AssertionError, match="ended early"), running_server(tmp_path):
         pass
     assert server.log().splitlines()[-1].startswith("keystead: ")
+
+
+def test_when_no_generation_comes_up_the_server_gives_up(tmp_path):
+    server = start_server(tmp_path)
+
+    def kill_platforms() -> bool:
+        for pid, role in server.children().items():
+            if role == "platform":
+                os.kill(pid, signal.SIGKILL)
+        return server.process.poll() is not None
+
+    wait_until(kill_platforms, seconds=30)
+    assert server.wait() == 1
+    assert server.log().splitlines()[-1] == "keystead: Gave up: 5 starts in a row have failed."
+    assert server.output_file.read_text() == ""
+
+
+def test_an_edge_that_keeps_dying_is_replaced_ever_more_slowly(server):
+    for _ in range(6):
+        edges = [pid for pid, role in server.children().items() if role == "edge"]
+        for pid in edges:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda edges=edges: not any(map(is_alive, edges)), seconds=5)
+        wait_until(lambda: "edge" in server.children().values(), seconds=10)
+    assert server.state() == "Unprovisioned"
+    assert list(server.children().values()).count("edge") == 1
 
 
 def test_an_unlock_passphrase_of_someone_else_does_not_unlock(provisioned_server):

@@ -1,6 +1,8 @@
 """`keystead serve` as an operator sees it: start, stop, refusals."""
 
+import contextlib
 import socket
+import sqlite3
 import subprocess
 import sys
 
@@ -80,6 +82,30 @@ def test_a_missing_device_key_is_refused_with_one_line_and_not_replaced(tmp_path
     ]
     assert "is missing" in log
     assert not (server.data / "device.key").exists()
+
+
+def test_a_store_of_a_newer_version_is_refused_with_one_line_and_left_as_it_is(tmp_path):
+    with running_server(tmp_path) as server:
+        server.provision()
+    database = server.data / "keystead.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = {entry.name: entry.read_bytes() for entry in server.data.iterdir()}
+    server.log_file.write_text("")
+    status, log = ended_with(tmp_path)
+    assert status == 1
+    assert log.splitlines()[-1].startswith("keystead: ")
+    assert "has format version 99" in log
+    after = {entry.name: entry.read_bytes() for entry in server.data.iterdir()}
+    assert after | {"keystead.lock": b""} == before | {"keystead.lock": b""}
+
+
+def test_a_file_in_place_of_the_data_directory_is_refused(tmp_path):
+    (tmp_path / "data").write_bytes(b"mine")
+    status, log = ended_with(tmp_path)
+    assert status == 1
+    assert log.startswith("keystead: The data directory")
+    assert (tmp_path / "data").read_bytes() == b"mine"
 
 
 def test_a_stop_while_starting_ends_it_with_status_0(tmp_path):

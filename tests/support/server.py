@@ -143,7 +143,7 @@ class Server:
         """The process IDs of the server's children, with `edge`, `core` or `platform` for each."""
         found = {}
         for pid in _child_pids(self.pid):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # Gone, or not there yet.
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
                 found[pid] = arguments[arguments.index("-m") + 1].rpartition(".")[2]
         return found
