@@ -1,6 +1,7 @@
 """What every endpoint does alike: methods, paths, media types, headers, errors."""
 
 import json
+import re
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -56,7 +57,7 @@ async def test_head_is_answered_where_nethsm_does_and_405_elsewhere(
     "path", sorted({route.path for route in ROUTES if State.OPERATIONAL in route.states})
 )
 async def test_options_is_405_and_allow_lists_the_methods(core: Core, path: str) -> None:
-    requested = path.format(key_id="key", user_id="admin", tag="t", namespace_id="ns")
+    requested = re.sub(r"{\w+}", "thing", path)
     answer = await core.request("OPTIONS", requested, user=ADMIN)
     assert answer.status == 405
     rows = [route for route in ROUTES if route.path.removesuffix("*") == path.removesuffix("*")]

@@ -15,7 +15,7 @@ from typing import Final
 from keystead import errors
 from keystead.api.conditions import is_conditional, require_conditions, tagged
 from keystead.api.errors import STATUS, HttpError, error_body, error_headers
-from keystead.api.negotiation import accepts, media_type
+from keystead.api.negotiation import choose, media_type
 from keystead.api.route import (
     BodyReader,
     Call,
@@ -94,10 +94,10 @@ class Dispatcher:
         match = self._router.match(request.path, request.method)
         row = self._choose(request, match)
         hsm = self._hsm
-        call = Call(hsm, row, request, match.parameters, body)
+        call = Call(hsm, row, request, match.parameters, body, row.produces)
         session = hsm.session
         if session is None:
-            return _typed(row, await self._handle(call, match))
+            return _typed(call, await self._handle(call, match))
         call.operational = session
         session.request_begins()
         try:
@@ -106,7 +106,7 @@ class Dispatcher:
             session.request_ends()
         if session.ended and not row.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
-        return _typed(row, reply)
+        return _typed(call, reply)
 
     def _choose(self, request: Request, match: Match) -> Route:
         """Return the row of the request's method, or raise 412, 501, 414 or 405, in that order."""
@@ -134,8 +134,8 @@ class Dispatcher:
         if request.content_length is not None and request.content_length > row.body_limit:
             raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
         accept = request.headers.get("accept", "").strip()
-        if accept and not accepts(accept, row.produces):
-            raise HttpError(406, f"This gives {row.produces}.")
+        if accept:
+            call.produces = _choose_type(row, accept)
         if row.has_tag:
             return tagged(call, await row.handler(call))
         if is_conditional(call):
@@ -175,6 +175,13 @@ def _require_access(row: Route, caller: Caller, session: Session) -> None:
         raise errors.NotPermitted("The namespace of this user has not been created.")
 
 
+def _choose_type(row: Route, accept: str) -> str:
+    chosen = choose(accept, (row.produces, *row.also_produces))
+    if chosen is None:
+        raise HttpError(406, f"This gives {' or '.join((row.produces, *row.also_produces))}.")
+    return chosen
+
+
 def _require_media_type(row: Route, request: Request) -> None:
     if not row.early_types:
         return
@@ -189,9 +196,11 @@ def _allowed(match: Match) -> str:
     return ", ".join(sorted(methods))
 
 
-def _typed(row: Route, reply: Reply) -> Reply:
-    headers = [] if reply.status in {204, 304} else [("Content-Type", row.produces)]
-    if not row.has_tag:
+def _typed(call: Call, reply: Reply) -> Reply:
+    """Return a reply with what every one has; a Content-Type of its own stays."""
+    is_typed = reply.status in {204, 304} or any(one == "Content-Type" for one, _ in reply.headers)
+    headers = [] if is_typed else [("Content-Type", call.produces)]
+    if not call.route.has_tag:
         headers.append(("Cache-Control", "no-cache"))
     headers.extend(reply.headers)
     return Reply(reply.status, reply.body, headers, reply.parts)

@@ -2,7 +2,10 @@
 
 import msgspec
 
-from keystead.api.route import Call, Reply
+from keystead.api.route import OPENMETRICS, PROMETHEUS, Call, Reply
+from keystead.journal import exposition
+
+_VARY = ("Vary", "Accept")
 
 PRODUCT = msgspec.json.encode({"vendor": "Keystead", "product": "Keystead"})
 
@@ -23,5 +26,13 @@ async def state(call: Call) -> Reply:
 
 
 async def metrics(call: Call) -> Reply:
-    """GET /metrics: NetHSM's names, every value as text."""
-    return Reply(200, msgspec.json.encode(call.hsm.metric_values()))
+    """GET /metrics: as JSON, NetHSM's names, every value as text; or for Prometheus."""
+    if call.produces == OPENMETRICS:
+        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(call.hsm.metric_families()))
+    if call.produces == PROMETHEUS:
+        return _exposed(exposition.PROMETHEUS, exposition.prometheus(call.hsm.metric_families()))
+    return Reply(200, msgspec.json.encode(call.hsm.metric_values()), [_VARY])
+
+
+def _exposed(content_type: str, text: str) -> Reply:
+    return Reply(200, text.encode(), [("Content-Type", content_type), _VARY])

@@ -11,8 +11,17 @@ def media_type(content_type: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def accepts(accept: str, produced: str) -> bool:
-    """Whether an Accept header takes the media type `produced`; the most specific range decides."""
+def choose(accept: str, offered: tuple[str, ...]) -> str | None:
+    """Return the media type of `offered` that an Accept header likes best, None if it takes none.
+
+    The most specific range decides on each; the earlier one is chosen among equals.
+    """
+    qualities = [_quality_of(accept, one) for one in offered]
+    best = max(qualities)
+    return offered[qualities.index(best)] if best > 0 else None
+
+
+def _quality_of(accept: str, produced: str) -> float:
     wanted_type = produced.partition("/")[0]
     best_precision, best_quality = -1, 0.0
     for media_range in accept.split(",")[:_MOST_RANGES]:
@@ -20,7 +29,7 @@ def accepts(accept: str, produced: str) -> bool:
         precision = _precision(name, produced, wanted_type)
         if precision > best_precision:
             best_precision, best_quality = precision, _quality(parameters)
-    return best_quality > 0
+    return best_quality
 
 
 def _precision(name: str, produced: str, wanted_type: str) -> int:

@@ -20,6 +20,8 @@ from keystead.wire.messages import Request, Response
 
 PEM = "application/x-pem-file"
 BYTES = "application/octet-stream"
+OPENMETRICS = "application/openmetrics-text"
+PROMETHEUS = "text/plain"
 MULTIPART = "multipart/form-data"
 
 SMALL_BODY = 1024 * 1024
@@ -89,6 +91,8 @@ class Call:
     request: Request
     parameters: dict[str, str]
     unread_body: BodyReader
+    produces: str
+    """The media type to answer with: one that the row has and the client takes."""
     authenticated: Caller | None = None
     operational: Session | None = None
 
@@ -165,7 +169,8 @@ class Route:
     `accepts` lists the media types that a body must have; empty
     means that Content-Type is ignored. `early_types` is checked before the size and the ID.
     `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
-    ID that it cannot read). `has_tag`: what the row gives has an entity tag.
+    ID that it cannot read). `also_produces` lists what it gives only to clients that prefer it.
+    `has_tag`: what the row gives has an entity tag.
     """
 
     method: str
@@ -178,6 +183,7 @@ class Route:
     accepts: tuple[str, ...] = ()
     early_types: tuple[str, ...] = ()
     produces: str = JSON
+    also_produces: tuple[str, ...] = ()
     body_limit: int = SMALL_BODY
     answers_head: bool = False
     has_tag: bool = False

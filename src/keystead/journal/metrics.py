@@ -1,11 +1,20 @@
 """What the core counts about itself, under NetHSM's names."""
 
 import gc
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
+
+from keystead.journal.exposition import Family, Kind, Sample
 
 RESPONSE_TIME_SMOOTHING = 0.3
 """Weight of the newest response in the moving average, as NetHSM weighs it."""
+
+RESPONSE_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Upper bounds of the histogram: from a signature inline to an RSA key that waited."""
+
+KEY_OPERATIONS = ("generate", "sign", "decrypt", "encrypt")
 
 
 class Metrics:
@@ -17,6 +26,8 @@ class Metrics:
         self._responses: Counter[int] = Counter()
         self._key_operations: Counter[str] = Counter()
         self._response_seconds = 0.0
+        self._seconds_total = 0.0
+        self._seconds_counts = [0] * (len(RESPONSE_SECONDS_BOUNDS) + 1)
         self._writes = 0
 
     def count_key_operation(self, kind: str) -> None:
@@ -30,6 +41,8 @@ class Metrics:
     def count_response(self, status: int, seconds: float) -> None:
         """Count an answered request and how long it took."""
         self._responses[status] += 1
+        self._seconds_total += seconds
+        self._seconds_counts[bisect_left(RESPONSE_SECONDS_BOUNDS, seconds)] += 1
         self._response_seconds += RESPONSE_TIME_SMOOTHING * (seconds - self._response_seconds)
 
     def values(self, *, log_warnings: int, log_errors: int) -> dict[str, str]:
@@ -44,10 +57,81 @@ class Metrics:
             "kv write": self._writes,
             "http response total": self._responses.total(),
         }
-        for kind in ("generate", "sign", "decrypt", "encrypt"):
+        for kind in KEY_OPERATIONS:
             numbers[kind] = self._key_operations[kind]
         for status, count in sorted(self._responses.items()):
             numbers[f"http response {status}"] = count
         texts = {name: str(number) for name, number in numbers.items()}
         texts["http response time"] = f"{self._response_seconds:.6f}"
         return texts
+
+    def families(self, *, version: str, log_warnings: int, log_errors: int) -> list[Family]:
+        """Return every metric under its name for Prometheus."""
+        return [
+            Family(
+                "keystead_build_info",
+                Kind.GAUGE,
+                "The version that runs; the value is always 1.",
+                (Sample(1, labels=(("version", version),)),),
+            ),
+            Family(
+                "keystead_uptime_seconds",
+                Kind.GAUGE,
+                "Time since the core process started.",
+                (Sample(self._monotonic() - self._started),),
+            ),
+            _counters(
+                "keystead_key_operations",
+                "Uses of keys, and keys generated.",
+                "operation",
+                {kind: self._key_operations[kind] for kind in KEY_OPERATIONS},
+            ),
+            _counters(
+                "keystead_http_responses",
+                "Requests answered, by status.",
+                "status",
+                {str(status): count for status, count in sorted(self._responses.items())},
+            ),
+            self._response_times(),
+            Family(
+                "keystead_store_writes",
+                Kind.COUNTER,
+                "Records written to the store.",
+                (Sample(self._writes),),
+            ),
+            _counters(
+                "keystead_log_events",
+                "Events logged, by level.",
+                "level",
+                {"warning": log_warnings, "error": log_errors},
+            ),
+            _counters(
+                "keystead_gc_collections",
+                "Runs of Python's garbage collector, by generation.",
+                "generation",
+                {str(number): one["collections"] for number, one in enumerate(gc.get_stats())},
+            ),
+        ]
+
+    def _response_times(self) -> Family:
+        bounds = (*(str(bound) for bound in RESPONSE_SECONDS_BOUNDS), "+Inf")
+        counts = list(accumulate(self._seconds_counts))
+        buckets = (
+            Sample(count, suffix="_bucket", labels=(("le", bound),))
+            for bound, count in zip(bounds, counts, strict=True)
+        )
+        return Family(
+            "keystead_http_response_seconds",
+            Kind.HISTOGRAM,
+            "Time from a request's arrival in the core to its answer.",
+            (
+                *buckets,
+                Sample(counts[-1], suffix="_count"),
+                Sample(self._seconds_total, suffix="_sum"),
+            ),
+        )
+
+
+def _counters(name: str, description: str, label: str, counts: dict[str, int]) -> Family:
+    samples = tuple(Sample(count, labels=((label, value),)) for value, count in counts.items())
+    return Family(name, Kind.COUNTER, description, samples)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from keystead import __version__
 from keystead.errors import StaleRevision, StoreUnavailable, WrongState
+from keystead.journal.exposition import Family
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
@@ -116,6 +117,12 @@ class Hsm:
     def metric_values(self) -> dict[str, str]:
         """Return all metrics by NetHSM's names."""
         return self.metrics.values(log_warnings=self.log.warnings, log_errors=self.log.errors)
+
+    def metric_families(self) -> list[Family]:
+        """Return all metrics for Prometheus."""
+        return self.metrics.families(
+            version=__version__, log_warnings=self.log.warnings, log_errors=self.log.errors
+        )
 
     # --- from state to state ---
 
