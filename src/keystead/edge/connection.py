@@ -6,57 +6,25 @@ request is in flight, what the client sends beyond it waits, and reading stops.
 
 import asyncio
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from math import inf
 from typing import Final, cast
 
-from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
     MAX_TARGET_BYTES,
-    Timeouts,
 )
+from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
 from keystead.edge.request_head import Refused, RequestHead, parse_request_head
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
+from keystead.edge.surroundings import Surroundings
 from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Request, Response, WantBody
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LONE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
-
-
-class Phase(Enum):
-    """Where a connection is in its exchange of request and response."""
-
-    HEAD = auto()
-    """Waiting for a request, or for the rest of its head."""
-    BODY = auto()
-    """The request's body is on its way, to us or to the core."""
-    ANSWERING = auto()
-    """The core has the whole request."""
-    STREAMING = auto()
-    """A long answer is on its way to the client."""
-    DRAINING = auto()
-    """Answered before the body was complete; the rest of it is dropped."""
-    CLOSING = auto()
-    """The last answer is written; everything else is dropped."""
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What all connections of an edge share."""
-
-    link: CoreLink
-    timeouts: Timeouts
-    now: Callable[[], float]
-    on_closed: Callable[[], None]
-    connections: set["HttpConnection"] = field(default_factory=set)
-    is_stopping: bool = False
 
 
 class HttpConnection(asyncio.Protocol):

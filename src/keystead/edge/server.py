@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from keystead.edge.connection import HttpConnection, Surroundings
+from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, Timeouts
+from keystead.edge.surroundings import Surroundings
 from keystead.edge.tls import server_context, try_out
 from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
 

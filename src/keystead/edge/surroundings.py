@@ -1,0 +1,35 @@
+"""What the connections of an edge share, and what the edge knows of each of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from keystead.edge.core_link import CoreLink
+from keystead.edge.limits import Timeouts
+
+
+class Watched(Protocol):
+    """A connection, as the edge looks after it."""
+
+    deadline: float
+    """When `timed_out` is to be called, on the clock `Surroundings.now`."""
+
+    def timed_out(self) -> None:
+        """End the connection: the client was too slow."""
+        ...
+
+    def stop(self) -> None:
+        """Close when idle; otherwise the answer under way is this connection's last."""
+        ...
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all connections of an edge share."""
+
+    link: CoreLink
+    timeouts: Timeouts
+    now: Callable[[], float]
+    on_closed: Callable[[], None]
+    connections: set[Watched] = field(default_factory=set)
+    is_stopping: bool = False
