@@ -17,6 +17,8 @@ BACKUPS = _SHARED / "data" / "nethsm-backups"
 
 @cache
 def description() -> dict[str, Any]:
-    """Return NetHSM's OpenAPI description."""
+    """Return NetHSM's OpenAPI description; nothing when it is not here."""
+    if not DESCRIPTION.is_file():
+        return {}
     with DESCRIPTION.open(encoding="utf-8") as file:
         return yaml.load(file, yaml.CSafeLoader)
