@@ -61,50 +61,50 @@ class JoinRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     backup_passphrase: str
 
 
-async def diagnose(call: Call) -> Reply:
-    """GET /health/diagnose."""
+async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
+    """GET /health/diagnose: whether the store answers."""
     found = cluster.diagnose(call.hsm)
     logs = [LogItem("error", complaint) for complaint in found.complaints]
     return json_reply(Diagnosis(logs, StoreState(found.store_answers)))
 
 
-async def list_members(call: Call) -> Reply:
-    """GET /cluster/members."""
+async def list_members(call: Call[None]) -> Reply[list[Member]]:
+    """GET /cluster/members: this HSM alone."""
     members = cluster.members(call.hsm)
     return json_reply([Member(one.member_id, one.name, [], learner=False) for one in members])
 
 
-async def add_member(call: Call) -> Reply:
-    """POST /cluster/members."""
+async def add_member(call: Call[UrlsRequest]) -> Reply[None]:
+    """POST /cluster/members: declare a new member."""
     await call.json(UrlsRequest)
     cluster.refuse_change()
 
 
-async def set_member_urls(call: Call) -> Reply:
-    """PUT /cluster/members/{id}."""
+async def set_member_urls(call: Call[UrlsRequest]) -> Reply[None]:
+    """PUT /cluster/members/{id}: change where others reach a member."""
     cluster.require_member(call.hsm, call.parameters["member_id"])
     await call.json(UrlsRequest)
     cluster.refuse_change()
 
 
-async def remove_member(call: Call) -> Reply:
-    """DELETE /cluster/members/{id}."""
+async def remove_member(call: Call[None]) -> Reply[None]:
+    """DELETE /cluster/members/{id}: remove a member."""
     cluster.require_member(call.hsm, call.parameters["member_id"])
     cluster.refuse_change()
 
 
-async def promote_member(call: Call) -> Reply:
-    """POST /cluster/members/{id}/promote."""
+async def promote_member(call: Call[None]) -> Reply[None]:
+    """POST /cluster/members/{id}/promote: make a learner a full member."""
     cluster.require_member(call.hsm, call.parameters["member_id"])
     cluster.refuse_change()
 
 
-async def join(call: Call) -> Reply:
-    """POST /cluster/join."""
+async def join(call: Call[JoinRequest]) -> Reply[None]:
+    """POST /cluster/join: give up all data for that of a cluster."""
     await call.json(JoinRequest)
     cluster.refuse_change()
 
 
-async def force_new(_: Call) -> Reply:
-    """POST /cluster/force-new: whoever gets here has given the unlock passphrase."""
+async def force_new(_: Call[None]) -> Reply[None]:
+    """POST /cluster/force-new: go on alone; takes the user unlock with the unlock passphrase."""
     cluster.refuse_force()

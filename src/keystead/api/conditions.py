@@ -5,6 +5,7 @@ on the same path: it is asked first.
 """
 
 import hashlib
+from typing import Any
 
 from keystead.api.errors import HttpError
 from keystead.api.route import NOT_MODIFIED, Call, Reply, Route
@@ -18,7 +19,7 @@ def entity_tag(body: bytes) -> str:
     return f'"{hashlib.blake2b(body, digest_size=_TAG_BYTES).hexdigest()}"'
 
 
-def tagged(call: Call, reply: Reply) -> Reply:
+def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     """Return a GET's reply with its tag, or the 304 or 412 that its conditions ask for."""
     tag = entity_tag(reply.body)
     if not _if_match_holds(call, tag):
@@ -29,13 +30,13 @@ def tagged(call: Call, reply: Reply) -> Reply:
     return Reply(reply.status, reply.body, headers)
 
 
-def is_conditional(call: Call) -> bool:
+def is_conditional(call: Call[Any]) -> bool:
     """Whether the request has a condition on an entity tag."""
     headers = call.request.headers
     return "if-match" in headers or "if-none-match" in headers
 
 
-async def require_conditions(call: Call, get: Route) -> None:
+async def require_conditions(call: Call[Any], get: Route) -> None:
     """Raise 412 unless the conditions hold for what the GET row of the same path answers now."""
     try:
         tag = entity_tag((await get.handler(call)).body)
@@ -47,7 +48,7 @@ async def require_conditions(call: Call, get: Route) -> None:
         raise HttpError(412, "The resource matches If-None-Match.")
 
 
-def _if_match_holds(call: Call, tag: str | None) -> bool:
+def _if_match_holds(call: Call[Any], tag: str | None) -> bool:
     condition = call.request.headers.get("if-match")
     return condition is None or (tag is not None and _names(condition, tag))
 

@@ -29,8 +29,8 @@ class Time(msgspec.Struct, forbid_unknown_fields=True):
     time: str
 
 
-async def set_unlock_passphrase(call: Call) -> Reply:
-    """PUT /config/unlock-passphrase."""
+async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[None]:
+    """PUT /config/unlock-passphrase: change the unlock passphrase."""
     wanted = await call.json(UnlockPassphraseRequest)
     await call.hsm.change_unlock_passphrase(
         call.caller,
@@ -41,13 +41,13 @@ async def set_unlock_passphrase(call: Call) -> Reply:
     return NO_CONTENT
 
 
-async def unattended_boot(call: Call) -> Reply:
-    """GET /config/unattended-boot."""
+async def unattended_boot(call: Call[None]) -> Reply[UnattendedBoot]:
+    """GET /config/unattended-boot: whether a restart waits for the unlock passphrase."""
     return json_reply(UnattendedBoot("on" if await call.hsm.unattended_boot() else "off"))
 
 
-async def set_unattended_boot(call: Call) -> Reply:
-    """PUT /config/unattended-boot."""
+async def set_unattended_boot(call: Call[UnattendedBoot]) -> Reply[None]:
+    """PUT /config/unattended-boot: have restarts wait for the unlock passphrase, or not."""
     wanted = await call.json(UnattendedBoot)
     if wanted.status == "on":
         await call.hsm.enable_unattended_boot(call.caller)
@@ -56,13 +56,13 @@ async def set_unattended_boot(call: Call) -> Reply:
     return NO_CONTENT
 
 
-async def time(call: Call) -> Reply:
-    """GET /config/time."""
+async def time(call: Call[None]) -> Reply[Time]:
+    """GET /config/time: the configured time."""
     return json_reply(Time(format_timestamp(call.hsm.now())))
 
 
-async def set_time(call: Call) -> Reply:
-    """PUT /config/time."""
+async def set_time(call: Call[Time]) -> Reply[None]:
+    """PUT /config/time: set the time."""
     wanted = parse_timestamp((await call.json(Time)).time)
     await call.hsm.set_time(call.caller, wanted)
     return NO_CONTENT

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from email.utils import formatdate
 from functools import lru_cache, partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from keystead import errors
 from keystead.api.conditions import is_conditional, require_conditions, tagged
@@ -90,11 +90,11 @@ class Dispatcher:
             self._log.bug("response cut short", error)
             raise ResponseCut from None
 
-    async def _reply(self, request: Request, body: BodyReader) -> Reply:
+    async def _reply(self, request: Request, body: BodyReader) -> Reply[Any]:
         match = self._router.match(request.path, request.method)
         row = self._choose(request, match)
         hsm = self._hsm
-        call = Call(hsm, row, request, match.parameters, body, row.produces)
+        call: Call[Any] = Call(hsm, row, request, match.parameters, body, row.produces)
         session = hsm.session
         if session is None:
             return _typed(call, await self._handle(call, match))
@@ -123,7 +123,7 @@ class Dispatcher:
             raise HttpError(405, "Method not allowed.", (("Allow", _allowed(match)),))
         return row
 
-    async def _handle(self, call: Call, match: Match) -> Reply:
+    async def _handle(self, call: Call[Any], match: Match) -> Reply[Any]:
         row, request = call.route, call.request
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
@@ -144,7 +144,7 @@ class Dispatcher:
                 await require_conditions(call, get)
         return await row.handler(call)
 
-    def _refusal(self, error: errors.KeysteadError) -> Reply:
+    def _refusal(self, error: errors.KeysteadError) -> Reply[Any]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
         if status is None:
             self._log.bug("request failed", error)
@@ -154,7 +154,7 @@ class Dispatcher:
         return Reply(status, error_body(error.message), error_headers(status))
 
 
-async def _require_caller(call: Call) -> None:
+async def _require_caller(call: Call[Any]) -> None:
     """Authenticate, and refuse whom the row is not open to."""
     session, request, row = call.operational, call.request, call.route
     if session is None:
@@ -196,7 +196,7 @@ def _allowed(match: Match) -> str:
     return ", ".join(sorted(methods))
 
 
-def _typed(call: Call, reply: Reply) -> Reply:
+def _typed(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     """Return a reply with what every one has; a Content-Type of its own stays."""
     is_typed = reply.status in {204, 304} or any(one == "Content-Type" for one, _ in reply.headers)
     headers = [] if is_typed else [("Content-Type", call.produces)]

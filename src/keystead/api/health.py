@@ -2,31 +2,47 @@
 
 import msgspec
 
-from keystead.api.route import OPENMETRICS, PROMETHEUS, Call, Reply
+from keystead.api.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
+from keystead.api.shapes import json_reply
 from keystead.journal import exposition
+from keystead.model.lifecycle import State
 
 _VARY = ("Vary", "Accept")
 
-PRODUCT = msgspec.json.encode({"vendor": "Keystead", "product": "Keystead"})
 
-
-async def info(_: Call) -> Reply:
+class Info(msgspec.Struct):
     """GET /info."""
+
+    vendor: str
+    product: str
+
+
+class StateInfo(msgspec.Struct):
+    """GET /health/state."""
+
+    state: State
+
+
+PRODUCT = msgspec.json.encode(Info("Keystead", "Keystead"))
+
+
+async def info(_: Call[None]) -> Reply[Info]:
+    """GET /info: who made it."""
     return Reply(200, PRODUCT)
 
 
-async def empty(_: Call) -> Reply:
-    """GET /health/alive and /health/ready: the state check has answered already."""
+async def empty(_: Call[None]) -> Empty:
+    """GET /health/alive and /health/ready: 200 in the states it is about."""
     return Reply(200)
 
 
-async def state(call: Call) -> Reply:
-    """GET /health/state."""
-    return Reply(200, msgspec.json.encode({"state": call.hsm.state.value}))
+async def state(call: Call[None]) -> Reply[StateInfo]:
+    """GET /health/state: the state, for everyone."""
+    return json_reply(StateInfo(call.hsm.state))
 
 
-async def metrics(call: Call) -> Reply:
-    """GET /metrics: as JSON, NetHSM's names, every value as text; or for Prometheus."""
+async def metrics(call: Call[None]) -> Reply[dict[str, str]]:
+    """GET /metrics: what it counts, as JSON by NetHSM's names, or for Prometheus."""
     if call.produces == OPENMETRICS:
         return _exposed(exposition.OPENMETRICS, exposition.openmetrics(call.hsm.metric_families()))
     if call.produces == PROMETHEUS:
@@ -34,5 +50,5 @@ async def metrics(call: Call) -> Reply:
     return Reply(200, msgspec.json.encode(call.hsm.metric_values()), [_VARY])
 
 
-def _exposed(content_type: str, text: str) -> Reply:
+def _exposed(content_type: str, text: str) -> Reply[dict[str, str]]:
     return Reply(200, text.encode(), [("Content-Type", content_type), _VARY])

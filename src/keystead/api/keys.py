@@ -1,5 +1,7 @@
 """Keys as things to manage: list, make, import, show, label, move, delete, certify."""
 
+from typing import Any
+
 import msgspec
 
 from keystead import algorithms
@@ -7,10 +9,22 @@ from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
 from keystead.api.encoding import decode_base64, encode_base64
 from keystead.api.multipart import parse_two_parts
 from keystead.api.negotiation import media_type
-from keystead.api.route import MULTIPART, NO_CONTENT, NOT_MODIFIED, Call, Reply, decode_json
+from keystead.api.route import (
+    MULTIPART,
+    NO_CONTENT,
+    NOT_MODIFIED,
+    Call,
+    Changed,
+    Created,
+    Reply,
+    decode_json,
+)
 from keystead.api.shapes import (
     DistinguishedName,
+    Item,
     KeyAttributesRequest,
+    KeyTypeName,
+    MechanismName,
     Restrictions,
     id_list,
     json_reply,
@@ -36,14 +50,14 @@ class PrivateData(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
     """POST /keys and PUT /keys/{id} with JSON."""
 
-    type: str
+    type: KeyTypeName
     private: PrivateData
 
 
 class GenerateRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
     """POST /keys/generate."""
 
-    type: str
+    type: KeyTypeName
     length: int | None = None
     id: str = ""
 
@@ -60,17 +74,36 @@ class MoveRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     new_id: str
 
 
-async def list_keys(call: Call) -> Reply:
-    """GET /keys."""
+class PublicData(msgspec.Struct, rename="camel"):
+    """The numbers of a public key, base64; which of them depends on the type."""
+
+    modulus: str | msgspec.UnsetType = msgspec.UNSET
+    public_exponent: str | msgspec.UnsetType = msgspec.UNSET
+    data: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class PublicKeyView(msgspec.Struct):
+    """GET /keys/{id}."""
+
+    mechanisms: list[MechanismName]
+    type: KeyTypeName
+    restrictions: Restrictions
+    operations: int
+    public: PublicData | msgspec.UnsetType = msgspec.UNSET
+    label: str | msgspec.UnsetType = msgspec.UNSET
+
+
+async def list_keys(call: Call[None]) -> Reply[list[Item]]:
+    """GET /keys: the keys, or those that ?label= and ?filter leave."""
     return await _list(call, prefix="")
 
 
-async def list_prefix(call: Call) -> Reply:
-    """GET /keys/{prefix}*."""
+async def list_prefix(call: Call[None]) -> Reply[list[Item]]:
+    """GET /keys/{prefix}*: the keys whose IDs begin so."""
     return await _list(call, prefix=parse_key_id(call.parameters["key_id"].removesuffix("*")))
 
 
-async def _list(call: Call, *, prefix: str) -> Reply:
+async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
     label = call.query("label")
     found = await manage_keys.list_keys(
         call.session,
@@ -82,8 +115,8 @@ async def _list(call: Call, *, prefix: str) -> Reply:
     return Reply(200, id_list("id", found))
 
 
-async def generate(call: Call) -> Reply:
-    """POST /keys/generate."""
+async def generate(call: Call[GenerateRequest]) -> Created[Item]:
+    """POST /keys/generate: make a key."""
     wanted = await call.json(GenerateRequest)
     key_id = await manage_keys.generate(
         call.session,
@@ -96,90 +129,90 @@ async def generate(call: Call) -> Reply:
     return _created(key_id)
 
 
-async def import_new(call: Call) -> Reply:
-    """POST /keys."""
+async def import_new(call: Call[ImportRequest]) -> Created[Item]:
+    """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
     return _created(await manage_keys.add(call.session, call.caller, None, private, attributes))
 
 
-async def import_as(call: Call) -> Reply:
-    """PUT /keys/{id}."""
+async def import_as(call: Call[ImportRequest]) -> Reply[None]:
+    """PUT /keys/{id}: bring a key in."""
     key_id = _key_id(call)
     private, attributes = await _private_key(call)
     await manage_keys.add(call.session, call.caller, key_id, private, attributes)
     return NO_CONTENT
 
 
-async def show(call: Call) -> Reply:
-    """GET /keys/{id}."""
+async def show(call: Call[None]) -> Reply[PublicKeyView]:
+    """GET /keys/{id}: all that is public of a key."""
     return json_reply(
         _public_view(await manage_keys.view(call.session, call.caller, _key_id(call)))
     )
 
 
-async def delete(call: Call) -> Reply:
-    """DELETE /keys/{id}."""
+async def delete(call: Call[None]) -> Reply[None]:
+    """DELETE /keys/{id}: delete a key."""
     await manage_keys.delete(call.session, call.caller, _key_id(call))
     return NO_CONTENT
 
 
-async def set_label(call: Call) -> Reply:
-    """PUT /keys/{id}/label."""
+async def set_label(call: Call[LabelRequest]) -> Changed:
+    """PUT /keys/{id}/label: label a key."""
     key_id = _key_id(call)
     label = parse_label((await call.json(LabelRequest)).label)
     changed = await manage_keys.set_label(call.session, call.caller, key_id, label)
     return NO_CONTENT if changed else NOT_MODIFIED
 
 
-async def delete_label(call: Call) -> Reply:
-    """DELETE /keys/{id}/label: also succeeds when there is none."""
+async def delete_label(call: Call[None]) -> Reply[None]:
+    """DELETE /keys/{id}/label: take the label off a key, if it has one."""
     await manage_keys.set_label(call.session, call.caller, _key_id(call), parse_label(""))
     return NO_CONTENT
 
 
-async def public_pem(call: Call) -> Reply:
-    """GET /keys/{id}/public.pem."""
+async def public_pem(call: Call[None]) -> Reply[bytes]:
+    """GET /keys/{id}/public.pem: the public key."""
     return Reply(200, await manage_keys.public_pem(call.session, call.caller, _key_id(call)))
 
 
-async def csr(call: Call) -> Reply:
-    """POST /keys/{id}/csr.pem."""
+async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
+    """POST /keys/{id}/csr.pem: a certificate signing request."""
     key_id = _key_id(call)
     await manage_keys.require(call.session, call.caller, key_id)
     subject = (await call.json(DistinguishedName)).subject()
     return Reply(200, await manage_keys.csr(call.session, call.caller, key_id, subject))
 
 
-async def move(call: Call) -> Reply:
-    """POST /keys/{id}/move."""
+async def move(call: Call[MoveRequest]) -> Reply[Item]:
+    """POST /keys/{id}/move: give a key another ID."""
     key_id = _key_id(call)
     await manage_keys.require(call.session, call.caller, key_id)
     new_id = parse_key_id((await call.json(MoveRequest)).new_id)
     await manage_keys.move(call.session, call.caller, key_id, new_id)
-    return json_reply({"id": new_id})
+    return json_reply(Item(new_id))
 
 
-async def certificate(call: Call) -> Reply:
-    """GET /keys/{id}/cert."""
+async def certificate(call: Call[None]) -> Reply[bytes]:
+    """GET /keys/{id}/cert: the certificate, as it was stored."""
     stored = await manage_keys.certificate(call.session, call.caller, _key_id(call))
     return Reply(200, stored.data)
 
 
-async def set_certificate(call: Call) -> Reply:
-    """PUT /keys/{id}/cert."""
+async def set_certificate(call: Call[bytes]) -> Created[None]:
+    """PUT /keys/{id}/cert: store a certificate beside a key."""
     key_id = _key_id(call)
     stored = StoredCertificate(call.route.produces, await call.body())
     await manage_keys.set_certificate(call.session, call.caller, key_id, stored)
     return Reply(201)
 
 
-async def delete_certificate(call: Call) -> Reply:
-    """DELETE /keys/{id}/cert."""
+async def delete_certificate(call: Call[None]) -> Reply[None]:
+    """DELETE /keys/{id}/cert: delete the certificate."""
     await manage_keys.delete_certificate(call.session, call.caller, _key_id(call))
     return NO_CONTENT
 
 
-def _key_id(call: Call) -> KeyId:
+def _key_id(call: Call[Any]) -> KeyId:
     return parse_key_id(call.parameters["key_id"])
 
 
@@ -190,7 +223,7 @@ def _algorithm(name: str) -> Algorithm:
         raise InvalidInput("Unknown key type.") from None
 
 
-async def _private_key(call: Call) -> tuple[PrivateKey, KeyAttributes]:
+async def _private_key(call: Call[Any]) -> tuple[PrivateKey, KeyAttributes]:
     """Return the key that the request brings, by JSON or by PEM, and what it is stored with."""
     body = await call.body()
     content_type = call.request.headers.get("content-type", "")
@@ -218,29 +251,28 @@ def _parts(private: PrivateData) -> PrivateParts:
     )
 
 
-def _created(key_id: KeyId) -> Reply:
-    return Reply(201, msgspec.json.encode({"id": key_id}), [("Location", _LOCATION + key_id)])
+def _created(key_id: KeyId) -> Created[Item]:
+    return Reply(201, msgspec.json.encode(Item(key_id)), [("Location", _LOCATION + key_id)])
 
 
-def _public_view(view: KeyView) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "mechanisms": [name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
-        "type": view.type_name,
-        "restrictions": Restrictions(tags=sorted(view.record.tags)),
-        "operations": view.operations,
-    }
-    if view.public is not None:
+def _public_view(view: KeyView) -> PublicKeyView:
+    return PublicKeyView(
+        mechanisms=[name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
+        type=view.type_name,
+        restrictions=Restrictions(tags=sorted(view.record.tags)),
+        operations=view.operations,
         # Left out, not null, for a Generic key: clients made from the description refuse a null.
-        shown["public"] = _public_parts(view.public)
-    if view.record.label:
-        shown["label"] = view.record.label
-    return shown
+        public=msgspec.UNSET if view.public is None else _public_parts(view.public),
+        label=view.record.label or msgspec.UNSET,
+    )
 
 
-def _public_parts(public: PublicParts) -> dict[str, str]:
-    parts = {
-        "modulus": public.modulus,
-        "publicExponent": public.public_exponent,
-        "data": public.data,
-    }
-    return {name: encode_base64(value) for name, value in parts.items() if value is not None}
+def _public_parts(public: PublicParts) -> PublicData:
+    def encoded(value: bytes | None) -> str | msgspec.UnsetType:
+        return msgspec.UNSET if value is None else encode_base64(value)
+
+    return PublicData(
+        modulus=encoded(public.modulus),
+        public_exponent=encoded(public.public_exponent),
+        data=encoded(public.data),
+    )

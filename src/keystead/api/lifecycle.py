@@ -21,7 +21,7 @@ class UnlockRequest(msgspec.Struct, forbid_unknown_fields=True):
     passphrase: str
 
 
-async def provision(call: Call) -> Reply:
+async def provision(call: Call[ProvisionRequest]) -> Reply[None]:
     """POST /provision: Unprovisioned → Operational."""
     wanted = await call.json(ProvisionRequest)
     await call.hsm.provision(
@@ -32,14 +32,14 @@ async def provision(call: Call) -> Reply:
     return NO_CONTENT
 
 
-async def unlock(call: Call) -> Reply:
+async def unlock(call: Call[UnlockRequest]) -> Reply[None]:
     """POST /unlock: Locked → Operational."""
     wanted = await call.json(UnlockRequest)
     await call.hsm.unlock(wanted.passphrase, address=call.request.client)
     return NO_CONTENT
 
 
-async def lock(call: Call) -> Reply:
+async def lock(call: Call[None]) -> Reply[None]:
     """POST /lock: Operational → Locked; the domain key is forgotten before the answer."""
     await call.hsm.lock()
     return NO_CONTENT

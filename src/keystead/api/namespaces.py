@@ -1,26 +1,26 @@
 """Namespaces: separate sets of users and keys."""
 
 from keystead.api.route import NO_CONTENT, Call, Reply
-from keystead.api.shapes import id_list
+from keystead.api.shapes import Item, id_list
 from keystead.model.ids import parse_namespace_id
 from keystead.operations import manage_namespaces
 
 
-async def list_all(call: Call) -> Reply:
-    """GET /namespaces."""
+async def list_all(call: Call[None]) -> Reply[list[Item]]:
+    """GET /namespaces: the namespaces."""
     return Reply(200, id_list("id", await manage_namespaces.list_namespaces(call.session)))
 
 
-async def create(call: Call) -> Reply:
-    """PUT /namespaces/{id}."""
+async def create(call: Call[None]) -> Reply[None]:
+    """PUT /namespaces/{id}: create a namespace."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
     call.require_content_type()
     await manage_namespaces.create(call.session, call.caller, namespace)
     return NO_CONTENT
 
 
-async def delete(call: Call) -> Reply:
-    """DELETE /namespaces/{id}: its keys go with it, its users stay."""
+async def delete(call: Call[None]) -> Reply[None]:
+    """DELETE /namespaces/{id}: delete a namespace; its keys go with it, its users stay."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
     await manage_namespaces.delete(call.session, call.caller, namespace)
     return NO_CONTENT

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -29,6 +29,8 @@ LARGE_BODY = 67 * 1024 * 1024
 """For sign, encrypt and decrypt: 50 MiB of payload as base64."""
 
 Body = TypeVar("Body")
+Content = TypeVar("Content")
+Shape = TypeVar("Shape")
 
 
 class BodyReader(Protocol):
@@ -51,8 +53,10 @@ class Reach(Enum):
 
 
 @dataclass(slots=True)
-class Reply:
-    """What a handler answers; Content-Type is the row's unless `headers` has its own.
+class Reply(Generic[Content]):
+    """What a handler answers, as JSON of `Content` or as bytes of the row's media type.
+
+    Content-Type is the row's unless `headers` has its own.
 
     With `parts`, those are the body, made while it is sent.
     """
@@ -78,13 +82,18 @@ class StreamedResponse:
     parts: AsyncGenerator[bytes, None]
 
 
-NO_CONTENT = Reply(204)
-NOT_MODIFIED = Reply(304)
+# What a handler may answer when that is not 200 with content, or 204 without (`Reply[None]`).
+Created = Annotated[Reply[Content], 201]
+Changed = Annotated[Reply[None], 204, 304]
+Empty = Annotated[Reply[None], 200]
+
+NO_CONTENT: Reply[None] = Reply(204)
+NOT_MODIFIED: Reply[None] = Reply(304)
 
 
 @dataclass(slots=True)
-class Call:
-    """One request on its way through dispatch and handler."""
+class Call(Generic[Body]):
+    """One request on its way through dispatch and handler; `Body` is the shape it must have."""
 
     hsm: Hsm
     route: "Route"
@@ -138,14 +147,14 @@ class Call:
 
 
 @cache  # as many entries as there are shapes in the code
-def _decoder(shape: type[Body]) -> msgspec.json.Decoder[Body]:
+def _decoder(shape: type[Shape]) -> msgspec.json.Decoder[Shape]:
     return msgspec.json.Decoder(shape)
 
 
-def decode_json(data: bytes, shape: type[Body]) -> Body:
+def decode_json(data: bytes, shape: type[Shape]) -> Shape:
     """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
     try:
-        decoder: msgspec.json.Decoder[Body] = _decoder(shape)  # type: ignore[arg-type]  # cached
+        decoder: msgspec.json.Decoder[Shape] = _decoder(shape)  # type: ignore[arg-type]  # cached
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"Invalid data for JSON schema: {error}.") from None
@@ -153,8 +162,9 @@ def decode_json(data: bytes, shape: type[Body]) -> Body:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
-Guard = Callable[[Call], Awaitable[None]]
+Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]
+"""Annotations say what it takes and gives, the docstring what for: the description reads them."""
+Guard = Callable[[Call[Any]], Awaitable[None]]
 
 ALL_STATES = frozenset(State)
 OPERATIONAL = frozenset({State.OPERATIONAL})

@@ -1,15 +1,27 @@
 """JSON shapes that more than one endpoint shares."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
 from keystead import algorithms
-from keystead.api.route import Reply
+from keystead.api.route import Content, Reply
 from keystead.certificates.csr import SubjectName
 from keystead.errors import InvalidInput
 from keystead.model.ids import parse_label, parse_tag
 from keystead.operations.manage_keys import KeyAttributes
+
+KeyTypeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.BY_NAME)})]
+MechanismName = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
+]
+
+
+class Item(msgspec.Struct):
+    """What is listed or was made, by its ID."""
+
+    id: str
 
 
 class Restrictions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -21,7 +33,7 @@ class Restrictions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What a new key is stored with; also the `arguments` part of a PEM import."""
 
-    mechanisms: list[str]
+    mechanisms: list[MechanismName]
     restrictions: Restrictions = msgspec.field(default_factory=Restrictions)
     label: str = ""
 
@@ -63,7 +75,7 @@ class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="came
         )
 
 
-def json_reply(content: object) -> Reply:
+def json_reply(content: Content) -> Reply[Content]:
     """Return a 200 with `content` as JSON."""
     return Reply(200, msgspec.json.encode(content))
 

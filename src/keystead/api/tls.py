@@ -3,19 +3,19 @@
 import msgspec
 
 from keystead import algorithms
-from keystead.api.route import NO_CONTENT, Call, Reply
-from keystead.api.shapes import DistinguishedName
+from keystead.api.route import NO_CONTENT, Call, Created, Reply
+from keystead.api.shapes import DistinguishedName, KeyTypeName
 from keystead.errors import InvalidInput
 
 
 class TlsKeyRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /config/tls/generate."""
 
-    type: str
+    type: KeyTypeName
     length: int | None = None
 
 
-async def generate(call: Call) -> Reply:
+async def generate(call: Call[TlsKeyRequest]) -> Reply[None]:
     """POST /config/tls/generate: a new key, with a certificate of its own making."""
     wanted = await call.json(TlsKeyRequest)
     algorithm = algorithms.BY_NAME.get(wanted.type)
@@ -27,34 +27,34 @@ async def generate(call: Call) -> Reply:
     return NO_CONTENT
 
 
-async def public_pem(call: Call) -> Reply:
-    """GET /config/tls/public.pem."""
+async def public_pem(call: Call[None]) -> Reply[bytes]:
+    """GET /config/tls/public.pem: the public key."""
     return Reply(200, call.hsm.tls.public_pem())
 
 
-async def certificate(call: Call) -> Reply:
+async def certificate(call: Call[None]) -> Reply[bytes]:
     """GET /config/tls/cert.pem: the whole chain."""
     return Reply(200, call.hsm.tls.identity.chain)
 
 
-async def set_certificate(call: Call) -> Reply:
-    """PUT /config/tls/cert.pem."""
+async def set_certificate(call: Call[bytes]) -> Created[None]:
+    """PUT /config/tls/cert.pem: the certificate, then each one's issuer."""
     await call.hsm.tls.set_chain(call.session, call.caller, await call.body())
     return Reply(201)
 
 
-async def csr(call: Call) -> Reply:
-    """POST /config/tls/csr.pem."""
+async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
+    """POST /config/tls/csr.pem: a certificate signing request."""
     subject = (await call.json(DistinguishedName)).subject()
     return Reply(200, await call.hsm.tls.csr(subject))
 
 
-async def cluster_ca(call: Call) -> Reply:
-    """GET /config/tls/cluster-ca.pem."""
+async def cluster_ca(call: Call[None]) -> Reply[bytes]:
+    """GET /config/tls/cluster-ca.pem: the cluster's authority."""
     return Reply(200, await call.hsm.tls.cluster_ca())
 
 
-async def set_cluster_ca(call: Call) -> Reply:
-    """PUT /config/tls/cluster-ca.pem."""
+async def set_cluster_ca(call: Call[bytes]) -> Created[None]:
+    """PUT /config/tls/cluster-ca.pem: set the cluster's authority."""
     await call.hsm.tls.set_cluster_ca(call.session, call.caller, await call.body())
     return Reply(201)

@@ -1,5 +1,7 @@
 """Keys in use: sign, decrypt, encrypt; and random bytes."""
 
+from typing import Any
+
 import msgspec
 
 from keystead.api.encoding import decode_base64, encode_base64
@@ -39,8 +41,33 @@ class RandomRequest(msgspec.Struct, forbid_unknown_fields=True):
     length: int
 
 
-async def sign(call: Call) -> Reply:
-    """POST /keys/{id}/sign."""
+class Signature(msgspec.Struct):
+    """The answer to sign; base64."""
+
+    signature: str
+
+
+class Decrypted(msgspec.Struct):
+    """The answer to decrypt; base64."""
+
+    decrypted: str
+
+
+class Encrypted(msgspec.Struct):
+    """The answer to encrypt; base64."""
+
+    encrypted: str
+    iv: str
+
+
+class Random(msgspec.Struct):
+    """The answer to random; base64."""
+
+    random: str
+
+
+async def sign(call: Call[SignRequest]) -> Reply[Signature]:
+    """POST /keys/{id}/sign: sign a digest or a message."""
     key_id = await _existing(call)
     wanted = await call.json(SignRequest)
     message = decode_base64(wanted.message, name="message")
@@ -48,8 +75,8 @@ async def sign(call: Call) -> Reply:
     return Reply(200, b'{"signature":"%b"}' % encode_base64(signature).encode())
 
 
-async def decrypt(call: Call) -> Reply:
-    """POST /keys/{id}/decrypt."""
+async def decrypt(call: Call[DecryptRequest]) -> Reply[Decrypted]:
+    """POST /keys/{id}/decrypt: decrypt."""
     key_id = await _existing(call)
     wanted = await call.json(DecryptRequest)
     ciphertext = decode_base64(wanted.encrypted, name="encrypted")
@@ -57,27 +84,27 @@ async def decrypt(call: Call) -> Reply:
     message = await operations.decrypt(
         call.session, call.caller, key_id, wanted.mode, ciphertext, iv
     )
-    return json_reply({"decrypted": encode_base64(message)})
+    return json_reply(Decrypted(encode_base64(message)))
 
 
-async def encrypt(call: Call) -> Reply:
-    """POST /keys/{id}/encrypt."""
+async def encrypt(call: Call[EncryptRequest]) -> Reply[Encrypted]:
+    """POST /keys/{id}/encrypt: encrypt."""
     key_id = await _existing(call)
     wanted = await call.json(EncryptRequest)
     message = decode_base64(wanted.message, name="message")
     ciphertext, iv = await operations.encrypt(
         call.session, call.caller, key_id, wanted.mode, message, _iv(wanted.iv)
     )
-    return json_reply({"encrypted": encode_base64(ciphertext), "iv": encode_base64(iv)})
+    return json_reply(Encrypted(encode_base64(ciphertext), encode_base64(iv)))
 
 
-async def random(call: Call) -> Reply:
-    """POST /random."""
+async def random(call: Call[RandomRequest]) -> Reply[Random]:
+    """POST /random: random bytes."""
     length = (await call.json(RandomRequest)).length
-    return json_reply({"random": encode_base64(random_bytes(length))})
+    return json_reply(Random(encode_base64(random_bytes(length))))
 
 
-async def _existing(call: Call) -> KeyId:
+async def _existing(call: Call[Any]) -> KeyId:
     """Return the path's key ID; the key exists: 404 comes before the 400 of a bad body."""
     key_id = parse_key_id(call.parameters["key_id"])
     await operations.require(call.session, call.caller, key_id)

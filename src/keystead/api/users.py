@@ -1,9 +1,11 @@
 """Users: role, tags, passphrase; and the rules on whom a caller may touch."""
 
+from typing import Any
+
 import msgspec
 
-from keystead.api.route import NO_CONTENT, Call, Reply
-from keystead.api.shapes import id_list, json_reply
+from keystead.api.route import NO_CONTENT, Call, Created, Reply
+from keystead.api.shapes import Item, id_list, json_reply
 from keystead.errors import InvalidInput, NotPermitted
 from keystead.model.ids import NAMESPACE_SEPARATOR, UserId, parse_namespace_id
 from keystead.model.users import Role, parse_passphrase
@@ -31,7 +33,20 @@ class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
     passphrase: str
 
 
-def target(call: Call) -> UserId:
+class UserItem(msgspec.Struct):
+    """A user in a list."""
+
+    user: str
+
+
+class UserView(msgspec.Struct, rename="camel"):
+    """GET /users/{id}."""
+
+    real_name: str
+    role: Role
+
+
+def target(call: Call[Any]) -> UserId:
     """Return the user that the path names; InvalidInput for a malformed ID."""
     return UserId.parse(call.parameters["user_id"])
 
@@ -39,7 +54,7 @@ def target(call: Call) -> UserId:
 # --- guards: whom a caller may touch ---
 
 
-async def same_namespace(call: Call) -> None:
+async def same_namespace(call: Call[Any]) -> None:
     """Refuse users of another namespace, but to the root those of one that is not created yet."""
     namespace = target(call).namespace
     if namespace == call.caller.namespace:
@@ -49,20 +64,20 @@ async def same_namespace(call: Call) -> None:
     raise NotPermitted("This user is in another namespace.")
 
 
-async def self_or_administrator(call: Call) -> None:
+async def self_or_administrator(call: Call[Any]) -> None:
     """Refuse Operators anyone but themselves, and Administrators other namespaces' users."""
     await same_namespace(call)
     _require_self_or_administrator(call)
 
 
-async def self_or_administrator_or_root(call: Call) -> None:
+async def self_or_administrator_or_root(call: Call[Any]) -> None:
     """As self_or_administrator, but a caller without a namespace reaches into all of them."""
     if call.caller.namespace is not None:
         await same_namespace(call)
     _require_self_or_administrator(call)
 
 
-def _require_self_or_administrator(call: Call) -> None:
+def _require_self_or_administrator(call: Call[Any]) -> None:
     if target(call) != call.caller.user_id and not call.caller.is_administrator:
         raise NotPermitted("Your role does not allow this for another user.")
 
@@ -70,21 +85,21 @@ def _require_self_or_administrator(call: Call) -> None:
 # --- handlers ---
 
 
-async def list_all(call: Call) -> Reply:
-    """GET /users."""
+async def list_all(call: Call[None]) -> Reply[list[UserItem]]:
+    """GET /users: the users."""
     return Reply(200, id_list("user", await manage_users.list_users(call.session, call.caller)))
 
 
-async def create(call: Call) -> Reply:
-    """POST /users: the ID is generated, the namespace is the caller's."""
+async def create(call: Call[UserRequest]) -> Created[Item]:
+    """POST /users: add a user; the ID is generated, the namespace is the caller's."""
     wanted = (await call.json(UserRequest)).new_user()
     user_id = manage_users.new_id(call.caller.namespace)
     await manage_users.add(call.session, call.caller, user_id, wanted)
     return _created(user_id)
 
 
-async def create_in(call: Call) -> Reply:
-    """POST /users/{namespace}~: the ID is generated."""
+async def create_in(call: Call[UserRequest]) -> Created[Item]:
+    """POST /users/{namespace}~: add a user to a namespace; the ID is generated."""
     namespace, separator, name = call.parameters["user_id"].partition(NAMESPACE_SEPARATOR)
     if not separator or name:
         raise InvalidInput(
@@ -96,28 +111,28 @@ async def create_in(call: Call) -> Reply:
     return _created(user_id)
 
 
-async def create_as(call: Call) -> Reply:
-    """PUT /users/{id}."""
+async def create_as(call: Call[UserRequest]) -> Created[None]:
+    """PUT /users/{id}: add a user."""
     user_id = target(call)
     wanted = (await call.json(UserRequest)).new_user()
     await manage_users.add(call.session, call.caller, user_id, wanted)
     return Reply(201, headers=[("Location", f"{_LOCATION}{user_id}")])
 
 
-async def show(call: Call) -> Reply:
-    """GET /users/{id}."""
+async def show(call: Call[None]) -> Reply[UserView]:
+    """GET /users/{id}: a user."""
     user = await manage_users.get(call.session, call.caller, target(call))
-    return json_reply({"realName": user.real_name, "role": user.role.value})
+    return json_reply(UserView(user.real_name, user.role))
 
 
-async def delete(call: Call) -> Reply:
-    """DELETE /users/{id}."""
+async def delete(call: Call[None]) -> Reply[None]:
+    """DELETE /users/{id}: delete a user."""
     await manage_users.delete(call.session, call.caller, target(call))
     return NO_CONTENT
 
 
-async def set_passphrase(call: Call) -> Reply:
-    """POST /users/{id}/passphrase."""
+async def set_passphrase(call: Call[PassphraseRequest]) -> Reply[None]:
+    """POST /users/{id}/passphrase: change a passphrase."""
     user_id = target(call)
     await manage_users.get(call.session, call.caller, user_id)
     passphrase = parse_passphrase((await call.json(PassphraseRequest)).passphrase)
@@ -125,12 +140,12 @@ async def set_passphrase(call: Call) -> Reply:
     return NO_CONTENT
 
 
-async def tags(call: Call) -> Reply:
-    """GET /users/{id}/tags."""
+async def tags(call: Call[None]) -> Reply[list[str]]:
+    """GET /users/{id}/tags: the tags of an Operator."""
     user = await manage_users.get_operator(call.session, call.caller, target(call))
     return json_reply(sorted(user.tags))
 
 
-def _created(user_id: UserId) -> Reply:
-    body = msgspec.json.encode({"id": str(user_id)})
+def _created(user_id: UserId) -> Created[Item]:
+    body = msgspec.json.encode(Item(str(user_id)))
     return Reply(201, body, [("Location", f"{_LOCATION}{user_id}")])
