@@ -5,18 +5,23 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from keystead import __version__
 from keystead.errors import StartRefused
+from keystead.processes.configuration import MAX_EDGES, Configuration, read_configuration
 from keystead.processes.listening import Address
 from keystead.processes.supervisor import ServeOptions, serve
+
+DEFAULT_DATA: Final = Path("data")
+DEFAULT_ADDRESS: Final = Address("localhost", 8443)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        serve(ServeOptions(options.data, options.listen, options.edges))
+        serve(_serve_options(options))
     except StartRefused as error:
         print(f"keystead: {error.message}", file=sys.stderr)  # noqa: T201 - the answer to the user
         return 1
@@ -32,36 +37,46 @@ def _parser() -> argparse.ArgumentParser:
     serving = commands.add_parser(
         "serve",
         help="run the server in the foreground",
-        description="Run the server in the foreground, until SIGTERM or Ctrl-C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Run the server in the foreground, until SIGTERM or Ctrl-C. "
+        "What is given here goes before what the configuration file says.",
     )
+    serving.add_argument("--config", type=Path, metavar="FILE", help="the configuration (TOML)")
     serving.add_argument(
         "--data",
         type=Path,
-        default=Path("data"),
         metavar="DIR",
-        help="where keys and configuration are kept; made if it is missing",
+        help="where keys and configuration are kept; made if it is missing "
+        f"(default: {DEFAULT_DATA})",
     )
     serving.add_argument(
         "--listen",
         type=Address.parse,
-        default=Address("localhost", 8443),
         metavar="HOST:PORT",
-        help="where HTTPS is served",
+        help=f"where HTTPS is served (default: {DEFAULT_ADDRESS})",
     )
     serving.add_argument(
         "--edges",
         type=_edge_count,
-        default=max(1, (os.cpu_count() or 1) - 1),
         metavar="N",
-        help="processes for TLS and HTTP",
+        help="processes for TLS and HTTP (default: CPU cores - 1, at least 1)",
     )
     return parser
 
 
+def _serve_options(given: argparse.Namespace) -> ServeOptions:
+    """Return what to serve: the command line first, the file second, defaults last."""
+    file = Configuration() if given.config is None else read_configuration(given.config)
+    return ServeOptions(
+        data=given.data or file.data or DEFAULT_DATA,
+        address=given.listen or file.listen or DEFAULT_ADDRESS,
+        edges=given.edges or file.edges or max(1, (os.cpu_count() or 1) - 1),
+        platform=file.platform,
+    )
+
+
 def _edge_count(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= 256:  # noqa: PLR2004 - far more than there are CPU cores
+    if not 1 <= number <= MAX_EDGES:
         raise ValueError
     return number
 

@@ -193,11 +193,19 @@ def start_server(
     listen: str = "127.0.0.1:0",
     edges: int = 1,
     environment: Mapping[str, str] | None = None,
+    config: str | None = None,
 ) -> Server:
-    """Start a server without waiting; its output goes to files in `directory`."""
+    """Start a server without waiting; its output goes to files in `directory`.
+
+    `config` is the text of a configuration file, to be made in `directory`.
+    """
     data = data or directory / "data"
     log_file, output_file = directory / "server.log", directory / "server.out"
     command = [sys.executable, "-m", "keystead", "serve", f"--data={data}", f"--listen={listen}"]
+    if config is not None:
+        config_file = directory / "keystead.toml"
+        config_file.write_text(config)
+        command.append(f"--config={config_file}")
     with log_file.open("a") as log, output_file.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
             [*command, f"--edges={edges}"],
@@ -218,12 +226,15 @@ def running_server(
     listen: str = "127.0.0.1:0",
     edges: int = 1,
     environment: Mapping[str, str] | None = None,
+    config: str | None = None,
 ) -> Iterator[Server]:
     """A server that is ready; it is stopped at the end, and killed when that does not work.
 
     To start it again on the same data, use the same `directory` again.
     """
-    server = start_server(directory, data=data, listen=listen, edges=edges, environment=environment)
+    server = start_server(
+        directory, data=data, listen=listen, edges=edges, environment=environment, config=config
+    )
     try:
         server.wait_ready()
         yield server

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from keystead.model.secret import Secret
+from keystead.platform.syslog import Syslog
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.platform.syslog import UdpSyslog
 from keystead.wire.messages import (
     AimSyslog,
     CoreToPlatform,
@@ -25,7 +25,7 @@ class StoreService:
     """Serves one store, and a way to syslog, to the core at the other end of a connection."""
 
     def __init__(
-        self, answer: Callable[[Question], Awaitable[PlatformToCore]], syslog: UdpSyslog
+        self, answer: Callable[[Question], Awaitable[PlatformToCore]], syslog: Syslog
     ) -> None:
         """`answer` gives the reply to one question and raises nothing."""
         self._answer = answer

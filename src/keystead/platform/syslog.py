@@ -1,16 +1,24 @@
-"""Syslog over UDP (RFC 3164): events to whoever collects them, never at the cost of the service."""
+"""Syslog, here over UDP (RFC 3164): events to a collector, never at the cost of the service."""
 
 import contextlib
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 FACILITY: Final = 10
 """Security and authorization messages."""
 MAX_MESSAGE_BYTES: Final = 1024
 """RFC 3164, section 4.1. What is longer is cut."""
 TAG: Final = "keystead"
+
+
+class Sender(Protocol):
+    """Sends messages somewhere without ever waiting."""
+
+    def send(self, severity: int, text: str) -> None:
+        """Send one message, its severity as RFC 5424 numbers them."""
+        ...
 
 
 class UdpSyslog:
@@ -51,3 +59,20 @@ class UdpSyslog:
         stamp = f"{time.strftime('%b', now)} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
         head = f"<{FACILITY * 8 + severity}>{stamp} {self._host_name} {TAG}: "
         return (head + text).encode("ascii", "replace")[:MAX_MESSAGE_BYTES]
+
+
+class Syslog:
+    """All who get the log: whom an Administrator chose (UDP), and whom the operator did."""
+
+    def __init__(self, udp: UdpSyslog, *others: Sender) -> None:
+        self._udp = udp
+        self._senders = (udp, *others)
+
+    def aim(self, address: str | None, port: int) -> None:
+        """Send to this IPv4 address over UDP from now on; to nobody for None."""
+        self._udp.aim(address, port)
+
+    def send(self, severity: int, text: str) -> None:
+        """Send one message to all of them."""
+        for sender in self._senders:
+            sender.send(severity, text)

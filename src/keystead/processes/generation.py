@@ -15,6 +15,7 @@ from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import launch
 from keystead.processes.child import Child
+from keystead.processes.platform_settings import SettingsFile
 from keystead.processes.sandbox import Role
 from keystead.wire import control
 from keystead.wire.messages import (
@@ -67,6 +68,8 @@ class Resources:
     listeners: Sequence[socket.socket]
     edges: int
     log: Log
+    settings: SettingsFile
+    """For the platform."""
 
 
 class Generation:
@@ -121,7 +124,11 @@ class Generation:
         with core_end, platform_end:
             platform = self._start_child(
                 "platform",
-                [("core", platform_end), ("data-lock", self._resources.data)],
+                [
+                    ("core", platform_end),
+                    ("data-lock", self._resources.data),
+                    ("settings", self._resources.settings),
+                ],
                 [f"--data={self._resources.data.path}"],
                 says=PlatformToSupervisor,
                 on_message=self._refused,

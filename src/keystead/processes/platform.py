@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,10 @@ from keystead.errors import KeysteadError
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.service import StoreService
-from keystead.platform.syslog import UdpSyslog
+from keystead.platform.syslog import Sender, Syslog, UdpSyslog
+from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
 from keystead.processes import launch, sandbox
+from keystead.processes.platform_settings import PlatformSettings, SyslogReceiver
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
@@ -23,22 +26,51 @@ from keystead.wire.messages import CannotStart
 _AFTER_ALL_PATHS: Final = "\U0010ffff"
 
 
-async def serve(core: socket.socket, data: DataDirectory, log: Log) -> None:
+async def serve(
+    core: socket.socket, data: DataDirectory, settings: PlatformSettings, log: Log
+) -> None:
     """Serve the store in `data` until the core is gone. Raises KeysteadError if it cannot start."""
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     store = SqliteStore(data.database)
     holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
     device_key = data.device_key.obtain(store_holds_records=holds_records)
-    syslog = UdpSyslog(host_name=socket.gethostname(), clock=time.time)  # noqa: TID251 - given here
-    service = StoreService(partial(remote.answer, store), syslog)
+    tls_syslog = _tls_syslog(settings.syslog, log)
+    service = StoreService(partial(remote.answer, store), _syslog(tls_syslog))
     log.info("platform started", **sandbox.lock_down("platform").fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     service.hand_over(device_key)
     del device_key
+    sending = [loop.create_task(sender.run()) for sender in tls_syslog]
     await service.run()
+    for task in sending:
+        task.cancel()
     await store.close()
     log.info("platform stopped")
+
+
+def _syslog(others: Sequence[Sender]) -> Syslog:
+    host_name = socket.gethostname()
+    return Syslog(UdpSyslog(host_name=host_name, clock=time.time), *others)  # noqa: TID251 - given here
+
+
+def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
+    """Return the sender to the one receiver over TLS, if there is one."""
+
+    def complain(reason: str, dropped: int) -> None:
+        log.warning("syslog over TLS does not work", reason=reason, dropped=dropped)
+
+    if wanted is None:
+        return []
+    context = receiver_context(wanted.authorities_pem)
+    return [
+        TlsSyslog(
+            Receiver(wanted.host, wanted.port, context),
+            host_name=socket.gethostname(),
+            clock=time.time,  # noqa: TID251 - given here
+            complain=complain,
+        )
+    ]
 
 
 def main() -> None:
@@ -48,12 +80,14 @@ def main() -> None:
     parser.add_argument("--control", type=launch.inherited_socket, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--data-lock", type=int, required=True)
+    parser.add_argument("--settings", type=int, required=True)
     given = parser.parse_args()
-    keep = [given.core.fileno(), given.control.fileno(), given.data_lock]
+    keep = [given.core.fileno(), given.control.fileno(), given.data_lock, given.settings]
     sandbox.isolate(parent=given.parent, keep=keep)
     data = DataDirectory(given.data, given.data_lock)
+    settings = PlatformSettings.read(given.settings)
     try:
-        asyncio.run(serve(given.core, data, log_to_stderr("platform")))
+        asyncio.run(serve(given.core, data, settings, log_to_stderr("platform")))
     except KeysteadError as error:
         control.send(given.control, CannotStart(error.message))
         sys.exit(1)

@@ -17,6 +17,7 @@ from keystead.processes import sandbox
 from keystead.processes.generation import Generation, Outcome, Resources
 from keystead.processes.listening import Address, listen
 from keystead.processes.notify import ServiceManager
+from keystead.processes.platform_settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.wire.messages import Started
 
@@ -32,6 +33,7 @@ class ServeOptions:
     data: Path
     address: Address
     edges: int
+    platform: PlatformSettings
 
 
 class Supervisor:
@@ -102,7 +104,8 @@ def serve(options: ServeOptions) -> None:
     listeners, address = listen(options.address)
     with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
         log = log_to_stderr("supervisor")
-        resources = Resources(data, listeners, options.edges, log)
+        settings = SettingsFile.of(options.platform)
+        resources = Resources(data, listeners, options.edges, log, settings)
         asyncio.run(_run(resources, address))
 
 

@@ -1,0 +1,116 @@
+"""The configuration file: one TOML file for what the machine's operator decides.
+
+Paths in it are relative to its own directory. The files that it names are read when it is, so that
+a mistake shows before anything is touched, and no other process needs to find them.
+"""
+
+import ssl
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from keystead.errors import InvalidInput, StartRefused
+from keystead.platform.tls_syslog import receiver_context
+from keystead.processes.listening import Address
+from keystead.processes.platform_settings import PlatformSettings, SyslogReceiver
+from keystead.sealing.update_image import UpdateKey
+
+MAX_EDGES: Final = 256
+"""Far more than there are CPU cores."""
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Of the configuration and of each file it names; a bundle of all public CAs has 250 KiB."""
+
+
+class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tls: str
+    ca: str | None = None
+
+
+class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    public_key: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    data: str | None = None
+    listen: str | None = None
+    edges: Annotated[int, msgspec.Meta(ge=1, le=MAX_EDGES)] | None = None
+    syslog: _Syslog | None = None
+    update: _Update | None = None
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What the file says; None for what it leaves open."""
+
+    data: Path | None = None
+    listen: Address | None = None
+    edges: int | None = None
+    platform: PlatformSettings = PlatformSettings()
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Return what is in the file at `path`. StartRefused says in one line what is wrong with it."""
+    try:
+        found = _parse(path)
+        return Configuration(
+            data=None if found.data is None else path.parent / found.data,
+            listen=None if found.listen is None else Address.parse(found.listen),
+            edges=found.edges,
+            platform=PlatformSettings(
+                syslog=_receiver(path.parent, found.syslog),
+                update_key_pem=_update_key(path.parent, found.update),
+            ),
+        )
+    except (ValueError, InvalidInput) as error:
+        raise StartRefused(f"The configuration file {path}: {_one_line(error)}") from None
+
+
+def _parse(path: Path) -> _File:
+    try:
+        content = tomllib.loads(_read(path).decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return msgspec.convert(content, _File)
+
+
+def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:
+    if wanted is None:
+        return None
+    address = Address.parse(wanted.tls)
+    if not address.host or not address.port:
+        raise ValueError(f"syslog.tls = {wanted.tls!r} lacks the host or the port")
+    if wanted.ca is None:
+        return SyslogReceiver(address.host, address.port, None)
+    authorities = _read(directory / wanted.ca)
+    try:
+        receiver_context(authorities)
+    except (ssl.SSLError, ValueError):
+        raise ValueError(f"there are no CA certificates (PEM) in {wanted.ca}") from None
+    return SyslogReceiver(address.host, address.port, authorities)
+
+
+def _update_key(directory: Path, wanted: _Update | None) -> bytes | None:
+    if wanted is None:
+        return None
+    pem = _read(directory / wanted.public_key)
+    try:
+        UpdateKey(pem)
+    except InvalidInput as error:
+        raise ValueError(f"{wanted.public_key}: {error.message}") from None
+    return pem
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise StartRefused(f"Cannot read {path}: {error.strerror}.") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise StartRefused(f"The file {path} has more than {MAX_FILE_BYTES} bytes.")
+    return content
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).removesuffix(".") + "."

@@ -1,0 +1,148 @@
+"""The configuration file: what it may say, and how it is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from keystead.errors import StartRefused
+from keystead.processes.configuration import MAX_FILE_BYTES, Configuration, read_configuration
+from keystead.processes.listening import Address
+from keystead.processes.platform_settings import PlatformSettings, SettingsFile, SyslogReceiver
+from tests.support.authority import Authority
+from tests.support.server import running_server, wait_until
+from tests.support.syslog_receiver import SyslogReceiver as Collector
+from tests.support.syslog_receiver import server_context
+
+
+def public_pem(curve: ec.EllipticCurve) -> bytes:
+    key = ec.generate_private_key(curve).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with files that a configuration may name."""
+    (tmp_path / "ca.pem").write_bytes(Authority("logs").pem)
+    (tmp_path / "update.pem").write_bytes(public_pem(ec.SECP384R1()))
+    (tmp_path / "p256.pem").write_bytes(public_pem(ec.SECP256R1()))
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "long").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    return tmp_path
+
+
+def read(directory: Path, text: str) -> Configuration:
+    file = directory / "keystead.toml"
+    file.write_text(text)
+    return read_configuration(file)
+
+
+def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
+    text = """
+        data = "records"
+        listen = "[::1]:9443"
+        edges = 3
+        [syslog]
+        tls = "logs.example:6514"
+        ca = "ca.pem"
+        [update]
+        public_key = "update.pem"
+    """
+    settings = PlatformSettings(
+        SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
+        (directory / "update.pem").read_bytes(),
+    )
+    expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
+    assert read(directory, text) == expected
+    assert PlatformSettings.read(SettingsFile.of(settings).fileno()) == settings
+
+
+def test_an_empty_file_leaves_everything_open(directory):
+    assert read(directory, "") == Configuration()
+
+
+def test_without_ca_the_machines_are_trusted(directory):
+    found = read(directory, '[syslog]\ntls = "logs.example:6514"')
+    assert found.platform.syslog == SyslogReceiver("logs.example", 6514, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("data = ", "Invalid value"),
+        ("dta = 'x'", "unknown field `dta`"),
+        ("[syslog]\ntls = 'h:1'\ncert = 'x'", "unknown field `cert` - at `$.syslog`"),
+        ("[syslog]\nca = 'ca.pem'", "missing required field `tls`"),
+        ("edges = '3'", "Expected `int | null`, got `str` - at `$.edges`"),
+        ("edges = 0", "Expected `int` >= 1"),
+        ("edges = 257", "Expected `int` <= 256"),
+        ("data = 5", "Expected `str | null`, got `int` - at `$.data`"),
+        ("listen = 'localhost'", "'localhost' is not HOST:PORT"),
+        ("[syslog]\ntls = ':6514'", "lacks the host or the port"),
+        ("[syslog]\ntls = 'logs.example:0'", "lacks the host or the port"),
+        ("[syslog]\ntls = 'h:1'\nca = 'missing.pem'", "No such file"),
+        ("[syslog]\ntls = 'h:1'\nca = 'empty'", "no CA certificates (PEM) in empty"),
+        ("[syslog]\ntls = 'h:1'\nca = 'update.pem'", "no CA certificates (PEM) in update.pem"),
+        ("[syslog]\ntls = 'h:1'\nca = 'long'", "has more than 1048576 bytes"),
+        ("[update]\npublic_key = 'missing.pem'", "No such file"),
+        ("[update]\npublic_key = 'empty'", "There is no public key in the PEM"),
+        ("[update]\npublic_key = 'p256.pem'", "not one on the curve P-384"),
+        ("a = " + "[" * 5000, "nested too deeply"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(directory, text, complaint):
+    with pytest.raises(StartRefused) as refused:
+        read(directory, text)
+    assert complaint in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_what_is_no_text_is_refused(directory):
+    (directory / "keystead.toml").write_bytes(b"\xff")
+    with pytest.raises(StartRefused, match="can't decode"):
+        read_configuration(directory / "keystead.toml")
+
+
+def test_a_bad_file_ends_the_server_before_anything_is_touched(directory):
+    (directory / "keystead.toml").write_text("data = 'records'\nport = 1\n")
+    command = [sys.executable, "-m", "keystead", "serve", "--config", "keystead.toml"]
+    ended = subprocess.run(  # noqa: S603
+        command, cwd=directory, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("keystead: The configuration file keystead.toml:")
+    assert ended.stderr.count("\n") == 1
+    assert not (directory / "records").exists()
+
+
+def test_the_command_line_goes_before_the_file_and_the_log_goes_to_syslog_over_tls(tmp_path):
+    authority = Authority("logs")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    context = server_context(tmp_path, authority, "localhost")
+    collector = Collector(context)
+    config = f"""
+        data = "not this one"
+        listen = "not.an.address.of.ours.invalid:1"
+        [syslog]
+        tls = "localhost:{collector.port}"
+        ca = "ca.pem"
+    """
+    with running_server(tmp_path, config=config) as server:
+        assert not (tmp_path / "not this one").exists()
+        assert '"event": "core started"' in collector.next()
+        server.provision()
+        while '"event": "provision"' not in collector.next():
+            pass
+
+        collector.close()
+        wait_until(lambda: "syslog over TLS does not work" in server.log(), seconds=10)
+        server.add_user("operator", "Operator")
+        collector = Collector(context, collector.port)
+        while '"user": "operator"' not in collector.next(seconds=20):
+            pass
+        assert server.log().count("syslog over TLS does not work") == 1
+    collector.close()

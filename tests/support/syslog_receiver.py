@@ -1,0 +1,89 @@
+"""A receiver of syslog over TLS on loopback, that a test can end and start again."""
+
+import contextlib
+import queue
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import DNSName, SubjectAlternativeName
+
+from tests.support.authority import Authority, name
+
+
+def server_context(directory: Path, authority: Authority, host: str) -> ssl.SSLContext:
+    """Return a server's context with a certificate for `host`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = SubjectAlternativeName([DNSName(host)])
+    certificate = authority.certify(key.public_key(), name(host), (names,))
+    file = directory / f"{host}.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+class SyslogReceiver:
+    """Takes connections one after another, and their messages."""
+
+    def __init__(self, context: ssl.SSLContext, port: int = 0) -> None:
+        self.messages: queue.Queue[str] = queue.Queue()
+        self.refused = 0
+        """Connections that did not get through the handshake."""
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
+        self._connection: socket.socket | None = None
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def next(self, *, seconds: float = 10) -> str:
+        """The next message that arrives."""
+        return self.messages.get(timeout=seconds)
+
+    def hang_up(self) -> None:
+        """End the present connection."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Be gone: nothing listens on the port any more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with plain:
+                try:
+                    connection = self._context.wrap_socket(plain, server_side=True)
+                except OSError:
+                    self.refused += 1
+                    continue
+                self._connection = connection
+                with connection, contextlib.suppress(OSError):
+                    self._take_messages(connection)
+
+    def _take_messages(self, connection: ssl.SSLSocket) -> None:
+        with connection.makefile("rb") as stream:
+            while length := _octet_count(stream):
+                self.messages.put(stream.read(length).decode())
+
+
+def _octet_count(stream) -> int:
+    """RFC 5425, 4.3: MSG-LEN SP; 0 at the end of the stream."""
+    digits = b""
+    while (one := stream.read(1)) not in {b" ", b""}:
+        assert one.isdigit(), one
+        digits += one
+    return int(digits or b"0")
