@@ -1,4 +1,4 @@
-"""The command line: `keystead serve`."""
+"""The command line: `keystead serve`, `keystead image`."""
 
 import argparse
 import os
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from keystead import __version__
-from keystead.errors import StartRefused
+from keystead import __version__, images
+from keystead.errors import KeysteadError
 from keystead.processes.configuration import MAX_EDGES, Configuration, read_configuration
 from keystead.processes.listening import Address
 from keystead.processes.supervisor import ServeOptions, serve
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        serve(_serve_options(options))
-    except StartRefused as error:
+        options.run(options)
+    except KeysteadError as error:
         print(f"keystead: {error.message}", file=sys.stderr)  # noqa: T201 - the answer to the user
         return 1
     return 0
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the server in the foreground, until SIGTERM or Ctrl-C. "
         "What is given here goes before what the configuration file says.",
     )
+    serving.set_defaults(run=lambda given: serve(_serve_options(given)))
     serving.add_argument("--config", type=Path, metavar="FILE", help="the configuration (TOML)")
     serving.add_argument(
         "--data",
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes for TLS and HTTP (default: CPU cores - 1, at least 1)",
     )
+    images.add_commands(commands.add_parser("image", help="make and examine update images"))
     return parser
 
 

@@ -64,7 +64,7 @@ class ImageHeader(
     size: Annotated[int, msgspec.Meta(ge=1, le=MAX_IMAGE_BYTES)]
     """Bytes in all chunks."""
     chunk_size: Annotated[int, msgspec.Meta(ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)]
-    chunks: list[Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]]
+    chunks: list[Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]]
 
     def __post_init__(self) -> None:
         parse_version(self.version)
@@ -151,7 +151,7 @@ class SigningKey:
         return MAGIC + numbers + encoded + signature
 
 
-def make_header(  # one argument a field
+def make_header(
     *, version: str, security_version: int, release_notes: str, size: int, chunks: Sequence[bytes]
 ) -> ImageHeader:
     """Return the header of an image of this product, cut into chunks of MAX_CHUNK_BYTES.

@@ -1,0 +1,165 @@
+"""The command line for who makes update images: `keystead image sign`, `keystead image inspect`.
+
+Images pass through in pieces; nothing here holds a whole one.
+"""
+
+import argparse
+import getpass
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from keystead.errors import InvalidInput
+from keystead.sealing.update_image import (
+    MAX_CHUNK_BYTES,
+    MAX_IMAGE_BYTES,
+    MAX_NOTES_CHARACTERS,
+    ImageHeader,
+    IncomingImage,
+    SignatureCheck,
+    SigningKey,
+    UpdateKey,
+    make_header,
+)
+
+_MAX_KEY_BYTES = 64 * 1024
+
+
+class AnySignature:
+    """Takes every signature: for looking at an image, never for accepting one."""
+
+    def verify(self, header: bytes, signature: bytes) -> None:
+        """Return."""
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the subcommands; each sets `run`, to be called with the parsed arguments."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    signing = commands.add_parser("sign", help="make a signed update image")
+    signing.add_argument("--key", type=Path, required=True, metavar="PRIVATE.pem")
+    signing.add_argument("--version", required=True, metavar="MAJOR.MINOR.PATCH")
+    signing.add_argument("--security-version", type=int, required=True, metavar="N")
+    signing.add_argument("--notes", type=Path, required=True, metavar="FILE", help="release notes")
+    signing.add_argument("image", type=Path, metavar="IMAGE", help="what is to be signed")
+    signing.add_argument("out", type=Path, metavar="OUT", help="the update image; must not exist")
+    signing.set_defaults(run=_sign)
+    inspecting = commands.add_parser("inspect", help="show what an update image is, and check it")
+    inspecting.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="verify the signature")
+    inspecting.add_argument("file", type=Path, metavar="FILE")
+    inspecting.set_defaults(run=_inspect)
+
+
+def _sign(given: argparse.Namespace) -> None:
+    key = _signing_key(given.key)
+    notes = _read(given.notes, limit=4 * MAX_NOTES_CHARACTERS)
+    with _named_errors(), given.image.open("rb") as image:
+        digests, size = _digests(image)
+        header = make_header(
+            version=given.version,
+            security_version=given.security_version,
+            release_notes=_text(notes, given.notes),
+            size=size,
+            chunks=digests,
+        )
+        image.seek(0)
+        with _new_file(given.out) as out:
+            out.write(key.envelope(header))
+            _copy(image, out, digests)
+    _say(header)
+
+
+def _inspect(given: argparse.Namespace) -> None:
+    """Check everything, then show it: an image that is not whole is shown as nothing."""
+    check: SignatureCheck = AnySignature()
+    if given.key is not None:
+        check = UpdateKey(_read(given.key, limit=_MAX_KEY_BYTES))
+    image = IncomingImage(check)
+    with _named_errors(), given.file.open("rb") as file:
+        while part := file.read(MAX_CHUNK_BYTES):
+            for _ in image.feed(part):
+                pass
+    image.finish()
+    if image.header is not None:
+        _say(image.header)
+    print("signature: " + ("good" if given.key else "NOT VERIFIED (give --key)"))  # noqa: T201 - the answer
+
+
+def _say(header: ImageHeader) -> None:
+    lines = (
+        f"product: {header.product}",
+        f"version: {header.version}",
+        f"security version: {header.security_version}",
+        f"size: {header.size} bytes in {len(header.chunks)} chunks",
+        # As a literal: the notes of a file that nobody has verified do not get at the terminal.
+        f"release notes: {header.release_notes!a}",
+    )
+    print("\n".join(lines))  # noqa: T201 - the answer
+
+
+def _signing_key(path: Path) -> SigningKey:
+    pem = _read(path, limit=_MAX_KEY_BYTES)
+    try:
+        return SigningKey(pem)
+    except TypeError:  # It is encrypted.
+        return SigningKey(pem, getpass.getpass(f"Passphrase of {path}: ").encode())
+
+
+def _digests(image: BinaryIO) -> tuple[list[bytes], int]:
+    """Return the SHA-256 of each chunk, and the size of all."""
+    digests, size = [], 0
+    while chunk := image.read(MAX_CHUNK_BYTES):
+        size += len(chunk)
+        if size > MAX_IMAGE_BYTES:
+            raise InvalidInput(f"The image is over {MAX_IMAGE_BYTES} bytes.")
+        digests.append(hashlib.sha256(chunk).digest())
+    return digests, size
+
+
+def _copy(image: BinaryIO, out: BinaryIO, digests: list[bytes]) -> None:
+    for digest in digests:
+        chunk = image.read(MAX_CHUNK_BYTES)
+        if hashlib.sha256(chunk).digest() != digest:
+            raise InvalidInput("The image changed while it was signed.")
+        out.write(chunk)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that is at `path` once it is complete; never instead of another one."""
+    unfinished = path.with_name(path.name + ".new")
+    with unfinished.open("xb") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(unfinished, path)  # Unlike a rename, this never replaces a file.
+        finally:
+            unfinished.unlink()
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turn errors of the file system into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or "The file"
+        raise InvalidInput(f"{where}: {error.strerror}.") from error
+
+
+def _read(path: Path, *, limit: int) -> bytes:
+    with _named_errors(), path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise InvalidInput(f"{path} has more than {limit} bytes.")
+    return content
+
+
+def _text(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8.") from None

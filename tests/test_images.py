@@ -1,0 +1,149 @@
+"""`keystead image` as who makes releases uses it."""
+
+import getpass
+import os
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from keystead import images
+from keystead.__main__ import main
+from keystead.sealing.update_image import MAX_CHUNK_BYTES
+from tests.support.update_images import key_pair
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with keys, notes and something to sign."""
+    monkeypatch.chdir(tmp_path)
+    private, public = key_pair(0)
+    Path("private.pem").write_bytes(private)
+    Path("public.pem").write_bytes(public)
+    Path("other.pem").write_bytes(key_pair(1)[1])
+    Path("notes").write_text("Größer.\n\x1b[2J")
+    Path("content").write_bytes(os.urandom(MAX_CHUNK_BYTES + 5))
+    return tmp_path
+
+
+def sign(*more: str, version: str = "1.2.3", image: str = "content", key: str = "private.pem"):
+    options = ["--key", key, "--version", version, "--security-version", "7", "--notes", "notes"]
+    return main(["image", "sign", *options, *more, image, "out"])
+
+
+def test_a_signed_image_is_shown_as_what_it_is(directory, capsys):
+    assert sign() == 0
+    capsys.readouterr()
+    assert main(["image", "inspect", "out", "--key", "public.pem"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "product: keystead",
+        "version: 1.2.3",
+        "security version: 7",
+        f"size: {MAX_CHUNK_BYTES + 5} bytes in 2 chunks",
+        r"release notes: 'Gr\xf6\xdfer.\n\x1b[2J'",
+        "signature: good",
+    ]
+    assert main(["image", "inspect", "out"]) == 0
+    assert "signature: NOT VERIFIED" in capsys.readouterr().out
+    names = {"private.pem", "public.pem", "other.pem", "notes", "content", "out"}
+    assert {entry.name for entry in directory.iterdir()} == names
+
+
+def test_a_damaged_or_foreign_image_is_shown_as_nothing(directory, capsys):
+    sign()
+    capsys.readouterr()
+    image = bytearray((directory / "out").read_bytes())
+    image[-1] ^= 1
+    (directory / "damaged").write_bytes(image)
+    (directory / "short").write_bytes(image[:-1])
+    for arguments, complaint in (
+        (["damaged"], "Chunk 1 of the update image is damaged."),
+        (["short"], "The update image is truncated."),
+        (["out", "--key", "other.pem"], "The signature of the update image is wrong."),
+        (["out", "--key", "private.pem"], "There is no public key in the PEM."),
+        (["notes"], "This is not an update image of this product."),
+        (["missing"], "missing: No such file or directory."),
+    ):
+        assert main(["image", "inspect", *arguments]) == 1
+        assert capsys.readouterr() == ("", f"keystead: {complaint}\n")
+
+
+def test_an_existing_file_is_not_replaced(directory, capsys):
+    (directory / "out").write_text("precious")
+    assert sign() == 1
+    assert capsys.readouterr().err == "keystead: out: File exists.\n"
+    assert (directory / "out").read_text() == "precious"
+    assert not (directory / "out.new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"version": "1.2"}, "'1.2' is not a version"),
+        ({"image": "missing"}, "missing: No such file"),
+        ({"key": "public.pem"}, "No private key in the PEM"),
+        ({"key": "content"}, "content has more than 65536 bytes"),
+    ],
+)
+def test_nothing_is_made_when_something_is_wrong(directory, capsys, options, complaint):
+    assert sign(**options) == 1
+    assert complaint in capsys.readouterr().err
+    assert not list(directory.glob("out*"))
+
+
+def test_an_empty_image_and_too_large_a_one_are_refused(directory, capsys, monkeypatch):
+    (directory / "empty").touch()
+    assert sign(image="empty") == 1
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", MAX_CHUNK_BYTES)
+    assert sign() == 1
+    assert f"over {MAX_CHUNK_BYTES} bytes" in capsys.readouterr().err
+    assert not list(directory.glob("out*"))
+
+
+def test_notes_must_be_text(directory, capsys):
+    (directory / "notes").write_bytes(b"\xff")
+    assert sign() == 1
+    assert capsys.readouterr().err == "keystead: notes is not UTF-8.\n"
+
+
+def test_an_image_that_changes_meanwhile_is_not_signed(directory, capsys, monkeypatch):
+    def changing(**fields):
+        with (directory / "content").open("r+b") as file:
+            file.write(b"changed")
+        return images_make_header(**fields)
+
+    images_make_header = images.make_header
+    monkeypatch.setattr(images, "make_header", changing)
+    assert sign() == 1
+    assert "changed while it was signed" in capsys.readouterr().err
+    assert not list(directory.glob("out*"))
+
+
+def test_an_encrypted_key_asks_for_its_passphrase(directory, monkeypatch):
+    key = load_pem_private_key(key_pair(0)[0], None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (directory / "private.pem").write_bytes(pem)
+    monkeypatch.setattr(getpass, "getpass", lambda _: "wrong")
+    assert sign() == 1
+    monkeypatch.setattr(getpass, "getpass", lambda _: "secret")
+    assert sign() == 0
+    assert main(["image", "inspect", "out", "--key", "public.pem"]) == 0
+
+
+def test_memory_does_not_grow_with_the_image(directory):
+    with (directory / "content").open("wb") as file:
+        file.truncate(64 * MAX_CHUNK_BYTES)
+    tracemalloc.start()
+    try:
+        assert sign() == 0
+        assert main(["image", "inspect", "out", "--key", "public.pem"]) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * MAX_CHUNK_BYTES
