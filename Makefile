@@ -2,6 +2,7 @@
 # make test        all checks and tests
 # make test-fast   the tests that need no server of their own
 # make check       formatting, lint, types, layers
+# make openapi     the API's description, checked, into openapi.json
 # make bench       signatures a second over TLS  (ARGS="--seconds 10")
 
 SHELL := bash
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROCESSES ?= 2
 
-.PHONY: serve test test-fast check bench
+.PHONY: serve test test-fast check openapi bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
@@ -29,6 +30,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+openapi: $(READY)
+	$(BIN)/python scripts/openapi.py > openapi.json
+	$(BIN)/python -m openapi_spec_validator openapi.json
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

@@ -19,6 +19,7 @@ WITH_HEAD = {
     "/health/state",
     "/config/tls/public.pem",
     "/metrics",
+    "/openapi.json",
     "/namespaces",
     "/system/info",
 }

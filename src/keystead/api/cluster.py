@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from keystead.api.route import Call, Reply
+from keystead.api.route import Call, Created, Reply
 from keystead.api.shapes import json_reply
 from keystead.operations import cluster
 
@@ -38,6 +38,13 @@ class Member(msgspec.Struct):
     name: str
     urls: list[PeerUrl]
     learner: bool
+
+
+class MemberAdded(msgspec.Struct, rename="camel"):
+    """What a new member joins with."""
+
+    members: list[Member]
+    joiner_kit: str
 
 
 class UrlsRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,7 +81,7 @@ async def list_members(call: Call[None]) -> Reply[list[Member]]:
     return json_reply([Member(one.member_id, one.name, [], learner=False) for one in members])
 
 
-async def add_member(call: Call[UrlsRequest]) -> Reply[None]:
+async def add_member(call: Call[UrlsRequest]) -> Created[MemberAdded]:
     """POST /cluster/members: declare a new member."""
     await call.json(UrlsRequest)
     cluster.refuse_change()

@@ -1,5 +1,7 @@
 """Provision, unlock, lock."""
 
+from typing import Annotated
+
 import msgspec
 
 from keystead.api.route import NO_CONTENT, Call, Reply
@@ -32,7 +34,7 @@ async def provision(call: Call[ProvisionRequest]) -> Reply[None]:
     return NO_CONTENT
 
 
-async def unlock(call: Call[UnlockRequest]) -> Reply[None]:
+async def unlock(call: Call[UnlockRequest]) -> Annotated[Reply[None], 403, 429]:
     """POST /unlock: Locked → Operational."""
     wanted = await call.json(UnlockRequest)
     await call.hsm.unlock(wanted.passphrase, address=call.request.client)

@@ -180,7 +180,7 @@ class Route:
     means that Content-Type is ignored. `early_types` is checked before the size and the ID.
     `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
     ID that it cannot read). `also_produces` lists what it gives only to clients that prefer it.
-    `has_tag`: what the row gives has an entity tag.
+    `query` names the parameters after `?`. `has_tag`: what the row gives has an entity tag.
     """
 
     method: str
@@ -194,6 +194,7 @@ class Route:
     early_types: tuple[str, ...] = ()
     produces: str = JSON
     also_produces: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
     body_limit: int = SMALL_BODY
     answers_head: bool = False
     has_tag: bool = False

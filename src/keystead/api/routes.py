@@ -14,6 +14,7 @@ from keystead.api import (
     use_keys,
     users,
 )
+from keystead.api.description import description_row
 from keystead.api.errors import JSON
 from keystead.api.route import (
     ALL_STATES,
@@ -38,10 +39,11 @@ _ROOT = Reach.ROOT_ONLY
 _EMPTY_PUT = (JSON, BYTES)
 """A PUT without a body may come without a Content-Type, which counts as bytes."""
 _IMPORT = (JSON, MULTIPART)
+_KEY_FILTERS = ("label", "filter")
 _OPERATIONAL_OR_FAILED = frozenset({State.OPERATIONAL, State.FAILED})
 _ALIVE = frozenset({State.LOCKED, State.UNPROVISIONED})
 
-ROUTES: tuple[Route, ...] = (
+_DESCRIBED: tuple[Route, ...] = (
     Route("GET", "/info", health.info, ALL_STATES, answers_head=True),
     Route("GET", "/health/alive", health.empty, _ALIVE, answers_head=True),
     Route("GET", "/health/ready", health.empty, answers_head=True),
@@ -68,10 +70,19 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/lock", lifecycle.lock, roles=_ADMIN, reach=_ROOT, ends_session=True),
     Route("POST", "/random", use_keys.random, roles=_OPERATOR),
     # --- keys ---
-    Route("GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR, has_tag=True),
+    Route(
+        "GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR, query=_KEY_FILTERS, has_tag=True
+    ),
     Route("POST", "/keys", keys.import_new, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT),
     Route("POST", "/keys/generate", keys.generate, roles=_ADMIN, accepts=(JSON,)),
-    Route("GET", "/keys/{key_id}*", keys.list_prefix, roles=_ADMIN_OR_OPERATOR, has_tag=True),
+    Route(
+        "GET",
+        "/keys/{key_id}*",
+        keys.list_prefix,
+        roles=_ADMIN_OR_OPERATOR,
+        query=_KEY_FILTERS,
+        has_tag=True,
+    ),
     Route("GET", "/keys/{key_id}", keys.show, roles=_ADMIN_OR_OPERATOR, has_tag=True),
     Route(
         "PUT", "/keys/{key_id}", keys.import_as, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT
@@ -343,3 +354,5 @@ ROUTES: tuple[Route, ...] = (
         guarded_when_operational=True,
     ),
 )
+
+ROUTES: tuple[Route, ...] = (*_DESCRIBED, description_row(_DESCRIBED))

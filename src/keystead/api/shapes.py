@@ -18,6 +18,12 @@ MechanismName = Annotated[
 ]
 
 
+class ErrorMessage(msgspec.Struct):
+    """What every refusal carries."""
+
+    message: str
+
+
 class Item(msgspec.Struct):
     """What is listed or was made, by its ID."""
 

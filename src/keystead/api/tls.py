@@ -1,5 +1,7 @@
 """The server's own key and certificates, and the cluster's authority."""
 
+from typing import Annotated
+
 import msgspec
 
 from keystead import algorithms
@@ -49,7 +51,7 @@ async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     return Reply(200, await call.hsm.tls.csr(subject))
 
 
-async def cluster_ca(call: Call[None]) -> Reply[bytes]:
+async def cluster_ca(call: Call[None]) -> Annotated[Reply[bytes], 404]:
     """GET /config/tls/cluster-ca.pem: the cluster's authority."""
     return Reply(200, await call.hsm.tls.cluster_ca())
 

@@ -1,0 +1,99 @@
+"""The description that Keystead gives of itself, against its rows and against NetHSM's."""
+
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from keystead.api.description import describe
+from keystead.api.route import ALL_STATES, Call, Reply, Route
+from keystead.api.routes import ROUTES
+from keystead.model.lifecycle import State
+from tests.support.core import Core
+from tests.support.spec import description
+
+OURS = describe(ROUTES)
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every operation by method and path, parameters without their names."""
+    return {
+        f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+MINE, THEIRS = operations(OURS), operations(description())
+SHARED = sorted(set(MINE) & set(THEIRS))
+
+
+def resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def body_fields(document: dict[str, Any], operation: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The fields that a JSON body may have, and those that it must have."""
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = resolve(document, content.get("application/json", {}).get("schema", {}))
+    return set(schema.get("properties", ())), set(schema.get("required", ()))
+
+
+def test_it_is_valid_openapi():
+    OpenAPIV31SpecValidator(OURS).validate()
+
+
+def test_every_row_is_in_it_and_says_what_it_is_for():
+    described = {(method, path) for path, item in OURS["paths"].items() for method in item}
+    assert {(row.method.lower(), row.path) for row in ROUTES} <= described
+    assert all(len(operation["summary"]) > 5 for operation in MINE.values())
+    ids = [operation["operationId"] for operation in MINE.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_head_is_described_where_it_is_answered():
+    heads = {path for path, item in OURS["paths"].items() if "head" in item}
+    assert heads == {row.path for row in ROUTES if row.answers_head}
+
+
+@pytest.mark.parametrize("state", State)
+async def test_everyone_may_read_it_in_every_state(core: Core, state: State) -> None:
+    core.hsm.state = state
+    answer = await core.request("GET", "/openapi.json")
+    assert answer.json() == OURS
+    known = {"if-none-match": answer.headers["ETag"]}
+    assert (await core.request("GET", "/openapi.json", headers=known)).status == 304
+
+
+def test_a_handler_that_does_not_say_what_it_is_for_is_refused():
+    async def silent(_: Call[None]) -> Reply[None]:
+        """GET /silent."""
+        return Reply(204)
+
+    with pytest.raises(ValueError, match="does not say what it is for"):
+        describe([Route("GET", "/silent", silent, ALL_STATES)])
+
+
+@pytest.mark.parametrize("operation", SHARED)
+def test_success_is_the_same_as_in_nethsm_s(operation: str) -> None:
+    def successes(described: dict[str, Any]) -> set[str]:
+        return {status for status in described["responses"] if status.startswith("2")}
+
+    assert successes(MINE[operation]) == successes(THEIRS[operation])
+
+
+@pytest.mark.parametrize("operation", SHARED)
+def test_a_body_has_the_same_fields_as_in_nethsm_s(operation: str) -> None:
+    mine = body_fields(OURS, MINE[operation])
+    theirs = body_fields(description(), THEIRS[operation])
+    assert mine == theirs
+
+
+# NetHSM's says in words only that forcing a cluster takes the unlock passphrase.
+@pytest.mark.parametrize("operation", sorted(set(SHARED) - {"POST /cluster/force-new"}))
+def test_who_may_call_is_the_same_as_in_nethsm_s(operation: str) -> None:
+    assert bool(MINE[operation]["security"]) == bool(THEIRS[operation].get("security"))
