@@ -69,6 +69,13 @@ async def test_everyone_may_read_it_in_every_state(core: Core, state: State) -> 
     assert (await core.request("GET", "/openapi.json", headers=known)).status == 304
 
 
+def test_a_key_comes_as_json_or_as_the_two_parts_of_a_form():
+    content = MINE["POST /keys"]["requestBody"]["content"]
+    shapes = {kind: resolve(OURS, media["schema"]) for kind, media in content.items()}
+    assert set(shapes["multipart/form-data"]["properties"]) == {"arguments", "key_file"}
+    assert "private" in shapes["application/json"]["properties"]
+
+
 def test_a_handler_that_does_not_say_what_it_is_for_is_refused():
     async def silent(_: Call[None]) -> Reply[None]:
         """GET /silent."""

@@ -3,15 +3,26 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import UnionType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from keystead import __version__
 from keystead.api.errors import JSON
-from keystead.api.route import ALL_STATES, BYTES, MULTIPART, Call, Handler, Reach, Reply, Route
+from keystead.api.route import (
+    ALL_STATES,
+    BYTES,
+    MULTIPART,
+    Call,
+    Handler,
+    Parts,
+    Reach,
+    Reply,
+    Route,
+)
 from keystead.api.router import PREFIX
-from keystead.api.shapes import ErrorMessage, KeyAttributesRequest
+from keystead.api.shapes import ErrorMessage
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _ID: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -76,10 +87,10 @@ def describe(routes: Iterable[Route]) -> Json:
     shapes = {
         shape
         for _, signature in signatures
-        for shape in (signature.takes, signature.gives)
+        for shape in (*_alternatives(signature.takes), signature.gives)
         if shape not in {type(None), bytes}
     }
-    ordered = [ErrorMessage, KeyAttributesRequest, *sorted(shapes, key=str)]
+    ordered = [ErrorMessage, *sorted(shapes, key=str)]
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     schema_of = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, Json] = {}
@@ -138,7 +149,7 @@ def _operation(route: Route, signature: Signature, schema_of: dict[Any, Json]) -
             "required": True,
             "content": {
                 media_type: {"schema": _body_schema(media_type, signature.takes, schema_of)}
-                for media_type in route.accepts or (JSON,)
+                for media_type in route.accepts or route.early_types or (JSON,)
             },
         }
     return operation
@@ -192,17 +203,17 @@ def _query_parameters(route: Route) -> list[Json]:
     return [{"name": name, "in": "query", "schema": {"type": "string"}} for name in route.query]
 
 
-def _body_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - any type is a shape
-    if media_type == MULTIPART:
-        return {
-            "type": "object",
-            "properties": {
-                "arguments": schema_of[KeyAttributesRequest],
-                "key_file": {"type": "string"},
-            },
-            "required": ["arguments", "key_file"],
-        }
-    return _content_schema(media_type, shape, schema_of)
+def _alternatives(shape: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type is a shape
+    """Return the shapes that a body may have, one for each media type."""
+    return get_args(shape) if isinstance(shape, UnionType) else (shape,)
+
+
+def _body_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - same
+    """Return the schema of a body: of multipart/form-data, its Parts; else what is none."""
+    for one in _alternatives(shape):
+        if (isinstance(one, type) and issubclass(one, Parts)) is (media_type == MULTIPART):
+            return _content_schema(JSON if media_type == MULTIPART else media_type, one, schema_of)
+    return {}
 
 
 def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - same

@@ -16,6 +16,7 @@ from keystead.api.route import (
     Call,
     Changed,
     Created,
+    Parts,
     Reply,
     decode_json,
 )
@@ -52,6 +53,13 @@ class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=Tr
 
     type: KeyTypeName
     private: PrivateData
+
+
+class KeyFile(Parts):
+    """POST /keys and PUT /keys/{id} with a file; PEM."""
+
+    arguments: KeyAttributesRequest
+    key_file: str
 
 
 class GenerateRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
@@ -129,13 +137,13 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
     return _created(key_id)
 
 
-async def import_new(call: Call[ImportRequest]) -> Created[Item]:
+async def import_new(call: Call[ImportRequest | KeyFile]) -> Created[Item]:
     """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
     return _created(await manage_keys.add(call.session, call.caller, None, private, attributes))
 
 
-async def import_as(call: Call[ImportRequest]) -> Reply[None]:
+async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
     """PUT /keys/{id}: bring a key in."""
     key_id = _key_id(call)
     private, attributes = await _private_key(call)

@@ -33,6 +33,10 @@ Content = TypeVar("Content")
 Shape = TypeVar("Shape")
 
 
+class Parts(msgspec.Struct):
+    """The parts of a multipart/form-data body are the fields of a shape that derives from this."""
+
+
 class BodyReader(Protocol):
     """A request's body, which may still be on its way."""
 
