@@ -3,6 +3,7 @@
 keystead.lock    locked while in use; its presence marks the directory as Keystead's
 keystead.db      the records, with SQLite's companions
 device.key       the device key, if it is kept in a file
+update/          update images, one staged and one arriving
 reset.pending    a factory reset was begun and must be finished before anything else
 """
 
@@ -15,11 +16,13 @@ from typing import Self
 from keystead.errors import StartRefused
 from keystead.platform import durable
 from keystead.platform.device_key import FileDeviceKey
+from keystead.platform.update_slot import UpdateSlot
 
 _LOCK = "keystead.lock"
 _DATABASE = "keystead.db"
 _DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", ".new")
 _DEVICE_KEY = "device.key"
+_UPDATE = "update"
 _RESET = "reset.pending"
 
 _NOT_FOREIGN = frozenset({"lost+found"})
@@ -65,6 +68,11 @@ class DataDirectory:
         """The device key, if it is kept in a file here."""
         return FileDeviceKey(self.path / _DEVICE_KEY)
 
+    @property
+    def update_slot(self) -> UpdateSlot:
+        """Where update images are kept."""
+        return UpdateSlot(self.path / _UPDATE)
+
     def begin_reset(self) -> None:
         """Make it certain that all records become unreadable: at the next `open`, or by `reset`.
 
@@ -97,6 +105,7 @@ class DataDirectory:
         self.device_key.destroy()
         for suffix in ("", *_DATABASE_COMPANIONS):
             durable.remove(self.path / (_DATABASE + suffix))
+        self.update_slot.clear()
         durable.remove(self._reset_mark)
 
 

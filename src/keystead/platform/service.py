@@ -22,7 +22,7 @@ MAX_UNANSWERED: Final = 4096
 
 
 class StoreService:
-    """Serves one store, and a way to syslog, to the core at the other end of a connection."""
+    """Serves a store, an update slot and a way to syslog to the core at the other end."""
 
     def __init__(
         self, answer: Callable[[Question], Awaitable[PlatformToCore]], syslog: Syslog
@@ -40,9 +40,11 @@ class StoreService:
             on_lost=lambda _reason: self._ended.set(),
         )
 
-    def hand_over(self, device_key: Secret) -> None:
-        """Give the core the device key. The caller forgets it after this."""
-        self.connection.send(Hello(device_key.reveal()))
+    def hand_over(self, device_key: Secret, update_key_pem: bytes | None = None) -> None:
+        """Give the core the device key, which the caller forgets after this, and the public key
+        of update images.
+        """
+        self.connection.send(Hello(device_key.reveal(), update_key_pem))
 
     async def run(self) -> None:
         """Serve until the core is gone, and every question it asked is dealt with."""

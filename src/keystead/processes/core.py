@@ -20,6 +20,7 @@ from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm, Wanted
 from keystead.operations.session import Surroundings
 from keystead.operations.work_pool import WorkPool
+from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
@@ -36,6 +37,7 @@ from keystead.wire.messages import (
     Hello,
     PlatformToCore,
     Request,
+    SlotAnswer,
     SyslogLine,
 )
 
@@ -55,10 +57,12 @@ _NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind: NetHSM's way to say that
 
 
 class PlatformLink:
-    """The core's end of its connection to the platform: the device key first, then the store."""
+    """The core's end of its connection to the platform: the keys first, then store and slot."""
 
     def __init__(self) -> None:
         self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
+        self.update_key_pem: bytes | None = None
+        """There once the device key is."""
         self.lost = asyncio.Event()
         self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
             PlatformToCore,
@@ -68,6 +72,8 @@ class PlatformLink:
         )
         self._calls = Calls[Answer](self.connection.send, self.connection.drain)
         self.store: Final = RemoteStore(self._calls)
+        self._slot_calls = Calls[SlotAnswer](self.connection.send, self.connection.drain)
+        self.update_slot: Final = RemoteUpdateSlot(self._slot_calls)
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Have the platform send what `syslog` gets to this server."""
@@ -80,13 +86,17 @@ class PlatformLink:
             self.connection.send(SyslogLine(level, line))
 
     def _received(self, message: PlatformToCore) -> None:
-        if not isinstance(message, Hello):
+        if isinstance(message, SlotAnswer):
+            self._slot_calls.answered(message)
+        elif not isinstance(message, Hello):
             self._calls.answered(message)
         elif not self.device_key.done():
+            self.update_key_pem = message.update_key_pem
             self.device_key.set_result(Secret(message.device_key))
 
     def _lost(self, reason: str) -> None:
         self._calls.lost(reason)
+        self._slot_calls.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(StoreUnavailable("The platform is gone."))
         self.lost.set()

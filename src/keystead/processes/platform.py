@@ -12,6 +12,7 @@ from typing import Final
 from keystead.errors import KeysteadError
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
 from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
@@ -21,7 +22,7 @@ from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.wire import control
-from keystead.wire.messages import CannotStart
+from keystead.wire.messages import CannotStart, PlatformToCore, Question, SlotQuestion
 
 _AFTER_ALL_PATHS: Final = "\U0010ffff"
 
@@ -36,17 +37,27 @@ async def serve(
     holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
     device_key = data.device_key.obtain(store_holds_records=holds_records)
     tls_syslog = _tls_syslog(settings.syslog, log)
-    service = StoreService(partial(remote.answer, store), _syslog(tls_syslog))
+    slot = UpdateSlotService(data.update_slot)
+    service = StoreService(partial(_answer, store, slot), _syslog(tls_syslog))
     log.info("platform started", **sandbox.lock_down("platform").fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
-    service.hand_over(device_key)
+    service.hand_over(device_key, settings.update_key_pem)
     del device_key
     sending = [loop.create_task(sender.run()) for sender in tls_syslog]
     await service.run()
     for task in sending:
         task.cancel()
+    slot.close()
     await store.close()
     log.info("platform stopped")
+
+
+async def _answer(
+    store: SqliteStore, slot: UpdateSlotService, question: Question
+) -> PlatformToCore:
+    if isinstance(question, SlotQuestion):
+        return await slot.answer(question)
+    return await remote.answer(store, question)
 
 
 def _syslog(others: Sequence[Sender]) -> Syslog:

@@ -118,9 +118,13 @@ FORWARDED_HEADERS = frozenset(
 
 
 class Hello(msgspec.Struct, tag=10, array_like=True, frozen=True):
-    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there."""
+    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there.
+
+    And the public key (PEM) that update images must be signed with, if the operator gave one.
+    """
 
     device_key: bytes
+    update_key_pem: bytes | None = None
 
 
 class Get(msgspec.Struct, tag=11, array_like=True, frozen=True):
@@ -236,9 +240,44 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
     message: str
 
 
-Question = Get | List | Scan | Commit
+SlotStepName = Literal["begin", "keep", "abandon", "cancel", "commit"]
+
+
+class SlotStep(msgspec.Struct, tag=32, array_like=True, frozen=True):
+    """core → platform: the next step with an update image.
+
+    `begin` one of at most `size` bytes, of which SlotPart messages follow; `keep` it, in the place
+    of the one before, or `abandon` it; `cancel` or `commit` the one that was kept.
+    """
+
+    id: int
+    step: SlotStepName
+    size: int = 0
+
+
+class SlotPart(msgspec.Struct, tag=33, array_like=True, frozen=True):
+    """core → platform: the next part of the update image; it is verified."""
+
+    id: int
+    data: bytes
+
+
+class SlotAnswer(msgspec.Struct, tag=34, array_like=True, frozen=True):
+    """platform → core: a SlotStep or SlotPart is done, durably; or refused, nothing was changed.
+
+    `state`: there is no image for that, or no such machine; `disk`: it has no room, or is broken.
+    """
+
+    id: int
+    refusal: Literal["", "state", "disk"] = ""
+    message: str = ""
+
+
+StoreQuestion = Get | List | Scan | Commit
+SlotQuestion = SlotStep | SlotPart
+Question = StoreQuestion | SlotQuestion
 CoreToPlatform = Question | AimSyslog | SyslogLine
-PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused
+PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused | SlotAnswer
 
 # --- the supervisor and the others -------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""Where update images lie: one that is complete, and one that is arriving.
+
+update/staged.image     complete, signed as a whole; it outlives restarts
+update/arriving.image   of an upload under way; what a crash left of one is removed
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from keystead.errors import Overloaded, WrongState
+from keystead.platform import durable
+
+RESERVE_BYTES: Final = 256 * 1024 * 1024
+"""What an image must leave free on the disk, for the records that lie on it too."""
+
+_STAGED: Final = "staged.image"
+_ARRIVING: Final = "arriving.image"
+
+
+class UpdateSlot:
+    """The slot in a directory. Every method may wait for the disk; OSError where not said."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` is made when an image comes."""
+        self._directory = directory
+        self._arriving: BinaryIO | None = None
+
+    def clean(self) -> None:
+        """Remove what an upload left that did not end; the staged image stays."""
+        self.abandon()
+        if self._directory.exists():
+            durable.remove(self._directory / _ARRIVING)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self.clean()
+        if self._directory.exists():
+            durable.remove(self._directory / _STAGED)
+
+    def begin(self, size: int) -> None:
+        """Make ready for an image of at most `size` bytes; Overloaded when there is no room."""
+        self.clean()
+        if not self._directory.exists():
+            self._directory.mkdir(mode=stat.S_IRWXU)
+            durable.sync_directory(self._directory.parent)
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize < size + RESERVE_BYTES:
+            raise Overloaded("There is no room on the disk for the update image.")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._directory / _ARRIVING, flags, 0o600)
+        self._arriving = os.fdopen(descriptor, "wb", buffering=0)
+
+    def write(self, data: bytes) -> None:
+        """Append to the arriving image, which the caller has verified so far."""
+        if self._arriving is None:
+            raise WrongState("No update image is arriving.")
+        view = memoryview(data)
+        while view:
+            view = view[self._arriving.write(view) :]
+        # A flood of unwritten pages would hold up the next commit of records.
+        os.fdatasync(self._arriving.fileno())
+
+    def keep(self) -> None:
+        """Stage what arrived, in the place of what was staged before."""
+        if self._arriving is None:
+            raise WrongState("No update image is arriving.")
+        os.fsync(self._arriving.fileno())
+        self._close()
+        (self._directory / _ARRIVING).rename(self._directory / _STAGED)
+        durable.sync_directory(self._directory)
+
+    def abandon(self) -> None:
+        """Drop what arrived, if something did."""
+        if self._arriving is not None:
+            self._close()
+            durable.remove(self._directory / _ARRIVING)
+
+    def cancel(self) -> None:
+        """Remove the staged image; WrongState when there is none."""
+        self._require_staged()
+        durable.remove(self._directory / _STAGED)
+        if self._arriving is None:
+            self.clean()
+
+    def commit(self) -> None:
+        """Refuse, with WrongState: there is no second system here to start from."""
+        self._require_staged()
+        raise WrongState(
+            "This installation is not an appliance: update it as it was installed, with the "
+            "system's package manager, or in its source tree with git pull and make."
+        )
+
+    def _require_staged(self) -> None:
+        if not (self._directory / _STAGED).exists():
+            raise WrongState("No update image is staged; upload one first.")
+
+    def _close(self) -> None:
+        if self._arriving is not None:
+            self._arriving.close()
+            self._arriving = None
