@@ -25,5 +25,9 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 
 def test_only_provisioning_unlocking_and_a_returning_store_lead_to_operational() -> None:
-    ways = {event for (_, event), target in TRANSITIONS.items() if target is State.OPERATIONAL}
+    ways = {
+        event
+        for (state, event), target in TRANSITIONS.items()
+        if target is State.OPERATIONAL and state is not State.OPERATIONAL
+    }
     assert ways == {Event.PROVISION, Event.UNLOCK, Event.STORE_BACK_UNLOCKED}

@@ -73,6 +73,20 @@ def test_nothing_decided_in_a_replaced_generation_is_written():
     asyncio.run(scenario())
 
 
+def test_a_store_follows_a_switch_it_was_not_told_of():
+    async def scenario():
+        store = MemoryStore()
+        one = await generation_with(store, a=b"1")
+        other = await GenerationStore.open(store)
+        assert not await one.follow()
+        await (await other.begin_next()).bring_into_force([])
+        assert await one.follow()
+        await one.commit([Change("/a", b"2")])
+        assert await contents(store) == {"/a": b"2"}
+
+    asyncio.run(scenario())
+
+
 def test_only_one_of_two_switches_happens():
     async def scenario():
         store = MemoryStore()

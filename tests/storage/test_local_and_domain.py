@@ -15,6 +15,7 @@ from keystead.errors import (
     UnsupportedFormat,
 )
 from keystead.model.device_settings import NetworkSettings
+from keystead.model.ids import NamespaceId
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.domain_key import (
@@ -203,9 +204,29 @@ def test_a_store_newer_than_this_software_is_refused(root):
         await store.commit([Change(path, newer)])
         with pytest.raises(UnsupportedFormat, match=r"store has format version 1; .* up to 0"):
             await DomainStores(store, domain_key).open()
-        await store.commit([Change(path, None)])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("root", ["/authentication/", "/key/"])
+def test_a_store_without_a_version_is_refused(root):
+    async def scenario():
+        store, domain_key = await provisioned()
+        await store.commit([Change(root + ".version", None)])
         with pytest.raises(UnsupportedFormat, match="no format version"):
             await DomainStores(store, domain_key).open()
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_namespace_store_begins_when_the_others_open():
+    async def scenario():
+        store, domain_key = await provisioned()
+        await store.commit([Change("/namespace/.version", None)])
+        stores = DomainStores(store, domain_key)
+        await stores.open()
+        await stores.namespaces.create(NamespaceId("ns"))
+        await DomainStores(store, domain_key).open()
 
     asyncio.run(scenario())
 

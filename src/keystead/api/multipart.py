@@ -1,4 +1,6 @@
-"""multipart/form-data (RFC 7578) of exactly two parts, as key import uses it."""
+"""multipart/form-data (RFC 7578) of exactly two parts: JSON and a file, whole or as they arrive."""
+
+from collections.abc import AsyncIterator
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
@@ -15,9 +17,7 @@ def parse_two_parts(body: bytes, content_type: str) -> tuple[bytes, bytes]:
 
     InvalidInput when `body` is not well-formed or has more or fewer parts.
     """
-    boundary = parse_options_header(content_type)[1].get("boundary")
-    if not boundary:
-        raise InvalidInput("Invalid multipart request: no boundary in Content-Type.")
+    boundary = _boundary(content_type)
     try:
         parts = _parts(body, boundary)
     except (MultipartError, ValueError):
@@ -26,6 +26,58 @@ def parse_two_parts(body: bytes, content_type: str) -> tuple[bytes, bytes]:
         raise InvalidInput(_WRONG)
     (_, first), (_, second) = sorted(parts, key=lambda part: part[0])
     return first, second
+
+
+class TwoParts:
+    """Two parts that are read while they arrive, in their order, whatever their names."""
+
+    def __init__(self, body: AsyncIterator[bytes], content_type: str) -> None:
+        """InvalidInput when `content_type` has no boundary."""
+        self._events = _events(body, _boundary(content_type))
+
+    async def first(self, *, limit_bytes: int) -> bytes:
+        """Return the first part; InvalidInput when it has more than `limit_bytes`."""
+        content = bytearray()
+        async for part in self._one():
+            content += part
+            if len(content) > limit_bytes:
+                raise InvalidInput(f"The first part, the arguments, is over {limit_bytes} bytes.")
+        return bytes(content)
+
+    async def second(self) -> AsyncIterator[bytes]:
+        """Yield the second part; InvalidInput at its end unless the request ends there too."""
+        async for part in self._one():
+            yield part
+        async for _ in self._events:
+            raise InvalidInput(_WRONG)
+
+    async def _one(self) -> AsyncIterator[bytes]:
+        if not isinstance(await anext(self._events, None), MultipartSegment):
+            raise InvalidInput(_WRONG)
+        async for event in self._events:
+            if event is None:
+                return
+            if isinstance(event, bytes | bytearray):
+                yield bytes(event)
+
+
+async def _events(
+    body: AsyncIterator[bytes], boundary: str
+) -> AsyncIterator[MultipartSegment | bytes | bytearray | None]:
+    try:
+        with PushMultipartParser(boundary, max_segment_count=_PARTS + 1, strict=True) as parser:
+            async for part in body:
+                for event in parser.parse(part):
+                    yield event
+    except (MultipartError, ValueError):
+        raise InvalidInput(_WRONG) from None
+
+
+def _boundary(content_type: str) -> str:
+    boundary: str | None = parse_options_header(content_type)[1].get("boundary")
+    if not boundary:
+        raise InvalidInput("Invalid multipart request: no boundary in Content-Type.")
+    return boundary
 
 
 def _parts(body: bytes, boundary: str) -> list[tuple[str, bytes]]:

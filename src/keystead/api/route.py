@@ -16,6 +16,7 @@ from keystead.model.lifecycle import State
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
+from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
 from keystead.wire.messages import Request, Response
 
 PEM = "application/x-pem-file"
@@ -25,8 +26,13 @@ PROMETHEUS = "text/plain"
 MULTIPART = "multipart/form-data"
 
 SMALL_BODY = 1024 * 1024
+UPDATE_BODY = MAX_ENVELOPE_BYTES + MAX_IMAGE_BYTES
+"""For update, which reads it as it arrives."""
 LARGE_BODY = 67 * 1024 * 1024
 """For sign, encrypt and decrypt: 50 MiB of payload as base64."""
+BACKUP_BODY = 16 * 1024 * 1024 * 1024
+"""For restore, which reads it as it arrives: some millions of keys. It bounds the disk that a
+restore takes before it is refused."""
 
 Body = TypeVar("Body")
 Content = TypeVar("Content")

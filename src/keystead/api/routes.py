@@ -1,6 +1,7 @@
 """THE table: every operation of the API, who may call it, in which state, and what answers."""
 
 from keystead.api import (
+    backup,
     cluster,
     configuration,
     device_settings,
@@ -18,11 +19,13 @@ from keystead.api.description import description_row
 from keystead.api.errors import JSON
 from keystead.api.route import (
     ALL_STATES,
+    BACKUP_BODY,
     BYTES,
     LARGE_BODY,
     MULTIPART,
     OPENMETRICS,
     PEM,
+    UPDATE_BODY,
     PROMETHEUS,
     Reach,
     Route,
@@ -34,6 +37,7 @@ _ADMIN = frozenset({Role.ADMINISTRATOR})
 _OPERATOR = frozenset({Role.OPERATOR})
 _ADMIN_OR_OPERATOR = _ADMIN | _OPERATOR
 _METRICS = frozenset({Role.METRICS})
+_BACKUP = frozenset({Role.BACKUP})
 
 _ROOT = Reach.ROOT_ONLY
 _EMPTY_PUT = (JSON, BYTES)
@@ -41,6 +45,7 @@ _EMPTY_PUT = (JSON, BYTES)
 _IMPORT = (JSON, MULTIPART)
 _KEY_FILTERS = ("label", "filter")
 _OPERATIONAL_OR_FAILED = frozenset({State.OPERATIONAL, State.FAILED})
+_UNPROVISIONED_OR_OPERATIONAL = frozenset({State.UNPROVISIONED, State.OPERATIONAL})
 _ALIVE = frozenset({State.LOCKED, State.UNPROVISIONED})
 
 _DESCRIBED: tuple[Route, ...] = (
@@ -202,6 +207,14 @@ _DESCRIBED: tuple[Route, ...] = (
         accepts=(JSON,),
     ),
     Route(
+        "PUT",
+        "/config/backup-passphrase",
+        backup.set_passphrase,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
+    Route(
         "GET", "/config/unattended-boot", configuration.unattended_boot, roles=_ADMIN, reach=_ROOT
     ),
     Route(
@@ -352,6 +365,24 @@ _DESCRIBED: tuple[Route, ...] = (
         _ADMIN,
         _ROOT,
         guarded_when_operational=True,
+    ),
+    Route(
+        "POST", "/system/update", system.update, roles=_ADMIN, reach=_ROOT, body_limit=UPDATE_BODY
+    ),
+    Route("POST", "/system/commit-update", system.commit_update, roles=_ADMIN, reach=_ROOT),
+    Route("POST", "/system/cancel-update", system.cancel_update, roles=_ADMIN, reach=_ROOT),
+    Route("POST", "/system/backup", backup.make, roles=_BACKUP, reach=_ROOT, produces=BYTES),
+    Route(
+        "POST",
+        "/system/restore",
+        backup.restore_file,
+        _UNPROVISIONED_OR_OPERATIONAL,
+        _ADMIN,
+        _ROOT,
+        early_types=(MULTIPART,),
+        body_limit=BACKUP_BODY,
+        guarded_when_operational=True,
+        ends_session=True,
     ),
 )
 

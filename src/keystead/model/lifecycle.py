@@ -22,6 +22,9 @@ class Event(Enum):
     UNLOCK = "unlock"
     LOCK = "lock"
     RESET = "factory reset"
+    RESTORE = "restore"
+    RESTORE_SAME_KEY = "restore under the same domain key"
+    RESTORE_OTHER_KEY = "restore under another domain key"
     STORE_LOST = "store lost"
     STORE_BACK_LOCKED = "store back, without the domain key"
     STORE_BACK_UNLOCKED = "store back, with the domain key"
@@ -32,6 +35,9 @@ TRANSITIONS = MappingProxyType(
         (State.UNPROVISIONED, Event.PROVISION): State.OPERATIONAL,
         (State.LOCKED, Event.UNLOCK): State.OPERATIONAL,
         (State.OPERATIONAL, Event.LOCK): State.LOCKED,
+        (State.UNPROVISIONED, Event.RESTORE): State.LOCKED,
+        (State.OPERATIONAL, Event.RESTORE_SAME_KEY): State.OPERATIONAL,
+        (State.OPERATIONAL, Event.RESTORE_OTHER_KEY): State.LOCKED,
         (State.OPERATIONAL, Event.RESET): State.UNPROVISIONED,
         (State.FAILED, Event.RESET): State.UNPROVISIONED,
         (State.LOCKED, Event.STORE_LOST): State.FAILED,

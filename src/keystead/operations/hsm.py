@@ -1,12 +1,12 @@
 """The HSM as a whole: its state, and what leads from one to the next."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
 from keystead import __version__
-from keystead.errors import StaleRevision, StoreUnavailable, WrongState
+from keystead.errors import Conflict, StaleRevision, StoreUnavailable, WrongState
 from keystead.journal.exposition import Family
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
@@ -16,13 +16,18 @@ from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.session import Session, Surroundings
+from keystead.operations.succession import Succession
 from keystead.operations.tls import Tls
 from keystead.operations.unlocking import Unlocking
+from keystead.operations.update import Updates
 from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
+from keystead.storage.backup_records import adopt_backup_key
 from keystead.storage.counted import CountedStore
 from keystead.storage.domain import DomainStores
+from keystead.storage.generations import GenerationStore, NextGeneration
+from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 
 Wanted = Literal["reboot", "shutdown", "factory-reset"]
@@ -45,15 +50,24 @@ class Hsm:
     """One HSM. Made by `start`; everything else works on what that found in the store."""
 
     def __init__(
-        self, surroundings: Surroundings, metrics: Metrics, local: LocalStore, state: State
+        self,
+        surroundings: Surroundings,
+        metrics: Metrics,
+        store: GenerationStore,
+        local: LocalStore,
+        state: State,
     ) -> None:
         self._around = surroundings
-        self.store = surroundings.store
+        self.store = store
         self.local = local
         self.log = surroundings.log
+        self.kdf_pool = surroundings.kdf_pool
+        self.succession = Succession(store, surroundings.log)
         self.tls = Tls(surroundings, local)
         self.unlocking = Unlocking(surroundings, local)
-        self._changing = asyncio.Lock()
+        self.updates = Updates(surroundings.update_slot, surroundings.update_key)
+        self.changing = asyncio.Lock()
+        """Held by whatever leads from state to state or replaces the domain key's lock."""
         self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = surroundings.monotonic
@@ -71,11 +85,11 @@ class Hsm:
         """
         metrics = Metrics(surroundings.monotonic)
         counted = CountedStore(surroundings.store, metrics.count_writes)
-        surroundings = replace(surroundings, store=counted)
-        local = LocalStore(counted, surroundings.device_key)
+        store = await GenerationStore.open(counted)
+        local = LocalStore(store, surroundings.device_key)
         provisioned = await local.is_provisioned()
         state = State.LOCKED if provisioned else State.UNPROVISIONED
-        hsm = cls(surroundings, metrics, local, state)
+        hsm = cls(replace(surroundings, store=store), metrics, store, local, state)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
         if provisioned:
@@ -84,6 +98,7 @@ class Hsm:
             if domain_key is not None:
                 await hsm._enter(Event.UNLOCK, domain_key)
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+        hsm.succession.sweep_soon()
         return hsm
 
     # --- what it is ---
@@ -129,14 +144,14 @@ class Hsm:
     async def provision(self, *, unlock: Secret, admin: Secret, system_time: float) -> None:
         """Make the domain key, the first Administrator `admin`, and become Operational."""
         began = self.monotonic()
-        async with self._changing:
+        async with self.changing:
             after(self.state, Event.PROVISION)
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(unlock, salt))
             verifier = await self._around.kdf_pool.run(lambda: make_verifier(admin))
             user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
             domain_key = new_domain_key()
-            offset = self._offset_to(system_time + self.monotonic() - began)
+            offset = self.offset_to(system_time + self.monotonic() - began)
             local = self.local
             stores = DomainStores(self.store, domain_key)
             try:
@@ -161,7 +176,7 @@ class Hsm:
 
         Raises NotPermitted for a wrong one, and TooManyAttempts for a second after it.
         """
-        async with self._changing:
+        async with self.changing:
             after(self.state, Event.UNLOCK)
             domain_key = await self.unlocking.open(passphrase, address=address)
             await self._enter(Event.UNLOCK, domain_key)
@@ -179,9 +194,8 @@ class Hsm:
         """Keep the counters and forget all secrets; for the end of the process."""
         if self._recovering is not None:
             self._recovering.cancel()
-        session, self.session = self.session, None
-        if session is not None:
-            await session.end(seconds=STOP_PATIENCE_SECONDS)
+        self.succession.stop()
+        await self._drop_session()
 
     def want(self, action: Wanted, caller: Caller | None) -> None:
         """Have the machine do what a caller asked for, after the answer is on its way."""
@@ -207,6 +221,32 @@ class Hsm:
                 await session.flush_counters()
             except StoreUnavailable:
                 self.store_lost()
+            except Conflict:
+                self.log.info("operation counters are written later")
+
+    async def replace_records(
+        self, following: NextGeneration, changes: Sequence[Change], *, event: Event
+    ) -> None:
+        """Switch to the records of a restore, together with `changes` of this device's own.
+
+        `event` says in which state that ends. The caller holds `changing`.
+        """
+        state, old = after(self.state, event), self.session
+        await following.bring_into_force(changes)
+        # Locked or lost meanwhile: that stands.
+        goes_on = self.session is old and self.state is not State.FAILED
+        self.session = None
+        if goes_on:
+            self.state = State.LOCKED
+        self.log.info(event.value)
+        try:
+            await self._reread()
+            if old is not None and goes_on and state is State.OPERATIONAL:
+                await self._enter(Event.UNLOCK, old.require_domain_key())
+        finally:
+            if old is not None:
+                # The request that asks for it is under way itself.
+                await old.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
 
     # --- settings ---
 
@@ -220,7 +260,7 @@ class Hsm:
     ) -> None:
         """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
         session = self._operational()
-        async with self._changing:
+        async with self.changing:
             domain_key = await self.unlocking.open(current, address=address)
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
@@ -262,7 +302,7 @@ class Hsm:
     async def set_time(self, caller: Caller, system_time: float) -> None:
         """Set the configured time, kept as an offset to the machine's clock."""
         session = self._operational()
-        offset = self._offset_to(system_time)
+        offset = self.offset_to(system_time)
         await self.store.commit([self.local.settings.put(settings.TIME_OFFSET, offset)])
         self._time_offset = offset
         session.note(caller, "time set")
@@ -274,12 +314,26 @@ class Hsm:
             raise WrongState("The HSM is not operational.")
         return self.session
 
-    def _offset_to(self, system_time: float) -> int:
+    def offset_to(self, system_time: float) -> int:
+        """Return what has to be added to the machine's clock for it to be `system_time` now."""
         return round(system_time - self._around.wall_clock())
 
+    async def _drop_session(self) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            await session.end(seconds=STOP_PATIENCE_SECONDS)
+
+    async def _reread(self) -> None:
+        """Read what is kept in memory of the device's own records."""
+        self._time_offset = await self.local.settings.get(settings.TIME_OFFSET) or 0
+        await self.unlocking.remember()
+
     async def _enter(self, event: Event, domain_key: Secret) -> None:
-        session = Session(self._around, self.metrics, domain_key)
+        # A session must not write what it has sealed or decided into the records of a restore.
+        pinned = self.store.pinned()
+        session = Session(replace(self._around, store=pinned), self.metrics, domain_key)
         await session.open()
+        await adopt_backup_key(pinned, self.local.settings, session.config)
         # The store may have been lost meanwhile: then this is not the way out.
         self.state = after(self.state, event)
         self.session = session
@@ -290,6 +344,8 @@ class Hsm:
         while True:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
+                if await self.store.follow():
+                    await self._drop_session()
                 await self.local.is_provisioned()
                 if self.session is not None:
                     # The deletion of a namespace may have been cut off half-way.

@@ -159,8 +159,15 @@ async def delete(session: Session, caller: Caller, key_id: KeyId) -> None:
 
 
 async def move(session: Session, caller: Caller, key_id: KeyId, new_id: KeyId) -> None:
-    """Give a key another ID; AlreadyExists when that is taken."""
-    await session.keys.move(_path(caller, key_id), _path(caller, new_id))
+    """Give a key another ID; AlreadyExists when that is taken.
+
+    Conflict while a backup is made: its scan could pass both places at the wrong moments, and the
+    key be in neither.
+    """
+    async with session.moving:
+        if session.backups:
+            raise Conflict("Keys cannot be moved while a backup is being made.")
+        await session.keys.move(_path(caller, key_id), _path(caller, new_id))
     session.note(caller, "key moved", key=key_id, to=new_id)
 
 

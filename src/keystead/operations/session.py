@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keystead.errors import StoreUnavailable, WrongState
+from keystead.errors import Conflict, StoreUnavailable, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import LoggingSettings
@@ -12,7 +12,10 @@ from keystead.model.ids import NamespaceId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.authentication import Authenticator
+from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
+from keystead.sealing.backup import BackupWriter
+from keystead.sealing.update_image import UpdateKey
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 
@@ -32,6 +35,9 @@ class Surroundings:
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
     """Has the log sent there from now on."""
+    update_slot: UpdateSlot
+    update_key: UpdateKey | None
+    """Signs update images; None: none is accepted."""
 
 
 class Session:
@@ -43,6 +49,12 @@ class Session:
         self.users = stores.users
         self.keys = stores.keys
         self.namespaces = stores.namespaces
+        self.config = stores.config
+        self.store = surroundings.store
+        self.backups: set[BackupWriter] = set()
+        """Under way now."""
+        self.moving = asyncio.Lock()
+        """Held while a key is moved."""
         self.crypto_pool = surroundings.crypto_pool
         self.kdf_pool = surroundings.kdf_pool
         self.metrics = metrics
@@ -106,8 +118,10 @@ class Session:
     async def end(self, *, seconds: float, but: int = 0) -> None:
         """Wait up to `seconds` for all requests under way but so many, then forget all secrets.
 
-        The operation counters are kept. What is still under way after that gets WrongState.
+        The operation counters are kept. What is still under way after that gets WrongState, and
+        backups do at once.
         """
+        self.end_backups()
         try:
             await asyncio.wait_for(self._until_left(but), seconds)
         except TimeoutError:
@@ -116,11 +130,16 @@ class Session:
         self.credentials.forget_all()
         try:
             await self.keys.flush_counts()
-        except StoreUnavailable:
+        except (StoreUnavailable, Conflict):
             self._log.warning("operation counters of the last seconds are lost")
         finally:
             self._stores.close()
             self._domain_key = None
+
+    def end_backups(self) -> None:
+        """Forget the keys of the backups under way: they end in the middle."""
+        for writer in self.backups:
+            writer.forget()
 
     async def _until_left(self, requests: int) -> None:
         while self._requests > requests:

@@ -17,7 +17,7 @@ from keystead.certificates.tls_identity import (
     require_chain_of,
     self_signed_chain,
 )
-from keystead.errors import NotFound, WrongState
+from keystead.errors import CorruptRecord, InvalidInput, NotFound, WrongState
 from keystead.model.keys import PrivateMaterial
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
@@ -84,6 +84,21 @@ class Tls:
             await self._keep(TlsIdentity(key, chain))
         self._identity = TlsIdentity(key, chain)
 
+    async def reload(self) -> None:
+        """Serve what is stored, after that was replaced."""
+        async with self._changing:
+            await self.load()
+            await self.servers.serve(self.identity)
+
+    async def is_servable(self, identity: TlsIdentity) -> bool:
+        """Whether clients could connect with a key and certificates that come from elsewhere."""
+        try:
+            require_chain_of(_private(identity), identity.chain)
+            await self.servers.try_out(identity)
+        except (InvalidInput, CorruptRecord):
+            return False
+        return True
+
     async def generate(
         self, session: Session, caller: Caller, *, algorithm: Algorithm, length: int | None
     ) -> None:
@@ -149,7 +164,7 @@ class Tls:
         return f"keystead-{self._local.device_id.lower()}"
 
     def _private(self) -> PrivateKey:
-        return algorithms.load(PrivateMaterial(pem=self.identity.key.reveal()))
+        return _private(self.identity)
 
     async def _install(self, identity: TlsIdentity) -> None:
         """Never keep what cannot be served: nobody could reach the HSM to change it again."""
@@ -163,3 +178,7 @@ class Tls:
         await self._store.commit(
             [settings.put(TLS_KEY, identity.key), settings.put(TLS_CHAIN, identity.chain)]
         )
+
+
+def _private(identity: TlsIdentity) -> PrivateKey:
+    return algorithms.load(PrivateMaterial(pem=identity.key.reveal()))

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import DecryptionFailed, InvalidInput
+from keystead.errors import DecryptionFailed, InvalidInput, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 
@@ -38,6 +38,7 @@ MAX_RECORD_BYTES: Final = 8 * 1024 * 1024 - 64 * 1024
 Whatever a length promises, memory is only taken for what has arrived."""
 
 _LENGTH_BYTES: Final = 3
+_CUT_SHORT: Final = "The backup was cut short: the HSM was locked or restored meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,12 @@ class BackupWriter:
 
     def __init__(self, key: Secret, salt: bytes) -> None:
         """`key` is derived from the backup passphrase and `salt`."""
-        self._key = key
+        self._key: Secret | None = key
         self._salt = salt
+
+    def forget(self) -> None:
+        """Drop the key; from then on everything that needs it is WrongState."""
+        self._key = None
 
     def head(self, *, locked_domain_key: bytes, device_id: str, local_config_key: Secret) -> bytes:
         """Return what comes before the records."""
@@ -77,10 +82,14 @@ class BackupWriter:
         return self._sealed("backup", _field(path.encode()) + value)
 
     def end(self) -> bytes:
-        """Return what comes after the records."""
+        """Return what comes after the records; WrongState when the key was dropped before."""
+        if self._key is None:
+            raise WrongState(_CUT_SHORT)
         return _field(b"") + TRAILER
 
     def _sealed(self, purpose: str, plaintext: bytes) -> bytes:
+        if self._key is None:
+            raise WrongState(_CUT_SHORT)
         return _field(envelope.seal(self._key, purpose, plaintext))
 
 

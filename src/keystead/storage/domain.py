@@ -27,6 +27,7 @@ class DomainStores:
         users = sealed(StoreLabel.USERS, "/authentication/")
         keys = sealed(StoreLabel.KEYS, key_paths.ROOT)
         namespaces = sealed(StoreLabel.NAMESPACES, "/namespace/")
+        self._store = store
         self._versioned = {
             "user store": users,
             "key store": keys,
@@ -44,14 +45,22 @@ class DomainStores:
         return [format_version.initial(sealed) for sealed in self._versioned.values()]
 
     async def open(self) -> None:
-        """Check the format versions, and finish what a crash interrupted. Call it after unlock.
+        """Check the stores, and finish what a crash interrupted. Call it after unlock."""
+        await self.check()
+        await self.namespaces.finish_deletions()
+
+    async def check(self) -> None:
+        """Check the format versions.
 
         UnsupportedFormat when a store is newer than this software; CorruptRecord when the domain
-        key is not the one these stores were sealed under.
+        key is not the one these stores were sealed under. A namespace store begins here where a
+        NetHSM of before version 4 left none.
         """
+        namespaces = self._versioned["namespace store"]
+        if await namespaces.get(format_version.NAME) is None:
+            _ = await self._store.commit([format_version.initial(namespaces)])
         for what, sealed in self._versioned.items():
             await format_version.check_store(sealed, what=what)
-        await self.namespaces.finish_deletions()
 
     def close(self) -> None:
         """Forget every key and decrypted record; what is still under way gets WrongState."""

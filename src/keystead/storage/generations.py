@@ -60,12 +60,17 @@ class GenerationStore:
     @classmethod
     async def open(cls, store: KeyValueStore) -> "GenerationStore":
         """Return the generation in force. CorruptRecord, StoreUnavailable."""
-        pointer = await store.get(POINTER)
-        if pointer is None:
-            return cls(store, number=0, revision=MISSING)
-        if not pointer.value.isdigit():
-            raise CorruptRecord(f"The record {POINTER} cannot be read.")
-        return cls(store, number=int(pointer.value), revision=pointer.revision)
+        number, revision = await _in_force(store)
+        return cls(store, number=number, revision=revision)
+
+    async def follow(self) -> bool:
+        """Read again which generation is in force; return whether it is another one than before.
+
+        For after a switch that failed in doubt.
+        """
+        before = self._number
+        self._enter(*await _in_force(self._store))
+        return self._number != before
 
     def pinned(self) -> "GenerationStore":
         """Return the present generation alone: once it is replaced, commits are StaleRevision.
@@ -148,6 +153,16 @@ class GenerationStore:
         return replace(change, path=self._physical(change.path))
 
 
+async def _in_force(store: KeyValueStore) -> tuple[int, int]:
+    """Return the number in force, and the revision of the record that says so."""
+    pointer = await store.get(POINTER)
+    if pointer is None:
+        return 0, MISSING
+    if not pointer.value.isdigit():
+        raise CorruptRecord(f"The record {POINTER} cannot be read.")
+    return int(pointer.value), pointer.revision
+
+
 class NextGeneration:
     """A generation that is being filled, and is not in force yet."""
 
@@ -169,6 +184,10 @@ class NextGeneration:
             [Change(f"/{self._number}{path}", value) for path, value in records.items()],
             checks=[self._in_force],
         )
+
+    def view(self) -> GenerationStore:
+        """Return the generation as a store of its own."""
+        return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
     async def bring_into_force(self, changes: Sequence[Change]) -> None:
         """Switch to this generation, in one commit with `changes` of device-local records.

@@ -5,9 +5,14 @@ from keystead.model.secret import Secret
 from keystead.sealing import domain_key as domain_keys
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record
 from keystead.storage.sealed_records import SealedRecords
-from keystead.storage.settings import SettingStore
+from keystead.storage.settings import (
+    RESTORED_BACKUP_KEY,
+    RESTORED_BACKUP_SALT,
+    UNATTENDED_BOOT,
+    SettingStore,
+)
 
 LAYOUT_PATH = "/config/version"
 LAYOUT = b"1"
@@ -15,6 +20,10 @@ LAYOUT = b"1"
 
 _ATTENDED = "attended"
 _UNATTENDED = "unattended"
+_FIRST_LETTER = "a"
+_NOT_IN_BACKUPS = frozenset(
+    setting.name for setting in (UNATTENDED_BOOT, RESTORED_BACKUP_SALT, RESTORED_BACKUP_KEY)
+)
 
 
 class LocalStore:
@@ -25,9 +34,11 @@ class LocalStore:
         self._store = store
         self.device_id = device_id(device_key)
         root = f"/local/{self.device_id}"
+        self.config_key = local_config_key(device_key)
+        """Opens the settings; it travels in backups, for whoever restores them elsewhere."""
         self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
-        config = SealedRecords(store, local_config_key(device_key), f"{root}/config/")
-        self.settings = SettingStore(config)
+        self._config = SealedRecords(store, self.config_key, f"{root}/config/")
+        self.settings = SettingStore(self._config)
 
     async def is_provisioned(self) -> bool:
         """Whether this device has a domain key.
@@ -77,3 +88,14 @@ class LocalStore:
     def remove_unattended(self) -> Change:
         """Return the change that ends that."""
         return self._slots.delete(_UNATTENDED)
+
+    async def records_for_backup(self) -> list[Record]:
+        """Return the records of this device that a backup has, sealed as they are.
+
+        Not whatever lets this device open the domain key without the unlock passphrase.
+        """
+        names = await self._config.names(start=_FIRST_LETTER)
+        paths = [self._config.path(name) for name in names if name not in _NOT_IN_BACKUPS]
+        paths.append(self._slots.path(_ATTENDED))
+        entries = [(path, await self._store.get(path)) for path in paths]
+        return [Record(path, entry) for path, entry in entries if entry is not None]

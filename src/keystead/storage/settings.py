@@ -11,6 +11,12 @@ import msgspec
 
 from keystead.model.device_settings import LoggingSettings, NetworkSettings, NtpSettings
 from keystead.model.secret import Secret
+from keystead.storage.device_records import (
+    decode_logging,
+    decode_network,
+    encode_logging,
+    encode_network,
+)
 from keystead.storage.key_value_store import Change
 from keystead.storage.records import corrupt
 from keystead.storage.sealed_records import SealedRecords
@@ -90,9 +96,13 @@ CLUSTER_CA = _raw("cluster-ca")
 TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)
 """Seconds to add to the machine's clock."""
 UNATTENDED_BOOT: Setting[bool] = Setting("unattended-boot", _encode_flag, _decode_flag)
-NETWORK = _json("ip-config", NetworkSettings)
-LOGGING = _json("log-config", LoggingSettings)
+NETWORK: Setting[NetworkSettings] = Setting("ip-config", encode_network, decode_network)
+LOGGING: Setting[LoggingSettings] = Setting("log-config", encode_logging, decode_logging)
 NTP = _json("ntp-config", NtpSettings)
+RESTORED_BACKUP_SALT = _raw("restored-backup-salt")
+RESTORED_BACKUP_KEY = _secret("restored-backup-key")
+"""From a restored file of version 0, which has both in clear: here until the next unlock, when they
+can be sealed under the domain key."""
 
 # Of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")

@@ -1,0 +1,88 @@
+"""Backups: the passphrase that opens them, and the making of one."""
+
+import hmac
+from collections.abc import AsyncGenerator
+
+from keystead.errors import NotPermitted, WrongState
+from keystead.model.secret import Secret
+from keystead.model.users import Caller
+from keystead.operations.hsm import Hsm
+from keystead.operations.session import Session
+from keystead.sealing.backup import BackupWriter
+from keystead.sealing.domain_key import new_unlock_salt
+from keystead.sealing.passphrase import derive_unlock_key
+from keystead.storage.backup_records import shared_records
+from keystead.storage.key_value_store import Record
+from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT
+
+
+async def set_passphrase(
+    hsm: Hsm, session: Session, caller: Caller, *, new: Secret, current: str
+) -> None:
+    """Have backups open with `new`; `current` is what they opened with, "" when nothing was set.
+
+    NotPermitted when it is not.
+    """
+    async with hsm.changing:
+        await _check(session, current)
+        salt = new_unlock_salt()
+        key = await session.kdf_pool.run(lambda: derive_unlock_key(new, salt))
+        config = session.config
+        await session.store.commit([config.put(BACKUP_SALT, salt), config.put(BACKUP_KEY, key)])
+    session.note(caller, "backup passphrase changed")
+
+
+async def _check(session: Session, passphrase: str) -> None:
+    key = await session.config.get(BACKUP_KEY)
+    salt = await session.config.get(BACKUP_SALT)
+    if key is None or salt is None:
+        if passphrase:
+            raise NotPermitted("No backup passphrase is set yet; the current one is empty.")
+        return
+    given = Secret(passphrase.encode("utf-8", "surrogatepass"))
+    derived = await session.kdf_pool.run(lambda: derive_unlock_key(given, salt))
+    if not hmac.compare_digest(derived.reveal(), key.reveal()):
+        raise NotPermitted("The current backup passphrase is wrong.")
+
+
+async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[bytes, None]:
+    """Return the parts of a backup; each is made when it is asked for.
+
+    WrongState when no backup passphrase is set. A part is too when the HSM was locked meanwhile.
+    """
+    await session.flush_counters()
+    async with hsm.changing:
+        key = await session.config.get(BACKUP_KEY)
+        salt = await session.config.get(BACKUP_SALT)
+        if key is None or salt is None:
+            raise WrongState("No backup passphrase is set.")
+        # Of one moment: this salt opens this domain key.
+        own = await hsm.local.records_for_backup()
+        locked = await hsm.local.locked_domain_key()
+    writer = BackupWriter(key, salt)
+    head = writer.head(
+        locked_domain_key=locked,
+        device_id=hsm.device_id,
+        local_config_key=hsm.local.config_key,
+    )
+    session.note(caller, "backup begun")
+    return _parts(session, writer, head, own)
+
+
+async def _parts(
+    session: Session, writer: BackupWriter, head: bytes, own: list[Record]
+) -> AsyncGenerator[bytes, None]:
+    session.backups.add(writer)
+    try:
+        async with session.moving:
+            pass  # A move that had begun is over; another one does not begin now.
+        yield head
+        for path, entry in own:
+            yield writer.record(path, entry.value)
+        async for path, entry in shared_records(session.store):
+            yield writer.record(path, entry.value)
+        yield writer.end()
+        session.note(None, "backup complete")
+    finally:
+        writer.forget()
+        session.backups.discard(writer)

@@ -1,0 +1,188 @@
+"""Restoring a backup: all of it or nothing, whatever the file holds and whoever crashes.
+
+The records go into a new generation, in commits of bounded size, while the file is read. Only when
+its end has been seen is the new generation brought into force, in one commit with the lock of its
+domain key.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from keystead.errors import CorruptRecord, InvalidInput, UnsupportedFormat
+from keystead.model.device_settings import DEFAULT_LOGGING
+from keystead.model.lifecycle import Event
+from keystead.model.secret import Secret
+from keystead.model.users import Caller
+from keystead.operations.hsm import LATEST_TIME, Hsm
+from keystead.operations.session import Session
+from keystead.operations.tls import TlsIdentity
+from keystead.sealing.backup import BackupOrigin, BackupReader
+from keystead.sealing.passphrase import derive_unlock_key
+from keystead.storage import settings
+from keystead.storage.backup_records import RestoredRecords
+from keystead.storage.domain import DomainStores
+from keystead.storage.generations import NextGeneration
+from keystead.storage.key_value_store import Change
+from keystead.storage.local import LAYOUT, LAYOUT_PATH
+
+BATCH_BYTES: Final = 256 * 1024
+BATCH_RECORDS: Final = 500
+"""Written in one commit: so much, or a little over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What comes with the file."""
+
+    passphrase: Secret | None = field(repr=False)
+    """None: the one that backups are made with now."""
+    system_time: float | None
+    """Unix seconds, at the beginning of the restore; None leaves the time to the file."""
+
+
+async def restore(
+    hsm: Hsm, session: Session | None, caller: Caller | None, wish: Wish, file: AsyncIterator[bytes]
+) -> None:
+    """Replace all records by those in `file`; without a session, the device's settings as well.
+
+    InvalidInput says what is wrong with the file or the passphrase; Conflict while another restore
+    is under way. Nothing has changed then.
+    """
+    began = hsm.monotonic()
+    reader = BackupReader(file)
+    origin = await reader.origin(await _key(hsm, session, wish, await reader.opening()))
+    records = RestoredRecords(origin)
+    async with hsm.succession.next_generation() as following:
+        await _fill(following, reader, records)
+        records.require_complete()
+        time = None if wish.system_time is None else wish.system_time + hsm.monotonic() - began
+        switch = _Switch(hsm, following, origin, records, time)
+        await (switch.everything() if session is None else switch.shared(session))
+    hsm.log.info("restored", caller=str(caller.user_id) if caller else "")
+    if records.ignored:
+        hsm.log.warning("left out of what was restored", paths=" ".join(records.ignored))
+    if session is None:
+        hsm.apply_logging(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
+
+
+async def _key(hsm: Hsm, session: Session | None, wish: Wish, salt: bytes) -> Secret:
+    passphrase = wish.passphrase
+    if passphrase is not None:
+        return await hsm.kdf_pool.run(lambda: derive_unlock_key(passphrase, salt))
+    if session is not None and salt == await session.config.get(settings.BACKUP_SALT):
+        key = await session.config.get(settings.BACKUP_KEY)
+        if key is not None:
+            return key
+    raise InvalidInput(
+        "backupPassphrase is missing, and the file was not made under the present one."
+    )
+
+
+async def _fill(following: NextGeneration, reader: BackupReader, records: RestoredRecords) -> None:
+    batch = {LAYOUT_PATH: LAYOUT}
+    size = 0
+    async for path, value in reader.records():
+        if not records.is_shared(path, value):
+            continue
+        batch[path] = value
+        size += len(path) + len(value)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_RECORDS:
+            await following.add(batch)
+            batch, size = {}, 0
+    await following.add(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """From the present records to those of a file that has been read to its end."""
+
+    hsm: Hsm
+    following: NextGeneration
+    origin: BackupOrigin
+    records: RestoredRecords
+    time: float | None
+
+    async def everything(self) -> None:
+        """Take the device's settings from the file too; ends Locked."""
+        hsm, records = self.hsm, self.records
+        copied = records.resealed(
+            hsm.local.settings,
+            settings.NETWORK,
+            settings.LOGGING,
+            settings.NTP,
+            settings.CLUSTER_CA,
+        )
+        changes = [
+            *copied,
+            *self._lock(),
+            *self._backup_key(),
+            *await self._tls(),
+            hsm.local.settings.put(settings.TIME_OFFSET, self._offset()),
+        ]
+        async with hsm.changing:
+            await hsm.replace_records(self.following, changes, event=Event.RESTORE)
+        await hsm.tls.reload()
+
+    async def shared(self, session: Session) -> None:
+        """Keep the device's settings; ends Locked when the file has another locked domain key."""
+        hsm = self.hsm
+        changes = [*self._backup_key()]
+        if self.time is not None:
+            changes.append(hsm.local.settings.put(settings.TIME_OFFSET, self._offset()))
+        async with hsm.changing:
+            if self.origin.locked_domain_key == await hsm.local.locked_domain_key():
+                event = Event.RESTORE_SAME_KEY
+                await self._require_openable(session)
+            else:
+                event = Event.RESTORE_OTHER_KEY
+                changes += self._lock()
+            await hsm.replace_records(self.following, changes, event=event)
+
+    async def _require_openable(self, session: Session) -> None:
+        """Raise InvalidInput unless the file's stores open under the present domain key."""
+        try:
+            await DomainStores(self.following.view(), session.require_domain_key()).check()
+        except (CorruptRecord, UnsupportedFormat) as error:
+            raise InvalidInput(f"The backup file does not fit. {error.message}") from None
+
+    def _lock(self) -> list[Change]:
+        """Return what makes the file's unlock passphrase the one that opens the domain key."""
+        local = self.hsm.local
+        return [
+            local.put_locked_domain_key(self.origin.locked_domain_key),
+            local.remove_unattended(),
+            local.settings.put(settings.UNATTENDED_BOOT, False),
+            *self.records.resealed(local.settings, settings.UNLOCK_SALT),
+        ]
+
+    def _backup_key(self) -> list[Change]:
+        """Return what keeps the backup key of a version 0 file until it can be sealed."""
+        key = self.records.setting(settings.BACKUP_KEY)
+        salt = self.records.setting(settings.BACKUP_SALT)
+        if self.origin.device_id is not None or key is None or salt is None:
+            return []
+        own = self.hsm.local.settings
+        return [
+            own.put(settings.RESTORED_BACKUP_KEY, key),
+            own.put(settings.RESTORED_BACKUP_SALT, salt),
+        ]
+
+    async def _tls(self) -> list[Change]:
+        """Return what makes the file's TLS identity this device's, if clients could use it."""
+        key = self.records.setting(settings.TLS_KEY)
+        chain = self.records.setting(settings.TLS_CHAIN)
+        if key is None or chain is None:
+            return []
+        if not await self.hsm.tls.is_servable(TlsIdentity(key, chain)):
+            self.hsm.log.warning("the TLS identity in the backup cannot be served: left out")
+            return []
+        own = self.hsm.local.settings
+        return [own.put(settings.TLS_KEY, key), own.put(settings.TLS_CHAIN, chain)]
+
+    def _offset(self) -> int:
+        """Return the time offset to set: for the time that was wished for, or the file's."""
+        if self.time is not None:
+            return self.hsm.offset_to(self.time)
+        offset = self.records.setting(settings.TIME_OFFSET) or 0
+        return offset if abs(offset) <= LATEST_TIME else 0

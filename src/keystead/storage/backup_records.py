@@ -1,0 +1,228 @@
+"""Which records a backup has, and what becomes of each record of a backup that is restored.
+
+The shared records go from store to file and back as they are sealed. Those of the device that made
+the file are opened with the key that it brings, to be sealed anew by the device that reads it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from keystead.errors import DecryptionFailed, InvalidInput
+from keystead.model.ids import UserId, parse_key_id, parse_namespace_id
+from keystead.sealing import envelope
+from keystead.sealing.backup import BackupOrigin
+from keystead.storage import device_records, format_version, settings
+from keystead.storage.key_value_store import Change, KeyValueStore, Record
+from keystead.storage.local import LAYOUT_PATH
+from keystead.storage.settings import Setting, SettingStore
+
+T = TypeVar("T")
+
+SCAN_BYTES: Final = 64 * 1024
+"""Read at a time; a backup holds a few times as much, and so many are sealed in one go."""
+MAX_LOCAL_BYTES: Final = 256 * 1024
+"""The longest device-local value that is kept: a chain of certificates has up to 64 KiB."""
+
+_USERS: Final = "/authentication/"
+_KEYS: Final = "/key/"
+_NAMESPACES: Final = "/namespace/"
+_CONFIG: Final = "/config/"
+_AFTER: Final = "\U0010ffff"
+
+_OLDEST_LAYOUT: Final = b"0"
+_LAYOUTS: Final = (_OLDEST_LAYOUT, b"1")
+
+_RAW: Final[Mapping[str, Callable[[bytes], object]]] = MappingProxyType(
+    {
+        settings.NETWORK.name: device_records.decode_raw_network,
+        settings.LOGGING.name: device_records.decode_raw_logging,
+    }
+)
+"""What version 0 writes in another way than we do."""
+
+
+async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
+    """Yield every record that the devices of an HSM share.
+
+    Each is as it was at one moment of the scan. Namespaces come first, and of the keys only those
+    in one of these: a namespace that is made or deleted meanwhile leaves no keys without it.
+    """
+    namespaces: set[str] = set()
+    async for record in _scan(store, _NAMESPACES):
+        namespaces.add(record.path.removeprefix(_NAMESPACES))
+        yield record
+    for root in (_CONFIG, _USERS):
+        async for record in _scan(store, root):
+            yield record
+    async for record in _scan(store, _KEYS):
+        folder, slash, _ = record.path.removeprefix(_KEYS).partition("/")
+        if not slash or folder.removeprefix(".") in namespaces:
+            yield record
+
+
+async def _scan(store: KeyValueStore, root: str) -> AsyncIterator[Record]:
+    start = root
+    while page := await store.scan(start, root + _AFTER, limit_bytes=SCAN_BYTES):
+        for record in page:
+            yield record
+        start = page[-1].path + "\0"
+
+
+async def adopt_backup_key(store: KeyValueStore, local: SettingStore, config: SettingStore) -> None:
+    """Seal the backup key of a restored version 0 file under the domain key, now that it can be."""
+    key = await local.get(settings.RESTORED_BACKUP_KEY)
+    salt = await local.get(settings.RESTORED_BACKUP_SALT)
+    if key is None or salt is None:
+        return
+    _ = await store.commit(
+        [
+            config.put(settings.BACKUP_KEY, key),
+            config.put(settings.BACKUP_SALT, salt),
+            local.remove(settings.RESTORED_BACKUP_KEY),
+            local.remove(settings.RESTORED_BACKUP_SALT),
+        ]
+    )
+
+
+class RestoredRecords:
+    """Sorts the records of one file as they come."""
+
+    def __init__(self, origin: BackupOrigin) -> None:
+        self._origin = origin
+        self._shared_config: frozenset[str] = frozenset()
+        self._local_root = _CONFIG
+        if origin.device_id is not None:
+            self._local_root = f"/local/{origin.device_id}/config/"
+            self._shared_config = frozenset(
+                _CONFIG + setting.name for setting in (settings.BACKUP_SALT, settings.BACKUP_KEY)
+            )
+        self._local: dict[str, bytes] = {}
+        self._versions: set[str] = set()
+        self.ignored: list[str] = []
+        """The first paths that mean nothing to this software."""
+
+    def is_shared(self, path: str, value: bytes) -> bool:
+        """Whether the record is to be stored as it is. InvalidInput for a newer layout of paths.
+
+        What belongs to the device that made the file is kept for `setting`, the rest dropped.
+        """
+        if path == LAYOUT_PATH:
+            _check_layout(value)
+        elif _is_in_a_store(path):
+            if path.endswith(f"/{format_version.NAME}"):
+                self._versions.add(path)
+            return True
+        elif path in self._shared_config:
+            return True
+        elif not self._keep_local(path, value) and not path.startswith(_KNOWN_USELESS):
+            self._ignore(path)
+        return False
+
+    def setting(self, setting: Setting[T]) -> T | None:
+        """Return a setting of the device that made the file, None when it has none of use."""
+        raw = self._local.get(setting.name)
+        if raw is None:
+            return None
+        decode: Callable[[bytes], Any] = setting.decode
+        if self._origin.device_id is None:
+            decode = _RAW.get(setting.name, decode)
+        try:
+            value: T = decode(raw)
+        except ValueError:
+            self._ignore(self._local_root + setting.name)
+            return None
+        return value
+
+    def resealed(self, own: SettingStore, *wanted: Setting[Any]) -> list[Change]:
+        """Return what makes these settings, as far as the file has them, this device's `own`."""
+        values = [(setting, self.setting(setting)) for setting in wanted]
+        return [own.put(setting, value) for setting, value in values if value is not None]
+
+    def require_complete(self) -> None:
+        """Raise InvalidInput when the file lacks what every one has."""
+        stores = {root + format_version.NAME for root in (_USERS, _KEYS)}
+        if not self._versions >= stores or not self._local.get(settings.UNLOCK_SALT.name):
+            raise InvalidInput("The backup file is incomplete.")
+
+    def _keep_local(self, path: str, value: bytes) -> bool:
+        """Whether the record is one of the device's settings that can be read."""
+        name = path.removeprefix(self._local_root)
+        if name not in _LOCAL_NAMES or len(value) > MAX_LOCAL_BYTES:
+            return False
+        key = self._origin.local_config_key
+        if key is not None:
+            try:
+                value = envelope.unseal(key, path, value)
+            except DecryptionFailed:
+                return False
+        self._local[name] = value
+        return True
+
+    def _ignore(self, path: str) -> None:
+        if len(self.ignored) < _MOST_IGNORED:
+            self.ignored.append(path[:_MOST_SHOWN])
+
+
+_MOST_IGNORED: Final = 20
+_MOST_SHOWN: Final = 200
+_KNOWN_USELESS: Final = ("/.initialized", "/domain-key/", "/local/", f"{_CONFIG}unattended-boot")
+"""Of other devices of a cluster, or of use only under the device key of the one that made it."""
+
+_LOCAL_NAMES: Final = frozenset(
+    setting.name
+    for setting in (
+        settings.UNLOCK_SALT,
+        settings.TLS_CHAIN,
+        settings.TLS_KEY,
+        settings.TIME_OFFSET,
+        settings.NETWORK,
+        settings.LOGGING,
+        settings.NTP,
+        settings.CLUSTER_CA,
+        settings.BACKUP_SALT,
+        settings.BACKUP_KEY,
+    )
+)
+
+
+def _check_layout(value: bytes) -> None:
+    if value not in _LAYOUTS:
+        raise InvalidInput("The backup file is of a newer layout than this software reads.")
+
+
+def _is_in_a_store(path: str) -> bool:
+    return any(
+        path.startswith(root) and _names_something(path.removeprefix(root), parse)
+        for root, parse in _STORES
+    )
+
+
+def _names_something(name: str, parse: Callable[[str], object]) -> bool:
+    if name == format_version.NAME:
+        return True
+    try:
+        parse(name)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _parse_key_name(name: str) -> None:
+    folder, slash, key_id = name.rpartition("/")
+    if slash:
+        if not folder.startswith("."):
+            raise InvalidInput("not the folder of a namespace")
+        parse_namespace_id(folder[1:])
+    parse_key_id(key_id)
+
+
+def _parse_namespace_name(name: str) -> None:
+    parse_namespace_id(name.removeprefix(".deleted/"))
+
+
+_STORES: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
+    (_USERS, UserId.parse),
+    (_KEYS, _parse_key_name),
+    (_NAMESPACES, _parse_namespace_name),
+)

@@ -1,0 +1,131 @@
+"""Restores that something comes between: a crash at any commit, another request, a client gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from keystead.api.dispatch import Dispatcher
+from keystead.storage.backends.memory import MemoryStore
+from keystead.wire.messages import Request
+from tests.support.backups import (
+    MULTIPART,
+    PASSPHRASE,
+    contents,
+    form,
+    furnished,
+    make,
+    restore,
+    started,
+    swept,
+    unlock,
+)
+from tests.support.core import ADMIN, WholeBody
+from tests.support.stores import Crash
+
+
+class CrashingStore(MemoryStore):
+    """Ends the process before one commit, or right after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 10**9
+        self.is_late = False
+
+    async def commit(self, changes: Any, *, checks: Any = ()) -> int:
+        self.left -= 1
+        if self.left == 0 and not self.is_late:
+            raise Crash
+        revision = await super().commit(changes, checks=checks)
+        if self.left == 0:
+            raise Crash
+        return revision
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
+async def test_a_crash_at_any_commit_leaves_the_old_records_or_the_new_ones(is_late, monkeypatch):
+    monkeypatch.setattr("keystead.operations.restore.BATCH_RECORDS", 3)
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    outcomes = set()
+    for commits in range(1, 20):
+        store = CrashingStore()
+        other = await started(store=store)
+        await other.provision()
+        await other.generate("own", "Curve25519", "EdDSA_Signature")
+        store.left, store.is_late = commits, is_late
+        answer = await restore(other, file, ADMIN)
+        store.left = 10**9
+        again = await other.restarted()
+        await swept(again)
+        assert await unlock(again) == 204
+        has_new = (await again.request("GET", "/keys/mine", user=ADMIN)).status == 200
+        has_old = (await again.request("GET", "/keys/own", user=ADMIN)).status == 200
+        assert has_new != has_old
+        generations = {path.split("/")[1] for path in await contents(store)} - {
+            "local",
+            "generation",
+        }
+        assert len(generations) == 1
+        outcomes.add((has_new, answer.status))
+        other.close()
+        if answer.status == 204:
+            break
+    assert (False, 500) in outcomes
+    assert (True, 204) in outcomes
+    core.close()
+
+
+async def test_one_restore_at_a_time():
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    other = await started()
+    async with other.hsm.succession.next_generation():
+        answer = await restore(other, file)
+        assert (answer.status, "Another restore" in answer.message) == (409, True)
+    assert (await restore(other, file)).status == 204
+    core.close()
+    other.close()
+
+
+async def test_a_restore_that_provisioning_overtakes_changes_nothing():
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    other = await started()
+    body = form(file, {"backupPassphrase": PASSPHRASE})
+
+    class Slow(WholeBody):
+        async def parts(self, _limit: int) -> AsyncIterator[bytes]:
+            yield body[:-200]
+            await other.provision()
+            yield body[-200:]
+
+    request = Request(1, "POST", "/api/v1/system/restore", "", MULTIPART, "192.0.2.1", b"", None)
+    response = await Dispatcher(other.hsm).answer(request, Slow(b""))
+    assert (response.status, other.hsm.state.value) == (412, "Operational")
+    assert (await other.request("GET", "/keys", user=ADMIN)).json() == []
+    core.close()
+    other.close()
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind():
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    other = await started()
+    before = await contents(other.store)
+    body = form(file, {"backupPassphrase": PASSPHRASE})
+
+    class Gone(WholeBody):
+        async def parts(self, _limit: int) -> AsyncIterator[bytes]:
+            yield body[:-200]
+            raise asyncio.CancelledError
+
+    request = Request(1, "POST", "/api/v1/system/restore", "", MULTIPART, "192.0.2.1", b"", None)
+    with pytest.raises(asyncio.CancelledError):
+        await Dispatcher(other.hsm).answer(request, Gone(b""))
+    await swept(other)
+    assert await contents(other.store) == before
+    assert (await restore(other, file)).status == 204
+    core.close()
+    other.close()
