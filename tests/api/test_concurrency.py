@@ -10,6 +10,7 @@ from keystead.operations import hsm as hsm_module
 from keystead.operations.work_pool import WorkPool
 from keystead.wire.messages import Request
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, basic, start_core
+from tests.support.pools import WatchedPool
 from tests.support.stores import WatchedStore
 
 SIGN = {"mode": "ECDSA", "message": b64(bytes(32))}
@@ -19,13 +20,15 @@ THREADS, QUEUE = 2, 6
 
 
 @pytest.fixture
-def busy(runner: asyncio.Runner) -> Iterator[Core]:
+def kdf_pool() -> WatchedPool:
+    return WatchedPool()
+
+
+@pytest.fixture
+def busy(runner: asyncio.Runner, kdf_pool: WatchedPool) -> Iterator[Core]:
     """An Operational core of this test's own, with a small crypto pool and a yielding store."""
-    pools = (
-        WorkPool(name="crypto", threads=THREADS, queue_limit=QUEUE),
-        WorkPool(name="kdf", threads=2, queue_limit=64),
-    )
-    core = runner.run(start_core(store=WatchedStore(), pools=pools))
+    crypto_pool = WorkPool(name="crypto", threads=THREADS, queue_limit=QUEUE)
+    core = runner.run(start_core(store=WatchedStore(), pools=(crypto_pool, kdf_pool)))
     runner.run(core.provision())
     yield core
     core.close()
@@ -358,13 +361,17 @@ async def test_no_key_outlives_its_namespace(busy: Core, head_start: int) -> Non
 
 
 async def test_a_user_is_not_made_by_the_root_in_a_namespace_that_exists_by_then(
-    busy: Core,
+    busy: Core, kdf_pool: WatchedPool
 ) -> None:
-    made, created = await asyncio.gather(
-        busy.request("PUT", "/users/ns~intruder", user=ADMIN, json=NEW_USER),
-        busy.request("PUT", "/namespaces/ns", user=ADMIN),
-    )
-    assert (made.status, created.status) == (403, 204)
+    await busy.request("GET", "/users", user=ADMIN)
+
+    async def create_the_namespace() -> None:
+        assert (await busy.request("PUT", "/namespaces/ns", user=ADMIN)).status == 204
+
+    kdf_pool.after_run = create_the_namespace
+    made = await busy.request("PUT", "/users/ns~intruder", user=ADMIN, json=NEW_USER)
+    assert made.status == 403
+    assert (await busy.request("GET", "/users", user=ADMIN)).json() == [{"user": "admin"}]
 
 
 # --- keys that go while they are used ------------------------------------------------------------

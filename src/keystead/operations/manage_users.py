@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted, StaleRevision
+from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted
 from keystead.model.ids import NamespaceId, Tag, UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
@@ -63,10 +63,7 @@ async def add(session: Session, caller: Caller, user_id: UserId, wanted: NewUser
     # The namespace may have been created while the passphrase was being hashed.
     _require_may_create(session, caller, user_id.namespace)
     user = User(user_id, wanted.real_name, wanted.role, verifier)
-    try:
-        await session.users.put(user, expected=MISSING)
-    except StaleRevision:
-        raise AlreadyExists(f"User {user_id} already exists.") from None
+    await session.users.put(user, expected=MISSING)
     session.note(caller, "user created", user=str(user_id), role=wanted.role.value)
 
 

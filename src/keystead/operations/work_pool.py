@@ -29,13 +29,28 @@ class WorkPool:
         barrier.wait()
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Return work()'s result from a pool thread; raises Overloaded at once when full."""
+        """Return work()'s result from a pool thread; raises Overloaded at once when full.
+
+        Work whose caller is cancelled holds its place until a thread has done or skipped it: who
+        asks and goes away again and again cannot fill more than the queue.
+        """
         if self._under_way >= self._limit:
             raise Overloaded("Too much slow work is waiting; try again in a moment.")
         self._under_way += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        is_wanted = True
+
+        def work_if_wanted() -> Result:
+            if not is_wanted:
+                raise Overloaded("Nobody waits for this any more.")
+            return work()
+
+        future = asyncio.get_running_loop().run_in_executor(self._executor, work_if_wanted)
         future.add_done_callback(self._one_done)
-        return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            is_wanted = False
+            raise
 
     def _one_done(self, future: "asyncio.Future[Result]") -> None:
         self._under_way -= 1

@@ -1,0 +1,66 @@
+"""What happens to a request whose handler fails in a way that nobody foresaw."""
+
+import asyncio
+import json
+
+import pytest
+
+from keystead.api.dispatch import Dispatcher
+from keystead.api.route import ALL_STATES, Call, Reply, Route
+from keystead.errors import CorruptRecord, DecryptionFailed, KeysteadError, NotFound
+from keystead.wire.messages import Request, Response
+from tests.support.core import Core, WholeBody
+
+SECRET = "the secret that the failure holds"
+
+
+async def ask(core: Core, failure: Exception) -> Response:
+    async def handler(_: Call) -> Reply:
+        raise failure
+
+    dispatcher = Dispatcher(core.hsm, [Route("GET", "/broken", handler, ALL_STATES)])
+    request = Request(7, "GET", "/api/v1/broken", "", {}, "192.0.2.1", b"")
+    response = await dispatcher.answer(request, WholeBody(b""))
+    assert isinstance(response, Response)
+    assert response.id == 7
+    return response
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError(SECRET),
+        AssertionError(SECRET),
+        KeyError(SECRET),
+        RecursionError(SECRET),
+        MemoryError(SECRET),
+        UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET),
+        CorruptRecord(SECRET),
+        KeysteadError(SECRET),
+    ],
+)
+async def test_a_bug_is_a_bare_500_and_is_logged(core: Core, failure: Exception) -> None:
+    core.log_lines.clear()
+    response = await ask(core, failure)
+    assert response.status == 500
+    assert json.loads(response.body) == {"message": "Internal error."}
+    assert SECRET.encode() not in response.body
+    (line,) = core.log_lines
+    assert "request failed" in line
+    assert type(failure).__name__ in line
+    assert (await core.request("GET", "/health/state")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(NotFound("no"), 404), (DecryptionFailed("no"), 400)]
+)
+async def test_a_foreseen_failure_is_no_bug(core: Core, failure: Exception, status: int) -> None:
+    core.log_lines.clear()
+    response = await ask(core, failure)
+    assert (response.status, json.loads(response.body)) == (status, {"message": "no"})
+    assert core.log_lines == []
+
+
+async def test_a_request_that_is_called_off_is_not_answered(core: Core) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await ask(core, asyncio.CancelledError())  # type: ignore[arg-type]

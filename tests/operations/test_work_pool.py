@@ -1,0 +1,129 @@
+import asyncio
+import contextlib
+import os
+import threading
+
+import pytest
+
+from keystead.errors import InvalidInput, Overloaded
+from keystead.operations.work_pool import SLOW_WORK_NICENESS, WorkPool
+
+
+def run(scenario, **options):
+    """Run scenario(pool) in an event loop of its own."""
+    pool = WorkPool(name="test", **{"threads": 1, "queue_limit": 1} | options)
+    try:
+        return asyncio.run(scenario(pool))
+    finally:
+        pool.close()
+
+
+def test_a_result_and_a_failure_come_back_from_another_thread():
+    async def scenario(pool):
+        assert await pool.run(threading.get_ident) != threading.get_ident()
+
+        def fail():
+            raise InvalidInput("wrong")
+
+        with pytest.raises(InvalidInput, match="wrong"):
+            await pool.run(fail)
+        assert await pool.run(lambda: 1) == 1
+
+    run(scenario)
+
+
+def test_its_threads_yield_to_the_event_loop():
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def scenario(pool):
+        return await pool.run(niceness)
+
+    assert run(scenario) == niceness() + SLOW_WORK_NICENESS
+
+
+def test_all_threads_run_before_there_is_work():
+    before = threading.active_count()
+    pool = WorkPool(name="test", threads=3, queue_limit=0)
+    try:
+        assert threading.active_count() == before + 3
+    finally:
+        pool.close()
+
+
+def test_what_does_not_fit_is_refused_at_once_and_fits_again_later():
+    async def scenario(pool):
+        gate = threading.Event()
+        held = [asyncio.create_task(pool.run(gate.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await pool.run(lambda: None)
+        gate.set()
+        assert await asyncio.gather(*held) == [True] * 3
+        assert await pool.run(lambda: 1) == 1
+
+    run(scenario, threads=1, queue_limit=2)
+
+
+def test_work_whose_caller_went_away_counts_until_it_is_done():
+    async def scenario(pool):
+        gate = threading.Event()
+        left = asyncio.create_task(pool.run(gate.wait))
+        await asyncio.sleep(0)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        try:
+            with pytest.raises(Overloaded):
+                await pool.run(lambda: None)
+        finally:
+            gate.set()
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    return await pool.run(lambda: 1)
+                except Overloaded:
+                    await asyncio.sleep(0.001)
+
+    assert run(scenario, threads=1, queue_limit=0) == 1
+
+
+def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint(caplog):
+    async def scenario(pool):
+        gate = threading.Event()
+
+        def fail():
+            gate.wait()
+            raise InvalidInput("too late")
+
+        left = asyncio.create_task(pool.run(fail))
+        await asyncio.sleep(0)
+        left.cancel()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        await pool.run(lambda: None)
+
+    run(scenario)
+    assert caplog.records == []
+
+
+def test_work_that_nobody_waits_for_any_more_is_skipped():
+    async def scenario(pool):
+        gate = threading.Event()
+        done = []
+        running = asyncio.create_task(pool.run(gate.wait))
+        queued = asyncio.create_task(pool.run(lambda: done.append("queued")))
+        await asyncio.sleep(0)
+        queued.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        assert await running
+        with pytest.raises(asyncio.CancelledError):
+            await queued
+        while not done:
+            with contextlib.suppress(Overloaded):
+                await pool.run(lambda: done.append("after"))
+        assert done == ["after"]
+
+    run(scenario)
