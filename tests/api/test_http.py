@@ -9,7 +9,8 @@ import pytest
 
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
-from tests.support.core import ADMIN, EPOCH, Core, Credentials, b64
+from keystead.wire.messages import Request
+from tests.support.core import ADMIN, EPOCH, Core, Credentials, WholeBody, b64, basic
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 WITH_HEAD = {
@@ -313,6 +314,15 @@ async def test_a_body_over_a_mebibyte_is_413(core: Core) -> None:
     )
     assert answer.status == 413
     assert answer.message
+
+
+async def test_a_body_of_unknown_length_is_cut_off_at_the_limit(core: Core) -> None:
+    headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
+    for size, status in [(2**20, 400), (2**20 + 1, 413)]:
+        body = WholeBody(b" " * size)
+        path = "/api/v1/config/time"
+        request = Request(1, "PUT", path, "", headers, "192.0.2.1", b"", content_length=None)
+        assert (await core.dispatcher.answer(request, body)).status == status
 
 
 # --- answers -------------------------------------------------------------------------------------

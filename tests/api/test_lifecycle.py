@@ -210,9 +210,12 @@ async def test_after_a_change_only_the_new_unlock_passphrase_opens(provisioned: 
     assert (await restarted.request("GET", "/keys/key", user=ADMIN)).status == 200
 
 
-async def test_a_wrong_current_passphrase_is_403_and_then_429(provisioned: Core) -> None:
+@pytest.mark.parametrize("current", ["0123456789", "short", "", "x" * 201])
+async def test_a_wrong_current_passphrase_is_403_and_then_429(
+    provisioned: Core, current: str
+) -> None:
     wanted = {"newPassphrase": "a new unlock passphrase"}
-    assert (await change(provisioned, currentPassphrase="0123456789", **wanted)).status == 403
+    assert (await change(provisioned, currentPassphrase=current, **wanted)).status == 403
     assert (await change(provisioned, currentPassphrase=UNLOCK, **wanted)).status == 429
     provisioned.clock.advance(1)
     await lock(provisioned)

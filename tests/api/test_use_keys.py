@@ -319,6 +319,19 @@ async def test_a_key_does_only_what_its_mechanisms_allow(core: Core, use, row: A
     assert (await show(core, key_id))["operations"] == 0
 
 
+async def test_messages_may_be_far_larger_than_other_bodies(core: Core, use) -> None:
+    message = bytes(3 * 2**20)
+    answer = await use("Curve25519", "sign", mode="EdDSA", message=b64(message))
+    assert answer.status == 200
+    signature = base64.b64decode(answer.json()["signature"])
+    assert signature_holds(await show(core, "Curve25519"), "EdDSA", message, signature)
+    answer = await use("AES-256", "encrypt", mode="AES_CBC", message=b64(message), iv=b64(IV))
+    assert answer.status == 200
+    encrypted = answer.json()["encrypted"]
+    answer = await use("AES-256", "decrypt", mode="AES_CBC", encrypted=encrypted, iv=b64(IV))
+    assert answer.json() == {"decrypted": b64(message)}
+
+
 async def test_an_administrator_uses_no_keys(core: Core) -> None:
     for how in ("sign", "decrypt", "encrypt"):
         answer = await core.request("POST", f"/keys/EC_P256/{how}", user=ADMIN, json={})

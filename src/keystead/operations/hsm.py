@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from keystead import __version__
-from keystead.errors import Conflict, StaleRevision, StoreUnavailable, WrongState
+from keystead.errors import (
+    Conflict,
+    InvalidInput,
+    NotPermitted,
+    StaleRevision,
+    StoreUnavailable,
+    WrongState,
+)
 from keystead.journal.exposition import Family
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
@@ -261,7 +268,11 @@ class Hsm:
         """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
         session = self._operational()
         async with self.changing:
-            domain_key = await self.unlocking.open(current, address=address)
+            try:
+                domain_key = await self.unlocking.open(current, address=address)
+            except InvalidInput:
+                # Not the new one's fault, as the 400 of this error would have the caller believe.
+                raise NotPermitted("The current unlock passphrase is wrong.") from None
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
             await self.store.commit(
