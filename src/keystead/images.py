@@ -81,9 +81,7 @@ def _inspect(given: argparse.Namespace) -> None:
         while part := file.read(MAX_CHUNK_BYTES):
             for _ in image.feed(part):
                 pass
-    image.finish()
-    if image.header is not None:
-        _say(image.header)
+    _say(image.finish())
     print("signature: " + ("good" if given.key else "NOT VERIFIED (give --key)"))  # noqa: T201 - the answer
 
 

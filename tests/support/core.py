@@ -14,10 +14,13 @@ from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Surroundings
+from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
+from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.messages import Request
+from tests.support.update_images import MemorySlot
 
 UNLOCK = "unlockPassphrase"
 ADMIN = ("admin", "adminPassphrase")
@@ -171,6 +174,8 @@ async def start_core(
     device_key: Secret | None = None,
     clock: Clock | None = None,
     pools: tuple[WorkPool, WorkPool] | None = None,
+    update_slot: UpdateSlot | None = None,
+    update_key: UpdateKey | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -192,6 +197,8 @@ async def start_core(
             kdf_pool=kdf,
             log=log,
             aim_syslog=lambda _: None,
+            update_slot=update_slot or MemorySlot(),
+            update_key=update_key,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from keystead.errors import WrongState
 from keystead.sealing.update_image import MIN_CHUNK_BYTES, PRODUCT, ImageHeader, SigningKey
 
 CONTENT = os.urandom(2 * MIN_CHUNK_BYTES + 1000)
@@ -49,3 +50,39 @@ def header(content: bytes = CONTENT, **fields: Any) -> ImageHeader:
 def signed(content: bytes = CONTENT, *, key: int = 0, **fields: Any) -> bytes:
     """Return an image with this content."""
     return SigningKey(key_pair(key)[0]).envelope(header(content, **fields)) + content
+
+
+class MemorySlot:
+    """An update slot in memory; `arriving` is what an upload under way has stored."""
+
+    def __init__(self) -> None:
+        self.staged: bytes | None = None
+        self.arriving: bytes | None = None
+        self.room = 2**40
+        self.commits = 0
+
+    async def begin(self, size: int) -> None:
+        self.arriving, self.room = b"", size
+
+    async def write(self, data: bytes) -> None:
+        assert self.arriving is not None
+        self.arriving += data
+        assert len(self.arriving) <= self.room
+
+    async def keep(self) -> None:
+        assert self.arriving is not None
+        assert len(self.arriving) == self.room
+        self.staged, self.arriving = self.arriving, None
+
+    async def abandon(self) -> None:
+        self.arriving = None
+
+    async def cancel(self) -> None:
+        if self.staged is None:
+            raise WrongState("No update image is staged.")
+        self.staged = None
+
+    async def commit(self) -> None:
+        if self.staged is None:
+            raise WrongState("No update image is staged.")
+        self.commits += 1

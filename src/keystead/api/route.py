@@ -26,10 +26,10 @@ PROMETHEUS = "text/plain"
 MULTIPART = "multipart/form-data"
 
 SMALL_BODY = 1024 * 1024
-UPDATE_BODY = MAX_ENVELOPE_BYTES + MAX_IMAGE_BYTES
-"""For update, which reads it as it arrives."""
 LARGE_BODY = 67 * 1024 * 1024
 """For sign, encrypt and decrypt: 50 MiB of payload as base64."""
+UPDATE_BODY = MAX_ENVELOPE_BYTES + MAX_IMAGE_BYTES
+"""For update, which reads it as it arrives."""
 BACKUP_BODY = 16 * 1024 * 1024 * 1024
 """For restore, which reads it as it arrives: some millions of keys. It bounds the disk that a
 restore takes before it is refused."""

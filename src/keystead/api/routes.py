@@ -25,8 +25,8 @@ from keystead.api.route import (
     MULTIPART,
     OPENMETRICS,
     PEM,
-    UPDATE_BODY,
     PROMETHEUS,
+    UPDATE_BODY,
     Reach,
     Route,
 )
@@ -367,7 +367,13 @@ _DESCRIBED: tuple[Route, ...] = (
         guarded_when_operational=True,
     ),
     Route(
-        "POST", "/system/update", system.update, roles=_ADMIN, reach=_ROOT, body_limit=UPDATE_BODY
+        "POST",
+        "/system/update",
+        system.update,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(BYTES,),
+        body_limit=UPDATE_BODY,
     ),
     Route("POST", "/system/commit-update", system.commit_update, roles=_ADMIN, reach=_ROOT),
     Route("POST", "/system/cancel-update", system.cancel_update, roles=_ADMIN, reach=_ROOT),

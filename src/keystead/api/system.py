@@ -1,5 +1,7 @@
 """The machine: what it is, and its ends."""
 
+from typing import Annotated
+
 import msgspec
 
 from keystead.api.route import NO_CONTENT, Call, Reply
@@ -16,6 +18,12 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     device_id: str
     ak_pub: dict[str, str]
     pcr: dict[str, str]
+
+
+class SystemUpdateData(msgspec.Struct, rename="camel"):
+    """POST /system/update."""
+
+    release_notes: str
 
 
 async def info(call: Call[None]) -> Reply[SystemInfo]:
@@ -38,4 +46,23 @@ async def shutdown(call: Call[None]) -> Reply[None]:
 async def factory_reset(call: Call[None]) -> Reply[None]:
     """POST /system/factory-reset: destroy all data."""
     call.hsm.want("factory-reset", call.caller)
+    return NO_CONTENT
+
+
+async def update(call: Call[bytes]) -> Annotated[Reply[SystemUpdateData], 409]:
+    """POST /system/update: an image is verified and staged while it arrives."""
+    body = call.unread_body.parts(call.route.body_limit)
+    header = await call.hsm.updates.receive(call.session, call.caller, body)
+    return json_reply(SystemUpdateData(header.release_notes))
+
+
+async def commit_update(call: Call[None]) -> Reply[None]:
+    """POST /system/commit-update: have the staged image take over."""
+    await call.hsm.updates.commit(call.session, call.caller)
+    return NO_CONTENT
+
+
+async def cancel_update(call: Call[None]) -> Reply[None]:
+    """POST /system/cancel-update: remove the staged image."""
+    await call.hsm.updates.cancel(call.session, call.caller)
     return NO_CONTENT

@@ -26,6 +26,7 @@ from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
 from keystead.wire.connection import Calls, Connection
@@ -172,15 +173,19 @@ class Core:
 
 async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
     threads = os.cpu_count() or 1
+    device_key = await platform.device_key
+    update_key_pem = platform.update_key_pem
     return Surroundings(
         store=platform.store,
-        device_key=await platform.device_key,
+        device_key=device_key,
         wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
         monotonic=time.monotonic,
         crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
         kdf_pool=WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
         log=log,
         aim_syslog=platform.aim_syslog,
+        update_slot=platform.update_slot,
+        update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
     )
 
 

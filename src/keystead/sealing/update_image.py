@@ -42,6 +42,7 @@ MAX_NOTES_CHARACTERS: Final = 32 * 1024
 _SCALAR_BYTES: Final = 48
 SIGNATURE_BYTES: Final = 2 * _SCALAR_BYTES
 _PREFIX_BYTES: Final = len(MAGIC) + 2 + 4
+MAX_ENVELOPE_BYTES: Final = _PREFIX_BYTES + MAX_HEADER_BYTES + SIGNATURE_BYTES
 _SIGNING: Final = ec.ECDSA(hashes.SHA384())
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 
@@ -184,7 +185,8 @@ class IncomingImage:
     def __init__(self, check: SignatureCheck) -> None:
         self._check = check
         self._buffer = bytearray()
-        self._chunks_done = 0
+        self.chunks_done = 0
+        """How many chunks were given back."""
         self._digest = hashlib.sha256()
         self.header: ImageHeader | None = None
         """Set when the signature is verified."""
@@ -211,10 +213,11 @@ class IncomingImage:
             if (chunk := self._complete_chunk()) is not None:
                 yield chunk
 
-    def finish(self) -> None:
-        """Raise InvalidInput unless the image is complete."""
-        if self.header is None or self._chunks_done < len(self.header.chunks):
+    def finish(self) -> ImageHeader:
+        """Return the header of the image if it is complete; raise InvalidInput if not."""
+        if self.header is None or self.chunks_done < len(self.header.chunks):
             raise InvalidInput("The update image is truncated.")
+        return self.header
 
     def _complete_envelope(self) -> bytes | None:
         """Return what comes before the chunks once it is there and verified."""
@@ -240,15 +243,15 @@ class IncomingImage:
     def _take(self, view: memoryview) -> int:
         """Take of `view` what the next chunk lacks; return how much that was."""
         header = self._verified_header()
-        if self._chunks_done == len(header.chunks):
+        if self.chunks_done == len(header.chunks):
             raise InvalidInput("There are bytes after the end of the update image.")
-        part = view[: header.length_of(self._chunks_done) - len(self._buffer)]
+        part = view[: header.length_of(self.chunks_done) - len(self._buffer)]
         self._buffer += part
         self._digest.update(part)  # Bit by bit, so that no single turn takes long.
         return len(part)
 
     def _complete_chunk(self) -> bytes | None:
-        header, number = self._verified_header(), self._chunks_done
+        header, number = self._verified_header(), self.chunks_done
         if len(self._buffer) < header.length_of(number):
             return None
         if self._digest.hexdigest() != header.chunks[number]:
@@ -256,7 +259,7 @@ class IncomingImage:
         chunk = bytes(self._buffer)
         self._buffer.clear()
         self._digest = hashlib.sha256()
-        self._chunks_done += 1
+        self.chunks_done += 1
         return chunk
 
     def _verified_header(self) -> ImageHeader:
