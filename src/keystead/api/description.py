@@ -12,6 +12,7 @@ from keystead import __version__
 from keystead.api.errors import JSON
 from keystead.api.route import (
     ALL_STATES,
+    API_ROOT,
     BYTES,
     MULTIPART,
     Call,
@@ -21,7 +22,6 @@ from keystead.api.route import (
     Reply,
     Route,
 )
-from keystead.api.router import PREFIX
 from keystead.api.shapes import ErrorMessage
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -108,7 +108,7 @@ def describe(routes: Iterable[Route]) -> Json:
             "description": "A network hardware security module in software, after NetHSM's API.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": PREFIX.removesuffix("/")}],
+        "servers": [{"url": API_ROOT}],
         "paths": paths,
         "components": {
             "schemas": components,

@@ -26,7 +26,7 @@ from keystead.api.route import (
     StreamedResponse,
 )
 from keystead.api.router import Match, Router
-from keystead.api.routes import ROUTES
+from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
@@ -42,7 +42,7 @@ KNOWN_METHODS: Final = frozenset(
 class Dispatcher:
     """Answers requests: the whole core, seen from the edge."""
 
-    def __init__(self, hsm: Hsm, routes: Iterable[Route] = ROUTES) -> None:
+    def __init__(self, hsm: Hsm, routes: Iterable[Route] = (*ROUTES, *PAGES)) -> None:
         self._hsm = hsm
         self._log = hsm.log
         self._router = Router(routes)

@@ -23,7 +23,10 @@ PEM = "application/x-pem-file"
 BYTES = "application/octet-stream"
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS = "text/plain"
+HTML = "text/html"
 MULTIPART = "multipart/form-data"
+
+API_ROOT = "/api/v1"
 
 SMALL_BODY = 1024 * 1024
 LARGE_BODY = 67 * 1024 * 1024
@@ -186,11 +189,11 @@ class Route:
 
     `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
     them in state Operational only; `needs_unlock_passphrase` asks for that one and no role.
-    `accepts` lists the media types that a body must have; empty
-    means that Content-Type is ignored. `early_types` is checked before the size and the ID.
-    `guard` refuses callers by more than role and namespace (NotPermitted, or InvalidInput for an
-    ID that it cannot read). `also_produces` lists what it gives only to clients that prefer it.
-    `query` names the parameters after `?`. `has_tag`: what the row gives has an entity tag.
+    `accepts` lists the media types that a body must have; empty means that Content-Type is ignored.
+    `early_types` is checked before the size and the ID. `guard` refuses callers by more than role
+    and namespace (NotPermitted, or InvalidInput for an ID that it cannot read). `also_produces`
+    lists what it gives only to clients that prefer it. `query` names the parameters after `?`.
+    `has_tag`: what the row gives has an entity tag. `path` is below `root`.
     """
 
     method: str
@@ -211,3 +214,4 @@ class Route:
     guarded_when_operational: bool = False
     needs_unlock_passphrase: bool = False
     ends_session: bool = False
+    root: str = API_ROOT

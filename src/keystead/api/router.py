@@ -8,7 +8,6 @@ from urllib.parse import unquote_to_bytes
 from keystead.api.errors import HttpError
 from keystead.api.route import Route
 
-PREFIX = "/api/v1/"
 GLOB = "*"
 
 
@@ -38,7 +37,7 @@ class Router:
 
     def _add(self, route: Route) -> None:
         node = self._root
-        segments = route.path.removeprefix("/").split("/")
+        segments = (route.root + route.path).removeprefix("/").split("/")
         is_glob = segments[-1].endswith("}" + GLOB)
         for segment in segments:
             node = _child(node, segment.removesuffix(GLOB) if is_glob else segment)
@@ -50,12 +49,10 @@ class Router:
         One trailing slash is accepted. A last segment that ends in `*` means the glob rows, for
         the methods that have one.
         """
-        if not path.startswith(PREFIX):
-            raise HttpError(404, "Not found.")
         node = self._root
         parameters: dict[str, str] = {}
         segment = ""
-        for segment in path[len(PREFIX) :].removesuffix("/").split("/"):
+        for segment in path[1:].removesuffix("/").split("/"):
             child = node.children.get(segment)
             if child is None:
                 child = node.parameter

@@ -15,7 +15,8 @@ from keystead.api import (
     use_keys,
     users,
 )
-from keystead.api.description import description_row
+from keystead.api.description import describe, description_row
+from keystead.api.documentation import documentation_row
 from keystead.api.errors import JSON
 from keystead.api.route import (
     ALL_STATES,
@@ -393,3 +394,6 @@ _DESCRIBED: tuple[Route, ...] = (
 )
 
 ROUTES: tuple[Route, ...] = (*_DESCRIBED, description_row(_DESCRIBED))
+
+PAGES: tuple[Route, ...] = (documentation_row(describe(ROUTES)),)
+"""What is outside the API: for people."""
