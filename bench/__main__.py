@@ -1,6 +1,7 @@
 """Signatures a second over TLS, beside the same signatures made in-process, in one run.
 
     python -m bench [--seconds 5] [--edges 1] [--json FILE]
+    python -m bench --backups
 
 It starts a server of its own on loopback, loads it with wrk and prints one table. Absolute figures
 are this machine's; the ratios are what to compare.
@@ -19,6 +20,7 @@ from pathlib import Path
 import cryptography
 
 from bench import in_process
+from bench.backups import SIZES, measure_backups, print_backups
 from bench.load import Load, run_wrk
 from bench.server import Server
 
@@ -105,7 +107,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--edges", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--backups", action="store_true", help="measure restore and backup of many keys instead"
+    )
     arguments = parser.parse_args()
+    if arguments.backups:
+        print_backups([measure_backups(keys) for keys in SIZES])
+        return 0
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder), arguments.edges) as server:
         rows = [measure(server, case, arguments.seconds) for case in CASES]
     print(f"Python {platform.python_version()}, cryptography {cryptography.__version__}, ", end="")
