@@ -38,6 +38,15 @@ async def test_the_time_is_the_one_of_provisioning_and_passes(clocked: Core) -> 
     assert await get_time(clocked) == "2024-01-01T01:01:01Z"
 
 
+@pytest.mark.parametrize("fraction", [0, 0.1, 0.5, 0.9])
+async def test_a_time_is_never_read_back_as_one_before_it(clocked: Core, fraction: float) -> None:
+    clocked.clock.advance(fraction)
+    for second in range(3):
+        time = f"2031-02-03T04:05:0{second}Z"
+        await put_time(clocked, time)
+        assert await get_time(clocked) == time
+
+
 @pytest.mark.parametrize(
     ("time", "read"),
     [

@@ -1,6 +1,7 @@
 """The HSM as a whole: its state, and what leads from one to the next."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
@@ -327,7 +328,8 @@ class Hsm:
 
     def offset_to(self, system_time: float) -> int:
         """Return what has to be added to the machine's clock for it to be `system_time` now."""
-        return round(system_time - self._around.wall_clock())
+        # Rounded up: rounded down, the time read back would be before the one just set.
+        return math.ceil(system_time - self._around.wall_clock())
 
     async def _drop_session(self) -> None:
         session, self.session = self.session, None
