@@ -1,6 +1,7 @@
 # make serve       everything set up; https://localhost:8443, data in ./data  (ARGS="--listen …" for more)
 # make test        all checks and tests
 # make test-fast   the tests that need no server of their own
+# make crash       kill everything under writes, again and again  (ROUNDS=100)
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
 # make bench       signatures a second over TLS  (ARGS="--seconds 10")
@@ -12,32 +13,43 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
 
-.PHONY: serve test test-fast check openapi bench
+.PHONY: serve test test-fast crash check openapi bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
 
 test: check
+	scripts/system-tools chromium curl openssl
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal tests
 
-test-fast: $(READY)
-	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance tests
+test-fast: $(DEV_READY)
+	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \
+		--ignore=tests/crash --ignore=tests/docs tests
 
-check: $(READY)
+crash: $(DEV_READY)
+	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash
+
+check: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-openapi: $(READY)
+openapi: $(DEV_READY)
 	$(BIN)/python scripts/openapi.py > openapi.json
 	$(BIN)/python -m openapi_spec_validator openapi.json
 
-bench: $(READY)
+bench: $(DEV_READY)
+	scripts/system-tools wrk
 	$(BIN)/python -m bench $(ARGS)
 
-$(READY): requirements-dev.lock pyproject.toml
-	scripts/make-venv $(PYTHON) $(VENV)
+$(READY): requirements.lock pyproject.toml
+	scripts/make-venv $(PYTHON) $(VENV) requirements.lock
+	touch $@
+
+$(DEV_READY): requirements-dev.lock pyproject.toml
+	scripts/make-venv $(PYTHON) $(VENV) requirements-dev.lock
 	touch $@

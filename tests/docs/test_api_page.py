@@ -1,0 +1,45 @@
+"""The API's page, as a browser shows it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from keystead.api.routes import ROUTES
+from tests.support.server import running_server
+
+CHROMIUM = shutil.which("chromium")
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # root needs it
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--ignore-certificate-errors",
+    "--dump-dom",
+)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_shows_every_operation(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        ran = subprocess.run(  # noqa: S603 - the browser that the path has
+            [
+                str(CHROMIUM),
+                *OPTIONS,
+                f"--user-data-dir={tmp_path}/browser",
+                f"{server.url}/api_docs",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    for route in ROUTES:
+        assert route.path in ran.stdout, route.path
+    assert "<script" not in ran.stdout
+    assert "Refused to" not in ran.stderr, "the page asks for what its own policy forbids"
