@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from keystead.api.multipart import TwoParts
-from keystead.api.route import NO_CONTENT, Call, Reply, decode_json
+from keystead.api.route import NO_CONTENT, Call, Parts, Reply, decode_json
 from keystead.api.timestamps import parse_timestamp
 from keystead.model.secret import Secret
 from keystead.model.users import parse_passphrase
@@ -28,6 +28,13 @@ class RestoreArguments(msgspec.Struct, forbid_unknown_fields=True, rename="camel
     system_time: str | None = None
 
 
+class RestoreParts(Parts):
+    """POST /system/restore: the file is what /system/backup gave."""
+
+    arguments: RestoreArguments
+    backup_file: str
+
+
 async def set_passphrase(call: Call[BackupPassphraseRequest]) -> Reply[None]:
     """PUT /config/backup-passphrase: what backups open with from now on."""
     wanted = await call.json(BackupPassphraseRequest)
@@ -46,7 +53,7 @@ async def make(call: Call[None]) -> Reply[bytes]:
     return Reply(200, parts=await backup.begin(call.hsm, call.session, call.caller))
 
 
-async def restore_file(call: Call[RestoreArguments]) -> Reply[None]:
+async def restore_file(call: Call[RestoreParts]) -> Reply[None]:
     """POST /system/restore: the file is read while it arrives."""
     body = call.unread_body.parts(call.route.body_limit)
     parts = TwoParts(body, call.request.headers.get("content-type", ""))
