@@ -214,7 +214,7 @@ def bodies_for(path: str) -> st.SearchStrategy[bytes]:
 def test_no_generated_body_breaks_anything(route: Route, send: Callable) -> None:
     path = path_of(route).replace("/keys/key/encrypt", "/keys/aes/encrypt")
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(body=bodies_for(route.path))
     def sent(body: bytes) -> None:
         send(route.method, path, body=body, headers={"content-type": JSON})
@@ -229,7 +229,7 @@ SEGMENTS = st.text(
 ) | st.sampled_from(["key", "admin", "..", ".", "*", "%", "%2F", "%00", "~", "ns~", "a" * 129])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     route=st.sampled_from([route for route in TRIED if "{" in route.path]),
     segment=SEGMENTS,
@@ -246,7 +246,7 @@ def test_no_path_breaks_anything(
     send(route.method, path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=st.text(st.sampled_from("labefitr=&%+;?#/\0\u00fc0123"), max_size=60))
 def test_no_query_breaks_anything(send: Callable, query: str) -> None:
     for path in ("/keys", "/keys/k*"):
@@ -256,7 +256,7 @@ def test_no_query_breaks_anything(send: Callable, query: str) -> None:
 HEADERS = ["accept", "content-type", "authorization", "if-match", "if-none-match"]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     route=st.sampled_from([route for route in TRIED if route.method in {"GET", "POST", "PUT"}]),
     headers=st.dictionaries(
@@ -285,7 +285,7 @@ def test_no_header_breaks_anything(
     send(route.method, path_of(route), body=b"{}", headers=headers)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     body=st.lists(
         st.sampled_from(
