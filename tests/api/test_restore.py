@@ -2,11 +2,12 @@
 
 import pytest
 
-from keystead.errors import StaleRevision, WrongState
+from keystead.errors import InvalidInput, StaleRevision, WrongState
 from tests.support.backups import (
     BOUNDARY,
     MULTIPART,
     PASSPHRASE,
+    Servers,
     contents,
     form,
     furnished,
@@ -78,6 +79,33 @@ async def test_a_restore_and_a_backup_of_it_have_the_same_records():
     shared = {path: value for path, value in first.data.items() if not path.startswith("/local/")}
     assert {path: second.data[path] for path in shared} == shared
     assert second.domain_key == first.domain_key
+    core.close()
+    other.close()
+
+
+async def test_a_tls_identity_that_cannot_be_served_is_left_out():
+    class Picky(Servers):
+        async def try_out(self, _identity):
+            raise InvalidInput("no client takes it")
+
+    core, backup, _ = await furnished()
+    other = await started()
+    other.hsm.tls.servers = Picky()
+    own = other.hsm.tls.identity.chain
+    assert (await restore(other, await make(core, backup))).status == 204
+    assert other.hsm.tls.identity.chain == own
+    assert any("cannot be served" in line for line in other.log_lines)
+    core.close()
+    other.close()
+
+
+@pytest.mark.parametrize(("stored", "offset"), [(b"-86400", -86400), (b"9" * 40, 0)])
+async def test_without_a_time_it_is_the_files_as_far_as_that_is_one(stored, offset):
+    core, backup, _ = await furnished()
+    file = version_0(core, opened(await make(core, backup)), time_offset=stored)
+    other = await started()
+    assert (await restore(other, file)).status == 204
+    assert other.hsm.now() == other.clock() + offset
     core.close()
     other.close()
 
@@ -239,6 +267,15 @@ async def test_a_partial_restore_of_the_same_domain_key_stays_operational():
     assert kept["ipAddress"] == "192.0.2.8"
     await swept(core)
     assert not [path for path in await contents(core.store) if path.startswith("/0/")]
+    core.close()
+
+
+async def test_a_partial_restore_sets_the_time_that_comes_with_it():
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    assert (await restore(core, file, ADMIN, systemTime="2040-01-01T00:00:00Z")).status == 204
+    time = await core.request("GET", "/config/time", user=ADMIN)
+    assert time.json()["time"] == "2040-01-01T00:00:00Z"
     core.close()
 
 

@@ -21,7 +21,7 @@ from tests.support.backups import (
     swept,
     unlock,
 )
-from tests.support.core import ADMIN, WholeBody
+from tests.support.core import ADMIN, WholeBody, basic
 from tests.support.stores import Crash
 
 
@@ -107,6 +107,23 @@ async def test_a_restore_that_provisioning_overtakes_changes_nothing():
     assert (await other.request("GET", "/keys", user=ADMIN)).json() == []
     core.close()
     other.close()
+
+
+async def test_a_lock_that_comes_while_the_file_arrives_stands():
+    core, backup, _ = await furnished()
+    body = form(await make(core, backup), {"backupPassphrase": PASSPHRASE})
+
+    class Slow(WholeBody):
+        async def parts(self, _limit: int) -> AsyncIterator[bytes]:
+            yield body[:-200]
+            await core.hsm.lock()
+            yield body[-200:]
+
+    headers = {**MULTIPART, "authorization": basic(ADMIN)}
+    request = Request(1, "POST", "/api/v1/system/restore", "", headers, "192.0.2.1", b"", None)
+    response = await Dispatcher(core.hsm).answer(request, Slow(b""))
+    assert (response.status, core.hsm.state.value) == (412, "Locked")
+    core.close()
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind():
