@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keystead.api.dispatch import Dispatcher
+from keystead.errors import StaleRevision
 from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.messages import Request
 from tests.support.backups import (
@@ -124,6 +125,24 @@ async def test_a_lock_that_comes_while_the_file_arrives_stands():
     response = await Dispatcher(core.hsm).answer(request, Slow(b""))
     assert (response.status, core.hsm.state.value) == (412, "Locked")
     core.close()
+
+
+async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replaced():
+    core, backup, _ = await furnished()
+    file = await make(core, backup)
+    other = await started()
+    await other.provision()
+    session = other.hsm.session
+    key, caller = session.require_domain_key(), await session.authenticate(basic(ADMIN), "")
+    assert (await restore(other, file, ADMIN)).status == 204
+    # As if the request had read both before, and went on only now.
+    other.hsm.session, session._domain_key = session, key  # noqa: SLF001
+    with pytest.raises(StaleRevision):
+        await other.hsm.enable_unattended_boot(caller)
+    again = await other.restarted()
+    assert again.hsm.state.value == "Locked"
+    core.close()
+    other.close()
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind():

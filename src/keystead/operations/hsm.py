@@ -276,7 +276,7 @@ class Hsm:
                 raise NotPermitted("The current unlock passphrase is wrong.") from None
             salt = new_unlock_salt()
             unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
-            await self.store.commit(
+            await session.store.commit(
                 [
                     self.local.settings.put(settings.UNLOCK_SALT, salt),
                     self.local.put_attended(domain_key, unlock_key),
@@ -292,7 +292,8 @@ class Hsm:
     async def enable_unattended_boot(self, caller: Caller) -> None:
         """Keep the domain key where this device opens it alone."""
         session = self._operational()
-        await self.store.commit(
+        # In the session's own store: a restore may bring another domain key at any moment.
+        await session.store.commit(
             [
                 self.local.settings.put(settings.UNATTENDED_BOOT, True),
                 self.local.put_unattended(session.require_domain_key()),
