@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
 from keystead.errors import StoreUnavailable
 from keystead.model.lifecycle import State
+from keystead.operations.unlocking import Unlocking
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
-from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
+from tests.support.core import ADMIN, UNLOCK, Answer, Core, basic, start_core
 
 URLS = {"urls": ["https://192.0.2.2:2380"]}
 JOIN = {
@@ -231,3 +233,13 @@ def test_force_knows_the_passphrase_of_an_hsm_that_was_only_started(hsm):
     assert again.hsm.state is State.FAILED
     assert hsm.run(again.request("POST", FORCE, user=("unlock", UNLOCK))).status == 412
     hsm.run(again.hsm.stop())
+
+
+def test_a_passphrase_cannot_be_checked_against_what_was_never_read(hsm):
+    surroundings = SimpleNamespace(kdf_pool=hsm.core.pools[1], monotonic=hsm.core.clock)
+    unlocking = Unlocking(surroundings, hsm.core.hsm.local)
+    hsm.store.lost = True
+    hsm.run(unlocking.remember())
+    header = basic(("unlock", UNLOCK))
+    with pytest.raises(StoreUnavailable):
+        hsm.run(unlocking.authenticate(header, address="192.0.2.1"))

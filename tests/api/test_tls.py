@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from keystead.edge.tls import try_out
-from keystead.errors import InvalidInput
-from keystead.operations.tls import TlsIdentity
+from keystead.errors import InvalidInput, WrongState
+from keystead.operations.tls import Tls, TlsIdentity
 from keystead.storage.settings import CLUSTER_CA
 from tests.support.authority import Authority
 from tests.support.core import ADMIN, Answer, Core, start_core
@@ -157,6 +158,12 @@ def test_changes_at_the_same_time_leave_key_and_certificate_together(tls):
     assert kept.chain == tls.get("cert.pem") == tls.servers.served[-1].chain
     assert try_out(kept.key.reveal(), kept.chain) == ""
     assert len(tls.servers.served) == 8
+
+
+def test_there_is_no_identity_before_it_is_loaded(tls):
+    surroundings = SimpleNamespace(store=tls.core.store, crypto_pool=tls.core.pools[0])
+    with pytest.raises(WrongState):
+        _ = Tls(surroundings, tls.core.hsm.local).identity
 
 
 # --- its certificate -----------------------------------------------------------------------------

@@ -210,10 +210,12 @@ def _alternatives(shape: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type is 
 
 def _body_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - same
     """Return the schema of a body: of multipart/form-data, its Parts; else what is none."""
-    for one in _alternatives(shape):
-        if (isinstance(one, type) and issubclass(one, Parts)) is (media_type == MULTIPART):
-            return _content_schema(JSON if media_type == MULTIPART else media_type, one, schema_of)
-    return {}
+    (fitting,) = (
+        one
+        for one in _alternatives(shape)
+        if (isinstance(one, type) and issubclass(one, Parts)) is (media_type == MULTIPART)
+    )
+    return _content_schema(JSON if media_type == MULTIPART else media_type, fitting, schema_of)
 
 
 def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - same
