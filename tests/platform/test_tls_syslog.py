@@ -184,6 +184,10 @@ async def test_a_receiver_that_stops_reading_costs_messages_and_nothing_else(
             await asyncio.sleep(0.05)
         assert complaints[0][0] == "it takes too long"
         assert syslog.dropped > 0
+        before = syslog.dropped
+        for _ in range(MAX_WAITING):
+            syslog.send(6, "x" * 4000)
+        await until(lambda: syslog.dropped > before)
     stuck.set()
     server.close()
 

@@ -197,20 +197,20 @@ class IncomingImage:
         The first piece is all that comes before the chunks; `header` is set when it is yielded.
         Then comes a chunk a piece. Raises InvalidInput; the image is worthless then.
         """
-        view = memoryview(data)
         if self.header is None:
-            self._buffer += view
-            envelope = self._complete_envelope()
-            if envelope is None:
+            self._buffer += data
+            found = self._complete_envelope()
+            if found is None:
                 return
-            rest = bytes(self._buffer[len(envelope) :])
+            envelope, self.header = found
+            data = bytes(self._buffer[len(envelope) :])
             self._buffer.clear()
             yield envelope
-            view = memoryview(rest)
+        view = memoryview(data)
         while view:
-            taken = self._take(view)
+            taken = self._take(view, self.header)
             view = view[taken:]
-            if (chunk := self._complete_chunk()) is not None:
+            if (chunk := self._complete_chunk(self.header)) is not None:
                 yield chunk
 
     def finish(self) -> ImageHeader:
@@ -219,8 +219,8 @@ class IncomingImage:
             raise InvalidInput("The update image is truncated.")
         return self.header
 
-    def _complete_envelope(self) -> bytes | None:
-        """Return what comes before the chunks once it is there and verified."""
+    def _complete_envelope(self) -> tuple[bytes, ImageHeader] | None:
+        """Return what comes before the chunks, and its header, once it is there and verified."""
         buffer = self._buffer
         if not MAGIC.startswith(buffer[: len(MAGIC)]):
             raise InvalidInput("This is not an update image of this product.")
@@ -237,12 +237,10 @@ class IncomingImage:
             return None
         header = bytes(buffer[_PREFIX_BYTES:end])
         self._check.verify(header, bytes(buffer[end : end + SIGNATURE_BYTES]))
-        self.header = _of_this_product(parse_header(header))
-        return bytes(buffer[: end + SIGNATURE_BYTES])
+        return bytes(buffer[: end + SIGNATURE_BYTES]), _of_this_product(parse_header(header))
 
-    def _take(self, view: memoryview) -> int:
+    def _take(self, view: memoryview, header: ImageHeader) -> int:
         """Take of `view` what the next chunk lacks; return how much that was."""
-        header = self._verified_header()
         if self.chunks_done == len(header.chunks):
             raise InvalidInput("There are bytes after the end of the update image.")
         part = view[: header.length_of(self.chunks_done) - len(self._buffer)]
@@ -250,8 +248,8 @@ class IncomingImage:
         self._digest.update(part)  # Bit by bit, so that no single turn takes long.
         return len(part)
 
-    def _complete_chunk(self) -> bytes | None:
-        header, number = self._verified_header(), self.chunks_done
+    def _complete_chunk(self, header: ImageHeader) -> bytes | None:
+        number = self.chunks_done
         if len(self._buffer) < header.length_of(number):
             return None
         if self._digest.hexdigest() != header.chunks[number]:
@@ -261,11 +259,6 @@ class IncomingImage:
         self._digest = hashlib.sha256()
         self.chunks_done += 1
         return chunk
-
-    def _verified_header(self) -> ImageHeader:
-        if self.header is None:
-            raise InvalidInput("The update image has no header.")
-        return self.header
 
 
 def _of_this_product(header: ImageHeader) -> ImageHeader:
