@@ -78,7 +78,7 @@ class Worker:
         )
         answer = connection.getresponse()
         said = answer.read()
-        if answer.status in {201, 204}:
+        if answer.status in {201, 204, 304}:
             self.known[key] = label
             self.acknowledged += 1
         else:
