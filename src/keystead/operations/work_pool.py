@@ -11,6 +11,7 @@ from keystead.errors import Overloaded
 
 Result = TypeVar("Result")
 
+_NICEST: Final = 19
 SLOW_WORK_NICENESS: Final = 10
 """So that a full pool of RSA or scrypt leaves the CPU to the event loop when both want it."""
 
@@ -63,4 +64,6 @@ class WorkPool:
 
 
 def _lower_priority() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SLOW_WORK_NICENESS)
+    thread = threading.get_native_id()
+    niceness = os.getpriority(os.PRIO_PROCESS, thread) + SLOW_WORK_NICENESS
+    os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _NICEST))
