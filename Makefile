@@ -23,7 +23,7 @@ serve: $(READY)
 
 test: check
 	scripts/system-tools chromium curl openssl
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal tests
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 
 test-fast: $(DEV_READY)
 	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \
