@@ -4,7 +4,7 @@
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
-# make bench       signatures a second over TLS  (ARGS="--seconds 10")
+# make bench       signatures a second over TLS; backup and restore  (ARGS="--seconds 10")
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -44,7 +44,7 @@ openapi: $(DEV_READY)
 
 bench: $(DEV_READY)
 	scripts/system-tools wrk
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench --backups $(ARGS)
 
 $(READY): requirements.lock pyproject.toml
 	scripts/make-venv $(PYTHON) $(VENV) requirements.lock
