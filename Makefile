@@ -44,7 +44,8 @@ openapi: $(DEV_READY)
 
 bench: $(DEV_READY)
 	scripts/system-tools wrk
-	$(BIN)/python -m bench --backups $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench --backups
 
 $(READY): requirements.lock pyproject.toml
 	scripts/make-venv $(PYTHON) $(VENV) requirements.lock
