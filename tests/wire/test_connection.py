@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from keystead.wire.connection import Calls, Connection, ConnectionEnded
+from keystead.wire.connection import MOST_UNSENT, Calls, Connection, ConnectionEnded
 from keystead.wire.frames import BrokenFrame
 from keystead.wire.messages import BodyChunk, Found, Get, Refused, RequestAborted, WantBody
 
@@ -89,14 +89,14 @@ async def test_messages_arrive_in_order():
 
 
 @asynchronous
-async def test_what_is_sent_in_one_turn_is_written_at_once():
+async def test_what_is_sent_in_one_turn_is_written_in_groups_and_the_rest_at_its_end():
     end, writes = End(), []
     end.connection.connection_made(types.SimpleNamespace(write=writes.append))
-    for n in range(10):
+    for n in range(2 * MOST_UNSENT + 1):
         end.connection.send(WantBody(n, 1))
-    assert writes == []
+    assert len(writes) == 2
     await asyncio.sleep(0)
-    assert len(writes) == 1
+    assert len(writes) == 3
 
 
 @asynchronous

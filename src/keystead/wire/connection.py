@@ -1,6 +1,6 @@
 """One end of a stream of frames between two processes, on asyncio.
 
-Messages sent in one turn of the event loop leave in one write. Back-pressure works both ways: a
+Messages sent in one turn of the event loop share a few writes. Back-pressure works both ways: a
 sender learns from `is_writable` and `drain` that the other side does not keep up, and a receiver
 that falls behind pauses reading.
 """
@@ -15,6 +15,11 @@ from keystead.wire.frames import BrokenFrame, FrameDecoder, append_frame
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=msgspec.Struct)
+
+
+MOST_UNSENT = 4
+"""Messages that wait for the end of a turn. If all of a turn's did, edge and core would work by
+turns under load, each on a batch that the other waits for, instead of side by side."""
 
 
 class ConnectionEnded(Exception):
@@ -46,6 +51,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._transport: asyncio.Transport | None = None
         self._call_soon = asyncio.get_running_loop().call_soon
         self._pending = bytearray()
+        self._unsent = 0
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: str | None = None
@@ -58,7 +64,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         return self._writable.is_set()
 
     def send(self, message: Outgoing) -> None:
-        """Queue `message`; it leaves at the end of this turn of the event loop.
+        """Queue `message`; it leaves at the end of this turn of the event loop at the latest.
 
         Raises ConnectionEnded when nobody will read it, ValueError when it is over the limit.
         """
@@ -67,6 +73,9 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         if not self._pending:
             self._call_soon(self._flush)
         append_frame(self._pending, message, max_bytes=self._max_bytes)
+        self._unsent += 1
+        if self._unsent >= MOST_UNSENT:
+            self._flush()
 
     async def drain(self) -> None:
         """Wait until the other side keeps up. Raises ConnectionEnded."""
@@ -131,6 +140,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
     def _flush(self) -> None:
         if self._pending and self._transport is not None:
             pending, self._pending = self._pending, bytearray()
+            self._unsent = 0
             self._transport.write(pending)
 
 
