@@ -11,9 +11,20 @@ from Crypto.Signature import pss
 
 from keystead import algorithms
 from keystead.algorithms import PrivateKey, PrivateParts
+from keystead.algorithms.rsa import PKCS1_WITH_PADDING_ERRORS
 from keystead.errors import DecryptionFailed, InvalidInput
 from tests.algorithms import published_vectors
+from tests.algorithms.conftest import make_key
 from tests.algorithms.published_vectors import RsaVector
+from tests.support.rsa_encodings import (
+    encode_oaep,
+    encode_pkcs1,
+    encrypt_raw,
+    numbers,
+    size,
+    wrong_oaep,
+    wrong_pkcs1,
+)
 
 HASHES = {
     "MD5": MD5,
@@ -43,43 +54,6 @@ def key_of(vector: RsaVector) -> PrivateKey:
             public_exponent=vector.exponent,
         )
     )
-
-
-def numbers(key: PrivateKey) -> tuple[int, int]:
-    public = key.public()
-    assert public is not None
-    assert public.modulus is not None
-    assert public.public_exponent is not None
-    return int.from_bytes(public.modulus), int.from_bytes(public.public_exponent)
-
-
-def size(key: PrivateKey) -> int:
-    return (numbers(key)[0].bit_length() + 7) // 8
-
-
-def encrypt_raw(key: PrivateKey, encoded: bytes) -> bytes:
-    modulus, exponent = numbers(key)
-    return pow(int.from_bytes(encoded), exponent, modulus).to_bytes(size(key))
-
-
-def mgf1(seed: bytes, length: int, digest: str) -> bytes:
-    """RFC 8017, B.2.1."""
-    blocks = (hashlib.new(digest, seed + counter.to_bytes(4)).digest() for counter in range(length))
-    return b"".join(blocks)[:length]
-
-
-def xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
-
-
-def encode_oaep(message: bytes, length: int, digest: str) -> bytes:
-    """RFC 8017, 7.1.1, step 2, with a fixed seed."""
-    label = hashlib.new(digest).digest()
-    filler = bytes(length - len(message) - 2 * len(label) - 2)
-    seed = bytes(range(len(label)))
-    block = label + filler + b"\x01" + message
-    masked_block = xor(block, mgf1(seed, len(block), digest))
-    return b"\x00" + xor(seed, mgf1(masked_block, len(seed), digest)) + masked_block
 
 
 @pytest.fixture(scope="module")
@@ -171,21 +145,47 @@ def test_pkcs1_decrypts_what_another_library_encrypted(rsa_key):
     assert rsa_key.decrypt("PKCS1", ciphertext, None) == b"a message"
 
 
-def test_a_wrong_pkcs1_padding_is_rejected_without_saying_so(rsa_key):
-    plaintexts = set()
-    for marker in (b"\x00\x01", b"\x01\x02", b"\x00\x00"):
-        ciphertext = encrypt_raw(rsa_key, marker + b"\xff" * 200 + b"\x00" + bytes(53))
-        plaintext = rsa_key.decrypt("PKCS1", ciphertext, None)
-        assert plaintext == rsa_key.decrypt("PKCS1", ciphertext, None)
-        plaintexts.add(plaintext)
-    assert len(plaintexts) > 1
-    assert bytes(53) not in plaintexts
+def test_a_wrong_pkcs1_padding_gives_a_message_that_says_nothing_always_the_same(rsa_key):
+    lengths, blocks = set(), wrong_pkcs1(256)
+    for encoded in blocks.values():
+        ciphertext = encrypt_raw(rsa_key, encoded)
+        message = rsa_key.decrypt("PKCS1", ciphertext, None)
+        assert message == rsa_key.decrypt("PKCS1", ciphertext, None)
+        assert message == make_key("RSA").decrypt("PKCS1", ciphertext, None)
+        assert len(message) <= 245
+        assert len(message) < 8 or message not in encoded
+        lengths.add(len(message))
+    assert len(blocks) > 10
+    assert len(lengths) > 1
 
 
-@pytest.mark.parametrize("length", [0, 255, 257])
-def test_a_pkcs1_ciphertext_is_as_long_as_the_modulus(rsa_key, length):
+@pytest.mark.parametrize("kind", wrong_pkcs1(256))
+def test_a_wrong_pkcs1_padding_is_an_error_if_it_has_to_be(rsa_key, kind):
+    good = encrypt_raw(rsa_key, encode_pkcs1(b"a message", 256))
+    assert rsa_key.decrypt(PKCS1_WITH_PADDING_ERRORS, good, None) == b"a message"
+    bad = encrypt_raw(rsa_key, wrong_pkcs1(256)[kind])
     with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
-        rsa_key.decrypt("PKCS1", bytes(length), None)
+        rsa_key.decrypt(PKCS1_WITH_PADDING_ERRORS, bad, None)
+
+
+def test_an_empty_pkcs1_message_is_one(rsa_key):
+    ciphertext = encrypt_raw(rsa_key, encode_pkcs1(b"", 256))
+    for mode in ("PKCS1", PKCS1_WITH_PADDING_ERRORS):
+        assert rsa_key.decrypt(mode, ciphertext, None) == b""
+
+
+@pytest.mark.parametrize("mode", ["PKCS1", PKCS1_WITH_PADDING_ERRORS])
+def test_a_pkcs1_ciphertext_is_below_the_modulus(rsa_key, mode):
+    for number in (numbers(rsa_key)[0], (1 << 2048) - 1):
+        with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
+            rsa_key.decrypt(mode, number.to_bytes(256), None)
+
+
+@pytest.mark.parametrize("mode", ["PKCS1", PKCS1_WITH_PADDING_ERRORS])
+@pytest.mark.parametrize("length", [0, 255, 257])
+def test_a_pkcs1_ciphertext_is_as_long_as_the_modulus(rsa_key, mode, length):
+    with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
+        rsa_key.decrypt(mode, bytes(length), None)
 
 
 @pytest.mark.parametrize("exponent", [3, 5, 17, 65537, (1 << 255) + 95])
@@ -203,17 +203,9 @@ def test_any_odd_exponent_of_up_to_256_bits_works(parts, exponent):
 
 @pytest.mark.parametrize("mode", [f"OAEP_{name}" for name in HASHES])
 def test_every_failed_oaep_decryption_fails_alike(rsa_key, mode):
-    digest = mode.removeprefix("OAEP_").lower()
-    encoded = encode_oaep(b"a message", 256, digest)
-    for ciphertext in (
-        b"",
-        bytes(255),
-        bytes(257),
-        b"\xff" * 256,
-        encrypt_raw(rsa_key, b"\x01" + encoded[1:]),
-        encrypt_raw(rsa_key, encoded[:-1] + bytes([encoded[-1] ^ 1])),
-        encrypt_raw(rsa_key, encoded[:1] + bytes(len(encoded) - 1)),
-    ):
+    wrong = wrong_oaep(256, mode.removeprefix("OAEP_").lower()).values()
+    encrypted = [encrypt_raw(rsa_key, encoded) for encoded in wrong]
+    for ciphertext in (b"", bytes(255), bytes(257), b"\xff" * 256, *encrypted):
         with pytest.raises(DecryptionFailed) as failure:
             rsa_key.decrypt(mode, ciphertext, None)
         assert failure.value.message == "Decryption failure"

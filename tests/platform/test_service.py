@@ -9,7 +9,7 @@ from keystead.platform.service import StoreService
 from keystead.platform.syslog import UdpSyslog
 from keystead.wire.connection import Connection
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.wire.messages import Committed, Found, Get, Hello, PlatformToCore
+from keystead.wire.messages import Committed, CoreSettings, Found, Get, Hello, PlatformToCore
 
 
 class Core:
@@ -48,8 +48,9 @@ async def found(question):
 def test_the_device_key_comes_first_and_questions_are_answered():
     async def test():
         core, serving = await started(found)
-        serving.hand_over(Secret(b"k" * 32))
-        assert await core.hear() == Hello(b"k" * 32)
+        settings = CoreSettings(b"a public key", pkcs1_padding_errors=True)
+        serving.hand_over(Secret(b"k" * 32), settings)
+        assert await core.hear() == Hello(b"k" * 32, settings)
         for number in range(3):
             core.connection.send(Get(number, f"/key/{number}"))
         answers = [await core.hear() for _ in range(3)]

@@ -12,6 +12,7 @@ from keystead.errors import StartRefused
 from keystead.processes.configuration import MAX_FILE_BYTES, Configuration, read_configuration
 from keystead.processes.listening import Address
 from keystead.processes.platform_settings import PlatformSettings, SettingsFile, SyslogReceiver
+from keystead.wire.messages import CoreSettings
 from tests.support.authority import Authority
 from tests.support.server import running_server, wait_until
 from tests.support.syslog_receiver import SyslogReceiver as Collector
@@ -50,10 +51,12 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         ca = "ca.pem"
         [update]
         public_key = "update.pem"
+        [compatibility]
+        pkcs1_padding_errors = true
     """
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
-        (directory / "update.pem").read_bytes(),
+        CoreSettings((directory / "update.pem").read_bytes(), pkcs1_padding_errors=True),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
     assert read(directory, text) == expected

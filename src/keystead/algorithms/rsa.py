@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from Crypto.Cipher import PKCS1_OAEP
+from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import MD5
 from Crypto.PublicKey import RSA as PYCRYPTODOME_RSA
 from cryptography.hazmat.primitives import hashes
@@ -29,6 +29,9 @@ MIN_BITS = 1024
 MAX_BITS = 8192
 MAX_EXPONENT_BITS = 256  # FIPS 186-5, A.1.1
 PUBLIC_EXPONENT = 65537
+PKCS1 = "PKCS1"
+PKCS1_WITH_PADDING_ERRORS = "PKCS1 with padding errors"
+"""A decryption mode that no request can name: an operator has it used for PKCS1."""
 PKCS1_OVERHEAD = 11  # 00 01, at least eight bytes FF, 00
 
 _HASHES = MappingProxyType(
@@ -62,10 +65,10 @@ _PSS = MappingProxyType(
         for name, digest in _HASHES.items()
     }
 )
-# OpenSSL has no OAEP with MD5; OAEP_MD5 and RAW go to pycryptodome, see `_Twin`.
+# OpenSSL has no OAEP with MD5; what goes to pycryptodome is in `_Twin`.
 _PADDINGS = MappingProxyType(
     {
-        "PKCS1": padding.PKCS1v15(),
+        PKCS1: padding.PKCS1v15(),
         **{
             f"OAEP_{name}": padding.OAEP(padding.MGF1(digest), digest, None)
             for name, digest in _HASHES.items()
@@ -112,7 +115,7 @@ class RsaKey(PrivateKey):
 
     def sign(self, mode: str, message: bytes) -> bytes:
         """Sign; PKCS1 takes a DigestInfo (or anything that fits), PSS a digest of its hash."""
-        if mode == "PKCS1":
+        if mode == PKCS1:
             return self._sign_pkcs1(message)
         scheme = _PSS.get(mode)
         if scheme is None:
@@ -140,13 +143,15 @@ class RsaKey(PrivateKey):
             return self._decrypt_raw(ciphertext)
         if mode == "OAEP_MD5":
             return self._pycryptodome().decrypt_oaep_md5(ciphertext)
+        if mode == PKCS1_WITH_PADDING_ERRORS:
+            return self._pycryptodome().decrypt_pkcs1(ciphertext)
         scheme = _PADDINGS.get(mode)
         if scheme is None:
             raise self.cannot(Use.DECRYPT, mode)
         # A wrong PKCS#1 v1.5 padding is not an error: OpenSSL rejects it implicitly, by
         # returning random-looking bytes that the key and the ciphertext determine
         # (draft-irtf-cfrg-rsa-guidance). An answer that told good from bad padding would be
-        # the oracle of Bleichenbacher's attack.
+        # the oracle of Bleichenbacher's attack, as PKCS1_WITH_PADDING_ERRORS is.
         try:
             return self._key.decrypt(ciphertext, scheme)
         except ValueError:
@@ -196,6 +201,16 @@ class _Twin:
         except ValueError:
             raise _decryption_failed() from None
 
+    def decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
+        """Decrypt with PKCS#1 v1.5; DecryptionFailed for a wrong padding, whatever is wrong."""
+        try:
+            message = PKCS1_v1_5.new(self._key).decrypt(ciphertext, sentinel=None)
+        except ValueError:
+            raise _decryption_failed() from None
+        if message is None:
+            raise _decryption_failed()
+        return message
+
 
 class _Rsa:
     """The row of RSA."""
@@ -205,12 +220,12 @@ class _Rsa:
     needs_length = True
     mechanisms = (
         Mechanism("RSA_Decryption_RAW", Use.DECRYPT, "RAW"),
-        Mechanism("RSA_Decryption_PKCS1", Use.DECRYPT, "PKCS1"),
+        Mechanism("RSA_Decryption_PKCS1", Use.DECRYPT, PKCS1),
         *(
             Mechanism(f"RSA_Decryption_OAEP_{name}", Use.DECRYPT, f"OAEP_{name}")
             for name in _HASHES
         ),
-        Mechanism("RSA_Signature_PKCS1", Use.SIGN, "PKCS1"),
+        Mechanism("RSA_Signature_PKCS1", Use.SIGN, PKCS1),
         *(Mechanism(f"RSA_Signature_PSS_{name}", Use.SIGN, f"PSS_{name}") for name in _HASHES),
     )
 

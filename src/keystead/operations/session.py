@@ -38,6 +38,8 @@ class Surroundings:
     update_slot: UpdateSlot
     update_key: UpdateKey | None
     """Signs update images; None: none is accepted."""
+    pkcs1_padding_errors: bool = False
+    """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
 
 
 class Session:
@@ -57,6 +59,7 @@ class Session:
         """Held while a key is moved."""
         self.crypto_pool = surroundings.crypto_pool
         self.kdf_pool = surroundings.kdf_pool
+        self.pkcs1_padding_errors = surroundings.pkcs1_padding_errors
         self.metrics = metrics
         self.credentials = Authenticator(
             stores.users, surroundings.kdf_pool, surroundings.monotonic

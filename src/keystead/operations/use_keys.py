@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar
 
 from keystead import algorithms
 from keystead.algorithms import Mechanism, PrivateKey, Use
+from keystead.algorithms.rsa import PKCS1, PKCS1_WITH_PADDING_ERRORS
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId
 from keystead.model.keys import require_use
@@ -33,9 +34,14 @@ async def decrypt(
     ciphertext: bytes,
     iv: bytes | None,
 ) -> bytes:
-    """Return what `ciphertext` decrypts to in `mode`; AES_CBC needs the 16-byte `iv`."""
+    """Return what `ciphertext` decrypts to in `mode`; AES_CBC needs the 16-byte `iv`.
+
+    A wrong PKCS#1 v1.5 padding is DecryptionFailed only if the operator has chosen so.
+    """
     mechanism = _mechanism(Use.DECRYPT, mode)
-    use = _Use(mechanism, len(ciphertext), lambda key: key.decrypt(mode, ciphertext, iv))
+    tells = session.pkcs1_padding_errors and mode == PKCS1
+    variant = PKCS1_WITH_PADDING_ERRORS if tells else mode
+    use = _Use(mechanism, len(ciphertext), lambda key: key.decrypt(variant, ciphertext, iv))
     return await _use(session, caller, key_id, use)
 
 

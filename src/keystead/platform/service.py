@@ -10,6 +10,7 @@ from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
 from keystead.wire.messages import (
     AimSyslog,
+    CoreSettings,
     CoreToPlatform,
     Hello,
     PlatformToCore,
@@ -40,11 +41,9 @@ class StoreService:
             on_lost=lambda _reason: self._ended.set(),
         )
 
-    def hand_over(self, device_key: Secret, update_key_pem: bytes | None = None) -> None:
-        """Give the core the device key, which the caller forgets after this, and the public key
-        of update images.
-        """
-        self.connection.send(Hello(device_key.reveal(), update_key_pem))
+    def hand_over(self, device_key: Secret, settings: CoreSettings) -> None:
+        """Give the core the device key, which the caller forgets after this, and its settings."""
+        self.connection.send(Hello(device_key.reveal(), settings))
 
     async def run(self) -> None:
         """Serve until the core is gone, and every question it asked is dealt with."""

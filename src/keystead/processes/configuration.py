@@ -16,6 +16,7 @@ from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.listening import Address
 from keystead.processes.platform_settings import PlatformSettings, SyslogReceiver
 from keystead.sealing.update_image import UpdateKey
+from keystead.wire.messages import CoreSettings
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
@@ -32,12 +33,17 @@ class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_key: str
 
 
+class _Compatibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pkcs1_padding_errors: bool = False
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     listen: str | None = None
     edges: Annotated[int, msgspec.Meta(ge=1, le=MAX_EDGES)] | None = None
     syslog: _Syslog | None = None
     update: _Update | None = None
+    compatibility: _Compatibility = _Compatibility()
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -59,7 +65,10 @@ def read_configuration(path: Path) -> Configuration:
             edges=found.edges,
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
-                update_key_pem=_update_key(path.parent, found.update),
+                core=CoreSettings(
+                    update_key_pem=_update_key(path.parent, found.update),
+                    pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
+                ),
             ),
         )
     except (ValueError, InvalidInput) as error:

@@ -34,6 +34,7 @@ from keystead.wire.frames import STORE_FRAME_BYTES
 from keystead.wire.messages import (
     AimSyslog,
     CannotStart,
+    CoreSettings,
     CoreToPlatform,
     Hello,
     PlatformToCore,
@@ -62,8 +63,8 @@ class PlatformLink:
 
     def __init__(self) -> None:
         self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
-        self.update_key_pem: bytes | None = None
-        """There once the device key is."""
+        self.settings = CoreSettings()
+        """The operator's, once the device key is there."""
         self.lost = asyncio.Event()
         self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
             PlatformToCore,
@@ -92,7 +93,7 @@ class PlatformLink:
         elif not isinstance(message, Hello):
             self._calls.answered(message)
         elif not self.device_key.done():
-            self.update_key_pem = message.update_key_pem
+            self.settings = message.settings
             self.device_key.set_result(Secret(message.device_key))
 
     def _lost(self, reason: str) -> None:
@@ -174,7 +175,8 @@ class Core:
 async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
     threads = os.cpu_count() or 1
     device_key = await platform.device_key
-    update_key_pem = platform.update_key_pem
+    settings = platform.settings
+    update_key_pem = settings.update_key_pem
     return Surroundings(
         store=platform.store,
         device_key=device_key,
@@ -186,6 +188,7 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         aim_syslog=platform.aim_syslog,
         update_slot=platform.update_slot,
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
+        pkcs1_padding_errors=settings.pkcs1_padding_errors,
     )
 
 
@@ -206,6 +209,8 @@ async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log
     core = Core(hsm, supervisor, log)
     protections = sandbox.lock_down("core")
     log.info("core started", state=hsm.state.value, **protections.fields())
+    if platform.settings.pkcs1_padding_errors:
+        log.warning("pkcs1_padding_errors is on: who may decrypt with PKCS1 has an oracle")
     core.listen()
     flushing = loop.create_task(hsm.flush_counters_forever())
     ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]

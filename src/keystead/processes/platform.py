@@ -41,7 +41,7 @@ async def serve(
     service = StoreService(partial(_answer, store, slot), _syslog(tls_syslog))
     log.info("platform started", **sandbox.lock_down("platform").fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
-    service.hand_over(device_key, settings.update_key_pem)
+    service.hand_over(device_key, settings.core)
     del device_key
     sending = [loop.create_task(sender.run()) for sender in tls_syslog]
     await service.run()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from keystead.wire.messages import CoreSettings
+
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -23,8 +25,8 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     """What the operator's configuration says to the platform."""
 
     syslog: SyslogReceiver | None = None
-    update_key_pem: bytes | None = None
-    """Who signs update images; None: nobody, and none is accepted."""
+    core: CoreSettings = CoreSettings()
+    """To be passed on."""
 
     @classmethod
     def read(cls, descriptor: int) -> "PlatformSettings":

@@ -117,14 +117,20 @@ FORWARDED_HEADERS = frozenset(
 # --- core and platform -------------------------------------------------------------------------
 
 
-class Hello(msgspec.Struct, tag=10, array_like=True, frozen=True):
-    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there.
+class CoreSettings(msgspec.Struct, array_like=True, frozen=True):
+    """What the operator's configuration file says to the core."""
 
-    And the public key (PEM) that update images must be signed with, if the operator gave one.
-    """
+    update_key_pem: bytes | None = None
+    """The public key that update images must be signed with; None: nobody signs, none is taken."""
+    pkcs1_padding_errors: bool = False
+    """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+
+
+class Hello(msgspec.Struct, tag=10, array_like=True, frozen=True):
+    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there."""
 
     device_key: bytes
-    update_key_pem: bytes | None = None
+    settings: CoreSettings
 
 
 class Get(msgspec.Struct, tag=11, array_like=True, frozen=True):
