@@ -4,6 +4,8 @@
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
+# make release     wheel, sdist, bill of materials and SHA256SUMS of the commit, into dist
+# make audit       asks the advisory service about what the locks pin; needs the network
 # make bench       signatures a second over TLS; backup and restore  (ARGS="--seconds 10")
 
 SHELL := bash
@@ -16,7 +18,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
 
-.PHONY: serve test test-fast crash check openapi bench
+.PHONY: serve test test-fast crash check openapi release audit bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
@@ -41,6 +43,13 @@ check: $(DEV_READY)
 openapi: $(DEV_READY)
 	$(BIN)/python scripts/openapi.py > openapi.json
 	$(BIN)/python -m openapi_spec_validator openapi.json
+
+release: $(DEV_READY)
+	rm -rf dist
+	scripts/release $(BIN)/python dist
+
+audit: $(DEV_READY)
+	scripts/audit $(BIN)/pip-audit
 
 bench: $(DEV_READY)
 	scripts/system-tools wrk
