@@ -1,0 +1,58 @@
+"""The locks: complete, consistent, and nothing in them but names, versions and hashes."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
+
+
+def pins(lock):
+    """Each pin of a lock on one line, by name."""
+    lines = (ROOT / lock).read_text().replace(" \\\n   ", "").splitlines()
+    return {line.split("==")[0]: line for line in lines}
+
+
+def version_of(pin):
+    return pin.split("==")[1].split(" ")[0]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_is_pins_with_hashes_in_order_and_nothing_else(lock):
+    found = pins(lock)
+    assert found
+    for line in found.values():
+        assert PIN.fullmatch(line), line
+    assert list(found) == sorted(found)
+
+
+def test_what_runs_is_what_is_tested():
+    tested = pins("requirements-dev.lock")
+    for name, pin in pins("requirements.lock").items():
+        assert tested[name] == pin
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_each_requirement_of_the_project_is_pinned_within_its_range(lock):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["build-system"]["requires"]
+    if lock == "requirements-dev.lock":
+        wanted += project["dependency-groups"]["dev"]
+    found = pins(lock)
+    for requirement in map(Requirement, wanted):
+        pin = found[requirement.name.lower().replace("_", "-")]
+        assert requirement.specifier.contains(version_of(pin)), requirement
+
+
+def test_what_is_pinned_needs_nothing_that_is_not():
+    checked = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
