@@ -8,12 +8,14 @@ import sys
 import tarfile
 from pathlib import Path
 
-SDIST = "keystead-0.1.0.tar.gz"
-WHEEL = "keystead-0.1.0-py3-none-any.whl"
+from keystead import __version__
+
+SDIST = f"keystead-{__version__}.tar.gz"
+WHEEL = f"keystead-{__version__}-py3-none-any.whl"
 
 
 def test_one_commit_gives_the_same_bytes_wherever_it_is_built(built, built_elsewhere):
-    assert set(built) == {SDIST, WHEEL, "keystead-0.1.0.cdx.json", "SHA256SUMS"}
+    assert set(built) == {SDIST, WHEEL, f"keystead-{__version__}.cdx.json", "SHA256SUMS"}
     assert built == built_elsewhere
 
 

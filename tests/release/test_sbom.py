@@ -9,10 +9,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 
+from keystead import __version__
+
 
 @pytest.fixture(scope="module")
 def text(built):
-    return built["keystead-0.1.0.cdx.json"].decode()
+    return built[f"keystead-{__version__}.cdx.json"].decode()
 
 
 @pytest.fixture(scope="module")
