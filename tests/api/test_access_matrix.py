@@ -161,11 +161,12 @@ OFFERED = {_operation(route.method, route.path): route for route in ROUTES}
 
 ADDED = {"GET /config/ntp", "PUT /config/ntp", "GET /openapi.json"}
 """What version 5.0 has beyond the description that was published with its start, and we have."""
+OURS_ALONE = {"GET /health/lockouts"}
 
 
 @pytest.mark.skipif(not DESCRIBED, reason="NetHSM's description is not here")
 def test_the_table_has_every_operation_of_the_description_and_no_other() -> None:
-    assert set(OFFERED) == set(DESCRIBED) | ADDED
+    assert set(OFFERED) == set(DESCRIBED) | ADDED | OURS_ALONE
 
 
 RESTORE = "POST /system/restore"

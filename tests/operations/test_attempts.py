@@ -1,8 +1,14 @@
+"""The brake on guessing, and what it remembers and logs of who failed."""
+
+import json
+import tracemalloc
+
 import pytest
 
 from keystead.errors import TooManyAttempts
+from keystead.journal.log import Log
 from keystead.operations import attempts
-from keystead.operations.attempts import FailedAttempts
+from keystead.operations.attempts import NO_USER, UNLOCK, FailedAttempts, subject_of
 from tests.support.core import Clock
 
 ALICE = ("192.0.2.1", "alice")
@@ -13,64 +19,129 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_who_failed_is_refused_for_one_second(clock):
-    failed = FailedAttempts(clock)
-    failed.require_none(ALICE)
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def failed(clock, lines) -> FailedAttempts:
+    return FailedAttempts(clock, Log("core", clock=clock, write=lines.append))
+
+
+def is_refused(failed, subject) -> bool:
+    try:
+        failed.require_none(subject)
+    except TooManyAttempts:
+        return True
+    return False
+
+
+# --- the brake -----------------------------------------------------------------------------------
+
+
+def test_who_failed_is_refused_for_one_second(clock, failed):
+    assert not is_refused(failed, ALICE)
     failed.record(ALICE)
     clock.advance(0.999)
-    with pytest.raises(TooManyAttempts):
-        failed.require_none(ALICE)
+    assert is_refused(failed, ALICE)
     clock.advance(0.001)
-    failed.require_none(ALICE)
+    assert not is_refused(failed, ALICE)
 
 
-def test_others_are_not_refused(clock):
-    failed = FailedAttempts(clock)
+def test_others_are_not_refused(failed):
     failed.record(ALICE)
-    failed.require_none(("192.0.2.2", "alice"))
-    failed.require_none(("192.0.2.1", "bob"))
+    assert not is_refused(failed, ("192.0.2.2", "alice"))
+    assert not is_refused(failed, ("192.0.2.1", "bob"))
 
 
-def test_a_second_failure_begins_another_second(clock):
-    failed = FailedAttempts(clock)
+def test_a_second_failure_begins_another_second(clock, failed):
     failed.record(ALICE)
     clock.advance(0.5)
     failed.record(ALICE)
     clock.advance(0.9)
-    with pytest.raises(TooManyAttempts):
-        failed.require_none(ALICE)
+    assert is_refused(failed, ALICE)
 
 
-def test_it_is_empty_once_everybody_has_been_let_through(clock):
-    failed = FailedAttempts(clock)
+def test_there_is_nobody_to_refuse_a_second_after_the_last_failure(clock, failed):
     assert not failed
     failed.record(ALICE)
     assert failed
     clock.advance(1)
-    failed.require_none(ALICE)
     assert not failed
 
 
-def test_attempts_that_are_over_do_not_fill_memory(clock, monkeypatch):
-    monkeypatch.setattr(attempts, "_SWEEP_AT", 10)
-    failed = FailedAttempts(clock)
-    for number in range(10):
-        failed.record(("192.0.2.1", f"user {number}"))
-    clock.advance(1)
+def test_a_flood_of_subjects_evicts_the_oldest_and_takes_bounded_memory(failed, monkeypatch):
+    monkeypatch.setattr(attempts, "REMEMBERED_PAIRS", 100)
     failed.record(ALICE)
-    clock.advance(1)
-    failed.require_none(ALICE)
-    # Nobody asked for the ten others again: only the sweep can have removed them.
-    assert not failed
+    tracemalloc.start()
+    for number in range(1000):
+        failed.record(subject_of("2001:db8::1", f"{number}" + "x" * 8000))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 100_000
+    assert len(failed.recent()) == 100
+    assert not is_refused(failed, ALICE)
+    assert is_refused(failed, subject_of("2001:db8::1", "999" + "x" * 8000))
 
 
-def test_a_sweep_keeps_those_who_are_still_refused(clock, monkeypatch):
-    monkeypatch.setattr(attempts, "_SWEEP_AT", 2)
-    failed = FailedAttempts(clock)
-    failed.record(("192.0.2.1", "before"))
-    clock.advance(0.5)
+# --- who failed of late --------------------------------------------------------------------------
+
+
+def test_failures_and_refusals_are_counted_by_pair_the_latest_first(clock, failed):
     failed.record(ALICE)
-    clock.advance(0.6)
-    failed.record(("192.0.2.1", "after"))
-    with pytest.raises(TooManyAttempts):
-        failed.require_none(ALICE)
+    is_refused(failed, ALICE)
+    clock.advance(2)
+    failed.record(("192.0.2.1", "bob"))
+    clock.advance(2)
+    failed.record(ALICE)
+    alice, bob = failed.recent()
+    assert (alice.user, alice.failed, alice.refused) == ("alice", 2, 1)
+    assert alice.last - alice.first == 4
+    assert (bob.user, bob.failed, bob.refused) == ("bob", 1, 0)
+    assert failed.is_refused(alice)
+    assert not failed.is_refused(bob)
+
+
+def test_they_are_forgotten_after_a_quarter_of_an_hour(clock, failed):
+    failed.record(ALICE)
+    clock.advance(899)
+    assert failed.recent()
+    clock.advance(1)
+    assert not failed.recent()
+    failed.record(ALICE)
+    assert failed.recent()[0].failed == 1
+
+
+def test_a_name_that_no_user_can_have_is_not_shown(failed, lines):
+    for name in ("my secret passphrase", "", "x" * 129):
+        failed.record(subject_of("192.0.2.1", name))
+    failed.record(("192.0.2.1", UNLOCK))
+    assert [one.user for one in failed.recent()] == [UNLOCK, NO_USER, NO_USER, NO_USER]
+    assert "secret" not in "".join(lines)
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+def test_each_failure_is_logged_with_user_and_address(failed, lines):
+    failed.record(ALICE)
+    event = json.loads(lines[0])
+    assert event["level"] == "warning"
+    assert event["event"] == "attempt failed"
+    assert (event["user"], event["address"], event["failed"]) == ("alice", "192.0.2.1", 1)
+
+
+def test_a_flood_is_logged_by_a_line_a_second_that_counts_the_rest(clock, failed, lines):
+    for _ in range(1000):
+        failed.record(ALICE)
+        clock.advance(0.01)
+    assert len(lines) in range(69, 72)
+    clock.advance(1)
+    failed.record(ALICE)
+    assert len(lines) + sum(json.loads(line)["unlogged"] for line in lines) == 1001
+    clock.advance(3600)
+    before = len(lines)
+    for _ in range(100):
+        failed.record(ALICE)
+    assert len(lines) - before == 60

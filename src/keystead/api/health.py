@@ -4,6 +4,7 @@ import msgspec
 
 from keystead.api.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
 from keystead.api.shapes import json_reply
+from keystead.api.timestamps import format_timestamp
 from keystead.journal import exposition
 from keystead.model.lifecycle import State
 
@@ -15,6 +16,18 @@ class Info(msgspec.Struct):
 
     vendor: str
     product: str
+
+
+class FailedPair(msgspec.Struct, rename="camel"):
+    """An address and a user that failed to log in of late; the times are RFC 3339."""
+
+    user: str
+    address: str
+    locked_out: bool
+    failed: int
+    refused: int
+    first_failure: str
+    last_failure: str
 
 
 class StateInfo(msgspec.Struct):
@@ -39,6 +52,27 @@ async def empty(_: Call[None]) -> Empty:
 async def state(call: Call[None]) -> Reply[StateInfo]:
     """GET /health/state: the state, for everyone."""
     return json_reply(StateInfo(call.hsm.state))
+
+
+async def lockouts(call: Call[None]) -> Reply[list[FailedPair]]:
+    """GET /health/lockouts: who failed to log in or unlock within 15 minutes, the latest first."""
+    hsm = call.hsm
+    # What the configured time was when the monotonic clock was at 0.
+    zero = hsm.now() - hsm.monotonic()
+    return json_reply(
+        [
+            FailedPair(
+                user=one.user,
+                address=one.address,
+                locked_out=hsm.failed_attempts.is_refused(one),
+                failed=one.failed,
+                refused=one.refused,
+                first_failure=format_timestamp(zero + one.first),
+                last_failure=format_timestamp(zero + one.last),
+            )
+            for one in hsm.failed_attempts.recent()
+        ]
+    )
 
 
 async def metrics(call: Call[None]) -> Reply[dict[str, str]]:

@@ -63,6 +63,7 @@ _DESCRIBED: tuple[Route, ...] = (
         _ROOT,
         guarded_when_operational=True,
     ),
+    Route("GET", "/health/lockouts", health.lockouts, roles=_ADMIN, reach=_ROOT),
     Route(
         "GET",
         "/metrics",

@@ -1,45 +1,130 @@
-"""The brake on guessing: one second of refusal after a failed attempt."""
+"""The brake on guessing: one second of refusal after a failed attempt; and who failed of late."""
 
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
 
-from keystead.errors import TooManyAttempts
+from keystead.errors import InvalidInput, TooManyAttempts
+from keystead.journal.log import Log
+from keystead.model.ids import MAX_ID_LENGTH, UserId
 
-REFUSAL_SECONDS = 1.0
-_SWEEP_AT = 10_000
-"""Entries at which the expired ones are dropped: many addresses must not fill memory."""
+REFUSAL_SECONDS: Final = 1.0
+REMEMBERED_SECONDS: Final = 15 * 60.0
+REMEMBERED_PAIRS: Final = 4096
+"""The one that failed longest ago is forgotten beyond that, and let in: so many addresses at once
+have so many guesses anyway."""
+
+LOGGED_AT_ONCE: Final = 60
+LOGGED_A_SECOND: Final = 1
+"""Lines about failed attempts beyond those at once: guessing must not fill the log."""
 
 Subject = tuple[str, str]
-"""Who is braked: the client's address and the user name (or a fixed word, for unlock)."""
+"""Who is braked: the client's address and the user name it gave, or UNLOCK."""
+
+UNLOCK: Final = "/unlock"
+"""Stands for the user where the unlock passphrase is tried; no user has a slash in its name."""
+NO_USER: Final = "/malformed"
+"""Shown for a name that no user can have: it may be a passphrase in the wrong field."""
+
+
+def subject_of(address: str, user_name: str) -> Subject:
+    """Return whom to brake; a name is cut, as none that is too long belongs to a user."""
+    return address, user_name[: MAX_ID_LENGTH + 1]
+
+
+@dataclass(slots=True)
+class Failures:
+    """The failed attempts of one address and user; times in seconds of the monotonic clock."""
+
+    address: str
+    user: str
+    first: float
+    last: float
+    failed: int = 0
+    refused: int = 0
+    """Attempts that were not even tried, because one had failed less than a second before."""
 
 
 class FailedAttempts:
-    """Who failed within the last second. Refused attempts do not prolong the refusal."""
+    """Who failed of late. Attempts that are refused do not prolong the refusal."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], log: Log) -> None:
         self._monotonic = monotonic
-        self._refused_until: dict[Subject, float] = {}
+        self._log = log
+        self._pairs: OrderedDict[Subject, Failures] = OrderedDict()
+        self._refusing_until = 0.0
+        self._lines = float(LOGGED_AT_ONCE)
+        self._lines_at = 0.0
+        self._unlogged = 0
 
     def __bool__(self) -> bool:
-        """Whether there may be anyone to refuse; a cheap question before `require_none`."""
-        return bool(self._refused_until)
+        """Whether there is anyone to refuse now; a cheap question before `require_none`."""
+        return self._monotonic() < self._refusing_until
 
     def require_none(self, subject: Subject) -> None:
         """Raise TooManyAttempts when `subject` failed less than a second ago."""
-        until = self._refused_until.get(subject)
-        if until is None:
-            return
-        if self._monotonic() < until:
+        failures = self._pairs.get(subject)
+        if failures is not None and self._monotonic() < failures.last + REFUSAL_SECONDS:
+            failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
-        del self._refused_until[subject]
 
     def record(self, subject: Subject) -> None:
-        """Refuse `subject` for the next second."""
+        """Note and log that `subject` failed, and refuse it for the next second."""
         now = self._monotonic()
-        if len(self._refused_until) >= _SWEEP_AT:
-            self._sweep(now)
-        self._refused_until[subject] = now + REFUSAL_SECONDS
+        self._forget_old(now)
+        failures = self._pairs.pop(subject, None) or _none_yet(subject, now)
+        failures.failed += 1
+        failures.last = now
+        self._pairs[subject] = failures
+        if len(self._pairs) > REMEMBERED_PAIRS:
+            self._pairs.popitem(last=False)
+        self._refusing_until = now + REFUSAL_SECONDS
+        self._write(failures)
 
-    def _sweep(self, now: float) -> None:
-        self._refused_until = {
-            subject: until for subject, until in self._refused_until.items() if until > now
-        }
+    def recent(self) -> list[Failures]:
+        """Return who failed within REMEMBERED_SECONDS, the latest first."""
+        self._forget_old(self._monotonic())
+        return [replace(failures) for failures in reversed(self._pairs.values())]
+
+    def is_refused(self, failures: Failures) -> bool:
+        """Whether the next attempt of this one would be refused now."""
+        return self._monotonic() < failures.last + REFUSAL_SECONDS
+
+    def _forget_old(self, now: float) -> None:
+        while self._pairs:
+            oldest = next(iter(self._pairs))
+            if now < self._pairs[oldest].last + REMEMBERED_SECONDS:
+                return
+            del self._pairs[oldest]
+
+    def _write(self, failures: Failures) -> None:
+        earned = (failures.last - self._lines_at) * LOGGED_A_SECOND
+        self._lines = min(LOGGED_AT_ONCE, self._lines + earned)
+        self._lines_at = failures.last
+        if self._lines < 1:
+            self._unlogged += 1
+            return
+        self._lines -= 1
+        self._log.warning(
+            "attempt failed",
+            user=failures.user,
+            address=failures.address,
+            failed=failures.failed,
+            refused=failures.refused,
+            unlogged=self._unlogged,
+        )
+        self._unlogged = 0
+
+
+def _none_yet(subject: Subject, now: float) -> Failures:
+    address, name = subject
+    return Failures(address, name if name == UNLOCK or _is_user(name) else NO_USER, now, now)
+
+
+def _is_user(name: str) -> bool:
+    try:
+        UserId.parse(name)
+    except InvalidInput:
+        return False
+    return True

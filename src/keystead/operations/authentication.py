@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -18,10 +17,11 @@ from keystead.errors import (
     StaleRevision,
     StoreUnavailable,
 )
+from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, User
-from keystead.operations.attempts import FailedAttempts, Subject
+from keystead.operations.attempts import FailedAttempts, Subject, subject_of
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
 from keystead.storage.users import UserStore
@@ -68,11 +68,12 @@ class Authenticator:
     """
 
     def __init__(
-        self, users: UserStore, kdf_pool: WorkPool, monotonic: Callable[[], float]
+        self, users: UserStore, kdf_pool: WorkPool, failed: FailedAttempts, log: Log
     ) -> None:
         self._users = users
         self._pool = kdf_pool
-        self._failed = FailedAttempts(monotonic)
+        self._failed = failed
+        self._log = log
         self._unknown_user = passphrases.dummy_verifier()
         self._hash_key = os.urandom(32)
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
@@ -93,28 +94,36 @@ class Authenticator:
             self._verified.move_to_end(digest)
             return caller
         credentials = parse_basic(header)
-        subject = (address, credentials.user_name)
+        subject = subject_of(address, credentials.user_name)
         self._failed.require_none(subject)
         async with self._turn(subject):
             # Whoever waited here sees what the attempt before it came to: no guessing in parallel.
             self._failed.require_none(subject)
-            return self._verified.get(digest) or await self._verify(credentials, digest, subject)
+            caller = self._verified.get(digest)
+            if caller is not None:
+                return caller
+            try:
+                caller = await self._verify(credentials, digest)
+            except NotAuthenticated:
+                self._failed.record(subject)
+                raise
+            self._log.info("logged in", user=str(caller.user_id), address=address)
+            return caller
 
-    async def _verify(self, credentials: Credentials, digest: bytes, subject: Subject) -> Caller:
+    async def _verify(self, credentials: Credentials, digest: bytes) -> Caller:
+        passphrase = credentials.passphrase
         found = await self._find(credentials.user_name)
         verifier = found[0].verifier if found else self._unknown_user
         try:
-            await self._pool.run(lambda: passphrases.verify(verifier, credentials.passphrase))
+            await self._pool.run(lambda: passphrases.verify(verifier, passphrase))
         except NotAuthenticated:
-            self._failed.record(subject)
             raise NotAuthenticated(_FAILED) from None
         changes = self._changes
         current = await self._users.get(found[0].user_id) if found else None
         if current is None or current[0].verifier != verifier:
             # Unknown, or gone or changed while the passphrase was being verified.
-            self._failed.record(subject)
             raise NotAuthenticated(_FAILED)
-        await self._renew(current, credentials.passphrase)
+        await self._renew(current, passphrase)
         user = current[0]
         caller = Caller(user.user_id, user.role, user.tags)
         if changes == self._changes:

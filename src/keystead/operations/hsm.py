@@ -23,6 +23,7 @@ from keystead.model.ids import UserId
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
+from keystead.operations.attempts import FailedAttempts
 from keystead.operations.session import Session, Surroundings
 from keystead.operations.succession import Succession
 from keystead.operations.tls import Tls
@@ -72,7 +73,8 @@ class Hsm:
         self.kdf_pool = surroundings.kdf_pool
         self.succession = Succession(store, surroundings.log)
         self.tls = Tls(surroundings, local)
-        self.unlocking = Unlocking(surroundings, local)
+        self.failed_attempts = FailedAttempts(surroundings.monotonic, surroundings.log)
+        self.unlocking = Unlocking(surroundings, local, self.failed_attempts)
         self.updates = Updates(surroundings.update_slot, surroundings.update_key)
         self.changing = asyncio.Lock()
         """Held by whatever leads from state to state or replaces the domain key's lock."""
@@ -345,7 +347,8 @@ class Hsm:
     async def _enter(self, event: Event, domain_key: Secret) -> None:
         # A session must not write what it has sealed or decided into the records of a restore.
         pinned = self.store.pinned()
-        session = Session(replace(self._around, store=pinned), self.metrics, domain_key)
+        around = replace(self._around, store=pinned)
+        session = Session(around, self.metrics, self.failed_attempts, domain_key)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
         # The store may have been lost meanwhile: then this is not the way out.

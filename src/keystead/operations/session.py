@@ -11,6 +11,7 @@ from keystead.model.device_settings import LoggingSettings
 from keystead.model.ids import NamespaceId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
+from keystead.operations.attempts import FailedAttempts
 from keystead.operations.authentication import Authenticator
 from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
@@ -45,7 +46,13 @@ class Surroundings:
 class Session:
     """The domain key's stores and all that was learned through them, from unlock to lock."""
 
-    def __init__(self, surroundings: Surroundings, metrics: Metrics, domain_key: Secret) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        metrics: Metrics,
+        failed_attempts: FailedAttempts,
+        domain_key: Secret,
+    ) -> None:
         self._domain_key: Secret | None = domain_key
         stores = DomainStores(surroundings.store, domain_key)
         self.users = stores.users
@@ -62,7 +69,7 @@ class Session:
         self.pkcs1_padding_errors = surroundings.pkcs1_padding_errors
         self.metrics = metrics
         self.credentials = Authenticator(
-            stores.users, surroundings.kdf_pool, surroundings.monotonic
+            stores.users, surroundings.kdf_pool, failed_attempts, surroundings.log
         )
         self.ended = False
         self._log = surroundings.log

@@ -13,7 +13,7 @@ from keystead.errors import (
 )
 from keystead.model.secret import Secret
 from keystead.model.users import parse_passphrase
-from keystead.operations.attempts import FailedAttempts, Subject
+from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject
 from keystead.operations.authentication import parse_basic
 from keystead.operations.session import Surroundings
 from keystead.sealing.domain_key import unlock
@@ -24,16 +24,16 @@ from keystead.storage.settings import UNLOCK_SALT
 USER_NAME: Final = "unlock"
 """Whom the unlock passphrase authenticates where the users cannot be read."""
 
-_SUBJECT: Final = "/unlock"
-
 
 class Unlocking:
     """Checks the unlock passphrase, one attempt at a time, so that nobody guesses in parallel."""
 
-    def __init__(self, surroundings: Surroundings, local: LocalStore) -> None:
+    def __init__(
+        self, surroundings: Surroundings, local: LocalStore, failed: FailedAttempts
+    ) -> None:
         self._kdf_pool: Final = surroundings.kdf_pool
         self._local: Final = local
-        self._failed: Final = FailedAttempts(surroundings.monotonic)
+        self._failed: Final = failed
         self._one_at_a_time: Final = asyncio.Lock()
         self._last_read: tuple[bytes, bytes] | None = None
 
@@ -44,7 +44,7 @@ class Unlocking:
         TooManyAttempts for a second after either.
         """
         async with self._one_at_a_time:
-            subject = (address, _SUBJECT)
+            subject = (address, UNLOCK)
             self._failed.require_none(subject)
             try:
                 return await self._open(parse_passphrase(passphrase), subject)
@@ -63,7 +63,7 @@ class Unlocking:
         if credentials.user_name != USER_NAME:
             raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
         async with self._one_at_a_time:
-            subject = (address, _SUBJECT)
+            subject = (address, UNLOCK)
             self._failed.require_none(subject)
             try:
                 await self._open(credentials.passphrase, subject)
