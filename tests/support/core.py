@@ -194,6 +194,7 @@ async def start_core(
             wall_clock=clock,
             monotonic=clock,
             crypto_pool=crypto,
+            keygen_pool=crypto,
             kdf_pool=kdf,
             log=log,
             aim_syslog=lambda _: None,

@@ -105,7 +105,7 @@ async def csr(session: Session, caller: Caller, key_id: KeyId, subject: SubjectN
 
 async def parse(session: Session, read: Callable[[], PrivateKey]) -> PrivateKey:
     """Return read()'s key, off the event loop: checking an untrusted RSA key takes long."""
-    return await session.crypto_pool.run(read)
+    return await session.keygen_pool.run(read)
 
 
 async def generate(
@@ -125,7 +125,7 @@ async def generate(
     if key_id is not None and await session.keys.exists(_path(caller, key_id)):
         raise AlreadyExists(f"Key with id {key_id} already exists.")
     if algorithm.generates_slowly:
-        private = await session.crypto_pool.run(lambda: algorithm.generate(length))
+        private = await session.keygen_pool.run(lambda: algorithm.generate(length))
     else:
         private = algorithm.generate(length)
     session.metrics.count_key_operation("generate")

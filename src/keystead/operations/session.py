@@ -32,6 +32,9 @@ class Surroundings:
     monotonic: Callable[[], float]
     """Seconds."""
     crypto_pool: WorkPool
+    """For uses of keys: milliseconds each."""
+    keygen_pool: WorkPool
+    """For keys that are made or checked: up to many seconds each for RSA."""
     kdf_pool: WorkPool
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
@@ -65,6 +68,7 @@ class Session:
         self.moving = asyncio.Lock()
         """Held while a key is moved."""
         self.crypto_pool = surroundings.crypto_pool
+        self.keygen_pool = surroundings.keygen_pool
         self.kdf_pool = surroundings.kdf_pool
         self.pkcs1_padding_errors = surroundings.pkcs1_padding_errors
         self.metrics = metrics

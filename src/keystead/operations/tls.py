@@ -62,7 +62,7 @@ class Tls:
 
     def __init__(self, surroundings: Surroundings, local: LocalStore) -> None:
         self._store: Final = surroundings.store
-        self._pool: Final = surroundings.crypto_pool
+        self._pool: Final = surroundings.keygen_pool
         self._local: Final = local
         self._changing: Final = asyncio.Lock()
         self._identity: TlsIdentity | None = None

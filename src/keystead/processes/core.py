@@ -48,6 +48,9 @@ BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
 
 SLOW_WORK_QUEUE: Final = 256
 """RSA operations that may wait for a thread: about a second's work."""
+KEYGEN_QUEUE: Final = 64
+"""RSA keys that may wait to be made or checked, apart from uses of keys: these must not wait for
+them. With RSA-4096 the last one waits for about half a minute on two CPUs."""
 
 KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 64
@@ -183,6 +186,7 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
         monotonic=time.monotonic,
         crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
+        keygen_pool=WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
         kdf_pool=WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
         log=log,
         aim_syslog=platform.aim_syslog,
