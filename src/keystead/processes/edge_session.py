@@ -12,6 +12,7 @@ from keystead.processes.bodies import (
     OutgoingStream,
     WholeBody,
 )
+from keystead.processes.eager import begin
 from keystead.wire.connection import Calls, Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
@@ -44,8 +45,7 @@ class EdgeSession:
         """`answer` never raises; `budget` is shared by all edges."""
         self._answer = answer
         self._budget = budget
-        self._create_task = asyncio.get_running_loop().create_task
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, asyncio.Task[None] | None] = {}
         self._incoming: dict[int, IncomingBody] = {}
         self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
         self._abandoned: set[int] = set()
@@ -95,11 +95,14 @@ class EdgeSession:
                 self._spoke_of_identity(message)
 
     def _asked(self, request: Request) -> None:
-        if request.id in self._tasks:
+        if request.id in self._under_way:
             raise BrokenFrame("a request with the id of another one")
-        if len(self._tasks) >= MAX_UNANSWERED:
+        if len(self._under_way) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
-        self._tasks[request.id] = self._create_task(self._serve(request))
+        self._under_way[request.id] = None
+        task = begin(self._serve(request))
+        if task is not None:
+            self._under_way[request.id] = task
         if not self.connection.is_writable:  # It must take its answers before it asks for more.
             self.connection.pause_reading()
 
@@ -108,7 +111,7 @@ class EdgeSession:
 
     def _aborted(self, request_id: int) -> None:
         """Stop waiting for the client; what is being done for it is done to its end."""
-        if request_id in self._tasks:
+        if request_id in self._under_way:
             self._abandoned.add(request_id)
         if (incoming := self._incoming.get(request_id)) is not None:
             incoming.abort()
@@ -124,7 +127,7 @@ class EdgeSession:
             self._serving.set()
 
     def _lost(self, reason: str) -> None:
-        for request_id in self._tasks:
+        for request_id in self._under_way:
             self._aborted(request_id)
         self._trials.lost(reason)
         self._serving.set()
@@ -142,7 +145,7 @@ class EdgeSession:
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
-            del self._tasks[request.id]
+            del self._under_way[request.id]
             self._abandoned.discard(request.id)
 
     async def _answer_streamed(self, request: Request) -> Response | StreamedResponse:

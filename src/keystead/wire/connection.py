@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._call_soon = asyncio.get_running_loop().call_soon
         self._pending = bytearray()
         self._unsent = 0
+        self._is_receiving = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: str | None = None
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         """
         if self._transport is None or self._end is not None:
             raise ConnectionEnded(self._end or "not connected yet")
-        if not self._pending:
+        if not self._pending and not self._is_receiving:
             self._call_soon(self._flush)
         append_frame(self._pending, message, max_bytes=self._max_bytes)
         self._unsent += 1
@@ -107,11 +108,15 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
 
     def data_received(self, data: bytes) -> None:
         """Decode and hand on; a protocol violation ends the connection."""
+        self._is_receiving = True
         try:
             for message in self._decoder.feed(data):
                 self._on_message(message)
         except BrokenFrame as error:
             self._break(str(error))
+        finally:
+            self._is_receiving = False
+        self._flush()
 
     def pause_writing(self) -> None:
         """Note that the other side does not keep up."""
@@ -138,7 +143,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
             self._transport.abort()
 
     def _flush(self) -> None:
-        if self._pending and self._transport is not None:
+        if self._pending and self._transport is not None and self._end is None:
             pending, self._pending = self._pending, bytearray()
             self._unsent = 0
             self._transport.write(pending)

@@ -1,0 +1,49 @@
+"""Coroutines that begin at once: most requests are answered without ever waiting for anything."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from typing import Any
+
+
+def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    """Run `coroutine` until it first waits; return the task that does the rest, None without one.
+
+    What it raises before that goes to the event loop's exception handler, as a task's would. Until
+    it first waits it must not ask for the current task (on Python 3.11, which has no eager tasks).
+    """
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return None if task.done() else task
+    context = copy_context()
+    try:
+        awaited = context.run(coroutine.send, None)
+    except StopIteration:
+        return None
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the loop's to report
+        loop.call_exception_handler({"message": "a coroutine failed", "exception": error})
+        return None
+    return loop.create_task(_Begun(coroutine, awaited), context=context)
+
+
+class _Begun(Coroutine[Any, Any, None]):
+    """A coroutine that waits for `awaited`, as if it had not begun: the first step is to wait."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited: list[object] = [awaited]
+
+    def send(self, value: object) -> object:
+        return self._awaited.pop() if self._awaited else self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> object:  # noqa: ANN401 - in the forms that coroutines take
+        self._awaited.clear()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        raise TypeError("It is for a task, not to be awaited.")
