@@ -29,6 +29,8 @@ class Use(Enum):
     DECRYPT = "decrypt"
     ENCRYPT = "encrypt"
 
+    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:

@@ -14,6 +14,8 @@ class State(Enum):
     OPERATIONAL = "Operational"
     FAILED = "Failed"
 
+    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+
 
 class Event(Enum):
     """What can happen to the HSM as a whole."""

@@ -19,6 +19,8 @@ class Role(Enum):
     METRICS = "Metrics"
     BACKUP = "Backup"
 
+    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+
 
 @dataclass(frozen=True, slots=True)
 class ScryptParameters:
