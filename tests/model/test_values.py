@@ -1,4 +1,4 @@
-"""IDs, labels, passphrases, secrets: valid once they exist, and silent about themselves."""
+"""IDs, labels, secrets: valid once they exist, and silent about themselves."""
 
 import copy
 
@@ -7,7 +7,6 @@ import pytest
 from keystead.errors import InvalidInput
 from keystead.model.ids import UserId, parse_key_id, parse_label, parse_tag
 from keystead.model.secret import Secret
-from keystead.model.users import parse_passphrase
 
 
 @pytest.mark.parametrize("text", ["a", "0", "a.b-c_d", "Z" * 128])
@@ -42,13 +41,6 @@ def test_a_label_is_measured_in_bytes() -> None:
         parse_label("✓" * 11)
     with pytest.raises(InvalidInput, match="UTF-8"):
         parse_label("\udcff")
-
-
-def test_a_passphrase_is_measured_in_bytes() -> None:
-    assert parse_passphrase("é" * 5).reveal() == ("é" * 5).encode()
-    for refused in ("short", "x" * 201, "\udcff" * 20):
-        with pytest.raises(InvalidInput, match="adminPassphrase"):
-            parse_passphrase(refused, name="adminPassphrase")
 
 
 def test_a_secret_shows_itself_to_nobody() -> None:

@@ -7,8 +7,8 @@ import msgspec
 from keystead.api.multipart import TwoParts
 from keystead.api.route import NO_CONTENT, Call, Parts, Reply, decode_json
 from keystead.api.timestamps import parse_timestamp
+from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Secret
-from keystead.model.users import parse_passphrase
 from keystead.operations import backup, restore
 
 MAX_ARGUMENTS_BYTES: Final = 4096
@@ -42,7 +42,7 @@ async def set_passphrase(call: Call[BackupPassphraseRequest]) -> Reply[None]:
         call.hsm,
         call.session,
         call.caller,
-        new=parse_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        new=parse_new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
     )
     return NO_CONTENT

@@ -7,7 +7,7 @@ import msgspec
 from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.api.timestamps import format_timestamp, parse_timestamp
-from keystead.model.users import parse_passphrase
+from keystead.model.passphrases import parse_new_passphrase
 
 
 class UnlockPassphraseRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -34,7 +34,7 @@ async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[No
     wanted = await call.json(UnlockPassphraseRequest)
     await call.hsm.change_unlock_passphrase(
         call.caller,
-        new=parse_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        new=parse_new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
         address=call.request.client,
     )

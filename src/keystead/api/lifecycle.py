@@ -6,7 +6,7 @@ import msgspec
 
 from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.timestamps import parse_timestamp
-from keystead.model.users import parse_passphrase
+from keystead.model.passphrases import parse_new_passphrase
 
 
 class ProvisionRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -27,8 +27,8 @@ async def provision(call: Call[ProvisionRequest]) -> Reply[None]:
     """POST /provision: Unprovisioned → Operational."""
     wanted = await call.json(ProvisionRequest)
     await call.hsm.provision(
-        unlock=parse_passphrase(wanted.unlock_passphrase, name="unlockPassphrase"),
-        admin=parse_passphrase(wanted.admin_passphrase, name="adminPassphrase"),
+        unlock=parse_new_passphrase(wanted.unlock_passphrase, name="unlockPassphrase"),
+        admin=parse_new_passphrase(wanted.admin_passphrase, name="adminPassphrase"),
         system_time=parse_timestamp(wanted.system_time),
     )
     return NO_CONTENT

@@ -8,7 +8,8 @@ from keystead.api.route import NO_CONTENT, Call, Created, Reply
 from keystead.api.shapes import Item, id_list, json_reply
 from keystead.errors import InvalidInput, NotPermitted
 from keystead.model.ids import NAMESPACE_SEPARATOR, UserId, parse_namespace_id
-from keystead.model.users import Role, parse_passphrase
+from keystead.model.passphrases import parse_new_passphrase
+from keystead.model.users import Role
 from keystead.operations import manage_users
 from keystead.operations.manage_users import NewUser
 
@@ -24,7 +25,7 @@ class UserRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
     def new_user(self) -> NewUser:
         """Return what is asked for; InvalidInput for a passphrase that will not do."""
-        return NewUser(self.real_name, self.role, parse_passphrase(self.passphrase))
+        return NewUser(self.real_name, self.role, parse_new_passphrase(self.passphrase))
 
 
 class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -135,7 +136,7 @@ async def set_passphrase(call: Call[PassphraseRequest]) -> Reply[None]:
     """POST /users/{id}/passphrase: change a passphrase."""
     user_id = target(call)
     await manage_users.get(call.session, call.caller, user_id)
-    passphrase = parse_passphrase((await call.json(PassphraseRequest)).passphrase)
+    passphrase = parse_new_passphrase((await call.json(PassphraseRequest)).passphrase)
     await manage_users.set_passphrase(call.session, call.caller, user_id, passphrase)
     return NO_CONTENT
 

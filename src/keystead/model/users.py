@@ -3,12 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from keystead.errors import InvalidInput
 from keystead.model.ids import NamespaceId, Tag, UserId
-from keystead.model.secret import Secret
-
-MIN_PASSPHRASE_BYTES = 10
-MAX_PASSPHRASE_BYTES = 200
 
 
 class Role(Enum):
@@ -71,16 +66,3 @@ class Caller:
     def is_administrator(self) -> bool:
         """Whether the caller manages its namespace."""
         return self.role is Role.ADMINISTRATOR
-
-
-def parse_passphrase(text: str, *, name: str = "passphrase") -> Secret:
-    """Return a new passphrase of 10 to 200 bytes of UTF-8; InvalidInput names the field `name`."""
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"{name} is not valid UTF-8.") from error
-    if not MIN_PASSPHRASE_BYTES <= len(encoded) <= MAX_PASSPHRASE_BYTES:
-        raise InvalidInput(
-            f"{name} must have {MIN_PASSPHRASE_BYTES} to {MAX_PASSPHRASE_BYTES} bytes."
-        )
-    return Secret(encoded)

@@ -11,8 +11,8 @@ from keystead.errors import (
     NotPermitted,
     StoreUnavailable,
 )
+from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
-from keystead.model.users import parse_passphrase
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject
 from keystead.operations.authentication import parse_basic
 from keystead.operations.session import Surroundings

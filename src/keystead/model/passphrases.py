@@ -1,0 +1,52 @@
+"""Passphrases: NetHSM's rule on their length, and a refusal of the commonest for new ones."""
+
+import runpy
+import string
+from importlib.metadata import distribution
+from typing import Final
+
+from keystead.errors import InvalidInput
+from keystead.model.secret import Secret
+
+MIN_BYTES: Final = 10
+MAX_BYTES: Final = 200
+
+_DECORATION: Final = string.digits + string.punctuation
+
+
+def parse_passphrase(text: str, *, name: str = "passphrase") -> Secret:
+    """Return a passphrase of 10 to 200 bytes of UTF-8; InvalidInput names the field `name`."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name} is not valid UTF-8.") from error
+    if not MIN_BYTES <= len(encoded) <= MAX_BYTES:
+        raise InvalidInput(f"{name} must have {MIN_BYTES} to {MAX_BYTES} bytes.")
+    return Secret(encoded)
+
+
+def parse_new_passphrase(text: str, *, name: str = "passphrase") -> Secret:
+    """Return a passphrase that someone chooses now; InvalidInput also for one of the commonest.
+
+    Whether it is does not depend on case, nor on digits and punctuation put after it.
+    """
+    passphrase = parse_passphrase(text, name=name)
+    plain = text.lower()
+    if plain in _COMMONEST or plain.rstrip(_DECORATION) in _COMMONEST:
+        raise InvalidInput(f"{name} is one of the commonest passwords, which are guessed first.")
+    return passphrase
+
+
+def _commonest() -> frozenset[str]:
+    """Return those that are long enough of the 30,000 commonest passwords, in lower case.
+
+    They come from zxcvbn's table. That is all it is installed for: its code is not loaded, and the
+    rest of the table, some MiB, is forgotten.
+    """
+    table = distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")
+    ranked: list[str] = runpy.run_path(str(table))["FREQUENCY_LISTS"]["passwords"]
+    return frozenset(password for password in ranked if len(password) >= MIN_BYTES)
+
+
+# Read with the code, as nothing can be once the process is locked down.
+_COMMONEST: Final = _commonest()
