@@ -17,7 +17,6 @@ from keystead.edge.limits import (
 )
 from keystead.wire.messages import BodyChunk, Request, RequestAborted, Response, WantBody, Welcome
 from tests.support.edge import identity, running_edge
-from tests.support.server import wait_until
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 MIB = 1024 * 1024
@@ -394,23 +393,6 @@ def test_a_client_that_speaks_plain_http_is_closed_and_others_are_served(edge):
         while client.recv(1000):
             pass
     assert edge.ask(GET).status == 200
-
-
-def test_connections_beyond_the_limit_are_closed():
-    with running_edge(max_connections=3) as edge:
-        clients = [edge.connect() for _ in range(2)]
-        with socket.create_connection(("127.0.0.1", edge.port), timeout=5):  # In its handshake.
-            wait_until(lambda: is_refused(edge), seconds=5)
-        clients.pop().close()
-        wait_until(lambda: not is_refused(edge), seconds=5)
-        assert clients.pop().is_silent(seconds=0.1)
-
-
-def is_refused(edge) -> bool:
-    try:
-        return edge.ask(GET).status != 200
-    except (OSError, EOFError):
-        return True
 
 
 def test_a_client_that_goes_away_is_reported_to_the_core(edge):

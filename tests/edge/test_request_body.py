@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.edge.limits import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES
+from keystead.edge.limits import (
+    MAX_CHUNK_LINE_BYTES,
+    MAX_CHUNK_OVERHEAD_BYTES,
+    MAX_TRAILER_BYTES,
+)
 from keystead.edge.request_body import ChunkedBody, SizedBody
 from keystead.edge.request_head import Refused
 
@@ -65,6 +69,16 @@ def test_a_chunked_body_is_not_complete_before_its_last_byte(missing):
         (b"1;\0\r\n", 400),
         (b"1;a\rb\r\n", 400),
         (b"1" * 16 + b"\r\n", 400),
+        (b"fffffffffffffffffffff\r\n", 400),
+        (b"1_0\r\n", 400),
+        (b"1,1\r\n", 400),
+        (b"\t1\r\na\r\n", 400),
+        (b"1\x0b\r\na\r\n", 400),
+        (b"1\r\r\na\r\n", 400),
+        (b"1\r\na\r0\r\n\r\n", 400),
+        (b"1;a\nb\r\n", 400),
+        (b"0\r\nA : b\r\n\r\n", 400),
+        (b"0\r\nA: b\n\r\n", 400),
         (b"1\r\nab\r\n", 400),
         (b"1\r\na\n0\r\n\r\n", 400),
         (b"1;" + b"a" * MAX_CHUNK_LINE_BYTES, 400),
@@ -77,6 +91,27 @@ def test_malformed_chunks_are_refused(stream, status):
     with pytest.raises(Refused) as caught:
         ChunkedBody().feed(stream)
     assert caught.value.status == status
+
+
+def test_trailers_change_nothing_of_the_request():
+    body = ChunkedBody()
+    fields = b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\nAuthorization: Basic YTpi\r\n"
+    assert body.feed(b"1\r\na\r\n0\r\n" + fields + b"\r\n" + NEXT) == b"a"
+    assert body.is_complete
+    assert body.rest == NEXT
+
+
+def test_chunks_of_one_byte_are_taken():
+    body = ChunkedBody()
+    assert body.feed(b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n") == b"x" * 100_000
+    assert body.is_complete
+
+
+@pytest.mark.parametrize("line", [b"1;" + b"a" * 200, b"1" + b" " * 200, b"0" * 14 + b"1"])
+def test_a_body_that_is_mostly_size_lines_is_refused(line):
+    chunks = MAX_CHUNK_OVERHEAD_BYTES * 10 // len(line)
+    with pytest.raises(Refused, match="too small"):
+        ChunkedBody().feed((line + b"\r\nx\r\n") * chunks)
 
 
 @given(st.binary(max_size=80), cuts)

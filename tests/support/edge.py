@@ -54,9 +54,8 @@ def identity() -> tuple[bytes, bytes]:
 class RawClient:
     """A TLS connection that sends exactly what it is told to."""
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
-            self.tls = (context or trusting_anyone()).wrap_socket(plain)
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self.tls = tls
         self._unread = bytearray()
 
     def send(self, data: bytes) -> None:
@@ -136,7 +135,8 @@ class Edge:
     # --- for tests -------------------------------------------------------------------------
 
     def connect(self, context: ssl.SSLContext | None = None) -> RawClient:
-        client = RawClient(self.port, context)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
+            client = RawClient((context or trusting_anyone()).wrap_socket(plain))
         self.clients.append(client)
         return client
 

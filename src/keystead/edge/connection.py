@@ -5,7 +5,6 @@ request is in flight, what the client sends beyond it waits, and reading stops.
 """
 
 import asyncio
-import re
 from math import inf
 from typing import Final, cast
 
@@ -14,6 +13,7 @@ from keystead.edge.limits import (
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
     MAX_TARGET_BYTES,
+    MIN_BODY_BYTES_PER_SECOND,
 )
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -24,7 +24,6 @@ from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Request, Response, WantBody
 
 _HEAD_END: Final = b"\r\n\r\n"
-_LONE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 
 
 class HttpConnection(asyncio.Protocol):
@@ -49,6 +48,8 @@ class HttpConnection(asyncio.Protocol):
         self._gives_up_at = inf
         self.deadline = inf
         """When `timed_out` is to be called, on the clock `Surroundings.now`."""
+        self.waiting_since = inf
+        """When it was connected, or answered last."""
 
     # --- the transport's side --------------------------------------------------------------
 
@@ -56,6 +57,7 @@ class HttpConnection(asyncio.Protocol):
         """Start waiting for the first request."""
         self._transport = cast("asyncio.Transport", transport)
         self._all.connections.add(self)
+        self.waiting_since = self._all.now()
         self._expect_within(self._all.timeouts.head)
 
     def data_received(self, data: bytes) -> None:
@@ -82,11 +84,16 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the client took what was written."""
         self._is_writable = True
-        if self._phase is Phase.STREAMING:
-            self.deadline = inf
-            self._ask_for_more()
-        elif self._phase is Phase.HEAD:
-            self._await_request()
+        match self._phase:
+            case Phase.HEAD:
+                self._await_request()
+            case Phase.ANSWERING:
+                self.deadline = inf
+            case Phase.STREAMING:
+                self.deadline = inf
+                self._ask_for_more()
+            case _:  # Its deadline is for what it waits for.
+                pass
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the client, and tell the core when it still waits for something."""
@@ -97,6 +104,16 @@ class HttpConnection(asyncio.Protocol):
         self._all.on_closed()
 
     # --- the server's side -----------------------------------------------------------------
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn, and the core has no request of it."""
+        return self._request_id == 0
+
+    def make_room(self) -> None:
+        """End the connection at once, for another one to take its place."""
+        self._all.connections.discard(self)
+        self._transport.abort()
 
     def timed_out(self) -> None:
         """End the connection: the client was too slow."""
@@ -136,7 +153,8 @@ class HttpConnection(asyncio.Protocol):
         self._begin(head, data[end + len(_HEAD_END) :])
 
     def _check_partial_head(self, data: bytes) -> None:
-        if _LONE_LINE_FEED.search(data):
+        # Counted, not searched for by a pattern: a client may send a head byte by byte.
+        if data.count(b"\n") > data.count(b"\r\n"):
             raise Refused(400, "Lines end with CR LF.")
         if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data[:MAX_TARGET_BYTES]:
             raise Refused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
@@ -151,6 +169,7 @@ class HttpConnection(asyncio.Protocol):
             self._ask(head, rest[:length])
             return
         self._unparsed = b""
+        self.deadline = inf
         body = ChunkedBody() if length is None else SizedBody(length)
         self._upload = Upload(head, body, head.expects_continue and not rest)
         self._phase = Phase.BODY
@@ -168,6 +187,9 @@ class HttpConnection(asyncio.Protocol):
             self._abort_request()
             self._refuse(refused)
             return
+        now = self._all.now()
+        due = self.deadline + len(data) / MIN_BODY_BYTES_PER_SECOND
+        self.deadline = min(due, now + self._all.timeouts.body)
         if upload.is_announced:
             self._send_body(upload)
         elif len(upload.waiting) > MAX_INLINE_BODY_BYTES:
@@ -176,8 +198,6 @@ class HttpConnection(asyncio.Protocol):
         elif upload.body.is_complete:
             self._upload, self._unparsed = None, upload.body.rest
             self._ask(upload.head, bytes(upload.waiting))
-        else:
-            self._expect_within(self._all.timeouts.body)
 
     # --- to the core -----------------------------------------------------------------------
 
@@ -224,8 +244,10 @@ class HttpConnection(asyncio.Protocol):
             self._pause_reading()
         else:
             self._resume_reading()
-            # Without credit it is the core that the client waits for.
-            self.deadline = self._all.now() + self._all.timeouts.body if upload.credit else inf
+            if not upload.credit:  # It is the core that the client waits for.
+                self.deadline = inf
+            elif self.deadline == inf:
+                self._expect_within(self._all.timeouts.body)
 
     def _abort_request(self) -> None:
         """Tell the core that nobody waits any more, if it has this request."""
@@ -329,8 +351,11 @@ class HttpConnection(asyncio.Protocol):
         """Serve the next request, unless the client does not take the answers it has."""
         self._phase = Phase.HEAD
         if not self._is_writable:
+            self._pause_reading()
+            self._expect_within(self._all.timeouts.write)
             return
-        self._expect_within(self._all.timeouts.idle)
+        self.waiting_since = self._all.now()
+        self.deadline = self.waiting_since + self._all.timeouts.idle
         if self._unparsed:
             self._read_head()
         if self._phase is Phase.HEAD:

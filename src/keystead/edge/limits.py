@@ -24,6 +24,13 @@ BODY_WINDOW_BYTES: Final = 256 * 1024
 MAX_CHUNK_LINE_BYTES: Final = 256
 """Longest size line, extensions included, or trailer line of a chunked body."""
 
+MAX_CHUNK_OVERHEAD_BYTES: Final = 16 * 1024
+"""How much longer a body's size lines may get than MAX_OVERHEAD_PER_BYTE allows."""
+
+MAX_OVERHEAD_PER_BYTE: Final = 8
+"""Bytes of size lines that each byte of a chunked body makes up for; extensions are the reason to
+count. Chunks of one byte have one."""
+
 MAX_TRAILER_BYTES: Final = 4 * 1024
 """Most trailer bytes after a chunked body; all are ignored."""
 
@@ -31,8 +38,16 @@ MAX_DRAIN_BYTES: Final = 1024 * 1024
 """Largest rest of a body that is read and dropped to keep a connection, after an early answer:
 cheaper than a new TLS handshake. Beyond it the connection is closed."""
 
-MAX_CONNECTIONS: Final = 4096
-"""Connections of one edge, handshakes included; about 100 KiB each. Further ones are closed."""
+MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
+"""What a client that has used up its time for a body must send it at, to get more time."""
+
+MAX_CONNECTIONS: Final = 12_000
+"""Connections of one edge, handshakes included; about 50 KiB each while idle."""
+
+ROOM_FRACTION: Final = 64
+"""At the limit, one connection in so many is closed to make room for others: those that have
+waited longest for their client, and have no request at the core. Several at a time, because
+finding them takes a look at all."""
 
 ACCEPTS_PER_TURN: Final = 16
 """Connections accepted in one turn of the event loop, so that a rush does not starve the rest."""
@@ -52,7 +67,7 @@ class Timeouts:
     idle: float = 75.0
     """Between two requests of a connection: more than clients' pools usually keep one."""
     body: float = 30.0
-    """Between two parts of a body that the core asked for."""
+    """For a body, as long as it comes slower than MIN_BODY_BYTES_PER_SECOND."""
     write: float = 30.0
     """For the client to take something of an answer that does not fit its window."""
     linger: float = 2.0

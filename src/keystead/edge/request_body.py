@@ -7,7 +7,12 @@ import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from keystead.edge.limits import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES
+from keystead.edge.limits import (
+    MAX_CHUNK_LINE_BYTES,
+    MAX_CHUNK_OVERHEAD_BYTES,
+    MAX_OVERHEAD_PER_BYTE,
+    MAX_TRAILER_BYTES,
+)
 from keystead.edge.request_head import Refused
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?")
@@ -61,6 +66,7 @@ class ChunkedBody:
         self._left_of_chunk = 0
         self._next: Callable[[bytes, int, list[bytes]], int | None] = self._size_line
         self._trailer_bytes = 0
+        self._overhead_allowed = MAX_CHUNK_OVERHEAD_BYTES
         self.is_complete = False
         self.rest = b""
 
@@ -94,8 +100,16 @@ class ChunkedBody:
         if size is None:
             raise Refused(400, "A chunk's size is malformed.")
         self._left_of_chunk = int(size[1], 16)
+        self._count_overhead(end - position)
         self._next = self._chunk if self._left_of_chunk else self._trailer
         return end + len(_CRLF)
+
+    def _count_overhead(self, line_bytes: int) -> None:
+        """Refuse a body that is mostly framing: it would take work that no body limit counts."""
+        balance = self._overhead_allowed + MAX_OVERHEAD_PER_BYTE * self._left_of_chunk - line_bytes
+        if balance < 0:
+            raise Refused(400, "The chunks are too small for their size lines.")
+        self._overhead_allowed = min(balance, MAX_CHUNK_OVERHEAD_BYTES)
 
     def _chunk(self, data: bytes, position: int, parts: list[bytes]) -> int | None:
         part = data[position : position + self._left_of_chunk]

@@ -5,11 +5,14 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Final
 
 from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
-from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, Timeouts
+from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.surroundings import Surroundings
 from keystead.edge.tls import server_context, try_out
 from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
@@ -37,7 +40,8 @@ class EdgeServer:
         self._on_serving = on_serving
         self._max_connections = max_connections
         self._context: ssl.SSLContext | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], float] = {}
+        """Under way, since when."""
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
@@ -108,16 +112,42 @@ class EdgeServer:
             self._take(accepted, address[0])
 
     def _take(self, accepted: socket.socket, client: str) -> None:
-        if len(self._all.connections) + len(self._handshakes) >= self._max_connections:
+        if self._is_full and not self._make_room():
             accepted.close()
             return
         accepted.setblocking(False)
         task = self._loop.create_task(self._shake_hands(accepted, client))
-        self._handshakes.add(task)
-        task.add_done_callback(self._shaken)
+        self._handshakes[task] = self._loop.time()
+        task.add_done_callback(partial(self._shaken, accepted))
 
-    def _shaken(self, task: asyncio.Task[None]) -> None:
-        self._handshakes.discard(task)
+    @property
+    def _is_full(self) -> bool:
+        return len(self._all.connections) + len(self._handshakes) >= self._max_connections
+
+    def _make_room(self) -> bool:
+        """End the connections that have waited longest for their client, in a handshake or not.
+
+        Return False when all are at work. Who holds many open does not keep the others out so.
+        """
+        waiting = [
+            (one.waiting_since, one.make_room) for one in self._all.connections if one.is_waiting
+        ]
+        waiting += [
+            (since, partial(self._give_up, task)) for task, since in self._handshakes.items()
+        ]
+        count = max(1, self._max_connections // ROOM_FRACTION)
+        for _, end in nsmallest(count, waiting, key=itemgetter(0)):
+            end()
+        return bool(waiting)
+
+    def _give_up(self, handshake: asyncio.Task[None]) -> None:
+        del self._handshakes[handshake]
+        handshake.cancel()
+
+    def _shaken(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            accepted.close()
+        self._handshakes.pop(task, None)
         self._ended()
 
     def _ended(self) -> None:

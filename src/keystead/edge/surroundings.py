@@ -14,6 +14,18 @@ class Watched(Protocol):
     deadline: float
     """When `timed_out` is to be called, on the clock `Surroundings.now`."""
 
+    waiting_since: float
+    """When it was connected, or answered last, on the same clock."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn, and the core has no request of it."""
+        ...
+
+    def make_room(self) -> None:
+        """End the connection at once, for another one to take its place."""
+        ...
+
     def timed_out(self) -> None:
         """End the connection: the client was too slow."""
         ...

@@ -32,7 +32,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_say_where)
     protections = sandbox.lock_down("edge")
-    ready = EdgeReady(list(protections.in_force), list(protections.missing))
+    ready = EdgeReady(list(protections.in_force), list(protections.missing), max_connections)
     server = EdgeServer(
         loop=loop,
         listeners=listeners,
@@ -79,7 +79,7 @@ def main() -> None:
                 listeners=given.listen,
                 core=given.core,
                 supervisor=given.control,
-                max_connections=files - FILES_BESIDE_CONNECTIONS,
+                max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
             )
         )
 

@@ -29,7 +29,7 @@ from keystead.wire.messages import (
     Welcome,
 )
 
-MAX_UNANSWERED: Final = 8192
+MAX_UNANSWERED: Final = 16_384
 """Requests of one edge under way: more than it may have connections. An edge that sends more is
 not one of ours any longer."""
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Final, assert_never
 
+from keystead.edge.limits import MAX_CONNECTIONS
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import launch
@@ -221,6 +222,13 @@ class Generation:
             in_force=", ".join(message.in_force),
             missing=", ".join(message.missing),
         )
+        if message.max_connections < MAX_CONNECTIONS:
+            self._log.warning(
+                "the hard limit on open files (RLIMIT_NOFILE) allows few connections",
+                edge=number,
+                connections=message.max_connections,
+                wanted=MAX_CONNECTIONS,
+            )
         self._ready_edges.add(number)
         self._note_readiness()
 

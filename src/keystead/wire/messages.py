@@ -325,6 +325,8 @@ class EdgeReady(msgspec.Struct, tag=25, array_like=True, frozen=True):
 
     in_force: list[str]
     missing: list[str]
+    max_connections: int
+    """As many as it was made for, or as the limit on open files lets it have."""
 
 
 SupervisorToCore = AttachEdge | Noted

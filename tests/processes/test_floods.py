@@ -1,0 +1,199 @@
+"""Floods of connections and logins against a real server, while users who are in go on working.
+
+KEYSTEAD_FLOOD=full takes the full number of connections and a longer storm; `make flood` does.
+"""
+
+import base64
+import contextlib
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.support.idle_connections import files_allow, idle_connections
+from tests.support.server import Server, basic, running_server, trusting_anyone, wait_until
+
+IS_FULL = os.environ.get("KEYSTEAD_FLOOD") == "full"
+IDLE_CONNECTIONS = 10_000 if IS_FULL else 1_000
+STORM_SECONDS = 15 if IS_FULL else 4
+STORM_CLIENTS = 40
+BYTES_PER_IDLE_CONNECTION = 64 * 1024
+GET = b"GET /api/v1/info HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def signing_server(tmp_path_factory) -> Iterator[Server]:
+    """A server with the Operator `signer` and the P-256 key `key`."""
+    with running_server(tmp_path_factory.mktemp("flooded")) as server:
+        server.provision()
+        server.add_user("signer", "Operator")
+        made = server.request(
+            "POST",
+            "/keys/generate",
+            user="admin",
+            json={"id": "key", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]},
+        )
+        assert made.status == 201, made
+        yield server
+
+
+class Signer:
+    """A user who is in already and signs all the time, on a connection that is kept."""
+
+    def __init__(self, server: Server) -> None:
+        self._connection = server.connect()
+        self._headers = {
+            "Authorization": basic("signer", server.passphrases["signer"]),
+            "Content-Type": "application/json",
+        }
+        message = base64.b64encode(bytes(32)).decode()
+        self._body = f'{{"mode":"ECDSA","message":"{message}"}}'
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.seconds: list[float] = []
+        self.statuses: set[int] = set()
+
+    def sign(self) -> None:
+        began = time.perf_counter()
+        self._connection.request("POST", "/api/v1/keys/key/sign", self._body, self._headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        self.seconds.append(time.perf_counter() - began)
+        self.statuses.add(answer.status)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0.002):
+            self.sign()
+
+    def __enter__(self) -> Self:
+        self.sign()
+        self.seconds.clear()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._connection.close()
+
+    def percentile(self, share: float) -> float:
+        return sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
+
+
+def tell(what: str, figure: float) -> None:
+    """Print a figure, to be seen with `pytest -s`."""
+    print(f"\n{what}: {figure:.6g}")  # noqa: T201 - see above
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.skipif(not files_allow(IDLE_CONNECTIONS), reason="the limit on open files is lower")
+def test_idle_connections_take_little_memory_and_signing_goes_on(signing_server):
+    edge = signing_server.child("edge")
+    before = resident_bytes(edge)
+    with Signer(signing_server) as signer:
+        with idle_connections(signing_server.port, IDLE_CONNECTIONS):
+            signer.seconds.clear()  # While they shake hands, it shares the edge with that.
+            time.sleep(2)
+            each = (resident_bytes(edge) - before) // IDLE_CONNECTIONS
+        tell("bytes for each idle connection", each)
+        tell("p99 while they are held", signer.percentile(0.99))
+    assert each < BYTES_PER_IDLE_CONNECTION
+    assert signer.statuses == {200}
+    assert signer.percentile(0.99) < 0.05
+
+
+def test_a_login_storm_does_not_slow_down_who_is_in(signing_server):
+    statuses: list[int] = []
+    with Signer(signing_server) as signer:
+        storm = Storm(signing_server, statuses)
+        with storm:
+            time.sleep(STORM_SECONDS)
+        tell("p99 in the storm", signer.percentile(0.99))
+        tell("signatures in the storm", len(signer.seconds))
+    tell("logins tried", len(statuses))
+    assert signer.statuses == {200}
+    assert set(statuses) <= {401, 429, 503}
+    assert {401, 503} <= set(statuses)
+    assert signer.percentile(0.99) < 0.05
+
+
+class Storm:
+    """Clients that log in with one made-up user after the other, as fast as they are answered."""
+
+    def __init__(self, server: Server, statuses: list[int]) -> None:
+        self._server = server
+        self._statuses = statuses
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(STORM_CLIENTS)
+        ]
+
+    def _run(self, number: int) -> None:
+        with contextlib.closing(self._server.connect()) as connection:
+            attempt = 0
+            while not self._stopping.is_set():
+                attempt += 1
+                header = basic(f"nobody{number}x{attempt}", "wrong passphrase")
+                connection.request("GET", "/api/v1/users", headers={"Authorization": header})
+                answer = connection.getresponse()
+                answer.read()
+                self._statuses.append(answer.status)
+                if answer.status == 503:
+                    assert answer.headers["Retry-After"]
+                    self._stopping.wait(0.05)  # Otherwise this process is what gets slow.
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_who_is_slow_to_begin_is_closed_after_ten_seconds(signing_server):
+    address = ("127.0.0.1", signing_server.port)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        in_handshake = stack.enter_context(socket.create_connection(address, timeout=20))
+        silent, slow = (
+            stack.enter_context(
+                trusting_anyone().wrap_socket(socket.create_connection(address, timeout=20))
+            )
+            for _ in range(2)
+        )
+        for byte in GET[:18]:
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                slow.sendall(bytes([byte]))
+            time.sleep(0.6)
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+        assert silent.recv(1) == b""
+        assert in_handshake.recv(1) == b""
+    assert 9.5 < time.monotonic() - began < 15
+
+
+def test_with_few_files_few_connections_are_taken_the_log_says_so_and_nobody_is_kept_out(
+    provisioned_server,
+):
+    server, files = provisioned_server, 100
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (files, files))
+    os.kill(server.child("edge"), 9)
+    wait_until(lambda: "allows few connections" in server.log(), seconds=20)
+    with contextlib.ExitStack() as stack:
+        context = trusting_anyone()
+        for _ in range(2 * files):
+            plain = socket.create_connection((server.host, server.port), timeout=10)
+            stack.enter_context(context.wrap_socket(plain))
+        assert server.request("GET", "/users", user="admin").status == 200
