@@ -8,7 +8,7 @@ import pytest
 from keystead.errors import TooManyAttempts
 from keystead.journal.log import Log
 from keystead.operations import attempts
-from keystead.operations.attempts import NO_USER, UNLOCK, FailedAttempts, subject_of
+from keystead.operations.attempts import NO_USER, UNLOCK, FailedAttempts, network_of, subject_of
 from tests.support.core import Clock
 
 ALICE = ("192.0.2.1", "alice")
@@ -145,3 +145,16 @@ def test_a_flood_is_logged_by_a_line_a_second_that_counts_the_rest(clock, failed
     for _ in range(100):
         failed.record(ALICE)
     assert len(lines) - before == 60
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_ipv6_client_is_its_network(address, network):
+    assert network_of(address) == network

@@ -65,6 +65,22 @@ def test_what_does_not_fit_is_refused_at_once_and_fits_again_later():
     run(scenario, threads=1, queue_limit=2)
 
 
+def test_one_client_has_its_share_and_others_have_theirs():
+    async def scenario(pool):
+        gate = threading.Event()
+        held = [asyncio.create_task(pool.run(gate.wait, client="a")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await pool.run(lambda: None, client="a")
+        held.append(asyncio.create_task(pool.run(gate.wait, client="b")))
+        await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.gather(*held) == [True] * 3
+        assert await pool.run(lambda: 1, client="a") == 1
+
+    run(scenario, threads=1, queue_limit=4, share_limit=2)
+
+
 def test_work_whose_caller_went_away_counts_until_it_is_done():
     async def scenario(pool):
         gate = threading.Event()

@@ -11,14 +11,18 @@ Result = TypeVar("Result")
 class WatchedPool(WorkPool):
     """Counts what it has run, and does something of the test's after each."""
 
-    def __init__(self, *, threads: int = 2, queue_limit: int = 64) -> None:
-        super().__init__(name="watched", threads=threads, queue_limit=queue_limit)
+    def __init__(
+        self, *, threads: int = 2, queue_limit: int = 64, share_limit: int | None = None
+    ) -> None:
+        super().__init__(
+            name="watched", threads=threads, queue_limit=queue_limit, share_limit=share_limit
+        )
         self.runs = 0
         self.after_run: Callable[[], Awaitable[None]] | None = None
 
-    async def run(self, work: Callable[[], Result]) -> Result:
+    async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
         try:
-            return await super().run(work)
+            return await super().run(work, client=client)
         finally:
             self.runs += 1
             after_run, self.after_run = self.after_run, None

@@ -100,10 +100,16 @@ class Server:
             names = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, names, response.read())
 
-    def connect(self, *, timeout_seconds: float = 30) -> http.client.HTTPSConnection:
-        """A keep-alive connection that does not check the server's certificate."""
+    def connect(
+        self, *, timeout_seconds: float = 30, address: str = ""
+    ) -> http.client.HTTPSConnection:
+        """A keep-alive connection, from `address`, that does not check the certificate."""
         return http.client.HTTPSConnection(
-            self.host, self.port, context=trusting_anyone(), timeout=timeout_seconds
+            self.host,
+            self.port,
+            context=trusting_anyone(),
+            timeout=timeout_seconds,
+            source_address=(address, 0),
         )
 
     def state(self) -> str:

@@ -1,5 +1,6 @@
 """The brake on guessing: one second of refusal after a failed attempt; and who failed of late."""
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,16 @@ NO_USER: Final = "/malformed"
 def subject_of(address: str, user_name: str) -> Subject:
     """Return whom to brake; a name is cut, as none that is too long belongs to a user."""
     return address, user_name[: MAX_ID_LENGTH + 1]
+
+
+def network_of(address: str) -> str:
+    """Return what one client can have many addresses of: an IPv6 network of 64 bits; or itself."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
 
 
 @dataclass(slots=True)

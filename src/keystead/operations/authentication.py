@@ -21,7 +21,7 @@ from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, User
-from keystead.operations.attempts import FailedAttempts, Subject, subject_of
+from keystead.operations.attempts import FailedAttempts, Subject, network_of, subject_of
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
 from keystead.storage.users import UserStore
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 VERIFIED_LIMIT: Final = 10_000
 """Credentials remembered as verified; the least recently used one is forgotten beyond that."""
+
+MAX_TRIED_BYTES: Final = 1024
+"""Longest name and longest passphrase that are tried; neither can be right beyond that."""
 
 _FAILED: Final = "Invalid user name or passphrase."
 
@@ -57,6 +60,8 @@ def parse_basic(header: str | None) -> Credentials:
     name, colon, passphrase = decoded.partition(b":")
     if not colon:
         raise NotAuthenticated("The Authorization header has no passphrase.")
+    if max(len(name), len(passphrase)) > MAX_TRIED_BYTES:
+        raise NotAuthenticated("The user name or the passphrase is too long.")
     return Credentials(name.decode("utf-8", "replace"), Secret(passphrase))
 
 
@@ -84,7 +89,8 @@ class Authenticator:
         """Return who `header` proves to be.
 
         Raises NotAuthenticated; TooManyAttempts within a second of a failed attempt by the same
-        address and user; Overloaded when too many passphrases wait to be verified.
+        address and user; Overloaded when too many passphrases wait to be verified, or too many
+        of this address's network.
         """
         digest = self._digest(header or "")
         caller = self._verified.get(digest)
@@ -103,19 +109,20 @@ class Authenticator:
             if caller is not None:
                 return caller
             try:
-                caller = await self._verify(credentials, digest)
+                caller = await self._verify(credentials, digest, network_of(address))
             except NotAuthenticated:
                 self._failed.record(subject)
                 raise
             self._log.info("logged in", user=str(caller.user_id), address=address)
             return caller
 
-    async def _verify(self, credentials: Credentials, digest: bytes) -> Caller:
+    async def _verify(self, credentials: Credentials, digest: bytes, network: str) -> Caller:
         passphrase = credentials.passphrase
+        self._pool.require_room(network)  # Before the store is asked: a storm must not reach it.
         found = await self._find(credentials.user_name)
         verifier = found[0].verifier if found else self._unknown_user
         try:
-            await self._pool.run(lambda: passphrases.verify(verifier, passphrase))
+            await self._pool.run(lambda: passphrases.verify(verifier, passphrase), client=network)
         except NotAuthenticated:
             raise NotAuthenticated(_FAILED) from None
         changes = self._changes

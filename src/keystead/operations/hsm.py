@@ -184,8 +184,13 @@ class Hsm:
     async def unlock(self, passphrase: str, *, address: str) -> None:
         """Open the domain key with the unlock passphrase and become Operational.
 
-        Raises NotPermitted for a wrong one, and TooManyAttempts for a second after it.
+        Raises NotPermitted for a wrong one, TooManyAttempts for a second after it, and Overloaded
+        when many wait already.
         """
+        with self.unlocking.queued(address):
+            await self._unlock(passphrase, address)
+
+    async def _unlock(self, passphrase: str, address: str) -> None:
         async with self.changing:
             after(self.state, Event.UNLOCK)
             domain_key = await self.unlocking.open(passphrase, address=address)

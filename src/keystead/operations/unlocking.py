@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 from keystead.errors import (
@@ -9,12 +10,13 @@ from keystead.errors import (
     InvalidInput,
     NotAuthenticated,
     NotPermitted,
+    Overloaded,
     StoreUnavailable,
 )
 from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject
-from keystead.operations.authentication import parse_basic
+from keystead.operations.authentication import Credentials, parse_basic
 from keystead.operations.session import Surroundings
 from keystead.sealing.domain_key import unlock
 from keystead.sealing.passphrase import derive_unlock_key
@@ -23,6 +25,8 @@ from keystead.storage.settings import UNLOCK_SALT
 
 USER_NAME: Final = "unlock"
 """Whom the unlock passphrase authenticates where the users cannot be read."""
+MOST_WAITING: Final = 16
+"""Attempts that wait for their turn, half a second each."""
 
 
 class Unlocking:
@@ -35,7 +39,24 @@ class Unlocking:
         self._local: Final = local
         self._failed: Final = failed
         self._one_at_a_time: Final = asyncio.Lock()
+        self._waiting = 0
         self._last_read: tuple[bytes, bytes] | None = None
+
+    @contextlib.contextmanager
+    def queued(self, address: str) -> Iterator[None]:
+        """Stand in the queue for an attempt.
+
+        Raises TooManyAttempts for a second after a failed one of the same address, and Overloaded
+        when the queue is full: nobody should have to wait behind any number of guesses.
+        """
+        self._failed.require_none((address, UNLOCK))
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded("Too many attempts to unlock are waiting; try again in a moment.")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
@@ -62,8 +83,11 @@ class Unlocking:
         credentials = parse_basic(header)
         if credentials.user_name != USER_NAME:
             raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
+        with self.queued(address):
+            await self._authenticate(credentials, (address, UNLOCK))
+
+    async def _authenticate(self, credentials: Credentials, subject: Subject) -> None:
         async with self._one_at_a_time:
-            subject = (address, UNLOCK)
             self._failed.require_none(subject)
             try:
                 await self._open(credentials.passphrase, subject)

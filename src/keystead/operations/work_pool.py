@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from time import perf_counter
@@ -27,11 +27,14 @@ wake the event loop and then an edge for each of them costs a third of an RSA-20
 class _Job:
     """One piece of work, and the future of whoever waits for it."""
 
-    __slots__ = ("answer", "error", "result", "work")
+    __slots__ = ("answer", "client", "error", "result", "work")
 
-    def __init__(self, work: Callable[[], object], answer: "asyncio.Future[Any]") -> None:
+    def __init__(
+        self, work: Callable[[], object], answer: "asyncio.Future[Any]", client: str | None
+    ) -> None:
         self.work = work
         self.answer = answer
+        self.client = client
         self.result: object = None
         self.error: BaseException | None = None
 
@@ -62,9 +65,14 @@ class WorkPool:
     RSA-2048 signature costs about 30 µs less.
     """
 
-    def __init__(self, *, name: str, threads: int, queue_limit: int) -> None:
+    def __init__(
+        self, *, name: str, threads: int, queue_limit: int, share_limit: int | None = None
+    ) -> None:
+        """`share_limit` is how much may be under way for one client; None: all that fits."""
         self._limit = threads + queue_limit
+        self._share_limit = share_limit or self._limit
         self._under_way = 0
+        self._shares = Counter[str]()
         self._waiting = SimpleQueue[_Job | None]()
         self._done = deque[_Job]()
         self._loop_is_told = False
@@ -79,17 +87,26 @@ class WorkPool:
             thread.start()
         started.wait()
 
-    async def run(self, work: Callable[[], Result]) -> Result:
+    def require_room(self, client: str) -> None:
+        """Raise Overloaded when `run` would take nothing for this client now."""
+        if self._under_way >= self._limit or self._shares[client] >= self._share_limit:
+            raise Overloaded("Too much slow work is waiting; try again in a moment.")
+
+    async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
         """Return work()'s result from a pool thread; raises Overloaded at once when full.
 
+        `client` is whose share it takes: one that asks for much must not keep the others out.
         Work whose caller is cancelled holds its place until a thread has done or skipped it: who
         asks and goes away again and again cannot fill more than the queue.
         """
-        if self._under_way >= self._limit:
+        if client is not None:
+            self.require_room(client)
+            self._shares[client] += 1
+        elif self._under_way >= self._limit:
             raise Overloaded("Too much slow work is waiting; try again in a moment.")
         self._under_way += 1
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Job(work, answer))
+        self._waiting.put(_Job(work, answer, client))
         return await answer
 
     def close(self) -> None:
@@ -122,8 +139,16 @@ class WorkPool:
         self._loop_is_told = False
         self._delivered_at = perf_counter()
         while self._done:
+            job = self._done.popleft()
             self._under_way -= 1
-            self._done.popleft().deliver()
+            if job.client is not None:
+                self._leave_share(job.client)
+            job.deliver()
+
+    def _leave_share(self, client: str) -> None:
+        self._shares[client] -= 1
+        if not self._shares[client]:
+            del self._shares[client]
 
 
 def _lower_priority() -> None:

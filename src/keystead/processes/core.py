@@ -56,6 +56,8 @@ KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 64
 """Passphrases that may wait to be stretched, at 16 MiB and about 50 ms each once it is their turn;
 with this queue full, the last one has waited for two seconds."""
+KDF_SHARE: Final = 16
+"""How many of them may be for logins from one address: no single one can fill the queue."""
 
 
 _NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind: NetHSM's way to say that syslog is off
@@ -187,7 +189,9 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         monotonic=time.monotonic,
         crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
         keygen_pool=WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
-        kdf_pool=WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+        kdf_pool=WorkPool(
+            name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, share_limit=KDF_SHARE
+        ),
         log=log,
         aim_syslog=platform.aim_syslog,
         update_slot=platform.update_slot,

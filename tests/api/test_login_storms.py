@@ -1,0 +1,159 @@
+"""Storms of wrong logins: bounded in what they cost, and in whom they keep out."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from keystead.operations.authentication import MAX_TRIED_BYTES
+from keystead.operations.unlocking import MOST_WAITING
+from keystead.operations.work_pool import WorkPool
+from tests.support.core import ADMIN, Core, start_core
+from tests.support.pools import WatchedPool
+from tests.support.stores import WatchedStore
+
+ATTACKER = "192.0.2.66"
+QUEUE = 10
+SHARE = 4
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    return WatchedStore()
+
+
+@pytest.fixture
+def kdf_pool() -> WatchedPool:
+    """Where passphrases are verified: 11 at a time, 4 of them for one network."""
+    return WatchedPool(threads=1, queue_limit=QUEUE, share_limit=SHARE)
+
+
+@pytest.fixture
+def stormed(runner: asyncio.Runner, kdf_pool: WatchedPool, store: WatchedStore) -> Iterator[Core]:
+    pools = (WorkPool(name="crypto", threads=1, queue_limit=4), kdf_pool)
+    core = runner.run(start_core(pools=pools, store=store))
+    runner.run(core.provision())
+    kdf_pool.runs = 0
+    store.gets.clear()
+    yield core
+    core.close()
+
+
+async def log_in(core: Core, number: int, *, client: str = ATTACKER) -> int:
+    user = (f"nobody{number}", "wrong passphrase")
+    return (await core.request("GET", "/users", user=user, client=client)).status
+
+
+async def storm(core: Core, clients: list[str]) -> Counter[int]:
+    return Counter(
+        await asyncio.gather(
+            *(log_in(core, number, client=client) for number, client in enumerate(clients))
+        )
+    )
+
+
+async def test_one_address_fills_its_share_of_the_queue_and_the_others_still_get_in(
+    stormed: Core,
+) -> None:
+    attack = asyncio.create_task(storm(stormed, [ATTACKER] * 100))
+    await asyncio.sleep(0)
+    assert (await stormed.request("GET", "/users", user=ADMIN)).status == 200
+    assert await attack == {401: SHARE, 503: 100 - SHARE}
+
+
+async def test_the_addresses_of_an_ipv6_network_share_a_share(stormed: Core) -> None:
+    attackers = [f"2001:db8:0:1::{number:x}" for number in range(50)]
+    assert await storm(stormed, attackers) == {401: SHARE, 503: 50 - SHARE}
+    assert (await stormed.request("GET", "/users", user=ADMIN, client="::1")).status == 200
+
+
+async def test_ipv4_addresses_seen_through_an_ipv6_socket_do_not_share_one(stormed: Core) -> None:
+    mapped = [f"::ffff:192.0.2.{number}" for number in range(QUEUE)]
+    assert await storm(stormed, mapped) == {401: QUEUE}
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What work of a test waits for."""
+    opened = threading.Event()
+    yield opened
+    opened.set()
+
+
+async def fill(pool: WorkPool, gate: threading.Event) -> None:
+    """Fill the queue with work of many clients, which ends when the gate opens."""
+    for number in range(QUEUE + 1):
+        asyncio.create_task(pool.run(gate.wait, client=str(number)))  # noqa: RUF006 - the pool's
+    await asyncio.sleep(0)
+
+
+async def test_while_the_queue_is_full_logins_are_refused_and_do_not_reach_the_store(
+    stormed: Core, kdf_pool: WatchedPool, store: WatchedStore, gate: threading.Event
+) -> None:
+    await fill(kdf_pool, gate)
+    assert await storm(stormed, [f"198.51.100.{number}" for number in range(200)]) == {503: 200}
+    assert not store.gets
+
+
+async def test_while_the_queue_is_full_users_who_are_in_are_served(
+    stormed: Core, kdf_pool: WatchedPool, gate: threading.Event
+) -> None:
+    assert (await stormed.request("GET", "/users", user=ADMIN)).status == 200
+    await fill(kdf_pool, gate)
+    assert (await stormed.request("GET", "/users", user=ADMIN)).status == 200
+
+
+async def test_a_storm_at_one_user_leaves_other_addresses_of_that_user_alone(stormed: Core) -> None:
+    for number in range(20):
+        wrong = ("admin", f"wrong passphrase {number}")
+        answer = await stormed.request("GET", "/users", user=wrong, client=f"198.51.100.{number}")
+        assert answer.status == 401
+        assert (await stormed.request("GET", "/users", user=ADMIN)).status == 200
+
+
+@pytest.mark.parametrize(
+    "user", [("admin", "x" * (MAX_TRIED_BYTES + 1)), ("a" * (MAX_TRIED_BYTES + 1), "x" * 10)]
+)
+async def test_what_is_too_long_to_be_right_is_not_tried(
+    stormed: Core, kdf_pool: WatchedPool, user: tuple[str, str]
+) -> None:
+    answer = await stormed.request("GET", "/users", user=user)
+    assert answer.status == 401
+    assert kdf_pool.runs == 0
+
+
+# --- the unlock passphrase -----------------------------------------------------------------------
+
+
+async def unlock(core: Core, passphrase: str, client: str) -> int:
+    sent = {"passphrase": passphrase}
+    return (await core.request("POST", "/unlock", json=sent, client=client)).status
+
+
+async def test_guesses_of_one_address_at_the_unlock_passphrase_do_not_hold_up_the_right_one(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    assert await unlock(stormed, "wrong passphrase", ATTACKER) == 403
+    kdf_pool.runs = 0
+    guesses = [unlock(stormed, "wrong passphrase", ATTACKER) for _ in range(100)]
+    right = unlock(stormed, "unlockPassphrase", "192.0.2.1")
+    statuses = await asyncio.gather(*guesses, right)
+    assert statuses == [429] * 100 + [204]
+    assert kdf_pool.runs == 1
+
+
+async def test_so_many_attempts_to_unlock_wait_and_no_more(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    kdf_pool.runs = 0
+    attackers = [f"198.51.100.{number}" for number in range(100)]
+    statuses = await asyncio.gather(
+        *(unlock(stormed, "wrong passphrase", client) for client in attackers)
+    )
+    assert Counter(statuses) == {403: MOST_WAITING, 503: 100 - MOST_WAITING}
+    assert kdf_pool.runs == MOST_WAITING
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
