@@ -20,8 +20,9 @@ def ask(client: RawClient) -> int:
 def test_the_connection_that_has_been_idle_longest_makes_room():
     with running_edge(max_connections=3) as edge:
         first, second, third = (edge.connect() for _ in range(3))
-        assert [ask(client) for client in (first, third, second)] == [200] * 3
-        assert ask(first) == 200
+        for client in (first, third, second, first):
+            assert ask(client) == 200
+            time.sleep(0.01)  # The loop's clock counts milliseconds.
         fourth = edge.connect()
         assert ask(fourth) == 200
         assert third.is_closed()
