@@ -48,16 +48,15 @@ class HttpConnection(asyncio.Protocol):
         self._gives_up_at = inf
         self.deadline = inf
         """When `timed_out` is to be called, on the clock `Surroundings.now`."""
-        self.waiting_since = inf
-        """When it was connected, or answered last."""
+        self.waiting_since = surroundings.now()
+        """When it was accepted, or answered last."""
 
     # --- the transport's side --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._all.connections.add(self)
-        self.waiting_since = self._all.now()
+        self._all.on_opened(self)
         self._expect_within(self._all.timeouts.head)
 
     def data_received(self, data: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
-from keystead.edge.surroundings import Surroundings
+from keystead.edge.surroundings import Surroundings, Watched
 from keystead.edge.tls import server_context, try_out
 from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
 
@@ -40,12 +40,12 @@ class EdgeServer:
         self._on_serving = on_serving
         self._max_connections = max_connections
         self._context: ssl.SSLContext | None = None
-        self._handshakes: dict[asyncio.Task[None], float] = {}
-        """Under way, since when."""
+        self._handshakes: dict[Watched, asyncio.Task[None]] = {}
+        """Under way, each for a connection that is not open yet."""
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
-        self._all = Surroundings(self.link, timeouts, loop.time, self._ended)
+        self._all = Surroundings(self.link, timeouts, loop.time, self._opened, self._ended)
 
     async def run(self) -> None:
         """Serve until `stop` is called or the core is gone, and every connection has ended."""
@@ -65,7 +65,7 @@ class EdgeServer:
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
-        for handshake in self._handshakes:
+        for handshake in self._handshakes.values():
             handshake.cancel()
         for connection in list(self._all.connections):
             connection.stop()
@@ -116,9 +116,10 @@ class EdgeServer:
             accepted.close()
             return
         accepted.setblocking(False)
-        task = self._loop.create_task(self._shake_hands(accepted, client))
-        self._handshakes[task] = self._loop.time()
-        task.add_done_callback(partial(self._shaken, accepted))
+        connection = HttpConnection(self._all, client)
+        task = self._loop.create_task(self._shake_hands(accepted, connection))
+        self._handshakes[connection] = task
+        task.add_done_callback(partial(self._shaken, accepted, connection))
 
     @property
     def _is_full(self) -> bool:
@@ -132,22 +133,26 @@ class EdgeServer:
         waiting = [
             (one.waiting_since, one.make_room) for one in self._all.connections if one.is_waiting
         ]
-        waiting += [
-            (since, partial(self._give_up, task)) for task, since in self._handshakes.items()
-        ]
+        waiting += [(one.waiting_since, partial(self._give_up, one)) for one in self._handshakes]
         count = max(1, self._max_connections // ROOM_FRACTION)
         for _, end in nsmallest(count, waiting, key=itemgetter(0)):
             end()
         return bool(waiting)
 
-    def _give_up(self, handshake: asyncio.Task[None]) -> None:
-        del self._handshakes[handshake]
-        handshake.cancel()
+    def _give_up(self, connection: Watched) -> None:
+        self._handshakes.pop(connection).cancel()
 
-    def _shaken(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+    def _opened(self, connection: Watched) -> None:
+        """Note that a handshake has ended well."""
+        self._handshakes.pop(connection, None)
+        self._all.connections.add(connection)
+
+    def _shaken(
+        self, accepted: socket.socket, connection: Watched, task: asyncio.Task[None]
+    ) -> None:
         if task.cancelled():
             accepted.close()
-        self._handshakes.pop(task, None)
+        self._handshakes.pop(connection, None)
         self._ended()
 
     def _ended(self) -> None:
@@ -155,10 +160,10 @@ class EdgeServer:
         if self._all.is_stopping and not self._all.connections and not self._handshakes:
             self._empty.set()
 
-    async def _shake_hands(self, accepted: socket.socket, client: str) -> None:
+    async def _shake_hands(self, accepted: socket.socket, connection: HttpConnection) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: HttpConnection(self._all, client),
+                lambda: connection,
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=self._timeouts.handshake,

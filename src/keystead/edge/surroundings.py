@@ -15,7 +15,7 @@ class Watched(Protocol):
     """When `timed_out` is to be called, on the clock `Surroundings.now`."""
 
     waiting_since: float
-    """When it was connected, or answered last, on the same clock."""
+    """When it was accepted, or answered last, on the same clock."""
 
     @property
     def is_waiting(self) -> bool:
@@ -42,6 +42,7 @@ class Surroundings:
     link: CoreLink
     timeouts: Timeouts
     now: Callable[[], float]
+    on_opened: Callable[[Watched], None]
     on_closed: Callable[[], None]
     connections: set[Watched] = field(default_factory=set)
     is_stopping: bool = False
