@@ -1,6 +1,7 @@
 # make serve       everything set up; https://localhost:8443, data in ./data  (ARGS="--listen …" for more)
 # make test        all checks and tests
 # make test-fast   the tests that need no server of their own
+# make timing      whether times tell secrets: t-values, with 20 times the samples  (SAMPLES=20)
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
@@ -18,7 +19,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
 
-.PHONY: serve test test-fast crash check openapi release audit bench
+.PHONY: serve test test-fast timing crash check openapi release audit bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
@@ -30,6 +31,9 @@ test: check
 test-fast: $(DEV_READY)
 	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \
 		--ignore=tests/crash --ignore=tests/docs tests
+
+timing: $(DEV_READY)
+	KEYSTEAD_TIMING_SAMPLES=$(or $(SAMPLES),20) $(BIN)/python -m pytest tests/timing
 
 crash: $(DEV_READY)
 	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash

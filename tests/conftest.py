@@ -18,3 +18,12 @@ def nethsm_api() -> dict[str, Any]:
     if not DESCRIPTION.is_file():
         pytest.skip("NetHSM's API description is not here; set KEYSTEAD_SHARED")
     return description()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the t-values of the tests of timing, whoever passed or failed."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [line for one in reports for name, line in one.user_properties if name == "timing"]
+    if lines:
+        terminalreporter.section("timing")
+        terminalreporter.write_line("\n".join(sorted(lines, key=lambda line: line[30:])))

@@ -20,7 +20,7 @@ from keystead.errors import (
 from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
-from keystead.model.users import Caller, User
+from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts, Subject, network_of, subject_of
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
@@ -79,7 +79,9 @@ class Authenticator:
         self._pool = kdf_pool
         self._failed = failed
         self._log = log
-        self._unknown_user = passphrases.dummy_verifier()
+        # Does not exist, and costs what one costs that does.
+        nobody = User(UserId(None, "nobody"), "nobody", Role.OPERATOR, passphrases.dummy_verifier())
+        self._read_nobody = users.decoy(nobody)
         self._hash_key = os.urandom(32)
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
         self._turns: dict[Subject, _Turn] = {}
@@ -120,7 +122,7 @@ class Authenticator:
         passphrase = credentials.passphrase
         self._pool.require_room(network)  # Before the store is asked: a storm must not reach it.
         found = await self._find(credentials.user_name)
-        verifier = found[0].verifier if found else self._unknown_user
+        verifier = (found[0] if found else self._read_nobody()).verifier
         try:
             await self._pool.run(lambda: passphrases.verify(verifier, passphrase), client=network)
         except NotAuthenticated:

@@ -56,14 +56,12 @@ def verify(
 ) -> None:
     """Return if `passphrase` fits; raise NotAuthenticated if not. Compares in constant time.
 
-    A verifier without scrypt parameters is a digest restored from a NetHSM. Checking it costs an
-    scrypt of `cost` all the same: who has such a digest must not show in the time of an answer.
+    A verifier without scrypt parameters is a digest restored from a NetHSM. Both kinds are computed
+    for either, the missing scrypt with `cost`: the time of an answer must not show who has which.
     """
-    if verifier.scrypt is None:
-        _scrypt(passphrase, verifier.salt, cost)
-        computed = hmac.digest(verifier.salt, passphrase.reveal(), hashlib.sha256)
-    else:
-        computed = _scrypt(passphrase, verifier.salt, verifier.scrypt)
+    stretched = _scrypt(passphrase, verifier.salt, verifier.scrypt or cost)
+    keyed = hmac.digest(verifier.salt, passphrase.reveal(), hashlib.sha256)
+    computed = stretched if verifier.scrypt else keyed
     if not hmac.compare_digest(computed, verifier.digest):
         raise NotAuthenticated("Bad credentials.")
 

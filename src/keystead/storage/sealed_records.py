@@ -55,13 +55,14 @@ class SealedRecords:
     async def get(self, name: str) -> Opened | None:
         """Return a record, None when there is none. CorruptRecord when it does not open."""
         entry = await self._store.get(self.path(name))
-        if entry is None:
-            return None
+        return None if entry is None else Opened(self.open(name, entry.value), entry.revision)
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """Return the plaintext of a record. CorruptRecord when it does not open."""
         try:
-            plaintext = envelope.unseal(self._require_key(), self.path(name), entry.value)
+            return envelope.unseal(self._require_key(), self.path(name), sealed)
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
-        return Opened(plaintext, entry.revision)
 
     async def revision(self, name: str) -> int:
         """Return a record's revision, MISSING when there is none; whether it opens or not."""

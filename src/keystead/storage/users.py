@@ -22,12 +22,19 @@ class UserStore:
 
     async def get(self, user_id: UserId) -> tuple[User, int] | None:
         """Return a user and the record's revision, or None. CorruptRecord if unreadable."""
-        name = str(user_id)
-        opened = await self._sealed.get(name)
-        if opened is None:
-            return None
-        path = self._sealed.path(name)
-        return records.decode_user(user_id, opened.plaintext, path=path), opened.revision
+        opened = await self._sealed.get(str(user_id))
+        return None if opened is None else (self._read(user_id, opened.plaintext), opened.revision)
+
+    def decoy(self, user: User) -> Callable[[], User]:
+        """Return what does the work of `get` on a record of `user`, which is not stored.
+
+        Whoever looks for a user that does not exist does that too: then time does not tell.
+        """
+        name, sealed = str(user.user_id), self.change(user).value or b""
+        return lambda: self._read(user.user_id, self._sealed.open(name, sealed))
+
+    def _read(self, user_id: UserId, plaintext: bytes) -> User:
+        return records.decode_user(user_id, plaintext, path=self._sealed.path(str(user_id)))
 
     async def put(self, user: User, *, expected: int | None) -> int:
         """Write a user and return the record's revision.
