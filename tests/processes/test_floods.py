@@ -3,7 +3,6 @@
 KEYSTEAD_FLOOD=full takes the full number of connections and a longer storm; `make flood` does.
 """
 
-import base64
 import contextlib
 import os
 import resource
@@ -13,12 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.support.idle_connections import files_allow, idle_connections
 from tests.support.server import Server, basic, running_server, trusting_anyone, wait_until
+from tests.support.signer import Signer
 
 IS_FULL = os.environ.get("KEYSTEAD_FLOOD") == "full"
 IDLE_CONNECTIONS = 10_000 if IS_FULL else 1_000
@@ -43,49 +42,6 @@ def signing_server(tmp_path_factory) -> Iterator[Server]:
         )
         assert made.status == 201, made
         yield server
-
-
-class Signer:
-    """A user who is in already and signs all the time, on a connection that is kept."""
-
-    def __init__(self, server: Server) -> None:
-        self._connection = server.connect()
-        self._headers = {
-            "Authorization": basic("signer", server.passphrases["signer"]),
-            "Content-Type": "application/json",
-        }
-        message = base64.b64encode(bytes(32)).decode()
-        self._body = f'{{"mode":"ECDSA","message":"{message}"}}'
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.seconds: list[float] = []
-        self.statuses: set[int] = set()
-
-    def sign(self) -> None:
-        began = time.perf_counter()
-        self._connection.request("POST", "/api/v1/keys/key/sign", self._body, self._headers)
-        answer = self._connection.getresponse()
-        answer.read()
-        self.seconds.append(time.perf_counter() - began)
-        self.statuses.add(answer.status)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.002):
-            self.sign()
-
-    def __enter__(self) -> Self:
-        self.sign()
-        self.seconds.clear()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-        self._connection.close()
-
-    def percentile(self, share: float) -> float:
-        return sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
 
 
 def tell(what: str, figure: float) -> None:

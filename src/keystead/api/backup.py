@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
+from keystead.api.json_bodies import decode_json
 from keystead.api.multipart import TwoParts
-from keystead.api.route import NO_CONTENT, Call, Parts, Reply, decode_json
+from keystead.api.route import NO_CONTENT, Call, Parts, Reply
 from keystead.api.timestamps import parse_timestamp
 from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Secret

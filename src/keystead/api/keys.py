@@ -7,6 +7,7 @@ import msgspec
 from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
 from keystead.api.encoding import decode_base64, encode_base64
+from keystead.api.json_bodies import decode_json
 from keystead.api.multipart import parse_two_parts
 from keystead.api.negotiation import media_type
 from keystead.api.route import (
@@ -18,7 +19,6 @@ from keystead.api.route import (
     Created,
     Parts,
     Reply,
-    decode_json,
 )
 from keystead.api.shapes import (
     DistinguishedName,

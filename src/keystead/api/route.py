@@ -1,17 +1,18 @@
 """What a row of the route table says, and what a handler gets and gives."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
 
 from keystead.api.errors import JSON, HttpError
+from keystead.api.json_bodies import LONG_BODY, decode_json
 from keystead.api.negotiation import media_type
-from keystead.errors import InvalidInput, NotPermitted
+from keystead.errors import NotPermitted
 from keystead.model.lifecycle import State
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
@@ -39,7 +40,6 @@ restore takes before it is refused."""
 
 Body = TypeVar("Body")
 Content = TypeVar("Content")
-Shape = TypeVar("Shape")
 
 
 class Parts(msgspec.Struct):
@@ -156,23 +156,10 @@ class Call(Generic[Body]):
 
     async def json(self, shape: type[Body]) -> Body:
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
-        return decode_json(await self.body(), shape)
-
-
-@cache  # as many entries as there are shapes in the code
-def _decoder(shape: type[Shape]) -> msgspec.json.Decoder[Shape]:
-    return msgspec.json.Decoder(shape)
-
-
-def decode_json(data: bytes, shape: type[Shape]) -> Shape:
-    """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
-    try:
-        decoder: msgspec.json.Decoder[Shape] = _decoder(shape)  # type: ignore[arg-type]  # cached
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Invalid data for JSON schema: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"Invalid JSON: {error}.") from None
+        body = await self.body()
+        if len(body) > LONG_BODY:
+            await asyncio.sleep(0)  # Reading the last part of it has taken its time too.
+        return decode_json(body, shape)
 
 
 Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]

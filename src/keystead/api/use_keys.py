@@ -4,7 +4,13 @@ from typing import Any
 
 import msgspec
 
-from keystead.api.encoding import decode_base64, encode_base64
+from keystead.api.encoding import (
+    STEP_BYTES,
+    decode_base64,
+    decode_long_base64,
+    encode_base64,
+    encode_long_base64,
+)
 from keystead.api.route import Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.model.ids import KeyId, parse_key_id
@@ -70,7 +76,7 @@ async def sign(call: Call[SignRequest]) -> Reply[Signature]:
     """POST /keys/{id}/sign: sign a digest or a message."""
     key_id = await _existing(call)
     wanted = await call.json(SignRequest)
-    message = decode_base64(wanted.message, name="message")
+    message = await _bytes(wanted.message, name="message")
     signature = await operations.sign(call.session, call.caller, key_id, wanted.mode, message)
     return Reply(200, b'{"signature":"%b"}' % encode_base64(signature).encode())
 
@@ -79,23 +85,24 @@ async def decrypt(call: Call[DecryptRequest]) -> Reply[Decrypted]:
     """POST /keys/{id}/decrypt: decrypt."""
     key_id = await _existing(call)
     wanted = await call.json(DecryptRequest)
-    ciphertext = decode_base64(wanted.encrypted, name="encrypted")
+    ciphertext = await _bytes(wanted.encrypted, name="encrypted")
     iv = _iv(wanted.iv)
     message = await operations.decrypt(
         call.session, call.caller, key_id, wanted.mode, ciphertext, iv
     )
-    return json_reply(Decrypted(encode_base64(message)))
+    return Reply(200, b'{"decrypted":"%b"}' % await encode_long_base64(message))
 
 
 async def encrypt(call: Call[EncryptRequest]) -> Reply[Encrypted]:
     """POST /keys/{id}/encrypt: encrypt."""
     key_id = await _existing(call)
     wanted = await call.json(EncryptRequest)
-    message = decode_base64(wanted.message, name="message")
+    message = await _bytes(wanted.message, name="message")
     ciphertext, iv = await operations.encrypt(
         call.session, call.caller, key_id, wanted.mode, message, _iv(wanted.iv)
     )
-    return json_reply(Encrypted(encode_base64(ciphertext), encode_base64(iv)))
+    encrypted = await encode_long_base64(ciphertext)
+    return Reply(200, b'{"encrypted":"%b","iv":"%b"}' % (encrypted, encode_base64(iv).encode()))
 
 
 async def random(call: Call[RandomRequest]) -> Reply[Random]:
@@ -109,6 +116,12 @@ async def _existing(call: Call[Any]) -> KeyId:
     key_id = parse_key_id(call.parameters["key_id"])
     await operations.require(call.session, call.caller, key_id)
     return key_id
+
+
+async def _bytes(text: str, *, name: str) -> bytes:
+    if len(text) <= STEP_BYTES:
+        return decode_base64(text, name=name)
+    return await decode_long_base64(text, name=name)
 
 
 def _iv(text: str | None) -> bytes | None:

@@ -1,0 +1,171 @@
+"""JSON bodies: one way to read each, nothing that is not in the shape, no work without a bound."""
+
+import json
+import time
+from typing import get_args, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.api.json_bodies import LONG_BODY, MOST_SHORT_STRINGS, decode_json
+from keystead.api.route import Parts
+from keystead.api.routes import ROUTES
+from keystead.api.shapes import KeyAttributesRequest
+from keystead.api.use_keys import EncryptRequest, RandomRequest, SignRequest
+from keystead.errors import InvalidInput
+from tests.support.core import ADMIN, Core
+
+GOOD = b'{"mode":"PKCS1","message":"AAAA"}'
+
+
+def refusal(body: bytes, shape: type = SignRequest) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        decode_json(body, shape)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"mode":"PKCS1","mode":"PSS_SHA256","message":"AAAA"}',
+        b'{"mode":"PKCS1","message":"AAAA","mode":"PKCS1"}',
+        b'{"mode":"PKCS1","message":"AAAA", "mode" : "PSS_SHA256" }',
+        b'{"mode":"PKCS1","message":"AAAA","\\u006dode":"PSS_SHA256"}',
+        b'{"\\u006Dode":"PKCS1","message":"AAAA","m\\u006fde":"PSS_SHA256"}',
+        b'{"mode":"PKCS1","message":"AAAA","message":"mode"}',
+    ],
+)
+def test_a_name_that_comes_twice_is_refused(body):
+    assert "comes twice" in refusal(body)
+
+
+def test_a_name_that_comes_twice_deeper_is_refused():
+    body = b'{"mechanisms":[],"restrictions":{"tags":["a"],"tags":["b"]}}'
+    assert refusal(body, KeyAttributesRequest) == "Invalid JSON: tags comes twice."
+
+
+@pytest.mark.parametrize("value", [b"", b"1", b"A" * (LONG_BODY + 4)], ids=len)
+@pytest.mark.parametrize("name", [b"mode", b"mod\\u0065"])
+def test_so_it_is_in_a_long_body(value, name):
+    body = b'{"mode":"x","message":"%b","%b":"y"}' % (value + b"A" * LONG_BODY, name)
+    assert "comes twice" in refusal(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        GOOD,
+        b'{"mode":"mode","message":"message"}',
+        b'{"mode":"\\"mode\\":","message":"\\/\\/\\/\\/"}',
+        b'{"mode":"\\\\","message":"AAAA"}',
+        b'{"mode":"mode","message":"%b"}' % (b"A" * 2 * LONG_BODY),
+        b'{"mode":"x","message":"%b"}' % (b"\\/" * LONG_BODY),
+    ],
+)
+def test_a_name_among_the_values_is_fine(body):
+    assert decode_json(body, SignRequest) == SignRequest(**json.loads(body))
+
+
+def test_the_same_names_in_different_places_are_fine():
+    body = b'{"mechanisms":["tags"],"label":"mechanisms","restrictions":{"tags":["tags","label"]}}'
+    assert decode_json(body, KeyAttributesRequest).restrictions.tags == ["tags", "label"]
+
+
+texts = st.text('mode"\\/ivA:{}', max_size=12)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["mode", "message", "iv"]), texts), max_size=6))
+def test_what_is_accepted_reads_the_same_first_name_first_and_last_name_first(pairs):
+    members = ",".join(f"{json.dumps(name)}:{json.dumps(text)}" for name, text in pairs)
+    body = f"{{{members}}}".encode()
+    names = [name for name, _ in pairs]
+    fits = len(set(names)) == len(names) and {"mode", "message"} <= set(names)
+    if fits:
+        assert decode_json(body, EncryptRequest) == EncryptRequest(**dict(pairs))
+    else:
+        refusal(body, EncryptRequest)
+
+
+def shapes() -> set[type]:
+    """Every JSON shape that a handler takes."""
+    found: set[type] = set()
+    for route in ROUTES:
+        call, *_ = get_type_hints(route.handler).values()
+        found.update(one for one in get_args(call) if isinstance(one, type))
+    return {one for one in found if issubclass(one, msgspec.Struct) and not issubclass(one, Parts)}
+
+
+@pytest.mark.parametrize("shape", sorted(shapes(), key=lambda shape: shape.__name__))
+def test_every_shape_refuses_what_it_does_not_name(shape):
+    # The search for repeated names looks for the shape's only.
+    assert shape.__struct_config__.forbid_unknown_fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.decode().encode("utf-16"),
+        GOOD.decode().encode("utf-16-le"),
+        GOOD.decode().encode("utf-32"),
+        GOOD + b"\0",
+        b"\0" + GOOD,
+        GOOD + GOOD,
+        GOOD.replace(b"AAAA", b"\0"),
+        GOOD.replace(b"AAAA", b"\n"),
+        GOOD.replace(b"AAAA", b"\xff\xfe"),
+        GOOD.replace(b"AAAA", b"\xed\xa0\x80"),
+        GOOD.replace(b"AAAA", b"\\ud800"),
+        GOOD.replace(b"AAAA", b"\\udc00\\ud800"),
+        GOOD.replace(b'"', b"'"),
+        GOOD.replace(b"}", b",}"),
+        b"/**/" + GOOD,
+        b"NaN",
+        b"",
+    ],
+)
+def test_what_is_no_json_in_utf_8_is_refused(body):
+    refusal(body)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"1e999999", b"1E400", b"-1e999999", b"9" * 5000, b"1" + b"0" * 400_000, b"1.5", b"NaN"],
+    ids=len,
+)
+def test_numbers_out_of_this_world_are_refused(number):
+    refusal(b'{"length":%b}' % number, RandomRequest)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"mode":', b'{"mode":[', b"[[{"])
+@pytest.mark.parametrize("shape", [SignRequest, KeyAttributesRequest])
+def test_depth_is_refused_and_not_followed(opening, shape):
+    refusal(opening * 300_000, shape)
+
+
+async def test_it_is_a_400_that_says_so(core: Core):
+    body = b'{"passphrase":"passphrase 1","passphrase":"passphrase 2"}'
+    answer = await core.request(
+        "POST",
+        "/users/admin/passphrase",
+        user=ADMIN,
+        body=body,
+        headers={"content-type": "application/json"},
+    )
+    assert (answer.status, answer.message) == (400, "Invalid JSON: passphrase comes twice.")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"mode":"x",' + b'"mode":"x",' * 1_000_000 + b'"message":""}',
+        b'{"mode":"x",' + b'"m\\u006fde":"x",' * 500_000 + b'"message":""}',
+    ],
+)
+def test_many_names_in_a_long_body_are_refused_at_once(body):
+    began = time.process_time()
+    assert "too many strings" in refusal(body)
+    assert time.process_time() - began < 1
+    assert body.count(b"x") > MOST_SHORT_STRINGS
