@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -143,3 +144,32 @@ def test_work_that_nobody_waits_for_any_more_is_skipped():
         assert done == ["after"]
 
     run(scenario)
+
+
+def test_an_idle_thread_holds_nothing_of_its_last_work():
+    class Key:
+        def use(self):
+            return Key()
+
+    async def scenario(pool):
+        key = Key()
+        result = await pool.run(key.use)
+        remains = [weakref.ref(key), weakref.ref(result)]
+        del key, result
+        for _ in range(1000):
+            if not any(one() for one in remains):
+                return
+            await asyncio.sleep(0.001)
+        pytest.fail("the thread still holds it")
+
+    run(scenario)
+
+
+def test_results_that_wait_for_each_other_come_when_there_is_no_more_to_do():
+    async def scenario(pool):
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*(pool.run(lambda n=n: n) for n in range(99))) == [
+                *range(99)
+            ]
+
+    run(scenario, queue_limit=100)

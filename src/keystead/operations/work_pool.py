@@ -128,6 +128,7 @@ class WorkPool:
                 self._loop_is_told = True
                 with contextlib.suppress(RuntimeError):  # The loop has ended, and all waiting.
                     job.answer.get_loop().call_soon_threadsafe(self._deliver)
+            del job  # It holds a key or a passphrase; none may outlive its use by waiting here.
 
     def _is_time_to_deliver(self) -> bool:
         if self._waiting.empty() or len(self._done) >= MOST_UNDELIVERED:
