@@ -2,9 +2,12 @@
 
 Reparaz, Balasch, Verbauwhede: Dude, is my code constant time? (DATE 2017). Inputs of all kinds are
 timed in random order; Welch's t-test says how unlikely the difference of two means is. What
-interrupts a measurement only ever makes it longer, so the slowest ones are cropped, at several
+disturbs a measurement only ever makes it longer, so the slowest ones are cropped, at several
 percentiles, and the largest t counts. Without a leak |t| stays below about 5 whatever the number
 of samples; with one it grows with their square root.
+
+The time is the processor's, of all threads: that others use the machine does not count, and what is
+measured here waits for nothing that depends on a secret.
 
 On a busy machine chance alone gets further. A leak is only what is beyond THRESHOLD and a floor in
 nanoseconds, and is so twice again with new samples, in the same direction.
@@ -107,9 +110,9 @@ async def measure(
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     for kind in order:
         given = _RANDOM.choice(kinds[kind])
-        began = time.perf_counter_ns()
+        began = time.process_time_ns()
         await operation(given)
-        measured[kind].append(time.perf_counter_ns() - began)
+        measured[kind].append(time.process_time_ns() - began)
     return measured
 
 

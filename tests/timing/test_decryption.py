@@ -94,7 +94,10 @@ async def test_control_an_oaep_that_looks_at_the_first_byte_first_is_found(key, 
         block = key.decrypt("RAW", ciphertext, None)
         return block[0] == 0 and unmask(block).startswith(hashlib.sha256().digest())
 
-    kinds = encrypted(key, lambda message: wrong_oaep(256, "sha256", message))
-    found = await verdict(leaking, kinds, samples=60, floor_ns=FLOOR_NS)
+    everything = encrypted(key, lambda message: wrong_oaep(256, "sha256", message))
+    kinds = {
+        kind: everything[kind] for kind in ("first byte 01", "label hash, all", "separator 02")
+    }
+    found = await verdict(leaking, kinds, samples=120, floor_ns=FLOOR_NS)
     assert found.leaks, found
     assert found.worst.kind == "first byte 01"
