@@ -12,6 +12,7 @@ from keystead.wire.messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
+    PlatformToCore,
     Request,
     RequestAborted,
     Response,
@@ -53,6 +54,29 @@ def test_messages_survive_any_cutting_of_the_stream(messages, cuts):
         received += decoder.feed(stream[:cut])
         stream = stream[cut:]
     assert received == messages
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\x98\x00\x01\xa3GET\xa2\xff\xfe\xa0\x80\xa1x\xc4\x00",
+        b"\x98\x00\x01\xa3GET\xa3\xed\xa0\x80\xa0\x80\xa1x\xc4\x00",
+        b"\x92" + b"\x91" * 4000,
+        b"\x93\x02\x01" + b"\x91" * 4000,
+    ],
+    ids=["not UTF-8", "a surrogate", "deep", "deep where nothing may be"],
+)
+def test_what_a_decoder_could_stumble_over_is_a_broken_frame(payload):
+    decoder = FrameDecoder(EdgeToCore, max_bytes=5000)
+    with pytest.raises(BrokenFrame):
+        decoder.feed(len(payload).to_bytes(4) + payload)
+
+
+def test_a_broken_frame_does_not_say_what_was_in_it():
+    payload = msgspec.msgpack.encode([17, 1, "a passphrase", "a passphrase"])
+    with pytest.raises(BrokenFrame) as broken:
+        FrameDecoder(PlatformToCore, max_bytes=MAX).feed(len(payload).to_bytes(4) + payload)
+    assert "passphrase" not in str(broken.value)
 
 
 @given(st.binary(max_size=300))

@@ -11,6 +11,7 @@ import msgspec
 
 from keystead.processes.sandbox import Role
 from keystead.wire import control
+from keystead.wire.frames import UNDECODABLE
 
 
 class Child:
@@ -67,7 +68,7 @@ class Child:
             received = control.receive(self._control, self._says)
         except BlockingIOError:
             return
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNDECODABLE):
             received = None  # It broke the protocol or is gone; nothing more is heard from it.
         if received is None:
             self._is_listening = False

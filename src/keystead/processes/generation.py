@@ -216,6 +216,8 @@ class Generation:
         self._decide(outcome)
 
     def _edge_serves(self, number: int, message: EdgeReady) -> None:
+        if number in self._ready_edges:
+            return  # It has said so already; a captured one could go on and on.
         self._log.info(
             "edge started",
             edge=number,
@@ -247,6 +249,7 @@ class Generation:
             self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
+        self._ready_edges.discard(number)
         if not self._outcome.done():
             self._log.error("edge ended", edge=number, status=ended.result())
             self._replace_edge(number)

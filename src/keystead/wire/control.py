@@ -33,11 +33,11 @@ def receive(
 ) -> tuple[Message, list[socket.socket]] | None:
     """Return the next message and the sockets that came with it, None at the end of the stream.
 
-    Raises BlockingIOError when there is none yet, msgspec.MsgspecError for a message of another
-    type than the decoder's.
+    Raises BlockingIOError when there is none yet, one of frames.UNDECODABLE for a message of
+    another type than the decoder's.
     """
     data, descriptors, _flags, _address = socket.recv_fds(end, MAX_PACKET_BYTES, 1)
     if not data:
         return None
-    message = decoder.decode(data)
-    return message, [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    return decoder.decode(data), sockets

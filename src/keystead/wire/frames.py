@@ -4,7 +4,7 @@ Sans-I/O: bytes in, messages out. A frame that is too long, or does not hold a m
 expected kind, raises BrokenFrame; the connection it came from is over then, and only that one.
 """
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -22,6 +22,10 @@ _TO_THE_END = -1
 _NO_LENGTH_YET = bytes(LENGTH_BYTES)
 
 M = TypeVar("M")
+
+
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not a message of the wanted type."""
 
 
 class BrokenFrame(Exception):
@@ -81,5 +85,7 @@ class FrameDecoder(Generic[M]):
         try:
             with payload:
                 return self._decoder.decode(payload)  # type: ignore[no-any-return]
-        except msgspec.MsgspecError as error:
-            raise BrokenFrame(f"not a message of this connection: {error}") from None
+        except UNDECODABLE as error:
+            # Without its message, which may quote what was sent, at any length.
+            name = type(error).__name__
+            raise BrokenFrame(f"not a message of this connection: {name}") from None

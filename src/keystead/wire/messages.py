@@ -8,10 +8,18 @@ from typing import Literal
 
 import msgspec
 
+
+class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One message, or a part of one. It never shows its fields: many hold what is secret."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
 # --- edge and core -----------------------------------------------------------------------------
 
 
-class Request(msgspec.Struct, tag=0, array_like=True, frozen=True):
+class Request(Message, tag=0, frozen=True):
     """edge → core: one HTTP request, or its head when the body is not complete yet.
 
     `path` and `query` are as the client sent them (percent-encoded, without `?`). `headers` holds
@@ -31,7 +39,7 @@ class Request(msgspec.Struct, tag=0, array_like=True, frozen=True):
     more: bool = False
 
 
-class BodyChunk(msgspec.Struct, tag=1, array_like=True, frozen=True):
+class BodyChunk(Message, tag=1, frozen=True):
     """The next part of a body: of a request's (edge → core) or of a response's (core → edge)."""
 
     id: int
@@ -39,20 +47,20 @@ class BodyChunk(msgspec.Struct, tag=1, array_like=True, frozen=True):
     last: bool
 
 
-class RequestAborted(msgspec.Struct, tag=2, array_like=True, frozen=True):
+class RequestAborted(Message, tag=2, frozen=True):
     """edge → core: the client went away before its request was complete or answered."""
 
     id: int
 
 
-class Welcome(msgspec.Struct, tag=3, array_like=True, frozen=True):
+class Welcome(Message, tag=3, frozen=True):
     """core → edge, first, and again when it changes: the TLS identity to serve."""
 
     tls_key_pem: bytes
     tls_chain_pem: bytes
 
 
-class Response(msgspec.Struct, tag=4, array_like=True, frozen=True):
+class Response(Message, tag=4, frozen=True):
     """core → edge: the answer to a request. Framing headers are the edge's own business.
 
     With `remaining` above 0, `body` is a first part, and that many bytes more follow in BodyChunk
@@ -67,24 +75,24 @@ class Response(msgspec.Struct, tag=4, array_like=True, frozen=True):
     remaining: int | None = 0
 
 
-class ResponseAborted(msgspec.Struct, tag=9, array_like=True, frozen=True):
+class ResponseAborted(Message, tag=9, frozen=True):
     """core → edge: the rest of a response will not come; its client must not take it for whole."""
 
     id: int
 
 
-class WantBody(msgspec.Struct, tag=5, array_like=True, frozen=True):
+class WantBody(Message, tag=5, frozen=True):
     """To the sender of a body, from its receiver: send up to `credit` bytes more of it."""
 
     id: int
     credit: int
 
 
-class Serving(msgspec.Struct, tag=6, array_like=True, frozen=True):
+class Serving(Message, tag=6, frozen=True):
     """edge → core: new connections get the identity of the last Welcome, one for each of them."""
 
 
-class TryOut(msgspec.Struct, tag=7, array_like=True, frozen=True):
+class TryOut(Message, tag=7, frozen=True):
     """core → edge: say whether clients could connect with this TLS identity; serve it not."""
 
     id: int
@@ -92,7 +100,7 @@ class TryOut(msgspec.Struct, tag=7, array_like=True, frozen=True):
     tls_chain_pem: bytes
 
 
-class TriedOut(msgspec.Struct, tag=8, array_like=True, frozen=True):
+class TriedOut(Message, tag=8, frozen=True):
     """edge → core: they could, or `refusal` says what the TLS library has against it."""
 
     id: int
@@ -117,7 +125,7 @@ FORWARDED_HEADERS = frozenset(
 # --- core and platform -------------------------------------------------------------------------
 
 
-class CoreSettings(msgspec.Struct, array_like=True, frozen=True):
+class CoreSettings(Message, frozen=True):
     """What the operator's configuration file says to the core."""
 
     update_key_pem: bytes | None = None
@@ -126,21 +134,21 @@ class CoreSettings(msgspec.Struct, array_like=True, frozen=True):
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
 
 
-class Hello(msgspec.Struct, tag=10, array_like=True, frozen=True):
+class Hello(Message, tag=10, frozen=True):
     """platform → core, once, first: this machine's device key (32 bytes), then forgotten there."""
 
     device_key: bytes
     settings: CoreSettings
 
 
-class Get(msgspec.Struct, tag=11, array_like=True, frozen=True):
+class Get(Message, tag=11, frozen=True):
     """core → platform: read one record."""
 
     id: int
     path: str
 
 
-class List(msgspec.Struct, tag=12, array_like=True, frozen=True):
+class List(Message, tag=12, frozen=True):
     """core → platform: read paths in [start, stop), in byte order, at most `limit`."""
 
     id: int
@@ -149,7 +157,7 @@ class List(msgspec.Struct, tag=12, array_like=True, frozen=True):
     limit: int
 
 
-class Scan(msgspec.Struct, tag=30, array_like=True, frozen=True):
+class Scan(Message, tag=30, frozen=True):
     """core → platform: read the first records in [start, stop), in byte order.
 
     As many as fit in `limit_bytes`, and one at least.
@@ -161,7 +169,7 @@ class Scan(msgspec.Struct, tag=30, array_like=True, frozen=True):
     limit_bytes: int
 
 
-class ScannedRecord(msgspec.Struct, array_like=True, frozen=True):
+class ScannedRecord(Message, frozen=True):
     """One record that a Scan found."""
 
     path: str
@@ -169,7 +177,7 @@ class ScannedRecord(msgspec.Struct, array_like=True, frozen=True):
     revision: int
 
 
-class Write(msgspec.Struct, array_like=True, frozen=True):
+class Write(Message, frozen=True):
     """One change: `value` None deletes. `expected` is the revision the record must have.
 
     0 means that it must not exist; None that it does not matter.
@@ -180,14 +188,14 @@ class Write(msgspec.Struct, array_like=True, frozen=True):
     expected: int | None = None
 
 
-class Condition(msgspec.Struct, array_like=True, frozen=True):
+class Condition(Message, frozen=True):
     """The revision that a record must have for a commit that leaves it alone; 0: none may exist."""
 
     path: str
     revision: int
 
 
-class Commit(msgspec.Struct, tag=13, array_like=True, frozen=True):
+class Commit(Message, tag=13, frozen=True):
     """core → platform: make all these changes durable, or none."""
 
     id: int
@@ -195,21 +203,21 @@ class Commit(msgspec.Struct, tag=13, array_like=True, frozen=True):
     conditions: list[Condition] = []
 
 
-class AimSyslog(msgspec.Struct, tag=18, array_like=True, frozen=True):
+class AimSyslog(Message, tag=18, frozen=True):
     """core → platform: send syslog messages there from now on; no address: nowhere. No reply."""
 
     address: str | None
     port: int
 
 
-class SyslogLine(msgspec.Struct, tag=19, array_like=True, frozen=True):
+class SyslogLine(Message, tag=19, frozen=True):
     """core → platform: one event for syslog, its severity as RFC 5424 numbers them. No reply."""
 
     severity: int
     text: str
 
 
-class Found(msgspec.Struct, tag=14, array_like=True, frozen=True):
+class Found(Message, tag=14, frozen=True):
     """platform → core: the record read; `value` None when there is none."""
 
     id: int
@@ -217,28 +225,28 @@ class Found(msgspec.Struct, tag=14, array_like=True, frozen=True):
     revision: int
 
 
-class Listed(msgspec.Struct, tag=15, array_like=True, frozen=True):
+class Listed(Message, tag=15, frozen=True):
     """platform → core: the paths found."""
 
     id: int
     paths: list[str]
 
 
-class Scanned(msgspec.Struct, tag=31, array_like=True, frozen=True):
+class Scanned(Message, tag=31, frozen=True):
     """platform → core: the records found; none only when there are none."""
 
     id: int
     records: list[ScannedRecord]
 
 
-class Committed(msgspec.Struct, tag=16, array_like=True, frozen=True):
+class Committed(Message, tag=16, frozen=True):
     """platform → core: the changes are durable; every record written has this revision now."""
 
     id: int
     revision: int
 
 
-class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
+class Refused(Message, tag=17, frozen=True):
     """platform → core: nothing was changed; `stale` when an expected revision did not hold."""
 
     id: int
@@ -249,7 +257,7 @@ class Refused(msgspec.Struct, tag=17, array_like=True, frozen=True):
 SlotStepName = Literal["begin", "keep", "abandon", "cancel", "commit"]
 
 
-class SlotStep(msgspec.Struct, tag=32, array_like=True, frozen=True):
+class SlotStep(Message, tag=32, frozen=True):
     """core → platform: the next step with an update image.
 
     `begin` one of at most `size` bytes, of which SlotPart messages follow; `keep` it, in the place
@@ -261,14 +269,14 @@ class SlotStep(msgspec.Struct, tag=32, array_like=True, frozen=True):
     size: int = 0
 
 
-class SlotPart(msgspec.Struct, tag=33, array_like=True, frozen=True):
+class SlotPart(Message, tag=33, frozen=True):
     """core → platform: the next part of the update image; it is verified."""
 
     id: int
     data: bytes
 
 
-class SlotAnswer(msgspec.Struct, tag=34, array_like=True, frozen=True):
+class SlotAnswer(Message, tag=34, frozen=True):
     """platform → core: a SlotStep or SlotPart is done, durably; or refused, nothing was changed.
 
     `state`: there is no image for that, or no such machine; `disk`: it has no room, or is broken.
@@ -288,36 +296,36 @@ PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused | SlotAn
 # --- the supervisor and the others -------------------------------------------------------------
 
 
-class AttachEdge(msgspec.Struct, tag=20, array_like=True, frozen=True):
+class AttachEdge(Message, tag=20, frozen=True):
     """supervisor → core: a socket to a new edge comes with this message (SCM_RIGHTS)."""
 
     edge: int
 
 
-class Noted(msgspec.Struct, tag=21, array_like=True, frozen=True):
+class Noted(Message, tag=21, frozen=True):
     """supervisor → core: what was Wanted will happen, even if everything crashes right now."""
 
 
-class Started(msgspec.Struct, tag=22, array_like=True, frozen=True):
+class Started(Message, tag=22, frozen=True):
     """core → supervisor: ready to answer, in this state, with this TLS certificate (SHA-256)."""
 
     state: str
     tls_fingerprint: str
 
 
-class Wanted(msgspec.Struct, tag=23, array_like=True, frozen=True):
+class Wanted(Message, tag=23, frozen=True):
     """core → supervisor: what an administrator asked of the machine; answered once it is Noted."""
 
     action: Literal["reboot", "shutdown", "factory-reset"]
 
 
-class CannotStart(msgspec.Struct, tag=24, array_like=True, frozen=True):
+class CannotStart(Message, tag=24, frozen=True):
     """core, platform → supervisor: no start on this data is possible; trying again is useless."""
 
     reason: str
 
 
-class EdgeReady(msgspec.Struct, tag=25, array_like=True, frozen=True):
+class EdgeReady(Message, tag=25, frozen=True):
     """edge → supervisor: connections are accepted. What protects this process, and what does not.
 
     The edge has no log of its own: this is all it has to say.
