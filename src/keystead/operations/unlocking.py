@@ -17,6 +17,7 @@ from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject
 from keystead.operations.authentication import Credentials, parse_basic
+from keystead.operations.edge_shares import Places
 from keystead.operations.session import Surroundings
 from keystead.sealing.domain_key import unlock
 from keystead.sealing.passphrase import derive_unlock_key
@@ -27,6 +28,8 @@ USER_NAME: Final = "unlock"
 """Whom the unlock passphrase authenticates where the users cannot be read."""
 MOST_WAITING: Final = 16
 """Attempts that wait for their turn, half a second each."""
+MOST_OF_ONE_EDGE: Final = 4
+"""Of these: the addresses that an edge gives may all be made up."""
 
 
 class Unlocking:
@@ -39,7 +42,7 @@ class Unlocking:
         self._local: Final = local
         self._failed: Final = failed
         self._one_at_a_time: Final = asyncio.Lock()
-        self._waiting = 0
+        self._places: Final = Places(MOST_WAITING, of_one_edge=MOST_OF_ONE_EDGE)
         self._last_read: tuple[bytes, bytes] | None = None
 
     @contextlib.contextmanager
@@ -50,13 +53,13 @@ class Unlocking:
         when the queue is full: nobody should have to wait behind any number of guesses.
         """
         self._failed.require_none((address, UNLOCK))
-        if self._waiting >= MOST_WAITING:
+        if not self._places.are_free:
             raise Overloaded("Too many attempts to unlock are waiting; try again in a moment.")
-        self._waiting += 1
+        edge = self._places.take()
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._places.give_back(edge)
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.

@@ -6,17 +6,20 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from keystead.errors import Overloaded
+from keystead.operations.edge_shares import Places, TurnQueue
 
 Result = TypeVar("Result")
 
 _NICEST: Final = 19
 SLOW_WORK_NICENESS: Final = 10
 """So that a full pool of RSA or scrypt leaves the CPU to the event loop when both want it."""
+
+KEPT_FROM_ONE_EDGE: Final = 8
+"""One in so many places is for the others."""
 
 MOST_UNDELIVERED: Final = 4
 LONGEST_HOLD_SECONDS: Final = 0.001
@@ -27,14 +30,19 @@ wake the event loop and then an edge for each of them costs a third of an RSA-20
 class _Job:
     """One piece of work, and the future of whoever waits for it."""
 
-    __slots__ = ("answer", "client", "error", "result", "work")
+    __slots__ = ("answer", "client", "edge", "error", "result", "work")
 
     def __init__(
-        self, work: Callable[[], object], answer: "asyncio.Future[Any]", client: str | None
+        self,
+        work: Callable[[], object],
+        answer: "asyncio.Future[Any]",
+        client: str | None,
+        edge: object,
     ) -> None:
         self.work = work
         self.answer = answer
         self.client = client
+        self.edge = edge
         self.result: object = None
         self.error: BaseException | None = None
 
@@ -69,11 +77,11 @@ class WorkPool:
         self, *, name: str, threads: int, queue_limit: int, share_limit: int | None = None
     ) -> None:
         """`share_limit` is how much may be under way for one client; None: all that fits."""
-        self._limit = threads + queue_limit
-        self._share_limit = share_limit or self._limit
-        self._under_way = 0
+        limit = threads + queue_limit
+        self._places = Places(limit, of_one_edge=limit - limit // KEPT_FROM_ONE_EDGE)
+        self._share_limit = share_limit or limit
         self._shares = Counter[str]()
-        self._waiting = SimpleQueue[_Job | None]()
+        self._waiting = TurnQueue[_Job]()
         self._done = deque[_Job]()
         self._loop_is_told = False
         self._delivered_at = 0.0
@@ -89,7 +97,7 @@ class WorkPool:
 
     def require_room(self, client: str) -> None:
         """Raise Overloaded when `run` would take nothing for this client now."""
-        if self._under_way >= self._limit or self._shares[client] >= self._share_limit:
+        if not self._places.are_free or self._shares[client] >= self._share_limit:
             raise Overloaded("Too much slow work is waiting; try again in a moment.")
 
     async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
@@ -102,19 +110,16 @@ class WorkPool:
         if client is not None:
             self.require_room(client)
             self._shares[client] += 1
-        elif self._under_way >= self._limit:
+        elif not self._places.are_free:
             raise Overloaded("Too much slow work is waiting; try again in a moment.")
-        self._under_way += 1
+        edge = self._places.take()
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Job(work, answer, client))
+        self._waiting.put(_Job(work, answer, client, edge))
         return await answer
 
     def close(self) -> None:
         """Wait for what runs; what has not begun never will."""
-        while not self._waiting.empty():
-            self._waiting.get()
-        for _ in self._threads:
-            self._waiting.put(None)
+        self._waiting.end(len(self._threads))
         for thread in self._threads:
             thread.join()
 
@@ -131,7 +136,7 @@ class WorkPool:
             del job  # It holds a key or a passphrase; none may outlive its use by waiting here.
 
     def _is_time_to_deliver(self) -> bool:
-        if self._waiting.empty() or len(self._done) >= MOST_UNDELIVERED:
+        if self._waiting.is_empty() or len(self._done) >= MOST_UNDELIVERED:
             return True
         return perf_counter() - self._delivered_at >= LONGEST_HOLD_SECONDS
 
@@ -141,7 +146,7 @@ class WorkPool:
         self._delivered_at = perf_counter()
         while self._done:
             job = self._done.popleft()
-            self._under_way -= 1
+            self._places.give_back(job.edge)
             if job.client is not None:
                 self._leave_share(job.client)
             job.deliver()
