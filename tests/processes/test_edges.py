@@ -16,7 +16,7 @@ from keystead.processes import edges as module
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
-from keystead.wire.connection import Connection
+from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES
 from keystead.wire.messages import CoreToEdge, EdgeToCore, Serving, TriedOut, TryOut, Welcome
 
@@ -31,14 +31,15 @@ class Edge:
     session: EdgeSession
     connection: Connection[CoreToEdge, EdgeToCore]
     heard: list[CoreToEdge] = field(default_factory=list)
-    refusal: str = ""
+    refusal: str | None = ""
+    """None: it says nothing."""
     is_late: bool = False
 
     def hear(self, message: CoreToEdge) -> None:
         self.heard.append(message)
         if isinstance(message, Welcome) and not self.is_late:
             self.connection.send(Serving())
-        elif isinstance(message, TryOut):
+        elif isinstance(message, TryOut) and self.refusal is not None:
             self.connection.send(TriedOut(message.id, self.refusal))
 
     def chains(self) -> list[bytes]:
@@ -142,6 +143,48 @@ def test_what_an_edge_has_against_an_identity_is_told_and_nothing_is_served():
             with pytest.raises(InvalidInput, match=r"could not connect.*: ee key too small"):
                 await edges.try_out(SECOND)
             assert edge.chains() == [FIRST.chain]
+
+    asyncio.run(scenario())
+
+
+def test_an_edge_that_says_nothing_is_not_the_only_one_that_is_asked(monkeypatch):
+    monkeypatch.setattr(module, "TRY_PATIENCE_SECONDS", 0.05)
+
+    async def scenario():
+        edges, _ = new_edges()
+        async with edge_of(edges) as one, edge_of(edges) as other:
+            one.refusal = None
+            await edges.try_out(SECOND)
+            one.refusal, other.refusal = "", None
+            await edges.try_out(SECOND)
+            one.refusal = None
+            with pytest.raises(Overloaded):
+                await edges.try_out(SECOND)
+
+    asyncio.run(scenario())
+
+
+def test_a_refusal_of_any_length_is_cut():
+    async def scenario():
+        edges, _ = new_edges()
+        async with edge_of(edges) as edge:
+            edge.refusal = "x" * 1_000_000
+            with pytest.raises(InvalidInput) as refused:
+                await edges.try_out(SECOND)
+            assert len(str(refused.value)) < 500
+
+    asyncio.run(scenario())
+
+
+def test_an_edge_that_serves_what_it_was_not_given_is_ended():
+    async def scenario():
+        edges, _ = new_edges()
+        async with edge_of(edges) as edge:
+            await edge.session.serves()
+            edge.connection.send(Serving())
+            await asyncio.sleep(0.05)
+            with pytest.raises(ConnectionEnded):
+                edge.session.welcome(b"", b"")
 
     asyncio.run(scenario())
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from keystead.api.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
+from keystead.wire.connection import ConnectionEnded
 from keystead.wire.frames import BrokenFrame
 from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 
@@ -15,24 +16,30 @@ WINDOW_BYTES: Final = 512 * 1024
 
 
 class BodyBudget:
-    """The memory that all bodies under way may take together."""
+    """The memory that bodies under way may take together: all of them, or those of one edge."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
+        """Count what is taken in `part_of` too."""
         self._free = limit_bytes
+        self._whole = part_of
 
     def take(self, size: int) -> None:
         """Reserve `size` bytes. Raises Overloaded, at once, when so many are not free."""
         if size > self._free:
             raise Overloaded("Too many large requests at once; try again in a moment.")
+        if self._whole is not None:
+            self._whole.take(size)
         self._free -= size
 
     def hold(self, size: int) -> None:
         """Count `size` bytes that are there already; until they are freed, less can be taken."""
         self._free -= size
+        if self._whole is not None:
+            self._whole.hold(size)
 
     def give_back(self, size: int) -> None:
         """Free `size` bytes that were taken or held."""
-        self._free += size
+        self.hold(-size)
 
 
 class WholeBody:
@@ -83,8 +90,7 @@ class IncomingBody:
                 raise TooLarge(f"The body is over {limit} bytes.")
             if self._is_complete:
                 return bytes(self._received)
-            self._extend_credit()
-            await self._wait()
+            await self._wait_for_more()
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; the client sends no faster than parts are taken.
@@ -104,8 +110,7 @@ class IncomingBody:
             elif self._is_complete:
                 return
             else:
-                self._extend_credit()
-                await self._wait()
+                await self._wait_for_more()
 
     def arrived(self, chunk: BodyChunk) -> None:
         """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
@@ -144,9 +149,13 @@ class IncomingBody:
         self._credit += more
         self._ask(WantBody(self._request.id, more))
 
-    async def _wait(self) -> None:
+    async def _wait_for_more(self) -> None:
         if self._is_aborted:
             raise asyncio.CancelledError
+        try:
+            self._extend_credit()
+        except ConnectionEnded:  # The edge is gone, and the client with it.
+            raise asyncio.CancelledError from None
         self._news = asyncio.get_running_loop().create_future()
         await self._news
 
@@ -184,8 +193,8 @@ class OutgoingBody:
             self._send(BodyChunk(response.id, part, last=not remaining))
 
     def wanted(self, credit: int) -> None:
-        """Send up to `credit` bytes more."""
-        self._credit += max(credit, 0)
+        """Send up to `credit` bytes more, but no more than a window at a time."""
+        self._credit = min(self._credit + max(credit, 0), WINDOW_BYTES)
         self._wake()
 
     def abort(self) -> None:

@@ -43,8 +43,10 @@ from keystead.wire.messages import (
     SyslogLine,
 )
 
-BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
-"""Memory for bodies that do not come with their requests, all together: three of the largest."""
+BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
+"""Memory for bodies that do not come with their requests, all together: four of the largest."""
+EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
+"""For those of one edge: three. One that was taken over leaves room for the others."""
 
 SLOW_WORK_QUEUE: Final = 256
 """RSA operations that may wait for a thread: about a second's work."""
@@ -171,7 +173,8 @@ class Core:
             self._log.info("edge gone", edge=number, reason=reason)
 
         end.setblocking(False)
-        session = EdgeSession(self._answer, budget=self._budget, on_lost=lost)
+        budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
+        session = EdgeSession(self._answer, budget=budget, on_lost=lost)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
         self._edges.add(session)

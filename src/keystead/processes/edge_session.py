@@ -1,10 +1,14 @@
 """The core's side of one edge: requests in, a task each; responses out; bodies as wanted."""
 
 import asyncio
+import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 from keystead.api.route import BodyReader, StreamedResponse
+from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
+from keystead.operations.edge_shares import EDGE
 from keystead.processes.bodies import (
     BodyBudget,
     IncomingBody,
@@ -33,6 +37,9 @@ MAX_UNANSWERED: Final = 16_384
 """Requests of one edge under way: more than it may have connections. An edge that sends more is
 not one of ours any longer."""
 
+MAX_REFUSAL_CHARACTERS: Final = 300
+"""Of what an edge has against a TLS identity; more is cut off."""
+
 Answer = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
 
 
@@ -42,7 +49,7 @@ class EdgeSession:
     def __init__(
         self, answer: Answer, *, budget: BodyBudget, on_lost: Callable[["EdgeSession", str], None]
     ) -> None:
-        """`answer` never raises; `budget` is shared by all edges."""
+        """`answer` never raises; `budget` is what the bodies of this edge may take."""
         self._answer = answer
         self._budget = budget
         self._under_way: dict[int, asyncio.Task[None] | None] = {}
@@ -59,6 +66,7 @@ class EdgeSession:
             on_writable=self._keeps_up,
         )
         self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
+        self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
         self._unserved = 0
 
@@ -75,7 +83,7 @@ class EdgeSession:
     async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
         """Return what the edge has against a TLS identity; raises ConnectionEnded."""
         trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
-        return (await self._trials.call(trial)).refusal
+        return (await self._trials.call(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
 
     # --- from the edge ---------------------------------------------------------------------
 
@@ -89,12 +97,14 @@ class EdgeSession:
             case WantBody():
                 if (outgoing := self._outgoing.get(message.id)) is not None:
                     outgoing.wanted(message.credit)
+                self._require_progress()
             case RequestAborted():
                 self._aborted(message.id)
             case Serving() | TriedOut():
                 self._spoke_of_identity(message)
 
     def _asked(self, request: Request) -> None:
+        _require_modest(request)
         if request.id in self._under_way:
             raise BrokenFrame("a request with the id of another one")
         if len(self._under_way) >= MAX_UNANSWERED:
@@ -103,7 +113,11 @@ class EdgeSession:
         task = begin(self._serve(request))
         if task is not None:
             self._under_way[request.id] = task
-        if not self.connection.is_writable:  # It must take its answers before it asks for more.
+        self._require_progress()
+
+    def _require_progress(self) -> None:
+        """Have the edge take its answers before it asks for more."""
+        if not self.connection.is_writable:
             self.connection.pause_reading()
 
     def _keeps_up(self) -> None:
@@ -122,6 +136,8 @@ class EdgeSession:
         if isinstance(message, TriedOut):
             self._trials.answered(message)
             return
+        if not self._unserved:
+            raise BrokenFrame("it serves what it was not given")
         self._unserved -= 1
         if not self._unserved:
             self._serving.set()
@@ -136,7 +152,10 @@ class EdgeSession:
     # --- to the edge -----------------------------------------------------------------------
 
     async def _serve(self, request: Request) -> None:
+        EDGE.set(self)
         try:
+            if not self.connection.is_writable:
+                await self._edge_takes_answers()
             if request.more:
                 response = await self._answer_streamed(request)
             else:
@@ -147,6 +166,11 @@ class EdgeSession:
         finally:
             del self._under_way[request.id]
             self._abandoned.discard(request.id)
+
+    async def _edge_takes_answers(self) -> None:
+        """Wait, one after the other: answers that nobody takes would fill the memory."""
+        async with self._turn:
+            await self.connection.drain()
 
     async def _answer_streamed(self, request: Request) -> Response | StreamedResponse:
         body = IncomingBody(request, self._budget, ask=self.connection.send)
@@ -179,3 +203,25 @@ class EdgeSession:
         finally:
             del self._outgoing[request_id]
             self._budget.give_back(held_bytes)
+
+
+def _require_modest(request: Request) -> None:
+    """Raise BrokenFrame for a request that is longer than an edge of ours lets through."""
+    head = len(request.method) + len(request.path) + len(request.query)
+    for name, value in request.headers.items():
+        head += len(name) + len(value)
+    if (
+        head > MAX_HEAD_BYTES
+        or len(request.body) > MAX_INLINE_BODY_BYTES
+        or not _is_address(request.client)
+    ):
+        raise BrokenFrame("a request longer than an edge lets through")
+
+
+@lru_cache(maxsize=4096)
+def _is_address(client: str) -> bool:
+    try:
+        ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,9 @@ from keystead.wire.connection import ConnectionEnded
 SERVE_PATIENCE_SECONDS: Final = 5.0
 """How long a change of the TLS identity waits for an edge that is busy; it serves it later."""
 
+TRY_PATIENCE_SECONDS: Final = 5.0
+"""How long one edge may take to try an identity out before another one is asked."""
+
 
 class Edges:
     """The edges that are connected now, and the identity that each of them is welcomed with."""
@@ -34,17 +37,20 @@ class Edges:
     async def try_out(self, identity: TlsIdentity) -> None:
         """Have one edge try it, for all: they run the same TLS library on the same settings.
 
-        Raises InvalidInput when clients could not connect, Overloaded when no edge is there.
+        Raises InvalidInput when clients could not connect, Overloaded when no edge says anything.
         """
-        try:
-            session = next(iter(self._sessions))
-            refusal = await session.try_out(identity.key.reveal(), identity.chain)
-        except (StopIteration, ConnectionEnded):
-            raise Overloaded("No process could try it out; try again in a moment.") from None
-        if refusal:
-            raise InvalidInput(
-                f"Clients could not connect with this key or certificate: {refusal}."
-            )
+        for session in list(self._sessions):
+            try:
+                async with asyncio.timeout(TRY_PATIENCE_SECONDS):
+                    refusal = await session.try_out(identity.key.reveal(), identity.chain)
+            except (TimeoutError, ConnectionEnded):
+                continue
+            if refusal:
+                raise InvalidInput(
+                    f"Clients could not connect with this key or certificate: {refusal}."
+                )
+            return
+        raise Overloaded("No process could try it out; try again in a moment.")
 
     async def serve(self, identity: TlsIdentity) -> None:
         """Have every edge serve it; return once they do."""
