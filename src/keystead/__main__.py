@@ -11,6 +11,7 @@ from keystead import __version__, images
 from keystead.errors import KeysteadError
 from keystead.processes.configuration import MAX_EDGES, Configuration, read_configuration
 from keystead.processes.listening import Address
+from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor import ServeOptions, serve
 
 DEFAULT_DATA: Final = Path("data")
@@ -61,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes for TLS and HTTP (default: CPU cores - 1, at least 1)",
     )
+    serving.add_argument(
+        INSECURE_OPTION,
+        dest="is_sandboxed",
+        action="store_false",
+        help="start without seccomp and Landlock: an attacker who takes over one process "
+        "can reach the others and the keys",
+    )
     images.add_commands(commands.add_parser("image", help="make and examine update images"))
     return parser
 
@@ -73,6 +81,7 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
         address=given.listen or file.listen or DEFAULT_ADDRESS,
         edges=given.edges or file.edges or max(1, (os.cpu_count() or 1) - 1),
         platform=file.platform,
+        is_sandboxed=given.is_sandboxed,
     )
 
 

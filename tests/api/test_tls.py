@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from keystead.edge.tls import try_out
+from keystead.edge.tls import KeyMemory, try_out
 from keystead.errors import InvalidInput, WrongState
 from keystead.operations.tls import Tls, TlsIdentity
 from keystead.storage.settings import CLUSTER_CA
@@ -27,7 +27,7 @@ class Servers:
         self.served: list[TlsIdentity] = []
 
     async def try_out(self, identity: TlsIdentity) -> None:
-        if refusal := try_out(identity.key.reveal(), identity.chain):
+        if refusal := try_out(identity.key.reveal(), identity.chain, KeyMemory()):
             raise InvalidInput(refusal)
 
     async def serve(self, identity: TlsIdentity) -> None:
@@ -156,7 +156,7 @@ def test_changes_at_the_same_time_leave_key_and_certificate_together(tls):
     tls.run(both())
     kept = tls.restarted().hsm.tls.identity
     assert kept.chain == tls.get("cert.pem") == tls.servers.served[-1].chain
-    assert try_out(kept.key.reveal(), kept.chain) == ""
+    assert try_out(kept.key.reveal(), kept.chain, KeyMemory()) == ""
     assert len(tls.servers.served) == 8
 
 

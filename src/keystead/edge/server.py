@@ -14,7 +14,7 @@ from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.surroundings import Surroundings, Watched
-from keystead.edge.tls import server_context, try_out
+from keystead.edge.tls import KeyMemory, server_context, try_out
 from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
 
 SWEEP_SECONDS: Final = 0.5
@@ -39,6 +39,7 @@ class EdgeServer:
         self._timeouts = timeouts
         self._on_serving = on_serving
         self._max_connections = max_connections
+        self._key_memory = KeyMemory()
         self._context: ssl.SSLContext | None = None
         self._handshakes: dict[Watched, asyncio.Task[None]] = {}
         """Under way, each for a connection that is not open yet."""
@@ -78,13 +79,13 @@ class EdgeServer:
             self._welcome(message)
             self.link.send(Serving())
         else:
-            refusal = try_out(message.tls_key_pem, message.tls_chain_pem)
+            refusal = try_out(message.tls_key_pem, message.tls_chain_pem, self._key_memory)
             self.link.send(TriedOut(message.id, refusal))
 
     def _welcome(self, welcome: Welcome) -> None:
         """Serve the identity from now on; connections that are open keep the one they have."""
         is_first = self._context is None
-        self._context = server_context(welcome.tls_key_pem, welcome.tls_chain_pem)
+        self._context = server_context(welcome.tls_key_pem, welcome.tls_chain_pem, self._key_memory)
         if is_first and not self._all.is_stopping:
             for listener in self._listeners:
                 self._listen(listener)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from keystead.processes.log_pipe import LogPipe
 from keystead.processes.sandbox import Role
 from keystead.wire import control
 from keystead.wire.frames import UNDECODABLE
@@ -22,6 +23,7 @@ class Child:
         role: Role,
         process: subprocess.Popen[bytes],
         supervisor_end: socket.socket,
+        log: LogPipe,
         *,
         says: object,
         on_message: Callable[[Any], None],
@@ -33,6 +35,7 @@ class Child:
         """How it ended: its exit status, or minus the number of the signal that killed it."""
         self._process = process
         self._control = supervisor_end
+        self._log = log
         self._says = msgspec.msgpack.Decoder[Any](says)
         self._on_message = on_message
         self._is_listening = True
@@ -84,4 +87,5 @@ class Child:
         while self._is_listening:
             self._receive()
         self._control.close()
+        self._log.drain()
         self.ended.set_result(status)

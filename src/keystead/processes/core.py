@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import sys
 import time
 from typing import Final
 
@@ -13,7 +12,7 @@ import uvloop
 from keystead.api.dispatch import Dispatcher
 from keystead.api.route import BodyReader, StreamedResponse
 from keystead.certificates.tls_identity import fingerprint
-from keystead.errors import KeysteadError, StoreUnavailable
+from keystead.errors import StoreUnavailable
 from keystead.journal.log import Level, Log
 from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
@@ -25,7 +24,9 @@ from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
+from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.processes.warm_up import load_everything
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
@@ -33,7 +34,6 @@ from keystead.wire.connection import Calls, Connection
 from keystead.wire.frames import STORE_FRAME_BYTES
 from keystead.wire.messages import (
     AimSyslog,
-    CannotStart,
     CoreSettings,
     CoreToPlatform,
     Hello,
@@ -203,8 +203,13 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
     )
 
 
-async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log) -> int:
-    """Run the core until the supervisor closes its end or the platform is gone."""
+async def serve(
+    platform_end: socket.socket, supervisor: socket.socket, log: Log, confinement: Sandbox
+) -> int:
+    """Run the core until the supervisor closes its end or the platform is gone.
+
+    Returns the exit status. Raises KeysteadError if it cannot start.
+    """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     platform = PlatformLink()
@@ -214,11 +219,8 @@ async def serve(platform_end: socket.socket, supervisor: socket.socket, log: Log
         hsm = await Hsm.start(await _surroundings(platform, log))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
-    except KeysteadError as error:
-        control.send(supervisor, CannotStart(error.message))
-        return 1
     core = Core(hsm, supervisor, log)
-    protections = sandbox.lock_down("core")
+    protections = confinement.lock_down()
     log.info("core started", state=hsm.state.value, **protections.fields())
     if platform.settings.pkcs1_padding_errors:
         log.warning("pkcs1_padding_errors is on: who may decrypt with PKCS1 has an oracle")
@@ -240,12 +242,19 @@ def main() -> None:
     """Run the core; the supervisor gives the options."""
     parser = launch.parser("core")
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
-    parser.add_argument("--control", type=launch.inherited_socket, required=True)
     given = parser.parse_args()
-    sandbox.isolate(parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()])
     log = log_to_stderr("core")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(serve(given.platform, given.control, log)))
+    confinement = Sandbox("core", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(
+            parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()]
+        )
+        load_everything()
+        confinement.confine(user=sandbox.own_user("core"))
+        launch.run(
+            serve(given.platform, given.control, log, confinement),
+            loop_factory=uvloop.new_event_loop,
+        )
 
 
 if __name__ == "__main__":

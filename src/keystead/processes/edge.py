@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import uvloop
 from keystead.edge.limits import MAX_CONNECTIONS, Timeouts
 from keystead.edge.server import EdgeServer
 from keystead.processes import launch, sandbox
+from keystead.processes.sandbox import Sandbox
 from keystead.wire import control
 from keystead.wire.messages import EdgeReady
 
@@ -27,12 +29,11 @@ async def serve(
     core: socket.socket,
     supervisor: socket.socket,
     max_connections: int,
-) -> None:
-    """Serve until the supervisor closes its end, or the core is gone."""
+    confinement: Sandbox,
+) -> int:
+    """Serve until the supervisor closes its end, or the core is gone; return the exit status."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_say_where)
-    protections = sandbox.lock_down("edge")
-    ready = EdgeReady(list(protections.in_force), list(protections.missing), max_connections)
     server = EdgeServer(
         loop=loop,
         listeners=listeners,
@@ -40,6 +41,8 @@ async def serve(
         max_connections=max_connections,
         on_serving=lambda: control.send(supervisor, ready),
     )
+    protections = confinement.lock_down()
+    ready = EdgeReady(list(protections.in_force), list(protections.missing), max_connections)
 
     def stop() -> None:
         loop.remove_reader(supervisor)
@@ -49,6 +52,7 @@ async def serve(
     loop.add_reader(supervisor, stop)
     await loop.create_unix_connection(lambda: server.link.protocol, sock=core)
     await server.run()
+    return 0
 
 
 def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -63,24 +67,34 @@ def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     sys.stderr.write(f"edge[{os.getpid()}] unforeseen {type(error).__name__} at {where}\n")
 
 
+def _load_everything() -> None:
+    """Have the TLS library read its settings, while it can."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def main() -> None:
     """Run one edge; the supervisor gives the options."""
     parser = launch.parser("edge")
     parser.add_argument("--core", type=launch.inherited_socket, required=True)
-    parser.add_argument("--control", type=launch.inherited_socket, required=True)
     parser.add_argument("--listen", type=launch.inherited_socket, action="append", required=True)
     given = parser.parse_args()
     sockets = [given.core, given.control, *given.listen]
-    sandbox.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
-    files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
+    confinement = Sandbox("edge", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
+        files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)
+        _load_everything()
+        confinement.confine(user=sandbox.own_user("edge"))
+        launch.run(
             serve(
                 listeners=given.listen,
                 core=given.core,
                 supervisor=given.control,
                 max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
-            )
+                confinement=confinement,
+            ),
+            loop_factory=uvloop.new_event_loop,
         )
 
 

@@ -4,6 +4,7 @@ An edge that dies is replaced alone. When the core or the platform dies, the gen
 """
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any, Final, assert_never
 from keystead.edge.limits import MAX_CONNECTIONS
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
-from keystead.processes import launch
+from keystead.processes import launch, ownership
 from keystead.processes.child import Child
+from keystead.processes.log_pipe import LogPipe
 from keystead.processes.platform_settings import SettingsFile
 from keystead.processes.sandbox import Role
 from keystead.wire import control
@@ -71,6 +73,8 @@ class Resources:
     log: Log
     settings: SettingsFile
     """For the platform."""
+    child_options: Sequence[str] = ()
+    """For every process."""
 
 
 class Generation:
@@ -130,7 +134,7 @@ class Generation:
                     ("data-lock", self._resources.data),
                     ("settings", self._resources.settings),
                 ],
-                [f"--data={self._resources.data.path}"],
+                self._platform_options(),
                 says=PlatformToSupervisor,
                 on_message=self._refused,
             )
@@ -143,6 +147,10 @@ class Generation:
         for child in (platform, core):
             child.ended.add_done_callback(partial(self._vital_child_ended, child))
         return platform, core
+
+    def _platform_options(self) -> list[str]:
+        data, user = self._resources.data, ownership.hand_over(self._resources.data.path)
+        return [f"--data={data.path}", *([] if user is None else [f"--user={user}"])]
 
     def _start_edge(self, number: int) -> None:
         if self._outcome.done():
@@ -161,7 +169,7 @@ class Generation:
                 "edge",
                 [("core", edge_end), *listeners],
                 says=EdgeToSupervisor,
-                on_message=partial(self._edge_serves, number),
+                on_message=partial(self._edge_said, number),
             )
             self._tell_core(AttachEdge(number), descriptor=core_end.fileno())
         edge.ended.add_done_callback(partial(self._edge_ended, number))
@@ -177,9 +185,14 @@ class Generation:
         on_message: Callable[[Any], None],
     ) -> Child:
         ours, theirs = control.pair()
-        with theirs:
-            process = launch.start(role, files=[("control", theirs), *files], options=options)
-        return Child(role, process, ours, says=says, on_message=on_message)
+        with theirs, LogPipe() as log:
+            process = launch.start(
+                role,
+                files=[("control", theirs), *files],
+                log=log.child_end,
+                options=[*self._resources.child_options, *options],
+            )
+        return Child(role, process, ours, log, says=says, on_message=on_message)
 
     def _tell_core(self, message: AttachEdge | Noted, *, descriptor: int | None = None) -> None:
         if self._core is not None:
@@ -215,7 +228,10 @@ class Generation:
         self._tell_core(Noted())
         self._decide(outcome)
 
-    def _edge_serves(self, number: int, message: EdgeReady) -> None:
+    def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
+        if isinstance(message, CannotStart):
+            self._refused(message)
+            return
         if number in self._ready_edges:
             return  # It has said so already; a captured one could go on and on.
         self._log.info(
@@ -245,13 +261,13 @@ class Generation:
 
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
         if not self._outcome.done():
-            self._log.error(f"{child.role} ended", status=ended.result())
+            self._log.error(f"{child.role} ended", **_how(ended.result()))
             self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
         self._ready_edges.discard(number)
         if not self._outcome.done():
-            self._log.error("edge ended", edge=number, status=ended.result())
+            self._log.error("edge ended", edge=number, **_how(ended.result()))
             self._replace_edge(number)
 
     def _replace_edge(self, number: int) -> None:
@@ -277,3 +293,10 @@ class Generation:
     async def _end_child(self, child: Child, patience_seconds: float) -> None:
         if not await child.end_within(patience_seconds):
             self._log.warning("killed: it did not end in time", process=child.role, pid=child.pid)
+
+
+def _how(status: int) -> dict[str, int | str]:
+    """Return how a process ended, as fields of a log line."""
+    if status == -signal.SIGSYS:
+        return {"status": status, "reason": "a system call that its sandbox does not allow"}
+    return {"status": status}

@@ -1,14 +1,19 @@
 """Starting a process of ours as a fresh interpreter, and what each gets to know at its start."""
 
 import argparse
+import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Final, NoReturn, Protocol
 
-from keystead.processes.sandbox import Role
+from keystead.errors import KeysteadError
+from keystead.processes.sandbox import INSECURE_OPTION, Role
+from keystead.wire import control
+from keystead.wire.messages import CannotStart
 
 PARENT_OPTION: Final = "--parent"
 
@@ -22,12 +27,12 @@ class File(Protocol):
 
 
 def start(
-    role: Role, *, files: Sequence[tuple[str, File]], options: Iterable[str] = ()
+    role: Role, *, files: Sequence[tuple[str, File]], log: int, options: Iterable[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Start `keystead.processes.<role>` with nothing inherited but `files`.
 
-    Each file's number is passed as an option, `--name=number`. The environment is empty, what it
-    writes to standard output goes to standard error. Raises OSError.
+    Each file's number is passed as an option, `--name=number`. The environment is empty; what it
+    writes to standard output and standard error goes to the descriptor `log`. Raises OSError.
     """
     numbers = [f"--{name}={file.fileno()}" for name, file in files]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no outside input
@@ -44,7 +49,8 @@ def start(
         env={},
         cwd="/",
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
+        stdout=log,
+        stderr=log,
     )
 
 
@@ -52,6 +58,8 @@ def parser(role: Role) -> argparse.ArgumentParser:
     """Return a parser for the command line that `start` makes, to be given the role's options."""
     made = argparse.ArgumentParser(prog=f"keystead.processes.{role}")
     made.add_argument(PARENT_OPTION, type=int, required=True)
+    made.add_argument("--control", type=inherited_socket, required=True)
+    made.add_argument(INSECURE_OPTION, dest="is_filtered", action="store_false")
     return made
 
 
@@ -61,3 +69,27 @@ def inherited_socket(number: str) -> socket.socket:
     end.setblocking(False)
     end.set_inheritable(False)
     return end
+
+
+@contextlib.contextmanager
+def telling_refusal(supervisor: socket.socket) -> Iterator[None]:
+    """Tell the supervisor why no start is possible, at a KeysteadError, and exit."""
+    try:
+        yield
+    except KeysteadError as error:
+        control.send(supervisor, CannotStart(error.message))
+        sys.exit(1)
+
+
+def run(
+    main: Coroutine[None, None, int],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
+) -> NoReturn:
+    """Run `main`, and exit with the status that it returns.
+
+    The loop is not closed: that would make sockets and threads first, and the sandbox forbids it.
+    """
+    status = asyncio.Runner(loop_factory=loop_factory).run(main)
+    sys.stderr.flush()
+    os._exit(status)

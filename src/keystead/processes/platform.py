@@ -2,44 +2,56 @@
 
 import asyncio
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from keystead.errors import KeysteadError
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
 from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
-from keystead.processes import launch, sandbox
+from keystead.processes import launch
+from keystead.processes.platform_reach import (
+    load_name_services,
+    platform_reach,
+    start_lookup_threads,
+)
 from keystead.processes.platform_settings import PlatformSettings, SyslogReceiver
+from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.wire import control
-from keystead.wire.messages import CannotStart, PlatformToCore, Question, SlotQuestion
+from keystead.wire.messages import PlatformToCore, Question, SlotQuestion
 
 _AFTER_ALL_PATHS: Final = "\U0010ffff"
 
 
 async def serve(
-    core: socket.socket, data: DataDirectory, settings: PlatformSettings, log: Log
-) -> None:
-    """Serve the store in `data` until the core is gone. Raises KeysteadError if it cannot start."""
+    core: socket.socket,
+    data: DataDirectory,
+    settings: PlatformSettings,
+    *,
+    log: Log,
+    confinement: Sandbox,
+) -> int:
+    """Serve the store in `data` until the core is gone; return the exit status.
+
+    Raises KeysteadError if it cannot start.
+    """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     store = SqliteStore(data.database)
     holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
     device_key = data.device_key.obtain(store_holds_records=holds_records)
     tls_syslog = _tls_syslog(settings.syslog, log)
+    start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)
     service = StoreService(partial(_answer, store, slot), _syslog(tls_syslog))
-    log.info("platform started", **sandbox.lock_down("platform").fields())
+    log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     service.hand_over(device_key, settings.core)
     del device_key
@@ -50,6 +62,7 @@ async def serve(
     slot.close()
     await store.close()
     log.info("platform stopped")
+    return 0
 
 
 async def _answer(
@@ -88,20 +101,21 @@ def main() -> None:
     """Run the platform; the supervisor gives the options."""
     parser = launch.parser("platform")
     parser.add_argument("--core", type=launch.inherited_socket, required=True)
-    parser.add_argument("--control", type=launch.inherited_socket, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--data-lock", type=int, required=True)
     parser.add_argument("--settings", type=int, required=True)
+    parser.add_argument("--user", type=int)
     given = parser.parse_args()
     keep = [given.core.fileno(), given.control.fileno(), given.data_lock, given.settings]
-    sandbox.isolate(parent=given.parent, keep=keep)
-    data = DataDirectory(given.data, given.data_lock)
-    settings = PlatformSettings.read(given.settings)
-    try:
-        asyncio.run(serve(given.core, data, settings, log_to_stderr("platform")))
-    except KeysteadError as error:
-        control.send(given.control, CannotStart(error.message))
-        sys.exit(1)
+    log = log_to_stderr("platform")
+    confinement = Sandbox("platform", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(parent=given.parent, keep=keep)
+        data = DataDirectory(given.data, given.data_lock)
+        settings = PlatformSettings.read(given.settings)
+        load_name_services()
+        confinement.confine(platform_reach(data.path, settings.syslog), user=given.user)
+        launch.run(serve(given.core, data, settings, log=log, confinement=confinement))
 
 
 if __name__ == "__main__":

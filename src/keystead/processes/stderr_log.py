@@ -3,20 +3,19 @@
 import asyncio
 import sys
 import time
-from typing import Any
+from typing import Any, Literal
 
 from keystead.journal.log import Log
-from keystead.processes.sandbox import Role
 
 
-def log_to_stderr(role: Role) -> Log:
-    """Return the log for this process, which is the `role`."""
+def log_to_stderr(process: Literal["supervisor", "core", "platform"]) -> Log:
+    """Return the log for this process."""
 
     def write(line: str) -> None:
         sys.stderr.write(line)
         sys.stderr.flush()
 
-    return Log(role, clock=time.time, write=write)  # noqa: TID251 - clocks are given out here
+    return Log(process, clock=time.time, write=write)  # noqa: TID251 - clocks are given out here
 
 
 def log_bugs(loop: asyncio.AbstractEventLoop, log: Log) -> None:

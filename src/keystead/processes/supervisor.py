@@ -34,6 +34,7 @@ class ServeOptions:
     address: Address
     edges: int
     platform: PlatformSettings
+    is_sandboxed: bool = True
 
 
 class Supervisor:
@@ -101,11 +102,16 @@ def serve(options: ServeOptions) -> None:
     """
     os.umask(0o077)
     sandbox.forbid_dumps()
+    if options.is_sandboxed:
+        sandbox.require_support()
     listeners, address = listen(options.address)
     with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
         log = log_to_stderr("supervisor")
         settings = SettingsFile.of(options.platform)
-        resources = Resources(data, listeners, options.edges, log, settings)
+        child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
+        if not options.is_sandboxed:
+            log.warning("the sandbox is off", asked_for_by=sandbox.INSECURE_OPTION)
+        resources = Resources(data, listeners, options.edges, log, settings, child_options)
         asyncio.run(_run(resources, address))
 
 

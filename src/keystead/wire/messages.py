@@ -320,7 +320,7 @@ class Wanted(Message, tag=23, frozen=True):
 
 
 class CannotStart(Message, tag=24, frozen=True):
-    """core, platform → supervisor: no start on this data is possible; trying again is useless."""
+    """To the supervisor: no start is possible, on this data or machine; trying again is useless."""
 
     reason: str
 
@@ -340,4 +340,4 @@ class EdgeReady(Message, tag=25, frozen=True):
 SupervisorToCore = AttachEdge | Noted
 CoreToSupervisor = Started | Wanted | CannotStart
 PlatformToSupervisor = CannotStart
-EdgeToSupervisor = EdgeReady
+EdgeToSupervisor = EdgeReady | CannotStart

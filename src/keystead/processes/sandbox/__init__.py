@@ -1,0 +1,26 @@
+"""What a process may no longer do once it runs: the one place that says so."""
+
+from keystead.processes.sandbox.confinement import (
+    INSECURE_OPTION,
+    Protections,
+    Sandbox,
+    allow_files,
+    require_support,
+)
+from keystead.processes.sandbox.memory import forbid_dumps
+from keystead.processes.sandbox.privileges import USERS, own_user
+from keystead.processes.sandbox.role import NOTHING, Reach, Role
+
+__all__ = [
+    "INSECURE_OPTION",
+    "NOTHING",
+    "USERS",
+    "Protections",
+    "Reach",
+    "Role",
+    "Sandbox",
+    "allow_files",
+    "forbid_dumps",
+    "own_user",
+    "require_support",
+]

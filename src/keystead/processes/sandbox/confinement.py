@@ -1,0 +1,172 @@
+"""What a process gives up, in three steps; none of them can be taken back.
+
+`isolate` comes first, before any secret reaches the process. `confine` comes when every module is
+loaded, before the first thread and the first secret. `lock_down` comes last, before the first byte
+from anyone.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keystead.errors import StartRefused
+from keystead.processes.sandbox import bpf, kernel, landlock, memory, privileges, rules
+from keystead.processes.sandbox.role import NOTHING, Reach, Role
+from keystead.processes.sandbox.system_calls import ARCHITECTURE, MACHINE
+
+INSECURE_OPTION: Final = "--insecure-no-sandbox"
+
+_LOG: Final = 2
+_STANDARD_STREAMS: Final = frozenset({0, 1, _LOG})
+
+FILE_BYTES: Final[dict[Role, int]] = {"core": 0, "edge": 1024 * 1024}
+"""The largest file that a process may write; the edge's is the memory its TLS key goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protections:
+    """What is in force in this process, and what is not and why."""
+
+    in_force: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def fields(self) -> dict[str, str]:
+        """Return both as fields of a log line."""
+        return {"in_force": ", ".join(self.in_force), "missing": ", ".join(self.missing)}
+
+
+class Sandbox:
+    """The confinement of the process that makes it."""
+
+    def __init__(self, role: Role, *, is_filtered: bool = True) -> None:
+        """Without `is_filtered`, there are neither seccomp nor Landlock."""
+        self._role = role
+        self._is_filtered = is_filtered
+        self._parent = os.getppid()
+        self._reach = NOTHING
+        self._in_force = ["no new privileges", "no core dumps", "not debuggable"]
+        self._missing: list[str] = []
+
+    def isolate(self, *, parent: int, keep: Iterable[int]) -> None:
+        """Die with the parent, leave no core file, be opaque to debuggers, own only `keep` files.
+
+        `parent` is the process ID that started this one; when it is gone already, so is this one.
+        """
+        self._parent = parent
+        with _refusing(self._role):
+            self._isolate(keep)
+
+    def _isolate(self, keep: Iterable[int]) -> None:
+        self._stay_private()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        os.dup2(_LOG, 0)  # Not even /dev/null is left open.
+        _close_all_but(_STANDARD_STREAMS.union(keep))
+        # The supervisor says when to stop. A terminal or a service manager signals the whole group.
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
+        if self._is_filtered:
+            bpf.install(bpf.assemble(rules.EARLY, default=bpf.ALLOW))
+
+    def confine(self, reach: Reach = NOTHING, *, user: int | None = None) -> None:
+        """Become `user`, keep `reach` of the machine, and stay out of swap. Raises StartRefused.
+
+        None for `user` stays the same user. The process must have one thread.
+        """
+        self._reach = reach
+        with _refusing(self._role):
+            self._confine(user)
+
+    def _confine(self, user: int | None) -> None:
+        if self._role != "platform":
+            self._note("no network", is_in_force=privileges.leave_network())
+        is_other = user is not None and privileges.become(user)
+        self._note("a user of its own", is_in_force=is_other)
+        self._stay_private()
+        self._lock_memory()
+        if self._role in FILE_BYTES:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._role],) * 2)
+        if self._is_filtered:
+            self._restrict_files()
+
+    def lock_down(self) -> Protections:
+        """Keep the system calls that `rules` names; return what is in force.
+
+        Raises StartRefused.
+        """
+        if self._is_filtered:
+            with _refusing(self._role):
+                bpf.install(bpf.assemble(rules.rules_for(self._role, self._reach)))
+            self._in_force.insert(0, "seccomp")
+        else:
+            self._missing[:0] = ["seccomp, as asked for", "Landlock, as asked for"]
+        return Protections(tuple(self._in_force), tuple(self._missing))
+
+    def _stay_private(self) -> None:
+        """Die with the parent, be opaque; once more after each change of credentials."""
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._parent:
+            os._exit(1)
+        memory.forbid_dumps()
+
+    def _lock_memory(self) -> None:
+        is_lifted = memory.lift_limit()
+        privileges.keep_only(frozenset() if is_lifted else {privileges.IPC_LOCK})
+        is_unlimited = is_lifted or privileges.IPC_LOCK in privileges.capabilities()
+        self._note("memory locked", is_in_force=memory.lock_all(is_unlimited=is_unlimited))
+
+    def _restrict_files(self) -> None:
+        version = landlock.version()
+        if version:
+            landlock.restrict(self._reach)
+        self._note(landlock.describe(version), is_in_force=version > 0)
+
+    def _note(self, protection: str, *, is_in_force: bool) -> None:
+        (self._in_force if is_in_force else self._missing).append(protection)
+
+
+@contextlib.contextmanager
+def _refusing(role: Role) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartRefused(
+            f"The {role} cannot be confined: {error}. "
+            f"{INSECURE_OPTION} starts without seccomp and Landlock."
+        ) from error
+
+
+def require_support() -> None:
+    """Raise StartRefused unless this machine can confine the processes. Changes nothing."""
+    if not ARCHITECTURE:
+        problem = f"the sandbox does not know the architecture {MACHINE}"
+    else:
+        try:
+            bpf.require_support()
+        except OSError as error:
+            problem = f"this kernel, or what runs us, has no seccomp filters ({error.strerror})"
+        else:
+            return
+    raise StartRefused(
+        f"Cannot confine the processes: {problem}. {INSECURE_OPTION} starts them without."
+    )
+
+
+def allow_files(wanted: int) -> int:
+    """Raise the limit on open files towards `wanted`; return what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
+def _close_all_but(keep: frozenset[int]) -> None:
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    for number in range(highest + 1):
+        if number not in keep:
+            with contextlib.suppress(OSError):  # Not open.
+                os.close(number)

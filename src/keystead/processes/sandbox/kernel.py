@@ -1,0 +1,33 @@
+"""System calls that Python's standard library does not offer, and their errors."""
+
+import ctypes
+import os
+
+from keystead.processes.sandbox.system_calls import number
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def prctl(option: int, value: int) -> None:
+    """Have prctl(2) set `option`. Raises OSError."""
+    arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
+    _check(_libc.prctl(option, *arguments), f"prctl({option})")
+
+
+def call(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Make the system call `name` with integers, buffers and null pointers. Raises OSError."""
+    given = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _check(_libc.syscall(ctypes.c_long(number(name)), *given), name)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result

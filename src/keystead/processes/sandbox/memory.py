@@ -1,0 +1,60 @@
+"""Keeping what is in memory out of core files, debuggers and swap."""
+
+import contextlib
+import resource
+from pathlib import Path
+from typing import Final
+
+from keystead.processes.sandbox import kernel
+
+# From linux/mman.h. On fault: nothing is made resident that would not be.
+_MCL_CURRENT: Final = 1
+_MCL_FUTURE: Final = 2
+_MCL_ONFAULT: Final = 4
+_MLOCK_ONFAULT: Final = 1
+
+
+def forbid_dumps() -> None:
+    """No core file, no ptrace, no reading of /proc/self/mem by others of the same user.
+
+    The kernel forgets it at a change of user: it has to be said again then.
+    """
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def lock_all(*, is_unlimited: bool) -> bool:
+    """Keep this process out of swap, from now on; return whether that could be.
+
+    `is_unlimited` is whether the process may lock as much as it likes. Where it may not, later
+    memory is not locked either: growing beyond a limit would end it.
+    """
+    if not is_unlimited:
+        _lock_private_memory()
+        return False
+    try:
+        kernel.call("mlockall", _MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+    except OSError:
+        return False
+    return True
+
+
+def lift_limit() -> bool:
+    """Raise the limit on locked memory as far as allowed; return whether there is none now."""
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    with contextlib.suppress(OSError, ValueError):
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
+        return True
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    return hard == resource.RLIM_INFINITY
+
+
+def _lock_private_memory() -> None:
+    """Lock the heaps, as far as the limit allows; not the stack, which could not grow then."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, access, _, _, inode, *name = line.split(maxsplit=5)
+        if access == "rw-p" and inode == "0" and name != ["[stack]"]:
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            with contextlib.suppress(OSError):  # It is too much.
+                kernel.call("mlock2", start, end - start, _MLOCK_ONFAULT)

@@ -1,0 +1,144 @@
+"""The system calls of each process once it runs: the one table that says so.
+
+Without a rule, a system call kills the process. EPERM is for what libraries try and can do without.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import socket
+import termios
+from typing import Final
+
+from keystead.processes.sandbox.bpf import KILL, Rule, Rules, Where, fail
+from keystead.processes.sandbox.role import Reach, Role
+
+_REFUSED: Final = Rule(fail(errno.EPERM))
+_UNKNOWN: Final = Rule(fail(errno.ENOSYS))
+
+_PR_SET_NAME: Final = 15
+_PR_SET_VMA: Final = 0x53564D41
+_FIOCLEX: Final = 0x5451
+_KERNEL_O_LARGEFILE: Final = 0x8000 | 0x20000
+"""Of x86-64 and of AArch64; os.O_LARGEFILE is 0."""
+_SOCKET_TYPE: Final = 0xF
+
+
+def _allow(names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), Rule())
+
+
+def _refuse(names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), _REFUSED)
+
+
+def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF, otherwise: int = KILL) -> Rule:
+    return Rule(conditions=(Where(argument, values, mask),), otherwise=otherwise)
+
+
+_FILE_NAMES: Final = "open openat openat2 stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"  # noqa: E501 - a list
+"""Tried by tracebacks, by imports that come too late, by the C library for its settings."""
+
+_COMMON: Final[Rules] = {
+    # Memory; never executable.
+    **_allow("brk munmap mremap madvise"),
+    "mmap": _only(2, 0, mask=mmap.PROT_EXEC),
+    "mprotect": _only(2, 0, mask=mmap.PROT_EXEC),
+    # Threads that run already, time, the end.
+    **_allow("futex sched_yield sched_getaffinity getrandom getrusage sysinfo"),
+    **_allow("clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time"),
+    **_allow("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall"),
+    **_allow("getpid getppid gettid getuid geteuid getgid getegid exit exit_group"),
+    # Files and sockets that are open already.
+    **_allow("read write readv writev pread64 pwrite64 lseek fstat close ftruncate"),
+    **_allow("recvfrom sendto recvmsg sendmsg shutdown getsockopt getsockname getpeername"),
+    **_allow("epoll_wait epoll_pwait epoll_pwait2 epoll_ctl poll ppoll select pselect6"),
+    "fcntl": _only(
+        1,
+        fcntl.F_GETFD,
+        fcntl.F_SETFD,
+        fcntl.F_GETFL,
+        fcntl.F_SETFL,
+        otherwise=fail(errno.EPERM),
+    ),
+    "ioctl": _only(1, termios.FIONBIO, _FIOCLEX, otherwise=fail(errno.EPERM)),
+    # What the C library asks on the way, and does without.
+    **_refuse(_FILE_NAMES),
+    **_refuse("getcwd getdents64 uname prlimit64 getrlimit"),
+    "prctl": Rule(fail(errno.EPERM), (Where(0, (_PR_SET_NAME, _PR_SET_VMA)),)),
+}
+
+_READ_ONLY: Final = 0xFFFFFFFF & ~(os.O_CLOEXEC | _KERNEL_O_LARGEFILE)
+
+_EDGE: Final[Rules] = {
+    **_allow("accept accept4"),
+    "setsockopt": _only(1, socket.SOL_SOCKET, socket.IPPROTO_TCP),
+    # A TLS key can be loaded by a path only. Landlock leaves no file that has one.
+    "open": _only(1, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
+    "openat": _only(2, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
+}
+
+_PLATFORM: Final[Rules] = {
+    **_allow(_FILE_NAMES.replace("openat2", "")),
+    **_allow("getcwd getdents64 uname statfs fstatfs"),
+    **_allow("fsync fdatasync fallocate fchmod"),
+    **_allow("unlink unlinkat rename renameat renameat2 mkdir mkdirat"),
+    # POSIX locks are SQLite's.
+    "fcntl": _only(
+        1,
+        fcntl.F_GETFD,
+        fcntl.F_SETFD,
+        fcntl.F_GETFL,
+        fcntl.F_SETFL,
+        fcntl.F_DUPFD_CLOEXEC,
+        fcntl.F_GETLK,
+        fcntl.F_SETLK,
+        fcntl.F_SETLKW,
+        otherwise=fail(errno.EPERM),
+    ),
+    **_refuse("fchown"),
+    # Name services that are loaded only now are done without.
+    "mmap": _only(2, 0, mask=mmap.PROT_EXEC, otherwise=fail(errno.EPERM)),
+    # Syslog over UDP goes wherever an Administrator says.
+    "socket": Rule(
+        conditions=(
+            Where(0, (socket.AF_INET,)),
+            Where(1, (socket.SOCK_DGRAM,), _SOCKET_TYPE),
+        ),
+        otherwise=fail(errno.EACCES),
+    ),
+    **_allow("connect"),
+    "setsockopt": _only(1, socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP),
+}
+
+_PLATFORM_THAT_CALLS: Final[Rules] = {
+    # TCP to the receiver; UDP and TCP to name servers.
+    "socket": Rule(
+        conditions=(
+            Where(0, (socket.AF_INET, socket.AF_INET6)),
+            Where(1, (socket.SOCK_DGRAM, socket.SOCK_STREAM), _SOCKET_TYPE),
+        ),
+        otherwise=fail(errno.EACCES),
+    ),
+    "ioctl": _only(1, termios.FIONBIO, _FIOCLEX, termios.FIONREAD, otherwise=fail(errno.EPERM)),
+    **_allow("sendmmsg"),
+    "setsockopt": _only(
+        1, socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
+    ),
+}
+
+EARLY: Final[Rules] = {"io_uring_setup": _UNKNOWN}
+"""From the first moment on: with an io_uring, the event loop would go around the filter. Without
+one, it does with epoll."""
+
+
+def rules_for(role: Role, reach: Reach) -> Rules:
+    """Return all rules for this process."""
+    own: dict[Role, Rules] = {
+        "core": {},
+        "edge": _EDGE,
+        "platform": {**_PLATFORM, **(_PLATFORM_THAT_CALLS if reach.tcp_ports else {})},
+    }
+    # abort(3) ends this process, and no other.
+    return {**_COMMON, **own[role], "tgkill": _only(0, os.getpid())}
