@@ -49,7 +49,10 @@ def test_a_chain_with_a_weak_issuer_is_refused():
 
 
 def test_a_certificate_of_another_key_is_refused():
-    assert try_out(identity("EC_P256")[0], identity("EC_P256")[1], KeyMemory()) == "key values mismatch"
+    assert (
+        try_out(identity("EC_P256")[0], identity("EC_P256")[1], KeyMemory())
+        == "key values mismatch"
+    )
 
 
 def test_what_is_no_pem_is_refused():

@@ -26,7 +26,6 @@ from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
-from keystead.processes.warm_up import load_everything
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
@@ -249,7 +248,6 @@ def main() -> None:
         confinement.isolate(
             parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()]
         )
-        load_everything()
         confinement.confine(user=sandbox.own_user("core"))
         launch.run(
             serve(given.platform, given.control, log, confinement),
