@@ -15,7 +15,7 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def prctl(option: int, value: int) -> None:
-    """Set an attribute of this process or thread, see prctl(2). Raises OSError."""
+    """Set an attribute of this process or thread, see the manual page. Raises OSError."""
     arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
     _check(_libc.prctl(option, *arguments), f"prctl({option})")
 
