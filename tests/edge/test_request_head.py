@@ -105,6 +105,30 @@ AMBIGUOUS = {
     "a hexadecimal length": head("Content-Length: 0x3"),
     "a length with digits of another script": head("Content-Length: ²"),
     "an empty length": head("Content-Length:"),
+    "a length with an underscore": head("Content-Length: 1_0"),
+    "a length with a fraction": head("Content-Length: 3.0"),
+    "a length with an exponent": head("Content-Length: 3e1"),
+    "a length in quotes": head('Content-Length: "3"'),
+    "a length after a vertical tab": head("Content-Length: \x0b3"),
+    "a length before a form feed": head("Content-Length: 3\x0c"),
+    "a length and spaces": head("Content-Length: 3 3"),
+    "a length and a comma": head("Content-Length: 3,"),
+    "a coding after a vertical tab": head("Transfer-Encoding: \x0bchunked"),
+    "a coding before a NUL": head("Transfer-Encoding: chunked\0"),
+    "a coding folded away": head("Transfer-Encoding:", "\tchunked"),
+    "a coding with a space before the colon": head("Transfer-Encoding : chunked"),
+    "a coding with a tab before the colon": head("Transfer-Encoding\t: chunked"),
+    "a coding that is two headers": head(
+        "Transfer-Encoding: identity", "Transfer-Encoding: chunked"
+    ),
+    "a length hidden by a bare CR": head("X: y\rContent-Length: 3"),
+    "a length hidden by a NUL": head("X: y\0Content-Length: 3"),
+    "a coding hidden by a bare LF": head("X: y\nTransfer-Encoding: chunked"),
+    "a line of CR": head("\r"),
+    "a space before the first header": b"GET / HTTP/1.1\r\n Content-Length: 3\r\nHost: hsm\r\n",
+    "a chunked body to an older client and a length": head(
+        "Transfer-Encoding: chunked", "Content-Length: 3", request_line="POST / HTTP/1.0"
+    ),
     "a huge length": head("Content-Length: 9999999999999999999"),
     "two transfer codings": head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
     "chunked in HTTP/1.0": head("Transfer-Encoding: chunked", request_line="GET / HTTP/1.0"),
@@ -134,6 +158,11 @@ AMBIGUOUS = {
     "a non-ASCII target": head(request_line="GET /é HTTP/1.1"),
     "something after the version": head(request_line="GET / HTTP/1.1 "),
     "HTTP/0.9": b"GET /\r\n",
+    "a version in lower case": head(request_line="GET / http/1.1"),
+    "a version of two digits": head(request_line="GET / HTTP/1.10"),
+    "a version with a plus": head(request_line="GET / HTTP/+1.1"),
+    "the wrong protocol": head(request_line="GET / HTTPS/1.1"),
+    "a fragment's scheme": head(request_line="GET //hsm@[::1]\x7f HTTP/1.1"),
     "TLS on TLS": b"\x16\x03\x01\x02\x00\x01\r\n",
     "nothing": b"\r\n",
 }
@@ -153,12 +182,32 @@ def test_what_is_malformed_or_ambiguous_is_refused(block):
         (head("Transfer-Encoding: gzip, chunked"), 501),
         (head("Transfer-Encoding: identity"), 501),
         (head("Transfer-Encoding: xchunked"), 501),
+        (head("Transfer-Encoding: chunked, identity"), 501),
+        (head("Transfer-Encoding: chunked, chunked"), 501),
+        (head("Transfer-Encoding: chunked;q=1"), 501),
+        (head("Transfer-Encoding: chunked,"), 501),
+        (head('Transfer-Encoding: "chunked"'), 501),
+        (head("Transfer-Encoding: chunke\xe4"), 501),
+        (head("Transfer-Encoding:"), 501),
+        (b"PRI * HTTP/2.0\r\n", 505),
         (head(request_line="GET / HTTP/2.0"), 505),
         (head(request_line="GET / HTTP/1.2"), 505),
     ],
 )
 def test_what_is_too_much_or_not_offered_gets_its_own_status(block, status):
     assert refusal(block).status == status
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "CHUNKED", " \t chunked \t "])
+def test_the_one_coding_is_known_in_any_case(coding):
+    assert parse_request_head(head(f"Transfer-Encoding:{coding}")).content_length is None
+
+
+@pytest.mark.parametrize(
+    "line", ["Transfer_Encoding: chunked", "X-Transfer-Encoding: chunked", "Content_Length: 3"]
+)
+def test_a_header_that_only_looks_like_one_of_framing_is_none(line):
+    assert parse_request_head(head(line)).content_length == 0
 
 
 def test_as_many_headers_as_allowed_are_read():

@@ -9,13 +9,17 @@ from keystead import algorithms
 from keystead.api.route import Content, Reply
 from keystead.certificates.csr import SubjectName
 from keystead.errors import InvalidInput
-from keystead.model.ids import parse_label, parse_tag
+from keystead.model.ids import MAX_TAGS, parse_label, parse_tag
 from keystead.operations.manage_keys import KeyAttributes
 
 KeyTypeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.BY_NAME)})]
 MechanismName = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
 ]
+
+
+MAX_NAMES = 1000
+"""In a certificate signing request; certificate authorities take about a hundred."""
 
 
 class ErrorMessage(msgspec.Struct):
@@ -33,7 +37,7 @@ class Item(msgspec.Struct):
 class Restrictions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What limits the use of a key: the tags of which an Operator needs one."""
 
-    tags: list[str] = []
+    tags: Annotated[list[str], msgspec.Meta(max_length=MAX_TAGS)] = []
 
 
 class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +68,7 @@ class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="came
     organization_name: str = ""
     organizational_unit_name: str = ""
     email_address: str = ""
-    subject_alt_names: list[str] | None = None
+    subject_alt_names: Annotated[list[str], msgspec.Meta(max_length=MAX_NAMES)] | None = None
 
     def subject(self) -> SubjectName:
         """Return what the request asks for, as the certificates package names it."""

@@ -8,6 +8,7 @@ from keystead.errors import InvalidInput
 
 MAX_ID_LENGTH = 128
 MAX_TAG_LENGTH = 128
+MAX_TAGS = 1000
 MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
 
@@ -45,6 +46,13 @@ def parse_namespace_id(text: str) -> NamespaceId:
 def parse_tag(text: str) -> Tag:
     """Return `text` as a tag; same alphabet and length as a key ID."""
     return Tag(_check_id(text))
+
+
+def with_tag(tags: frozenset[Tag], tag: Tag) -> frozenset[Tag]:
+    """Return the tags with one more; InvalidInput beyond MAX_TAGS."""
+    if tag not in tags and len(tags) >= MAX_TAGS:
+        raise InvalidInput(f"There cannot be more than {MAX_TAGS} tags.")
+    return tags | {tag}
 
 
 def parse_label(text: str) -> Label:

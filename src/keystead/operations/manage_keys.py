@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from keystead.model.ids import KeyId, Label, Tag, parse_key_id
+from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
 from keystead.model.users import Caller
 from keystead.operations.session import Session
@@ -191,7 +191,7 @@ async def set_label(session: Session, caller: Caller, key_id: KeyId, label: Labe
 async def add_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) -> bool:
     """Restrict the key to users with one of its tags, `tag` included; False when it was there."""
     return await _change(
-        session, caller, key_id, lambda record: replace(record, tags=record.tags | {tag})
+        session, caller, key_id, lambda record: replace(record, tags=with_tag(record.tags, tag))
     )
 
 

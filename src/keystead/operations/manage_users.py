@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted
-from keystead.model.ids import NamespaceId, Tag, UserId
+from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.session import Session
@@ -102,7 +102,7 @@ async def add_tag(session: Session, caller: Caller, user_id: UserId, tag: Tag) -
         raise InvalidInput("Only Operators have tags.")
     if tag in user.tags:
         return False
-    await _edit(session, user_id, lambda user: replace(user, tags=user.tags | {tag}))
+    await _edit(session, user_id, lambda user: replace(user, tags=with_tag(user.tags, tag)))
     session.note(caller, "tag added", user=str(user_id), tag=tag)
     return True
 
