@@ -3,6 +3,7 @@
 # make test-fast   the tests that need no server of their own
 # make timing      whether times tell secrets: t-values, with 20 times the samples  (SAMPLES=20)
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
+# make flood       10,000 idle connections and a login storm against a server
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
 # make release     wheel, sdist, bill of materials and SHA256SUMS of the commit, into dist
@@ -19,7 +20,7 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
 
-.PHONY: serve test test-fast timing crash check openapi release audit bench
+.PHONY: serve test test-fast timing crash flood check openapi release audit bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
@@ -37,6 +38,9 @@ timing: $(DEV_READY)
 
 crash: $(DEV_READY)
 	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash
+
+flood: $(DEV_READY)
+	KEYSTEAD_FLOOD=full $(BIN)/python -m pytest -s tests/processes/test_floods.py
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check .

@@ -3,8 +3,9 @@
 import contextlib
 import socket
 import time
+from itertools import pairwise
 
-from keystead.edge.limits import Timeouts
+from keystead.edge.limits import ACCEPTS_PER_TURN, Timeouts
 from keystead.wire.messages import Request, Response
 from tests.support.edge import RawClient, running_edge
 from tests.support.server import wait_until
@@ -87,3 +88,26 @@ def test_a_place_is_free_again_when_its_connection_ends():
             client = edge.connect()
             assert ask(client) == 200
             client.close()
+
+
+def test_a_rush_of_connections_is_accepted_in_parts_with_others_served_between_them():
+    rush = 3 * ACCEPTS_PER_TURN
+    handshakes = [0]
+    with running_edge() as edge, contextlib.ExitStack() as stack:
+
+        def note() -> None:
+            handshakes.append(len(edge.server._handshakes))  # noqa: SLF001
+            if handshakes[-1] < rush:
+                edge.loop.call_soon(note)
+
+        def be_busy() -> None:
+            time.sleep(0.5)
+            edge.loop.call_soon(note)
+
+        edge.loop.call_soon_threadsafe(be_busy)
+        for _ in range(rush):
+            address = ("127.0.0.1", edge.port)
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        wait_until(lambda: handshakes[-1] == rush, seconds=5)
+    # The note is made between two turns or after one more.
+    assert max(after - before for before, after in pairwise(handshakes)) <= 2 * ACCEPTS_PER_TURN
