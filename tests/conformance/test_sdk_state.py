@@ -33,7 +33,7 @@ def test_a_server_is_provisioned_locked_and_unlocked(server: Server) -> None:
         assert nobody.get_state() is State.OPERATIONAL
         with error("in the state Unprovisioned"):
             nobody.provision(UNLOCK, PASSPHRASES["admin"])
-        now = datetime.now(UTC)  # noqa: TID251 - the SDK has sent the machine's time
+        now = datetime.now(UTC)
         assert abs(admin.get_config_time() - now) < timedelta(seconds=5)
 
         admin.lock()

@@ -54,7 +54,7 @@ class EdgeServer:
         await self._stopping.wait()
         self._ended()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._timeouts.drain):
+            async with asyncio.timeout(self._timeouts.drain):  # noqa: TID251 - in a task
                 await self._empty.wait()
         sweep.cancel()
 

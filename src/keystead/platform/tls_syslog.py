@@ -117,7 +117,7 @@ class TlsSyslog:
     async def _connection(self) -> None:
         """Connect, and send until the connection ends. Raises OSError, TimeoutError."""
         to = self._receiver
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(CONNECT_SECONDS):  # noqa: TID251 - in a task
             reader, writer = await asyncio.open_connection(
                 to.host, to.port, ssl=to.context, server_hostname=to.host
             )
@@ -146,7 +146,7 @@ class TlsSyslog:
                 message = self._queue.popleft()
                 writer.write(b"%d %b" % (len(message), message))
                 try:
-                    async with asyncio.timeout(WRITE_SECONDS):
+                    async with asyncio.timeout(WRITE_SECONDS):  # noqa: TID251 - in a task
                         await writer.drain()
                 except BaseException:
                     self._put_back(message)

@@ -41,8 +41,8 @@ class Edges:
         """
         for session in list(self._sessions):
             try:
-                async with asyncio.timeout(TRY_PATIENCE_SECONDS):
-                    refusal = await session.try_out(identity.key.reveal(), identity.chain)
+                trying = session.try_out(identity.key.reveal(), identity.chain)
+                refusal = await asyncio.wait_for(trying, TRY_PATIENCE_SECONDS)
             except (TimeoutError, ConnectionEnded):
                 continue
             if refusal:
