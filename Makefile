@@ -3,7 +3,7 @@
 # make test-fast   the tests that need no server of their own
 # make timing      whether times tell secrets: t-values, with 20 times the samples  (SAMPLES=20)
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
-# make flood       10,000 idle connections and a login storm against a server
+# make flood       10,000 idle connections, storms of handshakes and logins against a server
 # make check       formatting, lint, types, layers
 # make openapi     the API's description, checked, into openapi.json
 # make release     wheel, sdist, bill of materials and SHA256SUMS of the commit, into dist

@@ -91,7 +91,7 @@ def test_a_place_is_free_again_when_its_connection_ends():
 
 
 def test_a_rush_of_connections_is_accepted_in_parts_with_others_served_between_them():
-    rush = 3 * ACCEPTS_PER_TURN
+    rush = 10 * ACCEPTS_PER_TURN
     handshakes = [0]
     with running_edge() as edge, contextlib.ExitStack() as stack:
 
