@@ -8,7 +8,7 @@
 # make openapi     the API's description, checked, into openapi.json
 # make release     wheel, sdist, bill of materials and SHA256SUMS of the commit, into dist
 # make audit       asks the advisory service about what the locks pin; needs the network
-# make bench       signatures a second over TLS; backup and restore  (ARGS="--seconds 10")
+# make bench       everything that is measured, in one table  (ARGS="--only p256,rsa2048 --seconds 5")
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,7 +26,7 @@ serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
 
 test: check
-	scripts/system-tools chromium curl openssl
+	scripts/system-tools chromium curl openssl wrk
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 
 test-fast: $(DEV_READY)
@@ -60,9 +60,8 @@ audit: $(DEV_READY)
 	scripts/audit $(BIN)/pip-audit
 
 bench: $(DEV_READY)
-	scripts/system-tools wrk
-	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench --backups
+	scripts/system-tools wrk g++ softhsm2=softhsm2-util
+	$(BIN)/python -m bench --json bench/results/last.json --plots bench/results $(ARGS)
 
 $(READY): requirements.lock pyproject.toml
 	scripts/make-venv $(PYTHON) $(VENV) requirements.lock

@@ -1,127 +1,143 @@
-"""Signatures a second over TLS, beside the same signatures made in-process, in one run.
+"""Everything that Keystead is to be fast at, measured in one run on this machine, in one table.
 
-    python -m bench [--seconds 5] [--edges 1] [--json FILE]
-    python -m bench --backups
+    python -m bench [--only p256,rsa2048] [--seconds 3] [--rounds 3] [--keys 1000000]
 
-It starts a server of its own on loopback, loads it with wrk and prints one table. Absolute figures
-are this machine's; the ratios are what to compare.
+It starts servers of its own on loopback, loads them, and ends with status 1 when a target is missed
+(--strict) or a request failed. Absolute figures are the machine's and the hour's; ratios are of
+rounds that took turns. docs/performance.md explains the rest.
 """
 
 import argparse
-import base64
 import json
-import os
-import platform
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-import cryptography
-
-from bench import in_process
+from bench import machine, mixed, plots, signing
 from bench.backups import SIZES, measure_backups, print_backups
-from bench.load import Load, run_wrk
+from bench.generation import measure_generation
+from bench.handshakes import measure_handshakes
+from bench.many_keys import measure_many_keys
+from bench.result import Row, table
+from bench.run import Findings, Plot, Run
 from bench.server import Server
+from bench.softhsm import SoftHsm
 
-DIGEST = bytes(range(32))
-DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420") + DIGEST
-"""SHA-256's DigestInfo (RFC 8017, section 9.2) and a digest: what a PKCS1 caller sends."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One kind of signature."""
-
-    name: str
-    key_type: str
-    mechanism: str
-    mode: str
-    message: bytes
-    length: int | None = None
-
-
-CASES = (
-    Case("P-256", "EC_P256", "ECDSA_Signature", "ECDSA", DIGEST),
-    Case("Ed25519", "Curve25519", "EdDSA_Signature", "EdDSA", DIGEST),
-    Case("secp256k1", "EC_P256K1", "ECDSA_Signature", "ECDSA", DIGEST),
-    Case("RSA-2048", "RSA", "RSA_Signature_PKCS1", "PKCS1", DIGEST_INFO, 2048),
-    Case("RSA-4096", "RSA", "RSA_Signature_PKCS1", "PKCS1", DIGEST_INFO, 4096),
-)
-CONNECTIONS = (1, 32)
-WARM_UP_SECONDS = 1
-"""The first request of a user takes an scrypt, the first one with a key a look into the store."""
+Measure = Callable[[Run, Server], Findings]
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one case came to."""
+class Options:
+    """What was asked for on the command line."""
 
-    case: str
-    in_process_per_second: float
-    loads: dict[int, Load]
-
-    def ratio(self) -> float:
-        """Return throughput at most connections over one core in-process."""
-        return self.loads[max(self.loads)].per_second / self.in_process_per_second
-
-
-def measure(server: Server, case: Case, seconds: int) -> Row:
-    """Make a key for the case and load it."""
-    key_id = f"bench-{case.name}"
-    server.generate(key_id, case.key_type, case.mechanism, case.length)
-    body = json.dumps({"mode": case.mode, "message": base64.b64encode(case.message).decode()})
-
-    def load(connections: int, seconds: int) -> Load:
-        return run_wrk(
-            f"{server.url}/keys/{key_id}/sign",
-            body=body,
-            authorization=server.operator,
-            connections=connections,
-            seconds=seconds,
-        )
-
-    load(1, WARM_UP_SECONDS)
-    loads = {connections: load(connections, seconds) for connections in CONNECTIONS}
-    return Row(case.name, in_process.signatures_per_second(case.key_type, case.length), loads)
+    only: Sequence[str]
+    seconds: float
+    rounds: int
+    edges: int
+    keys: int
+    folder: Path
+    json: Path | None
+    plots: Path | None
+    strict: bool
 
 
-def print_table(rows: list[Row]) -> None:
-    """Print the rows as a Markdown table."""
-    many = max(CONNECTIONS)
-    print(f"| case | in-process, one core | {many} connections | ratio ", end="")
-    print("| p50 | p99 | 1 connection | p50 |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        one, most = row.loads[1], row.loads[many]
-        print(
-            f"| {row.case} | {row.in_process_per_second:,.0f}/s | {most.per_second:,.0f}/s "
-            f"| {row.ratio():.2f} | {most.p50_ms:.2f} ms | {most.p99_ms:.2f} ms "
-            f"| {one.per_second:,.0f}/s | {one.p50_ms:.2f} ms |"
-        )
+def _signing_cases(peer: SoftHsm | None) -> dict[str, Measure]:
+    def measure(one: signing.Signing, run: Run, server: Server) -> Findings:
+        return signing.measure_signing(run, server, peer, one)
+
+    return {name: partial(measure, one) for name, one in signing.SIGNING.items()}
+
+
+_OTHER_CASES: dict[str, Measure] = {
+    "unloaded": signing.measure_unloaded,
+    "mixed": mixed.measure_beside_rsa,
+    "handshakes": measure_handshakes,
+    "uncached": mixed.measure_uncached,
+    "generate": measure_generation,
+    "logins": mixed.measure_logins,
+    "idle": mixed.measure_idle,
+    "curves": signing.measure_curves,
+}
+"""Each gets a fresh server."""
+_KEYS, _BACKUPS = "keys", "backups"
+_ALL = (*signing.SIGNING, *_OTHER_CASES, _KEYS, _BACKUPS)
+
+
+def _peer(folder: Path) -> SoftHsm | None:
+    try:
+        return SoftHsm(folder)
+    except FileNotFoundError as error:
+        print(f"bench: without the peer: {error}", file=sys.stderr)
+        return None
+
+
+def _measure(options: Options, folder: Path) -> Findings:
+    run = Run(folder, options.seconds, options.rounds, options.edges, options.keys)
+    wants_peer = any(name in signing.SIGNING for name in options.only)
+    cases = _signing_cases(_peer(folder) if wants_peer else None) | _OTHER_CASES
+    rows, drawn = list[Row](), list[Plot]()
+    for name in options.only:
+        print(f"bench: {name}", file=sys.stderr, flush=True)
+        if name == _KEYS:
+            found = measure_many_keys(run)
+        elif name in cases:
+            with Server(folder / name, edges=run.edges) as server:
+                server.provision()
+                found = cases[name](run, server)
+        else:
+            continue
+        rows += found.rows
+        drawn += found.plots
+    return Findings(rows, drawn)
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=_ALL,
+        metavar="CASE,…",
+        help=f"of {', '.join(_ALL)}",
+    )
+    parser.add_argument("--seconds", type=float, default=3, help="of one round under load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--edges", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=100_000, help="in the largest store")
+    parser.add_argument("--folder", type=Path, default=Path("bench/results"))
+    parser.add_argument("--json", type=Path, help="write the rows there too")
+    parser.add_argument("--plots", type=Path, help="write the plots there, as SVG")
+    parser.add_argument("--strict", action="store_true", help="a missed target is a failure")
+    options = Options(**vars(parser.parse_args()))
+    if unknown := set(options.only) - set(_ALL):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    return options
 
 
 def main() -> int:
-    """Run all cases; non-zero when a request was not answered with 200."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--edges", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument(
-        "--backups", action="store_true", help="measure restore and backup of many keys instead"
-    )
-    arguments = parser.parse_args()
-    if arguments.backups:
+    """Run what was asked for."""
+    options = _options()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    described = machine.describe()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        found = _measure(options, Path(folder))
+    print(", ".join(f"{name} {value}" for name, value in described.items()))
+    print(f"{options.edges} edge(s), {options.rounds} rounds of {options.seconds:g} s\n")
+    print(table(found.rows))
+    if options.json:
+        data = {"machine": described, "rows": [row.as_data() for row in found.rows]}
+        data["plots"] = [asdict(plot) for plot in found.plots]
+        options.json.write_text(json.dumps(data, indent=2) + "\n")
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        for plot in found.plots:
+            (options.plots / f"{plot.name}.svg").write_text(plots.draw(plot))
+    if _BACKUPS in options.only:
         print_backups([measure_backups(keys) for keys in SIZES])
-        return 0
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), arguments.edges) as server:
-        rows = [measure(server, case, arguments.seconds) for case in CASES]
-    print(f"Python {platform.python_version()}, cryptography {cryptography.__version__}, ", end="")
-    print(f"{os.cpu_count()} CPUs shared with the load generator, {arguments.edges} edge(s)\n")
-    print_table(rows)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
-    return int(any(load.errors for row in rows for load in row.loads.values()))
+    return int(options.strict and any(row.met is False for row in found.rows))
 
 
 if __name__ == "__main__":

@@ -1,65 +1,106 @@
-"""A load of one request over and over, made by wrk."""
+"""Load made by wrk: requests over keep-alive connections, as many as the server answers."""
 
-import re
+import json
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# wrk cycles through the requests in order. A percentile is asked for in microseconds.
 _SCRIPT = """\
-wrk.method = "POST"
-wrk.headers["Authorization"] = "{authorization}"
+wrk.method = "{method}"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = [[{body}]]
+local requests, last = {{}}, 0
+init = function()
+  for line in io.lines("{targets}") do
+    local path, authorization = line:match("^(%S+) (.+)$")
+    wrk.headers["Authorization"] = authorization
+    requests[#requests + 1] = wrk.format(nil, path)
+  end
+end
+request = function()
+  last = last % #requests + 1
+  return requests[last]
+end
+done = function(summary, latency)
+  local errors = summary.errors
+  local percentiles = {{}}
+  for index, percent in ipairs({{50, 75, 90, 95, 99, 99.9}}) do
+    percentiles[index] = string.format('"%g": %d', percent, latency:percentile(percent))
+  end
+  print(string.format('{mark}{{"requests": %d, "duration_us": %d, "refused": %d, "broken": %d, '
+    .. '"latency_us": {{%s}}}}', summary.requests, summary.duration, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout, table.concat(percentiles, ", ")))
+end
 """
-_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+_MARK = "measured: "
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a request goes and who makes it: a path and an Authorization header."""
+
+    path: str
+    authorization: str
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk measured; latencies in milliseconds, `errors` counts all but 2xx and 3xx."""
+    """What wrk measured; latencies in milliseconds by percentile."""
 
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
+    requests: int
+    seconds: float
+    refused: int
+    """Answered, but with another status than 2xx or 3xx."""
+    broken: int
+    """Not answered: connections refused, reset or timed out."""
+    latency_ms: Mapping[float, float]
+
+    @property
+    def per_second(self) -> float:
+        """All answers a second."""
+        return self.requests / self.seconds
+
+    @property
+    def errors(self) -> int:
+        """Requests that did not get what they asked for."""
+        return self.refused + self.broken
 
 
-def run_wrk(url: str, *, body: str, authorization: str, connections: int, seconds: int) -> Load:
-    """Return what `connections` keep-alive connections got in `seconds`."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT.format(authorization=authorization, body=body))
-        script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency"]
+def run_wrk(
+    origin: str,
+    targets: Sequence[Target],
+    *,
+    body: str,
+    connections: int,
+    seconds: float,
+    method: str = "POST",
+) -> Load:
+    """Return what `connections` connections got in `seconds`, cycling through `targets`."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "targets"
+        lines.write_text("".join(f"{one.path} {one.authorization}\n" for one in targets))
+        script = Path(folder) / "script.lua"
+        script.write_text(_SCRIPT.format(method=method, body=body, targets=lines, mark=_MARK))
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         output = subprocess.run(
-            [*command, "-s", Path(script.name), url], check=True, capture_output=True, text=True
+            [*command, "-s", script, origin], check=True, capture_output=True, text=True
         ).stdout
+    return read_load(output)
+
+
+def read_load(output: str) -> Load:
+    """Return what is in wrk's output. ValueError when the script's line is not there."""
+    _, mark, line = output.rpartition(_MARK)
+    if not mark:
+        raise ValueError(f"wrk measured nothing:\n{output}")
+    found = json.loads(line)
     return Load(
-        per_second=float(_find(r"Requests/sec:\s+([\d.]+)", output)),
-        p50_ms=_percentile(50, output),
-        p99_ms=_percentile(99, output),
-        errors=_errors(output),
-    )
-
-
-def _find(pattern: str, output: str) -> str:
-    found = re.search(pattern, output)
-    if found is None:
-        raise ValueError(f"wrk said nothing like {pattern}:\n{output}")
-    return found[1]
-
-
-def _percentile(percent: int, output: str) -> float:
-    text = _find(rf"{percent}%\s+([\d.]+[a-z]+)", output)
-    number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", text).groups()  # type: ignore[union-attr]
-    return float(number) * _UNITS[unit]
-
-
-def _errors(output: str) -> int:
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    broken = re.search(
-        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output
-    )
-    return int(refused[1] if refused else 0) + sum(
-        int(n) for n in (broken.groups() if broken else ())
+        requests=found["requests"],
+        seconds=found["duration_us"] / 1e6,
+        refused=found["refused"],
+        broken=found["broken"],
+        latency_ms={float(key): value / 1e3 for key, value in found["latency_us"].items()},
     )

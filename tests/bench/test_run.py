@@ -1,0 +1,34 @@
+"""A benchmark run, as short as it gets: what it measures is not looked at, only that it does."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from bench.many_keys import filled
+from bench.server import ADMIN, Server, ask
+from bench.signing import SIGNING
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_a_run_measures_and_writes_what_it_found(tmp_path):
+    found = tmp_path / "found.json"
+    command = [sys.executable, "-m", "bench", "--seconds=1", "--rounds=1", "--only=unloaded"]
+    subprocess.run([*command, f"--folder={tmp_path}", f"--json={found}"], check=True)  # noqa: S603
+    data = json.loads(found.read_text())
+    (row,) = data["rows"]
+    assert row["measured"] > 0
+    assert set(row["cpu_us_per_request"]) >= {"load", "edge", "core", "platform", "supervisor"}
+    assert data["machine"]["cryptography"]
+    assert list(tmp_path.iterdir()) == [found]
+
+
+def test_a_filled_store_is_served(tmp_path):
+    data, ids = filled(tmp_path, 120)
+    with Server(data) as server, server.connected() as connection:
+        assert (
+            ask(connection, "GET", "/keys/listed-*", authorization=ADMIN).count(b"listed-") == 100
+        )
+        assert b"signature" in ask(connection, "POST", f"/keys/{ids[0]}/sign", SIGNING["p256"].body)
