@@ -61,7 +61,7 @@ audit: $(DEV_READY)
 
 bench: $(DEV_READY)
 	scripts/system-tools wrk g++ softhsm2=softhsm2-util
-	$(BIN)/python -m bench --json bench/results/last.json --plots bench/results $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 $(READY): requirements.lock pyproject.toml
 	scripts/make-venv $(PYTHON) $(VENV) requirements.lock

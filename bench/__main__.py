@@ -11,13 +11,13 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from bench import machine, mixed, plots, signing
-from bench.backups import SIZES, measure_backups, print_backups
+from bench.backups import measure_backups
 from bench.generation import measure_generation
 from bench.handshakes import measure_handshakes
 from bench.many_keys import measure_many_keys
@@ -39,8 +39,7 @@ class Options:
     edges: int
     keys: int
     folder: Path
-    json: Path | None
-    plots: Path | None
+    out: Path
     strict: bool
 
 
@@ -62,8 +61,12 @@ _OTHER_CASES: dict[str, Measure] = {
     "curves": signing.measure_curves,
 }
 """Each gets a fresh server."""
-_KEYS, _BACKUPS = "keys", "backups"
-_ALL = (*signing.SIGNING, *_OTHER_CASES, _KEYS, _BACKUPS)
+_OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
+    "keys": measure_many_keys,
+    "backups": measure_backups,
+}
+"""They start servers of their own."""
+_ALL = (*signing.SIGNING, *_OTHER_CASES, *_OWN_SERVERS)
 
 
 def _peer(folder: Path) -> SoftHsm | None:
@@ -78,20 +81,25 @@ def _measure(options: Options, folder: Path) -> Findings:
     run = Run(folder, options.seconds, options.rounds, options.edges, options.keys)
     wants_peer = any(name in signing.SIGNING for name in options.only)
     cases = _signing_cases(_peer(folder) if wants_peer else None) | _OTHER_CASES
-    rows, drawn = list[Row](), list[Plot]()
+    rows, drawn, failures = list[Row](), list[Plot](), list[str]()
     for name in options.only:
         print(f"bench: {name}", file=sys.stderr, flush=True)
-        if name == _KEYS:
-            found = measure_many_keys(run)
-        elif name in cases:
-            with Server(folder / name, edges=run.edges) as server:
-                server.provision()
-                found = cases[name](run, server)
+        try:
+            found = _measure_one(run, name, cases)
+        except RuntimeError as error:
+            failures.append(f"{name}: {error}")
         else:
-            continue
-        rows += found.rows
-        drawn += found.plots
-    return Findings(rows, drawn)
+            rows += found.rows
+            drawn += found.plots
+    return Findings(rows, drawn, failures)
+
+
+def _measure_one(run: Run, name: str, cases: Mapping[str, Measure]) -> Findings:
+    if name in _OWN_SERVERS:
+        return _OWN_SERVERS[name](run)
+    with Server(run.folder / name, edges=run.edges) as server:
+        server.provision()
+        return cases[name](run, server)
 
 
 def _options() -> Options:
@@ -108,13 +116,37 @@ def _options() -> Options:
     parser.add_argument("--edges", type=int, default=1)
     parser.add_argument("--keys", type=int, default=100_000, help="in the largest store")
     parser.add_argument("--folder", type=Path, default=Path("bench/results"))
-    parser.add_argument("--json", type=Path, help="write the rows there too")
-    parser.add_argument("--plots", type=Path, help="write the plots there, as SVG")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("bench/results/last"),
+        help="where table, data and plots are written too",
+    )
     parser.add_argument("--strict", action="store_true", help="a missed target is a failure")
     options = Options(**vars(parser.parse_args()))
     if unknown := set(options.only) - set(_ALL):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     return options
+
+
+def _report(options: Options, described: dict[str, object], found: Findings) -> str:
+    settings = f"edges {options.edges}, rounds {options.rounds} of {options.seconds:g} s"
+    facts = ", ".join(f"{name} {value}" for name, value in described.items())
+    failures = "".join(f"\nNot measured: {failure}\n" for failure in found.failures)
+    return f"{facts}; {settings}\n\n{table(found.rows)}{failures}"
+
+
+def _write(out: Path, report: str, described: dict[str, object], found: Findings) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "figures.md").write_text(f"# Figures\n\n{report}")
+    data = {
+        "machine": described,
+        "rows": [row.as_data() for row in found.rows],
+        "plots": [asdict(plot) for plot in found.plots],
+    }
+    (out / "figures.json").write_text(json.dumps(data, indent=2) + "\n")
+    for plot in found.plots:
+        (out / f"{plot.name}.svg").write_text(plots.draw(plot))
 
 
 def main() -> int:
@@ -124,20 +156,12 @@ def main() -> int:
     described = machine.describe()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         found = _measure(options, Path(folder))
-    print(", ".join(f"{name} {value}" for name, value in described.items()))
-    print(f"{options.edges} edge(s), {options.rounds} rounds of {options.seconds:g} s\n")
-    print(table(found.rows))
-    if options.json:
-        data = {"machine": described, "rows": [row.as_data() for row in found.rows]}
-        data["plots"] = [asdict(plot) for plot in found.plots]
-        options.json.write_text(json.dumps(data, indent=2) + "\n")
-    if options.plots:
-        options.plots.mkdir(parents=True, exist_ok=True)
-        for plot in found.plots:
-            (options.plots / f"{plot.name}.svg").write_text(plots.draw(plot))
-    if _BACKUPS in options.only:
-        print_backups([measure_backups(keys) for keys in SIZES])
-    return int(options.strict and any(row.met is False for row in found.rows))
+    report = _report(options, described, found)
+    print(report)
+    _write(options.out, report, described, found)
+    return int(
+        bool(found.failures) or (options.strict and any(row.met is False for row in found.rows))
+    )
 
 
 if __name__ == "__main__":

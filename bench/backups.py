@@ -4,9 +4,10 @@ import contextlib
 import json
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.result import Row
+from bench.run import Findings, Run
 from tests.support.large_backup import UNLOCK, USERS, memory, restore, write_backup
 from tests.support.server import Server, basic, running_server
 
@@ -14,20 +15,12 @@ SIZES = (10_000, 100_000)
 _PATIENCE_SECONDS = 3600
 
 
-@dataclass(frozen=True)
-class BackupRow:
-    """What one number of keys came to; bytes and seconds."""
-
-    keys: int
-    file_bytes: int
-    restore_seconds: float
-    unlock_seconds: float
-    backup_seconds: float
-    grown_bytes: dict[str, int]
-    """By process: the most memory there ever was, less that of the idle server."""
+def measure_backups(_: Run) -> Findings:
+    """Return what restore and backup take, for each size."""
+    return Findings([row for keys in SIZES for row in _measure(keys)])
 
 
-def measure_backups(keys: int) -> BackupRow:
+def _measure(keys: int) -> list[Row]:
     """Restore a file of so many keys onto an empty server, and back it up again."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "backup.bin"
@@ -44,14 +37,15 @@ def measure_backups(keys: int) -> BackupRow:
             _download(server)
             ended = time.monotonic()
             most = memory(server, "VmHWM")
-        return BackupRow(
-            keys=keys,
-            file_bytes=file.stat().st_size,
-            restore_seconds=restored - began,
-            unlock_seconds=unlocked - restored,
-            backup_seconds=ended - unlocked,
-            grown_bytes={role: most[role] - idle[role] for role in idle},
-        )
+        size = f"{keys:,} keys, {file.stat().st_size >> 20} MiB"
+    return [
+        Row(f"Restore of {size}", "s", [restored - began]),
+        Row(f"Backup of {size}", "s", [ended - unlocked]),
+        *(
+            Row(f"{role} grows over both of {size}", "MiB", [(most[role] - idle[role]) / 2**20])
+            for role in ("core", "platform", "edge")
+        ),
+    ]
 
 
 def _download(server: Server) -> None:
@@ -64,18 +58,3 @@ def _download(server: Server) -> None:
             last = part
     if not last.endswith(b"_NETHSM_BACKUP_END_"):
         raise RuntimeError(json.dumps({"status": answer.status}))
-
-
-def print_backups(rows: list[BackupRow]) -> None:
-    """Print the rows as a Markdown table."""
-    roles = sorted(rows[0].grown_bytes)
-    print("| keys | file | restore | unlock | backup |", end="")
-    print("".join(f" {role} grows |" for role in roles))
-    print("|---" * (5 + len(roles)) + "|")
-    for row in rows:
-        print(
-            f"| {row.keys:,} | {row.file_bytes >> 20:,} MiB | {row.restore_seconds:.1f} s "
-            f"| {row.unlock_seconds:.1f} s | {row.backup_seconds:.1f} s |",
-            end="",
-        )
-        print("".join(f" {row.grown_bytes[role] >> 20} MiB |" for role in roles))

@@ -47,3 +47,5 @@ class Findings:
 
     rows: Sequence[Row] = ()
     plots: Sequence[Plot] = ()
+    failures: Sequence[str] = ()
+    """What could not be measured, and why."""

@@ -14,15 +14,16 @@ from bench.signing import SIGNING
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 def test_a_run_measures_and_writes_what_it_found(tmp_path):
-    found = tmp_path / "found.json"
+    out = tmp_path / "out"
     command = [sys.executable, "-m", "bench", "--seconds=1", "--rounds=1", "--only=unloaded"]
-    subprocess.run([*command, f"--folder={tmp_path}", f"--json={found}"], check=True)  # noqa: S603
-    data = json.loads(found.read_text())
+    subprocess.run([*command, f"--folder={tmp_path}", f"--out={out}"], check=True)  # noqa: S603
+    data = json.loads((out / "figures.json").read_text())
     (row,) = data["rows"]
     assert row["measured"] > 0
     assert set(row["cpu_us_per_request"]) >= {"load", "edge", "core", "platform", "supervisor"}
     assert data["machine"]["cryptography"]
-    assert list(tmp_path.iterdir()) == [found]
+    assert "P-256 sign, 1 connection: p50" in (out / "figures.md").read_text()
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_filled_store_is_served(tmp_path):
