@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients see it, byte by byte: framing, keep-alive, pipelining, bodies, refusals."""
 
+import contextlib
 import json
 import socket
 import ssl
@@ -10,6 +11,7 @@ import pytest
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
+    MAX_AHEAD_BYTES,
     MAX_DRAIN_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
@@ -119,6 +121,18 @@ def test_pipelined_requests_reach_the_core_one_at_a_time_and_in_order(edge):
         assert len(edge.received) == number + 1
         edge.on_loop(lambda request=request: edge.answer(request, request.body))
         assert json.loads(client.read_answer().body)["body"] == str(number)
+
+
+def test_who_sends_much_ahead_of_its_answers_gets_one_and_the_end(edge):
+    client = edge.connect()
+    with contextlib.suppress(OSError):
+        client.send(GET * (8 * MAX_AHEAD_BYTES // len(GET)))
+    answers = [client.read_answer()]
+    while "connection" not in answers[-1].headers:
+        answers.append(client.read_answer())
+    assert answers[-1].headers["connection"] == "close"
+    assert client.is_closed()
+    assert len(edge.received) == len(answers) < 8 * MAX_AHEAD_BYTES // len(GET)
 
 
 def test_a_flood_of_pipelined_requests_is_not_read_before_the_answer(edge):

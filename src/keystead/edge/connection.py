@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
+    MAX_AHEAD_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
     MAX_TARGET_BYTES,
@@ -277,7 +278,11 @@ class HttpConnection(asyncio.Protocol):
         is_streamed = remaining != 0 and not self._wants_head_only
         if upload is not None and (is_streamed or not upload.can_be_dropped):
             self._is_last = True
-        self._is_last |= self._all.is_stopping or self._framing is Framing.END
+        self._is_last |= (
+            self._all.is_stopping
+            or self._framing is Framing.END
+            or len(self._unparsed) > MAX_AHEAD_BYTES
+        )
         head = response_head(
             response.status,
             response.headers,

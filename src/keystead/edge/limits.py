@@ -34,9 +34,14 @@ count. Chunks of one byte have one."""
 MAX_TRAILER_BYTES: Final = 4 * 1024
 """Most trailer bytes after a chunked body; all are ignored."""
 
-MAX_DRAIN_BYTES: Final = 1024 * 1024
+MAX_DRAIN_BYTES: Final = 64 * 1024
 """Largest rest of a body that is read and dropped to keep a connection, after an early answer:
-cheaper than a new TLS handshake. Beyond it the connection is closed."""
+cheaper than a new TLS handshake. Beyond it the connection is closed: the TLS buffers of one that
+has sent much at once stay large, half a megabyte, for as long as it is kept."""
+
+MAX_AHEAD_BYTES: Final = 64 * 1024
+"""How much a client may send ahead of its answers for its connection to be kept; the same reason.
+One that an upload has made large was authenticated."""
 
 MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
 """What a client that has used up its time for a body must send it at, to get more time."""

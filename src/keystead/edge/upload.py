@@ -53,11 +53,12 @@ class Upload:
 
     @property
     def can_be_dropped(self) -> bool:
-        """Whether reading the rest of the body to no end is cheaper than a new connection.
+        """Whether having read the rest of the body to no end is cheaper than a new connection.
 
         Not when the client waits for 100 Continue: after an answer it may or may not send the body.
         """
-        return not self.owes_continue and (self.body.left() or 0) <= MAX_DRAIN_BYTES
+        unwanted = len(self.waiting) + (self.body.left() or 0)
+        return not self.owes_continue and unwanted <= MAX_DRAIN_BYTES
 
     def drop(self, data: bytes) -> bool:
         """Take more of a body that nobody wants; return whether to go on. Raises Refused."""
