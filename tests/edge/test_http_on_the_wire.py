@@ -17,7 +17,7 @@ from keystead.edge.limits import (
     MAX_INLINE_BODY_BYTES,
     Timeouts,
 )
-from keystead.wire.messages import BodyChunk, Request, RequestAborted, Response, WantBody, Welcome
+from keystead.wire.messages import BodyChunk, Request, RequestAborted, Response, WantBody
 from tests.support.edge import identity, running_edge
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -493,7 +493,7 @@ def test_a_session_can_be_resumed(edge):
 def test_a_new_identity_is_served_to_new_connections(edge):
     before = edge.connect()
     key, chain = make_tls_identity("other")
-    edge.say(Welcome(key.reveal(), chain))
+    edge.welcome(key.reveal(), chain)
     assert edge.connect().tls.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(
         chain.decode()
     )

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.server import Server, wait_until
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def everything_sent_to(collector: socket.socket) -> list[str]:
 
 def test_every_line_on_standard_error_is_json(provisioned_server: Server):
     provisioned_server.add_user("operator", "Operator")
+    wait_until(lambda: "user created" in provisioned_server.log(), seconds=5)
     events = [json.loads(line) for line in provisioned_server.log().splitlines()]
     assert {"platform started", "core started", "edge started", "provision", "user created"} <= {
         event["event"] for event in events

@@ -39,7 +39,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
-from tests.support.server import Answer, trusting_anyone
+from tests.support.server import Answer, trusting_anyone, wait_until
 
 CREDIT = 100_000
 MAX_SENDS = 10_000
@@ -130,6 +130,8 @@ class Edge:
     core: Connection[EdgeToCore, CoreToEdge] = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
     clients: list[RawClient] = field(default_factory=list)
+    times_serving: int = 0
+    """How often it said that it serves what it was welcomed with."""
     _bodies: dict[int, tuple[Request, bytearray]] = field(default_factory=dict)
 
     # --- for tests -------------------------------------------------------------------------
@@ -155,6 +157,12 @@ class Edge:
     def say(self, message: CoreToEdge) -> None:
         """Send a message as the core."""
         self.on_loop(lambda: self.core.send(message))
+
+    def welcome(self, key: bytes, chain: bytes) -> None:
+        """Have it serve another identity; return once it does."""
+        before = self.times_serving
+        self.say(Welcome(key, chain))
+        wait_until(lambda: self.times_serving > before, seconds=10)
 
     def received_of(self, kind: type) -> list[Any]:
         return [message for message in list(self.received) if isinstance(message, kind)]
@@ -218,6 +226,7 @@ class Edge:
 
     def _receive(self, message: EdgeToCore) -> None:
         if isinstance(message, Serving):
+            self.times_serving += 1
             return
         self.received.append(message)
         self.script(self, message)
