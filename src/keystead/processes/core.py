@@ -54,11 +54,12 @@ KEYGEN_QUEUE: Final = 64
 them. With RSA-4096 the last one waits for about half a minute on two CPUs."""
 
 KDF_THREADS: Final = 2
-KDF_QUEUE: Final = 64
-"""Passphrases that may wait to be stretched, at 16 MiB and about 50 ms each once it is their turn;
-with this queue full, the last one has waited for two seconds."""
-KDF_SHARE: Final = 16
-"""How many of them may be for logins from one address: no single one can fill the queue."""
+KDF_QUEUE: Final = 96
+"""Passphrases that may wait to be stretched, at 16 MiB and about 100 ms each once it is their turn;
+with this queue full, the last one has waited for five seconds."""
+KDF_SHARE: Final = 32
+"""How many of them may be for logins from one address: no single one can fill the queue. As many
+clients behind one proxy can all log in after a restart."""
 
 
 _NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind: NetHSM's way to say that syslog is off
