@@ -18,11 +18,13 @@ from pathlib import Path
 
 from bench import machine, mixed, plots, signing
 from bench.backups import measure_backups
+from bench.budget import measure_budget
 from bench.generation import measure_generation
 from bench.handshakes import measure_handshakes
 from bench.many_keys import measure_many_keys
 from bench.result import Row, table
 from bench.run import Findings, Plot, Run
+from bench.sandbox import measure_sandbox
 from bench.server import Server
 from bench.softhsm import SoftHsm
 
@@ -62,10 +64,12 @@ _OTHER_CASES: dict[str, Measure] = {
 }
 """Each gets a fresh server."""
 _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
+    "sandbox": measure_sandbox,
+    "budget": measure_budget,
     "keys": measure_many_keys,
     "backups": measure_backups,
 }
-"""They start servers of their own."""
+"""They start servers of their own, or none."""
 _ALL = (*signing.SIGNING, *_OTHER_CASES, *_OWN_SERVERS)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
+from bench.result import Row
+from bench.run import Findings, Run
 from keystead.api.encoding import decode_base64, encode_base64
 from keystead.api.route import decode_json
 from keystead.api.router import Router
@@ -42,21 +44,20 @@ class Stage:
     microseconds: float
 
 
-def measure_budget() -> list[Stage]:
+def measure_budget(_: Run) -> Findings:
     """Return every stage in the order of a request's walk."""
     with asyncio.Runner() as runner:
         core = runner.run(_signing_core())
         try:
-            return _stages(runner, core)
+            stages = _stages(runner, core)
         finally:
             core.close()
-
-
-def print_budget(stages: list[Stage]) -> None:
-    """Print the stages as a Markdown table."""
-    print("| process | stage | µs |\n|---|---|---|")
-    for stage in stages:
-        print(f"| {stage.process} | {stage.name} | {stage.microseconds:.1f} |")
+    return Findings(
+        [
+            Row(f"Stage of one P-256 sign, {one.process}: {one.name}", "µs", [one.microseconds])
+            for one in stages
+        ]
+    )
 
 
 async def _signing_core() -> Core:
