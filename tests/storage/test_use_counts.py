@@ -33,6 +33,33 @@ def test_uses_are_counted_at_once_and_written_when_flushed():
     asyncio.run(scenario())
 
 
+def test_a_flush_reads_many_keys_that_are_not_cached_at_once():
+    async def scenario():
+        store, domain, record = await with_key()
+        paths = [key_path(f"k{number}") for number in range(100)]
+        for path in paths:
+            await domain.keys.put(path, record, expected=MISSING)
+        reading = most = 0
+        get = store.get
+
+        async def slow_get(path):
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            await asyncio.sleep(0)
+            reading -= 1
+            return await get(path)
+
+        store.get = slow_get
+        for path in paths:
+            domain.keys.count_use(path)
+        await domain.keys.flush_counts()
+        assert most > 10
+        assert {(await domain.keys.read(path))[0].operations for path in paths} == {1}
+
+    asyncio.run(scenario())
+
+
 def test_uses_counted_during_a_flush_are_not_lost():
     async def scenario():
         store, domain, _ = await with_key()

@@ -1,5 +1,6 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,9 @@ DEFAULT_CACHE_SIZE = 10_000
 _FLUSH_RECORDS = 100
 _FLUSH_BYTES = 2**20
 """Records rewritten in one commit when counts are flushed: so many, or a little over so much."""
+_FLUSH_READS = 32
+"""Records read at the same time for that. One by one, a flush would fall behind many callers who
+use ever other keys, and what is pending would grow with the keys in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +186,18 @@ class KeyStore:
         """Write the pending counts into the records. Raises StoreUnavailable; nothing is lost."""
         batch: list[_Counted] = []
         size = 0
-        for path in self._counts.paths():
-            counted = await self._with_count(path, self._cache.get(path))
-            if counted is None:
-                continue
-            batch.append(counted)
-            size += len(counted.change.value or b"")
-            if len(batch) == _FLUSH_RECORDS or size >= _FLUSH_BYTES:
-                await self._store_counts(batch)
-                batch, size = [], 0
+        paths = self._counts.paths()
+        for start in range(0, len(paths), _FLUSH_READS):
+            some = paths[start : start + _FLUSH_READS]
+            read = (self._with_count(path, self._cache.get(path)) for path in some)
+            for counted in await asyncio.gather(*read):
+                if counted is None:
+                    continue
+                batch.append(counted)
+                size += len(counted.change.value or b"")
+                if len(batch) == _FLUSH_RECORDS or size >= _FLUSH_BYTES:
+                    await self._store_counts(batch)
+                    batch, size = [], 0
         if batch:
             await self._store_counts(batch)
 

@@ -29,6 +29,8 @@ class UseCounts:
         self._pending[path] -= count
         if self._pending[path] <= 0:
             del self._pending[path]
+        if not self._pending:
+            self._pending.clear()  # Gives back the room of many keys; deleting them does not.
 
     def move(self, source: KeyPath, target: KeyPath) -> None:
         """Let what is pending follow a key that moved."""
