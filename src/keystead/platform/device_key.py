@@ -1,71 +1,256 @@
-"""The device key in a file of the data directory: the embedded default."""
+"""The device key: one file of the data directory, which a provider makes and opens.
 
+    device.key              in clear                          provider `file`
+    device.key.credential   sealed under a systemd credential  provider `credential`
+    device.key.tpm2         sealed by the machine's TPM        provider `tpm2`
+
+Beside each may lie, with `.next` at the end of its name, the one that is about to replace it.
+Which of the two is in force is said by the store: the one whose device has records in it.
+"""
+
+import hmac
 import os
 import stat
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, Literal, Protocol, get_args
 
 from keystead.errors import StartRefused
 from keystead.model.secret import Secret
 from keystead.platform import durable
-from keystead.sealing.device import DEVICE_KEY_BYTES, new_device_key
+from keystead.sealing.device import DEVICE_KEY_BYTES, device_id, new_device_key
+
+ProviderName = Literal["file", "credential", "tpm2"]
+PROVIDER_NAMES: Final[tuple[ProviderName, ...]] = get_args(ProviderName)
+
+_NEXT: Final = ".next"
+_UNFINISHED: Final = ".new"
+_MAX_FILE_BYTES: Final = 64 * 1024
 
 
-class FileDeviceKey:
-    """32 bytes in a file that only its owner may read.
+class DeviceKeyProvider(Protocol):
+    """What the device key's file holds, and what it takes to get the key out of it."""
+
+    @property
+    def name(self) -> ProviderName:
+        """What the operator calls it."""
+        ...
+
+    def seal(self, key: Secret) -> bytes:
+        """Return what is to be kept of `key`. StartRefused says what is in the way."""
+        ...
+
+    def unseal(self, sealed: bytes) -> Secret:
+        """Return the key in what `seal` returned. StartRefused says why it does not come out."""
+        ...
+
+    def describe(self, sealed: bytes) -> Sequence[str]:
+        """Return lines for the operator, on what decides whether `unseal` works; no secret."""
+        ...
+
+
+class InClear:
+    """Provider `file`: the key as it is, in a file that only its owner may read.
 
     Whoever has the file and the database has what the attended slot leaves to the unlock
     passphrase, and all of it where unattended boot is on.
     """
 
-    def __init__(self, path: Path) -> None:
-        """`path` is where the key is, or will be."""
-        self._path = path
+    name: Final = "file"
 
-    def obtain(self, *, store_holds_records: bool) -> Secret:
-        """Return the key; make it first if there is none and nothing was sealed under one yet.
+    def seal(self, key: Secret) -> bytes:
+        """Return the 32 bytes."""
+        return key.reveal()
 
-        StartRefused when it is missing although the store holds records, or is not a key that
-        this software made; nothing is overwritten.
+    def unseal(self, sealed: bytes) -> Secret:
+        """Return the key; StartRefused unless it has 32 bytes."""
+        if len(sealed) != DEVICE_KEY_BYTES:
+            raise StartRefused(f"it has {len(sealed)} bytes, not {DEVICE_KEY_BYTES}.")
+        return Secret(sealed)
+
+    def describe(self, _sealed: bytes) -> Sequence[str]:
+        """Return nothing: it depends on nothing."""
+        return []
+
+
+class DeviceKey:
+    """The device key of one data directory, as one provider keeps it.
+
+    `devices`, everywhere: the IDs of the devices that the store has records of, None for an empty
+    store. A key of another device than these is not the store's, and nothing is overwritten.
+    """
+
+    def __init__(self, directory: Path, provider: DeviceKeyProvider) -> None:
+        self._provider = provider
+        self.path: Final = file_of(directory, provider.name)
+        self._next = _beside(self.path, _NEXT)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this provider has kept a key here, be it the right one or not."""
+        return os.path.lexists(self.path) or os.path.lexists(self._next)
+
+    def obtain(self, devices: Collection[str] | None) -> Secret:
+        """Return the key; make it first when there is none and the store is empty.
+
+        A change of the key that was interrupted is finished or undone. StartRefused when the key
+        is missing although there are records, does not come out, or is another device's.
         """
-        try:
-            if os.path.lexists(self._path):
-                return self._read()
-            if store_holds_records:
-                raise StartRefused(
-                    f"The device key {self._path} is missing, and the store holds records sealed "
-                    "under it. Put the file back, or use another data directory."
-                )
-            return self._create()
-        except OSError as error:
-            raise StartRefused(f"The device key {self._path}: {error.strerror}.") from error
+        with _named(self.path):
+            if not self.is_there:
+                return self._first(devices)
+            key, path = self._find(devices)
+            if path == self._next:
+                self.promote()
+            self._clear()
+            return key
+
+    def open(self, devices: Collection[str] | None) -> Secret:
+        """Return the key as `obtain` does, but change nothing and make none."""
+        with _named(self.path):
+            if not self.is_there:
+                raise _missing(self.path)
+            return self._find(devices)[0]
+
+    def stage(self, key: Secret) -> None:
+        """Put `key` beside the present one, durably, and see that it comes out again.
+
+        StartRefused when it does not; the present one stays what it is.
+        """
+        with _named(self._next):
+            self._clear()
+            durable.create(self._next, self._provider.seal(key))
+            kept = self._open_file(self._next)
+            if not hmac.compare_digest(kept.reveal(), key.reveal()):
+                raise StartRefused(f"The device key {self._next} is not what was written there.")
+
+    def promote(self) -> None:
+        """Put the staged key in the place of the present one, which is destroyed. OSError.
+
+        Interrupted anywhere, the staged one is still there, under one name or the other.
+        """
+        durable.destroy(self.path)
+        self._next.rename(self.path)
+        durable.sync_directory(self.path.parent)
+
+    def describe(self) -> Sequence[str]:
+        """Return lines for the operator, on what decides whether the key comes out."""
+        present = self.path if os.path.lexists(self.path) else self._next
+        with _named(present):
+            return self._provider.describe(_read(present))
 
     def destroy(self) -> None:
-        """Overwrite and remove the key, so that nothing sealed under it opens again.
+        """Overwrite and remove what this provider kept, if anything. Raises OSError."""
+        destroy(self.path)
 
-        Does nothing when there is none. Raises OSError.
-        """
-        durable.destroy(self._path.with_name(self._path.name + ".new"))
-        durable.destroy(self._path)
-
-    def _read(self) -> Secret:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise StartRefused(f"The device key {self._path} is not a regular file.")
-            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise StartRefused(
-                    f"The device key {self._path} is open to other users: "
-                    f"mode {stat.S_IMODE(status.st_mode):04o}, not 0600."
-                )
-            key = file.read(DEVICE_KEY_BYTES + 1)
-        if len(key) != DEVICE_KEY_BYTES:
-            raise StartRefused(
-                f"The device key {self._path} has {status.st_size} bytes, not {DEVICE_KEY_BYTES}."
-            )
-        return Secret(key)
-
-    def _create(self) -> Secret:
+    def _first(self, devices: Collection[str] | None) -> Secret:
+        if devices is not None:
+            raise _missing(self.path)
         key = new_device_key()
-        durable.create(self._path, key.reveal())
+        self.stage(key)
+        self.promote()
+        self._clear()
         return key
+
+    def _find(self, devices: Collection[str] | None) -> tuple[Secret, Path]:
+        """Return the store's key and the file it is in."""
+        refusals = []
+        for path in (self._next, self.path):
+            if not os.path.lexists(path):
+                continue
+            try:
+                key = self._open_file(path)
+            except StartRefused as error:
+                refusals.append(error.message)
+                continue
+            if devices is None or device_id(key) in devices:
+                return key, path
+            refusals.append(
+                f"The device key {path} is not the one that the store's records are sealed under. "
+                "Put the right one back, or use another data directory."
+            )
+        raise StartRefused(" ".join(refusals))
+
+    def _open_file(self, path: Path) -> Secret:
+        sealed = _read(path)
+        try:
+            return self._provider.unseal(sealed)
+        except StartRefused as error:
+            raise StartRefused(f"The device key {path} does not open: {error.message}") from error
+
+    def _clear(self) -> None:
+        """Destroy what is left of a change that is done, or was never made."""
+        for path in _files(self.path)[:-1]:
+            durable.destroy(path)
+
+
+def file_of(directory: Path, provider: ProviderName) -> Path:
+    """Return where a provider keeps the key."""
+    return directory / ("device.key" if provider == "file" else f"device.key.{provider}")
+
+
+def kept_here(directory: Path) -> list[ProviderName]:
+    """Return the providers that have kept a device key here."""
+    return [
+        provider
+        for provider in PROVIDER_NAMES
+        if any(map(os.path.lexists, _files(file_of(directory, provider))))
+    ]
+
+
+def destroy_all(directory: Path) -> None:
+    """Destroy the device key whatever kept it, as far as it is here. Raises OSError."""
+    for provider in PROVIDER_NAMES:
+        destroy(file_of(directory, provider))
+
+
+def destroy(path: Path) -> None:
+    """Overwrite and remove one provider's file and those beside it. Raises OSError."""
+    for each in _files(path):
+        durable.destroy(each)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return every name that one provider's key may have; the one in force goes last."""
+    staged = _beside(path, _NEXT)
+    return [_beside(staged, _UNFINISHED), _beside(path, _UNFINISHED), staged, path]
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _missing(path: Path) -> StartRefused:
+    others = [provider for provider in kept_here(path.parent) if file_of(path.parent, provider) != path]
+    if others:
+        hint = f'There is one of the provider {others[0]}: set `provider = "{others[0]}"`, or move it.'
+    else:
+        hint = "Put it back, or use another data directory."
+    return StartRefused(
+        f"The device key {path} is missing, and the store holds records sealed under it. {hint}"
+    )
+
+
+def _read(path: Path) -> bytes:
+    """Return what is in the file, if only its owner may read it. StartRefused, OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StartRefused(f"The device key {path} is not a regular file.")
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise StartRefused(
+                f"The device key {path} is open to other users: "
+                f"mode {stat.S_IMODE(status.st_mode):04o}, not 0600."
+            )
+        return file.read(_MAX_FILE_BYTES)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into one line for the operator."""
+    try:
+        yield
+    except OSError as error:
+        raise StartRefused(f"The device key {path}: {error.strerror}.") from error

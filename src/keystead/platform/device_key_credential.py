@@ -1,0 +1,94 @@
+"""The device key sealed under a credential that the service manager hands to the service.
+
+The credential is not the device key but the key around it: a factory reset can destroy the device
+key then, and a new one needs no new credential.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from keystead.errors import DecryptionFailed, StartRefused
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+
+_HEADER: Final = b"keystead device key, credential, 1\n"
+_PURPOSE: Final = "device-key"
+
+
+class UnderCredential:
+    """Provider `credential`: AES-256-GCM under the 32 bytes of a systemd credential.
+
+    Whoever has the data directory needs the credential too: as safe as systemd keeps it, which is
+    in the TPM, or under /var/lib/systemd/credential.secret, or both.
+    """
+
+    name: Final = "credential"
+
+    def __init__(self, directory: Path | None, credential: str) -> None:
+        """`directory` is $CREDENTIALS_DIRECTORY; None: the service manager has set none."""
+        self._directory = directory
+        self._credential = credential
+
+    def seal(self, key: Secret) -> bytes:
+        """Return the key sealed under the credential. StartRefused when there is none."""
+        return _HEADER + envelope.seal(self._around(), _PURPOSE, key.reveal())
+
+    def unseal(self, sealed: bytes) -> Secret:
+        """Return the key; StartRefused when the credential is missing or another one."""
+        if not sealed.startswith(_HEADER):
+            raise StartRefused("it is not one that this software made, or it is of a newer format.")
+        try:
+            return Secret(envelope.unseal(self._around(), _PURPOSE, sealed[len(_HEADER) :]))
+        except DecryptionFailed:
+            raise StartRefused(
+                f"the credential {self._credential} is not the one it was sealed under, "
+                "or the file is damaged."
+            ) from None
+
+    def describe(self, _sealed: bytes) -> Sequence[str]:
+        """Return which credential it is, and where."""
+        return [f"credential: {self._credential} in {self._directory or 'no directory'}"]
+
+    def _around(self) -> Secret:
+        """Return the credential's 32 bytes."""
+        if self._directory is None:
+            raise StartRefused(
+                f"there is no credential {self._credential}: $CREDENTIALS_DIRECTORY is not set. "
+                "Start Keystead by systemd, with LoadCredentialEncrypted= in its unit."
+            )
+        path = self._directory / self._credential
+        try:
+            return Secret(_read(path))
+        except FileNotFoundError:
+            raise StartRefused(
+                f"the credential {path} is missing. To make one: head -c {envelope.KEY_BYTES} "
+                f"/dev/urandom | systemd-creds encrypt --name={self._credential} - "
+                f"/etc/credstore.encrypted/{self._credential}, and in the unit "
+                f"LoadCredentialEncrypted={self._credential}."
+            ) from None
+        except OSError as error:
+            raise StartRefused(f"the credential {path}: {error.strerror}.") from error
+
+
+def _read(path: Path) -> bytes:
+    """Return the 32 bytes in the file. StartRefused, OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StartRefused(f"the credential {path} is not a regular file.")
+        # systemd may give the service's user access by an ACL, which shows in the group's bits.
+        if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
+            raise StartRefused(
+                f"the credential {path} is open to other users: "
+                f"mode {stat.S_IMODE(status.st_mode):04o}, not 0400."
+            )
+        content = file.read(envelope.KEY_BYTES + 1)
+    if len(content) != envelope.KEY_BYTES:
+        raise StartRefused(
+            f"the credential {path} has {status.st_size} bytes, not {envelope.KEY_BYTES} random ones."
+        )
+    return content

@@ -1,0 +1,103 @@
+"""The device key sealed by the machine's TPM: it comes out on this machine, booted as it was."""
+
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from keystead.errors import StartRefused
+from keystead.model.secret import Secret
+from keystead.platform.pcrs import PcrSelection
+from keystead.platform.tpm2 import SealedSecret, Tpm, TpmFailed, changed_registers
+
+PATIENCE_SECONDS: Final = 60.0
+"""A slow TPM makes a storage root key in some seconds; one that hangs must not hang the start."""
+
+_HEADER: Final = b"keystead device key, tpm2, 1\n"
+
+T = TypeVar("T")
+
+
+class InTpm:
+    """Provider `tpm2`: sealed under the storage root key of one TPM and the values of its PCRs."""
+
+    name: Final = "tpm2"
+
+    def __init__(
+        self, tcti: str, pcrs: PcrSelection, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        """`tcti` is the way to the TPM; `pcrs` are for sealing: what is sealed knows its own."""
+        self._tcti = tcti
+        self._pcrs = pcrs
+        self._patience_seconds = patience_seconds
+
+    def seal(self, key: Secret) -> bytes:
+        """Return the key sealed to the present PCRs. StartRefused when the TPM does not."""
+
+        def work(tpm: Tpm) -> SealedSecret:
+            return tpm.seal(key, self._pcrs)
+
+        return _HEADER + msgspec.msgpack.encode(self._ask(work))
+
+    def unseal(self, sealed: bytes) -> Secret:
+        """Return the key; StartRefused for another TPM, a cleared one, other PCRs, or none."""
+        secret = _parse(sealed)
+        return self._ask(lambda tpm: tpm.unseal(secret))
+
+    def describe(self, sealed: bytes) -> Sequence[str]:
+        """Return the TPM, and the state of each PCR that the key is bound to."""
+        secret = _parse(sealed)
+        lines = [f"tpm: {self._tcti}", f"pcrs: {secret.pcrs}"]
+        try:
+            present = self._ask(lambda tpm: tpm.pcr_values(secret.pcrs))
+        except StartRefused as refusal:
+            return [*lines, f"pcr values: unknown: {refusal.message}"]
+        changed = changed_registers(secret, present)
+        for register in secret.registers:
+            lines.append(f"pcr {register}: {'CHANGED' if register in changed else 'as sealed'}")
+        return lines
+
+    def _ask(self, work: Callable[[Tpm], T]) -> T:
+        """Return what `work` does with the TPM. It is closed then, or does not answer."""
+        asking = _Asking(self._tcti, work)
+        asking.start()
+        asking.join(self._patience_seconds)
+        if asking.is_alive():
+            raise StartRefused(
+                f"the TPM {self._tcti} has not answered for {self._patience_seconds:.0f} seconds."
+            )
+        if asking.failure is not None:
+            raise asking.failure
+        return asking.result
+
+
+class _Asking(Thread, Generic[T]):
+    """Work with a TPM, on a thread that can be left behind: the TSS waits without a limit."""
+
+    result: T
+
+    def __init__(self, tcti: str, work: Callable[[Tpm], T]) -> None:
+        super().__init__(name="tpm", daemon=True)
+        self._tcti = tcti
+        self._work = work
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Do the work; `result` or `failure` is there after it."""
+        try:
+            with Tpm.open(self._tcti) as tpm:
+                self.result = self._work(tpm)
+        except TpmFailed as failure:
+            self.failure = StartRefused(failure.message)
+        except Exception as bug:  # noqa: BLE001 - raised again where it was asked for
+            self.failure = bug
+
+
+def _parse(sealed: bytes) -> SealedSecret:
+    if not sealed.startswith(_HEADER):
+        raise StartRefused("it is not one that this software made, or it is of a newer format.")
+    try:
+        return msgspec.msgpack.decode(sealed[len(_HEADER) :], type=SealedSecret)
+    except msgspec.MsgspecError:
+        raise StartRefused("it is damaged.") from None

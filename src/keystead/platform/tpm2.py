@@ -1,0 +1,264 @@
+"""The TPM 2.0 of this machine: seals a secret under its storage root key and a PCR policy.
+
+Whoever sits on the bus between CPU and TPM sees and changes what goes over it. So each command that
+carries the secret does so in a session salted under the storage root key (SRK), with parameters
+encrypted, and the name of that SRK is kept with the sealed secret: another one's owner would learn
+nothing. Only at the sealing itself are the SRK and the PCRs believed as the bus gives them.
+
+Sources: TPM 2.0 Library, parts 1 and 3; for the SRK, TCG TPM v2.0 Provisioning Guidance.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Final, Self
+
+import msgspec
+from tpm2_pytss import (
+    ESAPI,
+    ESYS_TR,
+    TPM2_ALG,
+    TPM2_RC,
+    TPM2_SE,
+    TPM2B_PRIVATE,
+    TPM2B_PUBLIC,
+    TPM2B_SENSITIVE_CREATE,
+    TPMA_OBJECT,
+    TPMA_SESSION,
+    TPML_PCR_SELECTION,
+    TPMS_SENSITIVE_CREATE,
+    TCTILdr,
+    TSS2_Exception,
+)
+
+from keystead.errors import KeysteadError
+from keystead.model.secret import Secret
+from keystead.platform.pcrs import PcrSelection
+
+# The library's own complaints would stand beside ours, which say what to do.
+os.environ.setdefault("TSS2_LOG", "all+none")
+
+_SRK_HANDLE: Final = 0x81000001
+_SRK_TEMPLATE: Final = "ecc256:aes128cfb"
+_SRK_ATTRIBUTES: Final = (
+    TPMA_OBJECT.FIXEDTPM
+    | TPMA_OBJECT.FIXEDPARENT
+    | TPMA_OBJECT.SENSITIVEDATAORIGIN
+    | TPMA_OBJECT.RESTRICTED
+    | TPMA_OBJECT.DECRYPT
+)
+"""What makes a storage key one that this TPM made, and that never leaves it."""
+_COORDINATE_BYTES: Final = 32
+
+_POLICY_PCR: Final = (0x17F).to_bytes(4)
+"""TPM_CC_PolicyPCR."""
+_DEVICE: Final = "device"
+
+
+class TpmFailed(KeysteadError):
+    """The TPM did not do what was asked of it; the message begins with a small letter."""
+
+
+class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
+    """A secret that only one TPM gives out, while its PCRs are what they were."""
+
+    srk_name: bytes
+    """The hash of the SRK's public part: the key that sessions are salted under."""
+    public: bytes
+    private: bytes
+    bank: str
+    registers: tuple[int, ...]
+    values: tuple[bytes, ...]
+    """Of these registers, at the sealing."""
+
+    @property
+    def pcrs(self) -> PcrSelection:
+        """The registers that it is bound to."""
+        return PcrSelection(self.bank, self.registers)
+
+
+class Tpm:
+    """An open connection to a TPM, by `open`."""
+
+    def __init__(self, esys: ESAPI, cleanup: ExitStack) -> None:
+        self._esys = esys
+        self._cleanup = cleanup
+
+    @classmethod
+    @contextmanager
+    def open(cls, tcti: str) -> Iterator[Self]:
+        """Connect by `tcti` (NAME or NAME:OPTIONS, as of the TSS); leave nothing in the TPM after.
+
+        TpmFailed when there is none, and for whatever goes wrong inside.
+        """
+        name, _, options = tcti.partition(":")
+        _try_device(name, options)
+        with ExitStack() as cleanup:
+            try:
+                link = cleanup.enter_context(TCTILdr(name, options or None))
+                esys = cleanup.enter_context(ESAPI(link))
+            except TSS2_Exception as error:
+                raise TpmFailed(f"the TPM {tcti} cannot be reached: {error}.") from error
+            try:
+                yield cls(esys, cleanup)
+            except TSS2_Exception as error:
+                raise TpmFailed(f"the TPM {tcti} says: {error}.") from error
+
+    def pcr_values(self, pcrs: PcrSelection) -> tuple[bytes, ...]:
+        """Return the present values of registers, as the bus gives them."""
+        return tuple(self._pcr_value(pcrs.bank, register) for register in pcrs.registers)
+
+    def seal(self, secret: Secret, pcrs: PcrSelection) -> SealedSecret:
+        """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`."""
+        srk, name = self._srk_for_sealing()
+        values = self.pcr_values(pcrs)
+        # By policy alone: without userWithAuth there is no password to guess, and noDA keeps the
+        # lockout that other users of the TPM cause away from it.
+        template = TPM2B_PUBLIC.parse(
+            "keyedhash",
+            objectAttributes=TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.NODA,
+            authPolicy=_policy(pcrs, values),
+        )
+        sensitive = TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(data=secret.reveal()))
+        session = self._session(srk, TPM2_SE.HMAC, TPMA_SESSION.DECRYPT | TPMA_SESSION.ENCRYPT)
+        private, public, *_ = self._esys.create(srk, sensitive, template, session1=session)
+        return SealedSecret(
+            name, public.marshal(), private.marshal(), pcrs.bank, pcrs.registers, values
+        )
+
+    def unseal(self, sealed: SealedSecret) -> Secret:
+        """Return the secret. TpmFailed when this is another TPM, or its PCRs are other ones."""
+        srk = self._srk_of(sealed.srk_name)
+        selection = _selection(sealed.pcrs)
+        session = self._session(srk, TPM2_SE.POLICY, TPMA_SESSION.ENCRYPT)
+        try:
+            self._esys.policy_pcr(session, _digest(sealed.values), selection)
+        except TSS2_Exception as error:
+            raise TpmFailed(self._why_not(sealed) or f"the TPM says: {error}.") from error
+        return Secret(bytes(self._esys.unseal(self._load(srk, sealed), session1=session)))
+
+    def _load(self, srk: ESYS_TR, sealed: SealedSecret) -> ESYS_TR:
+        try:
+            public, _ = TPM2B_PUBLIC.unmarshal(sealed.public)
+            private, _ = TPM2B_PRIVATE.unmarshal(sealed.private)
+            handle = self._esys.load(srk, private, public)
+        except TSS2_Exception as error:
+            raise TpmFailed("it is damaged: the TPM does not take it.") from error
+        self._flush_at_end(handle)
+        return handle
+
+    def _why_not(self, sealed: SealedSecret) -> str:
+        """Return which registers have changed since the sealing, nothing when none has."""
+        present = self.pcr_values(sealed.pcrs)
+        changed = changed_registers(sealed, present)
+        if not changed:
+            return ""
+        named = ", ".join(map(str, changed))
+        return (
+            f"of the PCRs {sealed.pcrs}, {named} is not what it was when the key was sealed: "
+            "the firmware, its settings or what was booted has changed."
+        )
+
+    # --- the storage root key --------------------------------------------------------------
+
+    def _srk_for_sealing(self) -> tuple[ESYS_TR, bytes]:
+        """Return an SRK that this TPM made, with its name: the persistent one if there is one."""
+        persistent = self._persistent_srk()
+        if persistent is not None and self._is_ours(persistent):
+            return persistent, self._name(persistent)
+        made = self._make_srk()
+        return made, self._name(made)
+
+    def _srk_of(self, name: bytes) -> ESYS_TR:
+        """Return the SRK of this name; it may have been made persistent since, or not any more."""
+        for find in (self._persistent_srk, self._make_srk):
+            handle = find()
+            if handle is not None and self._name(handle) == name:
+                return handle
+        raise TpmFailed(
+            "it was sealed under another storage root key: the TPM was cleared, is another one, "
+            "or something stands between it and this machine."
+        )
+
+    def _persistent_srk(self) -> ESYS_TR | None:
+        try:
+            return self._esys.tr_from_tpmpublic(_SRK_HANDLE)
+        except TSS2_Exception as error:
+            if error.error == TPM2_RC.HANDLE:
+                return None
+            raise
+
+    def _make_srk(self) -> ESYS_TR:
+        """Derive the SRK from the owner's seed: the same one each time, until a TPM2_Clear."""
+        template = TPM2B_PUBLIC.parse(
+            _SRK_TEMPLATE,
+            objectAttributes=_SRK_ATTRIBUTES | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA,
+        )
+        unique = template.publicArea.unique.ecc
+        unique.x, unique.y = bytes(_COORDINATE_BYTES), bytes(_COORDINATE_BYTES)
+        handle, *_ = self._esys.create_primary(None, template)
+        self._flush_at_end(handle)
+        return handle
+
+    def _is_ours(self, handle: ESYS_TR) -> bool:
+        public, *_ = self._esys.read_public(handle)
+        attributes: int = public.publicArea.objectAttributes
+        return attributes & _SRK_ATTRIBUTES == _SRK_ATTRIBUTES
+
+    def _name(self, handle: ESYS_TR) -> bytes:
+        return bytes(self._esys.tr_get_name(handle))
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _session(self, srk: ESYS_TR, kind: TPM2_SE, attributes: TPMA_SESSION) -> ESYS_TR:
+        session = self._esys.start_auth_session(
+            srk, ESYS_TR.NONE, kind, "aes128cfb", TPM2_ALG.SHA256
+        )
+        self._flush_at_end(session)
+        self._esys.trsess_set_attributes(session, attributes | TPMA_SESSION.CONTINUESESSION)
+        return session
+
+    def _pcr_value(self, bank: str, register: int) -> bytes:
+        _, _, found = self._esys.pcr_read(f"{bank}:{register}")
+        if not len(found):
+            raise TpmFailed(f"the TPM keeps no bank {bank} of PCRs.")
+        return bytes(found[0])
+
+    def _flush_at_end(self, handle: ESYS_TR) -> None:
+        def flush() -> None:
+            with suppress(TSS2_Exception):  # The link is gone, and the handle with it or not.
+                self._esys.flush_context(handle)
+
+        self._cleanup.callback(flush)
+
+
+def changed_registers(sealed: SealedSecret, present: Sequence[bytes]) -> list[int]:
+    """Return the registers whose `present` values are not those of the sealing."""
+    before_and_now = zip(sealed.registers, sealed.values, present, strict=True)
+    return [register for register, before, now in before_and_now if before != now]
+
+
+def _policy(pcrs: PcrSelection, values: Sequence[bytes]) -> bytes:
+    """Return the digest of the policy that is PolicyPCR alone (part 3, TPM2_PolicyPCR)."""
+    nothing_yet = bytes(hashlib.sha256().digest_size)
+    said = _POLICY_PCR + _selection(pcrs).marshal() + _digest(values)
+    return hashlib.sha256(nothing_yet + said).digest()
+
+
+def _digest(values: Sequence[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(values)).digest()
+
+
+def _selection(pcrs: PcrSelection) -> TPML_PCR_SELECTION:
+    return TPML_PCR_SELECTION.parse(str(pcrs) if pcrs.registers else "")
+
+
+def _try_device(name: str, path: str) -> None:
+    """Say why a device does not open, which the library does not."""
+    if name != _DEVICE or not path:
+        return
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        raise TpmFailed(f"the TPM {path} cannot be used: {error.strerror}.") from error
