@@ -1,4 +1,4 @@
-"""The command line: `keystead serve`, `keystead image`."""
+"""The command line: `keystead serve`, `keystead image`, `keystead device-key`."""
 
 import argparse
 import os
@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from keystead import __version__, images
+from keystead import __version__, device_keys, images
 from keystead.errors import KeysteadError
-from keystead.processes.configuration import MAX_EDGES, Configuration, read_configuration
+from keystead.processes.configuration import (
+    DEFAULT_DATA,
+    MAX_EDGES,
+    Configuration,
+    read_configuration,
+)
 from keystead.processes.listening import Address
 from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor import ServeOptions, serve
 
-DEFAULT_DATA: Final = Path("data")
 DEFAULT_ADDRESS: Final = Address("localhost", 8443)
 
 
@@ -70,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "can reach the others and the keys",
     )
     images.add_commands(commands.add_parser("image", help="make and examine update images"))
+    device_keys.add_commands(
+        commands.add_parser("device-key", help="see, move or replace the device key")
+    )
     return parser
 
 

@@ -2,7 +2,7 @@
 
 keystead.lock    locked while in use; its presence marks the directory as Keystead's
 keystead.db      the records, with SQLite's companions
-device.key       the device key, if it is kept in a file
+device.key…      the device key, as its provider keeps it: see `device_key`
 update/          update images, one staged and one arriving
 reset.pending    a factory reset was begun and must be finished before anything else
 """
@@ -15,13 +15,12 @@ from typing import Self
 
 from keystead.errors import StartRefused
 from keystead.platform import durable
-from keystead.platform.device_key import FileDeviceKey
+from keystead.platform.device_key import PROVIDER_NAMES, DeviceKey, DeviceKeyProvider, destroy
 from keystead.platform.update_slot import UpdateSlot
 
 _LOCK = "keystead.lock"
 _DATABASE = "keystead.db"
 _DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", ".new")
-_DEVICE_KEY = "device.key"
 _UPDATE = "update"
 _RESET = "reset.pending"
 
@@ -63,10 +62,9 @@ class DataDirectory:
         """Where the records are."""
         return self.path / _DATABASE
 
-    @property
-    def device_key(self) -> FileDeviceKey:
-        """The device key, if it is kept in a file here."""
-        return FileDeviceKey(self.path / _DEVICE_KEY)
+    def device_key(self, provider: DeviceKeyProvider) -> DeviceKey:
+        """Return the device key here, as `provider` keeps it."""
+        return DeviceKey(self.path, provider)
 
     @property
     def update_slot(self) -> UpdateSlot:
@@ -102,7 +100,8 @@ class DataDirectory:
         if not self._reset_mark.exists():
             return
         # The device key goes first: without it no record opens, whatever happens next.
-        self.device_key.destroy()
+        for provider in PROVIDER_NAMES:
+            destroy(self.path, provider)
         for suffix in ("", *_DATABASE_COMPANIONS):
             durable.remove(self.path / (_DATABASE + suffix))
         self.update_slot.clear()

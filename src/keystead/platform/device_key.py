@@ -75,11 +75,7 @@ class InClear:
 
 
 class DeviceKey:
-    """The device key of one data directory, as one provider keeps it.
-
-    `devices`, everywhere: the IDs of the devices that the store has records of, None for an empty
-    store. A key of another device than these is not the store's, and nothing is overwritten.
-    """
+    """The device key of one data directory, as one provider keeps it."""
 
     def __init__(self, directory: Path, provider: DeviceKeyProvider) -> None:
         self._provider = provider
@@ -91,48 +87,46 @@ class DeviceKey:
         """Whether this provider has kept a key here, be it the right one or not."""
         return os.path.lexists(self.path) or os.path.lexists(self._next)
 
-    def obtain(self, devices: Collection[str] | None) -> Secret:
-        """Return the key; make it first when there is none and the store is empty.
+    def fetch(self, *, store_exists: bool) -> "Fetched":
+        """Have the provider open what it kept; make the first key when there is no store yet.
 
-        A change of the key that was interrupted is finished or undone. StartRefused when the key
-        is missing although there are records, does not come out, or is another device's.
+        StartRefused when the key is missing although there is a store, or does not come out.
         """
         with _named(self.path):
             if not self.is_there:
-                return self._first(devices)
-            key, path = self._find(devices)
-            if path == self._next:
+                if store_exists:
+                    raise _missing(self.path)
+                self.stage(new_device_key())
                 self.promote()
-            self._clear()
-            return key
-
-    def open(self, devices: Collection[str] | None) -> Secret:
-        """Return the key as `obtain` does, but change nothing and make none."""
-        with _named(self.path):
-            if not self.is_there:
-                raise _missing(self.path)
-            return self._find(devices)[0]
+            return self._open_files()
 
     def stage(self, key: Secret) -> None:
-        """Put `key` beside the present one, durably, and see that it comes out again.
+        """Put `key` beside the present settled one, durably, and see that it comes out again.
 
         StartRefused when it does not; the present one stays what it is.
         """
         with _named(self._next):
-            self._clear()
+            self.clear()
             durable.create(self._next, self._provider.seal(key))
             kept = self._open_file(self._next)
             if not hmac.compare_digest(kept.reveal(), key.reveal()):
                 raise StartRefused(f"The device key {self._next} is not what was written there.")
 
     def promote(self) -> None:
-        """Put the staged key in the place of the present one, which is destroyed. OSError.
+        """Put the staged key in the place of the present one, which is destroyed. StartRefused.
 
         Interrupted anywhere, the staged one is still there, under one name or the other.
         """
-        durable.destroy(self.path)
-        self._next.rename(self.path)
-        durable.sync_directory(self.path.parent)
+        with _named(self.path):
+            durable.destroy(self.path)
+            self._next.rename(self.path)
+            durable.sync_directory(self.path.parent)
+
+    def clear(self) -> None:
+        """Destroy what is left of a change that is done, or was never made. StartRefused."""
+        with _named(self._next):
+            for path in _files(self.path)[:-1]:
+                durable.destroy(path)
 
     def describe(self) -> Sequence[str]:
         """Return lines for the operator, on what decides whether the key comes out."""
@@ -140,37 +134,17 @@ class DeviceKey:
         with _named(present):
             return self._provider.describe(_read(present))
 
-    def destroy(self) -> None:
-        """Overwrite and remove what this provider kept, if anything. Raises OSError."""
-        destroy(self.path)
-
-    def _first(self, devices: Collection[str] | None) -> Secret:
-        if devices is not None:
-            raise _missing(self.path)
-        key = new_device_key()
-        self.stage(key)
-        self.promote()
-        self._clear()
-        return key
-
-    def _find(self, devices: Collection[str] | None) -> tuple[Secret, Path]:
-        """Return the store's key and the file it is in."""
-        refusals = []
+    def _open_files(self) -> "Fetched":
+        found, refusals = [], []
         for path in (self._next, self.path):
-            if not os.path.lexists(path):
-                continue
-            try:
-                key = self._open_file(path)
-            except StartRefused as error:
-                refusals.append(error.message)
-                continue
-            if devices is None or device_id(key) in devices:
-                return key, path
-            refusals.append(
-                f"The device key {path} is not the one that the store's records are sealed under. "
-                "Put the right one back, or use another data directory."
-            )
-        raise StartRefused(" ".join(refusals))
+            if os.path.lexists(path):
+                try:
+                    found.append((path, self._open_file(path)))
+                except StartRefused as error:
+                    refusals.append(error.message)
+        if not found:
+            raise StartRefused(" ".join(refusals))
+        return Fetched(self, found, refusals)
 
     def _open_file(self, path: Path) -> Secret:
         sealed = _read(path)
@@ -179,10 +153,42 @@ class DeviceKey:
         except StartRefused as error:
             raise StartRefused(f"The device key {path} does not open: {error.message}") from error
 
-    def _clear(self) -> None:
-        """Destroy what is left of a change that is done, or was never made."""
-        for path in _files(self.path)[:-1]:
-            durable.destroy(path)
+
+class Fetched:
+    """What a provider gave out: one key, or two when a change of the key was interrupted."""
+
+    def __init__(
+        self, kept: DeviceKey, found: list[tuple[Path, Secret]], refusals: Sequence[str]
+    ) -> None:
+        self._kept = kept
+        self._found = found
+        self._refusals = refusals
+
+    def choose(self, devices: Collection[str] | None) -> Secret:
+        """Return the key of one of the devices that the store has records of, None: it has none.
+
+        Changes nothing. StartRefused when it is not there.
+        """
+        return self._of(devices)[1]
+
+    def settle(self, devices: Collection[str] | None) -> Secret:
+        """Return it as `choose` does, finish or undo the change, and forget all others."""
+        path, key = self._of(devices)
+        if path != self._kept.path:
+            self._kept.promote()
+        self._kept.clear()
+        self._found.clear()
+        return key
+
+    def _of(self, devices: Collection[str] | None) -> tuple[Path, Secret]:
+        for path, key in self._found:
+            if devices is None or device_id(key) in devices:
+                return path, key
+        wrong = (
+            f"The device key {self._kept.path} is not the one that the store's records are sealed "
+            "under. Put the right one back, or use another data directory."
+        )
+        raise StartRefused(" ".join([*self._refusals, wrong]))
 
 
 def file_of(directory: Path, provider: ProviderName) -> Path:
@@ -199,16 +205,12 @@ def kept_here(directory: Path) -> list[ProviderName]:
     ]
 
 
-def destroy_all(directory: Path) -> None:
-    """Destroy the device key whatever kept it, as far as it is here. Raises OSError."""
-    for provider in PROVIDER_NAMES:
-        destroy(file_of(directory, provider))
-
-
-def destroy(path: Path) -> None:
-    """Overwrite and remove one provider's file and those beside it. Raises OSError."""
-    for each in _files(path):
-        durable.destroy(each)
+def destroy(directory: Path, provider: ProviderName) -> None:
+    """Overwrite and remove what a provider kept here, if anything. StartRefused."""
+    path = file_of(directory, provider)
+    with _named(path):
+        for each in _files(path):
+            durable.destroy(each)
 
 
 def _files(path: Path) -> list[Path]:
@@ -222,9 +224,13 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _missing(path: Path) -> StartRefused:
-    others = [provider for provider in kept_here(path.parent) if file_of(path.parent, provider) != path]
+    others = [
+        provider for provider in kept_here(path.parent) if file_of(path.parent, provider) != path
+    ]
     if others:
-        hint = f'There is one of the provider {others[0]}: set `provider = "{others[0]}"`, or move it.'
+        hint = (
+            f'There is one of the provider {others[0]}: set `provider = "{others[0]}"`, or move it.'
+        )
     else:
         hint = "Put it back, or use another data directory."
     return StartRefused(

@@ -89,6 +89,7 @@ def _read(path: Path) -> bytes:
         content = file.read(envelope.KEY_BYTES + 1)
     if len(content) != envelope.KEY_BYTES:
         raise StartRefused(
-            f"the credential {path} has {status.st_size} bytes, not {envelope.KEY_BYTES} random ones."
+            f"the credential {path} has {status.st_size} bytes, "
+            f"not {envelope.KEY_BYTES} random ones."
         )
     return content

@@ -54,9 +54,11 @@ class InTpm:
         except StartRefused as refusal:
             return [*lines, f"pcr values: unknown: {refusal.message}"]
         changed = changed_registers(secret, present)
-        for register in secret.registers:
-            lines.append(f"pcr {register}: {'CHANGED' if register in changed else 'as sealed'}")
-        return lines
+        states = (
+            "CHANGED" if register in changed else "as sealed" for register in secret.registers
+        )
+        named = zip(secret.registers, states, strict=True)
+        return [*lines, *(f"pcr {register}: {state}" for register, state in named)]
 
     def _ask(self, work: Callable[[Tpm], T]) -> T:
         """Return what `work` does with the TPM. It is closed then, or does not answer."""

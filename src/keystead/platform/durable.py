@@ -16,13 +16,17 @@ def sync_directory(directory: Path) -> None:
 def create(path: Path, content: bytes) -> None:
     """Put a file of mode 0600 at `path`, whole or not at all. Raises OSError.
 
-    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free.
+    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. It
+    belongs to whom its directory belongs to, which only root can be other than.
     """
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(unfinished, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        owner = path.parent.stat()
+        if owner.st_uid != os.geteuid():
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
         os.fsync(descriptor)

@@ -203,8 +203,7 @@ class Tpm:
 
     def _is_ours(self, handle: ESYS_TR) -> bool:
         public, *_ = self._esys.read_public(handle)
-        attributes: int = public.publicArea.objectAttributes
-        return attributes & _SRK_ATTRIBUTES == _SRK_ATTRIBUTES
+        return bool(public.publicArea.objectAttributes & _SRK_ATTRIBUTES == _SRK_ATTRIBUTES)
 
     def _name(self, handle: ESYS_TR) -> bytes:
         return bytes(self._esys.tr_get_name(handle))

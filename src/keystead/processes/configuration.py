@@ -12,9 +12,11 @@ from typing import Annotated, Final
 import msgspec
 
 from keystead.errors import InvalidInput, StartRefused
+from keystead.platform.device_key import ProviderName
+from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.listening import Address
-from keystead.processes.platform_settings import PlatformSettings, SyslogReceiver
+from keystead.processes.platform_settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
 from keystead.sealing.update_image import UpdateKey
 from keystead.wire.messages import CoreSettings
 
@@ -22,6 +24,14 @@ MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Of the configuration and of each file it names; a bundle of all public CAs has 250 KiB."""
+
+
+DEFAULT_DATA: Final = Path("data")
+
+_CREDENTIAL_NAME: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$"
+"""A file name that leads nowhere else."""
+_TCTI: Final = r"^[a-z0-9]+(:.+)?$"
+"""A way to a TPM, as the TSS names it: a module, and what it is told."""
 
 
 class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,12 +47,20 @@ class _Compatibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pkcs1_padding_errors: bool = False
 
 
+class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    provider: ProviderName = "file"
+    credential: Annotated[str, msgspec.Meta(pattern=_CREDENTIAL_NAME)] | None = None
+    tcti: Annotated[str, msgspec.Meta(pattern=_TCTI)] | None = None
+    pcrs: str | None = None
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     listen: str | None = None
     edges: Annotated[int, msgspec.Meta(ge=1, le=MAX_EDGES)] | None = None
     syslog: _Syslog | None = None
     update: _Update | None = None
+    device_key: _DeviceKey = _DeviceKey()
     compatibility: _Compatibility = _Compatibility()
 
 
@@ -65,6 +83,7 @@ def read_configuration(path: Path) -> Configuration:
             edges=found.edges,
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
+                device_key=_device_key(found.device_key),
                 core=CoreSettings(
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
@@ -97,6 +116,15 @@ def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:
     except (ssl.SSLError, ValueError):
         raise ValueError(f"there are no CA certificates (PEM) in {wanted.ca}") from None
     return SyslogReceiver(address.host, address.port, authorities)
+
+
+def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
+    if wanted.pcrs is not None:
+        PcrSelection.parse(wanted.pcrs)
+    said = {
+        name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None
+    }
+    return DeviceKeySettings(**said)
 
 
 def _update_key(directory: Path, wanted: _Update | None) -> bytes | None:

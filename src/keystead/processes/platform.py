@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.device_key import Fetched, kept_here
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
 from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
 from keystead.processes import launch
+from keystead.processes.device_key_provider import device_key_provider
 from keystead.processes.platform_reach import (
     load_name_services,
     platform_reach,
@@ -25,28 +26,29 @@ from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
+from keystead.storage.local import devices
 from keystead.wire.messages import PlatformToCore, Question, SlotQuestion
-
-_AFTER_ALL_PATHS: Final = "\U0010ffff"
 
 
 async def serve(
     core: socket.socket,
     data: DataDirectory,
     settings: PlatformSettings,
+    fetched: Fetched,
     *,
     log: Log,
     confinement: Sandbox,
 ) -> int:
     """Serve the store in `data` until the core is gone; return the exit status.
 
-    Raises KeysteadError if it cannot start.
+    `fetched` holds the device key, which this forgets. Raises KeysteadError if it cannot start.
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     store = SqliteStore(data.database)
-    holds_records = bool(await store.list("", _AFTER_ALL_PATHS, limit=1))
-    device_key = data.device_key.obtain(store_holds_records=holds_records)
+    device_key = fetched.settle(await devices(store))
+    for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
+        log.warning("a device key of another provider is here as well", provider=provider)
     tls_syslog = _tls_syslog(settings.syslog, log)
     start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)
@@ -113,9 +115,12 @@ def main() -> None:
         confinement.isolate(parent=given.parent, keep=keep)
         data = DataDirectory(given.data, given.data_lock)
         settings = PlatformSettings.read(given.settings)
+        # Once it is confined, neither a credential nor the TPM is within reach.
+        device_key = data.device_key(device_key_provider(settings.device_key))
+        fetched = device_key.fetch(store_exists=data.database.exists())
         load_name_services()
         confinement.confine(platform_reach(data.path, settings.syslog), user=given.user)
-        launch.run(serve(given.core, data, settings, log=log, confinement=confinement))
+        launch.run(serve(given.core, data, settings, fetched, log=log, confinement=confinement))
 
 
 if __name__ == "__main__":

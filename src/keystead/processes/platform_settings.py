@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from keystead.platform.device_key import ProviderName
 from keystead.wire.messages import CoreSettings
 
 _MAX_BYTES = 4 * 1024 * 1024
@@ -21,10 +22,28 @@ class SyslogReceiver(msgspec.Struct, frozen=True):
     authorities_pem: bytes | None
 
 
+def _credentials_directory() -> str | None:
+    """Return where the service manager has put this service's credentials, if it has."""
+    return os.environ.get("CREDENTIALS_DIRECTORY")
+
+
+class DeviceKeySettings(msgspec.Struct, frozen=True):
+    """How the device key is kept; with the options of all providers, for moving it."""
+
+    provider: ProviderName = "file"
+    credential: str = "keystead-device-key"
+    credentials_directory: str | None = msgspec.field(default_factory=_credentials_directory)
+    tcti: str = "device:/dev/tpmrm0"
+    pcrs: str = "sha256:7"
+    """As `PcrSelection` reads it. The default is the state of Secure Boot: the updates of firmware,
+    boot loader and kernel leave it as it is."""
+
+
 class PlatformSettings(msgspec.Struct, frozen=True):
     """What the operator's configuration says to the platform."""
 
     syslog: SyslogReceiver | None = None
+    device_key: DeviceKeySettings = DeviceKeySettings()
     core: CoreSettings = CoreSettings()
     """To be passed on."""
 

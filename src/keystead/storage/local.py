@@ -6,7 +6,7 @@ from keystead.sealing import domain_key as domain_keys
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record
-from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.sealed_records import SealedRecords, list_paths
 from keystead.storage.settings import (
     RESTORED_BACKUP_KEY,
     RESTORED_BACKUP_SALT,
@@ -14,6 +14,9 @@ from keystead.storage.settings import (
     SettingStore,
 )
 
+_ROOT = "/local/"
+_AFTER_ROOT = "/local0"
+"""The character after the slash."""
 LAYOUT_PATH = "/config/version"
 LAYOUT = b"1"
 """NetHSM's number for the layout of paths; in clear, because it is read before anything opens."""
@@ -33,12 +36,32 @@ class LocalStore:
         """`device_key` has 32 bytes."""
         self._store = store
         self.device_id = device_id(device_key)
-        root = f"/local/{self.device_id}"
+        root = f"{_ROOT}{self.device_id}"
         self.config_key = local_config_key(device_key)
         """Opens the settings; it travels in backups, for whoever restores them elsewhere."""
         self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
         self._config = SealedRecords(store, self.config_key, f"{root}/config/")
         self.settings = SettingStore(self._config)
+
+    async def moved_to(self, other: "LocalStore") -> list[Change]:
+        """Return the changes that seal all that is this device's as `other`'s, for one commit.
+
+        CorruptRecord when a record does not open, or is not one of this software.
+        """
+        slots = (self._slots, other._slots)  # noqa: SLF001 - of its own class
+        config = (self._config, other._config)  # noqa: SLF001 - of its own class
+        changes: list[Change] = []
+        for mine, theirs in (slots, config):
+            for name in await mine.names():
+                opened = await mine.get(name)
+                if opened is not None:
+                    changes.append(theirs.put(name, opened.plaintext, expected=MISSING))
+                    changes.append(mine.delete(name, expected=opened.revision))
+        root = f"{_ROOT}{self.device_id}"
+        there = await list_paths(self._store, root + "/", root + "0")
+        if unknown := set(there) - {change.path for change in changes}:
+            raise CorruptRecord(f"The record {min(unknown)} is not one of this software.")
+        return changes
 
     async def is_provisioned(self) -> bool:
         """Whether this device has a domain key.
@@ -99,3 +122,14 @@ class LocalStore:
         paths.append(self._slots.path(_ATTENDED))
         entries = [(path, await self._store.get(path)) for path in paths]
         return [Record(path, entry) for path, entry in entries if entry is not None]
+
+
+async def devices(store: KeyValueStore) -> frozenset[str] | None:
+    """Return the IDs of all devices that have records in the store; None when it has none at all.
+
+    Raises StoreUnavailable.
+    """
+    if not await store.list("", "\U0010ffff", limit=1):
+        return None
+    paths = await list_paths(store, _ROOT, _AFTER_ROOT)
+    return frozenset(path.removeprefix(_ROOT).partition("/")[0] for path in paths)
