@@ -64,7 +64,12 @@ class Stopped:
         """Destroy every device key here but the one of the provider `name`. StartRefused."""
         for other in self.providers():
             if other != name:
-                destroy(self.directory.path, other)
+                try:
+                    destroy(self.directory.path, other)
+                except OSError as error:
+                    raise StartRefused(
+                        f"The device key of the provider {other} is still here: {error}."
+                    ) from error
 
     @property
     def nothing_here(self) -> str:

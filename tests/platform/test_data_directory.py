@@ -11,6 +11,7 @@ import pytest
 
 from keystead.errors import DecryptionFailed, StartRefused
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.device_key import InClear
 from keystead.sealing import envelope
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change
@@ -132,12 +133,13 @@ def test_whoever_inherits_the_lock_holds_it_too(tmp_path):
 # --- factory reset -----------------------------------------------------------------------------
 
 PATH = "/secret"
+IN_CLEAR = InClear()
 
 
 def provision(path: Path) -> bytes:
     """Fill a data directory with a record, and return its device key."""
     directory = DataDirectory.open(path)
-    key = directory.device_key.obtain(store_holds_records=False)
+    key = directory.device_key(IN_CLEAR).fetch(store_exists=False).settle(None)
     asyncio.run(write(directory.database, Change(PATH, envelope.seal(key, PATH, b"record"))))
     directory.close()
     return key.reveal()
@@ -160,8 +162,9 @@ def readable(path: Path) -> bool:
     """Whether the record opens in a server started on the directory."""
     directory = DataDirectory.open(path)
     try:
-        sealed = asyncio.run(read(directory.database))
-        key = directory.device_key.obtain(store_holds_records=sealed is not None)
+        exists = directory.database.exists()
+        key = directory.device_key(IN_CLEAR).fetch(store_exists=exists).settle(None)
+        sealed = asyncio.run(read(directory.database)) if exists else None
         if sealed is None:
             return False
         return envelope.unseal(key, PATH, sealed) == b"record"
@@ -184,6 +187,17 @@ def test_a_reset_leaves_nothing_but_the_lock(tmp_path):
     assert list(tree(tmp_path)) == ["keystead.lock"]
     assert not readable(tmp_path)
     assert (tmp_path / "device.key").read_bytes() != key
+
+
+def test_a_reset_destroys_the_key_whatever_provider_kept_it(tmp_path):
+    provision(tmp_path)
+    directory = DataDirectory.open(tmp_path)
+    for provider in ("", ".credential", ".tpm2"):
+        for companion in ("", ".next", ".new", ".next.new"):
+            (tmp_path / f"device.key{provider}{companion}").write_bytes(b"sealed")
+    directory.reset()
+    directory.close()
+    assert list(tree(tmp_path)) == ["keystead.lock"]
 
 
 def test_a_reset_that_was_begun_is_finished_by_the_next_start(tmp_path):

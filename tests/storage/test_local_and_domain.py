@@ -29,7 +29,7 @@ from keystead.storage import settings
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import Change
-from keystead.storage.local import LocalStore
+from keystead.storage.local import LocalStore, devices
 
 DEVICE_KEY = Secret(b"v" * 32)
 UNLOCK_KEY = Secret(b"u" * 32)
@@ -319,5 +319,71 @@ def test_settings_of_a_device_do_not_open_on_another():
         await store.commit([Change(f"/local/{second.device_id}/config/time-offset", source.value)])
         with pytest.raises(CorruptRecord):
             await second.settings.get(settings.TIME_OFFSET)
+
+    asyncio.run(scenario())
+
+
+# --- from one device key to another ---
+
+
+def test_all_of_a_device_opens_under_the_new_key_and_nothing_under_the_old():
+    async def scenario():
+        store, domain_key = await provisioned()
+        old, new = LocalStore(store, DEVICE_KEY), LocalStore(store, Secret(b"n" * 32))
+        assert await devices(store) == {old.device_id}
+        tls_key, chain = make_tls_identity("same")
+        await store.commit(
+            [
+                old.put_unattended(domain_key),
+                old.settings.put(settings.TIME_OFFSET, 5),
+                old.settings.put(settings.TLS_KEY, tls_key),
+                old.settings.put(settings.TLS_CHAIN, chain),
+            ]
+        )
+        before = await store.list("", "\U0010ffff", limit=100)
+        await store.commit(await old.moved_to(new))
+        after = await store.list("", "\U0010ffff", limit=100)
+        assert sorted(path.replace(old.device_id, new.device_id) for path in before) == after
+        assert await devices(store) == {new.device_id}
+        assert await new.is_provisioned()
+        assert (await opened(new, UNLOCK_KEY)).reveal() == domain_key.reveal()
+        assert (await new.open_unattended()).reveal() == domain_key.reveal()
+        assert await new.settings.get(settings.TIME_OFFSET) == 5
+        assert (await new.settings.get(settings.TLS_KEY)).reveal() == tls_key.reveal()
+        assert await new.settings.get(settings.TLS_CHAIN) == chain
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/local/{}/later", "/local/{}/config/.hidden"])
+def test_a_record_that_this_software_does_not_know_is_not_left_behind(path):
+    async def scenario():
+        store, _ = await provisioned()
+        old, new = LocalStore(store, DEVICE_KEY), LocalStore(store, Secret(b"n" * 32))
+        await store.commit([Change(path.format(old.device_id), b"x")])
+        with pytest.raises(CorruptRecord, match="not one of this software"):
+            await old.moved_to(new)
+
+    asyncio.run(scenario())
+
+
+def test_a_device_does_not_take_what_another_has():
+    async def scenario():
+        store, domain_key = await provisioned()
+        old, new = LocalStore(store, DEVICE_KEY), LocalStore(store, Secret(b"n" * 32))
+        await store.commit([new.put_attended(domain_key, UNLOCK_KEY)])
+        with pytest.raises(StaleRevision):
+            await store.commit(await old.moved_to(new))
+        assert await devices(store) == {old.device_id, new.device_id}
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_store_is_of_no_device_and_a_store_without_one_of_none():
+    async def scenario():
+        store = MemoryStore()
+        assert await devices(store) is None
+        await store.commit([Change("/x", b"x")])
+        assert await devices(store) == frozenset()
 
     asyncio.run(scenario())

@@ -206,11 +206,9 @@ def kept_here(directory: Path) -> list[ProviderName]:
 
 
 def destroy(directory: Path, provider: ProviderName) -> None:
-    """Overwrite and remove what a provider kept here, if anything. StartRefused."""
-    path = file_of(directory, provider)
-    with _named(path):
-        for each in _files(path):
-            durable.destroy(each)
+    """Overwrite and remove what a provider kept here, if anything. Raises OSError."""
+    for path in _files(file_of(directory, provider)):
+        durable.destroy(path)
 
 
 def _files(path: Path) -> list[Path]:

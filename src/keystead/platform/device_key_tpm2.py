@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from keystead.errors import StartRefused
+from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tpm2 import SealedSecret, Tpm, TpmFailed, changed_registers
@@ -100,6 +100,10 @@ def _parse(sealed: bytes) -> SealedSecret:
     if not sealed.startswith(_HEADER):
         raise StartRefused("it is not one that this software made, or it is of a newer format.")
     try:
-        return msgspec.msgpack.decode(sealed[len(_HEADER) :], type=SealedSecret)
-    except msgspec.MsgspecError:
+        secret = msgspec.msgpack.decode(sealed[len(_HEADER) :], type=SealedSecret)
+        is_sound = PcrSelection.parse(str(secret.pcrs)) == secret.pcrs
+    except (msgspec.MsgspecError, InvalidInput):
         raise StartRefused("it is damaged.") from None
+    if not is_sound or len(secret.values) != len(secret.registers):
+        raise StartRefused("it is damaged.")
+    return secret

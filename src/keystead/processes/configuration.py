@@ -70,7 +70,7 @@ class Configuration(msgspec.Struct, frozen=True):
     data: Path | None = None
     listen: Address | None = None
     edges: int | None = None
-    platform: PlatformSettings = PlatformSettings()
+    platform: PlatformSettings = msgspec.field(default_factory=PlatformSettings)
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -43,7 +43,7 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     """What the operator's configuration says to the platform."""
 
     syslog: SyslogReceiver | None = None
-    device_key: DeviceKeySettings = DeviceKeySettings()
+    device_key: DeviceKeySettings = msgspec.field(default_factory=DeviceKeySettings)
     core: CoreSettings = CoreSettings()
     """To be passed on."""
 

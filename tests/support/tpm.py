@@ -1,0 +1,167 @@
+"""A TPM in software for tests, and a bus between it and us that can be listened to.
+
+    def test_something(swtpm):                      # fixture: a new TPM; skipped where there is none
+        provider = InTpm(swtpm.tcti, PcrSelection.parse("sha256:7"))
+        swtpm.extend(7)
+        swtpm.restart()
+"""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import wait_until
+
+LIFE_SECONDS = 120
+
+
+class Swtpm:
+    """A running swtpm on loopback, with a state of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self.port = _free_pair()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:host=127.0.0.1,port={self.port}"
+
+    def start(self) -> None:
+        """Power on: PCRs begin anew, everything persistent is there."""
+        command = [
+            *("timeout", str(LIFE_SECONDS), "swtpm", "socket", "--tpm2"),
+            *("--tpmstate", f"dir={self._state}"),
+            *("--server", f"type=tcp,port={self.port},bindaddr=127.0.0.1"),
+            *("--ctrl", f"type=tcp,port={self.port + 1},bindaddr=127.0.0.1"),
+            *("--flags", "not-need-init,startup-clear"),
+        ]
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: _listens(self.port + 1), seconds=20, what=lambda: "no swtpm")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def esys(self) -> Iterator[Any]:
+        """The TPM's commands, as the TSS names them."""
+        from tpm2_pytss import ESAPI  # noqa: PLC0415 - may be missing
+
+        with ESAPI(self.tcti) as esys:
+            yield esys
+
+    def extend(self, register: int) -> None:
+        """Measure something into a PCR."""
+        from tpm2_pytss import ESYS_TR  # noqa: PLC0415 - may be missing
+
+        with self.esys() as esys:
+            esys.pcr_event(ESYS_TR(register), b"another boot loader")
+
+    def clear(self) -> None:
+        """TPM2_Clear: the owner's seed, and with it every storage root key, is another one."""
+        from tpm2_pytss import ESYS_TR  # noqa: PLC0415 - may be missing
+
+        with self.esys() as esys:
+            esys.clear(ESYS_TR.LOCKOUT)
+
+
+class Bus:
+    """What stands between us and a TPM, and keeps all bytes that go by in either direction."""
+
+    def __init__(self, tpm: Swtpm) -> None:
+        self.port = _free_pair()
+        self.seen = bytearray()
+        self._open: list[socket.socket] = []
+        for offset in (0, 1):
+            listener = socket.create_server(("127.0.0.1", self.port + offset))
+            self._open.append(listener)
+            threading.Thread(
+                target=self._accept, args=(listener, tpm.port + offset), daemon=True
+            ).start()
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:host=127.0.0.1,port={self.port}"
+
+    def close(self) -> None:
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self, listener: socket.socket, port: int) -> None:
+        with contextlib.suppress(OSError):  # Closed.
+            while True:
+                ours, _ = listener.accept()
+                theirs = socket.create_connection(("127.0.0.1", port))
+                self._open += [ours, theirs]
+                for source, sink in ((ours, theirs), (theirs, ours)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def passing(self, data: bytes) -> bytes:
+        """Return what to pass on in the place of `data`."""
+        self.seen += data
+        return data
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(self.passing(data))
+            sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def software_tpm() -> Iterator[Swtpm]:
+    """A new TPM; it is gone at the end."""
+    pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed")
+    if shutil.which("swtpm") is None:
+        pytest.skip("swtpm is not installed")
+    with tempfile.TemporaryDirectory() as state:
+        tpm = Swtpm(Path(state))
+        try:
+            yield tpm
+        finally:
+            tpm.stop()
+
+
+@pytest.fixture
+def swtpm() -> Iterator[Swtpm]:
+    with software_tpm() as tpm:
+        yield tpm
+
+
+def _free_pair() -> int:
+    """A port that is free, as is the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
