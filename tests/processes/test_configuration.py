@@ -11,7 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystead.errors import StartRefused
 from keystead.processes.configuration import MAX_FILE_BYTES, Configuration, read_configuration
 from keystead.processes.listening import Address
-from keystead.processes.platform_settings import PlatformSettings, SettingsFile, SyslogReceiver
+from keystead.processes.platform_settings import (
+    DeviceKeySettings,
+    PlatformSettings,
+    SettingsFile,
+    SyslogReceiver,
+)
 from keystead.wire.messages import CoreSettings
 from tests.support.authority import Authority
 from tests.support.server import running_server, wait_until
@@ -56,11 +61,21 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
     """
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
+        DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
         CoreSettings((directory / "update.pem").read_bytes(), pkcs1_padding_errors=True),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
     assert read(directory, text) == expected
     assert PlatformSettings.read(SettingsFile.of(settings).fileno()) == settings
+
+
+def test_the_credentials_directory_is_as_the_service_manager_says(directory, monkeypatch):
+    assert read(directory, "").platform.device_key.credentials_directory is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/keystead.service")
+    for found in (read(directory, ""), read(directory, "[device_key]\nprovider = 'credential'")):
+        assert (
+            found.platform.device_key.credentials_directory == "/run/credentials/keystead.service"
+        )
 
 
 def test_an_empty_file_leaves_everything_open(directory):
@@ -93,6 +108,10 @@ def test_without_ca_the_machines_are_trusted(directory):
         ("[update]\npublic_key = 'missing.pem'", "No such file"),
         ("[update]\npublic_key = 'empty'", "There is no public key in the PEM"),
         ("[update]\npublic_key = 'p256.pem'", "not one on the curve P-384"),
+        ("[device_key]\nprovider = 'yubikey'", "Invalid enum value 'yubikey'"),
+        ("[device_key]\ncredential = '../x'", "at `$.device_key.credential`"),
+        ("[device_key]\ntcti = '/lib/x.so'", "at `$.device_key.tcti`"),
+        ("[device_key]\npcrs = 'sha1:7'", "'sha1:7' is not a selection of PCRs"),
         ("a = " + "[" * 5000, "nested too deeply"),
     ],
 )

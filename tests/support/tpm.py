@@ -1,9 +1,9 @@
 """A TPM in software for tests, and a bus between it and us that can be listened to.
 
-    def test_something(swtpm):                      # fixture: a new TPM; skipped where there is none
-        provider = InTpm(swtpm.tcti, PcrSelection.parse("sha256:7"))
-        swtpm.extend(7)
-        swtpm.restart()
+def test_something(swtpm):                      # fixture: a new TPM; skipped where there is none
+    provider = InTpm(swtpm.tcti, PcrSelection.parse("sha256:7"))
+    swtpm.extend(7)
+    swtpm.restart()
 """
 
 import contextlib
