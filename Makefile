@@ -1,5 +1,6 @@
 # make serve       everything set up; https://localhost:8443, data in ./data  (ARGS="--listen …" for more)
 # make test        all checks and tests
+# make tpm2        adds what the device key provider tpm2 needs
 # make test-fast   the tests that need no server of their own
 # make timing      whether times tell secrets: t-values, with 20 times the samples  (SAMPLES=20)
 # make crash       kill everything under writes, again and again  (ROUNDS=100)
@@ -19,15 +20,21 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
+TPM2_TOOLS := gcc pkg-config python3-dev=python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
-.PHONY: serve test test-fast timing crash flood check openapi release audit bench
+.PHONY: serve test tpm2 test-fast timing crash flood check openapi release audit bench
 
 serve: $(READY)
 	exec $(BIN)/python -m keystead serve $(ARGS)
 
 test: check
-	scripts/system-tools chromium curl openssl wrk
+	scripts/system-tools chromium curl openssl wrk swtpm $(TPM2_TOOLS)
+	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
+
+tpm2: $(READY)
+	scripts/system-tools $(TPM2_TOOLS)
+	scripts/add-tpm2 $(VENV)
 
 test-fast: $(DEV_READY)
 	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \

@@ -165,7 +165,7 @@ def test_a_staged_key_survives_a_crash_while_the_old_one_is_destroyed(kept, path
 def test_of_two_keys_that_are_both_wrong_none_is_touched(kept, path):
     write(path)
     write(path.with_name("device.key.next"), b"short")
-    with pytest.raises(StartRefused, match="has 5 bytes.*not the one"):
+    with pytest.raises(StartRefused, match=r"has 5 bytes.*not the one"):
         kept.fetch(store_exists=True).settle({device_id(Secret(b"o" * 32))})
     assert contents(path.parent) == {"device.key": b"k" * 32, "device.key.next": b"short"}
 

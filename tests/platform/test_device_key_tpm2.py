@@ -1,6 +1,4 @@
-"""The device key in a TPM: out it comes on this machine, booted as it was, and in no clear on a bus."""
-
-import socket
+"""The device key in a TPM: it comes out on this machine, booted as it was, unseen on the bus."""
 
 import msgspec
 import pytest
@@ -11,10 +9,10 @@ from keystead.platform.device_key import DeviceKey
 from keystead.platform.pcrs import PcrSelection
 from tests.support.tpm import Bus, software_tpm, swtpm
 
-pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed")
+tss = pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed")
 
-from keystead.platform.device_key_tpm2 import InTpm
-from keystead.platform.tpm2 import SealedSecret
+from keystead.platform.device_key_tpm2 import InTpm  # noqa: E402 - needs the package above
+from keystead.platform.tpm2 import SealedSecret  # noqa: E402 - needs the package above
 
 __all__ = ["swtpm"]
 
@@ -99,21 +97,17 @@ def test_another_tpm_is_refused(swtpm):
 
 
 def make_persistent(tpm, public="ecc256:aes128cfb", attributes=None) -> None:
-    from tpm2_pytss import ESYS_TR, TPM2B_PUBLIC
-
-    template = TPM2B_PUBLIC.parse(public, **({} if attributes is None else attributes))
+    template = tss.TPM2B_PUBLIC.parse(public, **({} if attributes is None else attributes))
     with tpm.esys() as esys:
         handle, *_ = esys.create_primary(None, template)
-        esys.evict_control(ESYS_TR.OWNER, handle, 0x81000001)
+        esys.evict_control(tss.ESYS_TR.OWNER, handle, 0x81000001)
         esys.flush_context(handle)
 
 
 def test_a_persistent_storage_root_key_is_used_and_one_that_comes_later_does_no_harm(swtpm):
-    from tpm2_pytss import TPMA_OBJECT
-
     provider = in_tpm(swtpm)
     before = provider.seal(KEY)
-    srk = TPMA_OBJECT.DEFAULT_TPM2_TOOLS_CREATEPRIMARY_ATTRS
+    srk = tss.TPMA_OBJECT.DEFAULT_TPM2_TOOLS_CREATEPRIMARY_ATTRS
     make_persistent(swtpm, "rsa2048:aes128cfb", {"objectAttributes": srk})
     after = provider.seal(KEY)
     names = {
@@ -126,13 +120,11 @@ def test_a_persistent_storage_root_key_is_used_and_one_that_comes_later_does_no_
 
 
 def test_a_persistent_key_that_can_leave_the_tpm_is_not_trusted(swtpm):
-    from tpm2_pytss import TPMA_OBJECT
-
     movable = (
-        TPMA_OBJECT.RESTRICTED
-        | TPMA_OBJECT.DECRYPT
-        | TPMA_OBJECT.USERWITHAUTH
-        | TPMA_OBJECT.SENSITIVEDATAORIGIN
+        tss.TPMA_OBJECT.RESTRICTED
+        | tss.TPMA_OBJECT.DECRYPT
+        | tss.TPMA_OBJECT.USERWITHAUTH
+        | tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
     )
     before = in_tpm(swtpm).seal(KEY)
     make_persistent(swtpm, attributes={"objectAttributes": movable})
@@ -188,7 +180,7 @@ def test_what_is_changed_on_the_bus_is_noticed(swtpm):
     sealed = provider.seal(KEY)
     bus = Meddling(swtpm)
     try:
-        with pytest.raises(StartRefused, match="the TPM swtpm:.* says: "):
+        with pytest.raises(StartRefused, match=r"the TPM swtpm:.* says: "):
             in_tpm(bus).unseal(sealed)
     finally:
         bus.close()
@@ -212,24 +204,29 @@ def test_no_tpm_is_refused(tmp_path, swtpm):
 
 
 def test_a_bank_that_the_tpm_does_not_keep_is_refused(swtpm):
-    from tpm2_pytss import ESYS_TR, TPM2_ALG, TPML_PCR_SELECTION, TPMS_PCR_SELECTION
-
-    none = TPMS_PCR_SELECTION(hash=TPM2_ALG.SHA512)
-    none._cdata.sizeofSelect = 3
+    none = tss.TPMS_PCR_SELECTION(hash=tss.TPM2_ALG.SHA512)
+    none._cdata.sizeofSelect = 3  # noqa: SLF001 - parse() knows no empty bank
     with swtpm.esys() as esys:
-        esys.pcr_allocate(TPML_PCR_SELECTION([none]), ESYS_TR.PLATFORM)
+        esys.pcr_allocate(tss.TPML_PCR_SELECTION([none]), tss.ESYS_TR.PLATFORM)
     swtpm.restart()
     with pytest.raises(StartRefused, match="keeps no bank sha512 of PCRs"):
         in_tpm(swtpm, "sha512:7").seal(KEY)
 
 
-def test_a_tpm_that_does_not_answer_is_given_up(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        tcti = f"swtpm:host=127.0.0.1,port={silent.getsockname()[1]}"
-        # The library connects to the next port as well, where nobody is.
-        provider = InTpm(tcti, PcrSelection.parse("none"), patience_seconds=0.2)
-        with pytest.raises(StartRefused, match="not answered for 0 seconds|cannot be reached"):
+def test_a_tpm_that_does_not_answer_is_given_up(swtpm):
+    class Silent(Bus):
+        """Passes nothing on."""
+
+        def passing(self, data):
+            return data[:0]
+
+    bus = Silent(swtpm)
+    try:
+        provider = InTpm(bus.tcti, PcrSelection.parse("none"), patience_seconds=0.5)
+        with pytest.raises(StartRefused, match=r"has not answered for 0\.5 seconds"):
             provider.seal(KEY)
+    finally:
+        bus.close()
 
 
 def test_a_first_start_without_the_tpm_leaves_nothing(tmp_path, swtpm):
@@ -242,7 +239,7 @@ def test_a_first_start_without_the_tpm_leaves_nothing(tmp_path, swtpm):
 @pytest.mark.parametrize("noise", [b"", b"k" * 32, HEADER, HEADER + b"\x90", HEADER + b"\xff"])
 def test_what_is_no_sealed_key_is_refused_without_asking_a_tpm(noise):
     provider = InTpm("nosuch", PcrSelection.parse("none"))
-    with pytest.raises(StartRefused, match="newer format|damaged"):
+    with pytest.raises(StartRefused, match=r"newer format|damaged"):
         provider.unseal(noise)
 
 
@@ -259,7 +256,18 @@ def test_a_selection_is_in_order():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "sha256", "sha256:", "sha1:7", "sha256:24", "sha256:7,7", "sha256:7,", "٧"]
+    "text",
+    [
+        "",
+        "7",
+        "sha256",
+        "sha256:",
+        "sha1:7",
+        "sha256:24",
+        "sha256:7,7",
+        "sha256:7,",
+        "sha256:\u0667",
+    ],
 )
 def test_what_is_no_selection_is_refused(text):
     with pytest.raises(InvalidInput, match="not a selection of PCRs"):

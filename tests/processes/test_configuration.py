@@ -58,6 +58,11 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         public_key = "update.pem"
         [compatibility]
         pkcs1_padding_errors = true
+        [device_key]
+        provider = "tpm2"
+        credential = "other-name"
+        tcti = "device:/dev/tpm0"
+        pcrs = "sha384:0,7"
     """
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),

@@ -1,4 +1,4 @@
-"""A server whose device key is under a credential or in a TPM: from its first start to its reset."""
+"""A server whose device key is under a credential or in a TPM, from first start to reset."""
 
 import os
 import subprocess
@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from keystead.errors import StartRefused
+from keystead.processes.device_key_provider import device_key_provider
+from keystead.processes.platform_settings import DeviceKeySettings
 from tests.support.server import running_server, start_server
 from tests.support.tpm import swtpm
 
@@ -152,11 +155,7 @@ def test_a_server_lives_with_a_tpm(tmp_path, swtpm):
     assert "cannot be reached" in refused(tmp_path, config=config)
 
 
-def test_without_its_library_the_tpm_is_refused_with_what_to_install(tmp_path, monkeypatch):
-    from keystead.errors import StartRefused
-    from keystead.processes.device_key_provider import device_key_provider
-    from keystead.processes.platform_settings import DeviceKeySettings
-
+def test_without_its_library_the_tpm_is_refused_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tpm2_pytss", None)
     monkeypatch.delitem(sys.modules, "keystead.platform.tpm2", raising=False)
     monkeypatch.delitem(sys.modules, "keystead.platform.device_key_tpm2", raising=False)

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+EXTRA_LOCKS = ("requirements-tpm2.lock", "requirements-tpm2-build.lock")
 PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
 
 
@@ -24,7 +25,7 @@ def version_of(pin):
     return pin.split("==")[1].split(" ")[0]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *EXTRA_LOCKS])
 def test_a_lock_is_pins_with_hashes_in_order_and_nothing_else(lock):
     found = pins(lock)
     assert found
@@ -49,6 +50,16 @@ def test_each_requirement_of_the_project_is_pinned_within_its_range(lock):
     for requirement in map(Requirement, wanted):
         pin = found[requirement.name.lower().replace("_", "-")]
         assert requirement.specifier.contains(version_of(pin)), requirement
+
+
+def test_what_the_tpm_needs_is_pinned_within_its_range_and_as_it_is_elsewhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (wanted,) = map(Requirement, project["optional-dependencies"]["tpm2"])
+    assert wanted.specifier.contains(version_of(pins("requirements-tpm2.lock")[wanted.name]))
+    everything = pins("requirements-dev.lock")
+    for lock in EXTRA_LOCKS:
+        for name, pin in pins(lock).items():
+            assert everything.setdefault(name, pin) == pin
 
 
 def test_what_is_pinned_needs_nothing_that_is_not():

@@ -67,7 +67,7 @@ class InTpm:
         asking.join(self._patience_seconds)
         if asking.is_alive():
             raise StartRefused(
-                f"the TPM {self._tcti} has not answered for {self._patience_seconds:.0f} seconds."
+                f"the TPM {self._tcti} has not answered for {self._patience_seconds:g} seconds."
             )
         if asking.failure is not None:
             raise asking.failure

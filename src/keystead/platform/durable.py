@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+_OVERWRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def sync_directory(directory: Path) -> None:
     """Make creations, renames and removals in `directory` durable. Raises OSError."""
@@ -47,8 +49,11 @@ def destroy(path: Path) -> None:
     belongs on an encrypted disk, or under a TPM.
     """
     try:
-        path.chmod(0o600)
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, _OVERWRITE)
+        except PermissionError:
+            path.chmod(0o600)
+            descriptor = os.open(path, _OVERWRITE)
     except FileNotFoundError:
         return
     with os.fdopen(descriptor, "wb", buffering=0) as file:
