@@ -128,7 +128,7 @@ class Hsm:
         return min(max(self._around.wall_clock() + self._time_offset, 0), LATEST_TIME)
 
     def system_info(self) -> dict[str, object]:
-        """Return what /system/info tells. There is no TPM yet, so nothing is attested."""
+        """Return what /system/info tells. Nothing is attested."""
         return {
             "softwareVersion": ".".join(__version__.split(".")[:2]),
             "softwareBuild": __version__,
