@@ -96,8 +96,11 @@ def test_another_tpm_is_refused(swtpm):
         in_tpm(other).unseal(sealed)
 
 
-def make_persistent(tpm, public="ecc256:aes128cfb", attributes=None) -> None:
-    template = tss.TPM2B_PUBLIC.parse(public, **({} if attributes is None else attributes))
+SRK = tss.TPMA_OBJECT.DEFAULT_TPM2_TOOLS_CREATEPRIMARY_ATTRS
+
+
+def make_persistent(tpm, kind="ecc256:aes128cfb", attributes=SRK) -> None:
+    template = tss.TPM2B_PUBLIC.parse(kind, objectAttributes=attributes)
     with tpm.esys() as esys:
         handle, *_ = esys.create_primary(None, template)
         esys.evict_control(tss.ESYS_TR.OWNER, handle, 0x81000001)
@@ -107,8 +110,7 @@ def make_persistent(tpm, public="ecc256:aes128cfb", attributes=None) -> None:
 def test_a_persistent_storage_root_key_is_used_and_one_that_comes_later_does_no_harm(swtpm):
     provider = in_tpm(swtpm)
     before = provider.seal(KEY)
-    srk = tss.TPMA_OBJECT.DEFAULT_TPM2_TOOLS_CREATEPRIMARY_ATTRS
-    make_persistent(swtpm, "rsa2048:aes128cfb", {"objectAttributes": srk})
+    make_persistent(swtpm, "rsa2048:aes128cfb")
     after = provider.seal(KEY)
     names = {
         msgspec.msgpack.decode(sealed[len(HEADER) :], type=SealedSecret).srk_name
@@ -119,6 +121,19 @@ def test_a_persistent_storage_root_key_is_used_and_one_that_comes_later_does_no_
         assert provider.unseal(sealed).reveal() == KEY.reveal()
 
 
+def test_an_owners_password_is_named_and_does_not_matter_with_a_persistent_key(swtpm):
+    make_persistent(swtpm)
+    sealed = in_tpm(swtpm).seal(KEY)
+    with swtpm.esys() as esys:
+        esys.hierarchy_change_auth(tss.ESYS_TR.OWNER, b"secret")
+    assert in_tpm(swtpm).unseal(sealed).reveal() == KEY.reveal()
+    with software_tpm() as other:
+        with other.esys() as esys:
+            esys.hierarchy_change_auth(tss.ESYS_TR.OWNER, b"secret")
+        with pytest.raises(StartRefused, match=r"owner has a password.* at 0x81000001"):
+            in_tpm(other).seal(KEY)
+
+
 def test_a_persistent_key_that_can_leave_the_tpm_is_not_trusted(swtpm):
     movable = (
         tss.TPMA_OBJECT.RESTRICTED
@@ -127,7 +142,7 @@ def test_a_persistent_key_that_can_leave_the_tpm_is_not_trusted(swtpm):
         | tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
     )
     before = in_tpm(swtpm).seal(KEY)
-    make_persistent(swtpm, attributes={"objectAttributes": movable})
+    make_persistent(swtpm, attributes=movable)
     after = in_tpm(swtpm).seal(KEY)
     names = {
         msgspec.msgpack.decode(sealed[len(HEADER) :], type=SealedSecret).srk_name

@@ -49,6 +49,7 @@ _SRK_ATTRIBUTES: Final = (
     | TPMA_OBJECT.DECRYPT
 )
 """What makes a storage key one that this TPM made, and that never leaves it."""
+_NOT_AUTHORIZED: Final = (TPM2_RC.AUTH_FAIL, TPM2_RC.BAD_AUTH)
 _COORDINATE_BYTES: Final = 32
 
 _POLICY_PCR: Final = (0x17F).to_bytes(4)
@@ -197,7 +198,15 @@ class Tpm:
         )
         unique = template.publicArea.unique.ecc
         unique.x, unique.y = bytes(_COORDINATE_BYTES), bytes(_COORDINATE_BYTES)
-        handle, *_ = self._esys.create_primary(None, template)
+        try:
+            handle, *_ = self._esys.create_primary(None, template)
+        except TSS2_Exception as error:
+            if error.error not in _NOT_AUTHORIZED:
+                raise
+            raise TpmFailed(
+                "the TPM's owner has a password, and the storage root key of the device key is not "
+                f"at {_SRK_HANDLE:#x}: have one made persistent there."
+            ) from error
         self._flush_at_end(handle)
         return handle
 
