@@ -9,7 +9,7 @@ from keystead.platform.device_key import DeviceKey
 from keystead.platform.pcrs import PcrSelection
 from tests.support.tpm import Bus, software_tpm, swtpm
 
-tss = pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed")
+tss = pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss is not installed")
 
 from keystead.platform.device_key_tpm2 import InTpm  # noqa: E402 - needs the package above
 from keystead.platform.tpm2 import SealedSecret  # noqa: E402 - needs the package above

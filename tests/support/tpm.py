@@ -132,7 +132,7 @@ class Bus:
 @contextlib.contextmanager
 def software_tpm() -> Iterator[Swtpm]:
     """A new TPM; it is gone at the end."""
-    pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed")
+    pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss is not installed")
     if shutil.which("swtpm") is None:
         pytest.skip("swtpm is not installed")
     with tempfile.TemporaryDirectory() as state:
