@@ -2,27 +2,25 @@
 
 from typing import Final
 
-import msgspec
-
 from keystead.api.json_bodies import decode_json
 from keystead.api.multipart import TwoParts
 from keystead.api.route import NO_CONTENT, Call, Parts, Reply
 from keystead.api.timestamps import parse_timestamp
 from keystead.model.passphrases import parse_new_passphrase
-from keystead.model.secret import Secret
+from keystead.model.secret import Hidden, Secret
 from keystead.operations import backup, restore
 
 MAX_ARGUMENTS_BYTES: Final = 4096
 
 
-class BackupPassphraseRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class BackupPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """PUT /config/backup-passphrase."""
 
     new_passphrase: str
     current_passphrase: str
 
 
-class RestoreArguments(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class RestoreArguments(Hidden, forbid_unknown_fields=True, rename="camel"):
     """The first part of POST /system/restore."""
 
     backup_passphrase: str | None = None

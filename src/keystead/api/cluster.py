@@ -6,6 +6,7 @@ import msgspec
 
 from keystead.api.route import Call, Created, Reply
 from keystead.api.shapes import json_reply
+from keystead.model.secret import Hidden
 from keystead.operations import cluster
 
 PeerUrl = Annotated[str, msgspec.Meta(pattern="^https://.+", max_length=1024)]
@@ -60,7 +61,7 @@ class InitialMember(msgspec.Struct, forbid_unknown_fields=True):
     urls: list[PeerUrl]
 
 
-class JoinRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class JoinRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """POST /cluster/join."""
 
     members: list[InitialMember]

@@ -8,9 +8,10 @@ from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.api.timestamps import format_timestamp, parse_timestamp
 from keystead.model.passphrases import parse_new_passphrase
+from keystead.model.secret import Hidden
 
 
-class UnlockPassphraseRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class UnlockPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """PUT /config/unlock-passphrase."""
 
     new_passphrase: str

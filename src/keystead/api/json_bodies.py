@@ -5,6 +5,7 @@ whoever inspects requests on their way must not see another one than we do.
 """
 
 import json
+import re
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -45,13 +46,18 @@ def _names(schema: object) -> set[str]:
     return inner.union(schema.get("properties", ()))
 
 
+_QUOTED_VALUE: Final = re.compile(r"^Invalid enum value '.*'", re.DOTALL)
+
+
 def decode_json(data: bytes, shape: type[Shape]) -> Shape:
     """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
     decode, quoted_names = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
     try:
         decoded: Shape = decode(data)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"Invalid data for JSON schema: {error}.") from None
+        # Without the value, which may be a passphrase in the wrong field.
+        problem = _QUOTED_VALUE.sub("Invalid enum value", str(error))
+        raise InvalidInput(f"Invalid data for JSON schema: {problem}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
     # It fits, so it has no names but these. They are looked for as strings anywhere: that takes a

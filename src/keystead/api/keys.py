@@ -33,13 +33,14 @@ from keystead.api.shapes import (
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId, parse_key_id, parse_label
 from keystead.model.keys import StoredCertificate
+from keystead.model.secret import Hidden
 from keystead.operations import manage_keys
 from keystead.operations.manage_keys import KeyAttributes, KeyView
 
 _LOCATION = "/api/v1/keys/"
 
 
-class PrivateData(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class PrivateData(Hidden, forbid_unknown_fields=True, rename="camel"):
     """The numbers of a private key, base64; which of them depends on the type."""
 
     prime_p: str | None = None

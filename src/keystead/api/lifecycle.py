@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-import msgspec
-
 from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.timestamps import parse_timestamp
 from keystead.model.passphrases import parse_new_passphrase
+from keystead.model.secret import Hidden
 
 
-class ProvisionRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class ProvisionRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """POST /provision."""
 
     unlock_passphrase: str
@@ -17,7 +16,7 @@ class ProvisionRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel
     system_time: str
 
 
-class UnlockRequest(msgspec.Struct, forbid_unknown_fields=True):
+class UnlockRequest(Hidden, forbid_unknown_fields=True):
     """POST /unlock."""
 
     passphrase: str

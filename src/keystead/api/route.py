@@ -7,13 +7,12 @@ from enum import Enum
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
-import msgspec
-
 from keystead.api.errors import JSON, HttpError
 from keystead.api.json_bodies import LONG_BODY, decode_json
 from keystead.api.negotiation import media_type
 from keystead.errors import NotPermitted
 from keystead.model.lifecycle import State
+from keystead.model.secret import Hidden
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
@@ -42,7 +41,7 @@ Body = TypeVar("Body")
 Content = TypeVar("Content")
 
 
-class Parts(msgspec.Struct):
+class Parts(Hidden):
     """The parts of a multipart/form-data body are the fields of a shape that derives from this."""
 
 
@@ -75,7 +74,7 @@ class Reply(Generic[Content]):
     """
 
     status: int
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     headers: list[tuple[str, str]] = field(default_factory=list)
     parts: AsyncGenerator[bytes, None] | None = None
 

@@ -14,18 +14,19 @@ from keystead.api.encoding import (
 from keystead.api.route import Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.model.ids import KeyId, parse_key_id
+from keystead.model.secret import Hidden
 from keystead.operations import use_keys as operations
 from keystead.operations.random import random_bytes
 
 
-class SignRequest(msgspec.Struct, forbid_unknown_fields=True):
+class SignRequest(Hidden, forbid_unknown_fields=True):
     """POST /keys/{id}/sign."""
 
     mode: str
     message: str
 
 
-class DecryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+class DecryptRequest(Hidden, forbid_unknown_fields=True):
     """POST /keys/{id}/decrypt."""
 
     mode: str
@@ -33,7 +34,7 @@ class DecryptRequest(msgspec.Struct, forbid_unknown_fields=True):
     iv: str | None = None
 
 
-class EncryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+class EncryptRequest(Hidden, forbid_unknown_fields=True):
     """POST /keys/{id}/encrypt."""
 
     mode: str
@@ -53,7 +54,7 @@ class Signature(msgspec.Struct):
     signature: str
 
 
-class Decrypted(msgspec.Struct):
+class Decrypted(Hidden):
     """The answer to decrypt; base64."""
 
     decrypted: str
@@ -66,7 +67,7 @@ class Encrypted(msgspec.Struct):
     iv: str
 
 
-class Random(msgspec.Struct):
+class Random(Hidden):
     """The answer to random; base64."""
 
     random: str

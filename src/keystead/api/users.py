@@ -9,6 +9,7 @@ from keystead.api.shapes import Item, id_list, json_reply
 from keystead.errors import InvalidInput, NotPermitted
 from keystead.model.ids import NAMESPACE_SEPARATOR, UserId, parse_namespace_id
 from keystead.model.passphrases import parse_new_passphrase
+from keystead.model.secret import Hidden
 from keystead.model.users import Role
 from keystead.operations import manage_users
 from keystead.operations.manage_users import NewUser
@@ -16,7 +17,7 @@ from keystead.operations.manage_users import NewUser
 _LOCATION = "/api/v1/users/"
 
 
-class UserRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class UserRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """POST /users and PUT /users/{id}."""
 
     real_name: str
@@ -28,7 +29,7 @@ class UserRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
         return NewUser(self.real_name, self.role, parse_new_passphrase(self.passphrase))
 
 
-class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
+class PassphraseRequest(Hidden, forbid_unknown_fields=True):
     """POST /users/{id}/passphrase."""
 
     passphrase: str

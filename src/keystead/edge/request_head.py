@@ -6,7 +6,7 @@ a length beside a transfer coding.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.edge.limits import MAX_HEADERS, MAX_TARGET_BYTES
@@ -50,7 +50,7 @@ class RequestHead:
     method: str
     path: str
     query: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     """Those of FORWARDED_HEADERS that were sent."""
     content_length: int | None
     """None for a chunked body."""

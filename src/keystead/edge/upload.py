@@ -17,7 +17,7 @@ class Upload:
     body: RequestBody
     owes_continue: bool
     """The client waits for 100 Continue before it sends the body."""
-    waiting: bytearray = field(default_factory=bytearray)
+    waiting: bytearray = field(default_factory=bytearray, repr=False)
     """Arrived, and not sent to the core yet."""
     credit: int = 0
     """How many bytes more the core asked for."""

@@ -2,6 +2,8 @@
 
 from typing import Final, NoReturn
 
+import msgspec
+
 
 class Secret:
     """Bytes that never show themselves: no repr, no equality, no hash, no pickle."""
@@ -26,3 +28,10 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is never pickled")
+
+
+class Hidden(msgspec.Struct):
+    """A shape of data that may be secret: it never shows its fields."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"

@@ -13,6 +13,7 @@ import msgspec
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, UserId, parse_label, parse_tag
 from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.secret import Hidden
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 
 _MAX_SCRYPT_MEMORY = 2**28
@@ -21,7 +22,7 @@ _MAX_SCRYPT_PASSES = 64
 T = TypeVar("T")
 
 
-class _UserJson(msgspec.Struct, omit_defaults=True):
+class _UserJson(Hidden, omit_defaults=True):
     name: str
     salt: str
     digest: str
@@ -30,7 +31,7 @@ class _UserJson(msgspec.Struct, omit_defaults=True):
     scrypt: tuple[int, int, int] | None = None
 
 
-class _PrivateJson(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class _PrivateJson(Hidden, omit_defaults=True, forbid_unknown_fields=True):
     PEM: str | None = None
     raw: str | None = None
 
