@@ -146,10 +146,11 @@ def test_an_error_about_a_body_does_not_quote_its_values(body):
     assert seen(f"{caught.value} {caught.value!r} {caught.value.__cause__!r}") == []
 
 
-def test_an_error_about_a_choice_does_not_quote_what_was_chosen():
+@pytest.mark.parametrize("around", ["{}", "it's {}", '"{}', "{} - at `$.role`", "{}\n\\"])
+def test_an_error_about_a_choice_does_not_quote_what_was_chosen(around):
     from keystead.api.users import UserRequest  # noqa: PLC0415 - the one shape with a choice
 
-    body = msgspec.json.encode({"realName": "x", "passphrase": "x", "role": TEXT})
+    body = msgspec.json.encode({"realName": "x", "passphrase": "x", "role": around.format(TEXT)})
     with pytest.raises(InvalidInput, match=r"Invalid enum value - at `\$\.role`") as caught:
         decode_json(body, UserRequest)
     assert seen(caught.value.message) == []

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+LINE_BREAKS = re.compile(rb"\\\\?[nr]|[\r\n]")
+"""As they are, and as JSON and Python write them: base64 in a PEM has one every 64 characters."""
 SHORTEST_SECRET = 8
 """Bytes; anything shorter is found by chance."""
 
@@ -48,20 +50,18 @@ class Secrets:
         del self.values[name], self._patterns[name]
 
     def add_pem(self, name: str, pem: bytes) -> None:
-        """A PEM: its DER, and each of its lines, which a log may have by itself."""
+        """What is between the lines of a PEM."""
         lines = re.sub(rb"-----[^-]*-----", b"", pem).split()
         self.add(f"{name}, DER", base64.b64decode(b"".join(lines)))
-        for number, line in enumerate(lines):
-            if len(line) >= 2 * SHORTEST_SECRET and number:  # The first is the type, known to all.
-                self.add(f"{name}, line {number} of its PEM", line)
 
     def found_in(self, data: bytes, *, but: Iterable[str] = ()) -> list[str]:
         """What of them is in `data`, and in which encoding."""
         excepted = set(but)
+        unbroken = LINE_BREAKS.sub(b"", data)
         return [
             f"{name} ({encoding})"
             for name, patterns in self._patterns.items()
             if name not in excepted
             for encoding, pattern in patterns
-            if pattern in data
+            if pattern in data or pattern in unbroken
         ]

@@ -46,7 +46,7 @@ def _names(schema: object) -> set[str]:
     return inner.union(schema.get("properties", ()))
 
 
-_QUOTED_VALUE: Final = re.compile(r"^Invalid enum value '.*'", re.DOTALL)
+_QUOTED_VALUE: Final = re.compile(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)", re.DOTALL)
 
 
 def decode_json(data: bytes, shape: type[Shape]) -> Shape:
