@@ -26,11 +26,12 @@ from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.remote import Answer, RemoteStore
 from keystead.wire import control, messages
 from keystead.wire.connection import Calls, Connection
-from keystead.wire.frames import STORE_FRAME_BYTES
+from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     AimSyslog,
     CoreSettings,
@@ -99,6 +100,8 @@ class PlatformLink:
             self._slot_calls.answered(message)
         elif not isinstance(message, Hello):
             self._calls.answered(message)
+        elif len(message.device_key) != DEVICE_KEY_BYTES:
+            raise BrokenFrame("a device key of another length")
         elif not self.device_key.done():
             self.settings = message.settings
             self.device_key.set_result(Secret(message.device_key))
