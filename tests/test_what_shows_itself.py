@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import importlib
-import pickle  # noqa: TID251 - it is refused here
+import pickle
 import pkgutil
 import re
 import traceback

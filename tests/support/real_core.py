@@ -12,6 +12,7 @@ import json as json_module
 import os
 import socket
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from typing import Any
 import msgspec
 
 from keystead.platform.data_directory import DataDirectory
-from keystead.processes import launch
+from keystead.processes import launch, ownership
 from keystead.processes.platform_settings import PlatformSettings, SettingsFile
 from keystead.processes.sandbox import Role
 from keystead.wire import control
@@ -228,7 +229,8 @@ def running_core(directory: Path) -> Iterator[RealCore]:
                 ("data-lock", data),
                 ("settings", settings),
             ]
-            options = [f"--data={data.path}"]
+            user = ownership.hand_over(data.path)
+            options = [f"--data={data.path}", *([] if user is None else [f"--user={user}"])]
             platform = _start("platform", files, options, directory / "platform.log")
         stack.callback(_end, platform, ours)
         core = stack.enter_context(core_on(core_end, directory))
@@ -253,15 +255,20 @@ def _start(
     options: Sequence[str],
     log_file: Path,
 ) -> subprocess.Popen[bytes]:
-    """Start a process of ours with its standard error in a file."""
-    kept = os.dup(2)
+    """Start a process of ours, and keep what it says in a file; it may only write to a pipe."""
+    reading, writing = os.pipe()
+    log_file.touch()
+
+    def keep() -> None:
+        with os.fdopen(reading, "rb", 0) as said, log_file.open("ab", 0) as log:
+            while line := said.read(65536):
+                log.write(line)
+
+    threading.Thread(target=keep).start()
     try:
-        with log_file.open("a") as log:
-            os.dup2(log.fileno(), 2)
-        return launch.start(role, files=files, options=options)
+        return launch.start(role, files=files, options=options, log=writing)
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.close(writing)
 
 
 def _end(process: subprocess.Popen[bytes], supervisor_end: socket.socket) -> None:

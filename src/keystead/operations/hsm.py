@@ -257,7 +257,7 @@ class Hsm:
         try:
             await self._reread()
             if old is not None and goes_on and state is State.OPERATIONAL:
-                await self._enter(Event.UNLOCK, old.require_domain_key())
+                await self._enter(Event.UNLOCK, old.require_domain_key().copy())
         finally:
             if old is not None:
                 # The request that asks for it is under way itself.

@@ -148,6 +148,8 @@ class Session:
             self._log.warning("operation counters of the last seconds are lost")
         finally:
             self._stores.close()
+            if self._domain_key is not None:
+                self._domain_key.wipe()
             self._domain_key = None
 
     def end_backups(self) -> None:

@@ -229,11 +229,11 @@ class Generation:
         self._decide(outcome)
 
     def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
+        if number in self._ready_edges:
+            return  # It has no more to say: it has spoken with clients, and may have been captured.
         if isinstance(message, CannotStart):
             self._refused(message)
             return
-        if number in self._ready_edges:
-            return  # It has said so already; a captured one could go on and on.
         self._log.info(
             "edge started",
             edge=number,

@@ -45,7 +45,9 @@ class SealedRecords:
         self._root = root
 
     def close(self) -> None:
-        """Forget the key: whatever still wants to read or write a record gets WrongState."""
+        """Wipe the key: whatever still wants to read or write a record gets WrongState."""
+        if self._key is not None:
+            self._key.wipe()
         self._key = None
 
     def path(self, name: str) -> str:

@@ -1,0 +1,23 @@
+"""A secret can be overwritten where it is."""
+
+import os
+
+import pytest
+
+from keystead.model.secret import Secret
+
+
+@pytest.mark.parametrize("size", [2, 16, 32, 1000])
+def test_wiping_overwrites_the_bytes_wherever_they_were_given_to(size):
+    secret = Secret(os.urandom(size))
+    revealed, copied = secret.reveal(), secret.copy()
+    before = bytes(bytearray(revealed))
+    secret.wipe()
+    assert revealed == secret.reveal() == bytes(size)
+    assert copied.reveal() == before
+
+
+@pytest.mark.parametrize("value", [b"", b"x"])
+def test_what_all_of_the_interpreter_shares_is_left_alone(value):
+    Secret(value).wipe()
+    assert Secret(value).reveal() == bytes(bytearray(value)) == value
