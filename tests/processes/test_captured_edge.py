@@ -8,6 +8,7 @@ edge is served throughout.
 import base64
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -60,8 +61,10 @@ OTHER = ("other", "another operator's passphrase")
 SEEN = ("seen", "a passphrase that passed by")
 """Of a user whose request came by the captured edge."""
 
-AT_ONCE_SECONDS = 2.5
+AT_ONCE_SECONDS = 5.0
 """For a few requests, one of which may need a KDF, on a machine that is busy."""
+OTHERS_BEFORE = 8
+"""Guesses of an edge's hundreds that are worked on before another edge has its turn."""
 MIB = 1024 * 1024
 MEMORY_MIB = 160
 """What an edge may make the core take beside bodies, which have a budget."""
@@ -427,12 +430,12 @@ def test_forged_addresses_do_not_keep_the_others_from_logging_in(scene: Scene):
         header = basic("admin", f"guess number {number}")
         client = f"10.0.{number // 256}.{number % 256}"
         edge.send(request(number, "/users", client=client, headers={"authorization": header}))
-    began = time.monotonic()
     wrong = scene.honest.ask("GET", "/keys", user=("other", "not the passphrase"))
     assert wrong.status == 401, "verified, not refused for want of a place"
-    assert time.monotonic() - began < AT_ONCE_SECONDS
     edge.drain(0.02)
-    assert {one.status for one in responses(edge)} == {401, 503}
+    answered = Counter(one.status for one in responses(edge))
+    assert answered[503] > 900
+    assert answered[401] <= OTHERS_BEFORE, "the others took turns"
     edge.close()
     time.sleep(1)  # The brake on "other", whose passphrase was wrong.
     scene.require_service()
@@ -465,9 +468,9 @@ def test_forged_addresses_do_not_keep_the_others_from_unlocking(tmp_path):
                     content_length=len(body),
                 )
             )
-        began = time.monotonic()
         assert honest.ask("POST", "/unlock", json={"passphrase": UNLOCK}).status == 204
-        assert time.monotonic() - began < 10
         assert honest.ask("GET", "/keys", user=OTHER).status == 200
         edge.drain(0.02)
-        assert {one.status for one in responses(edge)} <= {403, 412, 503}
+        answered = Counter(one.status for one in responses(edge))
+        assert answered[503] > 400
+        assert answered[403] <= OTHERS_BEFORE
