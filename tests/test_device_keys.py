@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,16 @@ def test_show_tells_that_a_key_is_another_devices(data, capsys):
     assert device_key("show", data) == 1
     assert "not the one that the store's records are sealed under" in capsys.readouterr().err
     assert contents(data) | {"keystead.lock": b""} == before | {"keystead.lock": b""}
+
+
+def test_show_without_the_tpms_library_tells_that_as_well(data, capsys, monkeypatch):
+    for module in ("tpm2_pytss", "keystead.platform.tpm2", "keystead.platform.device_key_tpm2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    (data / "device.key.tpm2").write_bytes(b"sealed")
+    assert device_key("show", data) == 0
+    assert "opens: yes" in capsys.readouterr().out
+    assert device_key("show", data, config='[device_key]\nprovider = "tpm2"') == 1
+    assert "pip install 'keystead[tpm2]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["show", "rewrap"])

@@ -16,7 +16,14 @@ import msgspec
 from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
 from keystead.platform.data_directory import DataDirectory
-from keystead.platform.device_key import PROVIDER_NAMES, DeviceKey, ProviderName, destroy, kept_here
+from keystead.platform.device_key import (
+    PROVIDER_NAMES,
+    DeviceKey,
+    ProviderName,
+    destroy,
+    file_of,
+    kept_here,
+)
 from keystead.platform.pcrs import PcrSelection
 from keystead.processes import sandbox
 from keystead.processes.configuration import DEFAULT_DATA, Configuration, read_configuration
@@ -132,17 +139,18 @@ async def _show(stopped: Stopped, _given: argparse.Namespace) -> None:
     async with stopped.store() as store:
         known = None if store is None else await devices(store)
     for name in stopped.providers():
-        reason = _show_one(stopped.kept_by(name), name, known)
+        reason = _show_one(stopped, name, known)
         if name == configured:
             refusal = reason
     if refusal is not None:
         raise StartRefused(f"With the provider {configured}, the server does not start. {refusal}")
 
 
-def _show_one(kept: DeviceKey, name: ProviderName, known: frozenset[str] | None) -> str | None:
+def _show_one(stopped: Stopped, name: ProviderName, known: frozenset[str] | None) -> str | None:
     """Say how one provider keeps the key; return why it is of no use, None when it is."""
-    _say(f"provider: {name}", f"file: {kept.path}")
+    _say(f"provider: {name}", f"file: {file_of(stopped.directory.path, name)}")
     try:
+        kept = stopped.kept_by(name)
         _say(*kept.describe())
         key = kept.fetch(store_exists=True).choose(known)
     except StartRefused as refusal:
