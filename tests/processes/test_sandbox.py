@@ -1,14 +1,45 @@
 """What the processes cannot do, read from the kernel while they run."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from keystead.processes.ownership import hand_over
+from keystead.processes.sandbox import USERS
+from tests.support.server import running_server, start_server, wait_until
+
 ROLES = ["core", "edge", "platform"]
+MECHANISM = {"RSA": "RSA_Signature_PKCS1", "EC_P256": "ECDSA_Signature"}
+ONLY_LOCK_MEMORY = 1 << 14  # CAP_IPC_LOCK
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each process a user")
+
+WITHOUT_SECCOMP = """
+import errno, os, sys
+from keystead.processes.sandbox import bpf, kernel
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+refused = bpf.Rule(bpf.fail(getattr(errno, sys.argv[1])))
+bpf.install(bpf.assemble({"seccomp": refused}, default=bpf.ALLOW))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def without_seccomp(error: str) -> list[str]:
+    """What runs a command where every seccomp(2) fails with `error`."""
+    return [sys.executable, "-c", WITHOUT_SECCOMP, error]
+
+
+@pytest.fixture
+def public_directory():
+    """A directory that every user may pass through, as pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="keystead-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def status(pid: int) -> dict[str, str]:
@@ -26,6 +57,102 @@ def test_no_process_can_gain_privileges_or_leave_a_core_file(server, role):
     assert status(pid)["NoNewPrivs"] == "1"
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
+
+
+def test_every_thread_is_filtered_and_without_rights_while_it_works(provisioned_server):
+    server = provisioned_server
+    server.add_user("operator", "Operator")
+    for key_type in ("RSA", "EC_P256"):
+        body = {"type": key_type, "length": 2048, "mechanisms": [f"{MECHANISM[key_type]}"]}
+        assert server.request("POST", "/keys/generate", user="admin", json=body).status == 201
+    for pid, role in server.children().items():
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        assert len(threads) > 2 or role != "core"
+        for thread in threads:
+            seen = status(int(thread.name))
+            assert seen["Seccomp"] == "2"
+            assert seen["NoNewPrivs"] == "1"
+            for capabilities in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+                assert int(seen[capabilities], 16) & ~ONLY_LOCK_MEMORY == 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_memory_is_writable_and_executable(server, role):
+    maps = Path(f"/proc/{server.child(role)}/maps").read_text().splitlines()
+    assert not [line for line in maps if "wx" in line.split()[1]]
+
+
+@AS_ROOT
+def test_each_process_has_a_user_and_the_platform_its_files(public_directory):
+    with running_server(public_directory) as server:
+        server.provision()
+        users = {role: status(pid)["Uid"].split() for pid, role in server.children().items()}
+        assert users == {role: [str(USERS[role])] * 4 for role in ROLES}
+        owners = {entry.stat().st_uid for entry in server.data.iterdir()}
+        assert owners == {USERS["platform"]}
+        assert server.data.stat().st_mode & 0o777 == 0o700
+    with running_server(public_directory) as server:
+        server.unlock()
+
+
+@AS_ROOT
+def test_a_file_that_root_put_back_is_given_to_the_platform(public_directory):
+    with running_server(public_directory) as server:
+        server.provision()
+    key = server.data / "device.key"
+    content = key.read_bytes()
+    key.unlink()
+    key.write_bytes(content)
+    key.chmod(0o600)
+    with running_server(public_directory) as server:
+        server.unlock()
+
+
+@AS_ROOT
+def test_what_lies_elsewhere_too_is_not_given_to_the_platform(public_directory):
+    (public_directory / "data").mkdir()
+    (public_directory / "data" / "keystead.lock").touch()
+    mine = public_directory / "mine"
+    mine.touch()
+    (public_directory / "data" / "hard").hardlink_to(mine)
+    (public_directory / "data" / "soft").symlink_to(mine)
+    assert hand_over(public_directory / "data") == USERS["platform"]
+    assert mine.stat().st_uid == 0
+
+
+@AS_ROOT
+def test_behind_a_closed_directory_the_platform_stays_root_without_rights(public_directory):
+    with running_server(public_directory) as server:
+        server.provision()
+    public_directory.chmod(0o700)
+    with running_server(public_directory) as server:
+        assert status(server.child("platform"))["Uid"].split()[0] == "0"
+        server.unlock()
+        assert {entry.stat().st_uid for entry in server.data.iterdir()} == {0}
+
+
+@pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EPERM"])
+def test_without_seccomp_it_does_not_start_and_touches_nothing(tmp_path, error):
+    server = start_server(tmp_path, wrapper=without_seccomp(error))
+    assert server.wait() == 1
+    assert server.log().startswith("keystead: Cannot confine the processes: ")
+    assert server.log().count("\n") == 1
+    assert not server.data.exists()
+
+
+def test_without_seccomp_it_starts_when_that_is_asked_for(tmp_path):
+    with running_server(
+        tmp_path, wrapper=without_seccomp("EINVAL"), options=["--insecure-no-sandbox"]
+    ) as server:
+        server.provision()
+        assert '"level": "warning", "process": "supervisor"' in server.log()
+        assert "the sandbox is off" in server.log()
+
+
+def test_a_system_call_that_is_not_allowed_is_said_in_the_log(server):
+    edge = server.child("edge")
+    os.kill(edge, signal.SIGSYS)
+    wait_until(lambda: "a system call that its sandbox does not allow" in server.log(), seconds=10)
 
 
 @pytest.mark.parametrize("role", ROLES)

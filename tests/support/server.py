@@ -21,7 +21,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -192,7 +192,7 @@ class Server:
         wait_until(ready, seconds=START_SECONDS, what=lambda: f"no ready line:\n{self.log()}")
 
 
-def start_server(
+def start_server(  # noqa: PLR0913
     directory: Path,
     *,
     data: Path | None = None,
@@ -200,10 +200,13 @@ def start_server(
     edges: int = 1,
     environment: Mapping[str, str] | None = None,
     config: str | None = None,
+    options: Sequence[str] = (),
+    wrapper: Sequence[str] = (),
 ) -> Server:
     """Start a server without waiting; its output goes to files in `directory`.
 
-    `config` is the text of a configuration file, to be made in `directory`.
+    `config` is the text of a configuration file, to be made in `directory`; `options` are more of
+    the command line's; `wrapper` is the command that runs it all.
     """
     data = data or directory / "data"
     log_file, output_file = directory / "server.log", directory / "server.out"
@@ -214,7 +217,7 @@ def start_server(
         command.append(f"--config={config_file}")
     with log_file.open("a") as log, output_file.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
-            [*command, f"--edges={edges}"],
+            [*wrapper, *command, f"--edges={edges}", *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
@@ -225,7 +228,7 @@ def start_server(
 
 
 @contextlib.contextmanager
-def running_server(
+def running_server(  # noqa: PLR0913
     directory: Path,
     *,
     data: Path | None = None,
@@ -233,13 +236,22 @@ def running_server(
     edges: int = 1,
     environment: Mapping[str, str] | None = None,
     config: str | None = None,
+    options: Sequence[str] = (),
+    wrapper: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server that is ready; it is stopped at the end, and killed when that does not work.
 
     To start it again on the same data, use the same `directory` again.
     """
     server = start_server(
-        directory, data=data, listen=listen, edges=edges, environment=environment, config=config
+        directory,
+        data=data,
+        listen=listen,
+        edges=edges,
+        environment=environment,
+        config=config,
+        options=options,
+        wrapper=wrapper,
     )
     try:
         server.wait_ready()
