@@ -1,4 +1,4 @@
-"""The command line: `keystead serve`, `keystead image`, `keystead device-key`."""
+"""The command line: `keystead serve`, `keystead doctor`, `keystead image`, `keystead device-key`."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ from keystead.processes.configuration import (
     Configuration,
     read_configuration,
 )
+from keystead.processes.doctor import examine
 from keystead.processes.listening import Address
 from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor import ServeOptions, serve
@@ -26,11 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except KeysteadError as error:
         print(f"keystead: {error.message}", file=sys.stderr)  # noqa: T201 - the answer to the user
         return 1
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,11 +74,26 @@ def _parser() -> argparse.ArgumentParser:
         help="start without seccomp and Landlock: an attacker who takes over one process "
         "can reach the others and the keys",
     )
+    examining = commands.add_parser(
+        "doctor",
+        help="say what protects the processes on this machine, and what does not",
+        description="Try what this machine allows, and look at a running server. "
+        "Exit status 1 when something must not stay as it is.",
+    )
+    examining.set_defaults(run=_examine)
+    examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
     images.add_commands(commands.add_parser("image", help="make and examine update images"))
     device_keys.add_commands(
         commands.add_parser("device-key", help="see, move or replace the device key")
     )
     return parser
+
+
+def _examine(given: argparse.Namespace) -> int:
+    findings = list(examine(given.data))
+    for finding in findings:
+        print(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}")  # noqa: T201 - the answer
+    return 1 if any(finding.is_fault for finding in findings) else 0
 
 
 def _serve_options(given: argparse.Namespace) -> ServeOptions:

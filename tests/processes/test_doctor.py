@@ -1,0 +1,53 @@
+"""`keystead doctor`: it tries what this machine allows, and reads what is in force."""
+
+import subprocess
+import sys
+
+from tests.processes.test_sandbox import without_seccomp
+from tests.support.server import running_server
+
+
+def doctor(*options: str, wrapper: list[str] | None = None) -> tuple[int, list[str]]:
+    command = [*(wrapper or []), sys.executable, "-m", "keystead", "doctor", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert ended.stderr == ""
+    return ended.returncode, ended.stdout.splitlines()
+
+
+def test_it_says_what_each_process_would_have():
+    status, lines = doctor()
+    assert status == 0
+    for role in ("core", "edge", "platform"):
+        (line,) = [line for line in lines if line.startswith(f"{role} would have: ")]
+        assert "seccomp" in line.partition("missing")[0]
+
+
+def test_without_seccomp_it_fails_and_says_why():
+    status, lines = doctor(wrapper=without_seccomp("ENOSYS"))
+    assert status == 1
+    assert any(line.startswith("FAULT: Cannot confine the processes") for line in lines)
+
+
+def test_it_reads_what_is_in_force_in_a_running_server(server):
+    status, lines = doctor(f"--data={server.data}")
+    assert status == 0
+    for pid, role in server.children().items():
+        (line,) = [line for line in lines if line.startswith(f"{role} runs as process {pid}: ")]
+        assert "Seccomp 2, NoNewPrivs 1" in line
+
+
+def test_a_server_without_its_sandbox_is_a_fault(tmp_path):
+    with running_server(tmp_path, options=["--insecure-no-sandbox"]) as server:
+        status, lines = doctor(f"--data={server.data}")
+    assert status == 1
+    assert sum(line.startswith("FAULT: ") for line in lines) == 3
+
+
+def test_a_device_key_that_others_can_read_is_a_fault(tmp_path):
+    with running_server(tmp_path) as server:
+        pass
+    (server.data / "device.key").chmod(0o640)
+    status, lines = doctor(f"--data={server.data}")
+    assert status == 1
+    assert any("device.key is open to other users: mode 0640" in line for line in lines)
+    assert lines[-1] == f"no server runs on {server.data}"
