@@ -30,7 +30,7 @@ def test_processes_started_like_ours_hash_each_in_its_own_way(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", probe)
     for _ in range(3):
-        launch.start("edge", files=[("core", sys.__stderr__)])
+        launch.start("edge", files=[("core", sys.__stderr__)], log=sys.__stderr__.fileno())
     hashes = {process.communicate()[0] for process in started}
     assert len(hashes) == 3
     assert os.environ["PYTHONHASHSEED"] == "0"

@@ -17,6 +17,9 @@ from tests.support.server import running_server, start_server, wait_until
 ROLES = ["core", "edge", "platform"]
 MECHANISM = {"RSA": "RSA_Signature_PKCS1", "EC_P256": "ECDSA_Signature"}
 ONLY_LOCK_MEMORY = 1 << 14  # CAP_IPC_LOCK
+INSPECTING = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can look into a process that is not dumpable"
+)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each process a user")
 
 WITHOUT_SECCOMP = """
@@ -76,6 +79,7 @@ def test_every_thread_is_filtered_and_without_rights_while_it_works(provisioned_
                 assert int(seen[capabilities], 16) & ~ONLY_LOCK_MEMORY == 0
 
 
+@INSPECTING
 @pytest.mark.parametrize("role", ROLES)
 def test_no_memory_is_writable_and_executable(server, role):
     maps = Path(f"/proc/{server.child(role)}/maps").read_text().splitlines()
@@ -145,8 +149,8 @@ def test_without_seccomp_it_starts_when_that_is_asked_for(tmp_path):
         tmp_path, wrapper=without_seccomp("EINVAL"), options=["--insecure-no-sandbox"]
     ) as server:
         server.provision()
-        assert '"level": "warning", "process": "supervisor"' in server.log()
-        assert "the sandbox is off" in server.log()
+        warnings = [line for line in server.log().splitlines() if '"warning"' in line]
+        assert any("the sandbox is off" in line for line in warnings)
 
 
 def test_a_system_call_that_is_not_allowed_is_said_in_the_log(server):
@@ -155,6 +159,7 @@ def test_a_system_call_that_is_not_allowed_is_said_in_the_log(server):
     wait_until(lambda: "a system call that its sandbox does not allow" in server.log(), seconds=10)
 
 
+@INSPECTING
 @pytest.mark.parametrize("role", ROLES)
 def test_every_process_has_its_own_interpreter_with_an_empty_environment(server, role):
     pid = server.child(role)
@@ -169,6 +174,7 @@ def test_a_process_that_is_not_dumpable_belongs_to_root_in_proc(server):
         assert Path(f"/proc/{server.child(role)}/mem").stat().st_uid == 0
 
 
+@INSPECTING
 def test_the_core_has_no_file_and_no_network_socket(server):
     core = server.child("core")
     opened = open_files(core)
@@ -181,6 +187,7 @@ def test_the_core_has_no_file_and_no_network_socket(server):
     assert sockets <= {line.split()[6] for line in lines}
 
 
+@INSPECTING
 def test_the_edge_has_no_file_but_the_empty_one_for_its_tls_key(server):
     edge = server.child("edge")
     named = [name for name in open_files(edge) if name.startswith("/")]

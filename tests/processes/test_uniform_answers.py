@@ -13,7 +13,7 @@ from keystead.model.keys import PrivateMaterial
 from tests.algorithms.published_vectors import OURS
 from tests.support.core import b64
 from tests.support.rsa_encodings import encode_pkcs1, encrypt_raw, wrong_oaep, wrong_pkcs1
-from tests.support.server import Answer, Server, running_server
+from tests.support.server import Answer, Server, running_server, wait_until
 
 PEM = (OURS / "keys" / "rsa-2048.pem").read_bytes()
 MODES = ["PKCS1", *(f"OAEP_{name}" for name in ("MD5", "SHA1", "SHA256", "SHA512"))]
@@ -94,7 +94,7 @@ def test_a_wrong_pkcs1_padding_is_answered_as_a_good_one(hsm, key):
 def test_an_operator_can_have_the_padding_errors_of_a_nethsm(tmp_path, key):
     config = "[compatibility]\npkcs1_padding_errors = true"
     with running_server(tmp_path, config=config) as server:
-        assert "pkcs1_padding_errors" in server.log()
+        wait_until(lambda: "pkcs1_padding_errors" in server.log(), seconds=5)
         set_up(server)
         good = decrypt(server, "PKCS1", encrypt_raw(key, encode_pkcs1(b"a message", 256)))
         assert base64.b64decode(good.json()["decrypted"]) == b"a message"
