@@ -1,4 +1,4 @@
-"""The command line: `keystead serve`, `keystead doctor`, `keystead image`, `keystead device-key`."""
+"""The command line: `keystead serve`, `doctor`, `image` and `device-key`."""
 
 import argparse
 import os
