@@ -22,6 +22,7 @@ from keystead import algorithms
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.device_key import InClear
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
@@ -67,7 +68,7 @@ def filled(folder: Path, keys: int) -> tuple[Path, list[KeyId]]:
 async def _fill(data: Path, keys: int) -> list[KeyId]:
     with closing(DataDirectory.open(data)) as directory:
         store = SqliteStore(directory.database)
-        device_key = directory.device_key.obtain(store_holds_records=True)
+        device_key = directory.device_key(InClear()).fetch(store_exists=True).choose(None)
         generations = await GenerationStore.open(store)
         domain_key = await LocalStore(generations, device_key).open_unattended()
         if domain_key is None:

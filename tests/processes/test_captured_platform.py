@@ -167,7 +167,7 @@ def test_a_record_of_another_path_is_not_used(scene: Scene):
     assert scene.unlock() == 204
     assert scene.sign("first") == 500
     assert scene.sign("second") == 200
-    assert "CorruptRecord" in scene.core.log()
+    scene.core.wait_logged("CorruptRecord")
 
 
 @pytest.mark.parametrize("bit", [0, 400])
@@ -266,7 +266,7 @@ def test_what_breaks_the_protocol_ends_the_core(scene: Scene, what):
     scene.platform.twist = lambda *_: BROKEN[what]
     with contextlib.suppress(EOFError, OSError):
         scene.edge.ask("GET", "/users", user=ADMIN)
-    assert scene.core.process.wait(timeout=20) == 1
+    assert scene.core.wait_ended() == 1
     assert "the platform is gone" in scene.core.log()
 
 
@@ -275,7 +275,7 @@ def test_a_device_key_that_is_none_does_not_start_the_core(tmp_path, size):
     core_end, platform_end = socket.socketpair()
     platform = Platform(platform_end, device_key=bytes(size))
     with started(tmp_path, platform, core_end) as core:
-        assert core.process.wait(timeout=20) != 0
+        assert core.wait_ended() != 0
         assert platform.values() == {}
 
 

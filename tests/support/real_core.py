@@ -40,7 +40,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
-from tests.support.server import Answer, basic
+from tests.support.server import Answer, basic, wait_until
 
 SECONDS = 20
 CREDIT = 256 * 1024
@@ -160,6 +160,7 @@ class RealCore:
     control: socket.socket
     data: Path
     log_file: Path
+    log_keeper: threading.Thread
     edges: list[EdgeEnd] = field(default_factory=list)
 
     def attach(self) -> EdgeEnd:
@@ -193,6 +194,15 @@ class RealCore:
     def log(self) -> str:
         return self.log_file.read_text()
 
+    def wait_logged(self, text: str) -> None:
+        wait_until(lambda: text in self.log(), seconds=SECONDS, what=self.log)
+
+    def wait_ended(self) -> int:
+        """Return the exit status, once all that it said is in the log."""
+        status = self.process.wait(SECONDS)
+        self.log_keeper.join()
+        return status
+
 
 @contextlib.contextmanager
 def core_on(platform_end: socket.socket, directory: Path) -> Iterator[RealCore]:
@@ -201,8 +211,8 @@ def core_on(platform_end: socket.socket, directory: Path) -> Iterator[RealCore]:
     ours, theirs = control.pair()
     with theirs, platform_end:
         files = [("control", theirs), ("platform", platform_end)]
-        process = _start("core", files, [], log_file)
-    core = RealCore(process, ours, directory / "data", log_file)
+        process, keeper = _start("core", files, [], log_file)
+    core = RealCore(process, ours, directory / "data", log_file, keeper)
     try:
         yield core
     finally:
@@ -231,7 +241,7 @@ def running_core(directory: Path) -> Iterator[RealCore]:
             ]
             user = ownership.hand_over(data.path)
             options = [f"--data={data.path}", *([] if user is None else [f"--user={user}"])]
-            platform = _start("platform", files, options, directory / "platform.log")
+            platform, _ = _start("platform", files, options, directory / "platform.log")
         stack.callback(_end, platform, ours)
         core = stack.enter_context(core_on(core_end, directory))
         core.wait_started()
@@ -254,8 +264,11 @@ def _start(
     files: Sequence[tuple[str, launch.File]],
     options: Sequence[str],
     log_file: Path,
-) -> subprocess.Popen[bytes]:
-    """Start a process of ours, and keep what it says in a file; it may only write to a pipe."""
+) -> tuple[subprocess.Popen[bytes], threading.Thread]:
+    """Start a process of ours, and keep what it says in a file; it may only write to a pipe.
+
+    The thread ends when the process has, and all is in the file.
+    """
     reading, writing = os.pipe()
     log_file.touch()
 
@@ -264,9 +277,10 @@ def _start(
             while line := said.read(65536):
                 log.write(line)
 
-    threading.Thread(target=keep).start()
+    keeper = threading.Thread(target=keep)
+    keeper.start()
     try:
-        return launch.start(role, files=files, options=options, log=writing)
+        return launch.start(role, files=files, options=options, log=writing), keeper
     finally:
         os.close(writing)
 

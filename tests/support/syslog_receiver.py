@@ -48,8 +48,8 @@ class SyslogReceiver:
     def hang_up(self) -> None:
         """End the present connection."""
         if self._connection is not None:
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # SSLSocket's own lets a reader see TLS records.
+                socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Be gone: nothing listens on the port any more."""
