@@ -7,6 +7,7 @@ def test_something(swtpm):                      # fixture: a new TPM; skipped wh
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -47,14 +48,16 @@ class Swtpm:
             *("--flags", "not-need-init,startup-clear"),
         ]
         self._process = subprocess.Popen(  # noqa: S603
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
         )
         wait_until(lambda: _listens(self.port + 1), seconds=20, what=lambda: "no swtpm")
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+            # The group: `timeout` may not know its child yet when the signal comes.
+            os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(timeout=20)
+            wait_until(lambda: not _listens(self.port + 1), seconds=20, what=lambda: "still there")
             self._process = None
 
     def restart(self) -> None:
