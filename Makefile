@@ -14,13 +14,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/find-python)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
-TPM2_TOOLS := gcc pkg-config python3-dev=python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
+TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 .PHONY: serve test tpm2 test-fast timing crash flood check openapi release audit bench
 
