@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -480,14 +482,32 @@ def test_suites_without_forward_secrecy_or_authentication_are_refused(edge, suit
         edge.connect(context)
 
 
-def test_a_session_can_be_resumed(edge):
-    context = versions_only(ssl.TLSVersion.TLSv1_2)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_can_be_resumed(edge, version):
+    context = versions_only(version)
     first = edge.connect(context)
+    first.send(GET)
+    first.read_answer()  # In TLS 1.3 what to resume with comes after the handshake.
     with (
         socket.create_connection(("127.0.0.1", edge.port), timeout=5) as plain,
         context.wrap_socket(plain, session=first.tls.session) as second,
     ):
         assert second.session_reused
+
+
+@pytest.mark.skipif(
+    ssl.OPENSSL_VERSION_INFO < (3, 5) or shutil.which("openssl") is None,
+    reason="the hybrid needs OpenSSL 3.5, Python's and the program",
+)
+def test_a_post_quantum_hybrid_is_agreed_on(edge):
+    client = subprocess.run(  # noqa: S603
+        ["openssl", "s_client", "-groups", "X25519MLKEM768", "-connect", f"127.0.0.1:{edge.port}"],  # noqa: S607
+        input=b"",
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert b"X25519MLKEM768" in client.stdout
 
 
 def test_a_new_identity_is_served_to_new_connections(edge):
