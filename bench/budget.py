@@ -86,7 +86,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     session = core.hsm.session
     if session is None:
         raise RuntimeError("the core is not operational")
-    caller = _now(session.authenticate(headers["authorization"], CLIENT))
+    caller = _now(session.credentials.authenticate(headers["authorization"], CLIENT))
     key = _now(find(session, caller, parse_key_id("bench"))).private
 
     walk = _least(lambda: _now(core.dispatcher.answer(request, WholeBody(body))))
@@ -95,7 +95,9 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
         Stage(
             "core",
             "authentication: one keyed hash, one lookup",
-            _least(lambda: _now(session.authenticate(headers["authorization"], CLIENT))),
+            _least(
+                lambda: _now(session.credentials.authenticate(headers["authorization"], CLIENT))
+            ),
         ),
         Stage(
             "core",

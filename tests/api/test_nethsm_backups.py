@@ -67,7 +67,7 @@ async def test_a_file_of_a_real_device_restores_and_works(
     for _ in range(2):  # the second time against the renewed verifier
         core.hsm.session.credentials.forget_all()
         for user, secret in users.items():
-            await core.hsm.session.authenticate(basic((user, secret)), "192.0.2.1")
+            await core.hsm.session.credentials.authenticate(basic((user, secret)), "192.0.2.1")
     (key,) = (await core.request("GET", "/keys", user=admin)).json()
     shown = (await core.request("GET", f"/keys/{key['id']}", user=admin)).json()
     assert await uses(core, key["id"], shown, ("operator", users["operator"]))

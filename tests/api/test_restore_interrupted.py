@@ -135,7 +135,7 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     session = other.hsm.session
     key, caller = (
         session.require_domain_key(),
-        await session.authenticate(basic(ADMIN), "192.0.2.1"),
+        await session.credentials.authenticate(basic(ADMIN), "192.0.2.1"),
     )
     assert (await restore(other, file, ADMIN)).status == 204
     # As if the request had read both before, and went on only now.

@@ -159,7 +159,8 @@ async def _require_caller(call: Call[Any]) -> None:
     session, request, row = call.operational, call.request, call.route
     if session is None:
         raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
-    caller = await session.authenticate(request.headers.get("authorization"), request.client)
+    header = request.headers.get("authorization")
+    caller = await session.credentials.authenticate(header, request.client)
     call.authenticated = caller
     if row.guard is not None:
         await row.guard(call)
@@ -198,9 +199,14 @@ def _allowed(match: Match) -> str:
 
 def _typed(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     """Return a reply with what every one has; a Content-Type of its own stays."""
-    is_typed = reply.status in {204, 304} or any(one == "Content-Type" for one, _ in reply.headers)
-    headers = [] if is_typed else [("Content-Type", call.produces)]
+    headers = []
+    if reply.status not in {204, 304} and not _has_type(reply):
+        headers.append(("Content-Type", call.produces))
     if not call.route.has_tag:
         headers.append(("Cache-Control", "no-cache"))
     headers.extend(reply.headers)
     return Reply(reply.status, reply.body, headers, reply.parts)
+
+
+def _has_type(reply: Reply[Any]) -> bool:
+    return bool(reply.headers) and any(name == "Content-Type" for name, _ in reply.headers)

@@ -16,6 +16,7 @@ from keystead.api.shapes import json_reply
 from keystead.model.ids import KeyId, parse_key_id
 from keystead.model.secret import Hidden
 from keystead.operations import use_keys as operations
+from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
 
 
@@ -115,7 +116,7 @@ async def random(call: Call[RandomRequest]) -> Reply[Random]:
 async def _existing(call: Call[Any]) -> KeyId:
     """Return the path's key ID; the key exists: 404 comes before the 400 of a bad body."""
     key_id = parse_key_id(call.parameters["key_id"])
-    await operations.require(call.session, call.caller, key_id)
+    await find(call.session, call.caller, key_id)
     return key_id
 
 

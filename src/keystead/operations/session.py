@@ -90,10 +90,6 @@ class Session:
         await self._stores.open()
         self._namespaces = set(await self.namespaces.list())
 
-    async def authenticate(self, header: str | None, address: str) -> Caller:
-        """Return who an Authorization header proves to be; see Authenticator.authenticate."""
-        return await self.credentials.authenticate(header, address)
-
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""
         return namespace is None or namespace in self._namespaces

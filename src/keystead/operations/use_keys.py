@@ -11,7 +11,7 @@ from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId
 from keystead.model.keys import require_use
 from keystead.model.users import Caller
-from keystead.operations.manage_keys import find, require
+from keystead.operations.manage_keys import find
 from keystead.operations.session import Session
 
 Result = TypeVar("Result")
@@ -84,6 +84,3 @@ async def _use(session: Session, caller: Caller, key_id: KeyId, use: _Use[Result
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(kind)
     return result
-
-
-__all__ = ["decrypt", "encrypt", "require", "sign"]

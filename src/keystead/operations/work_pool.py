@@ -22,7 +22,7 @@ KEPT_FROM_ONE_EDGE: Final = 8
 """One in so many places is for the others."""
 
 MOST_UNDELIVERED: Final = 4
-LONGEST_HOLD_SECONDS: Final = 0.001
+LONGEST_HOLD_SECONDS: Final = 0.004
 """Results that wait for each other while there is more to do, and how long after the last ones. To
 wake the event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
 

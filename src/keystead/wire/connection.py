@@ -17,7 +17,7 @@ Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=msgspec.Struct)
 
 
-MOST_UNSENT = 4
+MOST_UNSENT = 16
 """Messages that wait for the end of a turn. If all of a turn's did, edge and core would work by
 turns under load, each on a batch that the other waits for, instead of side by side."""
 
