@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
+
+import msgspec
 
 from keystead.api.errors import JSON, HttpError
 from keystead.api.json_bodies import LONG_BODY, decode_json
@@ -64,8 +66,7 @@ class Reach(Enum):
     ROOT_ONLY = "root only"
 
 
-@dataclass(slots=True)
-class Reply(Generic[Content]):
+class Reply(Hidden, Generic[Content]):
     """What a handler answers, as JSON of `Content` or as bytes of the row's media type.
 
     Content-Type is the row's unless `headers` has its own.
@@ -74,8 +75,8 @@ class Reply(Generic[Content]):
     """
 
     status: int
-    body: bytes = field(default=b"", repr=False)
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    headers: list[tuple[str, str]] = msgspec.field(default_factory=list)
     parts: AsyncGenerator[bytes, None] | None = None
 
 
@@ -103,8 +104,7 @@ NO_CONTENT: Reply[None] = Reply(204)
 NOT_MODIFIED: Reply[None] = Reply(304)
 
 
-@dataclass(slots=True)
-class Call(Generic[Body]):
+class Call(Hidden, Generic[Body]):
     """One request on its way through dispatch and handler; `Body` is the shape it must have."""
 
     hsm: Hsm

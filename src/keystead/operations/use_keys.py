@@ -1,8 +1,9 @@
 """What an Operator does with keys: sign, decrypt, encrypt. The key itself never leaves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from keystead import algorithms
 from keystead.algorithms import Mechanism, PrivateKey, Use
@@ -54,8 +55,7 @@ async def encrypt(
     return await _use(session, caller, key_id, use)
 
 
-@dataclass(frozen=True, slots=True)
-class _Use(Generic[Result]):
+class _Use(msgspec.Struct, Generic[Result], frozen=True):
     mechanism: Mechanism
     size: int
     """Bytes to work on."""
