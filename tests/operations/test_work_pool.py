@@ -173,3 +173,21 @@ def test_results_that_wait_for_each_other_come_when_there_is_no_more_to_do():
             ]
 
     run(scenario, queue_limit=100)
+
+
+def test_a_result_does_not_wait_for_work_that_takes_long():
+    async def scenario(pool):
+        second, gate = threading.Event(), threading.Event()
+        first_two = [asyncio.create_task(pool.run(work)) for work in (lambda: 1, second.wait)]
+        await asyncio.sleep(0)
+        long = [asyncio.create_task(pool.run(gate.wait)) for _ in range(4)]
+        try:
+            await first_two[0]
+            # Now: so soon after a delivery, and with more to do, the thread holds it back.
+            second.set()
+            assert await asyncio.wait_for(first_two[1], 5)
+        finally:
+            gate.set()
+            await asyncio.gather(*long)
+
+    run(scenario, threads=2, queue_limit=4)

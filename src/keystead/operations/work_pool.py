@@ -23,8 +23,8 @@ KEPT_FROM_ONE_EDGE: Final = 8
 
 MOST_UNDELIVERED: Final = 4
 LONGEST_HOLD_SECONDS: Final = 0.004
-"""Results that wait for each other while there is more to do, and how long after the last ones. To
-wake the event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
+"""Results that wait for each other while there is more to do, and how long at most. To wake the
+event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
 
 
 class _Job:
@@ -85,6 +85,7 @@ class WorkPool:
         self._done = deque[_Job]()
         self._loop_is_told = False
         self._delivered_at = 0.0
+        self._soon: asyncio.TimerHandle | None = None
         # Started now: once a process is sandboxed it cannot start threads.
         started = threading.Barrier(threads + 1)
         self._threads = [
@@ -143,13 +144,22 @@ class WorkPool:
     def _deliver(self) -> None:
         # First: what is done from here on is either found below or tells the loop again.
         self._loop_is_told = False
-        self._delivered_at = perf_counter()
+        if self._done:
+            self._deliver_again_soon()
         while self._done:
             job = self._done.popleft()
             self._places.give_back(job.edge)
             if job.client is not None:
                 self._leave_share(job.client)
             job.deliver()
+
+    def _deliver_again_soon(self) -> None:
+        """See to it that nothing is held for long: what the threads are at may take its time."""
+        self._delivered_at = perf_counter()
+        if self._soon is not None:
+            self._soon.cancel()
+        loop = asyncio.get_running_loop()
+        self._soon = loop.call_later(LONGEST_HOLD_SECONDS, self._deliver)
 
     def _leave_share(self, client: str) -> None:
         self._shares[client] -= 1
