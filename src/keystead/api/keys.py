@@ -121,7 +121,7 @@ async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
         label=None if label is None else parse_label(label),
         only_usable=call.query("filter") is not None,
     )
-    return Reply(200, id_list("id", found))
+    return Reply(200, await id_list("id", found))
 
 
 async def generate(call: Call[GenerateRequest]) -> Created[Item]:

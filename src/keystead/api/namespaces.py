@@ -8,7 +8,8 @@ from keystead.operations import manage_namespaces
 
 async def list_all(call: Call[None]) -> Reply[list[Item]]:
     """GET /namespaces: the namespaces."""
-    return Reply(200, id_list("id", await manage_namespaces.list_namespaces(call.session)))
+    found = await manage_namespaces.list_namespaces(call.session)
+    return Reply(200, await id_list("id", found))
 
 
 async def create(call: Call[None]) -> Reply[None]:

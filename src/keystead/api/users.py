@@ -89,7 +89,8 @@ def _require_self_or_administrator(call: Call[Any]) -> None:
 
 async def list_all(call: Call[None]) -> Reply[list[UserItem]]:
     """GET /users: the users."""
-    return Reply(200, id_list("user", await manage_users.list_users(call.session, call.caller)))
+    found = await manage_users.list_users(call.session, call.caller)
+    return Reply(200, await id_list("user", found))
 
 
 async def create(call: Call[UserRequest]) -> Created[Item]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 from keystead import algorithms
 from keystead.errors import (
@@ -91,8 +92,8 @@ class KeyStore:
             start, stop = folder + prefix, folder + prefix[:-1] + chr(ord(prefix[-1]) + 1)
         else:
             return []
-        names = await self._sealed.names(start=start, stop=stop)
-        return [KeyId(name[len(folder) :]) for name in names]
+        names = await self._sealed.names(start=start, stop=stop, below=folder)
+        return cast("list[KeyId]", names)
 
     # --- changing --------------------------------------------------------------------------
 

@@ -24,11 +24,11 @@ class Opened:
     revision: int
 
 
-async def list_paths(store: KeyValueStore, start: str, stop: str) -> list[str]:
-    """Return every path in [start, stop), in byte order."""
+async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str = "") -> list[str]:
+    """Return every path in [start, stop), in byte order, without the `below` it begins with."""
     found: list[str] = []
     while page := await store.list(start, stop, limit=PAGE):
-        found += page
+        found += [path[len(below) :] for path in page] if below else page
         if len(page) < PAGE:
             break
         start = page[-1] + "\0"
@@ -81,10 +81,15 @@ class SealedRecords:
         _ = self._require_key()
         return Change(self.path(name), None, expected)
 
-    async def names(self, *, start: str = FIRST_ID, stop: str = AFTER_LAST_ID) -> list[str]:
-        """Return the names in [start, stop), in byte order; by default every name that is an ID."""
-        paths = await list_paths(self._store, self.path(start), self.path(stop))
-        return [path[len(self._root) :] for path in paths]
+    async def names(
+        self, *, start: str = FIRST_ID, stop: str = AFTER_LAST_ID, below: str = ""
+    ) -> list[str]:
+        """Return the names in [start, stop), in byte order; by default every name that is an ID.
+
+        With `below`, which all of them begin with: what follows it.
+        """
+        first, end = self.path(start), self.path(stop)
+        return await list_paths(self._store, first, end, below=self._root + below)
 
     def _require_key(self) -> Secret:
         if self._key is None:
