@@ -11,7 +11,7 @@ from keystead.operations import attempts
 from keystead.operations.attempts import NO_USER, UNLOCK, FailedAttempts, network_of, subject_of
 from tests.support.core import Clock
 
-ALICE = ("192.0.2.1", "alice")
+ALICE = subject_of("192.0.2.1", "alice")
 
 
 @pytest.fixture
@@ -51,8 +51,17 @@ def test_who_failed_is_refused_for_one_second(clock, failed):
 
 def test_others_are_not_refused(failed):
     failed.record(ALICE)
-    assert not is_refused(failed, ("192.0.2.2", "alice"))
-    assert not is_refused(failed, ("192.0.2.1", "bob"))
+    assert not is_refused(failed, subject_of("192.0.2.2", "alice"))
+    assert not is_refused(failed, subject_of("192.0.2.1", "bob"))
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client(failed):
+    failed.record(subject_of("2001:db8::1", "alice"))
+    assert is_refused(failed, subject_of("2001:db8::2", "alice"))
+    assert not is_refused(failed, subject_of("2001:db8:0:1::1", "alice"))
+    failed.record(subject_of("2001:db8::2", "alice"))
+    (alice,) = failed.recent()
+    assert (alice.address, alice.failed) == ("2001:db8::2", 2)
 
 
 def test_a_second_failure_begins_another_second(clock, failed):
@@ -92,7 +101,7 @@ def test_failures_and_refusals_are_counted_by_pair_the_latest_first(clock, faile
     failed.record(ALICE)
     is_refused(failed, ALICE)
     clock.advance(2)
-    failed.record(("192.0.2.1", "bob"))
+    failed.record(subject_of("192.0.2.1", "bob"))
     clock.advance(2)
     failed.record(ALICE)
     alice, bob = failed.recent()
@@ -116,7 +125,7 @@ def test_they_are_forgotten_after_a_quarter_of_an_hour(clock, failed):
 def test_a_name_that_no_user_can_have_is_not_shown(failed, lines):
     for name in ("my secret passphrase", "", "x" * 129):
         failed.record(subject_of("192.0.2.1", name))
-    failed.record(("192.0.2.1", UNLOCK))
+    failed.record(subject_of("192.0.2.1", UNLOCK))
     assert [one.user for one in failed.recent()] == [UNLOCK, NO_USER, NO_USER, NO_USER]
     assert "secret" not in "".join(lines)
 

@@ -3,7 +3,8 @@
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from keystead.errors import InvalidInput, TooManyAttempts
@@ -20,20 +21,28 @@ LOGGED_AT_ONCE: Final = 60
 LOGGED_A_SECOND: Final = 1
 """Lines about failed attempts beyond those at once: guessing must not fill the log."""
 
-Subject = tuple[str, str]
-"""Who is braked: the client's address and the user name it gave, or UNLOCK."""
-
 UNLOCK: Final = "/unlock"
 """Stands for the user where the unlock passphrase is tried; no user has a slash in its name."""
 NO_USER: Final = "/malformed"
 """Shown for a name that no user can have: it may be a passphrase in the wrong field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is braked: a client's network and the user name it gave, or UNLOCK."""
+
+    network: str
+    user: str
+    address: str = field(compare=False)
+    """Of this attempt."""
+
+
 def subject_of(address: str, user_name: str) -> Subject:
     """Return whom to brake; a name is cut, as none that is too long belongs to a user."""
-    return address, user_name[: MAX_ID_LENGTH + 1]
+    return Subject(network_of(address), user_name[: MAX_ID_LENGTH + 1], address)
 
 
+@lru_cache(maxsize=REMEMBERED_PAIRS)
 def network_of(address: str) -> str:
     """Return what one client can have many addresses of: an IPv6 network of 64 bits; or itself."""
     parsed = ipaddress.ip_address(address)
@@ -46,9 +55,10 @@ def network_of(address: str) -> str:
 
 @dataclass(slots=True)
 class Failures:
-    """The failed attempts of one address and user; times in seconds of the monotonic clock."""
+    """The failed attempts of one network and user; times in seconds of the monotonic clock."""
 
     address: str
+    """Of the latest one."""
     user: str
     first: float
     last: float
@@ -85,6 +95,7 @@ class FailedAttempts:
         now = self._monotonic()
         self._forget_old(now)
         failures = self._pairs.pop(subject, None) or _none_yet(subject, now)
+        failures.address = subject.address
         failures.failed += 1
         failures.last = now
         self._pairs[subject] = failures
@@ -129,8 +140,10 @@ class FailedAttempts:
 
 
 def _none_yet(subject: Subject, now: float) -> Failures:
-    address, name = subject
-    return Failures(address, name if name == UNLOCK or _is_user(name) else NO_USER, now, now)
+    name = subject.user
+    return Failures(
+        subject.address, name if name == UNLOCK or _is_user(name) else NO_USER, now, now
+    )
 
 
 def _is_user(name: str) -> bool:

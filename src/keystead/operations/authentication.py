@@ -21,7 +21,7 @@ from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
-from keystead.operations.attempts import FailedAttempts, Subject, network_of, subject_of
+from keystead.operations.attempts import FailedAttempts, Subject, subject_of
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
 from keystead.storage.users import UserStore
@@ -98,7 +98,7 @@ class Authenticator:
         caller = self._verified.get(digest)
         if caller is not None:
             if self._failed:
-                self._failed.require_none((address, str(caller.user_id)))
+                self._failed.require_none(subject_of(address, str(caller.user_id)))
             self._verified.move_to_end(digest)
             return caller
         credentials = parse_basic(header)
@@ -111,7 +111,7 @@ class Authenticator:
             if caller is not None:
                 return caller
             try:
-                caller = await self._verify(credentials, digest, network_of(address))
+                caller = await self._verify(credentials, digest, subject.network)
             except NotAuthenticated:
                 self._failed.record(subject)
                 raise

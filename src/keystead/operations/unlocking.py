@@ -15,7 +15,7 @@ from keystead.errors import (
 )
 from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
-from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject
+from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject, subject_of
 from keystead.operations.authentication import Credentials, parse_basic
 from keystead.operations.edge_shares import Places
 from keystead.operations.session import Surroundings
@@ -52,7 +52,7 @@ class Unlocking:
         Raises TooManyAttempts for a second after a failed one of the same address, and Overloaded
         when the queue is full: nobody should have to wait behind any number of guesses.
         """
-        self._failed.require_none((address, UNLOCK))
+        self._failed.require_none(subject_of(address, UNLOCK))
         if not self._places.are_free:
             raise Overloaded("Too many attempts to unlock are waiting; try again in a moment.")
         edge = self._places.take()
@@ -68,7 +68,7 @@ class Unlocking:
         TooManyAttempts for a second after either.
         """
         async with self._one_at_a_time:
-            subject = (address, UNLOCK)
+            subject = subject_of(address, UNLOCK)
             self._failed.require_none(subject)
             try:
                 return await self._open(parse_passphrase(passphrase), subject)
@@ -87,7 +87,7 @@ class Unlocking:
         if credentials.user_name != USER_NAME:
             raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
         with self.queued(address):
-            await self._authenticate(credentials, (address, UNLOCK))
+            await self._authenticate(credentials, subject_of(address, UNLOCK))
 
     async def _authenticate(self, credentials: Credentials, subject: Subject) -> None:
         async with self._one_at_a_time:
