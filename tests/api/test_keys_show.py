@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keystead import algorithms
-from tests.support.core import ADMIN, Core, Credentials, b64
+from keystead.model.keys import KeyPath
+from tests.support.core import ADMIN, Core, Credentials, b64, start_core
 
 POINTS = [row for row in algorithms.ALL if row.name not in {"RSA", "Generic", "Curve25519"}]
 
@@ -104,3 +105,18 @@ async def test_the_count_survives_lock_and_restart(core: Core) -> None:
         assert unlocked.status == 204
         shown = (await core.request("GET", "/keys/lasting", user=ADMIN)).json()
         assert shown["operations"] == expected
+
+
+async def test_no_more_keys_are_kept_in_memory_than_the_operator_said():
+    core = await start_core(key_cache=2)
+    try:
+        await core.provision()
+        for name in ("first", "second", "third"):
+            await core.generate(name, "EC_P256", "ECDSA_Signature")
+        for name in ("first", "second", "third"):
+            assert (await core.request("GET", f"/keys/{name}", user=ADMIN)).status == 200
+        keys = core.hsm.session.keys
+        kept = [keys.cached(KeyPath(None, name)) for name in ("first", "second", "third")]
+        assert [one is not None for one in kept] == [False, True, True]
+    finally:
+        core.close()

@@ -58,6 +58,8 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         public_key = "update.pem"
         [compatibility]
         pkcs1_padding_errors = true
+        [keys]
+        cache = 500
         [device_key]
         provider = "tpm2"
         credential = "other-name"
@@ -67,7 +69,9 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
         DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
-        CoreSettings((directory / "update.pem").read_bytes(), pkcs1_padding_errors=True),
+        CoreSettings(
+            (directory / "update.pem").read_bytes(), pkcs1_padding_errors=True, key_cache=500
+        ),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
     assert read(directory, text) == expected
@@ -102,6 +106,8 @@ def test_without_ca_the_machines_are_trusted(directory):
         ("edges = '3'", "Expected `int | null`, got `str` - at `$.edges`"),
         ("edges = 0", "Expected `int` >= 1"),
         ("edges = 257", "Expected `int` <= 256"),
+        ("[keys]\ncache = 0", "Expected `int` >= 1"),
+        ("[keys]\ncache = 1000001", "Expected `int` <= 1000000"),
         ("data = 5", "Expected `str | null`, got `int` - at `$.data`"),
         ("listen = 'localhost'", "'localhost' is not HOST:PORT"),
         ("[syslog]\ntls = ':6514'", "lacks the host or the port"),

@@ -66,7 +66,7 @@ def test_an_absent_key_is_asked_for_every_time_and_takes_no_memory():
 
 def test_the_key_used_least_recently_leaves_the_cache_first():
     async def scenario():
-        _, domain, record = await with_key(key_cache_size=2)
+        _, domain, record = await with_key(key_cache=2)
         for name in "bc":
             await domain.keys.put(key_path(name), record, expected=MISSING)
         for name in "abac":

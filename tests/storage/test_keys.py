@@ -233,7 +233,7 @@ async def apply(domain, model, number, step):
 def test_keys_are_what_a_dictionary_says(steps):
     async def scenario():
         store = WatchedStore()
-        domain, model = await new_domain(store, key_cache_size=2), {}
+        domain, model = await new_domain(store, key_cache=2), {}
         for number, step in enumerate(steps):
             if step == ("restart",):
                 await domain.keys.flush_counts()

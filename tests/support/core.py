@@ -11,6 +11,7 @@ from keystead.api.dispatch import Dispatcher
 from keystead.api.route import StreamedResponse
 from keystead.errors import TooLarge
 from keystead.journal.log import Log
+from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Surroundings
@@ -168,7 +169,7 @@ class Core:
             pool.close()
 
 
-async def start_core(
+async def start_core(  # noqa: PLR0913
     *,
     store: KeyValueStore | None = None,
     device_key: Secret | None = None,
@@ -176,6 +177,7 @@ async def start_core(
     pools: tuple[WorkPool, WorkPool] | None = None,
     update_slot: UpdateSlot | None = None,
     update_key: UpdateKey | None = None,
+    key_cache: int = DEFAULT_KEY_CACHE,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -200,6 +202,7 @@ async def start_core(
             aim_syslog=lambda _: None,
             update_slot=update_slot or MemorySlot(),
             update_key=update_key,
+            key_cache=key_cache,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines)

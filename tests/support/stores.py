@@ -75,14 +75,14 @@ class WatchedStore:
 DOMAIN_KEY = Secret(bytes(range(32)))
 
 
-def open_domain(store: KeyValueStore, *, key_cache_size: int = 100) -> DomainStores:
+def open_domain(store: KeyValueStore, *, key_cache: int = 100) -> DomainStores:
     """Return typed stores over the records there are, as after a restart."""
-    return DomainStores(store, DOMAIN_KEY, key_cache_size=key_cache_size)
+    return DomainStores(store, DOMAIN_KEY, key_cache=key_cache)
 
 
-async def new_domain(store: KeyValueStore, *, key_cache_size: int = 100) -> DomainStores:
+async def new_domain(store: KeyValueStore, *, key_cache: int = 100) -> DomainStores:
     """Return empty typed stores, as after provisioning."""
-    stores = open_domain(store, key_cache_size=key_cache_size)
+    stores = open_domain(store, key_cache=key_cache)
     await store.commit(stores.initial())
     return stores
 

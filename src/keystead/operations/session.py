@@ -9,6 +9,7 @@ from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import LoggingSettings
 from keystead.model.ids import NamespaceId
+from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
@@ -44,6 +45,8 @@ class Surroundings:
     """Signs update images; None: none is accepted."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+    key_cache: int = DEFAULT_KEY_CACHE
+    """The greatest number of decrypted keys kept in memory."""
 
 
 class Session:
@@ -57,7 +60,7 @@ class Session:
         domain_key: Secret,
     ) -> None:
         self._domain_key: Secret | None = domain_key
-        stores = DomainStores(surroundings.store, domain_key)
+        stores = DomainStores(surroundings.store, domain_key, key_cache=surroundings.key_cache)
         self.users = stores.users
         self.keys = stores.keys
         self.namespaces = stores.namespaces

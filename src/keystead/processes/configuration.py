@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from keystead.errors import InvalidInput, StartRefused
+from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.platform.device_key import ProviderName
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
@@ -22,6 +23,8 @@ from keystead.wire.messages import CoreSettings
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
+MAX_KEY_CACHE: Final = 1_000_000
+"""Some gigabytes."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Of the configuration and of each file it names; a bundle of all public CAs has 250 KiB."""
 
@@ -47,6 +50,10 @@ class _Compatibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pkcs1_padding_errors: bool = False
 
 
+class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    cache: Annotated[int, msgspec.Meta(ge=1, le=MAX_KEY_CACHE)] = DEFAULT_KEY_CACHE
+
+
 class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: ProviderName = "file"
     credential: Annotated[str, msgspec.Meta(pattern=_CREDENTIAL_NAME)] | None = None
@@ -62,6 +69,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     update: _Update | None = None
     device_key: _DeviceKey = _DeviceKey()
     compatibility: _Compatibility = _Compatibility()
+    keys: _Keys = _Keys()
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -87,6 +95,7 @@ def read_configuration(path: Path) -> Configuration:
                 core=CoreSettings(
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
+                    key_cache=found.keys.cache,
                 ),
             ),
         )

@@ -203,6 +203,7 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         update_slot=platform.update_slot,
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
         pkcs1_padding_errors=settings.pkcs1_padding_errors,
+        key_cache=settings.key_cache,
     )
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.storage import format_version, key_paths
 from keystead.storage.key_value_store import Change, KeyValueStore
-from keystead.storage.keys import DEFAULT_CACHE_SIZE, KeyStore
+from keystead.storage.keys import KeyStore
 from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import SettingStore
@@ -17,7 +18,7 @@ class DomainStores:
     """The stores of one HSM; `close` them to lock."""
 
     def __init__(
-        self, store: KeyValueStore, domain_key: Secret, *, key_cache_size: int = DEFAULT_CACHE_SIZE
+        self, store: KeyValueStore, domain_key: Secret, *, key_cache: int = DEFAULT_KEY_CACHE
     ) -> None:
         """`domain_key` has 32 bytes; the stores' own keys are derived from it here."""
 
@@ -37,7 +38,7 @@ class DomainStores:
         self._all = (users, keys, namespaces, config)
         self.users = UserStore(store, users)
         self.namespaces = NamespaceStore(store, namespaces)
-        self.keys = KeyStore(store, keys, self.namespaces, cache_size=key_cache_size)
+        self.keys = KeyStore(store, keys, self.namespaces, cache_size=key_cache)
         self.config = SettingStore(config)
 
     def initial(self) -> Sequence[Change]:

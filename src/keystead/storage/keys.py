@@ -24,7 +24,6 @@ from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
 from keystead.storage.use_counts import UseCounts
 
-DEFAULT_CACHE_SIZE = 10_000
 _FLUSH_RECORDS = 100
 _FLUSH_BYTES = 2**20
 """Records rewritten in one commit when counts are flushed: so many, or a little over so much."""
@@ -52,7 +51,7 @@ class KeyStore:
         sealed: SealedRecords,
         namespaces: NamespaceStore,
         *,
-        cache_size: int = DEFAULT_CACHE_SIZE,
+        cache_size: int,
     ) -> None:
         """`cache_size` is the greatest number of decrypted keys kept in memory."""
         self._store = store

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from keystead.model.keys import DEFAULT_KEY_CACHE
+
 
 class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """One message, or a part of one. It never shows its fields: many hold what is secret."""
@@ -132,6 +134,8 @@ class CoreSettings(Message, frozen=True):
     """The public key that update images must be signed with; None: nobody signs, none is taken."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+    key_cache: int = DEFAULT_KEY_CACHE
+    """The greatest number of decrypted keys kept in memory."""
 
 
 class Hello(Message, tag=10, frozen=True):
