@@ -67,7 +67,7 @@ audit: $(DEV_READY)
 	scripts/audit $(BIN)/pip-audit
 
 bench: $(DEV_READY)
-	scripts/system-tools wrk g++ softhsm2=softhsm2-util
+	scripts/system-tools wrk gcc libc6-dev=/usr/include/stdio.h softhsm2=softhsm2-util
 	$(BIN)/python -m bench $(ARGS)
 
 $(READY): requirements.lock pyproject.toml

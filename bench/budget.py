@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 from bench.result import Row
 from bench.run import Findings, Run
 from keystead.api.encoding import decode_base64, encode_base64
-from keystead.api.route import decode_json
+from keystead.api.json_bodies import decode_json
 from keystead.api.router import Router
 from keystead.api.routes import ROUTES
 from keystead.api.use_keys import SignRequest

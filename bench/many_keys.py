@@ -137,7 +137,7 @@ def _alone(run: Run, server: Server, ids: list[KeyId]) -> list[Row]:
         before = resident_mib(server.pid)
         _touch(run, server, ids[_CACHE_FILLED:_TOUCHED])
         after = resident_mib(server.pid)
-        case = f"{_TOUCHED:,} keys used after {_CACHE_FILLED:,}"
+        case = f"{_TOUCHED - _CACHE_FILLED:,} more keys used after {_CACHE_FILLED:,}"
         rows += [
             Row(f"{case}: {role} grows", "MiB", [after[role] - before[role]], at_most(16))
             for role in ("core", "platform")

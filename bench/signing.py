@@ -121,7 +121,9 @@ def measure_signing(run: Run, server: Server, peer: SoftHsm | None, signing: Sig
             )
             left.append(all_cores * share)
         for threads, found in peers.items() if peer else ():
-            found.append(_peer_rate(peer, signing, threads))
+            found.append(
+                peer.signatures_per_second(signing.peer_key, threads=threads, seconds=_PEER_SECONDS)
+            )
     references = [Reference("in-process, one core", alone)]
     if signing.cores_left_ratio:
         name = "in-process, all cores, less what load and edge take"
@@ -132,12 +134,6 @@ def measure_signing(run: Run, server: Server, peer: SoftHsm | None, signing: Sig
     case = f"{signing.title} sign, {CONNECTIONS} connections"
     first, *others_ = (Row(case, "/s", rates, reference=reference) for reference in references)
     return Findings([replace(first, target=signing.target, cpu_us=cpu_us), *others_])
-
-
-def _peer_rate(peer: SoftHsm | None, signing: Signing, threads: int) -> float:
-    if peer is None:
-        raise ValueError("no peer")
-    return peer.signatures_per_second(signing.peer_key, threads=threads, seconds=_PEER_SECONDS)
 
 
 def measure_unloaded(run: Run, server: Server) -> Findings:

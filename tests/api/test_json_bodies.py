@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.api.json_bodies import LONG_BODY, MOST_SHORT_STRINGS, decode_json
+from keystead.api.json_bodies import LONG_BODY_BYTES, MOST_SHORT_STRINGS, decode_json
 from keystead.api.route import Parts
 from keystead.api.routes import ROUTES
 from keystead.api.shapes import KeyAttributesRequest
@@ -46,10 +46,10 @@ def test_a_name_that_comes_twice_deeper_is_refused():
     assert refusal(body, KeyAttributesRequest) == "Invalid JSON: tags comes twice."
 
 
-@pytest.mark.parametrize("value", [b"", b"1", b"A" * (LONG_BODY + 4)], ids=len)
+@pytest.mark.parametrize("value", [b"", b"1", b"A" * (LONG_BODY_BYTES + 4)], ids=len)
 @pytest.mark.parametrize("name", [b"mode", b"mod\\u0065"])
 def test_so_it_is_in_a_long_body(value, name):
-    body = b'{"mode":"x","message":"%b","%b":"y"}' % (value + b"A" * LONG_BODY, name)
+    body = b'{"mode":"x","message":"%b","%b":"y"}' % (value + b"A" * LONG_BODY_BYTES, name)
     assert "comes twice" in refusal(body)
 
 
@@ -60,8 +60,8 @@ def test_so_it_is_in_a_long_body(value, name):
         b'{"mode":"mode","message":"message"}',
         b'{"mode":"\\"mode\\":","message":"\\/\\/\\/\\/"}',
         b'{"mode":"\\\\","message":"AAAA"}',
-        b'{"mode":"mode","message":"%b"}' % (b"A" * 2 * LONG_BODY),
-        b'{"mode":"x","message":"%b"}' % (b"\\/" * LONG_BODY),
+        b'{"mode":"mode","message":"%b"}' % (b"A" * 2 * LONG_BODY_BYTES),
+        b'{"mode":"x","message":"%b"}' % (b"\\/" * LONG_BODY_BYTES),
     ],
 )
 def test_a_name_among_the_values_is_fine(body):

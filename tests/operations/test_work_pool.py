@@ -84,9 +84,15 @@ def test_one_client_has_its_share_and_others_have_theirs():
 
 def test_work_whose_caller_went_away_counts_until_it_is_done():
     async def scenario(pool):
-        gate = threading.Event()
-        left = asyncio.create_task(pool.run(gate.wait))
+        begun, gate = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            gate.wait()
+
+        left = asyncio.create_task(pool.run(work))
         await asyncio.sleep(0)
+        begun.wait()
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             await left

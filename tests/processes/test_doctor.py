@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.processes.test_sandbox import without_seccomp
 from tests.support.server import running_server
 
@@ -51,3 +53,19 @@ def test_a_device_key_that_others_can_read_is_a_fault(tmp_path):
     assert status == 1
     assert any("device.key is open to other users: mode 0640" in line for line in lines)
     assert lines[-1] == f"no server runs on {server.data}"
+
+
+def test_a_data_directory_that_is_not_there_is_a_fault(tmp_path):
+    status, lines = doctor(f"--data={tmp_path / 'nowhere'}")
+    assert status == 1
+    assert f"FAULT: there is no data directory {tmp_path / 'nowhere'}" in lines
+
+
+@pytest.mark.parametrize("name", ["device.key.tpm2", "device.key.next", "keystead.db-wal"])
+def test_whatever_is_secret_and_open_to_others_is_a_fault(tmp_path, name):
+    tmp_path.chmod(0o700)
+    (tmp_path / name).touch(0o600)
+    (tmp_path / name).chmod(0o604)
+    status, lines = doctor(f"--data={tmp_path}")
+    assert status == 1
+    assert f"FAULT: {tmp_path / name} is open to other users: mode 0604" in lines

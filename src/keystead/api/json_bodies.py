@@ -15,11 +15,11 @@ from keystead.errors import InvalidInput
 
 Shape = TypeVar("Shape")
 
-LONG_BODY: Final = 1024 * 1024
+LONG_BODY_BYTES: Final = 1024 * 1024
 """Bodies beyond it hold one long string, a message."""
 MOST_SHORT_STRINGS: Final = 64
 """In a long body; it has three fields."""
-LONGEST_NAME: Final = 64
+LONGEST_NAME_BYTES: Final = 64
 
 
 class _Reader(NamedTuple):
@@ -62,7 +62,7 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
     # It fits, so it has no names but these. They are looked for as strings anywhere: that takes a
     # fraction of the time to parse it again. With escapes, a name can be spelled in many ways.
-    if len(data) > LONG_BODY:
+    if len(data) > LONG_BODY_BYTES:
         _look_at_long_body(data)
     elif b"\\" in data:
         _require_single_names(data)
@@ -75,12 +75,12 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
 
 
 def _look_at_long_body(data: bytes) -> None:
-    """Refuse repeated names in a few looks at its quotes, one by one."""
+    """Refuse repeated names without parsing it again: only its short strings can be names."""
     strings: list[bytes] = []
     start = data.find(b'"')
     while start >= 0:
         end = data.find(b'"', start + 1)
-        if end - start <= LONGEST_NAME:
+        if end - start <= LONGEST_NAME_BYTES:
             strings.append(data[start:end])
         if len(strings) > MOST_SHORT_STRINGS:
             raise InvalidInput("Invalid JSON: too many strings in a long body.")

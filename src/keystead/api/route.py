@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from keystead.api.errors import JSON, HttpError
-from keystead.api.json_bodies import LONG_BODY, decode_json
+from keystead.api.json_bodies import LONG_BODY_BYTES, decode_json
 from keystead.api.negotiation import media_type
 from keystead.errors import NotPermitted
 from keystead.model.lifecycle import State
@@ -156,7 +156,7 @@ class Call(Hidden, Generic[Body]):
     async def json(self, shape: type[Body]) -> Body:
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
         body = await self.body()
-        if len(body) > LONG_BODY:
+        if len(body) > LONG_BODY_BYTES:
             await asyncio.sleep(0)  # Reading the last part of it has taken its time too.
         return decode_json(body, shape)
 

@@ -79,14 +79,15 @@ class FailedAttempts:
         self._lines_at = 0.0
         self._unlogged = 0
 
-    def __bool__(self) -> bool:
+    @property
+    def is_refusing(self) -> bool:
         """Whether there is anyone to refuse now; a cheap question before `require_none`."""
         return self._monotonic() < self._refusing_until
 
     def require_none(self, subject: Subject) -> None:
         """Raise TooManyAttempts when `subject` failed less than a second ago."""
         failures = self._pairs.get(subject)
-        if failures is not None and self._monotonic() < failures.last + REFUSAL_SECONDS:
+        if failures is not None and self.is_refused(failures):
             failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
 

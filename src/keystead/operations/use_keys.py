@@ -56,6 +56,8 @@ async def encrypt(
 
 
 class _Use(msgspec.Struct, Generic[Result], frozen=True):
+    """A Struct, because one is made for each signature, in a third of the time of a dataclass."""
+
     mechanism: Mechanism
     size: int
     """Bytes to work on."""

@@ -96,9 +96,10 @@ class WorkPool:
             thread.start()
         started.wait()
 
-    def require_room(self, client: str) -> None:
-        """Raise Overloaded when `run` would take nothing for this client now."""
-        if not self._places.are_free or self._shares[client] >= self._share_limit:
+    def require_room(self, client: str | None = None) -> None:
+        """Raise Overloaded when `run` would take nothing, or nothing for this client, now."""
+        has_all = client is not None and self._shares[client] >= self._share_limit
+        if has_all or not self._places.are_free:
             raise Overloaded("Too much slow work is waiting; try again in a moment.")
 
     async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
@@ -108,11 +109,9 @@ class WorkPool:
         Work whose caller is cancelled holds its place until a thread has done or skipped it: who
         asks and goes away again and again cannot fill more than the queue.
         """
+        self.require_room(client)
         if client is not None:
-            self.require_room(client)
             self._shares[client] += 1
-        elif not self._places.are_free:
-            raise Overloaded("Too much slow work is waiting; try again in a moment.")
         edge = self._places.take()
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.put(_Job(work, answer, client, edge))

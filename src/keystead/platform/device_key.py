@@ -25,7 +25,6 @@ ProviderName = Literal["file", "credential", "tpm2"]
 PROVIDER_NAMES: Final[tuple[ProviderName, ...]] = get_args(ProviderName)
 
 _NEXT: Final = ".next"
-_UNFINISHED: Final = ".new"
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
@@ -214,7 +213,7 @@ def destroy(directory: Path, provider: ProviderName) -> None:
 def _files(path: Path) -> list[Path]:
     """Return every name that one provider's key may have; the one in force goes last."""
     staged = _beside(path, _NEXT)
-    return [_beside(staged, _UNFINISHED), _beside(path, _UNFINISHED), staged, path]
+    return [_beside(staged, durable.UNFINISHED), _beside(path, durable.UNFINISHED), staged, path]
 
 
 def _beside(path: Path, suffix: str) -> Path:

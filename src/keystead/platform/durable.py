@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Final
+
+UNFINISHED: Final = ".new"
+"""At the end of the name of a file that `create` has not finished."""
 
 _OVERWRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,7 +25,7 @@ def create(path: Path, content: bytes) -> None:
     An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. It
     belongs to whom its directory belongs to, which only root can be other than.
     """
-    unfinished = path.with_name(path.name + ".new")
+    unfinished = path.with_name(path.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(unfinished, flags, 0o600)

@@ -49,15 +49,15 @@ EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 """For those of one edge: three. One that was taken over leaves room for the others."""
 
 SLOW_WORK_QUEUE: Final = 256
-"""RSA operations that may wait for a thread: about a second's work."""
+"""RSA operations that may wait for a thread: with RSA-4096, a fifth of a second on two CPUs."""
 KEYGEN_QUEUE: Final = 64
 """RSA keys that may wait to be made or checked, apart from uses of keys: these must not wait for
 them. With RSA-4096 the last one waits for about half a minute on two CPUs."""
 
 KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 96
-"""Passphrases that may wait to be stretched, at 16 MiB and about 100 ms each once it is their turn;
-with this queue full, the last one has waited for five seconds."""
+"""Passphrases that may wait to be stretched, at 16 MiB and about 0.16 s each once it is their turn;
+with this queue full, the last one has waited for eight seconds."""
 KDF_SHARE: Final = 32
 """How many of them may be for logins from one address: no single one can fill the queue. As many
 clients behind one proxy can all log in after a restart."""

@@ -55,9 +55,12 @@ def examine(data: Path | None) -> Iterator[Finding]:
 
 def _tried(role: Role) -> Finding:
     command = [sys.executable, "-I", "-m", "keystead.processes.trial", role, str(os.getpid())]
-    ended = subprocess.run(  # noqa: S603 - our own interpreter and module, no outside input
-        command, env={}, capture_output=True, check=False, timeout=_TRIAL_SECONDS
-    )
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own interpreter and module, no outside input
+            command, env={}, capture_output=True, check=False, timeout=_TRIAL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(f"{role}: no answer in {_TRIAL_SECONDS} s", is_fault=True)
     if ended.returncode:
         reason = ended.stderr.decode(errors="replace").strip() or f"status {ended.returncode}"
         return Finding(f"{role}: {reason}", is_fault=True)
@@ -77,7 +80,9 @@ def _machine() -> Iterator[Finding]:
 
 
 def _modes(data: Path) -> Iterator[Finding]:
-    for path in (data, data / "device.key", data / "keystead.db"):
+    if not data.is_dir():
+        yield Finding(f"there is no data directory {data}", is_fault=True)
+    for path in (data, *data.glob("device.key*"), *data.glob("keystead.db*")):
         with contextlib.suppress(FileNotFoundError):
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & _OTHERS:

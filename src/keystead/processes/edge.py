@@ -67,7 +67,7 @@ def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     sys.stderr.write(f"edge[{os.getpid()}] unforeseen {type(error).__name__} at {where}\n")
 
 
-def _load_everything() -> None:
+def _load_tls_settings() -> None:
     """Have the TLS library read its settings, while it can."""
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -84,7 +84,7 @@ def main() -> None:
     with launch.telling_refusal(given.control):
         confinement.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
         files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)
-        _load_everything()
+        _load_tls_settings()
         confinement.confine(user=sandbox.own_user("edge"))
         launch.run(
             serve(

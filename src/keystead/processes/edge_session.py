@@ -1,4 +1,4 @@
-"""The core's side of one edge: requests in, a task each; responses out; bodies as wanted."""
+"""The core's side of one edge: requests in, each begun at once; responses out; bodies as wanted."""
 
 import asyncio
 import ipaddress
@@ -33,7 +33,7 @@ from keystead.wire.messages import (
     Welcome,
 )
 
-MAX_UNANSWERED: Final = 16_384
+MAX_UNANSWERED: Final = 12_288
 """Requests of one edge under way: more than it may have connections. An edge that sends more is
 not one of ours any longer."""
 
@@ -53,6 +53,7 @@ class EdgeSession:
         self._answer = answer
         self._budget = budget
         self._under_way: dict[int, asyncio.Task[None] | None] = {}
+        """By request; None: it has not had to wait. A task is kept alive by being here."""
         self._incoming: dict[int, IncomingBody] = {}
         self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
         self._abandoned: set[int] = set()

@@ -1,8 +1,8 @@
 """What a process gives up, in three steps; none of them can be taken back.
 
 `isolate` comes first, before any secret reaches the process. `confine` comes when every module is
-loaded, before the first thread and the first secret. `lock_down` comes last, before the first byte
-from anyone.
+loaded and the platform has its device key, while there is one thread. `lock_down` comes last,
+before the first byte from anyone.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ FILE_BYTES: Final[dict[Role, int]] = {"core": 0, "edge": 1024 * 1024}
 
 @dataclass(frozen=True, slots=True)
 class Protections:
-    """What is in force in this process, and what is not and why."""
+    """What is in force in this process, and what is not."""
 
     in_force: tuple[str, ...]
     missing: tuple[str, ...]
@@ -58,19 +58,16 @@ class Sandbox:
         `parent` is the process ID that started this one; when it is gone already, so is this one.
         """
         self._parent = parent
-        with _refusing(self._role):
-            self._isolate(keep)
-
-    def _isolate(self, keep: Iterable[int]) -> None:
-        self._stay_private()
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        os.dup2(_LOG, 0)  # Not even /dev/null is left open.
-        _close_all_but(_STANDARD_STREAMS.union(keep))
         # The supervisor says when to stop. A terminal or a service manager signals the whole group.
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
-        if self._is_filtered:
-            bpf.install(bpf.assemble(rules.EARLY, default=bpf.ALLOW))
+        with _refusing(self._role):
+            self._stay_private()
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            os.dup2(_LOG, 0)  # Not even /dev/null is left open.
+            _close_all_but(_STANDARD_STREAMS.union(keep))
+            if self._is_filtered:
+                bpf.install(bpf.assemble(rules.EARLY, default=bpf.ALLOW))
 
     def confine(self, reach: Reach = NOTHING, *, user: int | None = None) -> None:
         """Become `user`, keep `reach` of the machine, and stay out of swap. Raises StartRefused.
@@ -79,19 +76,16 @@ class Sandbox:
         """
         self._reach = reach
         with _refusing(self._role):
-            self._confine(user)
-
-    def _confine(self, user: int | None) -> None:
-        if self._role != "platform":
-            self._note("no network", is_in_force=privileges.leave_network())
-        is_other = user is not None and privileges.become(user)
-        self._note("a user of its own", is_in_force=is_other)
-        self._stay_private()
-        self._lock_memory()
-        if self._role in FILE_BYTES:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._role],) * 2)
-        if self._is_filtered:
-            self._restrict_files()
+            if self._role != "platform":
+                self._note("no network", is_in_force=privileges.leave_network())
+            is_other = user is not None and privileges.become(user)
+            self._note("a user of its own", is_in_force=is_other)
+            self._stay_private()
+            self._lock_memory()
+            if self._role in FILE_BYTES:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._role],) * 2)
+            if self._is_filtered:
+                self._restrict_files()
 
     def lock_down(self) -> Protections:
         """Keep the system calls that `rules` names; return what is in force.

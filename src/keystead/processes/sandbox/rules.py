@@ -37,7 +37,9 @@ def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF, otherwise: int = 
     return Rule(conditions=(Where(argument, values, mask),), otherwise=otherwise)
 
 
-_FILE_NAMES: Final = "open openat openat2 stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"  # noqa: E501 - a list
+_FILE_NAMES: Final = (
+    "open openat stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"
+)
 """Tried by tracebacks, by imports that come too late, by the C library for its settings."""
 
 _COMMON: Final[Rules] = {
@@ -65,6 +67,7 @@ _COMMON: Final[Rules] = {
     "ioctl": _only(1, termios.FIONBIO, _FIOCLEX, otherwise=fail(errno.EPERM)),
     # What the C library asks on the way, and does without.
     **_refuse(_FILE_NAMES),
+    **_refuse("openat2"),
     **_refuse("getcwd getdents64 uname prlimit64 getrlimit"),
     "prctl": Rule(fail(errno.EPERM), (Where(0, (_PR_SET_NAME, _PR_SET_VMA)),)),
 }
@@ -80,7 +83,7 @@ _EDGE: Final[Rules] = {
 }
 
 _PLATFORM: Final[Rules] = {
-    **_allow(_FILE_NAMES.replace("openat2", "")),
+    **_allow(_FILE_NAMES),
     **_allow("getcwd getdents64 uname statfs fstatfs"),
     **_allow("fsync fdatasync fallocate fchmod"),
     **_allow("unlink unlinkat rename renameat renameat2 mkdir mkdirat"),
