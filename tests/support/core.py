@@ -11,7 +11,6 @@ from keystead.api.dispatch import Dispatcher
 from keystead.api.route import StreamedResponse
 from keystead.errors import TooLarge
 from keystead.journal.log import Log
-from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Surroundings
@@ -177,7 +176,7 @@ async def start_core(  # noqa: PLR0913
     pools: tuple[WorkPool, WorkPool] | None = None,
     update_slot: UpdateSlot | None = None,
     update_key: UpdateKey | None = None,
-    key_cache: int = DEFAULT_KEY_CACHE,
+    key_cache: int = 10_000,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()

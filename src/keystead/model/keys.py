@@ -9,9 +9,6 @@ from keystead.model.users import Caller
 
 NO_LABEL: Final = Label("")
 
-DEFAULT_KEY_CACHE: Final = 10_000
-"""Decrypted keys kept in memory, unless the operator says otherwise."""
-
 
 class KeyPath(NamedTuple):
     """Where a key lives: its namespace (None is the root) and its ID."""

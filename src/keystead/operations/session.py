@@ -9,7 +9,6 @@ from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import LoggingSettings
 from keystead.model.ids import NamespaceId
-from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
@@ -45,7 +44,7 @@ class Surroundings:
     """Signs update images; None: none is accepted."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
-    key_cache: int = DEFAULT_KEY_CACHE
+    key_cache: int = 10_000
     """The greatest number of decrypted keys kept in memory."""
 
 

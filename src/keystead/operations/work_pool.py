@@ -26,6 +26,8 @@ LONGEST_HOLD_SECONDS: Final = 0.004
 """Results that wait for each other while there is more to do, and how long at most. To wake the
 event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
 
+NEVER: Final = float("-inf")
+
 
 class _Job:
     """One piece of work, and the future of whoever waits for it."""
@@ -84,7 +86,7 @@ class WorkPool:
         self._waiting = TurnQueue[_Job]()
         self._done = deque[_Job]()
         self._loop_is_told = False
-        self._delivered_at = 0.0
+        self._delivered_at = NEVER
         self._soon: asyncio.TimerHandle | None = None
         # Started now: once a process is sandboxed it cannot start threads.
         started = threading.Barrier(threads + 1)
@@ -143,6 +145,7 @@ class WorkPool:
     def _deliver(self) -> None:
         # First: what is done from here on is either found below or tells the loop again.
         self._loop_is_told = False
+        self._delivered_at = NEVER
         if self._done:
             self._deliver_again_soon()
         while self._done:
@@ -153,7 +156,10 @@ class WorkPool:
             job.deliver()
 
     def _deliver_again_soon(self) -> None:
-        """See to it that nothing is held for long: what the threads are at may take its time."""
+        """See to it that nothing is held for long: what the threads are at may take its time.
+
+        Only from here on may they hold anything; a timer of this event loop can be early.
+        """
         self._delivered_at = perf_counter()
         if self._soon is not None:
             self._soon.cancel()

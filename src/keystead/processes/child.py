@@ -41,8 +41,14 @@ class Child:
         self._is_listening = True
         self._handle = os.pidfd_open(process.pid)
         self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
         self._loop.add_reader(self._handle, self._reap)
         self._loop.add_reader(self._control, self._receive)
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was started."""
+        return self._loop.time() - self._started_at
 
     def tell(self, message: msgspec.Struct, *, descriptor: int | None = None) -> None:
         """Send it a message; one that has ended already does not hear it."""
@@ -66,11 +72,12 @@ class Child:
         await self.ended
         return False
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take a message or the end, if one is there; return whether there may be more."""
         try:
             received = control.receive(self._control, self._says)
         except BlockingIOError:
-            return
+            return False
         except (OSError, *UNDECODABLE):
             received = None  # It broke the protocol or is gone; nothing more is heard from it.
         if received is None:
@@ -78,14 +85,17 @@ class Child:
             self._loop.remove_reader(self._control)
         else:
             self._on_message(received[0])
+        return self._is_listening
 
     def _reap(self) -> None:
         """Hear its last words, then note its end."""
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         status = self._process.wait()
-        while self._is_listening:
-            self._receive()
+        # Up to the end, or to where nothing comes though another process may hold its socket open.
+        while self._is_listening and self._receive():
+            pass
+        self._loop.remove_reader(self._control)
         self._control.close()
         self._log.drain()
         self.ended.set_result(status)

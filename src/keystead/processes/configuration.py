@@ -12,14 +12,13 @@ from typing import Annotated, Final
 import msgspec
 
 from keystead.errors import InvalidInput, StartRefused
-from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.platform.device_key import ProviderName
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.listening import Address
 from keystead.processes.platform_settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
 from keystead.sealing.update_image import UpdateKey
-from keystead.wire.messages import CoreSettings
+from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""

@@ -20,6 +20,7 @@ from keystead.processes.eager import begin
 from keystead.wire.connection import Calls, Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
+    FORWARDED_HEADERS,
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
@@ -36,6 +37,9 @@ from keystead.wire.messages import (
 MAX_UNANSWERED: Final = 12_288
 """Requests of one edge under way: more than it may have connections. An edge that sends more is
 not one of ours any longer."""
+
+MAX_ADDRESS_CHARACTERS: Final = 64
+"""Of an IPv6 address with the name of an interface."""
 
 MAX_REFUSAL_CHARACTERS: Final = 300
 """Of what an edge has against a TLS identity; more is cut off."""
@@ -208,15 +212,21 @@ class EdgeSession:
 
 def _require_modest(request: Request) -> None:
     """Raise BrokenFrame for a request that is longer than an edge of ours lets through."""
-    head = len(request.method) + len(request.path) + len(request.query)
-    for name, value in request.headers.items():
-        head += len(name) + len(value)
+    headers = request.headers
+    texts = (request.method, request.path, request.query, *headers.values())
     if (
-        head > MAX_HEAD_BYTES
+        sum(map(_held_bytes, texts)) > MAX_HEAD_BYTES
+        or not headers.keys() <= FORWARDED_HEADERS
         or len(request.body) > MAX_INLINE_BODY_BYTES
+        or len(request.client) > MAX_ADDRESS_CHARACTERS
         or not _is_address(request.client)
     ):
         raise BrokenFrame("a request longer than an edge lets through")
+
+
+def _held_bytes(text: str) -> int:
+    """Return how much memory a text takes at most: an edge of ours sends Latin-1, a byte each."""
+    return len(text) if text.isascii() or max(text) <= "\xff" else 4 * len(text)
 
 
 @lru_cache(maxsize=4096)

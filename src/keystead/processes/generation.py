@@ -43,7 +43,10 @@ STOP_PATIENCE_SECONDS: Final = 15.0
 QUICK_REPLACEMENTS: Final = 3
 """Edges that are replaced at once; after so many, each next one has to wait longer."""
 FIRST_DELAY_SECONDS: Final = 0.2
+MOST_DOUBLINGS: Final = 6
 LONGEST_DELAY_SECONDS: Final = 10.0
+STEADY_SECONDS: Final = 60.0
+"""An edge that has lived so long was no failed start: the counting begins anew."""
 
 
 class Outcome(Enum):
@@ -268,13 +271,16 @@ class Generation:
         self._ready_edges.discard(number)
         if not self._outcome.done():
             self._log.error("edge ended", edge=number, **_how(ended.result()))
+            if self._edges[number].age_seconds > STEADY_SECONDS:
+                self._replacements = 0
             self._replace_edge(number)
 
     def _replace_edge(self, number: int) -> None:
         """Start another edge: at once the first times, with growing delay when that goes on."""
         self._replacements += 1
         excess = self._replacements - QUICK_REPLACEMENTS
-        delay = 0.0 if excess <= 0 else min(FIRST_DELAY_SECONDS * 2**excess, LONGEST_DELAY_SECONDS)
+        doubled = FIRST_DELAY_SECONDS * 2 ** min(excess, MOST_DOUBLINGS)
+        delay = 0.0 if excess <= 0 else min(doubled, LONGEST_DELAY_SECONDS)
         asyncio.get_running_loop().call_later(delay, self._start_edge, number)
 
     async def _end(self) -> None:

@@ -1,6 +1,7 @@
 """The platform process: keeps the records, hands over the device key. It sees ciphertext only."""
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -115,6 +116,7 @@ def main() -> None:
         confinement.isolate(parent=given.parent, keep=keep)
         data = DataDirectory(given.data, given.data_lock)
         settings = PlatformSettings.read(given.settings)
+        os.close(given.settings)
         # Once it is confined, neither a credential nor the TPM is within reach.
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())

@@ -3,6 +3,7 @@
 The supervisor keeps the file, so that every generation gets the same, and no path is needed twice.
 """
 
+import fcntl
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from keystead.platform.device_key import ProviderName
 from keystead.wire.messages import CoreSettings
 
 _MAX_BYTES = 4 * 1024 * 1024
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class SyslogReceiver(msgspec.Struct, frozen=True):
@@ -62,8 +64,11 @@ class SettingsFile:
     @classmethod
     def of(cls, settings: PlatformSettings) -> "SettingsFile":
         """Return a new file with these settings; it is there until this process ends."""
-        descriptor = os.memfd_create("platform settings")
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        descriptor = os.memfd_create("platform settings", flags)
         os.write(descriptor, msgspec.msgpack.encode(settings))
+        # A child could write to it too, and so say to the next one what to do.
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
         return cls(descriptor)
 
     def fileno(self) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from keystead.model.keys import DEFAULT_KEY_CACHE
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.storage import format_version, key_paths
@@ -17,10 +16,11 @@ from keystead.storage.users import UserStore
 class DomainStores:
     """The stores of one HSM; `close` them to lock."""
 
-    def __init__(
-        self, store: KeyValueStore, domain_key: Secret, *, key_cache: int = DEFAULT_KEY_CACHE
-    ) -> None:
-        """`domain_key` has 32 bytes; the stores' own keys are derived from it here."""
+    def __init__(self, store: KeyValueStore, domain_key: Secret, *, key_cache: int = 0) -> None:
+        """`domain_key` has 32 bytes; the stores' own keys are derived from it here.
+
+        `key_cache` is the greatest number of decrypted keys kept in memory.
+        """
 
         def sealed(label: StoreLabel, root: str) -> SealedRecords:
             return SealedRecords(store, store_key(domain_key, label), root)

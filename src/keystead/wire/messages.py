@@ -4,11 +4,11 @@ Each pair of processes has its own closed set of messages; a frame outside of it
 connection.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from keystead.model.keys import DEFAULT_KEY_CACHE
+DEFAULT_KEY_CACHE: Final = 10_000
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
