@@ -12,7 +12,7 @@ from keystead.edge.tls import KeyMemory, try_out
 from keystead.errors import InvalidInput, WrongState
 from keystead.operations.tls import Tls, TlsIdentity
 from keystead.storage.settings import CLUSTER_CA
-from tests.support.authority import Authority
+from tests.support.authority import Authority, weak_rsa_key
 from tests.support.core import ADMIN, Answer, Core, start_core
 
 PEM = {"content-type": "application/x-pem-file"}
@@ -119,7 +119,8 @@ def test_a_new_key_is_served_and_kept(tls, type_name, more):
         ("BrainpoolP384", {}, "no shared cipher"),
         ("BrainpoolP512", {}, "no shared cipher"),
         ("EC_P256K1", {}, "no shared cipher"),
-        ("RSA", {"length": 1024}, "ee key too small"),
+        ("RSA", {"length": 1024}, "An RSA key of 1024 bits is too weak"),
+        ("RSA", {"length": 2047}, "An RSA key of 2047 bits is too weak"),
         ("RSA", {}, "length"),
         ("RSA", {"length": 100_000}, "1024 to 8192 bits"),
         ("Generic", {"length": 256}, "Generic keys cannot sign"),
@@ -202,6 +203,15 @@ def test_a_certificate_of_another_key_is_refused(tls):
     answer = tls.put("cert.pem", certificate)
     assert answer.status == 400
     assert "not that of the private key" in answer.message
+    assert tls.get("cert.pem") == before
+
+
+def test_a_chain_with_a_weak_rsa_key_is_refused(tls):
+    weak = Authority("weak", key=weak_rsa_key(2047))
+    before = tls.get("cert.pem")
+    answer = tls.put("cert.pem", weak.sign(tls.csr()) + weak.pem)
+    assert answer.status == 400
+    assert "An RSA key of 2047 bits is too weak" in answer.message
     assert tls.get("cert.pem") == before
 
 

@@ -13,6 +13,7 @@ from keystead.certificates.tls_identity import (
     fingerprint,
     make_tls_identity,
     require_chain_of,
+    require_strong_keys,
     self_signed_chain,
 )
 from keystead.errors import InvalidInput
@@ -131,6 +132,15 @@ def test_a_damaged_certificate_after_the_first_one_is_refused(identity):
     own = algorithms.load(PrivateMaterial(pem=identity[0]))
     with pytest.raises(InvalidInput, match="no valid certificate"):
         require_chain_of(own, identity[1] + DAMAGED)
+
+
+def test_every_rsa_key_in_a_chain_has_2048_bits(identity):
+    rsa = algorithms.BY_NAME["RSA"]
+    strong, weak = (self_signed_chain(rsa.generate(n), "hsm.example") for n in (2048, 2040))
+    require_strong_keys(identity[1] + strong)
+    for chain in (weak, strong + weak):
+        with pytest.raises(InvalidInput, match="An RSA key of 2040 bits is too weak"):
+            require_strong_keys(chain)
 
 
 def test_a_certificate_of_an_unknown_kind_of_key_is_refused(identity):

@@ -1,3 +1,4 @@
+import errno
 import ssl
 
 import pytest
@@ -57,6 +58,14 @@ def test_a_certificate_of_another_key_is_refused():
 
 def test_what_is_no_pem_is_refused():
     assert try_out(b"", b"", KeyMemory()) != ""
+
+
+def test_a_refusal_that_the_sandbox_hides_the_reason_of_is_one(monkeypatch):
+    def load(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(KeyMemory, "load", load)
+    assert try_out(*identity("RSA", 1024), KeyMemory()) == "the TLS library refuses it"
 
 
 def test_only_tls_1_2_and_newer_are_served():

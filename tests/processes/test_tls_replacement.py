@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.authority import Authority
+from tests.support.authority import Authority, weak_dsa_key, weak_rsa_key
 from tests.support.server import Server, basic, running_server, trusting_anyone
 
 CURL = shutil.which("curl")
@@ -39,7 +39,8 @@ def generate(server: Server, type_name: str, **more: int) -> None:
     assert answer.status == 204, answer
 
 
-def sign_and_install(server: Server, authority: Authority) -> None:
+def sign_and_install(server: Server, authority: Authority, *, status: int = 201) -> str:
+    """Have the authority sign the key; the message in the answer, if there is one."""
     csr = server.request(
         "POST",
         "/config/tls/csr.pem",
@@ -53,7 +54,8 @@ def sign_and_install(server: Server, authority: Authority) -> None:
         body=authority.sign(csr.body) + authority.pem,
         headers=PEM,
     )
-    assert answer.status == 201, answer
+    assert answer.status == status, answer
+    return answer.json()["message"] if answer.body else ""
 
 
 @contextlib.contextmanager
@@ -125,6 +127,36 @@ def test_a_refused_key_type_leaves_the_server_as_it_was(provisioned_server):
         "Clients could not connect with this key or certificate: no shared cipher."
     )
     assert shown(provisioned_server) == before
+
+
+@pytest.mark.parametrize("length", [1024, 2047])
+def test_a_weak_rsa_key_leaves_the_server_as_it_was(provisioned_server, length):
+    before = shown(provisioned_server)
+    wanted = {"type": "RSA", "length": length}
+    answer = provisioned_server.request("POST", "/config/tls/generate", user="admin", json=wanted)
+    assert answer.status == 400
+    assert f"An RSA key of {length} bits is too weak" in answer.json()["message"]
+    assert shown(provisioned_server) == before
+
+
+@pytest.mark.parametrize(
+    ("weak_key", "message"),
+    [
+        (weak_rsa_key, "An RSA key of 1024 bits is too weak for TLS"),
+        # Only the TLS library knows this one. It cannot say so in the sandbox.
+        (weak_dsa_key, "Clients could not connect with this key or certificate"),
+    ],
+)
+def test_a_chain_with_a_weak_key_leaves_the_server_as_it_was(tmp_path, weak_key, message):
+    with running_server(tmp_path, edges=1) as server:
+        server.provision()
+        before = shown(server)
+        with kept_alive(server) as connection:
+            refusal = sign_and_install(server, Authority("weak", key=weak_key()), status=400)
+            assert message in refusal
+            ask_on(connection)
+        assert shown(server) == before
+        assert server.log().count('"edge started"') == 1
 
 
 def test_no_connection_fails_while_certificates_are_replaced(tmp_path):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
     CertificatePublicKeyTypes,
@@ -71,6 +71,11 @@ class Authority:
         return certificate.public_bytes(Encoding.PEM)
 
 
-def weak_rsa_key() -> rsa.RSAPrivateKey:
+def weak_rsa_key(bits: int = 1024) -> rsa.RSAPrivateKey:
     """An RSA key that TLS libraries of today refuse in a chain."""
-    return rsa.generate_private_key(65537, 1024)  # noqa: S505
+    return rsa.generate_private_key(65537, bits)
+
+
+def weak_dsa_key() -> dsa.DSAPrivateKey:
+    """A DSA key that they refuse as well."""
+    return dsa.generate_private_key(1024)  # noqa: S505

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,6 +29,9 @@ from keystead.model.secret import Secret
 # certificates without a good one.
 NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+MIN_RSA_BITS = 2048
+"""NIST SP 800-57 part 1, 112 bits of security. OpenSSL rounds, and takes a little less."""
 
 OWN_NAMES = ("keystead", "localhost", "IP:127.0.0.1", "IP:::1")
 
@@ -71,28 +76,42 @@ def self_signed_chain(
 
 def require_chain_of(private: PrivateKey, chain_pem: bytes) -> None:
     """Raise InvalidInput unless the chain is certificates in PEM and the first one is the key's."""
-    if _public_pem(_first(chain_pem)) != private.public_pem():
+    if _public_pem(_certificates(chain_pem)[0]) != private.public_pem():
         raise InvalidInput("The public key in the certificate is not that of the private key.")
+
+
+def require_strong_keys(chain_pem: bytes) -> None:
+    """Raise InvalidInput when a certificate has an RSA key of less than MIN_RSA_BITS."""
+    for certificate in _certificates(chain_pem):
+        public = _public(certificate)
+        if isinstance(public, RSAPublicKey) and public.key_size < MIN_RSA_BITS:
+            raise InvalidInput(
+                f"An RSA key of {public.key_size} bits is too weak for TLS: it needs at least "
+                f"{MIN_RSA_BITS}, as every one in the chain of certificates does."
+            )
 
 
 def fingerprint(chain_pem: bytes) -> str:
     """Return the SHA-256 of the chain's first certificate (DER), as hexadecimal digits."""
-    return _first(chain_pem).fingerprint(hashes.SHA256()).hex()
+    return _certificates(chain_pem)[0].fingerprint(hashes.SHA256()).hex()
 
 
-def _first(chain_pem: bytes) -> x509.Certificate:
+def _certificates(chain_pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(chain_pem)[0]
+        return x509.load_pem_x509_certificates(chain_pem)
     except ValueError:
         raise InvalidInput("There is no valid certificate in the PEM.") from None
 
 
-def _public_pem(certificate: x509.Certificate) -> bytes:
+def _public(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
     try:
-        public = certificate.public_key()
+        return certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
         raise InvalidInput("The public key in the certificate is not supported.") from None
-    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _public_pem(certificate: x509.Certificate) -> bytes:
+    return _public(certificate).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _server_key_usage() -> x509.KeyUsage:

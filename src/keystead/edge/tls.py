@@ -19,7 +19,11 @@ class KeyMemory:
         self._descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
 
     def load(self, context: ssl.SSLContext, pem: bytes) -> None:
-        """Load a private key and its chain into `context`. Raises ssl.SSLError."""
+        """Load a private key and its chain into `context`.
+
+        Raises ssl.SSLError, or in the sandbox another OSError: Python then reports that the C
+        library may not look at the file, and drops what OpenSSL said.
+        """
         try:
             os.pwrite(self._descriptor, pem, 0)
             context.load_cert_chain(f"/proc/self/fd/{self._descriptor}")
@@ -29,7 +33,7 @@ class KeyMemory:
 
 
 def server_context(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> ssl.SSLContext:
-    """Return a context that serves this identity. Raises ssl.SSLError when the two do not fit."""
+    """Return a context that serves this identity. Raises OSError as `KeyMemory.load` does."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS_1_2_SUITES)
@@ -58,4 +62,6 @@ def try_out(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> str:
                 side.do_handshake()
     except ssl.SSLError as error:
         return (error.reason or "unknown reason").replace("_", " ").lower()
+    except OSError:
+        return "the TLS library refuses it"
     return "" if server.version() and client.version() else "the handshake does not end"

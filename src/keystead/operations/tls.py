@@ -15,6 +15,7 @@ from keystead.certificates.csr import SubjectName, make_csr
 from keystead.certificates.tls_identity import (
     make_tls_identity,
     require_chain_of,
+    require_strong_keys,
     self_signed_chain,
 )
 from keystead.errors import CorruptRecord, InvalidInput, NotFound, WrongState
@@ -94,7 +95,7 @@ class Tls:
         """Whether clients could connect with a key and certificates that come from elsewhere."""
         try:
             require_chain_of(_private(identity), identity.chain)
-            await self.servers.try_out(identity)
+            await self._try_out(identity)
         except (InvalidInput, CorruptRecord):
             return False
         return True
@@ -168,10 +169,14 @@ class Tls:
 
     async def _install(self, identity: TlsIdentity) -> None:
         """Never keep what cannot be served: nobody could reach the HSM to change it again."""
-        await self.servers.try_out(identity)
+        await self._try_out(identity)
         await self._keep(identity)
         self._identity = identity
         await self.servers.serve(identity)
+
+    async def _try_out(self, identity: TlsIdentity) -> None:
+        require_strong_keys(identity.chain)
+        await self.servers.try_out(identity)
 
     async def _keep(self, identity: TlsIdentity) -> None:
         settings = self._local.settings
