@@ -97,6 +97,14 @@ async def test_a_setting_is_given_back_as_it_was_set(
     assert await get(core, name) == wanted
 
 
+async def test_ipv6_is_turned_off_by_a_null_and_left_out_then(core: Core) -> None:
+    ipv6 = {"cidr": "2001:db8::42/64", "gateway": None}
+    for wanted in (ADDRESS | {"ipv6": ipv6}, ADDRESS | {"ipv6": None}):
+        answer = await core.request("PUT", "/config/network", user=ADMIN, json=wanted)
+        assert answer.status == 204, answer
+    assert await get(core, "network") == ADDRESS
+
+
 @pytest.mark.parametrize(("name", "wanted"), BAD)
 async def test_a_bad_setting_is_refused_and_changes_nothing(
     core: Core, name: str, wanted: dict[str, object]

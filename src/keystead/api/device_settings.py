@@ -9,6 +9,7 @@ from keystead.model.device_settings import (
     LoggingSettings,
     NetworkSettings,
     NtpSettings,
+    WantedNetwork,
 )
 from keystead.operations import device_settings
 from keystead.storage.settings import LOGGING, NETWORK, NTP
@@ -23,9 +24,9 @@ async def network(call: Call[None]) -> Reply[NetworkSettings]:
     return Reply(200, json_reply(settings).body, list(_NOT_APPLIED))
 
 
-async def set_network(call: Call[NetworkSettings]) -> Reply[None]:
+async def set_network(call: Call[WantedNetwork]) -> Reply[None]:
     """PUT /config/network: keep network settings; the machine's own stay as they are."""
-    wanted = await call.json(NetworkSettings)
+    wanted = (await call.json(WantedNetwork)).settings
     await device_settings.put(call.hsm, call.session, call.caller, NETWORK, wanted)
     return Reply(204, headers=list(_NOT_APPLIED))
 

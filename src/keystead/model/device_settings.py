@@ -23,13 +23,12 @@ class Ipv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             IPv6Address(self.gateway)
 
 
-class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The address an appliance should have; a gateway of 0.0.0.0 means none."""
+class Ipv4Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """An IPv4 address with its netmask, and the router; a gateway of 0.0.0.0 means none."""
 
     ip_address: str
     netmask: str
     gateway: str = "0.0.0.0"  # noqa: S104 - not a bind
-    ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         IPv4Address(self.ip_address)
@@ -38,6 +37,24 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
         if mask & (~mask >> 1 & 0x7FFFFFFF):
             raise ValueError("the ones of a netmask come first")
         IPv4Network(f"{self.ip_address}/{mask.bit_count()}", strict=False)
+
+
+class NetworkSettings(Ipv4Settings, frozen=True):
+    """The addresses an appliance should have."""
+
+    ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
+
+
+class WantedNetwork(Ipv4Settings, frozen=True):
+    """Network settings as they are asked for: a null means no IPv6, as leaving it out does."""
+
+    ipv6: Ipv6Settings | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def settings(self) -> NetworkSettings:
+        """Network settings as they are kept."""
+        ipv6 = msgspec.UNSET if self.ipv6 is None else self.ipv6
+        return NetworkSettings(self.ip_address, self.netmask, self.gateway, ipv6)
 
 
 class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
