@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from keystead.errors import InvalidInput
+from keystead.model.device_settings import LoggingSettings
 from keystead.model.ids import UserId, parse_key_id, parse_label, parse_tag
 from keystead.model.secret import Secret
 
@@ -49,3 +50,11 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     for leak in (copy.copy, copy.deepcopy, hash, lambda one: one == secret):
         with pytest.raises(TypeError):
             leak(secret)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_off"),
+    [("0.0.0.0", True), ("::", True), ("0:0::0", True), ("192.0.2.9", False), ("::1", False)],  # noqa: S104 - not a bind
+)
+def test_syslog_to_no_address_is_off(address, is_off):
+    assert LoggingSettings(address, 514, "info").is_off is is_off

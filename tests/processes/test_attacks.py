@@ -57,7 +57,7 @@ NOT_KILLED = {
             "remove_a_file",
             "rename_out_of_the_data_directory",
             "tcp_socket",
-            "ipv6_socket",
+            "tcp_socket_of_ipv6",
             "unix_socket",
             "netlink_socket",
             "packet_socket",
@@ -69,6 +69,7 @@ NOT_KILLED = {
             "list_the_data_directory",
             "look_at_a_file",
             "udp_socket",
+            "udp_socket_of_ipv6",
         },
     },
 }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +12,26 @@ from tests.support.server import Server, wait_until
 
 @pytest.fixture
 def collector():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(("127.0.0.1", 0))
+    yield from receiving(socket.AF_INET, "127.0.0.1")
+
+
+@pytest.fixture
+def collector_on_ipv6():
+    try:
+        yield from receiving(socket.AF_INET6, "::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
+def receiving(family: socket.AddressFamily, address: str) -> Iterator[socket.socket]:
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((address, 0))
         receiver.settimeout(5)
         yield receiver
 
 
 def log_to(server: Server, collector: socket.socket, level: str) -> None:
-    address, port = collector.getsockname()
+    address, port = collector.getsockname()[:2]
     settings = {"ipAddress": address, "port": port, "logLevel": level}
     answer = server.request("PUT", "/config/logging", user="admin", json=settings)
     assert answer.status == 204
@@ -61,6 +74,13 @@ def test_syslog_gets_events_from_the_level_on_that_was_asked_for(
     provisioned_server.request("GET", "/users", user="admin")
     provisioned_server.add_user("operator", "Operator")
     assert not any("user created" in message for message in everything_sent_to(collector))
+
+
+def test_syslog_may_have_an_address_of_ipv6(
+    provisioned_server: Server, collector_on_ipv6: socket.socket
+):
+    log_to(provisioned_server, collector_on_ipv6, "debug")
+    assert "keystead: {" in collector_on_ipv6.recv(2048).decode()
 
 
 def test_logging_settings_survive_a_restart(provisioned_server: Server, collector: socket.socket):

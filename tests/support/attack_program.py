@@ -188,7 +188,12 @@ def udp_socket():
 
 
 @attack
-def ipv6_socket():
+def udp_socket_of_ipv6():
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+
+
+@attack
+def tcp_socket_of_ipv6():
     socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 
 

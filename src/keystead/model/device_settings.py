@@ -1,6 +1,6 @@
 """Settings of one device, valid once they exist; the JSON names are NetHSM's."""
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, ip_address
 from typing import Literal
 
 import msgspec
@@ -58,14 +58,21 @@ class WantedNetwork(Ipv4Settings, frozen=True):
 
 
 class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Where syslog messages go (UDP), and from which severity on; 0.0.0.0 means nowhere."""
+    """Where syslog messages go (UDP), and from which severity on; 0.0.0.0 or :: means nowhere."""
 
     ip_address: str
     port: int
     log_level: Literal["debug", "info", "warning", "error"]
 
+    @property
+    def is_off(self) -> bool:
+        """Whether messages go nowhere."""
+        return ip_address(self.ip_address).is_unspecified
+
     def __post_init__(self) -> None:
-        IPv4Address(self.ip_address)
+        if "%" in self.ip_address:
+            raise ValueError("an address with a zone means something on one machine only")
+        ip_address(self.ip_address)
         if not 1 <= self.port <= MAX_PORT:
             raise ValueError(f"port must be between 1 and {MAX_PORT}")
 

@@ -33,12 +33,13 @@ class UdpSyslog:
         self._socket: socket.socket | None = None
 
     def aim(self, address: str | None, port: int) -> None:
-        """Send to this IPv4 address from now on; to nobody for None."""
+        """Send to this IPv4 or IPv6 address from now on; to nobody for None."""
         self.close()
         if address is None:
             return
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with contextlib.suppress(OSError):
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
             self._socket.connect((address, port))
 
@@ -69,7 +70,7 @@ class Syslog:
         self._senders = (udp, *others)
 
     def aim(self, address: str | None, port: int) -> None:
-        """Send to this IPv4 address over UDP from now on; to nobody for None."""
+        """Send to this IPv4 or IPv6 address over UDP from now on; to nobody for None."""
         self._udp.aim(address, port)
 
     def send(self, severity: int, text: str) -> None:

@@ -63,9 +63,6 @@ KDF_SHARE: Final = 32
 clients behind one proxy can all log in after a restart."""
 
 
-_NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind: NetHSM's way to say that syslog is off
-
-
 class PlatformLink:
     """The core's end of its connection to the platform: the keys first, then store and slot."""
 
@@ -87,8 +84,8 @@ class PlatformLink:
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Have the platform send what `syslog` gets to this server."""
-        is_off = wanted.ip_address == _NOWHERE
-        self.connection.send(AimSyslog(None if is_off else wanted.ip_address, wanted.port))
+        address = None if wanted.is_off else wanted.ip_address
+        self.connection.send(AimSyslog(address, wanted.port))
 
     def syslog(self, level: Level, line: str) -> None:
         """Send one event to syslog; it is lost when the platform is busy or gone."""

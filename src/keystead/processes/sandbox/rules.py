@@ -106,7 +106,7 @@ _PLATFORM: Final[Rules] = {
     # Syslog over UDP goes wherever an Administrator says.
     "socket": Rule(
         conditions=(
-            Where(0, (socket.AF_INET,)),
+            Where(0, (socket.AF_INET, socket.AF_INET6)),
             Where(1, (socket.SOCK_DGRAM,), _SOCKET_TYPE),
         ),
         otherwise=fail(errno.EACCES),
