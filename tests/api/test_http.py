@@ -16,6 +16,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 WITH_HEAD = {
     "/info",
     "/health/alive",
+    "/health/diagnose",
     "/health/ready",
     "/health/state",
     "/config/tls/public.pem",
@@ -218,6 +219,7 @@ PUTS = [
     ("POST", "/keys/generate", b"{}"),
     ("POST", "/keys", b"{}"),
     ("POST", "/users", b"{}"),
+    ("POST", "/cluster/members", b'{"urls":["https://192.0.2.2:2380"]}'),
     ("POST", "/users/ns~", b"{}"),
 ]
 

@@ -312,6 +312,24 @@ async def test_unattended_boot_is_on_or_off(provisioned: Core, status: object) -
     assert await unattended(provisioned) == {"status": "off"}
 
 
+async def test_unattended_boot_is_switched_from_what_the_client_saw_or_not_at_all(
+    provisioned: Core,
+) -> None:
+    async def put(status: str, **headers: str) -> int:
+        path, wanted = "/config/unattended-boot", {"status": status}
+        answer = await provisioned.request("PUT", path, user=ADMIN, json=wanted, headers=headers)
+        return answer.status
+
+    seen = await provisioned.request("GET", "/config/unattended-boot", user=ADMIN)
+    tag = seen.headers["ETag"]
+    assert await put("on", **{"if-none-match": tag}) == 412
+    assert await put("on", **{"if-match": tag}) == 204
+    assert await put("off", **{"if-match": tag}) == 412
+    assert await unattended(provisioned) == {"status": "on"}
+    assert await put("off", **{"if-none-match": tag}) == 204
+    assert await unattended(provisioned) == {"status": "off"}
+
+
 # --- health --------------------------------------------------------------------------------------
 
 

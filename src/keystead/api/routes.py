@@ -61,6 +61,7 @@ _DESCRIBED: tuple[Route, ...] = (
         ALL_STATES,
         _ADMIN,
         _ROOT,
+        answers_head=True,
         guarded_when_operational=True,
     ),
     Route("GET", "/health/lockouts", health.lockouts, roles=_ADMIN, reach=_ROOT),
@@ -217,7 +218,12 @@ _DESCRIBED: tuple[Route, ...] = (
         accepts=(JSON,),
     ),
     Route(
-        "GET", "/config/unattended-boot", configuration.unattended_boot, roles=_ADMIN, reach=_ROOT
+        "GET",
+        "/config/unattended-boot",
+        configuration.unattended_boot,
+        roles=_ADMIN,
+        reach=_ROOT,
+        has_tag=True,
     ),
     Route(
         "PUT",
@@ -317,7 +323,14 @@ _DESCRIBED: tuple[Route, ...] = (
     ),
     # --- cluster ---
     Route("GET", "/cluster/members", cluster.list_members, roles=_ADMIN, reach=_ROOT),
-    Route("POST", "/cluster/members", cluster.add_member, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "POST",
+        "/cluster/members",
+        cluster.add_member,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
     Route(
         "PUT",
         "/cluster/members/{member_id}",
