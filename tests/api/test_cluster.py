@@ -167,6 +167,21 @@ def test_an_unknown_member_is_404(hsm, method, path):
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/cluster/members/{}/promote"),
+        ("PUT", "/cluster/members/{}"),
+        ("DELETE", "/cluster/members/{}"),
+    ],
+)
+@pytest.mark.parametrize("member_id", ["_a", "a%20b", "a~b", "%00", "x" * 129])
+def test_a_malformed_id_of_a_member_is_400(hsm, method, path, member_id):
+    answer = hsm.request(method, path.format(member_id), user=ADMIN, json=URLS)
+    assert answer.status == 400
+    assert answer.message.startswith("ID ")
+
+
+@pytest.mark.parametrize(
     ("path", "json"),
     [
         ("/cluster/members", {"urls": ["http://192.0.2.2:2380"]}),

@@ -1,11 +1,12 @@
 """How the store is, and the members of the cluster."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from keystead.api.route import Call, Created, Reply
 from keystead.api.shapes import json_reply
+from keystead.model.ids import parse_member_id
 from keystead.model.secret import Hidden
 from keystead.operations import cluster
 
@@ -90,20 +91,20 @@ async def add_member(call: Call[UrlsRequest]) -> Created[MemberAdded]:
 
 async def set_member_urls(call: Call[UrlsRequest]) -> Reply[None]:
     """PUT /cluster/members/{id}: change where others reach a member."""
-    cluster.require_member(call.hsm, call.parameters["member_id"])
+    _require_member(call)
     await call.json(UrlsRequest)
     cluster.refuse_change()
 
 
 async def remove_member(call: Call[None]) -> Reply[None]:
     """DELETE /cluster/members/{id}: remove a member."""
-    cluster.require_member(call.hsm, call.parameters["member_id"])
+    _require_member(call)
     cluster.refuse_change()
 
 
 async def promote_member(call: Call[None]) -> Reply[None]:
     """POST /cluster/members/{id}/promote: make a learner a full member."""
-    cluster.require_member(call.hsm, call.parameters["member_id"])
+    _require_member(call)
     cluster.refuse_change()
 
 
@@ -116,3 +117,7 @@ async def join(call: Call[JoinRequest]) -> Reply[None]:
 async def force_new(_: Call[None]) -> Reply[None]:
     """POST /cluster/force-new: go on alone; takes the user unlock with the unlock passphrase."""
     cluster.refuse_force()
+
+
+def _require_member(call: Call[Any]) -> None:
+    cluster.require_member(call.hsm, parse_member_id(call.parameters["member_id"]))

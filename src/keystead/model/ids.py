@@ -14,6 +14,7 @@ NAMESPACE_SEPARATOR = "~"
 
 KeyId = NewType("KeyId", str)
 NamespaceId = NewType("NamespaceId", str)
+MemberId = NewType("MemberId", str)
 Tag = NewType("Tag", str)
 Label = NewType("Label", str)
 
@@ -41,6 +42,11 @@ def parse_key_id(text: str) -> KeyId:
 def parse_namespace_id(text: str) -> NamespaceId:
     """Return `text` as a namespace ID; same alphabet and length as a key ID."""
     return NamespaceId(_check_id(text))
+
+
+def parse_member_id(text: str) -> MemberId:
+    """Return `text` as the ID of a cluster member; same alphabet and length as a key ID."""
+    return MemberId(_check_id(text))
 
 
 def parse_tag(text: str) -> Tag:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from keystead.errors import NotFound, WrongState
+from keystead.model.ids import MemberId
 from keystead.model.lifecycle import State
 from keystead.operations.hsm import Hsm
 
@@ -18,7 +19,7 @@ _EMBEDDED = (
 class Member:
     """One HSM of a cluster. `member_id` has 16 hexadecimal digits."""
 
-    member_id: str
+    member_id: MemberId
     name: str
 
 
@@ -40,10 +41,10 @@ def diagnose(hsm: Hsm) -> Diagnosis:
 def members(hsm: Hsm) -> list[Member]:
     """Return all members."""
     digest = hashlib.sha256(b"cluster member " + hsm.device_id.encode())
-    return [Member(digest.hexdigest()[:16], f"keystead-{hsm.device_id.lower()}")]
+    return [Member(MemberId(digest.hexdigest()[:16]), f"keystead-{hsm.device_id.lower()}")]
 
 
-def require_member(hsm: Hsm, member_id: str) -> None:
+def require_member(hsm: Hsm, member_id: MemberId) -> None:
     """Raise NotFound unless there is such a member."""
     if member_id not in {member.member_id for member in members(hsm)}:
         raise NotFound(f"There is no cluster member {member_id}. {_EMBEDDED}")
