@@ -113,12 +113,11 @@ async def list_prefix(call: Call[None]) -> Reply[list[Item]]:
 
 
 async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
-    label = call.query("label")
     found = await manage_keys.list_keys(
         call.session,
         call.caller,
         prefix=prefix,
-        label=None if label is None else parse_label(label),
+        label=call.query("label"),
         only_usable=call.query("filter") is not None,
     )
     return Reply(200, await id_list("id", found))
