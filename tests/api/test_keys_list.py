@@ -70,9 +70,10 @@ async def test_a_malformed_prefix_is_400(core: Core, prefix: str) -> None:
     assert answer.status == 400
 
 
-async def test_a_prefix_is_only_for_get(core: Core) -> None:
-    answer = await core.request("DELETE", "/keys/a*", user=ADMIN)
-    assert answer.status == 400
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "POST", "DELETE", "OPTIONS"])
+async def test_a_prefix_is_only_for_get(core: Core, method: str) -> None:
+    answer = await core.request(method, "/keys/a*", user=ADMIN)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
     assert await listed(core, "/keys") == sorted(KEYS)
 
 

@@ -91,7 +91,7 @@ class Dispatcher:
             raise ResponseCut from None
 
     async def _reply(self, request: Request, body: BodyReader) -> Reply[Any]:
-        match = self._router.match(request.path, request.method)
+        match = self._router.match(request.path)
         row = self._choose(request, match)
         hsm = self._hsm
         call: Call[Any] = Call(hsm, row, request, match.parameters, body, row.produces)

@@ -43,11 +43,11 @@ class Router:
             node = _child(node, segment.removesuffix(GLOB) if is_glob else segment)
         (node.globs if is_glob else node.rows)[route.method] = route
 
-    def match(self, path: str, method: str) -> Match:
+    def match(self, path: str) -> Match:
         """Return what `path` (percent-encoded) leads to; HttpError 404 when nowhere.
 
-        One trailing slash is accepted. A last segment that ends in `*` means the glob rows, for
-        the methods that have one.
+        One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
+        there are some.
         """
         node = self._root
         parameters: dict[str, str] = {}
@@ -60,7 +60,7 @@ class Router:
                     raise HttpError(404, "Not found.")
                 parameters[node.parameter_name] = _decode(segment)
             node = child
-        if node.globs and segment.endswith(GLOB) and method in node.globs:
+        if node.globs and segment.endswith(GLOB):
             return Match(node.globs, parameters)
         if not node.rows:
             raise HttpError(404, "Not found.")
