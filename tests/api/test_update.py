@@ -7,7 +7,7 @@ import pytest
 from keystead.errors import Overloaded
 from keystead.operations import update
 from keystead.operations.update import Running, Updates
-from keystead.sealing.update_image import MAX_IMAGE_BYTES, UpdateKey
+from keystead.sealing.update_image import MAGIC, MAX_IMAGE_BYTES, UpdateKey
 from keystead.wire.messages import Request
 from tests.support.core import ADMIN, Core, basic, start_core
 from tests.support.update_images import CONTENT, MemorySlot, key_pair, signed
@@ -76,6 +76,24 @@ async def test_without_a_key_every_image_is_refused_with_the_reason(fresh_core):
     answer = await upload(fresh_core, IMAGE)
     assert answer.status == 412
     assert "names no public key" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("image", "complaint"),
+    [
+        (b"", "truncated"),
+        (b"_NETHSM_UPDATE_\0" + bytes(600), "not an update image"),
+        (bytes(1000), "not an update image"),
+        (IMAGE[:100], "truncated"),
+        (MAGIC + b"\0\2" + bytes(600), "unknown format version 2"),
+        (MAGIC + b"\0\1\xff\xff\xff\xff" + bytes(600), "over 262144 bytes"),
+    ],
+)
+async def test_without_a_key_what_is_no_image_is_400_all_the_same(fresh_core, image, complaint):
+    await fresh_core.provision()
+    answer = await upload(fresh_core, image)
+    assert answer.status == 400
+    assert complaint in answer.message
 
 
 @pytest.mark.parametrize(

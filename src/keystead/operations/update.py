@@ -10,7 +10,13 @@ from keystead.errors import Conflict, KeysteadError, WrongState
 from keystead.model.users import Caller
 from keystead.operations.session import Session
 from keystead.operations.update_slot import UpdateSlot
-from keystead.sealing.update_image import ImageHeader, IncomingImage, UpdateKey, parse_version
+from keystead.sealing.update_image import (
+    ImageHeader,
+    IncomingImage,
+    SignatureCheck,
+    UpdateKey,
+    parse_version,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,17 @@ class Running:
 THIS_SOFTWARE: Final = Running(parse_version(__version__)[0], SECURITY_VERSION)
 
 
+class _NoKey:
+    """Stands in for the key where there is none: what might be an image is not looked into."""
+
+    def verify(self, _header: bytes, _signature: bytes) -> None:
+        """Raise WrongState."""
+        raise WrongState(
+            "No update image is accepted here: the configuration file names no public key "
+            "for them ([update] public_key)."
+        )
+
+
 class Updates:
     """The update slot, for Administrators: one upload at a time."""
 
@@ -32,7 +49,7 @@ class Updates:
     ) -> None:
         """`key` is the one that images must be signed with; without one, none is accepted."""
         self._slot = slot
-        self._key = key
+        self._check: SignatureCheck = key or _NoKey()
         self._running = running
         self._is_receiving = False
 
@@ -43,18 +60,14 @@ class Updates:
 
         InvalidInput when it is not exactly one image that the key signed; Conflict when it would
         lead back to an older major or security version, or when another one is just coming in;
-        WrongState without a key. Whatever is raised, the image staged before stays.
+        WrongState without a key, for what begins as an image does. Whatever is raised, the image
+        staged before stays.
         """
-        if self._key is None:
-            raise WrongState(
-                "No update image is accepted here: the configuration file names no public key "
-                "for them ([update] public_key)."
-            )
         if self._is_receiving:
             raise Conflict("Another update image is being uploaded.")
         self._is_receiving = True
         try:
-            header = await self._stage(IncomingImage(self._key), session, body)
+            header = await self._stage(IncomingImage(self._check), session, body)
         finally:
             self._is_receiving = False
         session.note(caller, "update image staged", version=header.version)

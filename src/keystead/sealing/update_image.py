@@ -195,7 +195,8 @@ class IncomingImage:
         """Take the next bytes, cut anywhere; yield the verified pieces that they complete.
 
         The first piece is all that comes before the chunks; `header` is set when it is yielded.
-        Then comes a chunk a piece. Raises InvalidInput; the image is worthless then.
+        Then comes a chunk a piece. Raises InvalidInput, or what the check does; the image is
+        worthless then.
         """
         if self.header is None:
             self._buffer += data
