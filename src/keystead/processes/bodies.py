@@ -31,15 +31,11 @@ class BodyBudget:
             self._whole.take(size)
         self._free -= size
 
-    def hold(self, size: int) -> None:
-        """Count `size` bytes that are there already; until they are freed, less can be taken."""
-        self._free -= size
-        if self._whole is not None:
-            self._whole.hold(size)
-
     def give_back(self, size: int) -> None:
-        """Free `size` bytes that were taken or held."""
-        self.hold(-size)
+        """Free `size` bytes that were taken."""
+        self._free += size
+        if self._whole is not None:
+            self._whole.give_back(size)
 
 
 class WholeBody:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -180,8 +181,26 @@ class Core:
         self._edges.add(session)
 
 
-async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
-    threads = os.cpu_count() or 1
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """All threads there will be."""
+
+    crypto: WorkPool
+    keygen: WorkPool
+    kdf: WorkPool
+
+    @classmethod
+    def start(cls) -> "_Pools":
+        """Return them running."""
+        threads = os.cpu_count() or 1
+        return cls(
+            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
+            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
+            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, share_limit=KDF_SHARE),
+        )
+
+
+async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surroundings:
     device_key = await platform.device_key
     settings = platform.settings
     update_key_pem = settings.update_key_pem
@@ -190,11 +209,9 @@ async def _surroundings(platform: PlatformLink, log: Log) -> Surroundings:
         device_key=device_key,
         wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
         monotonic=time.monotonic,
-        crypto_pool=WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
-        keygen_pool=WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
-        kdf_pool=WorkPool(
-            name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, share_limit=KDF_SHARE
-        ),
+        crypto_pool=pools.crypto,
+        keygen_pool=pools.keygen,
+        kdf_pool=pools.kdf,
         log=log,
         aim_syslog=platform.aim_syslog,
         update_slot=platform.update_slot,
@@ -214,14 +231,15 @@ async def serve(
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     platform = PlatformLink()
+    pools = _Pools.start()
+    protections = confinement.lock_down()
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _surroundings(platform, log))
+        hsm = await Hsm.start(await _surroundings(platform, pools, log))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)
-    protections = confinement.lock_down()
     log.info("core started", state=hsm.state.value, **protections.fields())
     if platform.settings.pkcs1_padding_errors:
         log.warning("pkcs1_padding_errors is on: who may decrypt with PKCS1 has an oracle")

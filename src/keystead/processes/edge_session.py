@@ -3,11 +3,14 @@
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import lru_cache
 from typing import Final
 
+from keystead.api.errors import error_body, error_headers
 from keystead.api.route import BodyReader, StreamedResponse
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
+from keystead.errors import Overloaded
 from keystead.operations.edge_shares import EDGE
 from keystead.processes.bodies import (
     BodyBudget,
@@ -190,8 +193,9 @@ class EdgeSession:
         if request_id in self._abandoned:
             return
         if isinstance(response, StreamedResponse):
-            stream = OutgoingStream(response, self.connection.send)
-            await self._send_in_parts(request_id, stream, OutgoingBody.PART_BYTES)
+            async with aclosing(response.parts):
+                stream = OutgoingStream(response, self.connection.send)
+                await self._send_in_parts(request_id, stream, OutgoingBody.PART_BYTES)
         elif len(response.body) > OutgoingBody.PART_BYTES:
             body = OutgoingBody(response, self.connection.send)
             await self._send_in_parts(request_id, body, len(response.body))
@@ -201,8 +205,13 @@ class EdgeSession:
     async def _send_in_parts(
         self, request_id: int, body: OutgoingBody | OutgoingStream, held_bytes: int
     ) -> None:
+        try:
+            self._budget.take(held_bytes)
+        except Overloaded as error:
+            content = error_body(error.message)
+            self.connection.send(Response(request_id, 503, error_headers(503), content))
+            return
         self._outgoing[request_id] = body
-        self._budget.hold(held_bytes)
         try:
             await body.send()
         finally:

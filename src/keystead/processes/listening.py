@@ -1,12 +1,15 @@
 """Where the server listens: parsing HOST:PORT, and taking the addresses before anything else."""
 
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Final
 
 from keystead.edge.limits import LISTEN_BACKLOG
 from keystead.errors import StartRefused
 
+_ACCEPT_WAITS: Final = struct.pack("ll", 0, 10_000)
+"""A struct timeval: 10 ms."""
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 
 
@@ -75,4 +78,6 @@ def _listen_on(host: str, port: int) -> socket.socket:
         listener.close()
         raise StartRefused(f"Cannot listen on {Address(host, port)}: {error.strerror}.") from error
     listener.setblocking(False)
+    # All edges share its state. One that was taken over may have it block again, but not for long.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ACCEPT_WAITS)
     return listener

@@ -24,8 +24,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def send(end: socket.socket, message: msgspec.Struct, *, descriptor: int | None = None) -> None:
     """Send one message, with a copy of `descriptor`. Raises OSError when the other end is gone."""
-    attached = [] if descriptor is None else [descriptor]
-    socket.send_fds(end, [_encoder.encode(message)], attached)
+    packet = _encoder.encode(message)
+    if descriptor is None:
+        end.send(packet)
+    else:
+        socket.send_fds(end, [packet], [descriptor])  # The supervisor's right alone.
 
 
 def receive(

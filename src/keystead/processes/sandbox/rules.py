@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import socket
+import stat
 import termios
 from typing import Final
 
@@ -54,7 +55,10 @@ _COMMON: Final[Rules] = {
     **_allow("getpid getppid gettid getuid geteuid getgid getegid exit exit_group"),
     # Files and sockets that are open already.
     **_allow("read write readv writev pread64 pwrite64 lseek fstat close ftruncate"),
-    **_allow("recvfrom sendto recvmsg sendmsg shutdown getsockopt getsockname getpeername"),
+    **_allow("recvfrom sendto recvmsg getsockopt getsockname getpeername"),
+    # Nothing sends descriptors: one that lingers as it closes would hold up whoever receives it.
+    # The listening socket is everyone's; only the reading end of it can be shut down.
+    "shutdown": _only(1, socket.SHUT_WR),
     **_allow("epoll_wait epoll_pwait epoll_pwait2 epoll_ctl poll ppoll select pselect6"),
     "fcntl": _only(
         1,
@@ -72,11 +76,15 @@ _COMMON: Final[Rules] = {
     "prctl": Rule(fail(errno.EPERM), (Where(0, (_PR_SET_NAME, _PR_SET_VMA)),)),
 }
 
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
+"""Never in the mode of a file: whoever runs it would be as free as its owner."""
 _READ_ONLY: Final = 0xFFFFFFFF & ~(os.O_CLOEXEC | _KERNEL_O_LARGEFILE)
 
 _EDGE: Final[Rules] = {
     **_allow("accept accept4"),
-    "setsockopt": _only(1, socket.SOL_SOCKET, socket.IPPROTO_TCP),
+    "setsockopt": Rule(
+        conditions=(Where(1, (socket.IPPROTO_TCP,)), Where(2, (socket.TCP_NODELAY,)))
+    ),
     # A TLS key can be loaded by a path only. Landlock leaves no file that has one.
     "open": _only(1, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
     "openat": _only(2, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
@@ -85,8 +93,13 @@ _EDGE: Final[Rules] = {
 _PLATFORM: Final[Rules] = {
     **_allow(_FILE_NAMES),
     **_allow("getcwd getdents64 uname statfs fstatfs"),
-    **_allow("fsync fdatasync fallocate fchmod"),
-    **_allow("unlink unlinkat rename renameat renameat2 mkdir mkdirat"),
+    "open": _only(2, 0, mask=_SET_ID),
+    "openat": _only(3, 0, mask=_SET_ID),
+    "fchmod": _only(1, 0, mask=_SET_ID),
+    "mkdir": _only(1, 0, mask=_SET_ID),
+    "mkdirat": _only(2, 0, mask=_SET_ID),
+    **_allow("fsync fdatasync fallocate"),
+    **_allow("unlink unlinkat rename renameat renameat2"),
     # POSIX locks are SQLite's.
     "fcntl": _only(
         1,
