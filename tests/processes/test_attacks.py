@@ -36,6 +36,7 @@ NOT_KILLED = {
             "list_the_data_directory",
             "look_at_a_file",
             "change_the_limits_of_the_supervisor",
+            "create_a_file_that_runs_as_its_owner",
         },
     },
     "edge": {
@@ -46,6 +47,7 @@ NOT_KILLED = {
             "list_the_data_directory",
             "look_at_a_file",
             "change_the_limits_of_the_supervisor",
+            "create_a_file_that_runs_as_its_owner",
         },
         "allowed": {"accept"},
     },
@@ -70,6 +72,7 @@ NOT_KILLED = {
             "look_at_a_file",
             "udp_socket",
             "udp_socket_of_ipv6",
+            "have_a_socket_linger",  # It cannot pass it on.
         },
     },
 }

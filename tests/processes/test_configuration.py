@@ -1,5 +1,7 @@
 """The configuration file: what it may say, and how it is refused."""
 
+import mmap
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +78,19 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
     assert read(directory, text) == expected
     assert PlatformSettings.read(SettingsFile.of(settings).fileno()) == settings
+
+
+def test_no_process_can_change_what_the_next_one_is_told():
+    file = SettingsFile.of(PlatformSettings())
+    for change in (
+        lambda: os.pwrite(file.descriptor, b"x", 0),
+        lambda: os.ftruncate(file.descriptor, 0),
+        lambda: os.ftruncate(file.descriptor, 10_000),
+        lambda: mmap.mmap(file.descriptor, 1),
+    ):
+        with pytest.raises(PermissionError):
+            change()
+    assert PlatformSettings.read(file.descriptor) == PlatformSettings()
 
 
 def test_the_credentials_directory_is_as_the_service_manager_says(directory, monkeypatch):

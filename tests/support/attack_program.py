@@ -16,6 +16,7 @@ import os
 import platform
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -58,6 +59,7 @@ PROGRAM = os.memfd_create("program")
 os.write(PROGRAM, b"#!/bin/sh\n")
 LISTENER = socket.create_server(("127.0.0.1", 0))
 LISTENER_ADDRESS = LISTENER.getsockname()
+PAIR = socket.socketpair()
 TCP_SOCKET = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 SUPERVISOR = os.getpid()
 
@@ -132,6 +134,16 @@ def make_a_device():
 @attack
 def change_a_mode():
     (OUTSIDE / "file").chmod(0o777)
+
+
+@attack
+def make_a_file_run_as_its_owner():
+    call(91, 52, LISTENER.fileno(), 0o4755)
+
+
+@attack
+def create_a_file_that_runs_as_its_owner():
+    os.close(os.open(DATA / "new", os.O_WRONLY | os.O_CREAT, 0o4755))
 
 
 @attack
@@ -242,6 +254,21 @@ def accept():
     LISTENER.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         LISTENER.accept()
+
+
+@attack
+def shut_the_listener_down():
+    LISTENER.shutdown(socket.SHUT_RD)
+
+
+@attack
+def pass_a_descriptor_on():
+    socket.send_fds(PAIR[0], [b"x"], [LISTENER.fileno()])
+
+
+@attack
+def have_a_socket_linger():
+    TCP_SOCKET.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
 
 
 @attack
