@@ -20,7 +20,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every operation by method and path, parameters without their names."""
     return {
         f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}": operation
-        for path, item in document["paths"].items()
+        for path, item in document.get("paths", {}).items()
         for method, operation in item.items()
         if method != "parameters"
     }
