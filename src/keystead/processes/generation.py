@@ -4,6 +4,7 @@ An edge that dies is replaced alone. When the core or the platform dies, the gen
 """
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -39,6 +40,9 @@ CRASH_PATIENCE_SECONDS: Final = 5.0
 """For edges to tell their clients that the core is gone."""
 STOP_PATIENCE_SECONDS: Final = 15.0
 """For the core to forget and for the platform to flush."""
+
+EDGE_LOG_BYTES_A_SECOND: Final = 64 * 1024
+"""An edge has little to say. One that was taken over must not fill the disk with it."""
 
 QUICK_REPLACEMENTS: Final = 3
 """Edges that are replaced at once; after so many, each next one has to wait longer."""
@@ -188,7 +192,8 @@ class Generation:
         on_message: Callable[[Any], None],
     ) -> Child:
         ours, theirs = control.pair()
-        with theirs, LogPipe() as log:
+        limit = EDGE_LOG_BYTES_A_SECOND if role == "edge" else math.inf
+        with theirs, LogPipe(bytes_a_second=limit) as log:
             process = launch.start(
                 role,
                 files=[("control", theirs), *files],

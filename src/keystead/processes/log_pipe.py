@@ -5,6 +5,7 @@ So no child holds the file that the operator sends the log to.
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 from types import TracebackType
@@ -18,12 +19,16 @@ _READ_BYTES: Final = 64 * 1024
 class LogPipe:
     """A pipe with a child at its other end; what comes is not looked at, only cut into lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bytes_a_second: float = math.inf) -> None:
+        """Have a child that says more than that wait, once the pipe is full."""
+        self._bytes_a_second = bytes_a_second
+        self._left = bytes_a_second
+        self._next_second: asyncio.TimerHandle | None = None
         self._end, self.child_end = os.pipe()
         os.set_blocking(self._end, False)
         self._line = b""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._end, self._pass_on)
+        self._loop.add_reader(self._end, self._arrived)
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +46,8 @@ class LogPipe:
 
     def drain(self) -> None:
         """Pass on what is left of a child that has ended, and close."""
+        if self._next_second is not None:
+            self._next_second.cancel()
         while self._pass_on():
             pass
         if self._line:
@@ -48,20 +55,30 @@ class LogPipe:
         self._loop.remove_reader(self._end)
         os.close(self._end)
 
-    def _pass_on(self) -> bool:
-        """Pass on the lines that are there; return whether there may be more."""
+    def _arrived(self) -> None:
+        self._left -= self._pass_on()
+        if self._left <= 0:
+            self._loop.remove_reader(self._end)
+            self._next_second = self._loop.call_later(1, self._go_on)
+
+    def _go_on(self) -> None:
+        self._left = self._bytes_a_second
+        self._loop.add_reader(self._end, self._arrived)
+
+    def _pass_on(self) -> int:
+        """Pass on the lines that are there; return how many bytes came, 0: there are none now."""
         try:
             received = os.read(self._end, _READ_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if not received:
             self._loop.remove_reader(self._end)
-            return False
+            return 0
         lines, newline, self._line = (self._line + received).rpartition(b"\n")
         if len(self._line) > MAX_LINE_BYTES:
             lines, newline, self._line = lines + newline + self._line, b"\n", b""
         _write(lines + newline)
-        return True
+        return len(received)
 
 
 def _write(lines: bytes) -> None:
