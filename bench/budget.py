@@ -91,7 +91,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
 
     walk = _least(lambda: _now(core.dispatcher.answer(request, WholeBody(body))))
     inside = [
-        Stage("core", "route", _least(lambda: router.match(PATH, "POST"))),
+        Stage("core", "route", _least(lambda: router.match(PATH))),
         Stage(
             "core",
             "authentication: one keyed hash, one lookup",

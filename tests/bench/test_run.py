@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from bench import budget
 from bench.many_keys import filled
+from bench.run import Run
 from bench.server import ADMIN, Server, ask
 from bench.signing import SIGNING
 
@@ -33,3 +35,10 @@ def test_a_filled_store_is_served(tmp_path):
             ask(connection, "GET", "/keys/listed-*", authorization=ADMIN).count(b"listed-") == 100
         )
         assert b"signature" in ask(connection, "POST", f"/keys/{ids[0]}/sign", SIGNING["p256"].body)
+
+
+def test_every_stage_of_a_request_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "CALLS", 10)
+    rows = budget.measure_budget(Run(tmp_path, 1, 1, 1, 1)).rows
+    assert len(rows) > 10
+    assert all(row.measured > 0 for row in rows)
