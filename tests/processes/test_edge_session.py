@@ -114,6 +114,8 @@ def test_requests_are_not_answered_before_the_edge_takes_the_answers_to_others()
     "fields",
     [
         {"path": "/" * 20_000},
+        {"path": "/\xe9"},
+        {"query": "\U0001f511"},
         {"method": "G" * 20_000},
         {"query": "q" * 20_000},
         {"headers": {"accept": "x" * 20_000}},
@@ -133,7 +135,10 @@ def test_a_request_that_no_edge_of_ours_lets_through_ends_it(fields):
         async with linked() as link:
             link.edge.send(request(1, **fields))
             await asyncio.sleep(0.02)
-            assert link.lost == ["a request longer than an edge lets through"]
+            assert link.lost in (
+                ["a request longer than an edge lets through"],
+                ["headers that no edge forwards"],
+            )
 
     asyncio.run(scenario())
 
