@@ -431,3 +431,25 @@ async def test_if_none_match_star_creates_only(core: Core) -> None:
     assert again.status == 412
     missing = await core.request("DELETE", "/users/nobody", user=ADMIN, headers={"if-match": "*"})
     assert missing.status == 412
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("PUT", "/config/time", {"time": "2026-01-01T00:00:00Z"}),
+        ("PUT", "/namespaces/conditional", None),
+        ("POST", "/random", {"length": 1}),
+        ("GET", "/health/state", None),
+    ],
+)
+async def test_what_has_no_tag_matches_none(
+    core: Core, operator: Credentials, method: str, path: str, content: object
+) -> None:
+    user = operator if path == "/random" else ADMIN
+
+    async def ask(condition: str) -> int:
+        headers = {"if-match": condition}
+        return (await core.request(method, path, user=user, json=content, headers=headers)).status
+
+    assert await ask('"seen"') == 412
+    assert await ask("*") in {200, 201, 204}

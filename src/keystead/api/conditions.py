@@ -48,6 +48,13 @@ async def require_conditions(call: Call[Any], get: Route) -> None:
         raise HttpError(412, "The resource matches If-None-Match.")
 
 
+def require_untagged(call: Call[Any]) -> None:
+    """Raise 412 for an If-Match that names tags: a resource without one matches none of them."""
+    condition = call.request.headers.get("if-match")
+    if condition is not None and "*" not in (one.strip() for one in condition.split(",")):
+        raise HttpError(412, "The resource does not match If-Match.")
+
+
 def _if_match_holds(call: Call[Any], tag: str | None) -> bool:
     condition = call.request.headers.get("if-match")
     return condition is None or (tag is not None and _names(condition, tag))

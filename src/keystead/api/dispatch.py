@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from keystead import errors
-from keystead.api.conditions import is_conditional, require_conditions, tagged
+from keystead.api.conditions import is_conditional, require_conditions, require_untagged, tagged
 from keystead.api.errors import STATUS, HttpError, error_body, error_headers
 from keystead.api.negotiation import choose, media_type
 from keystead.api.route import (
@@ -142,6 +142,8 @@ class Dispatcher:
             get = match.rows.get("GET")
             if get is not None and get.has_tag:
                 await require_conditions(call, get)
+            else:
+                require_untagged(call)
         return await row.handler(call)
 
     def _refusal(self, error: errors.KeysteadError) -> Reply[Any]:
