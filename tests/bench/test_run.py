@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextvars import copy_context
 
 import pytest
 
@@ -39,6 +40,8 @@ def test_a_filled_store_is_served(tmp_path):
 
 def test_every_stage_of_a_request_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "CALLS", 10)
-    rows = budget.measure_budget(Run(tmp_path, 1, 1, 1, 1)).rows
+    # The requests leave their numbers behind, in a context of their own.
+    measured = copy_context().run(budget.measure_budget, Run(tmp_path, 1, 1, 1, 1))
+    rows = measured.rows
     assert len(rows) > 10
     assert all(row.measured > 0 for row in rows)

@@ -268,9 +268,10 @@ class Generation:
     # --- ends ------------------------------------------------------------------------------
 
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
-        if not self._outcome.done():
+        # Who was killed may be noticed after another one, which has ended because of that.
+        if not self._outcome.done() or ended.result() < 0:
             self._log.error(f"{child.role} ended", **_how(ended.result()))
-            self._decide(Outcome.CRASHED)
+        self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
         self._ready_edges.discard(number)
