@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,17 @@ class Worker:
         ):
             authorization = basic("admin", server.passphrases["admin"])
             while True:
-                self._change_something(connection, authorization)
+                answer = self._change_something(connection, authorization)
+                if answer is None:
+                    continue
+                if _is_gone(server):
+                    return  # Its processes do not die at the same moment. What came of it: unknown.
+                self.refused.append(answer)
 
     def _change_something(
         self, connection: http.client.HTTPSConnection, authorization: str
-    ) -> None:
+    ) -> tuple[int, bytes] | None:
+        """Return the refusal, which leaves the key in doubt; None: it was done."""
         present = [key for key, label in self.known.items() if label is not None]
         choice = RANDOM.random()
         if choice < 0.4 or not present:
@@ -78,12 +85,12 @@ class Worker:
         )
         answer = connection.getresponse()
         said = answer.read()
-        if answer.status in {201, 204, 304}:
-            self.known[key] = label
-            self.acknowledged += 1
-        else:
-            self.refused.append((answer.status, said))
+        if answer.status not in {201, 204, 304}:
+            return answer.status, said
+        self.known[key] = label
+        self.acknowledged += 1
         del self.doubtful[key]
+        return None
 
     def compare(self, server: Server, present: set[str]) -> None:
         """Check every key against what was acknowledged; settle what was in doubt."""
@@ -97,6 +104,13 @@ class Worker:
             self.known[key] = found
         self.doubtful.clear()
         self.touched.clear()
+
+
+def _is_gone(server: Server) -> bool:
+    """Whether the supervisor, the first to be killed, is dead, or is so in a moment."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.process.wait(timeout=1)
+    return server.process.returncode is not None
 
 
 def _label(server: Server, key: str) -> Label:
