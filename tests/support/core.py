@@ -19,7 +19,7 @@ from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.messages import Request
+from keystead.wire.messages import DEFAULT_KEY_CACHE, Request
 from tests.support.update_images import MemorySlot
 
 UNLOCK = "unlockPassphrase"
@@ -176,7 +176,7 @@ async def start_core(  # noqa: PLR0913
     pools: tuple[WorkPool, WorkPool] | None = None,
     update_slot: UpdateSlot | None = None,
     update_key: UpdateKey | None = None,
-    key_cache: int = 10_000,
+    key_cache: int = DEFAULT_KEY_CACHE,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()

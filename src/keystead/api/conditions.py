@@ -51,7 +51,7 @@ async def require_conditions(call: Call[Any], get: Route) -> None:
 def require_untagged(call: Call[Any]) -> None:
     """Raise 412 for an If-Match that names tags: a resource without one matches none of them."""
     condition = call.request.headers.get("if-match")
-    if condition is not None and "*" not in (one.strip() for one in condition.split(",")):
+    if condition is not None and "*" not in _listed(condition):
         raise HttpError(412, "The resource does not match If-Match.")
 
 
@@ -64,5 +64,9 @@ def _names(condition: str | None, tag: str) -> bool:
     """Whether a list of entity tags names `tag`; `*` names all."""
     if condition is None:
         return False
-    listed = (one.strip().removeprefix("W/") for one in condition.split(","))
-    return any(one in {"*", tag, tag.strip('"')} for one in listed)
+    known = {"*", tag, tag.strip('"')}
+    return any(one.removeprefix("W/") in known for one in _listed(condition))
+
+
+def _listed(condition: str) -> list[str]:
+    return [one.strip() for one in condition.split(",")]

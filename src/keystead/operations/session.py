@@ -19,6 +19,7 @@ from keystead.sealing.backup import BackupWriter
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
+from keystead.wire.messages import DEFAULT_KEY_CACHE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Surroundings:
     """Signs update images; None: none is accepted."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
-    key_cache: int = 10_000
+    key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
 
 

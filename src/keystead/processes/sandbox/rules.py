@@ -57,7 +57,7 @@ _COMMON: Final[Rules] = {
     **_allow("read write readv writev pread64 pwrite64 lseek fstat close ftruncate"),
     **_allow("recvfrom sendto recvmsg getsockopt getsockname getpeername"),
     # Nothing sends descriptors: one that lingers as it closes would hold up whoever receives it.
-    # The listening socket is everyone's; only the reading end of it can be shut down.
+    # The listening socket is everyone's; to shut down its reading end would end it for all.
     "shutdown": _only(1, socket.SHUT_WR),
     **_allow("epoll_wait epoll_pwait epoll_pwait2 epoll_ctl poll ppoll select pselect6"),
     "fcntl": _only(
