@@ -357,12 +357,22 @@ async def test_info_names_vendor_and_product(fresh_core: Core) -> None:
 # --- what an Administrator asks of the machine ---------------------------------------------------
 
 
+def asked_of(core: Core) -> list[str]:
+    """Return what the machine will have been asked for."""
+    wanted: list[str] = []
+
+    async def note(action: str) -> None:
+        wanted.append(action)
+
+    core.hsm.wanted = note
+    return wanted
+
+
 @pytest.mark.parametrize("action", ["reboot", "shutdown", "factory-reset"])
 async def test_the_machine_is_asked_for_what_an_administrator_wants(
     provisioned: Core, action: str
 ) -> None:
-    wanted: list[str] = []
-    provisioned.hsm.wanted = wanted.append
+    wanted = asked_of(provisioned)
     operator = await provisioned.add_user("operator", "Operator")
     assert (await provisioned.request("POST", f"/system/{action}", user=operator)).status == 403
     assert (await provisioned.request("POST", f"/system/{action}")).status == 401
@@ -373,8 +383,7 @@ async def test_the_machine_is_asked_for_what_an_administrator_wants(
 
 
 async def test_locked_only_shutdown_is_open_and_to_everyone(provisioned: Core) -> None:
-    wanted: list[str] = []
-    provisioned.hsm.wanted = wanted.append
+    wanted = asked_of(provisioned)
     await lock(provisioned)
     for action in ("reboot", "factory-reset"):
         assert (await provisioned.request("POST", f"/system/{action}", user=ADMIN)).status == 412

@@ -33,19 +33,19 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
 
 async def reboot(call: Call[None]) -> Reply[None]:
     """POST /system/reboot: restart."""
-    call.hsm.want("reboot", call.caller)
+    await call.hsm.want("reboot", call.caller)
     return NO_CONTENT
 
 
 async def shutdown(call: Call[None]) -> Reply[None]:
     """POST /system/shutdown: stop; outside Operational it is open to everyone, as NetHSM's."""
-    call.hsm.want("shutdown", call.authenticated)
+    await call.hsm.want("shutdown", call.authenticated)
     return NO_CONTENT
 
 
 async def factory_reset(call: Call[None]) -> Reply[None]:
     """POST /system/factory-reset: destroy all data."""
-    call.hsm.want("factory-reset", call.caller)
+    await call.hsm.want("factory-reset", call.caller)
     return NO_CONTENT
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -51,7 +51,7 @@ LATEST_TIME: Final = 253_402_300_799
 """9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
 
-def _ignore(_: Wanted) -> None:
+async def _ignore(_: Wanted) -> None:
     """Stand in until the process that runs the HSM says whom to tell."""
 
 
@@ -84,7 +84,7 @@ class Hsm:
         self.metrics = metrics
         self.state = state
         self.session: Session | None = None
-        self.wanted: Callable[[Wanted], None] = _ignore
+        self.wanted: Callable[[Wanted], Awaitable[None]] = _ignore
 
     @classmethod
     async def start(cls, surroundings: Surroundings) -> "Hsm":
@@ -212,10 +212,13 @@ class Hsm:
         self.succession.stop()
         await self._drop_session()
 
-    def want(self, action: Wanted, caller: Caller | None) -> None:
-        """Have the machine do what a caller asked for, after the answer is on its way."""
+    async def want(self, action: Wanted, caller: Caller | None) -> None:
+        """Have the machine do what a caller asked for, after the answer is on its way.
+
+        Returns when it will happen even if everything crashes right then.
+        """
         self.log.info("asked for", action=action, caller=str(caller.user_id) if caller else "")
-        self.wanted(action)
+        await self.wanted(action)
 
     def store_lost(self) -> None:
         """Note that the store does not answer: Failed until it does again."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,6 @@ import msgspec
 import uvloop
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import BodyReader, StreamedResponse
 from keystead.certificates.tls_identity import fingerprint
 from keystead.errors import StoreUnavailable
 from keystead.journal.log import Level, Log
@@ -39,7 +39,6 @@ from keystead.wire.messages import (
     CoreToPlatform,
     Hello,
     PlatformToCore,
-    Request,
     SlotAnswer,
     SyslogLine,
 )
@@ -124,8 +123,8 @@ class Core:
         self._edges = Edges(hsm.tls.identity, log)
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
-        self._noted = asyncio.Event()
-        self._noted.set()
+        self._unnoted = deque[asyncio.Future[None]]()
+        """Whoever waits for the supervisor to note something, in the order in which it will."""
         self.stop = asyncio.Event()
         hsm.wanted = self._want
         hsm.tls.servers = self._edges
@@ -136,20 +135,14 @@ class Core:
         control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
         asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
 
-    async def _answer(
-        self, request: Request, body: BodyReader
-    ) -> messages.Response | StreamedResponse:
-        response = await self._dispatcher.answer(request, body)
-        if not self._noted.is_set():
-            await self._noted.wait()
-        return response
-
     # --- the supervisor --------------------------------------------------------------------
 
-    def _want(self, action: Wanted) -> None:
-        """Ask the supervisor; no answer leaves before it has noted that."""
-        self._noted.clear()
+    async def _want(self, action: Wanted) -> None:
+        """Ask the supervisor, and wait until it has noted that."""
+        noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unnoted.append(noted)
         control.send(self._supervisor, messages.Wanted(action))
+        await noted
 
     def _ordered(self) -> None:
         received = control.receive(self._supervisor, self._orders)
@@ -160,7 +153,8 @@ class Core:
         order: messages.SupervisorToCore = received[0]
         match order:
             case messages.Noted():
-                self._noted.set()
+                if self._unnoted and not (noted := self._unnoted.popleft()).done():
+                    noted.set_result(None)
             case messages.AttachEdge():
                 task = asyncio.get_running_loop().create_task(
                     self._attach(order.edge, received[1][0])
@@ -175,7 +169,7 @@ class Core:
 
         end.setblocking(False)
         budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
-        session = EdgeSession(self._answer, budget=budget, on_lost=lost)
+        session = EdgeSession(self._dispatcher.answer, budget=budget, on_lost=lost)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
         self._edges.add(session)

@@ -13,8 +13,8 @@ def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
     What it raises before that goes to the event loop's exception handler, as a task's would. Until
     it first waits it must not ask for the current task (on Python 3.11, which has no eager tasks).
     """
-    loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
+        loop = asyncio.get_running_loop()
         task = asyncio.Task(coroutine, loop=loop, eager_start=True)
         return None if task.done() else task
     context = copy_context()
@@ -23,8 +23,10 @@ def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
     except StopIteration:
         return None
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the loop's to report
+        loop = asyncio.get_running_loop()
         loop.call_exception_handler({"message": "a coroutine failed", "exception": error})
         return None
+    loop = asyncio.get_running_loop()
     return loop.create_task(_Begun(coroutine, awaited), context=context)
 
 

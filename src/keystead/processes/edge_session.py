@@ -96,9 +96,10 @@ class EdgeSession:
     # --- from the edge ---------------------------------------------------------------------
 
     def _received(self, message: EdgeToCore) -> None:
+        if isinstance(message, Request):
+            self._asked(message)
+            return
         match message:
-            case Request():
-                self._asked(message)
             case BodyChunk():
                 if (incoming := self._incoming.get(message.id)) is not None:
                     incoming.arrived(message)
@@ -121,7 +122,8 @@ class EdgeSession:
         task = begin(self._serve(request))
         if task is not None:
             self._under_way[request.id] = task
-        self._require_progress()
+        if not self.connection.is_writable:
+            self.connection.pause_reading()
 
     def _require_progress(self) -> None:
         """Have the edge take its answers before it asks for more."""
@@ -168,7 +170,12 @@ class EdgeSession:
                 response = await self._answer_streamed(request)
             else:
                 response = await self._answer(request, WholeBody(request.body))
-            await self._respond(request.id, response)
+            if request.id in self._abandoned:
+                return
+            if isinstance(response, Response) and len(response.body) <= OutgoingBody.PART_BYTES:
+                self.connection.send(response)
+            else:
+                await self._respond_in_parts(request.id, response)
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
@@ -189,18 +196,16 @@ class EdgeSession:
             del self._incoming[request.id]
             body.close()
 
-    async def _respond(self, request_id: int, response: Response | StreamedResponse) -> None:
-        if request_id in self._abandoned:
-            return
+    async def _respond_in_parts(
+        self, request_id: int, response: Response | StreamedResponse
+    ) -> None:
         if isinstance(response, StreamedResponse):
             async with aclosing(response.parts):
                 stream = OutgoingStream(response, self.connection.send)
                 await self._send_in_parts(request_id, stream, OutgoingBody.PART_BYTES)
-        elif len(response.body) > OutgoingBody.PART_BYTES:
+        else:
             body = OutgoingBody(response, self.connection.send)
             await self._send_in_parts(request_id, body, len(response.body))
-        else:
-            self.connection.send(response)
 
     async def _send_in_parts(
         self, request_id: int, body: OutgoingBody | OutgoingStream, held_bytes: int
@@ -221,19 +226,18 @@ class EdgeSession:
 
 def _require_modest(request: Request) -> None:
     """Raise BrokenFrame for a request that an edge of ours would not let through."""
-    size = len(request.method) + len(request.path) + len(request.query)
-    for name, value in request.headers.items():
-        size += len(value)
-        if name not in FORWARDED_HEADERS or not (value.isascii() or max(value) <= "\xff"):
-            raise BrokenFrame("headers that no edge forwards")
-    if (
-        size > MAX_HEAD_BYTES
-        or len(request.body) > MAX_INLINE_BODY_BYTES
-        or len(request.client) > MAX_ADDRESS_CHARACTERS
-        or not (request.path.isascii() and request.query.isascii() and request.method.isascii())
-        or not _is_address(request.client)
+    target = request.method + request.path + request.query
+    values = "".join(request.headers.values())
+    if not (
+        target.isascii()
+        and (values.isascii() or max(values) <= "\xff")
+        and request.headers.keys() <= FORWARDED_HEADERS
+        and len(target) + len(values) <= MAX_HEAD_BYTES
+        and len(request.body) <= MAX_INLINE_BODY_BYTES
+        and len(request.client) <= MAX_ADDRESS_CHARACTERS
+        and _is_address(request.client)
     ):
-        raise BrokenFrame("a request longer than an edge lets through")
+        raise BrokenFrame("a request that no edge lets through")
 
 
 @lru_cache(maxsize=4096)

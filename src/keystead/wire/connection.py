@@ -53,25 +53,22 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._pending = bytearray()
         self._unsent = 0
         self._is_receiving = False
+        self.is_writable = True
+        """Whether the other side keeps up; sending is possible all the same."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: str | None = None
 
     # --- for the owner ---------------------------------------------------------------------
 
-    @property
-    def is_writable(self) -> bool:
-        """Whether the other side keeps up; sending is possible all the same."""
-        return self._writable.is_set()
-
     def send(self, message: Outgoing) -> None:
         """Queue `message`; it leaves at the end of this turn of the event loop at the latest.
 
         Raises ConnectionEnded when nobody will read it, ValueError when it is over the limit.
         """
-        if self._transport is None or self._end is not None:
+        if self._transport is None:
             raise ConnectionEnded(self._end or "not connected yet")
-        if not self._pending and not self._is_receiving:
+        if not self._unsent and not self._is_receiving:
             self._call_soon(self._flush)
         append_frame(self._pending, message, max_bytes=self._max_bytes)
         self._unsent += 1
@@ -120,10 +117,12 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
 
     def pause_writing(self) -> None:
         """Note that the other side does not keep up."""
+        self.is_writable = False
         self._writable.clear()
 
     def resume_writing(self) -> None:
         """Note that the other side keeps up again."""
+        self.is_writable = True
         self._writable.set()
         if self._on_writable is not None:
             self._on_writable()
@@ -134,16 +133,18 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
             self._end = str(exc) if exc else "closed by the other side"
         self._transport = None
         self._pending.clear()
+        self.is_writable = True
         self._writable.set()
         self._on_lost(self._end)
 
     def _break(self, reason: str) -> None:
         self._end = reason
-        if self._transport is not None:
-            self._transport.abort()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def _flush(self) -> None:
-        if self._pending and self._transport is not None and self._end is None:
+        if self._unsent and self._transport is not None:
             pending, self._pending = self._pending, bytearray()
             self._unsent = 0
             self._transport.write(pending)

@@ -4,6 +4,8 @@ Sans-I/O: bytes in, messages out. A frame that is too long, or does not hold a m
 expected kind, raises BrokenFrame; the connection it came from is over then, and only that one.
 """
 
+from collections.abc import Callable
+from struct import Struct
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -17,9 +19,8 @@ STORE_FRAME_BYTES = 8 * 1024 * 1024
 """Longest frame between core and platform: a commit of a batch of records, the largest of which
 holds a certificate of 1 MiB; each of its bytes can take six in JSON."""
 
-_encode_into = msgspec.msgpack.Encoder().encode_into
-_TO_THE_END = -1
-_NO_LENGTH_YET = bytes(LENGTH_BYTES)
+_encode = msgspec.msgpack.Encoder().encode
+_read_length = Struct(">I").unpack_from
 
 M = TypeVar("M")
 
@@ -34,15 +35,13 @@ class BrokenFrame(Exception):
 
 def append_frame(buffer: bytearray, message: msgspec.Struct, *, max_bytes: int) -> None:
     """Append `message` as one frame; ValueError, and `buffer` as before, when it is too long."""
-    start = len(buffer)
-    buffer += _NO_LENGTH_YET
-    _encode_into(message, buffer, _TO_THE_END)
-    length = len(buffer) - start - LENGTH_BYTES
+    payload = _encode(message)
+    length = len(payload)
     if length > max_bytes:
-        del buffer[start:]
         name = type(message).__name__
         raise ValueError(f"{name} takes {length} bytes, the limit is {max_bytes}")
-    buffer[start : start + LENGTH_BYTES] = length.to_bytes(LENGTH_BYTES, "big")
+    buffer += length.to_bytes(LENGTH_BYTES, "big")
+    buffer += payload
 
 
 class FrameDecoder(Generic[M]):
@@ -50,7 +49,9 @@ class FrameDecoder(Generic[M]):
 
     def __init__(self, message_type: object, *, max_bytes: int) -> None:
         """`message_type` is M: a tagged Struct or a union of them."""
-        self._decoder = msgspec.msgpack.Decoder(message_type)
+        self._decode: Callable[[bytes | bytearray], M] = msgspec.msgpack.Decoder(
+            message_type
+        ).decode
         self._max_bytes = max_bytes
         self._rest = bytearray()
 
@@ -68,24 +69,20 @@ class FrameDecoder(Generic[M]):
 
     def _decode_complete(self, data: bytes | bytearray, messages: list[M]) -> int:
         """Append every message that is complete in `data`; return how many bytes they took."""
-        position, end = 0, len(data)
-        with memoryview(data) as view:
-            while end - position >= LENGTH_BYTES:
-                body = position + LENGTH_BYTES
-                length = int.from_bytes(view[position:body], "big")
+        position, last = 0, len(data) - LENGTH_BYTES
+        try:
+            while position <= last:
+                (length,) = _read_length(data, position)
                 if length > self._max_bytes:
                     raise BrokenFrame(f"a frame of {length} bytes, the limit is {self._max_bytes}")
-                if end - body < length:
+                start = position + LENGTH_BYTES
+                end = start + length
+                if end > len(data):
                     break
-                messages.append(self._decode(view[body : body + length]))
-                position = body + length
-        return position
-
-    def _decode(self, payload: memoryview) -> M:
-        try:
-            with payload:
-                return self._decoder.decode(payload)  # type: ignore[no-any-return]
+                messages.append(self._decode(data[start:end]))
+                position = end
         except UNDECODABLE as error:
             # Without its message, which may quote what was sent, at any length.
             name = type(error).__name__
             raise BrokenFrame(f"not a message of this connection: {name}") from None
+        return position
