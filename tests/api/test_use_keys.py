@@ -311,7 +311,7 @@ async def test_a_key_does_only_what_its_mechanisms_allow(core: Core, use, row: A
     key_id = f"only-{row.name}"
     await core.generate(key_id, row.name, first.name, length=1024 if row.name == "RSA" else 256)
     for mechanism in others:
-        how = mechanism.use.value
+        how = mechanism.use.verb
         field = "encrypted" if mechanism.use is Use.DECRYPT else "message"
         answer = await use(key_id, how, mode=mechanism.mode, **{field: b64(bytes(32))})
         assert answer.status == 400

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import (
@@ -23,11 +23,14 @@ from keystead.model.keys import PrivateMaterial
 
 
 class Use(Enum):
-    """What a mechanism does with a private key; the value completes "This key cannot …"."""
+    """What a mechanism does with a private key; `verb` completes "This key cannot …"."""
 
     SIGN = "sign"
     DECRYPT = "decrypt"
     ENCRYPT = "encrypt"
+
+    def __init__(self, verb: str) -> None:
+        self.verb: Final = verb
 
     __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
 
@@ -161,7 +164,7 @@ class PrivateKey(ABC):
 
     def cannot(self, use: Use, mode: str) -> InvalidInput:
         """Return the error for a mode that this type does not have."""
-        return InvalidInput(f"{self.algorithm.name} keys cannot {use.value} with {mode}.")
+        return InvalidInput(f"{self.algorithm.name} keys cannot {use.verb} with {mode}.")
 
 
 def pkcs8_pem(key: PrivateKeyTypes) -> bytes:

@@ -30,12 +30,6 @@ def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     return Reply(reply.status, reply.body, headers)
 
 
-def is_conditional(call: Call[Any]) -> bool:
-    """Whether the request has a condition on an entity tag."""
-    headers = call.request.headers
-    return "if-match" in headers or "if-none-match" in headers
-
-
 async def require_conditions(call: Call[Any], get: Route) -> None:
     """Raise 412 unless the conditions hold for what the GET row of the same path answers now."""
     try:

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from keystead import errors
-from keystead.api.conditions import is_conditional, require_conditions, require_untagged, tagged
+from keystead.api.conditions import require_conditions, require_untagged, tagged
 from keystead.api.errors import STATUS, HttpError, error_body, error_headers
 from keystead.api.negotiation import choose, media_type
 from keystead.api.route import (
@@ -28,15 +28,16 @@ from keystead.api.route import (
 from keystead.api.router import Match, Router
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
-from keystead.model.users import Caller
+from keystead.model.lifecycle import State
 from keystead.operations.hsm import Hsm
-from keystead.operations.session import Session
 from keystead.wire.messages import Request, Response
 
 MAX_URI_LENGTH: Final = 2000
 KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
+
+Headers = list[tuple[str, str]]
 
 
 class Dispatcher:
@@ -55,25 +56,24 @@ class Dispatcher:
         began = hsm.monotonic()
         REQUEST.set(next(self._numbers))
         try:
-            reply = await self._reply(request, body)
+            reply, headers = await self._reply(request, body)
         except HttpError as error:
-            headers = [*error_headers(error.status), *error.headers]
-            reply = Reply(error.status, error_body(error.message), headers)
+            reply, headers = _refusal(error.status, error.message)
+            headers.extend(error.headers)
         except errors.KeysteadError as error:
-            reply = self._refusal(error)
+            reply, headers = self._failed(error)
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
-            self._log.bug("request failed", error)
-            reply = Reply(500, error_body("Internal error."), error_headers(500))
-        reply.headers.append(("Date", self._date(int(hsm.now()))))
+            reply, headers = self._bug(error)
+        headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
             self._log.debug(
                 "answered", method=request.method, path=request.path, status=reply.status
             )
-        if reply.parts is not None:
-            head = Response(request.id, reply.status, reply.headers, b"", remaining=None)
-            return StreamedResponse(head, self._watched(reply.parts))
-        return Response(request.id, reply.status, reply.headers, reply.body)
+        if reply.parts is None:
+            return Response(request.id, reply.status, headers, reply.body)
+        head = Response(request.id, reply.status, headers, b"", remaining=None)
+        return StreamedResponse(head, self._watched(reply.parts))
 
     async def _watched(self, parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """Yield `parts`; log why when they end early, which is too late for an error status."""
@@ -90,15 +90,23 @@ class Dispatcher:
             self._log.bug("response cut short", error)
             raise ResponseCut from None
 
-    async def _reply(self, request: Request, body: BodyReader) -> Reply[Any]:
-        match = self._router.match(request.path)
-        row = self._choose(request, match)
+    async def _reply(self, request: Request, body: BodyReader) -> tuple[Reply[Any], Headers]:
         hsm = self._hsm
-        call: Call[Any] = Call(hsm, row, request, match.parameters, body, row.produces)
+        match = self._router.match(request.path)
+        row = match.rows.get(request.method)
+        if (
+            row is None
+            or hsm.state not in row.states
+            or len(request.path) + len(request.query) > MAX_URI_LENGTH
+        ):
+            raise _why_not(request, match, hsm.state)
         session = hsm.session
+        call: Call[Any] = Call(
+            hsm, row, request, match.parameters, body, row.produces, None, session
+        )
         if session is None:
-            return _typed(call, await self._handle(call, match))
-        call.operational = session
+            reply = await self._handle(call, match)
+            return reply, _headers(call, reply)
         session.request_begins()
         try:
             reply = await self._handle(call, match)
@@ -106,22 +114,7 @@ class Dispatcher:
             session.request_ends()
         if session.ended and not row.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
-        return _typed(call, reply)
-
-    def _choose(self, request: Request, match: Match) -> Route:
-        """Return the row of the request's method, or raise 412, 501, 414 or 405, in that order."""
-        state = self._hsm.state
-        method = "GET" if request.method == "HEAD" else request.method
-        row = match.rows.get(method)
-        if state not in (row or next(iter(match.rows.values()))).states:
-            raise errors.WrongState("Service not available")
-        if request.method not in KNOWN_METHODS:
-            raise HttpError(501, "Method not implemented.")
-        if len(request.path) + len(request.query) > MAX_URI_LENGTH:
-            raise HttpError(414, f"The URI is longer than {MAX_URI_LENGTH} characters.")
-        if row is None or (request.method == "HEAD" and not row.answers_head):
-            raise HttpError(405, "Method not allowed.", (("Allow", _allowed(match)),))
-        return row
+        return reply, _headers(call, reply)
 
     async def _handle(self, call: Call[Any], match: Match) -> Reply[Any]:
         row, request = call.route, call.request
@@ -130,15 +123,10 @@ class Dispatcher:
         if row.needs_unlock_passphrase:
             header = request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=request.client)
-        _require_media_type(row, request)
-        if request.content_length is not None and request.content_length > row.body_limit:
-            raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
-        accept = request.headers.get("accept", "").strip()
-        if accept:
-            call.produces = _choose_type(row, accept)
+        _require_fit(call)
         if row.has_tag:
             return tagged(call, await row.handler(call))
-        if is_conditional(call):
+        if "if-match" in request.headers or "if-none-match" in request.headers:
             get = match.rows.get("GET")
             if get is not None and get.has_tag:
                 await require_conditions(call, get)
@@ -146,14 +134,34 @@ class Dispatcher:
                 require_untagged(call)
         return await row.handler(call)
 
-    def _refusal(self, error: errors.KeysteadError) -> Reply[Any]:
+    def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], Headers]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
         if status is None:
-            self._log.bug("request failed", error)
-            return Reply(500, error_body("Internal error."), error_headers(500))
+            return self._bug(error)
         if isinstance(error, errors.StoreUnavailable):
             self._hsm.store_lost()
-        return Reply(status, error_body(error.message), error_headers(status))
+        return _refusal(status, error.message)
+
+    def _bug(self, error: Exception) -> tuple[Reply[Any], Headers]:
+        self._log.bug("request failed", error)
+        return _refusal(500, "Internal error.")
+
+
+def _refusal(status: int, message: str) -> tuple[Reply[Any], Headers]:
+    return Reply(status, error_body(message)), error_headers(status)
+
+
+def _why_not(request: Request, match: Match, state: State) -> Exception:
+    """Return what no row can be had for: 412, 501, 414 or 405, in that order."""
+    method = "GET" if request.method == "HEAD" else request.method
+    row = match.rows.get(method) or next(iter(match.rows.values()))
+    if state not in row.states:
+        return errors.WrongState("Service not available")
+    if request.method not in KNOWN_METHODS:
+        return HttpError(501, "Method not implemented.")
+    if len(request.path) + len(request.query) > MAX_URI_LENGTH:
+        return HttpError(414, f"The URI is longer than {MAX_URI_LENGTH} characters.")
+    return HttpError(405, "Method not allowed.", (("Allow", ", ".join(sorted(match.rows))),))
 
 
 async def _require_caller(call: Call[Any]) -> None:
@@ -162,53 +170,55 @@ async def _require_caller(call: Call[Any]) -> None:
     if session is None:
         raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
     header = request.headers.get("authorization")
-    caller = await session.credentials.authenticate(header, request.client)
+    caller = session.credentials.known(header, request.client)
+    if caller is None:
+        caller = await session.credentials.authenticate(header, request.client)
     call.authenticated = caller
     if row.guard is not None:
         await row.guard(call)
-    _require_access(row, caller, session)
-
-
-def _require_access(row: Route, caller: Caller, session: Session) -> None:
     if caller.role not in row.roles:
         raise errors.NotPermitted("Your role does not allow this.")
-    if row.reach is Reach.ROOT_ONLY and caller.namespace is not None:
+    namespace = caller.namespace
+    if namespace is None:
+        return
+    if row.reach is Reach.ROOT_ONLY:
         raise errors.NotPermitted("Only users without a namespace may do this.")
-    if not session.is_namespace(caller.namespace):
+    if not session.is_namespace(namespace):
         raise errors.NotPermitted("The namespace of this user has not been created.")
 
 
+def _require_fit(call: Call[Any]) -> None:
+    """Raise 415, 413 or 406 for what the row cannot take or give, as far as the head tells."""
+    row, request = call.route, call.request
+    if row.early_types:
+        _require_early_type(row, request)
+    if request.content_length is not None and request.content_length > row.body_limit:
+        raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
+    accept = request.headers.get("accept")
+    if accept is not None:
+        call.produces = _choose_type(row, accept)
+
+
 def _choose_type(row: Route, accept: str) -> str:
+    if not accept.strip():
+        return row.produces
     chosen = choose(accept, (row.produces, *row.also_produces))
     if chosen is None:
         raise HttpError(406, f"This gives {' or '.join((row.produces, *row.also_produces))}.")
     return chosen
 
 
-def _require_media_type(row: Route, request: Request) -> None:
-    if not row.early_types:
-        return
+def _require_early_type(row: Route, request: Request) -> None:
     if media_type(request.headers.get("content-type", "")) not in row.early_types:
         raise HttpError(415, f"Content-Type must be {' or '.join(row.early_types)}.")
 
 
-def _allowed(match: Match) -> str:
-    methods = set(match.rows)
-    if any(row.answers_head for row in match.rows.values()):
-        methods.add("HEAD")
-    return ", ".join(sorted(methods))
-
-
-def _typed(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
-    """Return a reply with what every one has; a Content-Type of its own stays."""
-    headers = []
-    if reply.status not in {204, 304} and not _has_type(reply):
+def _headers(call: Call[Any], reply: Reply[Any]) -> Headers:
+    """Return a reply's headers with those that every one has; a Content-Type of its own stays."""
+    headers = list(reply.headers)
+    has_type = bool(headers) and any(name == "Content-Type" for name, _ in headers)
+    if not has_type and reply.status not in {204, 304}:
         headers.append(("Content-Type", call.produces))
     if not call.route.has_tag:
         headers.append(("Cache-Control", "no-cache"))
-    headers.extend(reply.headers)
-    return Reply(reply.status, reply.body, headers, reply.parts)
-
-
-def _has_type(reply: Reply[Any]) -> bool:
-    return bool(reply.headers) and any(name == "Content-Type" for name, _ in reply.headers)
+    return headers

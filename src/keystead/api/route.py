@@ -1,7 +1,7 @@
 """What a row of the route table says, and what a handler gets and gives."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Generic, Protocol, TypeVar
@@ -110,7 +110,7 @@ class Call(Hidden, Generic[Body]):
     hsm: Hsm
     route: "Route"
     request: Request
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     unread_body: BodyReader
     produces: str
     """The media type to answer with: one that the row has and the client takes."""
@@ -155,7 +155,9 @@ class Call(Hidden, Generic[Body]):
 
     async def json(self, shape: type[Body]) -> Body:
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
-        body = await self.body()
+        if self.route.accepts:
+            self.require_content_type()
+        body = await self.unread_body.read(self.route.body_limit)
         if len(body) > LONG_BODY_BYTES:
             await asyncio.sleep(0)  # Reading the last part of it has taken its time too.
         return decode_json(body, shape)

@@ -1,14 +1,20 @@
 """From a path to its rows in the route table, by dictionary: no pattern is tried at run time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from keystead.api.errors import HttpError
 from keystead.api.route import Route
 
 GLOB = "*"
+
+RECENT_PATHS: Final = 4096
+"""Whose match is remembered; those of one key each are asked for again and again."""
+LONGEST_RECENT_PATH: Final = 256
+"""In characters: paths that anyone can make up must not fill the memory."""
 
 
 @dataclass(slots=True)
@@ -23,8 +29,8 @@ class _Node:
 class Match(NamedTuple):
     """The rows of a path, by method, and the decoded segments that its template names."""
 
-    rows: dict[str, Route]
-    parameters: dict[str, str]
+    rows: Mapping[str, Route]
+    parameters: Mapping[str, str]
 
 
 class Router:
@@ -32,6 +38,7 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
+        self._recent = lru_cache(maxsize=RECENT_PATHS)(self._walk)
         for route in routes:
             self._add(route)
 
@@ -41,7 +48,10 @@ class Router:
         is_glob = segments[-1].endswith("}" + GLOB)
         for segment in segments:
             node = _child(node, segment.removesuffix(GLOB) if is_glob else segment)
-        (node.globs if is_glob else node.rows)[route.method] = route
+        rows = node.globs if is_glob else node.rows
+        rows[route.method] = route
+        if route.answers_head:
+            rows["HEAD"] = route
 
     def match(self, path: str) -> Match:
         """Return what `path` (percent-encoded) leads to; HttpError 404 when nowhere.
@@ -49,6 +59,9 @@ class Router:
         One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
         there are some.
         """
+        return self._recent(path) if len(path) <= LONGEST_RECENT_PATH else self._walk(path)
+
+    def _walk(self, path: str) -> Match:
         node = self._root
         parameters: dict[str, str] = {}
         segment = ""

@@ -1,5 +1,6 @@
 """Keys in use: sign, decrypt, encrypt; and random bytes."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -13,11 +14,12 @@ from keystead.api.encoding import (
 )
 from keystead.api.route import Call, Reply
 from keystead.api.shapes import json_reply
-from keystead.model.ids import KeyId, parse_key_id
+from keystead.model.ids import parse_key_id
 from keystead.model.secret import Hidden
 from keystead.operations import use_keys as operations
 from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
+from keystead.storage.key_cache import CachedKey
 
 
 class SignRequest(Hidden, forbid_unknown_fields=True):
@@ -76,32 +78,33 @@ class Random(Hidden):
 
 async def sign(call: Call[SignRequest]) -> Reply[Signature]:
     """POST /keys/{id}/sign: sign a digest or a message."""
-    key_id = await _existing(call)
+    session, caller = call.session, call.caller
+    key = await _found(call)
     wanted = await call.json(SignRequest)
     message = await _bytes(wanted.message, name="message")
-    signature = await operations.sign(call.session, call.caller, key_id, wanted.mode, message)
+    signature = await operations.sign(session, caller, key, wanted.mode, message)
     return Reply(200, b'{"signature":"%b"}' % encode_base64(signature).encode())
 
 
 async def decrypt(call: Call[DecryptRequest]) -> Reply[Decrypted]:
     """POST /keys/{id}/decrypt: decrypt."""
-    key_id = await _existing(call)
+    session, caller = call.session, call.caller
+    key = await _found(call)
     wanted = await call.json(DecryptRequest)
     ciphertext = await _bytes(wanted.encrypted, name="encrypted")
     iv = _iv(wanted.iv)
-    message = await operations.decrypt(
-        call.session, call.caller, key_id, wanted.mode, ciphertext, iv
-    )
+    message = await operations.decrypt(session, caller, key, wanted.mode, ciphertext, iv)
     return Reply(200, b'{"decrypted":"%b"}' % await encode_long_base64(message))
 
 
 async def encrypt(call: Call[EncryptRequest]) -> Reply[Encrypted]:
     """POST /keys/{id}/encrypt: encrypt."""
-    key_id = await _existing(call)
+    session, caller = call.session, call.caller
+    key = await _found(call)
     wanted = await call.json(EncryptRequest)
     message = await _bytes(wanted.message, name="message")
     ciphertext, iv = await operations.encrypt(
-        call.session, call.caller, key_id, wanted.mode, message, _iv(wanted.iv)
+        session, caller, key, wanted.mode, message, _iv(wanted.iv)
     )
     encrypted = await encode_long_base64(ciphertext)
     return Reply(200, b'{"encrypted":"%b","iv":"%b"}' % (encrypted, encode_base64(iv).encode()))
@@ -113,11 +116,9 @@ async def random(call: Call[RandomRequest]) -> Reply[Random]:
     return json_reply(Random(encode_base64(random_bytes(length))))
 
 
-async def _existing(call: Call[Any]) -> KeyId:
-    """Return the path's key ID; the key exists: 404 comes before the 400 of a bad body."""
-    key_id = parse_key_id(call.parameters["key_id"])
-    await find(call.session, call.caller, key_id)
-    return key_id
+def _found(call: Call[Any]) -> Awaitable[CachedKey]:
+    """Return the path's key: its 404 comes before the 400 of a bad body."""
+    return find(call.session, call.caller, parse_key_id(call.parameters["key_id"]))
 
 
 async def _bytes(text: str, *, name: str) -> bytes:

@@ -87,12 +87,10 @@ class Authenticator:
         self._turns: dict[Subject, _Turn] = {}
         self._changes = 0
 
-    async def authenticate(self, header: str | None, address: str) -> Caller:
-        """Return who `header` proves to be.
+    def known(self, header: str | None, address: str) -> Caller | None:
+        """Return whom a `header` that was verified before proves; None for any other.
 
-        Raises NotAuthenticated; TooManyAttempts within a second of a failed attempt by the same
-        address and user; Overloaded when too many passphrases wait to be verified, or too many
-        of this address's network.
+        Raises TooManyAttempts within a second of a failed attempt by the same address and user.
         """
         digest = self._digest(header or "")
         caller = self._verified.get(digest)
@@ -100,7 +98,18 @@ class Authenticator:
             if self._failed.is_refusing:
                 self._failed.require_none(subject_of(address, str(caller.user_id)))
             self._verified.move_to_end(digest)
+        return caller
+
+    async def authenticate(self, header: str | None, address: str) -> Caller:
+        """Return who `header` proves to be.
+
+        Raises NotAuthenticated; TooManyAttempts as `known` does; Overloaded when too many
+        passphrases wait to be verified, or too many of this address's network.
+        """
+        caller = self.known(header, address)
+        if caller is not None:
             return caller
+        digest = self._digest(header or "")
         credentials = parse_basic(header)
         subject = subject_of(address, credentials.user_name)
         self._failed.require_none(subject)

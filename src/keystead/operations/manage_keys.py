@@ -43,8 +43,8 @@ def _path(caller: Caller, key_id: KeyId) -> KeyPath:
 async def find(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
     path = _path(caller, key_id)
-    key = session.keys.cached(path) or await session.keys.get(path)
-    if key is None:
+    key = session.keys.cached(path)
+    if key is None and (key := await session.keys.get(path)) is None:
         raise NotFound(f"Key {key_id} not found.")
     return key
 

@@ -83,7 +83,8 @@ class Session:
         self._stores = stores
         self._namespaces: set[NamespaceId] = set()
         self._requests = 0
-        self._one_done = asyncio.Event()
+        self._one_done: asyncio.Event | None = None
+        """While somebody waits for requests to end."""
 
     async def open(self) -> None:
         """Check that the stores open under the domain key; UnsupportedFormat if they are newer.
@@ -126,7 +127,8 @@ class Session:
     def request_ends(self) -> None:
         """Count it no more."""
         self._requests -= 1
-        self._one_done.set()
+        if self._one_done is not None:
+            self._one_done.set()
 
     async def end(self, *, seconds: float, but: int = 0) -> None:
         """Wait up to `seconds` for all requests under way but so many, then forget all secrets.
@@ -157,6 +159,8 @@ class Session:
             writer.forget()
 
     async def _until_left(self, requests: int) -> None:
+        if self._one_done is None:
+            self._one_done = asyncio.Event()
         while self._requests > requests:
             self._one_done.clear()
             await self._one_done.wait()

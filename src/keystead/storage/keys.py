@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from keystead import algorithms
 from keystead.errors import (
@@ -60,11 +60,12 @@ class KeyStore:
         self._cache = KeyCache(cache_size)
         self._counts = UseCounts()
 
-    # --- reading ---------------------------------------------------------------------------
+        self.cached: Final = self._cache.get
+        """Returns a key that is in memory, at once; None says nothing about the store."""
+        self.count_use: Final = self._counts.count
+        """Counts one use of a key, in memory."""
 
-    def cached(self, path: KeyPath) -> CachedKey | None:
-        """Return a key that is in memory, at once; None says nothing about the store."""
-        return self._cache.get(path)
+    # --- reading ---------------------------------------------------------------------------
 
     async def get(self, path: KeyPath) -> CachedKey | None:
         """Return a key ready for use, None when there is none. CorruptRecord if unreadable."""
@@ -173,10 +174,6 @@ class KeyStore:
         self._counts.clear()
 
     # --- counting --------------------------------------------------------------------------
-
-    def count_use(self, path: KeyPath) -> None:
-        """Count one use of a key, in memory."""
-        self._counts.count(path)
 
     def operations(self, path: KeyPath, record: KeyRecord) -> int:
         """Return how often a key was used, its stored `record` and what is pending together."""
