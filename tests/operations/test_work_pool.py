@@ -7,6 +7,7 @@ import weakref
 import pytest
 
 from keystead.errors import InvalidInput, Overloaded
+from keystead.operations import work_pool
 from keystead.operations.work_pool import SLOW_WORK_NICENESS, WorkPool
 
 
@@ -41,6 +42,49 @@ def test_its_threads_yield_to_the_event_loop():
         return await pool.run(niceness)
 
     assert run(scenario) == min(niceness() + SLOW_WORK_NICENESS, 19)
+
+
+def test_each_thread_keeps_to_its_cpu():
+    mine = sorted(os.sched_getaffinity(0))
+
+    async def scenario(pool):
+        gate = threading.Barrier(len(mine))
+
+        def where() -> set[int]:
+            gate.wait(5)
+            return os.sched_getaffinity(threading.get_native_id())
+
+        return await asyncio.gather(*(pool.run(where) for _ in mine))
+
+    found = run(scenario, threads=len(mine), queue_limit=len(mine), cpus=mine)
+    assert sorted(found, key=min) == [{cpu} for cpu in mine]
+    assert os.sched_getaffinity(0) == set(mine)
+
+
+def test_a_cpu_that_is_gone_is_done_without():
+    async def scenario(pool):
+        return await pool.run(lambda: os.sched_getaffinity(threading.get_native_id()))
+
+    assert run(scenario, cpus=[100_000]) == os.sched_getaffinity(0)
+
+
+def test_results_do_not_wait_for_the_last_work_there_is(monkeypatch):
+    monkeypatch.setattr(work_pool, "LONGEST_HOLD_SECONDS", 60)
+
+    async def scenario(pool):
+        delivered, gate = threading.Event(), threading.Event()
+        first = asyncio.create_task(pool.run(lambda: 1))
+        second = asyncio.create_task(pool.run(delivered.wait))
+        last = asyncio.create_task(pool.run(gate.wait))
+        await first
+        delivered.set()
+        try:
+            assert await asyncio.wait_for(second, 5)
+        finally:
+            gate.set()
+        await last
+
+    run(scenario, queue_limit=4)
 
 
 def test_all_threads_run_before_there_is_work():

@@ -18,20 +18,20 @@ MemberId = NewType("MemberId", str)
 Tag = NewType("Tag", str)
 Label = NewType("Label", str)
 
-_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
+_is_id = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9_.-]{{0,{MAX_ID_LENGTH - 1}}}", re.ASCII).fullmatch
 
 
 def _check_id(text: str) -> str:
+    if _is_id(text):
+        return text
     if not text:
         raise InvalidInput("ID cannot be shorter than 1 character.")
     if len(text) > MAX_ID_LENGTH:
         raise InvalidInput(f"ID cannot be longer than {MAX_ID_LENGTH} characters.")
-    if not _ID.fullmatch(text):
-        raise InvalidInput(
-            "ID may only contain letters, digits and '_', '-', '.', "
-            "and must begin with a letter or digit."
-        )
-    return text
+    raise InvalidInput(
+        "ID may only contain letters, digits and '_', '-', '.', "
+        "and must begin with a letter or digit."
+    )
 
 
 def parse_key_id(text: str) -> KeyId:

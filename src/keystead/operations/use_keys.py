@@ -74,7 +74,7 @@ async def _usable(
     mechanism = algorithms.BY_MODE.get((use, mode))
     if mechanism is None:
         raise InvalidInput(f"Unknown {use.verb} mode.")
-    if session.keys.cached(key.path) is not key:
+    if not session.keys.is_current(key):
         # Changed since it was found, or gone: a long message has taken its time to arrive.
         key = await find(session, caller, key.path.key_id)
     require_use(caller, key.record.tags)

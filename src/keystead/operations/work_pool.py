@@ -5,7 +5,7 @@ import contextlib
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -21,8 +21,8 @@ SLOW_WORK_NICENESS: Final = 10
 KEPT_FROM_ONE_EDGE: Final = 8
 """One in so many places is for the others."""
 
-MOST_UNDELIVERED: Final = 4
-LONGEST_HOLD_SECONDS: Final = 0.004
+MOST_UNDELIVERED: Final = 8
+LONGEST_HOLD_SECONDS: Final = 0.008
 """Results that wait for each other while there is more to do, and how long at most. To wake the
 event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
 
@@ -76,9 +76,20 @@ class WorkPool:
     """
 
     def __init__(
-        self, *, name: str, threads: int, queue_limit: int, share_limit: int | None = None
+        self,
+        *,
+        name: str,
+        threads: int,
+        queue_limit: int,
+        share_limit: int | None = None,
+        cpus: Sequence[int] = (),
     ) -> None:
-        """`share_limit` is how much may be under way for one client; None: all that fits."""
+        """`share_limit` is how much may be under way for one client; None: all that fits.
+
+        With `cpus`, each thread keeps to one of them. The scheduler sees a thread that waits for
+        the GIL leave its CPU, and for such short times moves none of the others there: with
+        RSA-2048, a tenth of two CPUs was idle so.
+        """
         limit = threads + queue_limit
         self._places = Places(limit, of_one_edge=limit - limit // KEPT_FROM_ONE_EDGE)
         self._share_limit = share_limit or limit
@@ -91,7 +102,12 @@ class WorkPool:
         # Started now: once a process is sandboxed it cannot start threads.
         started = threading.Barrier(threads + 1)
         self._threads = [
-            threading.Thread(target=self._serve, args=(started,), name=f"{name}_{n}", daemon=True)
+            threading.Thread(
+                target=self._serve,
+                args=(started, {cpus[n % len(cpus)]} if cpus else None),
+                name=f"{name}_{n}",
+                daemon=True,
+            )
             for n in range(threads)
         ]
         for thread in self._threads:
@@ -125,17 +141,28 @@ class WorkPool:
         for thread in self._threads:
             thread.join()
 
-    def _serve(self, started: threading.Barrier) -> None:
+    def _serve(self, started: threading.Barrier, cpus: set[int] | None) -> None:
+        if cpus is not None:
+            with contextlib.suppress(OSError):  # Not ours any more: then where it may.
+                os.sched_setaffinity(threading.get_native_id(), cpus)
         _lower_priority()
         started.wait()
         while (job := self._waiting.get()) is not None:
+            if self._done and self._waiting.is_empty():
+                # Now, and not when this is done: those who get their results may have more to do.
+                self._tell_loop(job)
             job.do()
             self._done.append(job)
-            if not self._loop_is_told and self._is_time_to_deliver():
-                self._loop_is_told = True
-                with contextlib.suppress(RuntimeError):  # The loop has ended, and all waiting.
-                    job.answer.get_loop().call_soon_threadsafe(self._deliver)
+            if self._is_time_to_deliver():
+                self._tell_loop(job)
             del job  # It holds a key or a passphrase; none may outlive its use by waiting here.
+
+    def _tell_loop(self, job: _Job) -> None:
+        if self._loop_is_told:
+            return
+        self._loop_is_told = True
+        with contextlib.suppress(RuntimeError):  # The loop has ended, and all waiting.
+            job.answer.get_loop().call_soon_threadsafe(self._deliver)
 
     def _is_time_to_deliver(self) -> bool:
         if self._waiting.is_empty() or len(self._done) >= MOST_UNDELIVERED:

@@ -186,9 +186,10 @@ class _Pools:
     @classmethod
     def start(cls) -> "_Pools":
         """Return them running."""
-        threads = os.cpu_count() or 1
+        cpus = sorted(os.sched_getaffinity(0))
+        threads = len(cpus)
         return cls(
-            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE),
+            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
             WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
             WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, share_limit=KDF_SHARE),
         )

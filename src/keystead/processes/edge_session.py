@@ -59,8 +59,8 @@ class EdgeSession:
         """`answer` never raises; `budget` is what the bodies of this edge may take."""
         self._answer = answer
         self._budget = budget
-        self._under_way: dict[int, asyncio.Task[None] | None] = {}
-        """By request; None: it has not had to wait. A task is kept alive by being here."""
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        """The requests that have to wait for something. A task is kept alive by being here."""
         self._incoming: dict[int, IncomingBody] = {}
         self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
         self._abandoned: set[int] = set()
@@ -118,7 +118,6 @@ class EdgeSession:
             raise BrokenFrame("a request with the id of another one")
         if len(self._under_way) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
-        self._under_way[request.id] = None
         task = begin(self._serve(request))
         if task is not None:
             self._under_way[request.id] = task
@@ -179,8 +178,8 @@ class EdgeSession:
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
-            del self._under_way[request.id]
-            self._abandoned.discard(request.id)
+            if self._under_way.pop(request.id, None) is not None:
+                self._abandoned.discard(request.id)
 
     async def _edge_takes_answers(self) -> None:
         """Wait, one after the other: answers that nobody takes would fill the memory."""

@@ -43,6 +43,10 @@ class KeyCache:
             self._keys.move_to_end(path)
         return found
 
+    def holds(self, key: CachedKey) -> bool:
+        """Whether this very object is here; that does not count as a use."""
+        return self._keys.get(key.path) is key
+
     def put(self, key: CachedKey) -> None:
         """Keep a key as it is now in the store."""
         self._loading.pop(key.path, None)

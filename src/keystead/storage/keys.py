@@ -62,6 +62,8 @@ class KeyStore:
 
         self.cached: Final = self._cache.get
         """Returns a key that is in memory, at once; None says nothing about the store."""
+        self.is_current: Final = self._cache.holds
+        """Whether a key is in memory just so. If not, it may have changed since it was read."""
         self.count_use: Final = self._counts.count
         """Counts one use of a key, in memory."""
 
