@@ -102,7 +102,7 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
     return ServeOptions(
         data=given.data or file.data or DEFAULT_DATA,
         address=given.listen or file.listen or DEFAULT_ADDRESS,
-        edges=given.edges or file.edges or max(1, (os.cpu_count() or 1) - 1),
+        edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
         platform=file.platform,
         is_sandboxed=given.is_sandboxed,
     )
