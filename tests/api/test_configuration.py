@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+import keystead
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, start_core
 
 
@@ -152,6 +153,12 @@ async def test_system_info_has_every_field_of_nethsm_s(core: Core, operator: Cre
     assert isinstance(info["akPub"], dict)
     assert isinstance(info["pcr"], dict)
     assert (await core.request("GET", "/system/info", user=operator)).status == 403
+
+
+async def test_clients_find_the_generation_of_the_api_in_the_software_s_version(core: Core) -> None:
+    info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+    assert info["softwareVersion"].split(".")[0] == "5"
+    assert info["softwareBuild"] == keystead.__version__
 
 
 async def test_the_device_id_stays_over_a_restart(core: Core) -> None:

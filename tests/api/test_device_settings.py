@@ -37,6 +37,7 @@ GOOD = [
     ),
     ("logging", {"ipAddress": "192.0.2.9", "port": 65535, "logLevel": "debug"}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 1, "logLevel": "error"}),
+    ("logging", {"ipAddress": NOWHERE, "port": 0, "logLevel": "debug"}),
     ("logging", {"ipAddress": "2001:db8::9", "port": 514, "logLevel": "info"}),
     ("logging", {"ipAddress": "2001:DB8:0:0:0:0:0:9", "port": 514, "logLevel": "info"}),
     ("ntp", {"ntpIP": "192.0.2.5"}),

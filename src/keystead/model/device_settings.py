@@ -73,7 +73,8 @@ class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
         if "%" in self.ip_address:
             raise ValueError("an address with a zone means something on one machine only")
         ip_address(self.ip_address)
-        if not 1 <= self.port <= MAX_PORT:
+        # NetHSM's clients turn it off with any port.
+        if not (0 if self.is_off else 1) <= self.port <= MAX_PORT:
             raise ValueError(f"port must be between 1 and {MAX_PORT}")
 
 

@@ -47,6 +47,9 @@ STOP_PATIENCE_SECONDS: Final = 1.0
 FLUSH_SECONDS: Final = 5.0
 """How often operation counters are written; a crash may lose those of the last few seconds."""
 STORE_RETRY_SECONDS: Final = 1.0
+NETHSM_VERSION: Final = "5.0"
+"""Whose API this is. Clients learn from `softwareVersion` what they may ask for: labels from 5 on,
+namespaces from 2 on."""
 LATEST_TIME: Final = 253_402_300_799
 """9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
@@ -130,7 +133,7 @@ class Hsm:
     def system_info(self) -> dict[str, object]:
         """Return what /system/info tells. Nothing is attested."""
         return {
-            "softwareVersion": ".".join(__version__.split(".")[:2]),
+            "softwareVersion": NETHSM_VERSION,
             "softwareBuild": __version__,
             "firmwareVersion": "N/A",
             "hardwareVersion": "N/A",
