@@ -239,6 +239,12 @@ async def test_decryption_needs_the_iv(use) -> None:
     assert "IV" in answer.message
 
 
+async def test_where_no_iv_belongs_it_is_ignored_as_clients_send_any(core: Core, use) -> None:
+    encrypted = encrypted_for((await show(core, "RSA"))["public"], "PKCS1", b"secret")
+    answer = await use("RSA", "decrypt", mode="PKCS1", encrypted=b64(encrypted), iv="no base64")
+    assert answer.json() == {"decrypted": b64(b"secret")}
+
+
 async def test_a_generic_key_of_another_length_is_no_aes_key(core: Core, use) -> None:
     await import_generic(core, "long", bytes(33))
     answer = await use("long", "encrypt", mode="AES_CBC", message=b64(bytes(16)))

@@ -37,11 +37,15 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One thing a key may be allowed to do; `mode` is what a request calls it, unique in a use."""
+    """One thing a key may be allowed to do; `mode` is what a request calls it, unique in a use.
+
+    `takes_iv`: beside a message; for every other mode an IV is ignored.
+    """
 
     name: str
     use: Use
     mode: str
+    takes_iv: bool = False
 
 
 @dataclass(frozen=True, slots=True)

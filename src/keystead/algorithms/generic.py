@@ -75,8 +75,8 @@ class _Generic:
     generates_slowly = False
     needs_length = True
     mechanisms = (
-        Mechanism("AES_Encryption_CBC", Use.ENCRYPT, "AES_CBC"),
-        Mechanism("AES_Decryption_CBC", Use.DECRYPT, "AES_CBC"),
+        Mechanism("AES_Encryption_CBC", Use.ENCRYPT, "AES_CBC", takes_iv=True),
+        Mechanism("AES_Decryption_CBC", Use.DECRYPT, "AES_CBC", takes_iv=True),
     )
 
     def generate(self, length: int | None) -> GenericKey:

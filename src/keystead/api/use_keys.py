@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from keystead import algorithms
+from keystead.algorithms import Use
 from keystead.api.encoding import (
     STEP_BYTES,
     decode_base64,
@@ -92,7 +94,7 @@ async def decrypt(call: Call[DecryptRequest]) -> Reply[Decrypted]:
     key = await _found(call)
     wanted = await call.json(DecryptRequest)
     ciphertext = await _bytes(wanted.encrypted, name="encrypted")
-    iv = _iv(wanted.iv)
+    iv = _iv(Use.DECRYPT, wanted.mode, wanted.iv)
     message = await operations.decrypt(session, caller, key, wanted.mode, ciphertext, iv)
     return Reply(200, b'{"decrypted":"%b"}' % await encode_long_base64(message))
 
@@ -103,9 +105,8 @@ async def encrypt(call: Call[EncryptRequest]) -> Reply[Encrypted]:
     key = await _found(call)
     wanted = await call.json(EncryptRequest)
     message = await _bytes(wanted.message, name="message")
-    ciphertext, iv = await operations.encrypt(
-        session, caller, key, wanted.mode, message, _iv(wanted.iv)
-    )
+    iv = _iv(Use.ENCRYPT, wanted.mode, wanted.iv)
+    ciphertext, iv = await operations.encrypt(session, caller, key, wanted.mode, message, iv)
     encrypted = await encode_long_base64(ciphertext)
     return Reply(200, b'{"encrypted":"%b","iv":"%b"}' % (encrypted, encode_base64(iv).encode()))
 
@@ -127,5 +128,8 @@ async def _bytes(text: str, *, name: str) -> bytes:
     return await decode_long_base64(text, name=name)
 
 
-def _iv(text: str | None) -> bytes | None:
-    return None if text is None else decode_base64(text, name="iv")
+def _iv(use: Use, mode: str, text: str | None) -> bytes | None:
+    mechanism = algorithms.BY_MODE.get((use, mode))
+    if text is None or mechanism is None or not mechanism.takes_iv:
+        return None
+    return decode_base64(text, name="iv")

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
+from resource import RUSAGE_SELF, getrusage
 
 from keystead.journal.exposition import Family, Kind, Sample
 
@@ -54,6 +55,8 @@ class Metrics:
             "log errors": log_errors,
             "gc major collections": collections[-1]["collections"],
             "gc minor collections": collections[0]["collections"],
+            "gc compactions": 0,  # Python's collector moves nothing.
+            "gc major bytes": getrusage(RUSAGE_SELF).ru_maxrss * 1024,
             "kv write": self._writes,
             "http response total": self._responses.total(),
         }

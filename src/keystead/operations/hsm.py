@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from keystead import __version__
+from keystead import SECURITY_VERSION, __version__
 from keystead.errors import (
     Conflict,
     InvalidInput,
@@ -134,7 +134,7 @@ class Hsm:
         """Return what /system/info tells. Nothing is attested."""
         return {
             "softwareVersion": NETHSM_VERSION,
-            "softwareBuild": __version__,
+            "softwareBuild": f"{__version__}-{SECURITY_VERSION}",
             "firmwareVersion": "N/A",
             "hardwareVersion": "N/A",
             "deviceId": self.device_id,
