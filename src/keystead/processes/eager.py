@@ -16,18 +16,26 @@ def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
     if sys.version_info >= (3, 12):
         loop = asyncio.get_running_loop()
         task = asyncio.Task(coroutine, loop=loop, eager_start=True)
-        return None if task.done() else task
+        if not task.done():
+            return task
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _report(failure)
+        return None
     context = copy_context()
     try:
         awaited = context.run(coroutine.send, None)
     except StopIteration:
         return None
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the loop's to report
-        loop = asyncio.get_running_loop()
-        loop.call_exception_handler({"message": "a coroutine failed", "exception": error})
+        _report(error)
         return None
     loop = asyncio.get_running_loop()
     return loop.create_task(_Begun(coroutine, awaited), context=context)
+
+
+def _report(failure: BaseException) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_exception_handler({"message": "a coroutine failed", "exception": failure})
 
 
 class _Begun(Coroutine[Any, Any, None]):

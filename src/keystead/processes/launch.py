@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from asyncio import selector_events
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Final, NoReturn, Protocol
 
@@ -81,10 +82,20 @@ def telling_refusal(supervisor: socket.socket) -> Iterator[None]:
         sys.exit(1)
 
 
+def selector_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that never calls sendmsg(2), which can send descriptors.
+
+    From Python 3.12 on it is how asyncio writes what a full socket did not take; the sandbox ends
+    who calls it. What asyncio does where there is no such call will do.
+    """
+    selector_events._HAS_SENDMSG = False  # type: ignore[attr-defined]  # noqa: SLF001
+    return asyncio.SelectorEventLoop()
+
+
 def run(
     main: Coroutine[None, None, int],
     *,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = selector_loop,
 ) -> NoReturn:
     """Run `main`, and exit with the status that it returns.
 
