@@ -61,6 +61,10 @@ class Authority:
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
+        # Without them no client of Python 3.13 takes a chain (RFC 5280, 4.2.1.1 and 4.2.1.2).
+        mine = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        its = x509.SubjectKeyIdentifier.from_public_key(public)
+        builder = builder.add_extension(mine, critical=False).add_extension(its, critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
     def sign(self, csr_pem: bytes) -> bytes:

@@ -92,9 +92,7 @@ class SqliteStore:
         self._queue.put(stopped)
         await stopped
         self._thread.join()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._give_up_reader()
 
     def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         with self._reading() as reader:
@@ -110,8 +108,13 @@ class SqliteStore:
                 self._reader = sqlite_file.connect(self._path)
             yield self._reader
         except sqlite3.Error as error:
-            self._reader = None
+            self._give_up_reader()
             raise StoreUnavailable(f"The store cannot be read: {error}") from error
+
+    def _give_up_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
 
 def _first(rows: sqlite3.Cursor, limit_bytes: int) -> list[Record]:

@@ -60,7 +60,11 @@ def prepare(path: Path) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection to a prepared database, in autocommit mode, for any one thread."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.executescript(_SETTINGS)
+    try:
+        connection.executescript(_SETTINGS)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
