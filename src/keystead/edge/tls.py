@@ -9,6 +9,11 @@ _TLS_1_2_SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only (RFC 9325, 4.2); TLS 1.3 has no others."""
 
 
+_VERSIONS: Final = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+_MOST_FLIGHTS: Final = 3
+"""Turns of each side until both have finished, in TLS 1.2."""
+
+
 class KeyMemory:
     """An anonymous file that keys are loaded through: the ssl module wants a path, and it has one.
 
@@ -46,22 +51,30 @@ def server_context(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> ssl.S
 def try_out(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> str:
     """Return why a client of today could not connect to this identity; empty when it could.
 
-    Certificates that load may still be of no use: no client offers the Brainpool curves, and some
-    keys and hashes are too weak for the system's policy. Only a handshake tells.
+    Certificates that load may still be of no use: hardly a client offers the Brainpool curves (the
+    newest OpenSSL does, and that in TLS 1.3 only), and some keys and hashes are too weak for the
+    system's policy. Only a handshake tells, one of each version that is served.
     """
-    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client_context.check_hostname = False
-    client_context.verify_mode = ssl.CERT_NONE
-    upward, downward = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         context = server_context(key_pem, chain_pem, memory)
-        client = client_context.wrap_bio(downward, upward)
-        server = context.wrap_bio(upward, downward, server_side=True)
-        for side in (client, server, client, server):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                side.do_handshake()
+        refusals = [_shake_hands(context, version) for version in _VERSIONS]
     except ssl.SSLError as error:
         return (error.reason or "unknown reason").replace("_", " ").lower()
     except OSError:
         return "the TLS library refuses it"
+    return next(filter(None, refusals), "")
+
+
+def _shake_hands(context: ssl.SSLContext, version: ssl.TLSVersion) -> str:
+    """Return what is wrong once a client of this version has said all that it had to say."""
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname = False
+    client_context.verify_mode = ssl.CERT_NONE
+    client_context.maximum_version = version
+    upward, downward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(downward, upward)
+    server = context.wrap_bio(upward, downward, server_side=True)
+    for side in (client, server) * _MOST_FLIGHTS:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
     return "" if server.version() and client.version() else "the handshake does not end"
