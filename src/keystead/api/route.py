@@ -147,17 +147,15 @@ class Call(Hidden, Generic[Body]):
         if media_type(sent if sent is not None else BYTES) not in self.route.accepts:
             raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts)}.")
 
-    async def body(self) -> bytes:
+    def body(self) -> Awaitable[bytes]:
         """Return the whole body, within the row's limit."""
         if self.route.accepts:
             self.require_content_type()
-        return await self.unread_body.read(self.route.body_limit)
+        return self.unread_body.read(self.route.body_limit)
 
     async def json(self, shape: type[Body]) -> Body:
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
-        if self.route.accepts:
-            self.require_content_type()
-        body = await self.unread_body.read(self.route.body_limit)
+        body = await self.body()
         if len(body) > LONG_BODY_BYTES:
             await asyncio.sleep(0)  # Reading the last part of it has taken its time too.
         return decode_json(body, shape)

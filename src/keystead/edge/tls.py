@@ -8,7 +8,6 @@ from typing import Final
 _TLS_1_2_SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only (RFC 9325, 4.2); TLS 1.3 has no others."""
 
-
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 _MOST_FLIGHTS: Final = 3
 """Turns of each side until both have finished, in TLS 1.2."""

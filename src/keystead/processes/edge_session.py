@@ -121,8 +121,7 @@ class EdgeSession:
         task = begin(self._serve(request))
         if task is not None:
             self._under_way[request.id] = task
-        if not self.connection.is_writable:
-            self.connection.pause_reading()
+        self._require_progress()
 
     def _require_progress(self) -> None:
         """Have the edge take its answers before it asks for more."""

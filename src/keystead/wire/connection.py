@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._is_receiving = False
         self.is_writable = True
         """Whether the other side keeps up; sending is possible all the same."""
+        # The same for who waits: to ask an event takes a call, and each request asks.
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: str | None = None
