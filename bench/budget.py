@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar, cast
 
 from bench.result import Row
 from bench.run import Findings, Run
+from keystead.algorithms import SIGN, mechanism_of
 from keystead.api.encoding import decode_base64, encode_base64
 from keystead.api.json_bodies import decode_json
 from keystead.api.router import Router
 from keystead.api.routes import ROUTES
-from keystead.api.use_keys import SignRequest
+from keystead.api.use_keys import REQUEST_SHAPES
 from keystead.edge.request_head import parse_request_head
 from keystead.edge.response_head import response_head
 from keystead.model.ids import parse_key_id
@@ -89,6 +90,8 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     caller = _now(session.credentials.authenticate(headers["authorization"], CLIENT))
     key = _now(find(session, caller, parse_key_id("bench"))).private
 
+    shape = REQUEST_SHAPES[SIGN]
+    sign = mechanism_of(key.algorithm, SIGN, "ECDSA").run
     walk = _least(lambda: _now(core.dispatcher.answer(request, WholeBody(body))))
     inside = [
         Stage("core", "route", _least(lambda: router.match(PATH))),
@@ -100,14 +103,14 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
         Stage(
             "core",
             "body: JSON and base64",
-            _least(lambda: decode_base64(decode_json(body, SignRequest).message, name="message")),
+            _least(lambda: decode_base64(decode_json(body, shape).message, name="message")),
         ),
         Stage(
             "core",
             "key: ID and cache",
             _least(lambda: _now(find(session, caller, parse_key_id("bench")))),
         ),
-        Stage("core", "signature", _least(lambda: key.sign("ECDSA", DIGEST))),
+        Stage("core", "signature", _least(lambda: sign(key, DIGEST))),
     ]
     rest = walk - sum(stage.microseconds for stage in inside)
     return [

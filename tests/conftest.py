@@ -2,22 +2,11 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import settings
-
-from tests.support.spec import DESCRIPTION, description
 
 # On a busy machine an example may take any time; what must be fast is measured elsewhere.
 settings.register_profile("keystead", deadline=None)
 settings.load_profile("keystead")
-
-
-@pytest.fixture(scope="session")
-def nethsm_api() -> dict[str, Any]:
-    """NetHSM's API description."""
-    if not DESCRIPTION.is_file():
-        pytest.skip("NetHSM's API description is not here; set KEYSTEAD_SHARED")
-    return description()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

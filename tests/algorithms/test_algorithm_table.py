@@ -1,36 +1,44 @@
+import contextlib
 import importlib
 import pkgutil
-from collections.abc import Callable
 
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import PrivateKey, PrivateParts, Use
-from keystead.errors import InvalidInput, KeysteadError
+from keystead.algorithms import DECRYPT, ENCRYPT, SIGN, USES, PrivateKey, PrivateParts
+from keystead.errors import DecryptionFailed, InvalidInput
+from tests.support import beyond_nethsm, nethsm_api
+
+EVERY = [one for row in algorithms.ALL for one in row.mechanisms]
 
 
-def test_the_key_types_are_those_of_the_api_in_its_order(nethsm_api):
-    assert list(algorithms.BY_NAME) == nethsm_api["components"]["schemas"]["KeyType"]["enum"]
+def test_the_key_types_are_nethsm_s_in_its_order_and_then_ours():
+    assert list(algorithms.BY_NAME) == [*nethsm_api.ENUMS["KeyType"], *beyond_nethsm.KEY_TYPES]
 
 
-def test_the_mechanisms_are_those_of_the_api(nethsm_api):
-    assert set(algorithms.MECHANISMS) == set(
-        nethsm_api["components"]["schemas"]["KeyMechanism"]["enum"]
-    )
+def test_the_mechanisms_are_nethsm_s_and_ours():
+    theirs, ours = nethsm_api.ENUMS["KeyMechanism"], beyond_nethsm.MECHANISMS
+    assert sorted(algorithms.MECHANISMS) == sorted([*theirs, *ours])
 
 
 @pytest.mark.parametrize(
-    ("use", "schema"),
-    [(Use.SIGN, "SignMode"), (Use.DECRYPT, "DecryptMode"), (Use.ENCRYPT, "EncryptMode")],
+    ("use", "enum"), [(SIGN, "SignMode"), (DECRYPT, "DecryptMode"), (ENCRYPT, "EncryptMode")]
 )
-def test_the_modes_of_a_use_are_those_of_the_api(nethsm_api, use, schema):
-    modes = [mode for one_use, mode in algorithms.BY_MODE if one_use is use]
-    assert sorted(modes) == sorted(nethsm_api["components"]["schemas"][schema]["enum"])
+def test_the_modes_of_a_use_are_nethsm_s_and_ours(use, enum):
+    modes = {one.mode for one in EVERY if one.use is use}
+    assert sorted(modes) == sorted([*nethsm_api.ENUMS[enum], *beyond_nethsm.MODES[use.verb]])
 
 
-def test_a_name_and_a_mode_stand_for_one_mechanism():
-    every = {mechanism for row in algorithms.ALL for mechanism in row.mechanisms}
-    assert len(every) == len(algorithms.MECHANISMS) == len(algorithms.BY_MODE) == 20
+def test_a_mode_stands_for_one_mechanism_of_a_key_type():
+    for row in algorithms.ALL:
+        modes = [(one.use, one.mode) for one in row.mechanisms]
+        assert len(set(modes)) == len(modes), row.name
+
+
+def test_a_mode_belongs_to_the_same_mechanism_whatever_the_key_type():
+    names = {}
+    for one in EVERY:
+        assert names.setdefault((one.use, one.mode), one.name) == one.name
 
 
 def test_every_module_has_a_row_in_the_table():
@@ -56,35 +64,39 @@ def test_a_key_from_storage_is_sound(any_key: PrivateKey):
 
 
 def test_a_key_refuses_every_mode_that_its_type_does_not_have(any_key: PrivateKey):
-    own = {(mechanism.use, mechanism.mode) for mechanism in any_key.algorithm.mechanisms}
-    attempts = {
-        Use.SIGN: lambda mode: any_key.sign(mode, bytes(32)),
-        Use.DECRYPT: lambda mode: any_key.decrypt(mode, bytes(256), bytes(16)),
-        Use.ENCRYPT: lambda mode: any_key.encrypt(mode, bytes(256), bytes(16)),
-    }
-    foreign = {*algorithms.BY_MODE, *((use, "rot13") for use in Use)} - own
+    own = {(one.use, one.mode) for one in any_key.algorithm.mechanisms}
+    foreign = {(one.use, one.mode) for one in EVERY} - own
     assert foreign
-    for use, mode in foreign:
-        with pytest.raises(InvalidInput, match=rf"{any_key.algorithm.name} keys cannot \w+ with"):
-            attempts[use](mode)
+    for how, mode in foreign:
+        with pytest.raises(InvalidInput, match=f"do not allow it to {how.verb}"):
+            algorithms.mechanism_of(any_key.algorithm, how, mode)
+    for how in USES:
+        with pytest.raises(InvalidInput, match=f"Unknown {how.verb} mode"):
+            algorithms.mechanism_of(any_key.algorithm, how, "rot13")
 
 
-def message_of(attempt: Callable[[str], object], mode: str) -> str:
-    try:
-        attempt(mode)
-    except KeysteadError as error:
-        return error.message
-    return ""
+OPTIONS = {"iv": bytes(16), "tag": bytes(16), "aad": b"?", "signature": b"?"}
 
 
-def test_a_key_has_what_each_of_its_mechanisms_needs(any_key: PrivateKey):
-    attempts = {
-        Use.SIGN: lambda mode: any_key.sign(mode, b"?"),
-        Use.DECRYPT: lambda mode: any_key.decrypt(mode, b"?", bytes(16)),
-        Use.ENCRYPT: lambda mode: any_key.encrypt(mode, b"?", bytes(16)),
-    }
-    for mechanism in any_key.algorithm.mechanisms:
-        assert "cannot" not in message_of(attempts[mechanism.use], mechanism.mode)
+def test_every_mechanism_works_or_says_what_does_not_fit(any_key: PrivateKey):
+    for one in any_key.algorithm.mechanisms:
+        options = {option.name: OPTIONS[option.name] for option in (*one.needs, *one.options)}
+        for message in (b"?", bytes(16), bytes(32), bytes(48), bytes(64), bytes(256)):
+            with contextlib.suppress(InvalidInput, DecryptionFailed):
+                result = one.run(any_key, message, **options)
+                parts = result if isinstance(result, tuple) else (result,)
+                kinds = list(one.use.gives.values())
+                assert [type(part) for part in parts] == kinds[: len(parts)]
+
+
+def test_a_mechanism_refuses_options_that_it_does_not_take_and_misses_those_that_it_needs():
+    for one in EVERY:
+        own = {option.name for option in (*one.needs, *one.options)}
+        with pytest.raises(InvalidInput, match=f"{one.mode} does not take"):
+            one.require_options({*own, "colour"})
+        for option in one.needs:
+            with pytest.raises(InvalidInput, match=f"{one.mode} needs the field {option.name}"):
+                one.require_options(own - {option.name})
 
 
 def test_no_type_makes_a_key_of_missing_parts():

@@ -1,12 +1,16 @@
+from collections import Counter
+from collections.abc import Iterator
+
 import pytest
 from Crypto.Cipher import AES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead import algorithms
-from keystead.algorithms import PrivateKey, PrivateParts
-from keystead.errors import InvalidInput
+from keystead.algorithms import DECRYPT, ENCRYPT, SIGN, VERIFY, PrivateKey, PrivateParts
+from keystead.errors import DecryptionFailed, InvalidInput
 from tests.algorithms import published_vectors
+from tests.support.uses import use
 
 GENERIC = algorithms.BY_NAME["Generic"]
 NIST_FILES = [
@@ -24,8 +28,53 @@ def key_of(data: bytes) -> PrivateKey:
 def test_the_published_aes_cbc_vectors_hold_both_ways(path):
     for _section, block in published_vectors.nist_blocks(path):
         key, iv = key_of(block["KEY"]), block["IV"]
-        assert key.encrypt("AES_CBC", block["PLAINTEXT"], iv) == (block["CIPHERTEXT"], iv)
-        assert key.decrypt("AES_CBC", block["CIPHERTEXT"], iv) == block["PLAINTEXT"]
+        assert use(key, ENCRYPT, "AES_CBC", block["PLAINTEXT"], iv=iv) == (block["CIPHERTEXT"], iv)
+        assert use(key, DECRYPT, "AES_CBC", block["CIPHERTEXT"], iv=iv) == block["PLAINTEXT"]
+
+
+@pytest.mark.parametrize("size", [128, 192, 256])
+def test_the_published_aes_gcm_vectors_hold(size):
+    tried = Counter[str]()
+    for block in gcm_blocks(f"ciphers/AES/GCM/gcmDecrypt{size}.rsp"):
+        iv, tag = bytes.fromhex(block["IV"]), bytes.fromhex(block["Tag"])
+        if (len(iv), len(tag)) != (12, 16):
+            tried["another length of IV or tag"] += 1
+            continue
+        key, message = key_of(bytes.fromhex(block["Key"])), bytes.fromhex(block["CT"])
+        options = {"iv": iv, "tag": tag, "aad": bytes.fromhex(block["AAD"])}
+        if "PT" in block:
+            tried["valid"] += 1
+            expected = bytes.fromhex(block["PT"])
+            assert use(key, DECRYPT, "AES_GCM", message, **options) == expected
+        else:
+            tried["invalid"] += 1
+            with pytest.raises(DecryptionFailed):
+                use(key, DECRYPT, "AES_GCM", message, **options)
+    assert tried["valid"] > 100
+    assert tried["invalid"] > 100
+
+
+def gcm_blocks(path: str) -> Iterator[dict[str, str]]:
+    """Read NIST's layout, where a block without a plaintext is one that must fail."""
+    for text in published_vectors.read(path).decode().replace("\r", "").split("\n\n"):
+        pairs = (line.split("=") for line in text.splitlines() if " = " in line)
+        block = {name.strip(): value.strip() for name, value in pairs}
+        if "Key" in block:
+            yield block
+
+
+@pytest.mark.parametrize("size", [256, 384, 512])
+def test_the_published_hmac_vectors_hold(size):
+    tried = 0
+    for _section, block in published_vectors.nist_blocks(f"HMAC/rfc-4231-sha{size}.txt"):
+        if len(block["Key"]) < 16:
+            continue  # Shorter than a Generic key can be.
+        key, mode = key_of(block["Key"]), f"HMAC_SHA{size}"
+        assert use(key, SIGN, mode, block["Msg"]) == block["MD"]
+        assert use(key, VERIFY, mode, block["Msg"], signature=block["MD"]) is True
+        assert use(key, VERIFY, mode, block["Msg"], signature=block["MD"][:-1]) is False
+        tried += 1
+    assert tried >= 5
 
 
 @given(
@@ -36,42 +85,42 @@ def test_the_published_aes_cbc_vectors_hold_both_ways(path):
 def test_another_library_decrypts_what_was_encrypted_with_a_fresh_iv(value, size, blocks):
     value = value[:size]
     message = bytes(range(16)) * blocks
-    ciphertext, iv = key_of(value).encrypt("AES_CBC", message, None)
+    ciphertext, iv = use(key_of(value), ENCRYPT, "AES_CBC", message)
     assert AES.new(value, AES.MODE_CBC, iv).decrypt(ciphertext) == message
-    assert key_of(value).decrypt("AES_CBC", ciphertext, iv) == message
+    assert use(key_of(value), DECRYPT, "AES_CBC", ciphertext, iv=iv) == message
 
 
 def test_every_fresh_iv_is_another():
     key = key_of(bytes(32))
-    ivs = {key.encrypt("AES_CBC", bytes(16), None)[1] for _ in range(100)}
+    ivs = {use(key, ENCRYPT, "AES_CBC", bytes(16))[1] for _ in range(100)}
     assert len(ivs) == 100
 
 
 @pytest.mark.parametrize("length", [1, 15, 17, 31])
 def test_a_message_is_whole_blocks(length):
     with pytest.raises(InvalidInput, match=f"a multiple of 16 bytes, not {length}"):
-        key_of(bytes(16)).encrypt("AES_CBC", bytes(length), bytes(16))
+        use(key_of(bytes(16)), ENCRYPT, "AES_CBC", bytes(length), iv=bytes(16))
     with pytest.raises(InvalidInput, match=f"a multiple of 16 bytes, not {length}"):
-        key_of(bytes(16)).decrypt("AES_CBC", bytes(length), bytes(16))
+        use(key_of(bytes(16)), DECRYPT, "AES_CBC", bytes(length), iv=bytes(16))
 
 
 @pytest.mark.parametrize("length", [0, 12, 15, 17])
 def test_an_iv_has_16_bytes(length):
     with pytest.raises(InvalidInput, match=f"has 16 bytes, not {length}"):
-        key_of(bytes(16)).encrypt("AES_CBC", bytes(16), bytes(length))
+        use(key_of(bytes(16)), ENCRYPT, "AES_CBC", bytes(16), iv=bytes(length))
     with pytest.raises(InvalidInput, match=f"has 16 bytes, not {length}"):
-        key_of(bytes(16)).decrypt("AES_CBC", bytes(16), bytes(length))
+        use(key_of(bytes(16)), DECRYPT, "AES_CBC", bytes(16), iv=bytes(length))
 
 
 def test_decryption_needs_an_iv():
-    with pytest.raises(InvalidInput, match="needs an IV"):
-        key_of(bytes(16)).decrypt("AES_CBC", bytes(16), None)
+    with pytest.raises(InvalidInput, match="AES_CBC needs the field iv to decrypt"):
+        use(key_of(bytes(16)), DECRYPT, "AES_CBC", bytes(16))
 
 
 @pytest.mark.parametrize("length", [17, 20, 33, 64, 1024])
 def test_a_key_that_is_no_aes_key_does_not_encrypt(length):
     with pytest.raises(InvalidInput, match="128, 192 or 256 bits"):
-        key_of(bytes(length)).encrypt("AES_CBC", bytes(16), None)
+        use(key_of(bytes(length)), ENCRYPT, "AES_CBC", bytes(16))
 
 
 @pytest.mark.parametrize("length", [0, 15, 1025])

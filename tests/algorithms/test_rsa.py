@@ -10,8 +10,8 @@ from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
 
 from keystead import algorithms
-from keystead.algorithms import PrivateKey, PrivateParts
-from keystead.algorithms.rsa import PKCS1_WITH_PADDING_ERRORS
+from keystead.algorithms import DECRYPT, SIGN, PrivateKey, PrivateParts
+from keystead.algorithms.rsa import RsaKey
 from keystead.errors import DecryptionFailed, InvalidInput
 from tests.algorithms import published_vectors
 from tests.algorithms.conftest import make_key
@@ -25,6 +25,7 @@ from tests.support.rsa_encodings import (
     wrong_oaep,
     wrong_pkcs1,
 )
+from tests.support.uses import use
 
 HASHES = {
     "MD5": MD5,
@@ -69,7 +70,7 @@ def test_pkcs1_signatures_of_the_published_messages_are_the_published_ones():
         key = key_of(group[0])
         for vector in group:
             digest = hashlib.sha1(vector.message, usedforsecurity=False).digest()
-            assert key.sign("PKCS1", SHA1_DIGEST_INFO + digest) == vector.result
+            assert use(key, SIGN, "PKCS1", SHA1_DIGEST_INFO + digest) == vector.result
 
 
 def test_the_published_pkcs1_ciphertexts_decrypt_padded_and_raw():
@@ -79,8 +80,8 @@ def test_the_published_pkcs1_ciphertexts_decrypt_padded_and_raw():
         key = key_of(group[0])
         for vector in group:
             encoded = b"\x02" + vector.seed + b"\x00" + vector.message
-            assert key.decrypt("PKCS1", vector.result, None) == vector.message
-            assert key.decrypt("RAW", vector.result, None) == encoded.rjust(size(key), b"\x00")
+            assert use(key, DECRYPT, "PKCS1", vector.result) == vector.message
+            assert use(key, DECRYPT, "RAW", vector.result) == encoded.rjust(size(key), b"\x00")
 
 
 @pytest.mark.parametrize(("mode", "path"), OAEP_VECTORS)
@@ -90,26 +91,28 @@ def test_the_published_oaep_ciphertexts_decrypt(mode, path):
     for group in groups:
         key = key_of(group[0])
         for vector in group:
-            assert key.decrypt(mode, vector.result, None) == vector.message
+            assert use(key, DECRYPT, mode, vector.result) == vector.message
 
 
 @pytest.mark.parametrize("name", HASHES)
 def test_oaep_decrypts_what_a_plain_encoder_made(rsa_key, name):
     for message in (b"", b"?", b"a message"):
         ciphertext = encrypt_raw(rsa_key, encode_oaep(message, size(rsa_key), name.lower()))
-        assert rsa_key.decrypt(f"OAEP_{name}", ciphertext, None) == message
+        assert use(rsa_key, DECRYPT, f"OAEP_{name}", ciphertext) == message
 
 
 @pytest.mark.parametrize("name", HASHES)
 def test_another_library_verifies_pss_with_a_salt_as_long_as_the_hash(rsa_key, name):
     digest = HASHES[name].new(b"a message")
-    signature = rsa_key.sign(f"PSS_{name}", digest.digest())
+    signature = use(rsa_key, SIGN, f"PSS_{name}", digest.digest())
     public = RSA.import_key(rsa_key.public_pem())
     pss.new(public, salt_bytes=digest.digest_size).verify(digest, signature)
 
 
 def test_pss_signatures_differ_from_one_to_the_next(rsa_key):
-    assert rsa_key.sign("PSS_SHA256", bytes(32)) != rsa_key.sign("PSS_SHA256", bytes(32))
+    assert use(rsa_key, SIGN, "PSS_SHA256", bytes(32)) != use(
+        rsa_key, SIGN, "PSS_SHA256", bytes(32)
+    )
 
 
 @pytest.mark.parametrize("name", HASHES)
@@ -117,19 +120,19 @@ def test_pss_takes_a_digest_of_exactly_its_hash(rsa_key, name):
     length = HASHES[name].digest_size
     for wrong in (0, length - 1, length + 1):
         with pytest.raises(InvalidInput, match=f"a digest of {length} bytes, not {wrong}"):
-            rsa_key.sign(f"PSS_{name}", bytes(wrong))
+            use(rsa_key, SIGN, f"PSS_{name}", bytes(wrong))
 
 
 def test_pss_with_a_hash_too_long_for_the_key_is_refused(short_key):
-    short_key.sign("PSS_SHA384", bytes(48))
+    use(short_key, SIGN, "PSS_SHA384", bytes(48))
     with pytest.raises(InvalidInput, match="1024 bits is too short for PSS_SHA512"):
-        short_key.sign("PSS_SHA512", bytes(64))
+        use(short_key, SIGN, "PSS_SHA512", bytes(64))
 
 
 @pytest.mark.parametrize("length", [0, 1, 51, 245])
 def test_pkcs1_signs_exactly_the_bytes_it_is_given(rsa_key, length):
     message = bytes(range(length))
-    signature = rsa_key.sign("PKCS1", message)
+    signature = use(rsa_key, SIGN, "PKCS1", message)
     modulus, exponent = numbers(rsa_key)
     encoded = pow(int.from_bytes(signature), exponent, modulus).to_bytes(256)
     assert encoded == b"\x00\x01" + b"\xff" * (253 - length) + b"\x00" + message
@@ -137,21 +140,21 @@ def test_pkcs1_signs_exactly_the_bytes_it_is_given(rsa_key, length):
 
 def test_pkcs1_refuses_a_message_longer_than_the_key_can_sign(rsa_key):
     with pytest.raises(InvalidInput, match="up to 245 bytes, not 246"):
-        rsa_key.sign("PKCS1", bytes(246))
+        use(rsa_key, SIGN, "PKCS1", bytes(246))
 
 
 def test_pkcs1_decrypts_what_another_library_encrypted(rsa_key):
     ciphertext = PKCS1_v1_5.new(RSA.import_key(rsa_key.public_pem())).encrypt(b"a message")
-    assert rsa_key.decrypt("PKCS1", ciphertext, None) == b"a message"
+    assert use(rsa_key, DECRYPT, "PKCS1", ciphertext) == b"a message"
 
 
 def test_a_wrong_pkcs1_padding_gives_a_message_that_says_nothing_always_the_same(rsa_key):
     lengths, blocks = set(), wrong_pkcs1(256)
     for encoded in blocks.values():
         ciphertext = encrypt_raw(rsa_key, encoded)
-        message = rsa_key.decrypt("PKCS1", ciphertext, None)
-        assert message == rsa_key.decrypt("PKCS1", ciphertext, None)
-        assert message == make_key("RSA").decrypt("PKCS1", ciphertext, None)
+        message = use(rsa_key, DECRYPT, "PKCS1", ciphertext)
+        assert message == use(rsa_key, DECRYPT, "PKCS1", ciphertext)
+        assert message == use(make_key("RSA"), DECRYPT, "PKCS1", ciphertext)
         assert len(message) <= 245
         assert len(message) < 8 or message not in encoded
         lengths.add(len(message))
@@ -162,30 +165,33 @@ def test_a_wrong_pkcs1_padding_gives_a_message_that_says_nothing_always_the_same
 @pytest.mark.parametrize("kind", wrong_pkcs1(256))
 def test_a_wrong_pkcs1_padding_is_an_error_if_it_has_to_be(rsa_key, kind):
     good = encrypt_raw(rsa_key, encode_pkcs1(b"a message", 256))
-    assert rsa_key.decrypt(PKCS1_WITH_PADDING_ERRORS, good, None) == b"a message"
+    assert rsa_key.decrypt_pkcs1_with_padding_errors(good) == b"a message"
     bad = encrypt_raw(rsa_key, wrong_pkcs1(256)[kind])
     with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
-        rsa_key.decrypt(PKCS1_WITH_PADDING_ERRORS, bad, None)
+        rsa_key.decrypt_pkcs1_with_padding_errors(bad)
+
+
+PKCS1_DECRYPTIONS = [RsaKey.decrypt_pkcs1, RsaKey.decrypt_pkcs1_with_padding_errors]
 
 
 def test_an_empty_pkcs1_message_is_one(rsa_key):
     ciphertext = encrypt_raw(rsa_key, encode_pkcs1(b"", 256))
-    for mode in ("PKCS1", PKCS1_WITH_PADDING_ERRORS):
-        assert rsa_key.decrypt(mode, ciphertext, None) == b""
+    for decrypt in PKCS1_DECRYPTIONS:
+        assert decrypt(rsa_key, ciphertext) == b""
 
 
-@pytest.mark.parametrize("mode", ["PKCS1", PKCS1_WITH_PADDING_ERRORS])
-def test_a_pkcs1_ciphertext_is_below_the_modulus(rsa_key, mode):
+@pytest.mark.parametrize("decrypt", PKCS1_DECRYPTIONS)
+def test_a_pkcs1_ciphertext_is_below_the_modulus(rsa_key, decrypt):
     for number in (numbers(rsa_key)[0], (1 << 2048) - 1):
         with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
-            rsa_key.decrypt(mode, number.to_bytes(256), None)
+            decrypt(rsa_key, number.to_bytes(256))
 
 
-@pytest.mark.parametrize("mode", ["PKCS1", PKCS1_WITH_PADDING_ERRORS])
+@pytest.mark.parametrize("decrypt", PKCS1_DECRYPTIONS)
 @pytest.mark.parametrize("length", [0, 255, 257])
-def test_a_pkcs1_ciphertext_is_as_long_as_the_modulus(rsa_key, mode, length):
+def test_a_pkcs1_ciphertext_is_as_long_as_the_modulus(rsa_key, decrypt, length):
     with pytest.raises(DecryptionFailed, match=r"^Decryption failure$"):
-        rsa_key.decrypt(mode, bytes(length), None)
+        decrypt(rsa_key, bytes(length))
 
 
 @pytest.mark.parametrize("exponent", [3, 5, 17, 65537, (1 << 255) + 95])
@@ -197,8 +203,8 @@ def test_any_odd_exponent_of_up_to_256_bits_works(parts, exponent):
         replace(parts, public_exponent=exponent.to_bytes(32))
     )
     assert numbers(key)[1] == exponent
-    assert encrypt_raw(key, key.decrypt("RAW", b"\x02", None)) == b"\x02".rjust(128, b"\x00")
-    assert encrypt_raw(key, key.sign("PKCS1", b"a message")).endswith(b"\x00a message")
+    assert encrypt_raw(key, use(key, DECRYPT, "RAW", b"\x02")) == b"\x02".rjust(128, b"\x00")
+    assert encrypt_raw(key, use(key, SIGN, "PKCS1", b"a message")).endswith(b"\x00a message")
 
 
 @pytest.mark.parametrize("mode", [f"OAEP_{name}" for name in HASHES])
@@ -207,24 +213,24 @@ def test_every_failed_oaep_decryption_fails_alike(rsa_key, mode):
     encrypted = [encrypt_raw(rsa_key, encoded) for encoded in wrong]
     for ciphertext in (b"", bytes(255), bytes(257), b"\xff" * 256, *encrypted):
         with pytest.raises(DecryptionFailed) as failure:
-            rsa_key.decrypt(mode, ciphertext, None)
+            use(rsa_key, DECRYPT, mode, ciphertext)
         assert failure.value.message == "Decryption failure"
         assert failure.value.__cause__ is None
 
 
 @pytest.mark.parametrize("ciphertext", [b"", b"\x02", bytes(255) + b"\x02", bytes(300) + b"\x02"])
 def test_raw_decryption_returns_as_many_bytes_as_the_modulus_has(rsa_key, ciphertext):
-    plaintext = rsa_key.decrypt("RAW", ciphertext, None)
+    plaintext = use(rsa_key, DECRYPT, "RAW", ciphertext)
     assert len(plaintext) == 256
     assert int.from_bytes(encrypt_raw(rsa_key, plaintext)) == int.from_bytes(ciphertext)
 
 
 def test_raw_decryption_refuses_a_number_not_below_the_modulus(rsa_key):
     modulus = numbers(rsa_key)[0]
-    rsa_key.decrypt("RAW", (modulus - 1).to_bytes(256), None)
+    use(rsa_key, DECRYPT, "RAW", (modulus - 1).to_bytes(256))
     for number in (modulus, modulus + 1, 1 << 2100):
         with pytest.raises(InvalidInput, match="larger than the key's modulus"):
-            rsa_key.decrypt("RAW", number.to_bytes(263), None)
+            use(rsa_key, DECRYPT, "RAW", number.to_bytes(263))
 
 
 def test_a_faulty_raw_result_never_leaves(rsa_key, monkeypatch):
@@ -232,21 +238,21 @@ def test_a_faulty_raw_result_never_leaves(rsa_key, monkeypatch):
         "Crypto.PublicKey.RSA.RsaKey._decrypt_to_bytes", lambda _key, _number: bytes(256)
     )
     with pytest.raises(ArithmeticError):
-        rsa_key.decrypt("RAW", b"\x02", None)
+        use(rsa_key, DECRYPT, "RAW", b"\x02")
 
 
 def test_one_key_works_in_many_threads_at_once(rsa_key):
     ciphertext = encrypt_raw(rsa_key, encode_oaep(b"a message", 256, "md5"))
 
-    def use(_index: int) -> tuple[bytes, bytes, bytes]:
+    def work(_index: int) -> tuple[bytes, bytes, bytes]:
         return (
-            rsa_key.sign("PKCS1", b"a message"),
-            rsa_key.decrypt("OAEP_MD5", ciphertext, None),
-            rsa_key.decrypt("RAW", ciphertext, None),
+            use(rsa_key, SIGN, "PKCS1", b"a message"),
+            use(rsa_key, DECRYPT, "OAEP_MD5", ciphertext),
+            use(rsa_key, DECRYPT, "RAW", ciphertext),
         )
 
     with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(use, range(40)))) == 1
+        assert len(set(pool.map(work, range(40)))) == 1
 
 
 @pytest.mark.parametrize("length", [1024, 1031])
@@ -257,9 +263,9 @@ def test_a_generated_key_has_the_length_asked_for(length):
     key.validate()
     digest = SHA256.new(b"a message")
     pss.new(RSA.construct((modulus, exponent))).verify(
-        digest, key.sign("PSS_SHA256", digest.digest())
+        digest, use(key, SIGN, "PSS_SHA256", digest.digest())
     )
-    assert len(key.decrypt("RAW", b"\x02", None)) == (length + 7) // 8
+    assert len(use(key, DECRYPT, "RAW", b"\x02")) == (length + 7) // 8
 
 
 @pytest.fixture(scope="module")
@@ -321,5 +327,5 @@ def test_leading_zeros_and_the_order_of_the_primes_do_not_matter(parts):
         )
     )
     assert other.public() == key.public()
-    assert other.sign("PKCS1", b"a message") == key.sign("PKCS1", b"a message")
-    assert other.decrypt("RAW", b"\x02", None) == key.decrypt("RAW", b"\x02", None)
+    assert use(other, SIGN, "PKCS1", b"a message") == use(key, SIGN, "PKCS1", b"a message")
+    assert use(other, DECRYPT, "RAW", b"\x02") == use(key, DECRYPT, "RAW", b"\x02")

@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystead.algorithms import ENCRYPT, SIGN
 from keystead.api.json_bodies import LONG_BODY_BYTES, MOST_SHORT_STRINGS, decode_json
 from keystead.api.route import Parts
 from keystead.api.routes import ROUTES
 from keystead.api.shapes import KeyAttributesRequest
-from keystead.api.use_keys import EncryptRequest, RandomRequest, SignRequest
+from keystead.api.use_keys import REQUEST_SHAPES, RandomRequest
 from keystead.errors import InvalidInput
 from tests.support.core import ADMIN, Core
 
 GOOD = b'{"mode":"PKCS1","message":"AAAA"}'
+
+
+SignRequest, EncryptRequest = REQUEST_SHAPES[SIGN], REQUEST_SHAPES[ENCRYPT]
 
 
 def refusal(body: bytes, shape: type = SignRequest) -> str:

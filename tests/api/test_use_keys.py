@@ -1,18 +1,20 @@
 """POST /keys/{id}/sign, decrypt and encrypt: every mechanism of every key type."""
 
 import base64
+import hmac
 from itertools import product
 
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import Algorithm, Mechanism, Use
+from keystead.algorithms import DECRYPT, SIGN, USES, Algorithm, Mechanism, Use
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
 from tests.support.verification import (
     DIGEST_BYTES,
     HASHES,
     aes_cbc,
     encrypted_for,
+    opened_gcm,
     signature_holds,
     what_to_sign,
 )
@@ -23,8 +25,20 @@ IV = bytes(range(100, 116))
 
 
 def pairs(use: Use) -> list[tuple[Algorithm, Mechanism]]:
-    """Return every key type with every mechanism of it for this use."""
-    return [(row, one) for row in algorithms.ALL for one in row.mechanisms if one.use is use]
+    """Return every key type that has a public half, with its mechanisms for this use."""
+    return [
+        (row, one)
+        for row in algorithms.ALL
+        for one in row.mechanisms
+        if one.use is use and row.name != "Generic"
+    ]
+
+
+EVERY = {(one.use, one.mode): one for row in algorithms.ALL for one in row.mechanisms}.values()
+
+
+def names_of(row: Algorithm) -> set[str]:
+    return {mechanism.name for mechanism in row.mechanisms}
 
 
 def pair_name(value: object) -> str:
@@ -46,7 +60,7 @@ def keys(runner, core: Core) -> None:
 async def import_generic(core: Core, key_id: str, key: bytes) -> None:
     wanted = {
         "type": "Generic",
-        "mechanisms": ["AES_Encryption_CBC", "AES_Decryption_CBC"],
+        "mechanisms": sorted(names_of(algorithms.BY_NAME["Generic"])),
         "private": {"data": b64(key)},
     }
     answer = await core.request("PUT", f"/keys/{key_id}", user=ADMIN, json=wanted)
@@ -68,7 +82,7 @@ async def show(core: Core, key_id: str) -> dict:
 # --- sign ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("row", "mechanism"), pairs(Use.SIGN), ids=pair_name)
+@pytest.mark.parametrize(("row", "mechanism"), pairs(SIGN), ids=pair_name)
 async def test_a_signature_is_verified_by_other_code(
     core: Core, use, row: Algorithm, mechanism: Mechanism
 ) -> None:
@@ -88,8 +102,8 @@ async def test_a_signature_is_verified_by_other_code(
     ("row", "mode"),
     [
         (row, mechanism.mode)
-        for row, mechanism in product(algorithms.ALL, algorithms.MECHANISMS.values())
-        if mechanism.use is Use.SIGN and mechanism not in row.mechanisms
+        for row, mechanism in product(algorithms.ALL, EVERY)
+        if mechanism.use is SIGN and mechanism.name not in names_of(row)
     ],
     ids=pair_name,
 )
@@ -143,7 +157,7 @@ async def test_ecdsa_nonces_are_never_used_twice(use) -> None:
 
 # --- decrypt -------------------------------------------------------------------------------------
 
-RSA_DECRYPTION = [mechanism.mode for row, mechanism in pairs(Use.DECRYPT) if row.name == "RSA"]
+RSA_DECRYPTION = [mechanism.mode for row, mechanism in pairs(DECRYPT) if row.name == "RSA"]
 
 
 @pytest.mark.parametrize("mode", RSA_DECRYPTION)
@@ -236,13 +250,103 @@ async def test_an_iv_has_16_bytes(use, iv: bytes) -> None:
 async def test_decryption_needs_the_iv(use) -> None:
     answer = await use("AES-256", "decrypt", mode="AES_CBC", encrypted=b64(bytes(16)))
     assert answer.status == 400
-    assert "IV" in answer.message
+    assert "needs the field iv" in answer.message
 
 
 async def test_where_no_iv_belongs_it_is_ignored_as_clients_send_any(core: Core, use) -> None:
     encrypted = encrypted_for((await show(core, "RSA"))["public"], "PKCS1", b"secret")
     answer = await use("RSA", "decrypt", mode="PKCS1", encrypted=b64(encrypted), iv="no base64")
     assert answer.json() == {"decrypted": b64(b"secret")}
+
+
+@pytest.mark.parametrize("bits", AES_KEYS)
+@pytest.mark.parametrize("aad", [None, b"", b"additional data"])
+async def test_aes_gcm_is_what_other_code_makes_of_it(core: Core, use, bits: int, aad) -> None:
+    key_id, message = f"AES-{bits}", b"a message of no whole block"
+    more = {} if aad is None else {"aad": b64(aad)}
+    before = (await show(core, key_id))["operations"]
+    answer = await use(key_id, "encrypt", mode="AES_GCM", message=b64(message), **more)
+    assert answer.status == 200, answer
+    assert list(answer.json()) == ["encrypted", "iv", "tag"]
+    encrypted, iv, tag = (base64.b64decode(part) for part in answer.json().values())
+    assert (len(iv), len(tag)) == (12, 16)
+    assert opened_gcm(AES_KEYS[bits], iv, encrypted, tag, aad or b"") == message
+    answer = await use(key_id, "decrypt", mode="AES_GCM", **answer.json(), **more)
+    assert answer.json() == {"decrypted": b64(message)}
+    assert (await show(core, key_id))["operations"] == before + 2
+
+
+async def test_every_gcm_iv_is_made_by_the_hsm_and_is_another(use) -> None:
+    wanted = {"mode": "AES_GCM", "message": ""}
+    ivs = {(await use("AES-128", "encrypt", **wanted)).json()["iv"] for _ in range(100)}
+    assert len(ivs) == 100
+    answer = await use("AES-128", "encrypt", **wanted, iv=b64(bytes(12)))
+    assert answer.status == 400
+    assert answer.message == "AES_GCM does not take the field iv to encrypt."
+
+
+async def test_whatever_is_altered_gcm_does_not_decrypt_and_says_the_same(use) -> None:
+    sealed = (await use("AES-128", "encrypt", mode="AES_GCM", message=b64(b"?" * 20))).json()
+    for name, value in [*sealed.items(), ("aad", b64(b"\0"))]:
+        data = bytearray(base64.b64decode(value))
+        data[0] ^= 1
+        altered = {**sealed, name: b64(bytes(data))}
+        answer = await use("AES-128", "decrypt", mode="AES_GCM", **altered)
+        assert (answer.status, answer.message) == (400, "Decryption failure")
+
+
+@pytest.mark.parametrize("name", ["iv", "tag"])
+async def test_gcm_needs_a_whole_iv_and_a_whole_tag_to_decrypt(use, name: str) -> None:
+    sealed = (await use("AES-128", "encrypt", mode="AES_GCM", message="")).json()
+    for short in (b"", base64.b64decode(sealed[name])[:-1], base64.b64decode(sealed[name]) + b"?"):
+        wanted = {**sealed, name: b64(short)}
+        answer = await use("AES-128", "decrypt", mode="AES_GCM", **wanted)
+        assert answer.status == 400
+        assert f"The {name} of AES_GCM has" in answer.message
+    del sealed[name]
+    answer = await use("AES-128", "decrypt", mode="AES_GCM", **sealed)
+    assert answer.message == f"AES_GCM needs the field {name} to decrypt."
+
+
+async def test_a_field_of_another_mode_is_400(use) -> None:
+    message = b64(bytes(16))
+    answer = await use("AES-128", "encrypt", mode="AES_CBC", message=message, aad=message)
+    assert answer.status == 400
+    assert answer.message == "AES_CBC does not take the field aad to encrypt."
+
+
+# --- HMAC, and verify ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [256, 384, 512])
+@pytest.mark.parametrize("length", [0, 1, 100_000])
+async def test_an_hmac_is_what_other_code_makes_of_it(use, bits: int, length: int) -> None:
+    message = bytes(length)
+    mode = f"HMAC_SHA{bits}"
+    answer = await use("AES-256", "sign", mode=mode, message=b64(message))
+    expected = hmac.digest(AES_KEYS[256], message, f"sha{bits}")
+    assert answer.json() == {"signature": b64(expected)}
+
+
+async def test_verify_tells_the_hmac_of_a_message_from_everything_else(core: Core, use) -> None:
+    before = (await show(core, "AES-256"))["operations"]
+    wanted = {"mode": "HMAC_SHA256", "message": b64(b"message")}
+    right = hmac.digest(AES_KEYS[256], b"message", "sha256")
+    answer = await use("AES-256", "verify", **wanted, signature=b64(right))
+    assert (answer.status, answer.json()) == (200, {"valid": True})
+    wrong = [right[:-1], right + b"?", b"", bytes([right[0] ^ 1, *right[1:]])]
+    for signature in wrong:
+        answer = await use("AES-256", "verify", **wanted, signature=b64(signature))
+        assert (answer.status, answer.json()) == (200, {"valid": False})
+    assert (await show(core, "AES-256"))["operations"] == before + 1 + len(wrong)
+
+
+async def test_verify_needs_a_signature(use) -> None:
+    answer = await use("AES-256", "verify", mode="HMAC_SHA256", message=b64(b"message"))
+    assert (answer.status, answer.message) == (
+        400,
+        "HMAC_SHA256 needs the field signature to verify.",
+    )
 
 
 async def test_a_generic_key_of_another_length_is_no_aes_key(core: Core, use) -> None:
@@ -305,7 +409,7 @@ async def test_a_request_of_another_shape_is_400(use, how: str, wanted: dict) ->
     assert answer.message
 
 
-@pytest.mark.parametrize("how", ["sign", "decrypt", "encrypt"])
+@pytest.mark.parametrize("how", [use.verb for use in USES])
 async def test_a_key_that_is_not_there_is_404(use, how: str) -> None:
     answer = await use("nothing", how)
     assert answer.status == 404
@@ -313,13 +417,15 @@ async def test_a_key_that_is_not_there_is_404(use, how: str) -> None:
 
 @pytest.mark.parametrize("row", algorithms.ALL, ids=pair_name)
 async def test_a_key_does_only_what_its_mechanisms_allow(core: Core, use, row: Algorithm) -> None:
-    first, *others = row.mechanisms
+    first = row.mechanisms[0]
+    others = [one for one in row.mechanisms if one.name != first.name]
     key_id = f"only-{row.name}"
     await core.generate(key_id, row.name, first.name, length=1024 if row.name == "RSA" else 256)
     for mechanism in others:
         how = mechanism.use.verb
-        field = "encrypted" if mechanism.use is Use.DECRYPT else "message"
-        answer = await use(key_id, how, mode=mechanism.mode, **{field: b64(bytes(32))})
+        wanted = {option.name: b64(bytes(16)) for option in mechanism.needs}
+        wanted[mechanism.use.takes] = b64(bytes(32))
+        answer = await use(key_id, how, mode=mechanism.mode, **wanted)
         assert answer.status == 400
         assert "mechanisms do not allow" in answer.message
     assert (await show(core, key_id))["operations"] == 0

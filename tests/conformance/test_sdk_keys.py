@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from nethsm import Base64, KeyMechanism, KeyType
 
 from keystead import algorithms
-from keystead.algorithms import Use
+from keystead.algorithms import DECRYPT, SIGN
 from tests.support.verification import (
     aes_cbc,
     encrypted_for,
@@ -236,12 +236,7 @@ def test_a_signing_request_carries_the_subject(operator) -> None:
 
 @pytest.mark.parametrize(
     ("key_type", "mode"),
-    [
-        (row.name, one.mode)
-        for row in algorithms.ALL
-        for one in row.mechanisms
-        if one.use is Use.SIGN
-    ],
+    [(row.name, one.mode) for row in algorithms.ALL for one in row.mechanisms if one.use is SIGN],
 )
 def test_the_sdk_signs(hsm, operator, key_type, mode) -> None:
     message = what_to_sign(key_type, mode)
@@ -251,7 +246,7 @@ def test_the_sdk_signs(hsm, operator, key_type, mode) -> None:
 
 
 @pytest.mark.parametrize(
-    "mode", [one.mode for one in algorithms.BY_NAME["RSA"].mechanisms if one.use is Use.DECRYPT]
+    "mode", [one.mode for one in algorithms.BY_NAME["RSA"].mechanisms if one.use is DECRYPT]
 )
 def test_the_sdk_decrypts(hsm, operator, mode) -> None:
     public = as_the_api_shows(hsm.admin.get_key("RSA"))["public"]

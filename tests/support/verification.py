@@ -106,6 +106,11 @@ def encrypted_for(public: dict[str, str], mode: str, message: bytes) -> bytes:
     return PKCS1_OAEP.new(key, hashAlgo=HASHES[mode.removeprefix("OAEP_")]).encrypt(message)
 
 
+def opened_gcm(key: bytes, iv: bytes, ciphertext: bytes, tag: bytes, aad: bytes) -> bytes:
+    """Return what an AES-GCM ciphertext decrypts to. Raises ValueError for a wrong tag."""
+    return AES.new(key, AES.MODE_GCM, iv).update(aad).decrypt_and_verify(ciphertext, tag)
+
+
 def aes_cbc(key: bytes, iv: bytes):
     """Return pycryptodome's AES-CBC."""
     return AES.new(key, AES.MODE_CBC, iv)

@@ -3,12 +3,12 @@
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import PrivateKey
-from keystead.algorithms.rsa import PKCS1_WITH_PADDING_ERRORS
+from keystead.algorithms import DECRYPT, PrivateKey
 from keystead.errors import DecryptionFailed
 from keystead.model.keys import PrivateMaterial
 from tests.algorithms.published_vectors import OURS
@@ -19,6 +19,7 @@ from tests.support.rsa_encodings import (
     wrong_oaep,
     wrong_pkcs1,
 )
+from tests.support.uses import use
 
 FLOOR_NS = 1000
 """Of 0.7 to 5 ms."""
@@ -33,10 +34,10 @@ def key() -> PrivateKey:
     return algorithms.load(PrivateMaterial(pem=(OURS / "keys" / "rsa-2048.pem").read_bytes()))
 
 
-def decryption(key: PrivateKey, mode: str) -> Callable[[bytes], Awaitable[object]]:
+def watched(work: Callable[[bytes], object]) -> Callable[[bytes], Awaitable[object]]:
     async def decrypt(ciphertext: bytes) -> object:
         try:
-            return key.decrypt(mode, ciphertext, None)
+            return work(ciphertext)
         except DecryptionFailed as failure:
             return failure
 
@@ -60,13 +61,13 @@ async def test_pkcs1_does_not_tell_a_good_padding_from_a_wrong_one(key, verdict)
         "good": [encrypt_raw(key, encode_pkcs1(message, 256)) for message in good],
         **encrypted(key, lambda message: wrong_pkcs1(256, message)),
     }
-    found = await verdict(decryption(key, "PKCS1"), kinds, samples=150, floor_ns=FLOOR_NS)
+    found = await verdict(watched(key.decrypt_pkcs1), kinds, samples=150, floor_ns=FLOOR_NS)
     assert not found.leaks, found
 
 
 async def test_pkcs1_with_padding_errors_does_not_tell_what_is_wrong(key, verdict) -> None:
     kinds = encrypted(key, lambda message: wrong_pkcs1(256, message))
-    decrypt = decryption(key, PKCS1_WITH_PADDING_ERRORS)
+    decrypt = watched(key.decrypt_pkcs1_with_padding_errors)
     found = await verdict(decrypt, kinds, samples=50, floor_ns=FLOOR_NS)
     assert not found.leaks, found
 
@@ -76,7 +77,10 @@ async def test_oaep_does_not_tell_what_is_wrong(key, verdict, name: str) -> None
     kinds = encrypted(key, lambda message: wrong_oaep(256, name.lower(), message))
     samples = 60 if name == "MD5" else 120
     found = await verdict(
-        decryption(key, f"OAEP_{name}"), kinds, samples=samples, floor_ns=FLOOR_NS
+        watched(partial(use, key, DECRYPT, f"OAEP_{name}")),
+        kinds,
+        samples=samples,
+        floor_ns=FLOOR_NS,
     )
     assert not found.leaks, found
 
@@ -91,7 +95,7 @@ async def test_control_an_oaep_that_looks_at_the_first_byte_first_is_found(key, 
         return bytes(a ^ b for a, b in zip(masked_block, mask, strict=True))
 
     async def leaking(ciphertext: bytes) -> bool:
-        block = key.decrypt("RAW", ciphertext, None)
+        block = use(key, DECRYPT, "RAW", ciphertext)
         return block[0] == 0 and unmask(block).startswith(hashlib.sha256().digest())
 
     everything = encrypted(key, lambda message: wrong_oaep(256, "sha256", message))

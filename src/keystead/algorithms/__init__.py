@@ -1,6 +1,7 @@
 """The one place for key algorithms: a row each in `ALL`, and everything else follows from it.
 
-To add one: a module here that defines its row, the row in `ALL`, a file of test vectors.
+To add a key type: a module here that defines its row, the row in `ALL`, a file of test vectors.
+To add a mechanism: a function and a row in the module of its key type, and its test vectors.
 """
 
 from collections.abc import Mapping
@@ -19,25 +20,35 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
-    Use,
+    Result,
 )
+from keystead.algorithms._uses import DECRYPT, ENCRYPT, SIGN, USES, VERIFY, Option, Use
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
 __all__ = [
     "ALL",
-    "BY_MODE",
     "BY_NAME",
+    "DECRYPT",
+    "ENCRYPT",
     "MECHANISMS",
+    "SIGN",
+    "USES",
+    "VERIFY",
     "Algorithm",
     "CertificateSigner",
     "Mechanism",
+    "Option",
     "PrivateKey",
     "PrivateParts",
     "PublicParts",
+    "Result",
     "Use",
+    "ignored_options",
     "import_pem",
     "load",
+    "mechanism_of",
+    "options_of",
 ]
 
 ALL: Final[tuple[Algorithm, ...]] = (
@@ -57,15 +68,47 @@ ALL: Final[tuple[Algorithm, ...]] = (
 BY_NAME: Final[Mapping[str, Algorithm]] = MappingProxyType({row.name: row for row in ALL})
 """Key types by name."""
 
-MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType(
-    {mechanism.name: mechanism for row in ALL for mechanism in row.mechanisms}
-)
-"""Mechanisms by name; some types share one."""
+_ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechanisms)
 
-BY_MODE: Final[Mapping[tuple[Use, str], Mechanism]] = MappingProxyType(
-    {(mechanism.use, mechanism.mode): mechanism for mechanism in MECHANISMS.values()}
+MECHANISMS: Final = tuple(dict.fromkeys(mechanism.name for _, mechanism in _ROWS))
+"""The names of all mechanisms, in the order of the key types; some types share one."""
+
+_BY_MODE: Final = MappingProxyType(
+    {(row.name, mechanism.use, mechanism.mode): mechanism for row, mechanism in _ROWS}
 )
-"""Mechanisms by what a request calls them."""
+
+_IGNORED: Final = MappingProxyType(
+    {(mechanism.use, mechanism.mode): mechanism.ignores for _, mechanism in _ROWS}
+)
+
+
+def mechanism_of(algorithm: Algorithm, use: Use, mode: str) -> Mechanism:
+    """Return what a request's `mode` means for keys of this type.
+
+    Raises InvalidInput for a mode that this type does not have, or no type at all.
+    """
+    mechanism = _BY_MODE.get((algorithm.name, use, mode))
+    if mechanism is not None:
+        return mechanism
+    if (use, mode) not in _IGNORED:
+        raise InvalidInput(f"Unknown {use.verb} mode.")
+    raise InvalidInput(f"Key mechanisms do not allow it to {use.verb}.")
+
+
+def ignored_options(use: Use, mode: str) -> tuple[Option, ...]:
+    """Return the options that a request of this mode may have to no effect."""
+    return _IGNORED.get((use, mode), ())
+
+
+def options_of(use: Use) -> tuple[Option, ...]:
+    """Return every option that some mechanism takes for this use."""
+    found = (
+        option
+        for _, mechanism in _ROWS
+        if mechanism.use is use
+        for option in (*mechanism.needs, *mechanism.options)
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def load(material: PrivateMaterial) -> PrivateKey:

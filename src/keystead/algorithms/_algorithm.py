@@ -1,9 +1,9 @@
 """What a key algorithm is to the rest of Keystead: a row that makes keys, and keys that work."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Final, Protocol
+from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import (
@@ -18,34 +18,49 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from keystead.algorithms._uses import Option, Use
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
-
-class Use(Enum):
-    """What a mechanism does with a private key; `verb` completes "This key cannot …"."""
-
-    SIGN = "sign"
-    DECRYPT = "decrypt"
-    ENCRYPT = "encrypt"
-
-    def __init__(self, verb: str) -> None:
-        self.verb: Final = verb
-
-    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+Result = bytes | bool | tuple[bytes, ...]
+"""What a mechanism returns: its use's answer fields in order, or the first of them alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One thing a key may be allowed to do; `mode` is what a request calls it, unique in a use.
+    """One thing that a key of one type may be allowed to do.
 
-    `takes_iv`: beside a message; for every other mode an IV is ignored.
+    A mechanism with several modes, or for several uses, has a row for each.
     """
 
     name: str
     use: Use
     mode: str
-    takes_iv: bool = False
+    """What a request calls it."""
+    run: Callable[..., Result]
+    """run(key, message, **options) does the work, on any thread.
+
+    Raises InvalidInput, which says what did not fit, and DecryptionFailed, which does not.
+    """
+    needs: tuple[Option, ...] = ()
+    """Options that a request must have."""
+    options: tuple[Option, ...] = ()
+    """Options that a request may have."""
+    ignores: tuple[Option, ...] = ()
+    """Options that a request may have to no effect, as in NetHSM. Any other option is refused."""
+    run_with_padding_errors: Callable[..., Result] | None = None
+    """Runs instead of `run` where the operator has chosen `pkcs1_padding_errors`."""
+
+    def require_options(self, given: Collection[str]) -> None:
+        """Raise InvalidInput unless the names of options `given` are what this mechanism takes."""
+        verb = self.use.verb
+        for option in self.needs:
+            if option.name not in given:
+                raise InvalidInput(f"{self.mode} needs the field {option.name} to {verb}.")
+        known = {option.name for option in (*self.needs, *self.options)}
+        for name in given:
+            if name not in known:
+                raise InvalidInput(f"{self.mode} does not take the field {name} to {verb}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +136,14 @@ class Algorithm(Protocol):
 
 
 class PrivateKey(ABC):
-    """A key that works; safe to use from several threads at once.
+    """A key that works, safe to use from several threads at once.
 
-    It refuses everything: a key type defines only what it can do.
+    Its type's mechanisms say what it can do. A type defines only what its keys have.
     """
 
     algorithm: Algorithm
     works_slowly: bool = False
-    """Whether sign and decrypt take longer than an event loop may wait."""
+    """Whether a use takes longer than an event loop may wait."""
 
     @abstractmethod
     def material(self) -> PrivateMaterial:
@@ -148,27 +163,6 @@ class PrivateKey(ABC):
     def certificate_signer(self) -> CertificateSigner:
         """Return what an X.509 builder needs to sign with this key."""
         raise InvalidInput(f"{self.algorithm.name} keys cannot sign a certificate request.")
-
-    def sign(self, mode: str, message: bytes) -> bytes:  # noqa: ARG002  for the types that can
-        """Sign what `mode` takes, a digest or a message; InvalidInput says what did not fit."""
-        raise self.cannot(Use.SIGN, mode)
-
-    def decrypt(self, mode: str, ciphertext: bytes, iv: bytes | None) -> bytes:  # noqa: ARG002  same
-        """Decrypt; DecryptionFailed tells nothing of the cause, InvalidInput what did not fit."""
-        raise self.cannot(Use.DECRYPT, mode)
-
-    def encrypt(
-        self,
-        mode: str,
-        message: bytes,  # noqa: ARG002  for the types that can
-        iv: bytes | None,  # noqa: ARG002  same
-    ) -> tuple[bytes, bytes]:
-        """Encrypt, and return ciphertext and IV: the given one, or a fresh one for None."""
-        raise self.cannot(Use.ENCRYPT, mode)
-
-    def cannot(self, use: Use, mode: str) -> InvalidInput:
-        """Return the error for a mode that this type does not have."""
-        return InvalidInput(f"{self.algorithm.name} keys cannot {use.verb} with {mode}.")
 
 
 def pkcs8_pem(key: PrivateKeyTypes) -> bytes:

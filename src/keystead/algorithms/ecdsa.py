@@ -15,54 +15,19 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
-    Use,
     pkcs8_pem,
     require_data,
     spki_pem,
 )
+from keystead.algorithms._uses import SIGN
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A curve and the hash whose digests it signs: the longest one that is not cut off.
-
-    P-521 signs digests of SHA-512.
-    """
-
-    name: str
-    curve: ec.EllipticCurve
-    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512
-    works_slowly: bool = False
-
-    mechanisms = (Mechanism("ECDSA_Signature", Use.SIGN, "ECDSA"),)
-    generates_slowly = False
-    needs_length = False
-
-    def generate(self, length: int | None) -> "EcdsaKey":  # noqa: ARG002  the curve says the length
-        """Make a new key."""
-        return EcdsaKey(self, ec.generate_private_key(self.curve))
-
-    def from_parts(self, parts: PrivateParts) -> "EcdsaKey":
-        """Make a key of its scalar: big-endian, exactly as long as the curve's order."""
-        scalar = require_data(self, parts, (self.curve.key_size + 7) // 8)
-        try:
-            return EcdsaKey(self, ec.derive_private_key(int.from_bytes(scalar), self.curve))
-        except ValueError:
-            raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
-
-    def adopt(self, parsed: PrivateKeyTypes) -> "EcdsaKey | None":
-        """Wrap a parsed key if it is on this curve."""
-        if not isinstance(parsed, ec.EllipticCurvePrivateKey):
-            return None
-        return EcdsaKey(self, parsed) if parsed.curve.name == self.curve.name else None
 
 
 class EcdsaKey(PrivateKey):
     """A key on one of the curves of this module."""
 
-    def __init__(self, algorithm: Curve, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, algorithm: "Curve", key: ec.EllipticCurvePrivateKey) -> None:
         self.algorithm: Algorithm = algorithm
         self.works_slowly = algorithm.works_slowly
         self._key = key
@@ -87,16 +52,49 @@ class EcdsaKey(PrivateKey):
         """Sign with the hash of the curve."""
         return CertificateSigner(self._key, self._digest)
 
-    def sign(self, mode: str, message: bytes) -> bytes:
+    def sign(self, message: bytes) -> bytes:
         """Sign a digest of the curve's hash; the signature is DER (RFC 3279, 2.2.3)."""
-        if mode != "ECDSA":
-            raise self.cannot(Use.SIGN, mode)
         if len(message) != self._digest.digest_size:
             raise InvalidInput(
                 f"{self.algorithm.name} keys sign a digest of {self._digest.digest_size} bytes, "
                 f"not {len(message)}."
             )
         return self._key.sign(message, self._scheme)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve and the hash whose digests it signs: the longest one that is not cut off.
+
+    P-521 signs digests of SHA-512.
+    """
+
+    name: str
+    curve: ec.EllipticCurve
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+    works_slowly: bool = False
+
+    mechanisms = (Mechanism("ECDSA_Signature", SIGN, "ECDSA", EcdsaKey.sign),)
+    generates_slowly = False
+    needs_length = False
+
+    def generate(self, length: int | None) -> EcdsaKey:  # noqa: ARG002  the curve says the length
+        """Make a new key."""
+        return EcdsaKey(self, ec.generate_private_key(self.curve))
+
+    def from_parts(self, parts: PrivateParts) -> EcdsaKey:
+        """Make a key of its scalar: big-endian, exactly as long as the curve's order."""
+        scalar = require_data(self, parts, (self.curve.key_size + 7) // 8)
+        try:
+            return EcdsaKey(self, ec.derive_private_key(int.from_bytes(scalar), self.curve))
+        except ValueError:
+            raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
+
+    def adopt(self, parsed: PrivateKeyTypes) -> EcdsaKey | None:
+        """Wrap a parsed key if it is on this curve."""
+        if not isinstance(parsed, ec.EllipticCurvePrivateKey):
+            return None
+        return EcdsaKey(self, parsed) if parsed.curve.name == self.curve.name else None
 
 
 EC_P256 = Curve("EC_P256", ec.SECP256R1(), hashes.SHA256())

@@ -10,11 +10,11 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
-    Use,
     pkcs8_pem,
     require_data,
     spki_pem,
 )
+from keystead.algorithms._uses import SIGN
 from keystead.model.keys import PrivateMaterial
 
 SEED_BYTES = 32
@@ -43,10 +43,8 @@ class Ed25519Key(PrivateKey):
         """Sign without a digest (RFC 8410, 3)."""
         return CertificateSigner(self._key, None)
 
-    def sign(self, mode: str, message: bytes) -> bytes:
+    def sign(self, message: bytes) -> bytes:
         """Sign the message itself, of any length; the signature has 64 bytes."""
-        if mode != "EdDSA":
-            raise self.cannot(Use.SIGN, mode)
         return self._key.sign(message)
 
 
@@ -56,7 +54,7 @@ class _Curve25519:
     name = "Curve25519"
     generates_slowly = False
     needs_length = False
-    mechanisms = (Mechanism("EdDSA_Signature", Use.SIGN, "EdDSA"),)
+    mechanisms = (Mechanism("EdDSA_Signature", SIGN, "EdDSA", Ed25519Key.sign),)
 
     def generate(self, length: int | None) -> Ed25519Key:  # noqa: ARG002  there is one length
         """Make a new key."""

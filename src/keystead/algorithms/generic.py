@@ -1,26 +1,27 @@
-"""Generic keys: plain bytes, and AES-CBC (NIST SP 800-38A) with those of an AES key's length."""
+"""Generic keys: plain bytes, for AES (those of an AES key's length) and for HMAC."""
 
 import secrets
 
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.hmac import HMAC
 
-from keystead.algorithms._algorithm import (
-    Algorithm,
-    Mechanism,
-    PrivateKey,
-    PrivateParts,
-    Use,
-)
-from keystead.errors import InvalidInput
+from keystead.algorithms._algorithm import Algorithm, Mechanism, PrivateKey, PrivateParts
+from keystead.algorithms._uses import AAD, DECRYPT, ENCRYPT, IV, SIGN, SIGNATURE, TAG, VERIFY
+from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
 MIN_BITS = 128
 MAX_BITS = 8192
 BLOCK_BYTES = 16
 AES_KEY_BYTES = (16, 24, 32)
+GCM_IV_BYTES = 12
+GCM_TAG_BYTES = 16
 
 
 class GenericKey(PrivateKey):
@@ -34,30 +35,65 @@ class GenericKey(PrivateKey):
         """Return the bytes."""
         return PrivateMaterial(raw=self._value)
 
-    def decrypt(self, mode: str, ciphertext: bytes, iv: bytes | None) -> bytes:
-        """Decrypt whole blocks; the IV is required. CBC cannot tell a wrong ciphertext."""
-        self._require_cbc(Use.DECRYPT, mode)
-        if iv is None:
-            raise InvalidInput("Decrypting with AES_CBC needs an IV.")
-        decryptor = self._cipher(ciphertext, iv).decryptor()
-        return decryptor.update(ciphertext) + decryptor.finalize()
+    def encrypt_cbc(self, message: bytes, iv: bytes | None = None) -> tuple[bytes, bytes]:
+        """Encrypt whole blocks with AES-CBC (NIST SP 800-38A); return ciphertext and IV.
 
-    def encrypt(self, mode: str, message: bytes, iv: bytes | None) -> tuple[bytes, bytes]:
-        """Encrypt whole blocks, without padding; a random IV is made for None."""
-        self._require_cbc(Use.ENCRYPT, mode)
+        No padding is added. Without `iv`, a random one is made.
+        """
         iv = secrets.token_bytes(BLOCK_BYTES) if iv is None else iv
-        encryptor = self._cipher(message, iv).encryptor()
+        encryptor = self._cbc(message, iv).encryptor()
         return encryptor.update(message) + encryptor.finalize(), iv
 
-    def _require_cbc(self, use: Use, mode: str) -> None:
-        if mode != "AES_CBC":
-            raise self.cannot(use, mode)
+    def decrypt_cbc(self, ciphertext: bytes, iv: bytes) -> bytes:
+        """Decrypt whole blocks with AES-CBC, which cannot tell a wrong ciphertext."""
+        decryptor = self._cbc(ciphertext, iv).decryptor()
+        return decryptor.update(ciphertext) + decryptor.finalize()
+
+    def encrypt_gcm(self, message: bytes, aad: bytes = b"") -> tuple[bytes, bytes, bytes]:
+        """Encrypt with AES-GCM (NIST SP 800-38D); return ciphertext, IV and 16-byte tag.
+
+        The IV is always made here, at random: one that is used twice gives the key away.
+        """
+        iv = secrets.token_bytes(GCM_IV_BYTES)
+        sealed = AESGCM(self._aes_key()).encrypt(iv, message, aad)
+        return sealed[:-GCM_TAG_BYTES], iv, sealed[-GCM_TAG_BYTES:]
+
+    def decrypt_gcm(self, ciphertext: bytes, iv: bytes, tag: bytes, aad: bytes = b"") -> bytes:
+        """Decrypt with AES-GCM. Raises DecryptionFailed for whatever is not as it was encrypted."""
+        for name, value, size in (("iv", iv, GCM_IV_BYTES), ("tag", tag, GCM_TAG_BYTES)):
+            if len(value) != size:
+                raise InvalidInput(f"The {name} of AES_GCM has {size} bytes, not {len(value)}.")
+        try:
+            return AESGCM(self._aes_key()).decrypt(iv, ciphertext + tag, aad)
+        except InvalidTag:
+            raise DecryptionFailed("Decryption failure") from None
+
+    def hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> bytes:
+        """Return the HMAC (RFC 2104) of `message`, as long as the digest."""
+        return self._hmac(digest, message).finalize()
+
+    def hmac_holds(self, digest: hashes.HashAlgorithm, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is the whole HMAC of `message`, in constant time."""
+        try:
+            self._hmac(digest, message).verify(signature)
+        except InvalidSignature:
+            return False
+        return True
+
+    def _hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> HMAC:
+        hmac = HMAC(self._value, digest)
+        hmac.update(message)
+        return hmac
+
+    def _aes_key(self) -> bytes:
         if len(self._value) not in AES_KEY_BYTES:
             raise InvalidInput(
                 f"AES keys have 128, 192 or 256 bits; this one has {8 * len(self._value)}."
             )
+        return self._value
 
-    def _cipher(self, text: bytes, iv: bytes) -> Cipher[CBC]:
+    def _cbc(self, text: bytes, iv: bytes) -> Cipher[CBC]:
+        key = self._aes_key()
         if len(iv) != BLOCK_BYTES:
             raise InvalidInput(f"The IV of AES_CBC has {BLOCK_BYTES} bytes, not {len(iv)}.")
         if len(text) % BLOCK_BYTES:
@@ -65,7 +101,20 @@ class GenericKey(PrivateKey):
                 f"AES_CBC takes a multiple of {BLOCK_BYTES} bytes, not {len(text)}: "
                 "it adds no padding."
             )
-        return Cipher(AES(self._value), CBC(iv))
+        return Cipher(AES(key), CBC(iv))
+
+
+def _hmac_rows(name: str, digest: hashes.HashAlgorithm) -> tuple[Mechanism, Mechanism]:
+    def sign(key: GenericKey, message: bytes) -> bytes:
+        return key.hmac(digest, message)
+
+    def verify(key: GenericKey, message: bytes, signature: bytes) -> bool:
+        return key.hmac_holds(digest, message, signature)
+
+    return (
+        Mechanism(name, SIGN, name, sign),
+        Mechanism(name, VERIFY, name, verify, needs=(SIGNATURE,)),
+    )
 
 
 class _Generic:
@@ -75,8 +124,20 @@ class _Generic:
     generates_slowly = False
     needs_length = True
     mechanisms = (
-        Mechanism("AES_Encryption_CBC", Use.ENCRYPT, "AES_CBC", takes_iv=True),
-        Mechanism("AES_Decryption_CBC", Use.DECRYPT, "AES_CBC", takes_iv=True),
+        Mechanism("AES_Encryption_CBC", ENCRYPT, "AES_CBC", GenericKey.encrypt_cbc, options=(IV,)),
+        Mechanism("AES_Decryption_CBC", DECRYPT, "AES_CBC", GenericKey.decrypt_cbc, needs=(IV,)),
+        Mechanism("AES_Encryption_GCM", ENCRYPT, "AES_GCM", GenericKey.encrypt_gcm, options=(AAD,)),
+        Mechanism(
+            "AES_Decryption_GCM",
+            DECRYPT,
+            "AES_GCM",
+            GenericKey.decrypt_gcm,
+            needs=(IV, TAG),
+            options=(AAD,),
+        ),
+        *_hmac_rows("HMAC_SHA256", hashes.SHA256()),
+        *_hmac_rows("HMAC_SHA384", hashes.SHA384()),
+        *_hmac_rows("HMAC_SHA512", hashes.SHA512()),
     )
 
     def generate(self, length: int | None) -> GenericKey:

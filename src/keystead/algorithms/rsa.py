@@ -1,6 +1,5 @@
 """RSA (RFC 8017): decryption raw, with PKCS#1 v1.5 and OAEP; signatures PKCS#1 v1.5 and PSS."""
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
@@ -18,10 +17,10 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
-    Use,
     pkcs8_pem,
     spki_pem,
 )
+from keystead.algorithms._uses import DECRYPT, IV, SIGN
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -29,9 +28,6 @@ MIN_BITS = 1024
 MAX_BITS = 8192
 MAX_EXPONENT_BITS = 256  # FIPS 186-5, A.1.1
 PUBLIC_EXPONENT = 65537
-PKCS1 = "PKCS1"
-PKCS1_WITH_PADDING_ERRORS = "PKCS1 with padding errors"
-"""A decryption mode that no request can name: an operator has it used for PKCS1."""
 PKCS1_OVERHEAD = 11  # 00 01, at least eight bytes FF, 00
 
 _HASHES = MappingProxyType(
@@ -42,38 +38,6 @@ _HASHES = MappingProxyType(
         "SHA256": hashes.SHA256(),
         "SHA384": hashes.SHA384(),
         "SHA512": hashes.SHA512(),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pss:
-    """A PSS mode: the salt is as long as the hash, MGF1 uses the same hash."""
-
-    digest_size: int
-    padding: padding.PSS
-    prehashed: Prehashed
-
-
-_PSS = MappingProxyType(
-    {
-        f"PSS_{name}": _Pss(
-            digest.digest_size,
-            padding.PSS(padding.MGF1(digest), digest.digest_size),
-            Prehashed(digest),
-        )
-        for name, digest in _HASHES.items()
-    }
-)
-# OpenSSL has no OAEP with MD5; what goes to pycryptodome is in `_Twin`.
-_PADDINGS = MappingProxyType(
-    {
-        PKCS1: padding.PKCS1v15(),
-        **{
-            f"OAEP_{name}": padding.OAEP(padding.MGF1(digest), digest, None)
-            for name, digest in _HASHES.items()
-            if name != "MD5"
-        },
     }
 )
 
@@ -113,23 +77,18 @@ class RsaKey(PrivateKey):
         """Sign with PKCS#1 v1.5 and SHA-256, which every CA reads."""
         return CertificateSigner(self._key, hashes.SHA256())
 
-    def sign(self, mode: str, message: bytes) -> bytes:
-        """Sign; PKCS1 takes a DigestInfo (or anything that fits), PSS a digest of its hash."""
-        if mode == PKCS1:
-            return self._sign_pkcs1(message)
-        scheme = _PSS.get(mode)
-        if scheme is None:
-            raise self.cannot(Use.SIGN, mode)
-        if len(message) != scheme.digest_size:
-            raise InvalidInput(
-                f"{mode} signs a digest of {scheme.digest_size} bytes, not {len(message)}."
-            )
+    def sign_pss(self, digest: hashes.HashAlgorithm, message: bytes) -> bytes:
+        """Sign a digest with PSS: the salt is as long as the digest, MGF1 uses the same hash."""
+        size, mode = digest.digest_size, f"PSS_{digest.name.upper()}"
+        if len(message) != size:
+            raise InvalidInput(f"{mode} signs a digest of {size} bytes, not {len(message)}.")
         # RFC 8017, 9.1.1: emLen is of one bit less than the modulus.
-        if (self._key.key_size + 6) // 8 < 2 * scheme.digest_size + 2:
+        if (self._key.key_size + 6) // 8 < 2 * size + 2:
             raise InvalidInput(f"An RSA key of {self._key.key_size} bits is too short for {mode}.")
-        return self._key.sign(message, scheme.padding, scheme.prehashed)
+        return self._key.sign(message, padding.PSS(padding.MGF1(digest), size), Prehashed(digest))
 
-    def _sign_pkcs1(self, message: bytes) -> bytes:
+    def sign_pkcs1(self, message: bytes) -> bytes:
+        """Sign a DigestInfo, or anything else that fits, with PKCS#1 v1.5."""
         longest = self._size() - PKCS1_OVERHEAD
         if len(message) > longest:
             raise InvalidInput(
@@ -137,31 +96,37 @@ class RsaKey(PrivateKey):
             )
         return self._key.sign(message, padding.PKCS1v15(), NoDigestInfo())
 
-    def decrypt(self, mode: str, ciphertext: bytes, iv: bytes | None) -> bytes:  # noqa: ARG002  RSA has no IV; NetHSM ignores one
-        """Decrypt; RAW returns as many bytes as the modulus has."""
-        if mode == "RAW":
-            return self._decrypt_raw(ciphertext)
-        if mode == "OAEP_MD5":
-            return self._pycryptodome().decrypt_oaep_md5(ciphertext)
-        if mode == PKCS1_WITH_PADDING_ERRORS:
-            return self._pycryptodome().decrypt_pkcs1(ciphertext)
-        scheme = _PADDINGS.get(mode)
-        if scheme is None:
-            raise self.cannot(Use.DECRYPT, mode)
-        # A wrong PKCS#1 v1.5 padding is not an error: OpenSSL rejects it implicitly, by
-        # returning random-looking bytes that the key and the ciphertext determine
-        # (draft-irtf-cfrg-rsa-guidance). An answer that told good from bad padding would be
-        # the oracle of Bleichenbacher's attack, as PKCS1_WITH_PADDING_ERRORS is.
-        try:
-            return self._key.decrypt(ciphertext, scheme)
-        except ValueError:
-            raise _decryption_failed() from None
-
-    def _decrypt_raw(self, ciphertext: bytes) -> bytes:
+    def decrypt_raw(self, ciphertext: bytes) -> bytes:
+        """Return as many bytes as the modulus has: the padding is the caller's matter."""
         number = int.from_bytes(ciphertext)
         if number >= self._key.public_key().public_numbers().n:
             raise InvalidInput("The ciphertext is larger than the key's modulus.")
         return self._pycryptodome().decrypt_raw(number)
+
+    def decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
+        """Decrypt with PKCS#1 v1.5. A wrong padding is not an error.
+
+        OpenSSL rejects it implicitly, by returning random-looking bytes that the key and the
+        ciphertext determine (draft-irtf-cfrg-rsa-guidance). An answer that told good from bad
+        padding would be the oracle of Bleichenbacher's attack.
+        """
+        return self._decrypt(ciphertext, padding.PKCS1v15())
+
+    def decrypt_pkcs1_with_padding_errors(self, ciphertext: bytes) -> bytes:
+        """Decrypt with PKCS#1 v1.5. Raises DecryptionFailed for a wrong padding: an oracle."""
+        return self._pycryptodome().decrypt_pkcs1(ciphertext)
+
+    def decrypt_oaep(self, digest: hashes.HashAlgorithm, ciphertext: bytes) -> bytes:
+        """Decrypt with OAEP, without a label; MGF1 uses the same hash."""
+        if isinstance(digest, hashes.MD5):  # OpenSSL has no OAEP with MD5.
+            return self._pycryptodome().decrypt_oaep_md5(ciphertext)
+        return self._decrypt(ciphertext, padding.OAEP(padding.MGF1(digest), digest, None))
+
+    def _decrypt(self, ciphertext: bytes, scheme: padding.AsymmetricPadding) -> bytes:
+        try:
+            return self._key.decrypt(ciphertext, scheme)
+        except ValueError:
+            raise _decryption_failed() from None
 
     def _size(self) -> int:
         """Return the length of the modulus in bytes: k in RFC 8017."""
@@ -212,6 +177,21 @@ class _Twin:
         return message
 
 
+def _pss_row(name: str, digest: hashes.HashAlgorithm) -> Mechanism:
+    def sign(key: RsaKey, message: bytes) -> bytes:
+        return key.sign_pss(digest, message)
+
+    return Mechanism(f"RSA_Signature_PSS_{name}", SIGN, f"PSS_{name}", sign)
+
+
+def _oaep_row(name: str, digest: hashes.HashAlgorithm) -> Mechanism:
+    def decrypt(key: RsaKey, ciphertext: bytes) -> bytes:
+        return key.decrypt_oaep(digest, ciphertext)
+
+    mechanism, mode = f"RSA_Decryption_OAEP_{name}", f"OAEP_{name}"
+    return Mechanism(mechanism, DECRYPT, mode, decrypt, ignores=(IV,))
+
+
 class _Rsa:
     """The row of RSA."""
 
@@ -219,14 +199,18 @@ class _Rsa:
     generates_slowly = True
     needs_length = True
     mechanisms = (
-        Mechanism("RSA_Decryption_RAW", Use.DECRYPT, "RAW"),
-        Mechanism("RSA_Decryption_PKCS1", Use.DECRYPT, PKCS1),
-        *(
-            Mechanism(f"RSA_Decryption_OAEP_{name}", Use.DECRYPT, f"OAEP_{name}")
-            for name in _HASHES
+        Mechanism("RSA_Decryption_RAW", DECRYPT, "RAW", RsaKey.decrypt_raw, ignores=(IV,)),
+        Mechanism(
+            "RSA_Decryption_PKCS1",
+            DECRYPT,
+            "PKCS1",
+            RsaKey.decrypt_pkcs1,
+            ignores=(IV,),
+            run_with_padding_errors=RsaKey.decrypt_pkcs1_with_padding_errors,
         ),
-        Mechanism("RSA_Signature_PKCS1", Use.SIGN, PKCS1),
-        *(Mechanism(f"RSA_Signature_PSS_{name}", Use.SIGN, f"PSS_{name}") for name in _HASHES),
+        *(_oaep_row(name, digest) for name, digest in _HASHES.items()),
+        Mechanism("RSA_Signature_PKCS1", SIGN, "PKCS1", RsaKey.sign_pkcs1),
+        *(_pss_row(name, digest) for name, digest in _HASHES.items()),
     )
 
     def generate(self, length: int | None) -> RsaKey:

@@ -19,11 +19,11 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
-    Use,
     pkcs8_pem,
     require_data,
     spki_pem,
 )
+from keystead.algorithms._uses import SIGN
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -65,22 +65,16 @@ class Secp256k1Key(PrivateKey):
         """Sign with ECDSA and SHA-256."""
         return CertificateSigner(self._key, hashes.SHA256())
 
-    def sign(self, mode: str, message: bytes) -> bytes:
-        """Sign: ECDSA a digest of 32 bytes, BIP340 a message of any length.
-
-        The signature is DER with a low s (BIP 146), or the 64 bytes of BIP-340.
-        """
-        if mode == "BIP340":
-            return self._sign_bip340(message)
-        if mode != "ECDSA":
-            raise self.cannot(Use.SIGN, mode)
+    def sign_ecdsa(self, message: bytes) -> bytes:
+        """Sign a digest of 32 bytes; the signature is DER with a low s (BIP 146)."""
         if len(message) != DIGEST_BYTES:
             raise InvalidInput(
                 f"EC_P256K1 keys sign a digest of {DIGEST_BYTES} bytes, not {len(message)}."
             )
         return self._signer.sign(message, hasher=None)
 
-    def _sign_bip340(self, message: bytes) -> bytes:
+    def sign_bip340(self, message: bytes) -> bytes:
+        """Sign a message of any length; the signature has the 64 bytes of BIP-340."""
         # coincurve's own method takes 32 bytes only; BIP-340 signs a message of any length.
         context = self._signer.context.ctx
         auxiliary = ffi.new("unsigned char[]", token_bytes(AUXILIARY_BYTES))
@@ -105,8 +99,8 @@ class _Secp256k1:
     generates_slowly = False
     needs_length = False
     mechanisms = (
-        Mechanism("ECDSA_Signature", Use.SIGN, "ECDSA"),
-        Mechanism("BIP340_Signature", Use.SIGN, "BIP340"),
+        Mechanism("ECDSA_Signature", SIGN, "ECDSA", Secp256k1Key.sign_ecdsa),
+        Mechanism("BIP340_Signature", SIGN, "BIP340", Secp256k1Key.sign_bip340),
     )
 
     def generate(self, length: int | None) -> Secp256k1Key:  # noqa: ARG002  there is one length

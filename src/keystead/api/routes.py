@@ -1,5 +1,6 @@
 """THE table: every operation of the API, who may call it, in which state, and what answers."""
 
+from keystead.algorithms import USES
 from keystead.api import (
     backup,
     cluster,
@@ -126,12 +127,15 @@ _DESCRIBED: tuple[Route, ...] = (
         produces=BYTES,
     ),
     Route("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, roles=_ADMIN, produces=BYTES),
-    Route("POST", "/keys/{key_id}/sign", use_keys.sign, roles=_OPERATOR, body_limit=LARGE_BODY),
-    Route(
-        "POST", "/keys/{key_id}/decrypt", use_keys.decrypt, roles=_OPERATOR, body_limit=LARGE_BODY
-    ),
-    Route(
-        "POST", "/keys/{key_id}/encrypt", use_keys.encrypt, roles=_OPERATOR, body_limit=LARGE_BODY
+    *(
+        Route(
+            "POST",
+            f"/keys/{{key_id}}/{use.verb}",
+            use_keys.handler_of(use),
+            roles=_OPERATOR,
+            body_limit=LARGE_BODY,
+        )
+        for use in USES
     ),
     Route(
         "PUT",

@@ -53,7 +53,7 @@ class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     def attributes(self) -> KeyAttributes:
         """Return the attributes; InvalidInput for an unknown mechanism, a bad tag or label."""
-        if not algorithms.MECHANISMS.keys() >= set(self.mechanisms):
+        if not set(self.mechanisms) <= set(algorithms.MECHANISMS):
             raise InvalidInput("Unknown key mechanism.")
         return KeyAttributes(
             mechanisms=frozenset(self.mechanisms),

@@ -1,12 +1,14 @@
-"""Keys in use: sign, decrypt, encrypt; and random bytes."""
+"""Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from operator import attrgetter
+from types import GenericAlias, MappingProxyType
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from keystead import algorithms
-from keystead.algorithms import Use
+from keystead.algorithms import USES, Result, Use, ignored_options, options_of
 from keystead.api.encoding import (
     STEP_BYTES,
     decode_base64,
@@ -14,37 +16,16 @@ from keystead.api.encoding import (
     encode_base64,
     encode_long_base64,
 )
-from keystead.api.route import Call, Reply
+from keystead.api.route import Call, Handler, Reply
 from keystead.api.shapes import json_reply
 from keystead.model.ids import parse_key_id
 from keystead.model.secret import Hidden
-from keystead.operations import use_keys as operations
 from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
+from keystead.operations.use_keys import use_key
 from keystead.storage.key_cache import CachedKey
 
-
-class SignRequest(Hidden, forbid_unknown_fields=True):
-    """POST /keys/{id}/sign."""
-
-    mode: str
-    message: str
-
-
-class DecryptRequest(Hidden, forbid_unknown_fields=True):
-    """POST /keys/{id}/decrypt."""
-
-    mode: str
-    encrypted: str
-    iv: str | None = None
-
-
-class EncryptRequest(Hidden, forbid_unknown_fields=True):
-    """POST /keys/{id}/encrypt."""
-
-    mode: str
-    message: str
-    iv: str | None = None
+_JSON_TYPES: Final = {bytes: str, bool: bool}
 
 
 class RandomRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,62 +34,10 @@ class RandomRequest(msgspec.Struct, forbid_unknown_fields=True):
     length: int
 
 
-class Signature(msgspec.Struct):
-    """The answer to sign; base64."""
-
-    signature: str
-
-
-class Decrypted(Hidden):
-    """The answer to decrypt; base64."""
-
-    decrypted: str
-
-
-class Encrypted(msgspec.Struct):
-    """The answer to encrypt; base64."""
-
-    encrypted: str
-    iv: str
-
-
 class Random(Hidden):
     """The answer to random; base64."""
 
     random: str
-
-
-async def sign(call: Call[SignRequest]) -> Reply[Signature]:
-    """POST /keys/{id}/sign: sign a digest or a message."""
-    session, caller = call.session, call.caller
-    key = await _found(call)
-    wanted = await call.json(SignRequest)
-    message = await _bytes(wanted.message, name="message")
-    signature = await operations.sign(session, caller, key, wanted.mode, message)
-    return Reply(200, b'{"signature":"%b"}' % encode_base64(signature).encode())
-
-
-async def decrypt(call: Call[DecryptRequest]) -> Reply[Decrypted]:
-    """POST /keys/{id}/decrypt: decrypt."""
-    session, caller = call.session, call.caller
-    key = await _found(call)
-    wanted = await call.json(DecryptRequest)
-    ciphertext = await _bytes(wanted.encrypted, name="encrypted")
-    iv = _iv(Use.DECRYPT, wanted.mode, wanted.iv)
-    message = await operations.decrypt(session, caller, key, wanted.mode, ciphertext, iv)
-    return Reply(200, b'{"decrypted":"%b"}' % await encode_long_base64(message))
-
-
-async def encrypt(call: Call[EncryptRequest]) -> Reply[Encrypted]:
-    """POST /keys/{id}/encrypt: encrypt."""
-    session, caller = call.session, call.caller
-    key = await _found(call)
-    wanted = await call.json(EncryptRequest)
-    message = await _bytes(wanted.message, name="message")
-    iv = _iv(Use.ENCRYPT, wanted.mode, wanted.iv)
-    ciphertext, iv = await operations.encrypt(session, caller, key, wanted.mode, message, iv)
-    encrypted = await encode_long_base64(ciphertext)
-    return Reply(200, b'{"encrypted":"%b","iv":"%b"}' % (encrypted, encode_base64(iv).encode()))
 
 
 async def random(call: Call[RandomRequest]) -> Reply[Random]:
@@ -117,8 +46,63 @@ async def random(call: Call[RandomRequest]) -> Reply[Random]:
     return json_reply(Random(encode_base64(random_bytes(length))))
 
 
+def handler_of(use: Use) -> Handler:
+    """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
+    shape, options = REQUEST_SHAPES[use], options_of(use)
+    message_of = attrgetter(use.takes)
+
+    async def handler(call: Call[Any]) -> Reply[Any]:
+        # The 404 of the key comes before the 400 of a bad body.
+        key = await _found(call)
+        wanted = await call.json(shape)
+        message = await _bytes(message_of(wanted), name=use.takes)
+        given = {
+            option.name: decode_base64(text, name=option.name)
+            for option in options
+            if (text := getattr(wanted, option.name)) is not None
+            and option not in ignored_options(use, wanted.mode)
+        }
+        result = await use_key(call.session, call.caller, key, (use, wanted.mode), message, given)
+        return Reply(200, await _encoded(use.gives, result))
+
+    handler.__doc__ = f"POST /keys/{{id}}/{use.verb}: {use.summary}."
+    # The description reads them. They are made here, where no type checker can see them.
+    handler.__annotations__ = {
+        "call": GenericAlias(Call, shape),
+        "return": GenericAlias(Reply, _answer_shape(use)),
+    }
+    return handler
+
+
+def _request_shape(use: Use) -> type[Any]:
+    options = [(option.name, str | None, None) for option in options_of(use)]
+    return msgspec.defstruct(
+        f"{use.verb.capitalize()}Request",
+        [("mode", str), (use.takes, str), *options],
+        bases=(Hidden,),
+        namespace={"__doc__": f"POST /keys/{{id}}/{use.verb}; base64."},
+        module=__name__,
+        forbid_unknown_fields=True,
+    )
+
+
+REQUEST_SHAPES: Final = MappingProxyType({use: _request_shape(use) for use in USES})
+"""What the body of a request must be, for each use."""
+
+
+def _answer_shape(use: Use) -> type[Any]:
+    (first, kind), *others = use.gives.items()
+    optional = [(name, _JSON_TYPES[kind] | UnsetType, UNSET) for name, kind in others]
+    return msgspec.defstruct(
+        f"{use.verb.capitalize()}Answer",
+        [(first, _JSON_TYPES[kind]), *optional],
+        bases=(Hidden,),
+        namespace={"__doc__": f"The answer to {use.verb}; base64."},
+        module=__name__,
+    )
+
+
 def _found(call: Call[Any]) -> Awaitable[CachedKey]:
-    """Return the path's key: its 404 comes before the 400 of a bad body."""
     return find(call.session, call.caller, parse_key_id(call.parameters["key_id"]))
 
 
@@ -128,8 +112,19 @@ async def _bytes(text: str, *, name: str) -> bytes:
     return await decode_long_base64(text, name=name)
 
 
-def _iv(use: Use, mode: str, text: str | None) -> bytes | None:
-    mechanism = algorithms.BY_MODE.get((use, mode))
-    if text is None or mechanism is None or not mechanism.takes_iv:
-        return None
-    return decode_base64(text, name="iv")
+async def _encoded(names: Iterable[str], result: Result) -> bytes:
+    """Return a JSON object of the parts of `result`, by their names in order."""
+    parts = result if isinstance(result, tuple) else (result,)
+    fields = [
+        b'"%b":%b' % (name.encode(), await _json(part))
+        for name, part in zip(names, parts, strict=False)
+    ]
+    return b"{%b}" % b",".join(fields)
+
+
+async def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
+    if isinstance(part, bool):
+        return msgspec.json.encode(part)
+    if len(part) <= STEP_BYTES:
+        return b'"%b"' % encode_base64(part).encode()
+    return b'"%b"' % await encode_long_base64(part)

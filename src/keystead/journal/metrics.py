@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from resource import RUSAGE_SELF, getrusage
 
+from keystead.algorithms import USES
 from keystead.journal.exposition import Family, Kind, Sample
 
 RESPONSE_TIME_SMOOTHING = 0.3
@@ -15,7 +16,7 @@ RESPONSE_TIME_SMOOTHING = 0.3
 RESPONSE_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the histogram: from a signature inline to an RSA key that waited."""
 
-KEY_OPERATIONS = ("generate", "sign", "decrypt", "encrypt")
+KEY_OPERATIONS = ("generate", *(use.verb for use in USES))
 
 
 class Metrics:
@@ -32,7 +33,7 @@ class Metrics:
         self._writes = 0
 
     def count_key_operation(self, kind: str) -> None:
-        """Count one of `generate`, `sign`, `decrypt`, `encrypt`."""
+        """Count a key that was generated, `generate`, or used: the verb of the use."""
         self._key_operations[kind] += 1
 
     def count_writes(self, number: int) -> None:

@@ -1,0 +1,40 @@
+"""Everything that Keystead's API has and NetHSM's description has not: one list, for all tests.
+
+Whoever adds to the API adds a line here, and to docs/divergences.md.
+"""
+
+from typing import Final
+
+KEY_TYPES: Final[tuple[str, ...]] = ()
+
+MECHANISMS: Final = (
+    "AES_Encryption_GCM",
+    "AES_Decryption_GCM",
+    "HMAC_SHA256",
+    "HMAC_SHA384",
+    "HMAC_SHA512",
+)
+
+MODES: Final[dict[str, tuple[str, ...]]] = {
+    "sign": ("HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512"),
+    "encrypt": ("AES_GCM",),
+    "decrypt": ("AES_GCM",),
+}
+"""Modes of uses that NetHSM has."""
+
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "POST /keys/{}/encrypt": ("aad",),
+    "POST /keys/{}/decrypt": ("aad", "tag"),
+}
+"""Optional fields of requests that NetHSM has."""
+
+OPERATIONS: Final = (
+    "GET /health/lockouts",
+    "GET /openapi.json",
+    "POST /keys/{}/verify",
+    # Version 5.0 of NetHSM has these, and the description that came with its start has not.
+    "GET /config/ntp",
+    "PUT /config/ntp",
+)
+
+ROLES: Final[tuple[str, ...]] = ()
