@@ -1,8 +1,9 @@
 """Passphrases: NetHSM's rule on their length, and a refusal of the commonest for new ones."""
 
-import runpy
+import re
 import string
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Final
 
 from keystead.errors import InvalidInput
@@ -38,14 +39,16 @@ def parse_new_passphrase(text: str, *, name: str = "passphrase") -> Secret:
 
 
 def _commonest() -> frozenset[str]:
-    """Return those that are long enough of the 30,000 commonest passwords, in lower case.
+    """Return the passwords of zxcvbn's list that are long enough to be passphrases, in lower case.
 
-    They come from zxcvbn's table. That is all it is installed for: its code is not loaded, and the
-    rest of the table, some MiB, is forgotten.
+    The list is the only thing that zxcvbn is installed for. Its file is read as text: none of its
+    code runs here. Raises LookupError if the file has another form.
     """
-    table = distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")
-    ranked: list[str] = runpy.run_path(str(table))["FREQUENCY_LISTS"]["passwords"]
-    return frozenset(password for password in ranked if len(password) >= MIN_BYTES)
+    table = Path(str(distribution("zxcvbn").locate_file("zxcvbn/frequency_lists.py")))
+    ranked = re.search(r'"passwords": "([^"]+)"', table.read_text(encoding="utf-8"))
+    if ranked is None:
+        raise LookupError(f"{table} has no list of passwords")
+    return frozenset(word for word in ranked[1].split(",") if len(word) >= MIN_BYTES)
 
 
 # Read with the code, as nothing can be once the process is locked down.
