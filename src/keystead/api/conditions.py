@@ -10,6 +10,7 @@ from typing import Any
 from keystead.api.errors import HttpError
 from keystead.api.route import NOT_MODIFIED, Call, Reply, Route
 from keystead.errors import NotFound
+from keystead.storage.conditional import witnessed
 
 _TAG_BYTES = 16
 
@@ -25,20 +26,27 @@ def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     if not _if_match_holds(call, tag):
         raise HttpError(412, "The resource does not match If-Match.")
     headers = [*reply.headers, ("ETag", tag)]
-    if _names(call.request.headers.get("if-none-match"), tag):
+    if _is_known(call.request.headers.get("if-none-match"), tag):
         return Reply(NOT_MODIFIED.status, headers=headers)
     return Reply(reply.status, reply.body, headers)
 
 
 async def require_conditions(call: Call[Any], get: Route) -> None:
-    """Raise 412 unless the conditions hold for what the GET row of the same path answers now."""
-    try:
-        tag = entity_tag((await get.handler(call)).body)
-    except NotFound:
-        tag = None
+    """Raise 412 unless the conditions hold for what the GET row of the same path answers now.
+
+    Only to those whom that row is open to: what does not match tells what there is. The commits
+    of the request depend on the records that were read for it.
+    """
+    call.require_open(get)
+    with witnessed() as revisions:
+        try:
+            tag = entity_tag((await get.handler(call)).body)
+        except NotFound:
+            tag = None
+    call.compared = revisions
     if not _if_match_holds(call, tag):
         raise HttpError(412, "The resource does not match If-Match.")
-    if tag is not None and _names(call.request.headers.get("if-none-match"), tag):
+    if tag is not None and _is_known(call.request.headers.get("if-none-match"), tag):
         raise HttpError(412, "The resource matches If-None-Match.")
 
 
@@ -50,12 +58,13 @@ def require_untagged(call: Call[Any]) -> None:
 
 
 def _if_match_holds(call: Call[Any], tag: str | None) -> bool:
+    """Compare strongly (RFC 9110, section 13.1.1): a weak tag matches nothing."""
     condition = call.request.headers.get("if-match")
-    return condition is None or (tag is not None and _names(condition, tag))
+    return condition is None or (tag is not None and not {"*", tag}.isdisjoint(_listed(condition)))
 
 
-def _names(condition: str | None, tag: str) -> bool:
-    """Whether a list of entity tags names `tag`; `*` names all."""
+def _is_known(condition: str | None, tag: str) -> bool:
+    """Compare If-None-Match weakly (section 13.1.2); a tag without its quotes is taken too."""
     if condition is None:
         return False
     known = {"*", tag, tag.strip('"')}

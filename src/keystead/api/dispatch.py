@@ -19,7 +19,7 @@ from keystead.api.negotiation import choose, media_type
 from keystead.api.route import (
     BodyReader,
     Call,
-    Reach,
+    LateBody,
     Reply,
     ResponseCut,
     Route,
@@ -30,6 +30,7 @@ from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
 from keystead.operations.hsm import Hsm
+from keystead.storage.conditional import depend_on
 from keystead.wire.messages import Request, Response
 
 MAX_URI_LENGTH: Final = 2000
@@ -64,6 +65,8 @@ class Dispatcher:
             reply, headers = self._failed(error)
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
             reply, headers = self._bug(error)
+        finally:
+            depend_on(None)
         headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
@@ -102,8 +105,11 @@ class Dispatcher:
             raise _why_not(request, match, hsm.state)
         session = hsm.session
         call: Call[Any] = Call(
-            hsm, row, request, match.parameters, body, row.produces, None, session
+            hsm, row, request, match.parameters, body, row.produces, hsm.state, None, session
         )
+        depend_on(call)
+        if request.more:
+            call.unread_body = LateBody(body, call.require_allowed)
         if session is None:
             reply = await self._handle(call, match)
             return reply, _headers(call, reply)
@@ -114,6 +120,8 @@ class Dispatcher:
             session.request_ends()
         if session.ended and not row.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
+        if reply.parts is not None:
+            reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
         return reply, _headers(call, reply)
 
     async def _handle(self, call: Call[Any], match: Match) -> Reply[Any]:
@@ -125,14 +133,14 @@ class Dispatcher:
             await self._hsm.unlocking.authenticate(header, address=request.client)
         _require_fit(call)
         if row.has_tag:
-            return tagged(call, await row.handler(call))
-        if "if-match" in request.headers or "if-none-match" in request.headers:
-            get = match.rows.get("GET")
-            if get is not None and get.has_tag:
-                await require_conditions(call, get)
-            else:
-                require_untagged(call)
-        return await row.handler(call)
+            reply = tagged(call, await row.handler(call))
+        else:
+            if "if-match" in request.headers or "if-none-match" in request.headers:
+                await _require_conditions(call, match)
+            reply = await row.handler(call)
+        if row.method == "GET":
+            call.require_allowed()
+        return reply
 
     def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], Headers]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
@@ -164,8 +172,18 @@ def _why_not(request: Request, match: Match, state: State) -> Exception:
     return HttpError(405, "Method not allowed.", (("Allow", ", ".join(sorted(match.rows))),))
 
 
+async def _allowed(
+    call: Call[Any], parts: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield `parts` as long as the caller is allowed to have them."""
+    async with aclosing(parts):
+        async for part in parts:
+            call.require_allowed()
+            yield part
+
+
 async def _require_caller(call: Call[Any]) -> None:
-    """Authenticate, and refuse whom the row is not open to."""
+    """Authenticate, and refuse those whom the row is not open to."""
     session, request, row = call.operational, call.request, call.route
     if session is None:
         raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
@@ -174,17 +192,15 @@ async def _require_caller(call: Call[Any]) -> None:
     if caller is None:
         caller = await session.credentials.authenticate(header, request.client)
     call.authenticated = caller
-    if row.guard is not None:
-        await row.guard(call)
-    if caller.role not in row.roles:
-        raise errors.NotPermitted("Your role does not allow this.")
-    namespace = caller.namespace
-    if namespace is None:
-        return
-    if row.reach is Reach.ROOT_ONLY:
-        raise errors.NotPermitted("Only users without a namespace may do this.")
-    if not session.is_namespace(namespace):
-        raise errors.NotPermitted("The namespace of this user has not been created.")
+    call.require_open(row)
+
+
+async def _require_conditions(call: Call[Any], match: Match) -> None:
+    get = match.rows.get("GET")
+    if get is not None and get.has_tag:
+        await require_conditions(call, get)
+    else:
+        require_untagged(call)
 
 
 def _require_fit(call: Call[Any]) -> None:

@@ -14,6 +14,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.Conflict: 409,
     errors.StaleRevision: 409,
     errors.WrongState: 412,
+    errors.ConditionFailed: 412,
     errors.TooLarge: 413,
     errors.TooManyAttempts: 429,
     errors.StoreUnavailable: 503,

@@ -12,13 +12,14 @@ import msgspec
 from keystead.api.errors import JSON, HttpError
 from keystead.api.json_bodies import LONG_BODY_BYTES, decode_json
 from keystead.api.negotiation import media_type
-from keystead.errors import NotPermitted
+from keystead.errors import NotPermitted, WrongState
 from keystead.model.lifecycle import State
 from keystead.model.secret import Hidden
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
 from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
+from keystead.storage.conditional import Revisions
 from keystead.wire.messages import Request, Response
 
 PEM = "application/x-pem-file"
@@ -57,6 +58,27 @@ class BodyReader(Protocol):
     def parts(self, limit: int) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
         ...
+
+
+class LateBody:
+    """A body that comes after the head: whoever takes it must still be allowed to send it."""
+
+    def __init__(self, body: BodyReader, require_allowed: Callable[[], None]) -> None:
+        self._body = body
+        self._require_allowed = require_allowed
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge, and what `require_allowed` does."""
+        body = await self._body.read(limit)
+        self._require_allowed()
+        return body
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; raises TooLarge, and what `require_allowed` does."""
+        async for part in self._body.parts(limit):
+            self._require_allowed()
+            yield part
+        self._require_allowed()
 
 
 class Reach(Enum):
@@ -114,8 +136,12 @@ class Call(Hidden, Generic[Body]):
     unread_body: BodyReader
     produces: str
     """The media type to answer with: one that the row has and the client takes."""
+    state: State
+    """Of the HSM when the head of the request had come."""
     authenticated: Caller | None = None
     operational: Session | None = None
+    compared: Revisions = {}  # noqa: RUF012 - msgspec gives each one its own
+    """What If-Match and If-None-Match were compared with: commits depend on it."""
 
     @property
     def caller(self) -> Caller:
@@ -130,6 +156,38 @@ class Call(Hidden, Generic[Body]):
         if self.operational is None:
             raise NotPermitted("The HSM is not operational.")
         return self.operational
+
+    def require_allowed(self) -> None:
+        """Raise unless the HSM is in the state, and the row open to the caller, as at first.
+
+        It is asked when the head has come, and again when a body has that came after it, by every
+        commit (see keystead.storage.conditional), before what was read leaves, and between the
+        parts of a response.
+        """
+        session = self.operational
+        if session is None:
+            if self.hsm.state is not self.state:
+                raise WrongState("The state of the HSM has changed meanwhile.")
+        elif session.ended:
+            raise WrongState("The HSM was locked meanwhile.")
+        self.require_open(self.route)
+
+    def require_open(self, row: "Route") -> None:
+        """Raise unless `row`, of the same path, is open to the caller now."""
+        caller = self.authenticated
+        if caller is None:
+            return
+        caller.require_unrevoked()
+        if row.guard is not None:
+            row.guard(self)
+        if caller.role not in row.roles:
+            raise NotPermitted("Your role does not allow this.")
+        if caller.namespace is None:
+            return
+        if row.reach is Reach.ROOT_ONLY:
+            raise NotPermitted("Only users without a namespace may do this.")
+        if not self.session.is_namespace(caller.namespace):
+            raise NotPermitted("The namespace of this user has not been created.")
 
     def query(self, name: str) -> str | None:
         """Return the first value of a query parameter, '' for one without a value, None without."""
@@ -163,7 +221,7 @@ class Call(Hidden, Generic[Body]):
 
 Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]
 """Annotations say what it takes and gives, the docstring what for: the description reads them."""
-Guard = Callable[[Call[Any]], Awaitable[None]]
+Guard = Callable[[Call[Any]], None]
 
 ALL_STATES = frozenset(State)
 OPERATIONAL = frozenset({State.OPERATIONAL})

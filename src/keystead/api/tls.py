@@ -36,7 +36,7 @@ async def public_pem(call: Call[None]) -> Reply[bytes]:
 
 async def certificate(call: Call[None]) -> Reply[bytes]:
     """GET /config/tls/cert.pem: the whole chain."""
-    return Reply(200, call.hsm.tls.identity.chain)
+    return Reply(200, await call.hsm.tls.chain())
 
 
 async def set_certificate(call: Call[bytes]) -> Created[None]:

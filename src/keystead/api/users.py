@@ -56,7 +56,7 @@ def target(call: Call[Any]) -> UserId:
 # --- guards: whom a caller may touch ---
 
 
-async def same_namespace(call: Call[Any]) -> None:
+def same_namespace(call: Call[Any]) -> None:
     """Refuse users of another namespace, but to the root those of one that is not created yet."""
     namespace = target(call).namespace
     if namespace == call.caller.namespace:
@@ -66,16 +66,16 @@ async def same_namespace(call: Call[Any]) -> None:
     raise NotPermitted("This user is in another namespace.")
 
 
-async def self_or_administrator(call: Call[Any]) -> None:
+def self_or_administrator(call: Call[Any]) -> None:
     """Refuse Operators anyone but themselves, and Administrators other namespaces' users."""
-    await same_namespace(call)
+    same_namespace(call)
     _require_self_or_administrator(call)
 
 
-async def self_or_administrator_or_root(call: Call[Any]) -> None:
+def self_or_administrator_or_root(call: Call[Any]) -> None:
     """As self_or_administrator, but a caller without a namespace reaches into all of them."""
     if call.caller.namespace is not None:
-        await same_namespace(call)
+        same_namespace(call)
     _require_self_or_administrator(call)
 
 

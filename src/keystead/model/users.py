@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from keystead.errors import NotAuthenticated
 from keystead.model.ids import NamespaceId, Tag, UserId
 
 
@@ -49,13 +50,32 @@ class User:
     tags: frozenset[Tag] = frozenset()
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Standing:
+    """What has become of a user since it was authenticated; all its Callers share it."""
+
+    tags: frozenset[Tag]
+    is_revoked: bool = False
+    """The user was deleted, or its passphrase changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The result of authentication: who asks. Every operation that needs one takes it first."""
 
     user_id: UserId
     role: Role
-    tags: frozenset[Tag]
+    standing: Standing
+
+    @property
+    def tags(self) -> frozenset[Tag]:
+        """The tags that the user has now, which may be others than at its authentication."""
+        return self.standing.tags
+
+    def require_unrevoked(self) -> None:
+        """Raise NotAuthenticated when the user was deleted or its passphrase changed meanwhile."""
+        if self.standing.is_revoked:
+            raise NotAuthenticated("The credentials of this request have been revoked meanwhile.")
 
     @property
     def namespace(self) -> NamespaceId | None:

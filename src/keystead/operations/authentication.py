@@ -9,6 +9,7 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from keystead.errors import (
     InvalidInput,
@@ -20,7 +21,7 @@ from keystead.errors import (
 from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
-from keystead.model.users import Caller, Role, User
+from keystead.model.users import Caller, Role, Standing, User
 from keystead.operations.attempts import FailedAttempts, Subject, subject_of
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
@@ -85,7 +86,9 @@ class Authenticator:
         self._hash_key = os.urandom(32)
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
         self._turns: dict[Subject, _Turn] = {}
+        self._standings: WeakValueDictionary[UserId, Standing] = WeakValueDictionary()
         self._changes = 0
+        """How often any user has changed."""
 
     def known(self, header: str | None, address: str) -> Caller | None:
         """Return whom a `header` that was verified before proves; None for any other.
@@ -136,18 +139,30 @@ class Authenticator:
             await self._pool.run(lambda: passphrases.verify(verifier, passphrase), client=network)
         except NotAuthenticated:
             raise NotAuthenticated(_FAILED) from None
-        changes = self._changes
-        current = await self._users.get(found[0].user_id) if found else None
-        if current is None or current[0].verifier != verifier:
-            # Unknown, or gone or changed while the passphrase was being verified.
+        current = await self._current(found[0]) if found else None
+        if current is None:
             raise NotAuthenticated(_FAILED)
-        await self._renew(current, passphrase)
         user = current[0]
-        caller = Caller(user.user_id, user.role, user.tags)
-        if changes == self._changes:
-            # Otherwise some user has changed since, perhaps this one, and was forgotten already.
-            self._remember(digest, caller)
+        caller = Caller(user.user_id, user.role, self._standing(user))
+        self._remember(digest, caller)
+        await self._renew(current, passphrase)
         return caller
+
+    async def _current(self, verified: User) -> tuple[User, int] | None:
+        """Return a verified user as it is now; None if it or its passphrase is another by now."""
+        while True:
+            changes = self._changes
+            current = await self._users.get(verified.user_id)
+            if current is None or current[0].verifier != verified.verifier:
+                return None
+            if changes == self._changes:
+                return current
+            # Some user has changed while this one was read, perhaps this one.
+
+    def _standing(self, user: User) -> Standing:
+        standing = self._standings.setdefault(user.user_id, Standing(user.tags))
+        standing.tags = user.tags
+        return standing
 
     async def _renew(self, found: tuple[User, int], passphrase: Secret) -> None:
         """Replace a verifier that came in by a NetHSM backup, or was made with a lower cost."""
@@ -164,9 +179,22 @@ class Authenticator:
         except InvalidInput:
             return None
 
-    def forget(self, user_id: UserId) -> None:
-        """Have this user's next request verified anew: the user has changed or is gone."""
+    def retag(self, user: User) -> None:
+        """Have requests under way and later ones go by the tags that the user has now."""
         self._changes += 1
+        standing = self._standings.get(user.user_id)
+        if standing is not None:
+            standing.tags = user.tags
+
+    def revoke(self, user_id: UserId) -> None:
+        """Refuse what was proven before: the user is gone, or its passphrase is another one.
+
+        Requests under way learn it by their Caller, later ones are verified anew.
+        """
+        self._changes += 1
+        standing = self._standings.pop(user_id, None)
+        if standing is not None:
+            standing.is_revoked = True
         for digest in [d for d, caller in self._verified.items() if caller.user_id == user_id]:
             del self._verified[digest]
 

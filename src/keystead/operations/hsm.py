@@ -33,6 +33,7 @@ from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
 from keystead.storage.backup_records import adopt_backup_key
+from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore, NextGeneration
@@ -98,7 +99,7 @@ class Hsm:
         """
         metrics = Metrics(surroundings.monotonic)
         counted = CountedStore(surroundings.store, metrics.count_writes)
-        store = await GenerationStore.open(counted)
+        store = await GenerationStore.open(ConditionalStore(counted))
         local = LocalStore(store, surroundings.device_key)
         provisioned = await local.is_provisioned()
         state = State.LOCKED if provisioned else State.UNPROVISIONED
@@ -254,6 +255,7 @@ class Hsm:
         """
         state, old = after(self.state, event), self.session
         await following.bring_into_force(changes)
+        depend_on(None)  # It is done; who asked for it may be no user any more.
         # Locked or lost meanwhile: that stands.
         goes_on = self.session is old and self.state is not State.FAILED
         self.session = None
@@ -369,6 +371,7 @@ class Hsm:
 
     async def _recover(self) -> None:
         """Come back from Failed by itself, as soon as the store answers."""
+        depend_on(None)
         while True:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:

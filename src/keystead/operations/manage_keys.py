@@ -42,9 +42,14 @@ def _path(caller: Caller, key_id: KeyId) -> KeyPath:
 
 async def find(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
-    path = _path(caller, key_id)
-    key = session.keys.cached(path)
-    if key is None and (key := await session.keys.get(path)) is None:
+    key = session.keys.cached(_path(caller, key_id))
+    return key if key is not None else await _get(session, caller, key_id)
+
+
+async def _get(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
+    """As `find`, for what has an entity tag: conditions need the revision that it was made from."""
+    key = await session.keys.get(_path(caller, key_id))
+    if key is None:
         raise NotFound(f"Key {key_id} not found.")
     return key
 
@@ -81,7 +86,7 @@ async def list_keys(
 
 async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
     """Return what is shown of a key."""
-    key = await find(session, caller, key_id)
+    key = await _get(session, caller, key_id)
     return KeyView(
         record=key.record,
         type_name=key.private.algorithm.name,
@@ -92,7 +97,7 @@ async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
 
 async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
     """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
-    return (await find(session, caller, key_id)).private.public_pem()
+    return (await _get(session, caller, key_id)).private.public_pem()
 
 
 async def csr(session: Session, caller: Caller, key_id: KeyId, subject: SubjectName) -> bytes:
@@ -205,7 +210,7 @@ async def remove_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) 
 
 async def certificate(session: Session, caller: Caller, key_id: KeyId) -> StoredCertificate:
     """Return the certificate stored with the key, or raise NotFound."""
-    stored = (await find(session, caller, key_id)).record.certificate
+    stored = (await _get(session, caller, key_id)).record.certificate
     if stored is None:
         raise NotFound(f"There is no certificate for key {key_id}.")
     return stored

@@ -12,6 +12,8 @@ from keystead.operations.session import Session
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
 
+Tags = frozenset[Tag]
+
 _GENERATED_ID_BYTES = 10
 
 
@@ -82,7 +84,7 @@ async def delete(session: Session, caller: Caller, user_id: UserId) -> None:
     if user_id == caller.user_id:
         raise InvalidInput("Users cannot delete themselves.")
     await session.users.delete(user_id)
-    session.credentials.forget(user_id)
+    session.credentials.revoke(user_id)
     session.note(caller, "user deleted", user=str(user_id))
 
 
@@ -91,7 +93,8 @@ async def set_passphrase(
 ) -> None:
     """Give a user a new passphrase; the old one is refused from then on."""
     verifier = await session.kdf_pool.run(lambda: make_verifier(passphrase))
-    await _edit(session, user_id, lambda user: replace(user, verifier=verifier))
+    await session.users.update(user_id, lambda user: replace(user, verifier=verifier))
+    session.credentials.revoke(user_id)
     session.note(caller, "passphrase changed", user=str(user_id))
 
 
@@ -102,7 +105,7 @@ async def add_tag(session: Session, caller: Caller, user_id: UserId, tag: Tag) -
         raise InvalidInput("Only Operators have tags.")
     if tag in user.tags:
         return False
-    await _edit(session, user_id, lambda user: replace(user, tags=with_tag(user.tags, tag)))
+    await _retag(session, user_id, lambda tags: with_tag(tags, tag))
     session.note(caller, "tag added", user=str(user_id), tag=tag)
     return True
 
@@ -111,11 +114,11 @@ async def remove_tag(session: Session, caller: Caller, user_id: UserId, tag: Tag
     """Take a tag from an Operator; NotFound when it did not have it."""
     if tag not in (await get(session, caller, user_id)).tags:
         raise NotFound(f"User {user_id} has no tag {tag}.")
-    await _edit(session, user_id, lambda user: replace(user, tags=user.tags - {tag}))
+    await _retag(session, user_id, lambda tags: tags - {tag})
     session.note(caller, "tag removed", user=str(user_id), tag=tag)
 
 
-async def _edit(session: Session, user_id: UserId, edit: Callable[[User], User]) -> None:
-    """Replace a user by `edit` of it, and have the next request authenticate anew."""
-    await session.users.update(user_id, edit)
-    session.credentials.forget(user_id)
+async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]) -> None:
+    """Replace a user's tags by `edit` of them, for its requests under way too."""
+    user = await session.users.update(user_id, lambda user: replace(user, tags=edit(user.tags)))
+    session.credentials.retag(user)

@@ -17,6 +17,7 @@ from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.backup import BackupWriter
 from keystead.sealing.update_image import UpdateKey
+from keystead.storage.conditional import depend_on
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.messages import DEFAULT_KEY_CACHE
@@ -136,6 +137,7 @@ class Session:
         The operation counters are kept. What is still under way after that gets WrongState, and
         backups do at once.
         """
+        depend_on(None)  # Whoever asked for it may be no user any more when it comes to its end.
         self.end_backups()
         try:
             await asyncio.wait_for(self._until_left(but), seconds)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from keystead.errors import Conflict, KeysteadError
 from keystead.journal.log import Log
+from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore, NextGeneration
 
 
@@ -46,6 +47,7 @@ class Succession:
             self._sweeping.cancel()
 
     async def _sweep(self) -> None:
+        depend_on(None)  # Whichever request was the occasion for it.
         try:
             async with self._alone:
                 await self._store.sweep()

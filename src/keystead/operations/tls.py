@@ -132,6 +132,10 @@ class Tls:
             await self._install(TlsIdentity(self.identity.key, chain))
         session.note(caller, "TLS certificate changed")
 
+    async def chain(self) -> bytes:
+        """Return the certificates as they are kept: what If-Match compares has a revision."""
+        return await self._local.settings.get(TLS_CHAIN) or self.identity.chain
+
     def public_pem(self) -> bytes:
         """Return the public half of the key as SubjectPublicKeyInfo in PEM."""
         return self._private().public_pem()

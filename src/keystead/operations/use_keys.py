@@ -37,6 +37,8 @@ async def use_key(
         run = mechanism.run_with_padding_errors
     if key.private.works_slowly or len(message) > INLINE_BYTES:
         result = await session.crypto_pool.run(partial(run, key.private, message, **options))
+        # It may have waited long for a thread: nothing leaves that would not be begun now.
+        key, mechanism = await _usable(session, caller, key, *wanted)
     else:
         result = run(key.private, message, **options)
     session.keys.count_use(key.path)
@@ -48,6 +50,7 @@ async def _usable(
     session: Session, caller: Caller, key: CachedKey, use: Use, mode: str
 ) -> tuple[CachedKey, Mechanism]:
     """Return the key as it is now and the mechanism, if the key's record allows this use."""
+    caller.require_unrevoked()
     if not session.keys.is_current(key):
         # Changed since it was found, or gone: a long message has taken its time to arrive.
         key = await find(session, caller, key.path.key_id)
