@@ -18,6 +18,7 @@ from keystead.processes.configuration import (
 from keystead.processes.doctor import examine
 from keystead.processes.listening import Address
 from keystead.processes.sandbox import INSECURE_OPTION
+from keystead.processes.standard_streams import open_standard_streams
 from keystead.processes.supervisor import ServeOptions, serve
 
 DEFAULT_ADDRESS: Final = Address("localhost", 8443)
@@ -25,6 +26,7 @@ DEFAULT_ADDRESS: Final = Address("localhost", 8443)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    open_standard_streams()
     options = _parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)

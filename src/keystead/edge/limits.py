@@ -49,6 +49,13 @@ MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
 MAX_CONNECTIONS: Final = 12_000
 """Connections of one edge, handshakes included; about 50 KiB each while idle."""
 
+FILES_BESIDE_CONNECTIONS: Final = 64
+"""Open files of an edge: standard streams, listeners, the event loop's own, and connections that
+are about to be refused."""
+
+LEAST_EDGE_FILES: Final = FILES_BESIDE_CONNECTIONS + 64
+"""An edge that may open fewer files has too few connections to be of use: no start then."""
+
 ROOM_FRACTION: Final = 64
 """At the limit, one connection in so many is closed to make room for others: those that have
 waited longest for their client, and have no request at the core. Several at a time, because

@@ -8,19 +8,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import uvloop
 
-from keystead.edge.limits import MAX_CONNECTIONS, Timeouts
+from keystead.edge.limits import FILES_BESIDE_CONNECTIONS, MAX_CONNECTIONS, Timeouts
 from keystead.edge.server import EdgeServer
 from keystead.processes import launch, sandbox
 from keystead.processes.sandbox import Sandbox
 from keystead.wire import control
 from keystead.wire.messages import EdgeReady
-
-FILES_BESIDE_CONNECTIONS: Final = 64
-"""Standard streams, listeners, the event loop's own, and connections about to be refused."""
 
 
 async def serve(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from keystead.edge.limits import LEAST_EDGE_FILES
 from keystead.errors import StartRefused
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import sandbox
@@ -24,6 +25,11 @@ from keystead.wire.messages import Started
 MAX_FAILED_STARTS: Final = 5
 """Generations in a row that die before they serve, until the server gives up."""
 RETRY_SECONDS: Final = 0.5
+
+FILES_OF_A_CHILD: Final = 8
+"""What the supervisor has open for each process, while one is replaced by another too."""
+FILES_OF_ITS_OWN: Final = 64
+"""Standard streams, listeners, the event loop's own, and what libraries open for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ def serve(options: ServeOptions) -> None:
     The address and the data directory are taken before anything is written.
     """
     os.umask(0o077)
+    _require_files(options.edges)
     sandbox.forbid_dumps()
     if options.is_sandboxed:
         sandbox.require_support()
@@ -113,6 +120,20 @@ def serve(options: ServeOptions) -> None:
             log.warning("the sandbox is off", asked_for_by=sandbox.INSECURE_OPTION)
         resources = Resources(data, listeners, options.edges, log, settings, child_options)
         asyncio.run(_run(resources, address))
+
+
+def _require_files(edges: int) -> None:
+    """Raise the soft limit on open files as far as it is needed. Raises StartRefused if it cannot.
+
+    The limit is one for each process. An edge that may have more than the least accepts more.
+    """
+    needed = max(LEAST_EDGE_FILES, FILES_OF_ITS_OWN + FILES_OF_A_CHILD * (edges + 2))
+    allowed = sandbox.allow_files(needed)
+    if allowed < needed:
+        raise StartRefused(
+            f"The hard limit on open files (RLIMIT_NOFILE) is {allowed}; "
+            f"{edges} edges need at least {needed}."
+        )
 
 
 async def _run(resources: Resources, address: Address) -> None:
