@@ -200,3 +200,16 @@ def test_without_an_edge_nothing_can_be_tried():
                 await edges.try_out(SECOND)
 
     asyncio.run(scenario())
+
+
+def test_edges_are_welcomed_again_and_again_for_new_keys_of_session_tickets():
+    async def chains() -> list[bytes]:
+        log = Log("core", clock=lambda: 0.0, write=lambda _: None)
+        edges = Edges(FIRST, log, renew_seconds=0.02)
+        async with edge_of(edges) as edge:
+            renewing = asyncio.create_task(edges.renew_forever())
+            await asyncio.wait([renewing], timeout=1)
+            renewing.cancel()
+            return edge.chains()
+
+    assert asyncio.run(chains())[:3] == [FIRST.chain] * 3

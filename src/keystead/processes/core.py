@@ -120,14 +120,14 @@ class Core:
         self._log = log
         self._dispatcher = Dispatcher(hsm)
         self._budget = BodyBudget(BODY_BUDGET_BYTES)
-        self._edges = Edges(hsm.tls.identity, log)
+        self.edges = Edges(hsm.tls.identity, log)
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
         self._unnoted = deque[asyncio.Future[None]]()
         """Whoever waits for the supervisor to note something, in the order in which it will."""
         self.stop = asyncio.Event()
         hsm.wanted = self._want
-        hsm.tls.servers = self._edges
+        hsm.tls.servers = self.edges
 
     def listen(self) -> None:
         """Tell the supervisor that the core has started, and do what it says."""
@@ -164,7 +164,7 @@ class Core:
 
     async def _attach(self, number: int, end: socket.socket) -> None:
         def lost(session: EdgeSession, reason: str) -> None:
-            self._edges.discard(session)
+            self.edges.discard(session)
             self._log.info("edge gone", edge=number, reason=reason)
 
         end.setblocking(False)
@@ -172,7 +172,7 @@ class Core:
         session = EdgeSession(self._dispatcher.answer, budget=budget, on_lost=lost)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
-        self._edges.add(session)
+        self.edges.add(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +240,11 @@ async def serve(
         log.warning("pkcs1_padding_errors is on: who may decrypt with PKCS1 has an oracle")
     core.listen()
     flushing = loop.create_task(hsm.flush_counters_forever())
+    renewing = loop.create_task(core.edges.renew_forever())
     ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     flushing.cancel()
+    renewing.cancel()
     if platform.lost.is_set():
         log.error("the platform is gone")
         return 1

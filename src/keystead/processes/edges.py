@@ -16,12 +16,21 @@ SERVE_PATIENCE_SECONDS: Final = 5.0
 TRY_PATIENCE_SECONDS: Final = 5.0
 """How long one edge may take to try an identity out before another one is asked."""
 
+RENEW_SECONDS: Final = 3600.0
+"""How often every edge is welcomed again. Each time it makes a new TLS context, with new keys for
+session tickets: who takes a key of TLS 1.2's reads the sessions that were resumed within the hour,
+and no others. Resuming in TLS 1.3 agrees on a new key each time (psk_dhe_ke), so that it takes no
+ticket's key to be forgotten."""
+
 
 class Edges:
     """The edges that are connected now, and the identity that each of them is welcomed with."""
 
-    def __init__(self, identity: TlsIdentity, log: Log) -> None:
+    def __init__(
+        self, identity: TlsIdentity, log: Log, *, renew_seconds: float = RENEW_SECONDS
+    ) -> None:
         self._identity = identity
+        self._renew_seconds = renew_seconds
         self._log = log
         self._sessions: set[EdgeSession] = set()
 
@@ -64,6 +73,13 @@ class Edges:
         for one in late:
             one.cancel()
             self._log.warning("an edge is late to serve the new TLS identity")
+
+    async def renew_forever(self) -> None:
+        """Have every edge make new keys for session tickets, again and again."""
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            for session in self._sessions:
+                self._welcome(session)
 
     def _welcome(self, session: EdgeSession) -> None:
         with contextlib.suppress(ConnectionEnded):  # It is gone, and so is its need.
