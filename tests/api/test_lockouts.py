@@ -2,6 +2,7 @@
 
 import json
 
+from keystead.journal.log import Level
 from tests.support.core import ADMIN, UNLOCK, Core
 
 ELSEWHERE = "2001:db8::7"
@@ -26,7 +27,9 @@ async def test_an_administrator_sees_who_is_locked_out_and_who_was(fresh_core: C
     assert await fail(core, "admin", client=ELSEWHERE) == 429
     answer = await core.request("GET", "/health/lockouts", user=ADMIN)
     assert answer.status == 200
-    assert answer.json() == [
+    admin, unknown = answer.json()
+    assert unknown.pop("user").startswith("/unknown-")
+    assert [admin, unknown] == [
         {
             "user": "admin",
             "address": ELSEWHERE,
@@ -37,7 +40,6 @@ async def test_an_administrator_sees_who_is_locked_out_and_who_was(fresh_core: C
             "lastFailure": "2024-01-01T00:00:05Z",
         },
         {
-            "user": "nobody",
             "address": ELSEWHERE,
             "lockedOut": False,
             "failed": 1,
@@ -90,3 +92,18 @@ async def test_who_logged_in_from_where_is_logged_once_a_failure_each_time(
         ("admin", "192.0.2.1", 2),
     ]
     assert "wrong passphrase" not in "".join(core.log_lines)
+
+
+async def test_a_passphrase_in_the_place_of_the_name_is_shown_nowhere(fresh_core: Core) -> None:
+    core = fresh_core
+    await core.provision()
+    core.hsm.log.threshold = Level.DEBUG
+    typed = "correct-horse.battery_staple9"
+    assert await fail(core, typed) == 401
+    core.clock.advance(1)
+    for path in (f"/users/{typed}", f"/keys/{typed}/sign", f"/{typed}", f"/keys?label={typed}"):
+        for method in ("GET", "POST", typed):
+            await core.request(method, path, user=ADMIN)
+    shown = (await core.request("GET", "/health/lockouts", user=ADMIN)).body.decode()
+    assert "/unknown-" in shown
+    assert typed not in shown + "".join(core.log_lines)

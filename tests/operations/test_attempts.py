@@ -1,6 +1,7 @@
 """The brake on guessing, and what it remembers and logs of who failed."""
 
 import json
+import re
 import tracemalloc
 
 import pytest
@@ -8,7 +9,13 @@ import pytest
 from keystead.errors import TooManyAttempts
 from keystead.journal.log import Log
 from keystead.operations import attempts
-from keystead.operations.attempts import NO_USER, UNLOCK, FailedAttempts, network_of, subject_of
+from keystead.operations.attempts import (
+    UNKNOWN,
+    UNLOCK,
+    FailedAttempts,
+    network_of,
+    subject_of,
+)
 from tests.support.core import Clock
 
 ALICE = subject_of("192.0.2.1", "alice")
@@ -98,12 +105,12 @@ def test_a_flood_of_subjects_evicts_the_oldest_and_takes_bounded_memory(failed, 
 
 
 def test_failures_and_refusals_are_counted_by_pair_the_latest_first(clock, failed):
-    failed.record(ALICE)
+    failed.record(ALICE, is_user=True)
     is_refused(failed, ALICE)
     clock.advance(2)
-    failed.record(subject_of("192.0.2.1", "bob"))
+    failed.record(subject_of("192.0.2.1", "bob"), is_user=True)
     clock.advance(2)
-    failed.record(ALICE)
+    failed.record(ALICE, is_user=True)
     alice, bob = failed.recent()
     assert (alice.user, alice.failed, alice.refused) == ("alice", 2, 1)
     assert alice.last - alice.first == 4
@@ -122,19 +129,41 @@ def test_they_are_forgotten_after_a_quarter_of_an_hour(clock, failed):
     assert failed.recent()[0].failed == 1
 
 
-def test_a_name_that_no_user_can_have_is_not_shown(failed, lines):
-    for name in ("my secret passphrase", "", "x" * 129):
+def test_a_name_that_no_user_has_is_not_shown(failed, lines):
+    names = ("my secret passphrase", "correct-horse.battery_staple9", "", "x" * 129)
+    for name in names:
         failed.record(subject_of("192.0.2.1", name))
     failed.record(subject_of("192.0.2.1", UNLOCK))
-    assert [one.user for one in failed.recent()] == [UNLOCK, NO_USER, NO_USER, NO_USER]
-    assert "secret" not in "".join(lines)
+    shown = [one.user for one in failed.recent()]
+    assert shown[0] == UNLOCK
+    assert all(re.fullmatch(UNKNOWN + "[0-9a-f]{8}", user) for user in shown[1:])
+    assert len(set(shown)) == len(shown)
+    assert not any(name in "".join(lines) for name in names if name)
+
+
+def test_a_name_that_becomes_a_user_s_is_shown_from_then_on(failed):
+    failed.record(ALICE)
+    (before,) = failed.recent()
+    failed.record(ALICE, is_user=True)
+    (after,) = failed.recent()
+    assert (before.user == "alice", after.user, after.failed) == (False, "alice", 2)
+
+
+def test_what_stands_for_a_name_is_the_same_for_the_same_name_and_here_alone(clock, lines):
+    def shown(attempts: FailedAttempts, address: str) -> str:
+        attempts.record(subject_of(address, "alice"))
+        return attempts.recent()[0].user
+
+    one, other = (FailedAttempts(clock, Log("core", clock=clock, write=lines.append)) for _ in "12")
+    assert shown(one, "192.0.2.1") == shown(one, "192.0.2.2")
+    assert shown(one, "192.0.2.3") != shown(other, "192.0.2.3")
 
 
 # --- the log -------------------------------------------------------------------------------------
 
 
 def test_each_failure_is_logged_with_user_and_address(failed, lines):
-    failed.record(ALICE)
+    failed.record(ALICE, is_user=True)
     event = json.loads(lines[0])
     assert event["level"] == "warning"
     assert event["event"] == "attempt failed"

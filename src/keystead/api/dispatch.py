@@ -70,9 +70,7 @@ class Dispatcher:
         headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
-            self._log.debug(
-                "answered", method=request.method, path=request.path, status=reply.status
-            )
+            self._log.debug("answered", **self._named(request), status=reply.status)
         if reply.parts is None:
             return Response(request.id, reply.status, headers, reply.body)
         head = Response(request.id, reply.status, headers, b"", remaining=None)
@@ -141,6 +139,15 @@ class Dispatcher:
         if row.method == "GET":
             call.require_allowed()
         return reply
+
+    def _named(self, request: Request) -> dict[str, str]:
+        """Return the row that was asked for, and nothing that the client could have mistyped."""
+        method = request.method if request.method in KNOWN_METHODS else ""
+        try:
+            row = next(iter(self._router.match(request.path).rows.values()))
+        except HttpError:
+            return {"method": method, "path": ""}
+        return {"method": method, "path": row.root + row.path}
 
     def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], Headers]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)

@@ -1,15 +1,17 @@
 """The brake on guessing: one second of refusal after a failed attempt; and who failed of late."""
 
+import hashlib
 import ipaddress
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from keystead.errors import InvalidInput, TooManyAttempts
+from keystead.errors import TooManyAttempts
 from keystead.journal.log import Log
-from keystead.model.ids import MAX_ID_LENGTH, UserId
+from keystead.model.ids import MAX_ID_LENGTH
 
 REFUSAL_SECONDS: Final = 1.0
 REMEMBERED_SECONDS: Final = 15 * 60.0
@@ -23,8 +25,9 @@ LOGGED_A_SECOND: Final = 1
 
 UNLOCK: Final = "/unlock"
 """Stands for the user where the unlock passphrase is tried; no user has a slash in its name."""
-NO_USER: Final = "/malformed"
-"""Shown for a name that no user can have: it may be a passphrase in the wrong field."""
+UNKNOWN: Final = "/unknown-"
+"""Shown in the place of a name that no user has, with a hash that tells such names apart: it may be
+a passphrase in the wrong field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class FailedAttempts:
         self._lines = float(LOGGED_AT_ONCE)
         self._lines_at = 0.0
         self._unlogged = 0
+        self._hash_key = os.urandom(32)
 
     @property
     def is_refusing(self) -> bool:
@@ -91,12 +95,17 @@ class FailedAttempts:
             failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
 
-    def record(self, subject: Subject) -> None:
-        """Note and log that `subject` failed, and refuse it for the next second."""
+    def record(self, subject: Subject, *, is_user: bool = False) -> None:
+        """Note and log that `subject` failed, and refuse it for the next second.
+
+        Its name is shown only if a user has it (or it is UNLOCK).
+        """
         now = self._monotonic()
         self._forget_old(now)
-        failures = self._pairs.pop(subject, None) or _none_yet(subject, now)
+        failures = self._pairs.pop(subject, None) or Failures(subject.address, "", now, now)
         failures.address = subject.address
+        pseudonym = self._pseudonym(subject.user)  # Made for those that exist too: in equal time.
+        failures.user = subject.user if is_user or subject.user == UNLOCK else pseudonym
         failures.failed += 1
         failures.last = now
         self._pairs[subject] = failures
@@ -113,6 +122,11 @@ class FailedAttempts:
     def is_refused(self, failures: Failures) -> bool:
         """Whether the next attempt of this one would be refused now."""
         return self._monotonic() < failures.last + REFUSAL_SECONDS
+
+    def _pseudonym(self, name: str) -> str:
+        """Return what stands for a name; the same one until the server is started anew."""
+        data = name.encode("utf-8", "surrogatepass")
+        return UNKNOWN + hashlib.blake2b(data, key=self._hash_key, digest_size=4).hexdigest()
 
     def _forget_old(self, now: float) -> None:
         while self._pairs:
@@ -138,18 +152,3 @@ class FailedAttempts:
             unlogged=self._unlogged,
         )
         self._unlogged = 0
-
-
-def _none_yet(subject: Subject, now: float) -> Failures:
-    name = subject.user
-    return Failures(
-        subject.address, name if name == UNLOCK or _is_user(name) else NO_USER, now, now
-    )
-
-
-def _is_user(name: str) -> bool:
-    try:
-        UserId.parse(name)
-    except InvalidInput:
-        return False
-    return True

@@ -122,24 +122,25 @@ class Authenticator:
             caller = self._verified.get(digest)
             if caller is not None:
                 return caller
+            self._pool.require_room(subject.network)  # A storm must not reach the store.
+            found = await self._find(credentials.user_name)
             try:
-                caller = await self._verify(credentials, digest, subject.network)
+                caller = await self._verify(found, credentials.passphrase, digest, subject.network)
             except NotAuthenticated:
-                self._failed.record(subject)
+                self._failed.record(subject, is_user=found is not None)
                 raise
             self._log.info("logged in", user=str(caller.user_id), address=address)
             return caller
 
-    async def _verify(self, credentials: Credentials, digest: bytes, network: str) -> Caller:
-        passphrase = credentials.passphrase
-        self._pool.require_room(network)  # Before the store is asked: a storm must not reach it.
-        found = await self._find(credentials.user_name)
-        verifier = (found[0] if found else self._read_nobody()).verifier
+    async def _verify(
+        self, user: User | None, passphrase: Secret, digest: bytes, network: str
+    ) -> Caller:
+        verifier = (user or self._read_nobody()).verifier
         try:
             await self._pool.run(lambda: passphrases.verify(verifier, passphrase), client=network)
         except NotAuthenticated:
             raise NotAuthenticated(_FAILED) from None
-        current = await self._current(found[0]) if found else None
+        current = await self._current(user) if user else None
         if current is None:
             raise NotAuthenticated(_FAILED)
         user = current[0]
@@ -173,11 +174,12 @@ class Authenticator:
             verifier = await self._pool.run(lambda: passphrases.make_verifier(passphrase))
             await self._users.put(replace(user, verifier=verifier), expected=revision)
 
-    async def _find(self, user_name: str) -> tuple[User, int] | None:
+    async def _find(self, user_name: str) -> User | None:
         try:
-            return await self._users.get(UserId.parse(user_name))
+            found = await self._users.get(UserId.parse(user_name))
         except InvalidInput:
             return None
+        return found[0] if found else None
 
     def retag(self, user: User) -> None:
         """Have requests under way and later ones go by the tags that the user has now."""
