@@ -1,6 +1,6 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from types import GenericAlias, MappingProxyType
 from typing import Any, Final
@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from keystead.algorithms import USES, Result, Use, ignored_options, options_of
+from keystead.algorithms import USES, Option, Result, Use, ignored_options, options_of
 from keystead.api.encoding import (
     STEP_BYTES,
     decode_base64,
@@ -25,6 +25,7 @@ from keystead.operations.random import random_bytes
 from keystead.operations.use_keys import use_key
 from keystead.storage.key_cache import CachedKey
 
+_NO_OPTIONS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _JSON_TYPES: Final = {bytes: str, bool: bool}
 
 
@@ -50,19 +51,17 @@ def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
     message_of = attrgetter(use.takes)
+    first = next(iter(use.gives)).encode()
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
         key = await _found(call)
         wanted = await call.json(shape)
         message = await _bytes(message_of(wanted), name=use.takes)
-        given = {
-            option.name: decode_base64(text, name=option.name)
-            for option in options
-            if (text := getattr(wanted, option.name)) is not None
-            and option not in ignored_options(use, wanted.mode)
-        }
+        given = _given(use, wanted, options) if options else _NO_OPTIONS
         result = await use_key(call.session, call.caller, key, (use, wanted.mode), message, given)
+        if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
+            return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
         return Reply(200, await _encoded(use.gives, result))
 
     handler.__doc__ = f"POST /keys/{{id}}/{use.verb}: {use.summary}."
@@ -100,6 +99,17 @@ def _answer_shape(use: Use) -> type[Any]:
         namespace={"__doc__": f"The answer to {use.verb}; base64."},
         module=__name__,
     )
+
+
+def _given(use: Use, wanted: Any, options: Sequence[Option]) -> dict[str, bytes]:  # noqa: ANN401 - of a shape made here
+    """Return the options of a request, decoded, without those that its mode ignores."""
+    ignored = ignored_options(use, wanted.mode)
+    texts = {
+        option.name: getattr(wanted, option.name) for option in options if option not in ignored
+    }
+    return {
+        name: decode_base64(text, name=name) for name, text in texts.items() if text is not None
+    }
 
 
 def _found(call: Call[Any]) -> Awaitable[CachedKey]:

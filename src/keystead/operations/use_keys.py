@@ -31,7 +31,8 @@ async def use_key(
     do not let this caller use it, and DecryptionFailed.
     """
     key, mechanism = await _usable(session, caller, key, *wanted)
-    mechanism.require_options(options)
+    if options or mechanism.needs:
+        mechanism.require_options(options)
     run = mechanism.run
     if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
         run = mechanism.run_with_padding_errors
