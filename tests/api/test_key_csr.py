@@ -1,6 +1,7 @@
 """POST /keys/{id}/csr.pem."""
 
 import ipaddress
+import json
 
 import pytest
 from cryptography import x509
@@ -137,6 +138,33 @@ async def test_a_key_that_is_not_there_is_404_before_the_body(core: Core) -> Non
     assert (await post(core, "nothing")).status == 404
 
 
-async def test_a_request_does_not_count_as_an_operation(core: Core) -> None:
+async def test_a_request_counts_as_an_operation_and_is_logged(core: Core) -> None:
+    async def count() -> int:
+        return (await core.request("GET", "/keys/EC_P256", user=ADMIN)).json()["operations"]
+
+    before = await count()
     await csr(core, "EC_P256", commonName="x")
-    assert (await core.request("GET", "/keys/EC_P256", user=ADMIN)).json()["operations"] == 0
+    assert await count() == before + 1
+    event = json.loads(core.log_lines[-1])
+    assert (event["event"], event["key"], event["caller"]) == (
+        "certificate request signed",
+        "EC_P256",
+        "admin",
+    )
+
+
+async def test_an_operator_needs_the_tag_and_a_mechanism_that_signs(
+    core: Core, operator: Credentials
+) -> None:
+    async def ask(key_id: str, user: Credentials) -> int:
+        path = f"/keys/{key_id}/csr.pem"
+        return (await core.request("POST", path, user=user, json={"commonName": "x"})).status
+
+    tags = {"restrictions": {"tags": ["vip"]}}
+    await core.generate("vip", "EC_P256", "ECDSA_Signature", **tags)
+    await core.generate("decrypts", "RSA", "RSA_Decryption_OAEP_SHA256", length=2048)
+    assert await ask("vip", operator) == 403
+    assert await ask("decrypts", operator) == 400
+    assert await ask("vip", ADMIN) == await ask("decrypts", ADMIN) == 200
+    await core.request("PUT", f"/users/{operator[0]}/tags/vip", user=ADMIN, body=b"")
+    assert await ask("vip", operator) == 200

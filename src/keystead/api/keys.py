@@ -34,7 +34,7 @@ from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId, parse_key_id, parse_label
 from keystead.model.keys import StoredCertificate
 from keystead.model.secret import Hidden
-from keystead.operations import manage_keys
+from keystead.operations import manage_keys, use_keys
 from keystead.operations.manage_keys import KeyAttributes, KeyView
 
 _LOCATION = "/api/v1/keys/"
@@ -185,10 +185,9 @@ async def public_pem(call: Call[None]) -> Reply[bytes]:
 
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     """POST /keys/{id}/csr.pem: a certificate signing request."""
-    key_id = _key_id(call)
-    await manage_keys.require(call.session, call.caller, key_id)
+    key = await manage_keys.find(call.session, call.caller, _key_id(call))
     subject = (await call.json(DistinguishedName)).subject()
-    return Reply(200, await manage_keys.csr(call.session, call.caller, key_id, subject))
+    return Reply(200, await use_keys.csr(call.session, call.caller, key, subject))
 
 
 async def move(call: Call[MoveRequest]) -> Reply[Item]:

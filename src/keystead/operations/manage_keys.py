@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
-from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
@@ -98,14 +97,6 @@ async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
 async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
     """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
     return (await _get(session, caller, key_id)).private.public_pem()
-
-
-async def csr(session: Session, caller: Caller, key_id: KeyId, subject: SubjectName) -> bytes:
-    """Return a PKCS#10 request for `subject`, signed by the key, as PEM."""
-    private = (await find(session, caller, key_id)).private
-    if private.works_slowly:
-        return await session.crypto_pool.run(lambda: make_csr(private, subject))
-    return make_csr(private, subject)
 
 
 async def parse(session: Session, read: Callable[[], PrivateKey]) -> PrivateKey:

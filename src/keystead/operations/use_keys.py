@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from keystead.algorithms import Mechanism, Result, Use, mechanism_of
+from keystead.algorithms import SIGN, Mechanism, Result, Use, mechanism_of
+from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import InvalidInput
 from keystead.model.keys import require_use
 from keystead.model.users import Caller
@@ -45,6 +46,38 @@ async def use_key(
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(mechanism.use.verb)
     return result
+
+
+async def csr(session: Session, caller: Caller, key: CachedKey, subject: SubjectName) -> bytes:
+    """Return a PKCS#10 request for `subject`, signed by the key, as PEM.
+
+    It is a signature: an Operator gets it of keys that it may sign with. An Administrator, who
+    may not sign, gets it of every key, as in NetHSM.
+    """
+    private = (await _certifiable(session, caller, key)).private
+    if private.works_slowly:
+        pem = await session.crypto_pool.run(partial(make_csr, private, subject))
+        key = await _certifiable(session, caller, key)
+    else:
+        pem = make_csr(private, subject)
+    session.keys.count_use(key.path)
+    session.metrics.count_key_operation(SIGN.verb)
+    session.note(caller, "certificate request signed", key=key.path.key_id)
+    return pem
+
+
+async def _certifiable(session: Session, caller: Caller, key: CachedKey) -> CachedKey:
+    """Return the key as it is now, if this caller may have a certificate request signed by it."""
+    caller.require_unrevoked()
+    if not session.keys.is_current(key):
+        key = await find(session, caller, key.path.key_id)
+    if caller.is_administrator:
+        return key
+    require_use(caller, key.record.tags)
+    rows = key.private.algorithm.mechanisms
+    if key.record.mechanisms.isdisjoint(row.name for row in rows if row.use is SIGN):
+        raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")
+    return key
 
 
 async def _usable(
