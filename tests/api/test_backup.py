@@ -56,6 +56,7 @@ async def test_the_official_reader_opens_a_backup_and_finds_everything_in_it():
         "/authentication/backup",
         "/authentication/ns~admin",
         "/authentication/operator",
+        "/backup-seal",
         "/config/backup-key",
         "/config/backup-salt",
         "/config/version",

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from keystead.errors import CorruptRecord, StaleRevision
 from keystead.storage.backends.memory import MemoryStore
-from keystead.storage.generations import POINTER, SWEEP_BATCH, GenerationStore
+from keystead.storage.generations import POINTER, GenerationStore
 from keystead.storage.key_value_store import MISSING, Change, Check
+from keystead.storage.sealed_records import REMOVED_AT_ONCE
 from tests.support.stores import Crash, WatchedStore
 
 EVERYTHING = ("/", "0")
@@ -143,7 +144,9 @@ def test_a_sweep_is_made_of_bounded_commits():
             await following.add({f"/{start + number}": b"" for number in range(500)})
         store.commits.clear()
         await old.sweep()
-        assert [len(paths) for paths in store.commits] == [SWEEP_BATCH] * (2000 // SWEEP_BATCH)
+        assert [len(paths) for paths in store.commits] == [REMOVED_AT_ONCE] * (
+            2000 // REMOVED_AT_ONCE
+        )
         assert await contents(store) == {"/a": b"1"}
 
     asyncio.run(scenario())

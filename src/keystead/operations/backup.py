@@ -9,11 +9,12 @@ from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
 from keystead.sealing.backup import BackupWriter
-from keystead.sealing.domain_key import new_unlock_salt
+from keystead.sealing.backup_seal import SEAL_PATH, RecordSet, seal_of
+from keystead.sealing.domain_key import fingerprint, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.backup_records import shared_records
 from keystead.storage.key_value_store import Record
-from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT
+from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, SEALS_BACKUPS
 
 
 async def set_passphrase(
@@ -56,6 +57,7 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
         salt = await session.config.get(BACKUP_SALT)
         if key is None or salt is None:
             raise WrongState("No backup passphrase is set.")
+        await _remember_sealing(hsm, session)
         # Of one moment: this salt opens this domain key.
         own = await hsm.local.records_for_backup()
         locked = await hsm.local.locked_domain_key()
@@ -66,11 +68,20 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
         local_config_key=hsm.local.config_key,
     )
     session.note(caller, "backup begun")
-    return _parts(session, writer, head, own)
+    sealed = RecordSet(locked_domain_key=locked, device_id=hsm.device_id)
+    return _parts(session, writer, head, own, sealed)
+
+
+async def _remember_sealing(hsm: Hsm, session: Session) -> None:
+    """Have a restore under this domain key ask for the seal from now on."""
+    local = hsm.local.settings
+    mark = fingerprint(session.require_domain_key())
+    if await local.get(SEALS_BACKUPS) != mark:
+        await session.store.commit([local.put(SEALS_BACKUPS, mark)])
 
 
 async def _parts(
-    session: Session, writer: BackupWriter, head: bytes, own: list[Record]
+    session: Session, writer: BackupWriter, head: bytes, own: list[Record], sealed: RecordSet
 ) -> AsyncGenerator[bytes, None]:
     session.backups.add(writer)
     try:
@@ -78,10 +89,13 @@ async def _parts(
             pass  # A move that had begun is over; another one does not begin now.
         yield head
         for path, entry in own:
+            sealed.add(path, entry.value)
             yield writer.record(path, entry.value)
         async for path, entry in shared_records(session.store):
+            sealed.add(path, entry.value)
             yield writer.record(path, entry.value)
-        yield writer.end()
+        seal = seal_of(sealed.summary(), session.require_domain_key())
+        yield writer.record(SEAL_PATH, seal) + writer.end()
         session.note(None, "backup complete")
     finally:
         writer.forget()

@@ -25,7 +25,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.session import Session, Surroundings
-from keystead.operations.succession import Succession
+from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
@@ -361,6 +361,7 @@ class Hsm:
         # A session must not write what it has sealed or decided into the records of a restore.
         pinned = self.store.pinned()
         around = replace(self._around, store=pinned)
+        await require_intact(pinned, self.local.settings, domain_key, self.log)
         session = Session(around, self.metrics, self.failed_attempts, domain_key)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)

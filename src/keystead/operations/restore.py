@@ -18,9 +18,10 @@ from keystead.operations.hsm import LATEST_TIME, Hsm
 from keystead.operations.session import Session
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupReader
+from keystead.sealing.domain_key import fingerprint
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage import settings
-from keystead.storage.backup_records import RestoredRecords
+from keystead.storage.backup_records import RestoredRecords, remove_stray_keys
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import NextGeneration
 from keystead.storage.key_value_store import Change
@@ -56,10 +57,13 @@ async def restore(
     async with hsm.succession.next_generation() as following:
         await _fill(following, reader, records)
         records.require_complete()
+        strays = await remove_stray_keys(following.view())
         time = None if wish.system_time is None else wish.system_time + hsm.monotonic() - began
         switch = _Switch(hsm, following, origin, records, time)
         await (switch.everything() if session is None else switch.shared(session))
     hsm.log.info("restored", caller=str(caller.user_id) if caller else "")
+    if strays:
+        hsm.log.warning("keys of no namespace were left out", namespaces=" ".join(strays))
     if records.ignored:
         hsm.log.warning("left out of what was restored", paths=" ".join(records.ignored))
     if session is None:
@@ -106,6 +110,10 @@ class _Switch:
     async def everything(self) -> None:
         """Take the device's settings from the file too; ends Locked."""
         hsm, records = self.hsm, self.records
+        if not records.is_sealed:
+            hsm.log.warning(
+                "the backup has no seal over its records: some may be missing or from another one"
+            )
         copied = records.resealed(
             hsm.local.settings,
             settings.NETWORK,
@@ -116,6 +124,7 @@ class _Switch:
         changes = [
             *copied,
             *self._lock(),
+            *self._seal(),
             *self._backup_key(),
             *await self._tls(),
             hsm.local.settings.put(settings.TIME_OFFSET, self._offset()),
@@ -134,9 +143,10 @@ class _Switch:
             if self.origin.locked_domain_key == await hsm.local.locked_domain_key():
                 event = Event.RESTORE_SAME_KEY
                 await self._require_openable(session)
+                await self._require_intact(session)
             else:
                 event = Event.RESTORE_OTHER_KEY
-                changes += self._lock()
+                changes += [*self._lock(), self._put_seal()]
             await hsm.replace_records(self.following, changes, event=event)
 
     async def _require_openable(self, session: Session) -> None:
@@ -145,6 +155,24 @@ class _Switch:
             await DomainStores(self.following.view(), session.require_domain_key()).check()
         except (CorruptRecord, UnsupportedFormat) as error:
             raise InvalidInput(f"The backup file does not fit. {error.message}") from None
+
+    async def _require_intact(self, session: Session) -> None:
+        """Raise InvalidInput unless the file's seal fits its records.
+
+        A file without one passes only as long as no backup was ever sealed under this domain key:
+        until then it can be one of a NetHSM.
+        """
+        domain_key = session.require_domain_key()
+        sealed = await self.hsm.local.settings.get(settings.SEALS_BACKUPS)
+        if self.records.is_sealed or sealed == fingerprint(domain_key):
+            self.records.sealed_set.require_intact(domain_key)
+
+    def _seal(self) -> list[Change]:
+        """Return what has the next unlock check the seal, under the key that it opens."""
+        return [self._put_seal()] if self.records.is_sealed else []
+
+    def _put_seal(self) -> Change:
+        return self.hsm.local.settings.put(settings.RESTORED_SEAL, self.records.sealed_set)
 
     def _lock(self) -> list[Change]:
         """Return what makes the file's unlock passphrase the one that opens the domain key."""

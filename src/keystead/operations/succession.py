@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from keystead.errors import Conflict, KeysteadError
+from keystead.errors import Conflict, InvalidInput, KeysteadError, WrongState
 from keystead.journal.log import Log
+from keystead.model.secret import Secret
+from keystead.sealing.domain_key import fingerprint
 from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore, NextGeneration
+from keystead.storage.settings import RESTORED_SEAL, SEALS_BACKUPS, SettingStore
 
 
 class Succession:
@@ -54,3 +57,23 @@ class Succession:
         except KeysteadError as error:
             # They are in nobody's way; the next start or restore tries again.
             self._log.warning("leftovers of a restore are still there", reason=error.message)
+
+
+async def require_intact(
+    store: GenerationStore, local: SettingStore, domain_key: Secret, log: Log
+) -> None:
+    """Check the seal of the backup that was restored last, now that its domain key is open.
+
+    Raises WrongState when its records are not those that it was sealed with: the HSM stays Locked.
+    """
+    restored = await local.get(RESTORED_SEAL)
+    if restored is None:
+        return
+    try:
+        restored.require_intact(domain_key)
+    except InvalidInput as error:
+        # The log has no `exception`, and this has nothing to trace.
+        log.error("the restored backup is not intact", reason=error.message)  # noqa: TRY400
+        raise WrongState(f"{error.message} Restore another one into a new HSM.") from None
+    mark = local.put(SEALS_BACKUPS, fingerprint(domain_key))
+    _ = await store.commit([local.remove(RESTORED_SEAL), mark])

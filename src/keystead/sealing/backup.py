@@ -14,8 +14,8 @@ A field is a 3-byte big-endian length and as many bytes. Sealed is AES-256-GCM u
 from the backup passphrase, with the quoted words as associated data. A record is its path as a
 field, and its value as it lies in the store.
 
-What the format cannot show: a record that was taken out as a whole, or the end of a version 0 file
-cut off between two records.
+What the format cannot show: a record that was taken out as a whole or put in from another file
+(`backup_seal` shows that), or the end of a version 0 file cut off between two records.
 """
 
 from collections.abc import AsyncIterator

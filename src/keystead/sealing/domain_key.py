@@ -26,6 +26,8 @@ class StoreLabel(Enum):
     KEYS = b"key_store"
     NAMESPACES = b"namespace_store"
     CONFIG = b"config_store"
+    BACKUPS = b"backup_seal"
+    """Not a store: the seals of backups."""
 
 
 def new_domain_key() -> Secret:
@@ -41,6 +43,11 @@ def new_unlock_salt() -> bytes:
 def store_key(domain_key: Secret, label: StoreLabel) -> Secret:
     """Return the key of one store: SHA-256(domain key ‖ label)."""
     return Secret(hashlib.sha256(domain_key.reveal() + label.value).digest())
+
+
+def fingerprint(domain_key: Secret) -> bytes:
+    """Return 32 bytes that tell domain keys apart and give nothing of them away."""
+    return hashlib.sha256(store_key(domain_key, StoreLabel.BACKUPS).reveal()).digest()
 
 
 def lock(domain_key: Secret, unlock_key: Secret) -> bytes:

@@ -9,12 +9,14 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from keystead.errors import DecryptionFailed, InvalidInput
-from keystead.model.ids import UserId, parse_key_id, parse_namespace_id
+from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
 from keystead.sealing import envelope
 from keystead.sealing.backup import BackupOrigin
+from keystead.sealing.backup_seal import SEAL_PATH, RecordSet, SealedSet
 from keystead.storage import device_records, format_version, settings
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.local import LAYOUT_PATH
+from keystead.storage.sealed_records import remove_range
 from keystead.storage.settings import Setting, SettingStore
 
 T = TypeVar("T")
@@ -85,6 +87,25 @@ async def adopt_backup_key(store: KeyValueStore, local: SettingStore, config: Se
     )
 
 
+async def remove_stray_keys(store: KeyValueStore) -> list[NamespaceId]:
+    """Remove the keys of namespaces that do not exist; return the first of these namespaces.
+
+    Keys belong to their namespace: who made it anew would get at them otherwise.
+    """
+    strays: list[NamespaceId] = []
+    start, stop = f"{_KEYS}.", f"{_KEYS}/"
+    while found := await store.list(start, stop, limit=1):
+        folder, slash, _ = found[0].removeprefix(_KEYS).partition("/")
+        start = f"{_KEYS}{folder}0" if slash else f"{found[0]}\0"
+        namespace = NamespaceId(folder.removeprefix("."))
+        if not slash or await store.get(_NAMESPACES + namespace) is not None:
+            continue
+        _ = await remove_range(store, f"{_KEYS}{folder}/", start)
+        if len(strays) < _MOST_IGNORED:
+            strays.append(namespace)
+    return strays
+
+
 class RestoredRecords:
     """Sorts the records of one file as they come."""
 
@@ -99,6 +120,10 @@ class RestoredRecords:
             )
         self._local: dict[str, bytes] = {}
         self._versions: set[str] = set()
+        self._set = RecordSet(
+            locked_domain_key=origin.locked_domain_key, device_id=origin.device_id
+        )
+        self._seal: bytes | None = None
         self.ignored: list[str] = []
         """The first paths that mean nothing to this software."""
 
@@ -107,6 +132,11 @@ class RestoredRecords:
 
         What belongs to the device that made the file is kept for `setting`, the rest dropped.
         """
+        if path == SEAL_PATH:
+            self._seal = value
+            return False
+        self._seal = None  # Of other software, which keeps it as any record: not the last one.
+        self._set.add(path, value)
         if path == LAYOUT_PATH:
             _check_layout(value)
         elif _is_in_a_store(path):
@@ -118,6 +148,18 @@ class RestoredRecords:
         elif not self._keep_local(path, value) and not path.startswith(_KNOWN_USELESS):
             self._ignore(path)
         return False
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the file ends with a seal over its records; that it fits is not checked yet."""
+        return self._seal is not None
+
+    @property
+    def sealed_set(self) -> SealedSet:
+        """What the seal is to be checked against. InvalidInput when there is none."""
+        if self._seal is None:
+            raise InvalidInput("The backup file has no seal over its records.")
+        return SealedSet(self._set.summary(), self._seal)
 
     def setting(self, setting: Setting[T]) -> T | None:
         """Return a setting of the device that made the file, None when it has none of use."""

@@ -27,12 +27,10 @@ from keystead.storage.key_value_store import (
     KeyValueStore,
     Record,
 )
+from keystead.storage.sealed_records import remove_range
 
 POINTER: Final = "/generation"
 LOCAL: Final = "/local/"
-
-SWEEP_BATCH: Final = 500
-"""Records removed in one commit."""
 
 _FIRST_NUMBER: Final = "/0"
 _AFTER_NUMBERS: Final = "/:"
@@ -125,10 +123,7 @@ class GenerationStore:
     async def sweep(self) -> None:
         """Remove what belongs to no generation in force. Raises StaleRevision when this is none."""
         for start, stop in self._others():
-            while paths := await self._store.list(start, stop, limit=SWEEP_BATCH):
-                _ = await self._store.commit(
-                    [Change(path, None) for path in paths], checks=[self._in_force]
-                )
+            _ = await remove_range(self._store, start, stop, checks=[self._in_force])
 
     # --- inside ----------------------------------------------------------------------------
 

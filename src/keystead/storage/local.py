@@ -10,6 +10,8 @@ from keystead.storage.sealed_records import SealedRecords, list_paths
 from keystead.storage.settings import (
     RESTORED_BACKUP_KEY,
     RESTORED_BACKUP_SALT,
+    RESTORED_SEAL,
+    SEALS_BACKUPS,
     UNATTENDED_BOOT,
     SettingStore,
 )
@@ -25,7 +27,14 @@ _ATTENDED = "attended"
 _UNATTENDED = "unattended"
 _FIRST_LETTER = "a"
 _NOT_IN_BACKUPS = frozenset(
-    setting.name for setting in (UNATTENDED_BOOT, RESTORED_BACKUP_SALT, RESTORED_BACKUP_KEY)
+    setting.name
+    for setting in (
+        UNATTENDED_BOOT,
+        RESTORED_BACKUP_SALT,
+        RESTORED_BACKUP_KEY,
+        RESTORED_SEAL,
+        SEALS_BACKUPS,
+    )
 )
 
 

@@ -9,13 +9,11 @@ acted on at the next unlock, and before the namespace is created again.
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId
 from keystead.storage import key_paths, records
-from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
 from keystead.storage.retry import retry_when_stale
-from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
+from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords, remove_range
 
 _MARKS = ".deleted/"
-_BATCH = 500
-"""Keys removed in one commit."""
 
 
 class NamespaceStore:
@@ -48,8 +46,8 @@ class NamespaceStore:
             if await self.exists(namespace):
                 raise AlreadyExists(f"Namespace {namespace} already exists.")
             mark = await self._sealed.revision(_MARKS + namespace)
-            if mark != MISSING:
-                await self._purge(namespace)
+            # Whatever lies there, and however it came there, is no key of the new namespace.
+            await self._purge(namespace)
             _ = await self._store.commit(
                 [
                     self._sealed.put(namespace, created, expected=MISSING),
@@ -106,10 +104,9 @@ class NamespaceStore:
     async def _purge(self, namespace: NamespaceId) -> None:
         folder = key_paths.ROOT + key_paths.folder(namespace)
         gone = self._is_gone(namespace)
-        while paths := await self._store.list(
-            folder + FIRST_ID, folder + AFTER_LAST_ID, limit=_BATCH
-        ):
-            _ = await self._store.commit([Change(path, None) for path in paths], checks=[gone])
+        _ = await remove_range(
+            self._store, folder + FIRST_ID, folder + AFTER_LAST_ID, checks=[gone]
+        )
 
     def _is_gone(self, namespace: NamespaceId) -> Check:
         return Check(self._sealed.path(namespace), MISSING)

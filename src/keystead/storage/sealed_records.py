@@ -1,14 +1,17 @@
 """One store's records, sealed: each opens under the store's key at its own path only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
 
 PAGE = 1000
 """Paths asked for at a time."""
+REMOVED_AT_ONCE = 500
+"""Records removed in one commit."""
 
 FIRST_ID = "0"
 """The smallest character that an ID begins with; names that begin with a dot sort before it."""
@@ -33,6 +36,20 @@ async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str 
             break
         start = page[-1] + "\0"
     return found
+
+
+async def remove_range(
+    store: KeyValueStore, start: str, stop: str, *, checks: Sequence[Check] = ()
+) -> int:
+    """Remove every record in [start, stop), in commits of bounded size; return how many it were.
+
+    Raises StaleRevision when one of the `checks`, which go with every commit, does not hold.
+    """
+    removed = 0
+    while paths := await store.list(start, stop, limit=REMOVED_AT_ONCE):
+        _ = await store.commit([Change(path, None) for path in paths], checks=checks)
+        removed += len(paths)
+    return removed
 
 
 class SealedRecords:

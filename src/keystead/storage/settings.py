@@ -11,6 +11,7 @@ import msgspec
 
 from keystead.model.device_settings import LoggingSettings, NetworkSettings, NtpSettings
 from keystead.model.secret import Secret
+from keystead.sealing.backup_seal import SealedSet
 from keystead.storage.device_records import (
     decode_logging,
     decode_network,
@@ -103,6 +104,12 @@ RESTORED_BACKUP_SALT = _raw("restored-backup-salt")
 RESTORED_BACKUP_KEY = _secret("restored-backup-key")
 """From a restored file of version 0, which has both in clear: here until the next unlock, when they
 can be sealed under the domain key."""
+RESTORED_SEAL: Setting[SealedSet] = Setting(
+    "restored-backup-seal", SealedSet.encode, SealedSet.decode
+)
+"""Of a restored file: here until the next unlock, when it can be checked."""
+SEALS_BACKUPS = _raw("seals-backups")
+"""The fingerprint of the domain key that backups were sealed under last."""
 
 # Of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")
