@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from keystead.operations.authentication import MAX_TRIED_BYTES
+from keystead.operations.shares import Party
 from keystead.operations.unlocking import MOST_WAITING
 from keystead.operations.work_pool import WorkPool
 from tests.support.core import ADMIN, Core, start_core
@@ -16,7 +17,7 @@ from tests.support.stores import WatchedStore
 
 ATTACKER = "192.0.2.66"
 QUEUE = 10
-SHARE = 4
+PLACES = QUEUE + 1
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def store() -> WatchedStore:
 
 @pytest.fixture
 def kdf_pool() -> WatchedPool:
-    """Where passphrases are verified: 11 at a time, 4 of them for one network."""
-    return WatchedPool(threads=1, queue_limit=QUEUE, share_limit=SHARE)
+    """Where passphrases are verified: 11 at a time."""
+    return WatchedPool(threads=1, queue_limit=QUEUE)
 
 
 @pytest.fixture
@@ -54,19 +55,22 @@ async def storm(core: Core, clients: list[str]) -> Counter[int]:
     )
 
 
-async def test_one_address_fills_its_share_of_the_queue_and_the_others_still_get_in(
+async def test_one_address_fills_the_queue_and_the_others_still_get_in(
     stormed: Core,
 ) -> None:
     attack = asyncio.create_task(storm(stormed, [ATTACKER] * 100))
     await asyncio.sleep(0)
     assert (await stormed.request("GET", "/users", user=ADMIN)).status == 200
-    assert await attack == {401: SHARE, 503: 100 - SHARE}
+    assert not attack.done(), "the Administrator did not wait for all of them"
+    assert await attack == {401: PLACES - 1, 503: 101 - PLACES}
 
 
 async def test_the_addresses_of_an_ipv6_network_share_a_share(stormed: Core) -> None:
     attackers = [f"2001:db8:0:1::{number:x}" for number in range(50)]
-    assert await storm(stormed, attackers) == {401: SHARE, 503: 50 - SHARE}
+    attack = asyncio.create_task(storm(stormed, attackers))
+    await asyncio.sleep(0)
     assert (await stormed.request("GET", "/users", user=ADMIN, client="::1")).status == 200
+    assert await attack == {401: PLACES - 1, 503: 51 - PLACES}
 
 
 async def test_ipv4_addresses_seen_through_an_ipv6_socket_do_not_share_one(stormed: Core) -> None:
@@ -85,7 +89,7 @@ def gate() -> Iterator[threading.Event]:
 async def fill(pool: WorkPool, gate: threading.Event) -> None:
     """Fill the queue with work of many clients, which ends when the gate opens."""
     for number in range(QUEUE + 1):
-        asyncio.create_task(pool.run(gate.wait, client=str(number)))  # noqa: RUF006 - the pool's
+        asyncio.create_task(pool.run(gate.wait, party=Party(number)))  # noqa: RUF006 - the pool's
     await asyncio.sleep(0)
 
 
@@ -157,3 +161,38 @@ async def test_so_many_attempts_to_unlock_wait_and_no_more(
     assert Counter(statuses) == {403: MOST_WAITING, 503: 100 - MOST_WAITING}
     assert kdf_pool.runs == MOST_WAITING
     assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+
+
+async def test_networks_that_keep_guessing_do_not_keep_the_owner_from_unlocking(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    networks = [f"198.51.100.{number}" for number in range(12)]
+    for network in networks:
+        assert await unlock(stormed, "wrong passphrase", network) == 403
+    stormed.clock.advance(1)
+    kdf_pool.runs = 0
+    guesses = asyncio.gather(
+        *(unlock(stormed, "wrong passphrase", network) for network in networks * 10)
+    )
+    await asyncio.sleep(0)
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    assert kdf_pool.runs <= 3, "the guess that had begun, one more, and the owner"
+    assert set(await guesses) <= {403, 412, 503}
+
+
+async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    assert await unlock(stormed, "a typing mistake", "192.0.2.1") == 403
+    stormed.clock.advance(1)
+    kdf_pool.runs = 0
+    networks = [f"198.51.100.{number}" for number in range(12)]
+    guesses = asyncio.gather(
+        *(unlock(stormed, "wrong passphrase", network) for network in networks)
+    )
+    await asyncio.sleep(0)
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    assert kdf_pool.runs <= 3
+    await guesses

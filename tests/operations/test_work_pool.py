@@ -8,6 +8,7 @@ import pytest
 
 from keystead.errors import InvalidInput, Overloaded
 from keystead.operations import work_pool
+from keystead.operations.shares import Party
 from keystead.operations.work_pool import SLOW_WORK_NICENESS, WorkPool
 
 
@@ -110,20 +111,26 @@ def test_what_does_not_fit_is_refused_at_once_and_fits_again_later():
     run(scenario, threads=1, queue_limit=2)
 
 
-def test_one_client_has_its_share_and_others_have_theirs():
+def test_when_it_is_full_a_newcomer_takes_the_place_of_whoever_has_most():
     async def scenario(pool):
         gate = threading.Event()
-        held = [asyncio.create_task(pool.run(gate.wait, client="a")) for _ in range(2)]
+        held = [asyncio.create_task(pool.run(gate.wait, party=Party("a"))) for _ in range(5)]
         await asyncio.sleep(0)
+        pool.require_room(Party("b"))
         with pytest.raises(Overloaded):
-            await pool.run(lambda: None, client="a")
-        held.append(asyncio.create_task(pool.run(gate.wait, client="b")))
+            pool.require_room(Party("a"))
+        with pytest.raises(Overloaded):
+            await pool.run(lambda: None, party=Party("a"))
+        newcomer = asyncio.create_task(pool.run(lambda: "done", party=Party("b")))
         await asyncio.sleep(0)
         gate.set()
-        assert await asyncio.gather(*held) == [True] * 3
-        assert await pool.run(lambda: 1, client="a") == 1
+        assert await newcomer == "done"
+        *served, refused = await asyncio.gather(*held, return_exceptions=True)
+        assert served == [True] * 4
+        assert isinstance(refused, Overloaded)
+        assert await pool.run(lambda: 1, party=Party("a")) == 1
 
-    run(scenario, threads=1, queue_limit=4, share_limit=2)
+    run(scenario, threads=1, queue_limit=4)
 
 
 def test_work_whose_caller_went_away_counts_until_it_is_done():

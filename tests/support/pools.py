@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from keystead.operations.shares import HSM, Party
 from keystead.operations.work_pool import WorkPool
 
 Result = TypeVar("Result")
@@ -11,18 +12,14 @@ Result = TypeVar("Result")
 class WatchedPool(WorkPool):
     """Counts what it has run, and does something of the test's after each."""
 
-    def __init__(
-        self, *, threads: int = 2, queue_limit: int = 64, share_limit: int | None = None
-    ) -> None:
-        super().__init__(
-            name="watched", threads=threads, queue_limit=queue_limit, share_limit=share_limit
-        )
+    def __init__(self, *, threads: int = 2, queue_limit: int = 64) -> None:
+        super().__init__(name="watched", threads=threads, queue_limit=queue_limit)
         self.runs = 0
         self.after_run: Callable[[], Awaitable[None]] | None = None
 
-    async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
+    async def run(self, work: Callable[[], Result], *, party: Party = HSM) -> Result:
         try:
-            return await super().run(work, client=client)
+            return await super().run(work, party=party)
         finally:
             self.runs += 1
             after_run, self.after_run = self.after_run, None

@@ -237,12 +237,16 @@ async def _private_key(call: Call[Any]) -> tuple[PrivateKey, KeyAttributes]:
     if media_type(content_type) == MULTIPART:
         arguments, pem = parse_two_parts(body, content_type)
         attributes = decode_json(arguments, KeyAttributesRequest).attributes()
-        private = await manage_keys.parse(call.session, lambda: algorithms.import_pem(pem))
+        private = await manage_keys.parse(
+            call.session, call.caller, lambda: algorithms.import_pem(pem)
+        )
         return private, attributes
     wanted = decode_json(body, ImportRequest)
     algorithm, parts = _algorithm(wanted.type), _parts(wanted.private)
     attributes = wanted.attributes()
-    private = await manage_keys.parse(call.session, lambda: algorithm.from_parts(parts))
+    private = await manage_keys.parse(
+        call.session, call.caller, lambda: algorithm.from_parts(parts)
+    )
     return private, attributes
 
 

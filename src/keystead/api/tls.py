@@ -48,7 +48,7 @@ async def set_certificate(call: Call[bytes]) -> Created[None]:
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     """POST /config/tls/csr.pem: a certificate signing request."""
     subject = (await call.json(DistinguishedName)).subject()
-    return Reply(200, await call.hsm.tls.csr(subject))
+    return Reply(200, await call.hsm.tls.csr(call.caller, subject))
 
 
 async def cluster_ca(call: Call[None]) -> Annotated[Reply[bytes], 404]:

@@ -95,6 +95,11 @@ class FailedAttempts:
             failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
 
+    def has_failed(self, subject: Subject) -> bool:
+        """Whether `subject` failed within REMEMBERED_SECONDS."""
+        self._forget_old(self._monotonic())
+        return subject in self._pairs
+
     def record(self, subject: Subject, *, is_user: bool = False) -> None:
         """Note and log that `subject` failed, and refuse it for the next second.
 

@@ -23,6 +23,7 @@ from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, Standing, User
 from keystead.operations.attempts import FailedAttempts, Subject, subject_of
+from keystead.operations.shares import Party, of_network, of_user
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
 from keystead.storage.users import UserStore
@@ -122,10 +123,11 @@ class Authenticator:
             caller = self._verified.get(digest)
             if caller is not None:
                 return caller
-            self._pool.require_room(subject.network)  # A storm must not reach the store.
+            party = of_network(subject.network)
+            self._pool.require_room(party)  # A storm must not reach the store.
             found = await self._find(credentials.user_name)
             try:
-                caller = await self._verify(found, credentials.passphrase, digest, subject.network)
+                caller = await self._verify(found, credentials.passphrase, digest, party)
             except NotAuthenticated:
                 self._failed.record(subject, is_user=found is not None)
                 raise
@@ -133,11 +135,11 @@ class Authenticator:
             return caller
 
     async def _verify(
-        self, user: User | None, passphrase: Secret, digest: bytes, network: str
+        self, user: User | None, passphrase: Secret, digest: bytes, party: Party
     ) -> Caller:
         verifier = (user or self._read_nobody()).verifier
         try:
-            await self._pool.run(lambda: passphrases.verify(verifier, passphrase), client=network)
+            await self._pool.run(lambda: passphrases.verify(verifier, passphrase), party=party)
         except NotAuthenticated:
             raise NotAuthenticated(_FAILED) from None
         current = await self._current(user) if user else None
@@ -171,7 +173,9 @@ class Authenticator:
         if not passphrases.needs_renewal(user.verifier):
             return
         with contextlib.suppress(Overloaded, StaleRevision, StoreUnavailable):
-            verifier = await self._pool.run(lambda: passphrases.make_verifier(passphrase))
+            verifier = await self._pool.run(
+                lambda: passphrases.make_verifier(passphrase), party=of_user(user.user_id)
+            )
             await self._users.put(replace(user, verifier=verifier), expected=revision)
 
     async def _find(self, user_name: str) -> User | None:

@@ -191,7 +191,7 @@ class Hsm:
         Raises NotPermitted for a wrong one, TooManyAttempts for a second after it, and Overloaded
         when many wait already.
         """
-        with self.unlocking.queued(address):
+        async with self.unlocking.queued(address):
             await self._unlock(passphrase, address)
 
     async def _unlock(self, passphrase: str, address: str) -> None:

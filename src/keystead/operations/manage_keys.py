@@ -10,6 +10,7 @@ from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
 from keystead.model.users import Caller
 from keystead.operations.session import Session
+from keystead.operations.shares import of_user
 from keystead.storage.key_cache import CachedKey
 from keystead.storage.key_value_store import MISSING
 
@@ -99,9 +100,9 @@ async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
     return (await _get(session, caller, key_id)).private.public_pem()
 
 
-async def parse(session: Session, read: Callable[[], PrivateKey]) -> PrivateKey:
+async def parse(session: Session, caller: Caller, read: Callable[[], PrivateKey]) -> PrivateKey:
     """Return read()'s key, off the event loop: checking an untrusted RSA key takes long."""
-    return await session.keygen_pool.run(read)
+    return await session.keygen_pool.run(read, party=of_user(caller.user_id))
 
 
 async def generate(
@@ -121,7 +122,9 @@ async def generate(
     if key_id is not None and await session.keys.exists(_path(caller, key_id)):
         raise AlreadyExists(f"Key with id {key_id} already exists.")
     if algorithm.generates_slowly:
-        private = await session.keygen_pool.run(lambda: algorithm.generate(length))
+        private = await session.keygen_pool.run(
+            lambda: algorithm.generate(length), party=of_user(caller.user_id)
+        )
     else:
         private = algorithm.generate(length)
     session.metrics.count_key_operation("generate")

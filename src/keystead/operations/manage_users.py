@@ -9,6 +9,7 @@ from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.session import Session
+from keystead.operations.shares import of_user
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
 
@@ -61,7 +62,9 @@ async def add(session: Session, caller: Caller, user_id: UserId, wanted: NewUser
     _require_may_create(session, caller, user_id.namespace)
     if await session.users.get(user_id) is not None:
         raise AlreadyExists(f"User {user_id} already exists.")
-    verifier = await session.kdf_pool.run(lambda: make_verifier(wanted.passphrase))
+    verifier = await session.kdf_pool.run(
+        lambda: make_verifier(wanted.passphrase), party=of_user(caller.user_id)
+    )
     # The namespace may have been created while the passphrase was being hashed.
     _require_may_create(session, caller, user_id.namespace)
     user = User(user_id, wanted.real_name, wanted.role, verifier)
@@ -92,7 +95,9 @@ async def set_passphrase(
     session: Session, caller: Caller, user_id: UserId, passphrase: Secret
 ) -> None:
     """Give a user a new passphrase; the old one is refused from then on."""
-    verifier = await session.kdf_pool.run(lambda: make_verifier(passphrase))
+    verifier = await session.kdf_pool.run(
+        lambda: make_verifier(passphrase), party=of_user(caller.user_id)
+    )
     await session.users.update(user_id, lambda user: replace(user, verifier=verifier))
     session.credentials.revoke(user_id)
     session.note(caller, "passphrase changed", user=str(user_id))

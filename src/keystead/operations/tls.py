@@ -23,6 +23,7 @@ from keystead.model.keys import PrivateMaterial
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.session import Session, Surroundings
+from keystead.operations.shares import of_user
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 
@@ -113,7 +114,7 @@ class Tls:
             chain = self_signed_chain(private, self._common_name)
             return TlsIdentity(Secret(private.material().pem or b""), chain)
 
-        made = await self._pool.run(make)
+        made = await self._pool.run(make, party=of_user(caller.user_id))
         async with self._changing:
             await self._install(made)
         session.note(caller, "TLS key generated", type=algorithm.name)
@@ -140,10 +141,12 @@ class Tls:
         """Return the public half of the key as SubjectPublicKeyInfo in PEM."""
         return self._private().public_pem()
 
-    async def csr(self, subject: SubjectName) -> bytes:
+    async def csr(self, caller: Caller, subject: SubjectName) -> bytes:
         """Return a certificate signing request (PEM) of the key."""
         private = self._private()
-        return await self._pool.run(lambda: make_csr(private, subject))
+        return await self._pool.run(
+            lambda: make_csr(private, subject), party=of_user(caller.user_id)
+        )
 
     async def cluster_ca(self) -> bytes:
         """Return the certificate (PEM) of the cluster's authority; NotFound when there is none."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from keystead.errors import (
@@ -10,15 +10,14 @@ from keystead.errors import (
     InvalidInput,
     NotAuthenticated,
     NotPermitted,
-    Overloaded,
     StoreUnavailable,
 )
 from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject, subject_of
 from keystead.operations.authentication import Credentials, parse_basic
-from keystead.operations.edge_shares import Places
 from keystead.operations.session import Surroundings
+from keystead.operations.shares import Party, Turns
 from keystead.sealing.domain_key import unlock
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.local import LocalStore
@@ -27,9 +26,7 @@ from keystead.storage.settings import UNLOCK_SALT
 USER_NAME: Final = "unlock"
 """Whom the unlock passphrase authenticates where the users cannot be read."""
 MOST_WAITING: Final = 16
-"""Attempts that wait for their turn, half a second each."""
-MOST_OF_ONE_EDGE: Final = 4
-"""Of these: the addresses that an edge gives may all be made up."""
+"""Attempts that wait for their turn, half a second each, with the one that has it."""
 
 
 class Unlocking:
@@ -42,24 +39,22 @@ class Unlocking:
         self._local: Final = local
         self._failed: Final = failed
         self._one_at_a_time: Final = asyncio.Lock()
-        self._places: Final = Places(MOST_WAITING, of_one_edge=MOST_OF_ONE_EDGE)
+        self._turns: Final = Turns(MOST_WAITING)
         self._last_read: tuple[bytes, bytes] | None = None
 
-    @contextlib.contextmanager
-    def queued(self, address: str) -> Iterator[None]:
-        """Stand in the queue for an attempt.
+    @contextlib.asynccontextmanager
+    async def queued(self, address: str) -> AsyncIterator[None]:
+        """Wait for the turn of an attempt, and keep it until the end of the block.
 
-        Raises TooManyAttempts for a second after a failed one of the same address, and Overloaded
-        when the queue is full: nobody should have to wait behind any number of guesses.
+        Networks with a recent failure share every second turn, the others have the rest: whoever
+        knows the passphrase does not wait behind any number of guesses, nor does a typing mistake
+        put its owner behind new networks for ever. Raises TooManyAttempts for a second after a
+        failed attempt of the same network, and Overloaded when too many wait.
         """
-        self._failed.require_none(subject_of(address, UNLOCK))
-        if not self._places.are_free:
-            raise Overloaded("Too many attempts to unlock are waiting; try again in a moment.")
-        edge = self._places.take()
-        try:
+        subject = subject_of(address, UNLOCK)
+        self._failed.require_none(subject)
+        async with self._turns.turn(Party(self._failed.has_failed(subject), subject.network)):
             yield
-        finally:
-            self._places.give_back(edge)
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
@@ -86,7 +81,7 @@ class Unlocking:
         credentials = parse_basic(header)
         if credentials.user_name != USER_NAME:
             raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
-        with self.queued(address):
+        async with self.queued(address):
             await self._authenticate(credentials, subject_of(address, UNLOCK))
 
     async def _authenticate(self, credentials: Credentials, subject: Subject) -> None:

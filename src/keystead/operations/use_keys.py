@@ -11,6 +11,7 @@ from keystead.model.keys import require_use
 from keystead.model.users import Caller
 from keystead.operations.manage_keys import find
 from keystead.operations.session import Session
+from keystead.operations.shares import of_user
 from keystead.storage.key_cache import CachedKey
 
 INLINE_BYTES: Final = 64 * 1024
@@ -38,7 +39,9 @@ async def use_key(
     if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
         run = mechanism.run_with_padding_errors
     if key.private.works_slowly or len(message) > INLINE_BYTES:
-        result = await session.crypto_pool.run(partial(run, key.private, message, **options))
+        result = await session.crypto_pool.run(
+            partial(run, key.private, message, **options), party=of_user(caller.user_id)
+        )
         # It may have waited long for a thread: nothing leaves that would not be begun now.
         key, mechanism = await _usable(session, caller, key, *wanted)
     else:
@@ -56,7 +59,9 @@ async def csr(session: Session, caller: Caller, key: CachedKey, subject: Subject
     """
     private = (await _certifiable(session, caller, key)).private
     if private.works_slowly:
-        pem = await session.crypto_pool.run(partial(make_csr, private, subject))
+        pem = await session.crypto_pool.run(
+            partial(make_csr, private, subject), party=of_user(caller.user_id)
+        )
         key = await _certifiable(session, caller, key)
     else:
         pem = make_csr(private, subject)

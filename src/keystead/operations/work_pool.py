@@ -4,22 +4,19 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from keystead.errors import Overloaded
-from keystead.operations.edge_shares import Places, TurnQueue
+from keystead.operations.shares import HSM, Party, TurnQueue
 
 Result = TypeVar("Result")
 
 _NICEST: Final = 19
 SLOW_WORK_NICENESS: Final = 10
 """So that a full pool of RSA or scrypt leaves the CPU to the event loop when both want it."""
-
-KEPT_FROM_ONE_EDGE: Final = 8
-"""One in so many places is for the others."""
 
 MOST_UNDELIVERED: Final = 8
 LONGEST_HOLD_SECONDS: Final = 0.008
@@ -32,19 +29,11 @@ NEVER: Final = float("-inf")
 class _Job:
     """One piece of work, and the future of whoever waits for it."""
 
-    __slots__ = ("answer", "client", "edge", "error", "result", "work")
+    __slots__ = ("answer", "error", "result", "work")
 
-    def __init__(
-        self,
-        work: Callable[[], object],
-        answer: "asyncio.Future[Any]",
-        client: str | None,
-        edge: object,
-    ) -> None:
+    def __init__(self, work: Callable[[], object], answer: "asyncio.Future[Any]") -> None:
         self.work = work
         self.answer = answer
-        self.client = client
-        self.edge = edge
         self.result: object = None
         self.error: BaseException | None = None
 
@@ -56,6 +45,11 @@ class _Job:
             self.result = self.work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
             self.error = error
+
+    def refuse(self) -> None:
+        """Tell whoever waits that it will not be done: another party needs the place."""
+        self.error = Overloaded("Too much slow work is waiting; try again in a moment.")
+        self.deliver()
 
     def deliver(self) -> None:
         """Wake whoever waits, on the event loop."""
@@ -70,6 +64,8 @@ class _Job:
 class WorkPool:
     """Runs blocking functions that release the GIL; at most `queue_limit` wait for a thread.
 
+    Whose turn it is, and who is refused when it is full, is the rule of `shares`.
+
     The standard library's executor does the same with a lock, a condition and a system call for
     each piece of work. Here those that end while the event loop is busy share one wake-up: an
     RSA-2048 signature costs about 30 µs less.
@@ -81,19 +77,16 @@ class WorkPool:
         name: str,
         threads: int,
         queue_limit: int,
-        share_limit: int | None = None,
         cpus: Sequence[int] = (),
     ) -> None:
-        """`share_limit` is how much may be under way for one client; None: all that fits.
+        """With `cpus`, each thread keeps to one of them.
 
-        With `cpus`, each thread keeps to one of them. The scheduler sees a thread that waits for
-        the GIL leave its CPU, and for such short times moves none of the others there: with
-        RSA-2048, a tenth of two CPUs was idle so.
+        The scheduler sees a thread that waits for the GIL leave its CPU, and for such short times
+        moves none of the others there: with RSA-2048, a tenth of two CPUs was idle so.
         """
-        limit = threads + queue_limit
-        self._places = Places(limit, of_one_edge=limit - limit // KEPT_FROM_ONE_EDGE)
-        self._share_limit = share_limit or limit
-        self._shares = Counter[str]()
+        self._limit = threads + queue_limit
+        self._under_way = 0
+        """What waits, is being done, or is done and not delivered yet."""
         self._waiting = TurnQueue[_Job]()
         self._done = deque[_Job]()
         self._loop_is_told = False
@@ -114,25 +107,26 @@ class WorkPool:
             thread.start()
         started.wait()
 
-    def require_room(self, client: str | None = None) -> None:
-        """Raise Overloaded when `run` would take nothing, or nothing for this client, now."""
-        has_all = client is not None and self._shares[client] >= self._share_limit
-        if has_all or not self._places.are_free:
-            raise Overloaded("Too much slow work is waiting; try again in a moment.")
+    def require_room(self, party: Party) -> None:
+        """Raise Overloaded when `run` would take nothing of this party now."""
+        if self._under_way >= self._limit:
+            self._waiting.require_room(party)
 
-    async def run(self, work: Callable[[], Result], *, client: str | None = None) -> Result:
-        """Return work()'s result from a pool thread; raises Overloaded at once when full.
+    async def run(self, work: Callable[[], Result], *, party: Party = HSM) -> Result:
+        """Return work()'s result from a pool thread.
 
-        `client` is whose share it takes: one that asks for much must not keep the others out.
-        Work whose caller is cancelled holds its place until a thread has done or skipped it: who
-        asks and goes away again and again cannot fill more than the queue.
+        Raises Overloaded when the pool is full and `party` has most of what waits: at once, or
+        later when another party needs the place. Work whose caller is cancelled holds its place
+        until a thread has done or skipped it: who asks and goes away again and again cannot fill
+        more than the queue.
         """
-        self.require_room(client)
-        if client is not None:
-            self._shares[client] += 1
-        edge = self._places.take()
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Job(work, answer, client, edge))
+        job = _Job(work, answer)
+        if self._under_way < self._limit:
+            self._under_way += 1
+            self._waiting.put(job, party)
+        else:
+            self._waiting.put_instead(job, party).refuse()
         return await answer
 
     def close(self) -> None:
@@ -177,9 +171,7 @@ class WorkPool:
             self._deliver_again_soon()
         while self._done:
             job = self._done.popleft()
-            self._places.give_back(job.edge)
-            if job.client is not None:
-                self._leave_share(job.client)
+            self._under_way -= 1
             job.deliver()
 
     def _deliver_again_soon(self) -> None:
@@ -192,11 +184,6 @@ class WorkPool:
             self._soon.cancel()
         loop = asyncio.get_running_loop()
         self._soon = loop.call_later(LONGEST_HOLD_SECONDS, self._deliver)
-
-    def _leave_share(self, client: str) -> None:
-        self._shares[client] -= 1
-        if not self._shares[client]:
-            del self._shares[client]
 
 
 def _lower_priority() -> None:

@@ -58,9 +58,6 @@ KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 96
 """Passphrases that may wait to be stretched, at 16 MiB and about 0.16 s each once it is their turn;
 with this queue full, the last one has waited for eight seconds."""
-KDF_SHARE: Final = 32
-"""How many of them may be for logins from one address: no single one can fill the queue. As many
-clients behind one proxy can all log in after a restart."""
 
 
 class PlatformLink:
@@ -191,7 +188,7 @@ class _Pools:
         return cls(
             WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
             WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
-            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, share_limit=KDF_SHARE),
+            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
         )
 
 

@@ -11,7 +11,7 @@ from keystead.api.errors import error_body, error_headers
 from keystead.api.route import BodyReader, StreamedResponse
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
-from keystead.operations.edge_shares import EDGE
+from keystead.operations.shares import EDGE
 from keystead.processes.bodies import (
     BodyBudget,
     IncomingBody,
