@@ -1,11 +1,12 @@
 """Generic keys: plain bytes, for AES (those of an AES key's length) and for HMAC."""
 
 import secrets
+from io import BytesIO
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -20,6 +21,7 @@ MIN_BITS = 128
 MAX_BITS = 8192
 BLOCK_BYTES = 16
 AES_KEY_BYTES = (16, 24, 32)
+STEP_BYTES = 256 * 1024
 GCM_IV_BYTES = 12
 GCM_TAG_BYTES = 16
 
@@ -41,13 +43,11 @@ class GenericKey(PrivateKey):
         No padding is added. Without `iv`, a random one is made.
         """
         iv = secrets.token_bytes(BLOCK_BYTES) if iv is None else iv
-        encryptor = self._cbc(message, iv).encryptor()
-        return encryptor.update(message) + encryptor.finalize(), iv
+        return _in_steps(self._cbc(message, iv).encryptor(), message), iv
 
     def decrypt_cbc(self, ciphertext: bytes, iv: bytes) -> bytes:
         """Decrypt whole blocks with AES-CBC, which cannot tell a wrong ciphertext."""
-        decryptor = self._cbc(ciphertext, iv).decryptor()
-        return decryptor.update(ciphertext) + decryptor.finalize()
+        return _in_steps(self._cbc(ciphertext, iv).decryptor(), ciphertext)
 
     def encrypt_gcm(self, message: bytes, aad: bytes = b"") -> tuple[bytes, bytes, bytes]:
         """Encrypt with AES-GCM (NIST SP 800-38D); return ciphertext, IV and 16-byte tag.
@@ -102,6 +102,16 @@ class GenericKey(PrivateKey):
                 "it adds no padding."
             )
         return Cipher(AES(key), CBC(iv))
+
+
+def _in_steps(cipher: CipherContext, text: bytes) -> bytes:
+    """Return what `cipher` makes of `text`. A step keeps the interpreter from other threads."""
+    done = BytesIO()
+    view = memoryview(text)
+    for start in range(0, len(text), STEP_BYTES):
+        done.write(cipher.update(view[start : start + STEP_BYTES]))
+    done.write(cipher.finalize())
+    return done.getvalue()
 
 
 def _hmac_rows(name: str, digest: hashes.HashAlgorithm) -> tuple[Mechanism, Mechanism]:
