@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,12 @@ from keystead.api.encoding import (
 )
 from keystead.errors import InvalidInput
 
+STEP_DIGITS = STEP_BYTES // 3 * 4
 SIZES = [0, 1, 2, 3, STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 3 * STEP_BYTES + 2]
+
+
+def in_pieces(text: str, size: int = STEP_DIGITS) -> Iterator[str]:
+    return (text[start : start + size] for start in range(0, len(text), size))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -22,14 +28,15 @@ async def test_what_is_encoded_in_steps_is_decoded_in_steps(size):
     data = os.urandom(size)
     encoded = await encode_long_base64(data)
     assert encoded == base64.b64encode(data)
-    assert await decode_long_base64(encoded.decode(), name="x") == data
+    assert await decode_long_base64(in_pieces(encoded.decode(), 1001), name="x") == data
 
 
 async def test_line_breaks_are_accepted_wherever_they_are():
     data = os.urandom(2 * STEP_BYTES)
     lines = base64.encodebytes(data).decode()
     for text in (lines, lines.replace("\n", "\r\n")):
-        assert await decode_long_base64(text, name="x") == decode_base64(text, name="x") == data
+        decoded = await decode_long_base64(in_pieces(text), name="x")
+        assert decoded == decode_base64(text, name="x") == data
 
 
 @pytest.mark.parametrize(
@@ -42,13 +49,18 @@ async def test_what_is_refused_in_one_go_is_refused_in_steps(position, digits):
     with pytest.raises(InvalidInput, match="x is not valid base64"):
         decode_base64("".join(text), name="x")
     with pytest.raises(InvalidInput, match="x is not valid base64"):
-        await decode_long_base64("".join(text), name="x")
+        await decode_long_base64(in_pieces("".join(text)), name="x")
+
+
+async def test_what_goes_around_it_is_put_there_without_another_copy():
+    encoded = await encode_long_base64(b"abc", before=b'{"x":"', after=b'"}')
+    assert encoded == b'{"x":"YWJj"}'
 
 
 async def test_padding_at_the_end_of_a_step_is_refused():
     step = "A" * (STEP_BYTES // 3 * 4 - 4) + "QQ=="
     with pytest.raises(InvalidInput, match="padding"):
-        await decode_long_base64(step + step, name="x")
+        await decode_long_base64([step, step], name="x")
 
 
 async def test_others_are_served_meanwhile():
@@ -61,7 +73,7 @@ async def test_others_are_served_meanwhile():
             await asyncio.sleep(0)
 
     other = asyncio.create_task(count())
-    await decode_long_base64("A" * (STEP_BYTES * 8), name="x")
+    await decode_long_base64(in_pieces("A" * (STEP_BYTES * 8)), name="x")
     decoding = turns
     await encode_long_base64(bytes(STEP_BYTES * 6))
     other.cancel()

@@ -71,6 +71,36 @@ def test_others_are_served_meanwhile(operator_server):
     assert max(signer.seconds) < 0.5  # About 0.1 s on a machine that has nothing else to do.
 
 
+BLANKS = " \t"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"mode":"AES_CBC","message":"%s"}' % ("AAAA" * (15 * MIB)), 200),
+        ('{"mode":"AES_CBC","message":"%s"}' % ("AAA\\/" * (13 * MIB)), 200),
+        ('{"mode":"AES_CBC","message":"%s"}' % ("\\u0041" * (10 * MIB)), 200),
+        ('{"mode": "A\\"A", "message"%s: "AAAA"}' % (BLANKS * (25 * MIB)), 400),
+        ('{"mode":"%s","message":""}' % ("\\ud83d\\ude00" * (5 * MIB)), 400),
+        ('{"mode":"x"%s' % (',"mode":"x"' * (6 * MIB)), 400),
+    ],
+    ids=["plain", "slashes", "escapes", "odd quotes", "a long mode", "many names"],
+)
+def test_the_core_grows_by_at_most_two_and_a_half_times_a_body(operator_server, body, status):
+    server = operator_server
+    padded = body.ljust(60 * MIB).encode()
+    before = peak_memory(server.child("core"))
+    answer = server.request(
+        "POST",
+        "/keys/sealer/encrypt",
+        user="operator",
+        body=padded,
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status == status
+    assert peak_memory(server.child("core")) - before < 2.5 * len(padded)
+
+
 def test_over_the_limit_it_is_413_and_the_body_is_not_read(operator_server):
     began = time.monotonic()
     answer = operator_server.request(

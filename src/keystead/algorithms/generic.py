@@ -7,9 +7,8 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from keystead.algorithms._algorithm import Algorithm, Mechanism, PrivateKey, PrivateParts
@@ -55,16 +54,20 @@ class GenericKey(PrivateKey):
         The IV is always made here, at random: one that is used twice gives the key away.
         """
         iv = secrets.token_bytes(GCM_IV_BYTES)
-        sealed = AESGCM(self._aes_key()).encrypt(iv, message, aad)
-        return sealed[:-GCM_TAG_BYTES], iv, sealed[-GCM_TAG_BYTES:]
+        encryptor = Cipher(AES(self._aes_key()), GCM(iv)).encryptor()
+        encryptor.authenticate_additional_data(aad)
+        ciphertext = _in_steps(encryptor, message)
+        return ciphertext, iv, encryptor.tag
 
     def decrypt_gcm(self, ciphertext: bytes, iv: bytes, tag: bytes, aad: bytes = b"") -> bytes:
         """Decrypt with AES-GCM. Raises DecryptionFailed for whatever is not as it was encrypted."""
         for name, value, size in (("iv", iv, GCM_IV_BYTES), ("tag", tag, GCM_TAG_BYTES)):
             if len(value) != size:
                 raise InvalidInput(f"The {name} of AES_GCM has {size} bytes, not {len(value)}.")
+        decryptor = Cipher(AES(self._aes_key()), GCM(iv, tag)).decryptor()
+        decryptor.authenticate_additional_data(aad)
         try:
-            return AESGCM(self._aes_key()).decrypt(iv, ciphertext + tag, aad)
+            return _in_steps(decryptor, ciphertext)
         except InvalidTag:
             raise DecryptionFailed("Decryption failure") from None
 

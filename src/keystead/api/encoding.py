@@ -2,13 +2,14 @@
 
 import asyncio
 import binascii
+from collections.abc import Iterable
+from io import BytesIO
 from typing import Final
 
 from keystead.errors import InvalidInput
 
 STEP_BYTES: Final = 192 * 1024
-"""What is decoded or encoded in one go, in less than a millisecond; divisible by 3."""
-_STEP_DIGITS: Final = STEP_BYTES // 3 * 4
+"""What is encoded in one go, in less than a millisecond; divisible by 3."""
 
 
 def decode_base64(text: str, *, name: str) -> bytes:
@@ -24,16 +25,25 @@ def decode_base64(text: str, *, name: str) -> bytes:
     return data
 
 
-async def decode_long_base64(text: str, *, name: str) -> bytes:
-    """Return the same, in steps between which the event loop serves others."""
-    digits = _without_line_breaks(text)
-    data = bytearray()
-    for start in range(0, len(digits), _STEP_DIGITS):
-        if len(data) != start // 4 * 3:
-            raise InvalidInput(f"{name} is not valid base64: Discontinuous padding.")
-        data += decode_base64(digits[start : start + _STEP_DIGITS], name=name)
+async def decode_long_base64(pieces: Iterable[str], *, name: str) -> bytes:
+    """Return the bytes of a text that comes in pieces; the event loop serves others in between."""
+    data = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
+    waiting = ""
+    for piece in pieces:
+        digits = waiting + _without_line_breaks(piece)
+        whole = len(digits) // 4 * 4
+        _append(data, digits[:whole], name=name)
+        waiting = digits[whole:]
         await asyncio.sleep(0)
-    return bytes(data)
+    _append(data, waiting, name=name)
+    return data.getvalue()
+
+
+def _append(data: BytesIO, digits: str, *, name: str) -> None:
+    """Decode a part of a text; only the last part may have padding."""
+    if digits and data.tell() % 3:
+        raise InvalidInput(f"{name} is not valid base64: Discontinuous padding.")
+    data.write(decode_base64(digits, name=name))
 
 
 def encode_base64(data: bytes) -> str:
@@ -41,13 +51,18 @@ def encode_base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
-async def encode_long_base64(data: bytes) -> bytes:
-    """Return the same as ASCII, in steps between which the event loop serves others."""
-    digits = bytearray()
+async def encode_long_base64(data: bytes, *, before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return the same as ASCII, in steps between which the event loop serves others.
+
+    With `before` and `after` around it, as copying it to put them there would take long.
+    """
+    encoded = BytesIO()
+    encoded.write(before)
     for start in range(0, len(data), STEP_BYTES):
-        digits += binascii.b2a_base64(data[start : start + STEP_BYTES], newline=False)
+        encoded.write(binascii.b2a_base64(data[start : start + STEP_BYTES], newline=False))
         await asyncio.sleep(0)
-    return bytes(digits)
+    encoded.write(after)
+    return encoded.getvalue()
 
 
 def _without_line_breaks(text: str) -> str:

@@ -15,25 +15,21 @@ from keystead.errors import InvalidInput
 
 Shape = TypeVar("Shape")
 
-LONG_BODY_BYTES: Final = 1024 * 1024
-"""Bodies beyond it hold one long string, a message."""
-MOST_SHORT_STRINGS: Final = 64
-"""In a long body; it has three fields."""
-LONGEST_NAME_BYTES: Final = 64
-
 
 class _Reader(NamedTuple):
     decode: Any
     """Returns bytes as the shape; a bound method is faster to call than to look up."""
     quoted_names: tuple[bytes, ...]
     """Of the shape's fields and of those inside of them."""
+    is_open: bool
+    """Whether what fits the shape can have other names than these."""
 
 
 @cache  # as many entries as there are shapes in the code
 def _reader(shape: type) -> _Reader:
-    names = sorted(_names(msgspec.json.schema(shape)))
-    quoted = tuple(f'"{name}"'.encode() for name in names)
-    return _Reader(msgspec.json.Decoder(shape).decode, quoted)
+    schema = msgspec.json.schema(shape)
+    quoted = tuple(f'"{name}"'.encode() for name in sorted(_names(schema)))
+    return _Reader(msgspec.json.Decoder(shape).decode, quoted, _is_open(schema))
 
 
 def _names(schema: object) -> set[str]:
@@ -46,12 +42,24 @@ def _names(schema: object) -> set[str]:
     return inner.union(schema.get("properties", ()))
 
 
+def _is_open(schema: object) -> bool:
+    """Return whether a JSON Schema lets an object have names that it does not give."""
+    if isinstance(schema, list):
+        return any(_is_open(part) for part in schema)
+    if not isinstance(schema, dict):
+        return False
+    fits_all = not schema.keys() - {"title", "description", "examples", "default"}
+    is_map = schema.get("type") == "object" and schema.get("additionalProperties") is not False
+    is_list = schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}
+    return fits_all or is_map or is_list or any(_is_open(part) for part in schema.values())
+
+
 _QUOTED_VALUE: Final = re.compile(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)", re.DOTALL)
 
 
 def decode_json(data: bytes, shape: type[Shape]) -> Shape:
     """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
-    decode, quoted_names = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
+    decode, quoted_names, is_open = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
     try:
         decoded: Shape = decode(data)
     except msgspec.ValidationError as error:
@@ -60,11 +68,10 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
         raise InvalidInput(f"Invalid data for JSON schema: {problem}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
-    # It fits, so it has no names but these. They are looked for as strings anywhere: that takes a
-    # fraction of the time to parse it again. With escapes, a name can be spelled in many ways.
-    if len(data) > LONG_BODY_BYTES:
-        _look_at_long_body(data)
-    elif b"\\" in data:
+    # It fits, so unless the shape is open it has no names but these. They are looked for as strings
+    # anywhere: that takes a fraction of the time to parse it again. With escapes, a name can be
+    # spelled in many ways.
+    if is_open or b"\\" in data:
         _require_single_names(data)
     else:
         for name in quoted_names:
@@ -72,21 +79,6 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
                 _require_single_names(data)
                 break
     return decoded
-
-
-def _look_at_long_body(data: bytes) -> None:
-    """Refuse repeated names without parsing it again: only its short strings can be names."""
-    strings: list[bytes] = []
-    start = data.find(b'"')
-    while start >= 0:
-        end = data.find(b'"', start + 1)
-        if end - start <= LONGEST_NAME_BYTES:
-            strings.append(data[start:end])
-        if len(strings) > MOST_SHORT_STRINGS:
-            raise InvalidInput("Invalid JSON: too many strings in a long body.")
-        start = data.find(b'"', end + 1)
-    if b"\\" in data or len(set(strings)) < len(strings):
-        _require_single_names(data)
 
 
 def _require_single_names(data: bytes) -> None:

@@ -1,6 +1,5 @@
 """What a row of the route table says, and what a handler gets and gives."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -9,8 +8,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from keystead.api.encoding import decode_base64
 from keystead.api.errors import JSON, HttpError
-from keystead.api.json_bodies import LONG_BODY_BYTES, decode_json
+from keystead.api.json_bodies import decode_json
+from keystead.api.long_bodies import SHORT_BODY_BYTES, decode_long_json
 from keystead.api.negotiation import media_type
 from keystead.errors import NotPermitted, WrongState
 from keystead.model.lifecycle import State
@@ -213,10 +214,15 @@ class Call(Hidden, Generic[Body]):
 
     async def json(self, shape: type[Body]) -> Body:
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
+        return decode_json(await self.body(), shape)
+
+    async def json_and_base64(self, shape: type[Body], name: str) -> tuple[Body, bytes]:
+        """Return the same, and the bytes that its field `name` has as base64, which may be long."""
         body = await self.body()
-        if len(body) > LONG_BODY_BYTES:
-            await asyncio.sleep(0)  # Reading the last part of it has taken its time too.
-        return decode_json(body, shape)
+        if len(body) > SHORT_BODY_BYTES:
+            return await decode_long_json(body, shape, name=name)
+        decoded = decode_json(body, shape)
+        return decoded, decode_base64(getattr(decoded, name), name=name)
 
 
 Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]

@@ -1,7 +1,6 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from operator import attrgetter
 from types import GenericAlias, MappingProxyType
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from keystead.algorithms import USES, Option, Result, Use, ignored_options, opti
 from keystead.api.encoding import (
     STEP_BYTES,
     decode_base64,
-    decode_long_base64,
     encode_base64,
     encode_long_base64,
 )
@@ -50,18 +48,17 @@ async def random(call: Call[RandomRequest]) -> Reply[Random]:
 def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
-    message_of = attrgetter(use.takes)
     first = next(iter(use.gives)).encode()
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
         key = await _found(call)
-        wanted = await call.json(shape)
-        message = await _bytes(message_of(wanted), name=use.takes)
+        wanted, message = await call.json_and_base64(shape, use.takes)
         given = _given(use, wanted, options) if options else _NO_OPTIONS
         result = await use_key(call.session, call.caller, key, (use, wanted.mode), message, given)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
             return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
+        del message  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
 
     handler.__doc__ = f"POST /keys/{{id}}/{use.verb}: {use.summary}."
@@ -116,25 +113,20 @@ def _found(call: Call[Any]) -> Awaitable[CachedKey]:
     return find(call.session, call.caller, parse_key_id(call.parameters["key_id"]))
 
 
-async def _bytes(text: str, *, name: str) -> bytes:
-    if len(text) <= STEP_BYTES:
-        return decode_base64(text, name=name)
-    return await decode_long_base64(text, name=name)
-
-
 async def _encoded(names: Iterable[str], result: Result) -> bytes:
-    """Return a JSON object of the parts of `result`, by their names in order."""
-    parts = result if isinstance(result, tuple) else (result,)
-    fields = [
-        b'"%b":%b' % (name.encode(), await _json(part))
-        for name, part in zip(names, parts, strict=False)
-    ]
-    return b"{%b}" % b",".join(fields)
+    """Return a JSON object of the parts of `result`, by their names in order; the first is long."""
+    first, *others = result if isinstance(result, tuple) else (result,)
+    name, *other_names = (one.encode() for one in names)
+    fields = (
+        b',"%b":%b' % (name, _json(part)) for name, part in zip(other_names, others, strict=False)
+    )
+    after = b"".join(fields) + b"}"
+    if isinstance(first, bool) or len(first) <= STEP_BYTES:
+        return b'{"%b":%b%b' % (name, _json(first), after)
+    return await encode_long_base64(first, before=b'{"%b":"' % name, after=b'"' + after)
 
 
-async def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
+def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
     if isinstance(part, bool):
         return msgspec.json.encode(part)
-    if len(part) <= STEP_BYTES:
-        return b'"%b"' % encode_base64(part).encode()
-    return b'"%b"' % await encode_long_base64(part)
+    return b'"%b"' % encode_base64(part).encode()

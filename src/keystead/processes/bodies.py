@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from io import BytesIO
 from typing import ClassVar, Final
 
 from keystead.api.route import ResponseCut, StreamedResponse
@@ -69,7 +70,8 @@ class IncomingBody:
         self._ask = ask
         self._taken = 0
         self._credit = 0
-        self._received = bytearray(request.body)
+        self._received = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
+        self._received.write(request.body)
         self._is_complete = False
         self._is_aborted = False
         self._news: asyncio.Future[None] | None = None
@@ -82,10 +84,10 @@ class IncomingBody:
         """
         length = self._request.content_length
         while True:
-            if len(self._received) > limit or (length is not None and length > limit):
+            if self._received.tell() > limit or (length is not None and length > limit):
                 raise TooLarge(f"The body is over {limit} bytes.")
             if self._is_complete:
-                return bytes(self._received)
+                return self._take_received()
             await self._wait_for_more()
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
@@ -95,8 +97,7 @@ class IncomingBody:
         """
         left = limit
         while True:
-            part = bytes(self._received)
-            self._received.clear()
+            part = self._take_received()
             self._give_back(len(part))
             left -= len(part)
             if left < 0:
@@ -113,7 +114,7 @@ class IncomingBody:
         self._credit -= len(chunk.data)
         if self._credit < 0 or self._is_complete:
             raise BrokenFrame("more of a body than was asked for")
-        self._received += chunk.data
+        self._received.write(chunk.data)
         self._is_complete = chunk.last
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
@@ -126,8 +127,13 @@ class IncomingBody:
 
     def close(self) -> None:
         """Give the memory back; the request is answered."""
-        self._received.clear()
+        self._take_received()
         self._give_back(self._taken)
+
+    def _take_received(self) -> bytes:
+        """Return what has arrived, and keep nothing of it: a long body is there only once."""
+        received, self._received = self._received, BytesIO()
+        return received.getvalue()
 
     def _give_back(self, size: int) -> None:
         # What came with the request was not taken from the budget.
