@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from keystead.errors import CorruptRecord
-from keystead.model.ids import Label
-from keystead.model.keys import PrivateMaterial
+from keystead.model.ids import Label, Tag
+from keystead.model.keys import PrivateMaterial, StoredCertificate
+from keystead.storage.key_cache import BYTES_A_KEY
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import key_path, key_record, with_key
 
@@ -74,6 +75,62 @@ def test_the_key_used_least_recently_leaves_the_cache_first():
         assert domain.keys.cached(B) is None
         assert domain.keys.cached(A) is not None
         assert domain.keys.cached(key_path("c")) is not None
+
+    asyncio.run(scenario())
+
+
+def cached_names(domain, names: str) -> str:
+    return "".join(name for name in names if domain.keys.cached(key_path(name)) is not None)
+
+
+async def put_and_use(domain, record, names: str) -> None:
+    for name in names:
+        await domain.keys.put(key_path(name), record, expected=MISSING)
+        await domain.keys.get(key_path(name))
+
+
+def test_keys_with_large_certificates_fill_the_memory_of_the_cache_with_fewer_keys():
+    async def scenario():
+        _, domain, record = await with_key(key_cache=4)
+        heavy = replace(record, certificate=StoredCertificate("text/plain", bytes(BYTES_A_KEY)))
+        await put_and_use(domain, heavy, "bcdef")
+        assert cached_names(domain, "bcdef") == "def"
+        await domain.keys.delete(key_path("d"))
+        await domain.keys.get(B)
+        assert cached_names(domain, "bcdef") == "bef", "what is deleted makes room"
+
+    asyncio.run(scenario())
+
+
+def test_keys_with_many_tags_weigh_more_too():
+    async def scenario():
+        _, domain, record = await with_key(key_cache=4)
+        tags = frozenset(Tag(f"{number:0128}") for number in range(200))
+        await put_and_use(domain, replace(record, tags=tags), "bc")
+        assert cached_names(domain, "bc") == "c"
+
+    asyncio.run(scenario())
+
+
+def test_a_certificate_added_to_a_cached_key_counts():
+    async def scenario():
+        _, domain, record = await with_key(key_cache=4)
+        await put_and_use(domain, record, "bcd")
+        large = StoredCertificate("text/plain", bytes(4 * BYTES_A_KEY - 10_000))
+        await domain.keys.update(B, lambda record: replace(record, certificate=large))
+        assert cached_names(domain, "bcd") == "bd"
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_alone_is_over_the_size_is_served_and_drives_nothing_out():
+    async def scenario():
+        _, domain, record = await with_key(key_cache=4)
+        await put_and_use(domain, record, "b")
+        huge = StoredCertificate("text/plain", bytes(4 * BYTES_A_KEY))
+        await put_and_use(domain, replace(record, certificate=huge), "c")
+        assert (await domain.keys.get(key_path("c"))).record.certificate == huge
+        assert cached_names(domain, "bc") == "b"
 
     asyncio.run(scenario())
 

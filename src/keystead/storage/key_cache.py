@@ -1,13 +1,21 @@
-"""Decrypted, parsed keys: the ones used last, up to a number, each loaded once however many ask."""
+"""Decrypted, parsed keys: the ones used last, up to a number and a size, each loaded only once."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Final
 
 from keystead import algorithms
 from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord
+
+BYTES_A_KEY: Final = 16 * 1024
+"""The cache keeps so many bytes for each key that it may keep: a key without a certificate weighs
+less, also RSA-8192."""
+_PARSED_BYTES: Final = 4 * 1024
+_TAG_BYTES: Final = 64
+"""What Python adds to the characters of a tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,15 @@ class CachedKey:
     record: KeyRecord = field(repr=False)
     revision: int
     private: algorithms.PrivateKey = field(repr=False)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes, with all that its owner stored beside it."""
+        record = self.record
+        material = len(record.private.pem or record.private.raw or b"")
+        certificate = len(record.certificate.data) if record.certificate else 0
+        tags = sum(len(tag) + _TAG_BYTES for tag in record.tags)
+        return _PARSED_BYTES + material + certificate + tags
 
 
 Load = Callable[[], Coroutine[None, None, CachedKey | None]]
@@ -31,8 +48,10 @@ class KeyCache:
     """
 
     def __init__(self, size: int) -> None:
-        """`size` is the greatest number of keys kept."""
+        """`size` is the greatest number of keys kept, and BYTES_A_KEY for each the most memory."""
         self._size = size
+        self._most_bytes = size * BYTES_A_KEY
+        self._bytes = 0
         self._keys: OrderedDict[KeyPath, CachedKey] = OrderedDict()
         self._loading: dict[KeyPath, asyncio.Task[CachedKey | None]] = {}
 
@@ -48,12 +67,15 @@ class KeyCache:
         return self._keys.get(key.path) is key
 
     def put(self, key: CachedKey) -> None:
-        """Keep a key as it is now in the store."""
-        self._loading.pop(key.path, None)
+        """Keep a key as it is now in the store, unless it alone is over the size."""
+        self.forget(key.path)
+        if key.weight > self._most_bytes:
+            return
         self._keys[key.path] = key
-        self._keys.move_to_end(key.path)
-        if len(self._keys) > self._size:
-            self._keys.popitem(last=False)
+        self._bytes += key.weight
+        while len(self._keys) > self._size or self._bytes > self._most_bytes:
+            _, oldest = self._keys.popitem(last=False)
+            self._bytes -= oldest.weight
 
     async def load(self, path: KeyPath, load: Load) -> CachedKey | None:
         """Return what `load` returns and keep it; a load of the same key under way is joined."""
@@ -67,19 +89,21 @@ class KeyCache:
 
     def forget(self, path: KeyPath) -> None:
         """Drop a key."""
-        self._keys.pop(path, None)
+        key = self._keys.pop(path, None)
+        if key is not None:
+            self._bytes -= key.weight
         self._loading.pop(path, None)
 
     def forget_namespace(self, namespace: NamespaceId) -> None:
         """Drop all keys of a namespace."""
-        for path in [path for path in self._keys if path.namespace == namespace]:
-            del self._keys[path]
-        for path in [path for path in self._loading if path.namespace == namespace]:
-            del self._loading[path]
+        for path in [*self._keys, *self._loading]:
+            if path.namespace == namespace:
+                self.forget(path)
 
     def clear(self) -> None:
         """Drop everything."""
         self._keys.clear()
+        self._bytes = 0
         self._loading.clear()
 
     def _loaded(self, path: KeyPath, done: asyncio.Task[CachedKey | None]) -> None:
