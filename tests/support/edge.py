@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,6 +34,8 @@ from keystead.wire.messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
+    Refusal,
+    Refusals,
     Request,
     Response,
     Serving,
@@ -130,6 +133,8 @@ class Edge:
     core: Connection[EdgeToCore, CoreToEdge] = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
     clients: list[RawClient] = field(default_factory=list)
+    refusals: Counter[Refusal] = field(default_factory=Counter)
+    """What it has refused by itself."""
     times_serving: int = 0
     """How often it said that it serves what it was welcomed with."""
     _bodies: dict[int, tuple[Request, bytearray]] = field(default_factory=dict)
@@ -227,6 +232,9 @@ class Edge:
     def _receive(self, message: EdgeToCore) -> None:
         if isinstance(message, Serving):
             self.times_serving += 1
+            return
+        if isinstance(message, Refusals):
+            self.refusals.update(message.counts)
             return
         self.received.append(message)
         self.script(self, message)

@@ -118,6 +118,7 @@ class HttpConnection(asyncio.Protocol):
     def timed_out(self) -> None:
         """End the connection: the client was too slow."""
         if not self._is_writable or self._transport.is_closing():
+            self._all.refusals["slow_reader"] += not self._is_writable
             self._transport.abort()
         elif self._phase in {Phase.CLOSING, Phase.DRAINING}:
             self._close()
@@ -381,6 +382,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         """Answer without the core, and end the connection."""
+        self._all.refusals[refused.reason] += 1
         self._transport.write(own_answer(refused.status, refused.message))
         self._linger()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.edge.limits import MAX_HEADERS, MAX_TARGET_BYTES
-from keystead.wire.messages import FORWARDED_HEADERS
+from keystead.wire.messages import FORWARDED_HEADERS, Refusal
 
 # Possessive quantifiers (++, *+) never give back what they took, so matching is linear in time.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -34,12 +34,25 @@ _READ: Final = FORWARDED_HEADERS | {
 }
 
 
+_REASONS: Final[dict[int, Refusal]] = {
+    400: "http_400",
+    408: "http_408",
+    414: "http_414",
+    417: "http_417",
+    431: "http_431",
+    501: "http_501",
+    503: "http_503",
+    505: "http_505",
+}
+
+
 class Refused(Exception):
     """The request gets this status and message from the edge, and its connection is closed."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = _REASONS[status]
         self.message = message
 
 

@@ -71,3 +71,7 @@ def own_answer(status: int, message: str) -> bytes:
     """Return a whole last response that the edge gives without asking the core."""
     body = json.dumps({"message": message}).encode()
     return response_head(status, _JSON, length=len(body), is_last=True) + body
+
+
+HTTPS_ONLY: Final = own_answer(400, "This is HTTPS: the address begins with https://.")
+"""For a client that speaks HTTP without TLS, in the clear."""

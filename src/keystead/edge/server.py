@@ -12,10 +12,19 @@ from typing import Final
 
 from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
+from keystead.edge.handshake import ATTEMPT, Attempt
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.surroundings import Surroundings, Watched
 from keystead.edge.tls import KeyMemory, server_context, try_out
-from keystead.wire.messages import Serving, TriedOut, TryOut, Welcome
+from keystead.wire.messages import (
+    MAX_REFUSALS,
+    Refusal,
+    Refusals,
+    Serving,
+    TriedOut,
+    TryOut,
+    Welcome,
+)
 
 SWEEP_SECONDS: Final = 0.5
 """How exactly timeouts are kept."""
@@ -107,6 +116,7 @@ class EdgeServer:
             except (BlockingIOError, ConnectionAbortedError):  # Taken by another edge, or gone.
                 return
             except OSError:  # Out of descriptors or memory: let some connections end first.
+                self._all.refusals["open_files"] += 1
                 self._loop.remove_reader(listener)
                 self._loop.call_later(SWEEP_SECONDS, self._listen, listener)
                 return
@@ -114,6 +124,7 @@ class EdgeServer:
 
     def _take(self, accepted: socket.socket, client: str) -> None:
         if self._is_full and not self._make_room():
+            self._all.refusals["connection_limit"] += 1
             accepted.close()
             return
         accepted.setblocking(False)
@@ -138,6 +149,7 @@ class EdgeServer:
         count = max(1, self._max_connections // ROOM_FRACTION)
         for _, end in nsmallest(count, waiting, key=itemgetter(0)):
             end()
+        self._all.refusals["connection_evicted"] += min(count, len(waiting))
         return bool(waiting)
 
     def _give_up(self, connection: Watched) -> None:
@@ -162,6 +174,8 @@ class EdgeServer:
             self._empty.set()
 
     async def _shake_hands(self, accepted: socket.socket, connection: HttpConnection) -> None:
+        attempt = Attempt(partial(self._refused, connection))
+        ATTEMPT.set(attempt)
         try:
             await self._loop.connect_accepted_socket(
                 lambda: connection,
@@ -170,8 +184,17 @@ class EdgeServer:
                 ssl_handshake_timeout=self._timeouts.handshake,
                 ssl_shutdown_timeout=self._timeouts.linger,
             )
-        except (OSError, TimeoutError):  # No TLS, no common suite, too slow or gone.
+        except (OSError, TimeoutError) as error:  # No TLS, no common suite, too slow or gone.
             accepted.close()
+            if not attempt.is_refused:
+                is_slow = isinstance(error, ConnectionAbortedError | TimeoutError)
+                attempt.refuse("tls_timeout" if is_slow else "tls_closed")
+
+    def _refused(self, connection: Watched, reason: Refusal) -> None:
+        """Count a handshake that failed; its client has a moment to take the alert and close."""
+        self._all.refusals[reason] += 1
+        if (handshake := self._handshakes.get(connection)) is not None:
+            self._loop.call_later(self._timeouts.linger, handshake.cancel)
 
     async def _sweep(self) -> None:
         while True:
@@ -180,3 +203,12 @@ class EdgeServer:
             late = [c for c in self._all.connections if c.deadline <= now]
             for connection in late:
                 connection.timed_out()
+            self._report()
+
+    def _report(self) -> None:
+        """Tell the core what it was not asked about."""
+        refusals = self._all.refusals
+        if refusals and self.link.is_writable and not self.link.is_lost:
+            counts = {one: min(count, MAX_REFUSALS) for one, count in refusals.items() if count}
+            self.link.send(Refusals(counts))
+            refusals.clear()

@@ -1,11 +1,13 @@
 """What the connections of an edge share, and what the edge knows of each of them."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import Timeouts
+from keystead.wire.messages import Refusal
 
 
 class Watched(Protocol):
@@ -46,3 +48,5 @@ class Surroundings:
     on_closed: Callable[[], None]
     connections: set[Watched] = field(default_factory=set)
     is_stopping: bool = False
+    refusals: Counter[Refusal] = field(default_factory=Counter)
+    """What the core has not been told yet."""

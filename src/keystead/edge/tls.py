@@ -5,6 +5,8 @@ import os
 import ssl
 from typing import Final
 
+from keystead.edge.handshake import ServerContext
+
 _TLS_1_2_SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only (RFC 9325, 4.2); TLS 1.3 has no others."""
 
@@ -38,7 +40,7 @@ class KeyMemory:
 
 def server_context(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> ssl.SSLContext:
     """Return a context that serves this identity. Raises OSError as `KeyMemory.load` does."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS_1_2_SUITES)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE

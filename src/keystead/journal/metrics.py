@@ -3,12 +3,13 @@
 import gc
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from resource import RUSAGE_SELF, getrusage
 
 from keystead.algorithms import USES
 from keystead.journal.exposition import Family, Kind, Sample
+from keystead.wire.messages import Refusal
 
 RESPONSE_TIME_SMOOTHING = 0.3
 """Weight of the newest response in the moving average, as NetHSM weighs it."""
@@ -27,6 +28,7 @@ class Metrics:
         self._started = monotonic()
         self._responses: Counter[int] = Counter()
         self._key_operations: Counter[str] = Counter()
+        self._refusals: Counter[Refusal] = Counter()
         self._response_seconds = 0.0
         self._seconds_total = 0.0
         self._seconds_counts = [0] * (len(RESPONSE_SECONDS_BOUNDS) + 1)
@@ -35,6 +37,10 @@ class Metrics:
     def count_key_operation(self, kind: str) -> None:
         """Count a key that was generated, `generate`, or used: the verb of the use."""
         self._key_operations[kind] += 1
+
+    def count_refusals(self, counts: Mapping[Refusal, int]) -> None:
+        """Count what edges refused by themselves, by reason."""
+        self._refusals.update(counts)
 
     def count_writes(self, number: int) -> None:
         """Count records written to the store."""
@@ -95,6 +101,12 @@ class Metrics:
                 "Requests answered, by status.",
                 "status",
                 {str(status): count for status, count in sorted(self._responses.items())},
+            ),
+            _counters(
+                "keystead_edge_refusals",
+                "Connections and requests that an edge refused by itself, by reason.",
+                "reason",
+                {str(reason): count for reason, count in sorted(self._refusals.items())},
             ),
             self._response_times(),
             Family(

@@ -25,6 +25,7 @@ from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
 from keystead.processes.edges import Edges
+from keystead.processes.refusals import RefusalLog
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.device import DEVICE_KEY_BYTES
@@ -118,6 +119,7 @@ class Core:
         self._dispatcher = Dispatcher(hsm)
         self._budget = BodyBudget(BODY_BUDGET_BYTES)
         self.edges = Edges(hsm.tls.identity, log)
+        self._refusals = RefusalLog(hsm.metrics, log)
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
         self._unnoted = deque[asyncio.Future[None]]()
@@ -167,6 +169,7 @@ class Core:
         end.setblocking(False)
         budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
         session = EdgeSession(self._dispatcher.answer, budget=budget, on_lost=lost)
+        session.on_refusals = self._refusals.note
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
         self.edges.add(session)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Final
@@ -27,6 +27,8 @@ from keystead.wire.messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
+    Refusal,
+    Refusals,
     Request,
     RequestAborted,
     Response,
@@ -73,6 +75,8 @@ class EdgeSession:
             on_lost=self._lost,
             on_writable=self._keeps_up,
         )
+        self.on_refusals: Callable[[Mapping[Refusal, int]], None] = lambda _: None
+        """Is given what the edge has refused by itself, as it counts that."""
         self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
         self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
@@ -109,8 +113,8 @@ class EdgeSession:
                 self._require_progress()
             case RequestAborted():
                 self._aborted(message.id)
-            case Serving() | TriedOut():
-                self._spoke_of_identity(message)
+            case Serving() | TriedOut() | Refusals():
+                self._spoke_of_itself(message)
 
     def _asked(self, request: Request) -> None:
         _require_modest(request)
@@ -140,9 +144,12 @@ class EdgeSession:
         if (outgoing := self._outgoing.get(request_id)) is not None:
             outgoing.abort()
 
-    def _spoke_of_identity(self, message: Serving | TriedOut) -> None:
+    def _spoke_of_itself(self, message: Serving | TriedOut | Refusals) -> None:
         if isinstance(message, TriedOut):
             self._trials.answered(message)
+            return
+        if isinstance(message, Refusals):
+            self.on_refusals(message.counts)
             return
         if not self._unserved:
             raise BrokenFrame("it serves what it was not given")

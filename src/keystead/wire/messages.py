@@ -4,7 +4,7 @@ Each pair of processes has its own closed set of messages; a frame outside of it
 connection.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -109,7 +109,44 @@ class TriedOut(Message, tag=8, frozen=True):
     refusal: str
 
 
-EdgeToCore = Request | BodyChunk | RequestAborted | WantBody | Serving | TriedOut
+Refusal = Literal[
+    "tls_plain_http",
+    "tls_not_tls",
+    "tls_version",
+    "tls_cipher",
+    "tls_group",
+    "tls_signature_algorithm",
+    "tls_client_alert",
+    "tls_malformed",
+    "tls_timeout",
+    "tls_closed",
+    "connection_limit",
+    "connection_evicted",
+    "open_files",
+    "slow_reader",
+    "http_400",
+    "http_408",
+    "http_414",
+    "http_417",
+    "http_431",
+    "http_501",
+    "http_503",
+    "http_505",
+]
+"""Why an edge ended a connection, or a try at one, without asking the core; `http_…` is the status
+that it answered with."""
+
+MAX_REFUSALS: Final = 1_000_000
+"""Of one kind in a message: half a second's."""
+
+
+class Refusals(Message, tag=35, frozen=True):
+    """edge → core: how often each of these has happened since the last message of this kind."""
+
+    counts: dict[Refusal, Annotated[int, msgspec.Meta(ge=1, le=MAX_REFUSALS)]]
+
+
+EdgeToCore = Request | BodyChunk | RequestAborted | WantBody | Serving | TriedOut | Refusals
 CoreToEdge = Welcome | Response | ResponseAborted | BodyChunk | WantBody | TryOut
 
 FORWARDED_HEADERS = frozenset(

@@ -1,0 +1,35 @@
+"""What the edges have refused by themselves: counted, and told in the log once a minute."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from keystead.journal.log import Log
+from keystead.journal.metrics import Metrics
+from keystead.wire.messages import Refusal
+
+TELL_SECONDS: Final = 60.0
+"""Who is refused again and again makes one line of log in this time."""
+
+
+class RefusalLog:
+    """Takes the counts of all edges. They are only what an edge says that they are."""
+
+    def __init__(self, metrics: Metrics, log: Log, *, tell_seconds: float = TELL_SECONDS) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._tell_seconds = tell_seconds
+        self._untold: Counter[Refusal] = Counter()
+
+    def note(self, counts: Mapping[Refusal, int]) -> None:
+        """Count these; the next line of log is due within `tell_seconds`."""
+        self._metrics.count_refusals(counts)
+        if not self._untold:
+            asyncio.get_running_loop().call_later(self._tell_seconds, self._tell)
+        self._untold.update(counts)
+
+    def _tell(self) -> None:
+        counts = {str(reason): count for reason, count in self._untold.items()}
+        self._log.info("the edges refused connections or requests", **counts)
+        self._untold.clear()
