@@ -79,6 +79,11 @@ def bip340() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def curves() -> dict[str, dict[str, str]]:
+    """Return the domain parameters of each curve, in hexadecimal digits."""
+    return json.loads((OURS / "curves.json").read_text())
+
+
 def brainpool_key_pairs() -> dict[str, dict[str, str]]:
     pairs: dict[str, dict[str, str]] = json.loads((OURS / "rfc7027.json").read_text())
     return pairs

@@ -2,7 +2,7 @@ import base64
 import contextlib
 
 import pytest
-from Crypto.Util.asn1 import DerObjectId, DerOctetString, DerSequence
+from Crypto.Util.asn1 import DerBitString, DerObjectId, DerOctetString, DerSequence
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from keystead import algorithms
 from keystead.algorithms import PrivateParts
+from keystead.algorithms._curve_parameters import curve_of
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.keys import PrivateMaterial
 from tests.algorithms import published_vectors
@@ -105,20 +106,26 @@ UNSUPPORTED = "not supported"
         ("asymmetric/PKCS8/enc-rsa-pkcs8.pem", ENCRYPTED),
         ("asymmetric/PEM_Serialization/ec_private_key_encrypted.pem", ENCRYPTED),
         ("asymmetric/Traditional_OpenSSL_Serialization/key1.pem", ENCRYPTED),
-        ("asymmetric/PEM_Serialization/rsa_public_key.pem", NO_KEY),
-        ("asymmetric/PEM_Serialization/ec_public_key.pem", NO_KEY),
+        (
+            "asymmetric/PEM_Serialization/rsa_public_key.pem",
+            "no private key but a",
+        ),
+        (
+            "asymmetric/PEM_Serialization/ec_public_key.pem",
+            "no private key but a",
+        ),
         ("asymmetric/Traditional_OpenSSL_Serialization/rsa-wrong-version.pem", NO_KEY),
-        ("asymmetric/PKCS8/wrong-pem-delimiter-rsa.pem", NO_KEY),
-        ("asymmetric/PKCS8/ec-inconsistent-curve.pem", NO_KEY),
-        ("asymmetric/PKCS8/ec-inconsistent-curve2.pem", NO_KEY),
-        ("asymmetric/PKCS8/ec-invalid-private-scalar.pem", NO_KEY),
-        ("asymmetric/EC/ec-missing-curve.pem", NO_KEY),
+        ("asymmetric/PKCS8/wrong-pem-delimiter-rsa.pem", "its contents are a PRIVATE KEY"),
+        ("asymmetric/PKCS8/ec-inconsistent-curve.pem", "two different curves"),
+        ("asymmetric/PKCS8/ec-inconsistent-curve2.pem", "two different curves"),
+        ("asymmetric/PKCS8/ec-invalid-private-scalar.pem", "not between 1 and the order"),
+        ("asymmetric/EC/ec-missing-curve.pem", "does not name its curve"),
         ("asymmetric/EC/secp128r1_private_key.pem", UNSUPPORTED),
-        ("asymmetric/EC/explicit_parameters_private_key.pem", UNSUPPORTED),
-        ("asymmetric/PEM_Serialization/rsa-bad-1025-q-is-2.pem", "not make a valid RSA key"),
+        ("asymmetric/EC/explicit_parameters_private_key.pem", "no named curve"),
+        ("asymmetric/PEM_Serialization/rsa-bad-1025-q-is-2.pem", "half the bits of its modulus"),
     ],
 )
-def test_files_that_hold_no_key_for_us_are_refused(path, message):
+def test_files_that_hold_no_key_for_us_are_refused_with_the_reason(path, message):
     with pytest.raises(InvalidInput, match=message):
         algorithms.import_pem(published_vectors.read(path))
 
@@ -136,6 +143,123 @@ def test_files_that_hold_no_key_for_us_are_refused(path, message):
 def test_other_types_are_refused(make):
     with pytest.raises(InvalidInput, match=UNSUPPORTED):
         algorithms.import_pem(pem_of(make()))
+
+
+REPORTED = OURS / "keys" / "reported"
+
+
+@pytest.mark.parametrize(
+    ("name", "type_name"),
+    [
+        ("ec-p256-scalar-31-bytes-pkcs8.pem", "EC_P256"),
+        ("ed25519-onasymmetrickey-v2.pem", "Curve25519"),
+        ("ec-brainpoolP256r1-explicit-parameters.pem", "BrainpoolP256"),
+    ],
+)
+def test_keys_that_other_tools_write_are_imported(name, type_name):
+    key = algorithms.import_pem((REPORTED / name).read_bytes())
+    assert key.algorithm.name == type_name
+    assert algorithms.load(key.material()).public() == key.public()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ed25519-openssh-format.pem", "OpenSSH's format"),
+        ("two-different-keys-in-one-file.pem", "several private keys"),
+        ("rsa-three-primes.pem", "more than two primes"),
+        ("rsa-pkcs8-under-rsa-label.pem", "The label of the PEM is RSA PRIVATE KEY"),
+    ],
+)
+def test_each_unsuitable_file_gets_a_message_of_its_own(name, message):
+    with pytest.raises(InvalidInput, match=message):
+        algorithms.import_pem((REPORTED / name).read_bytes())
+
+
+def test_a_file_of_another_kind_is_named():
+    key = make_key("EC_P256")
+    files = {
+        "several": (key.material().pem or b"") * 2,
+        "public key": key.public_pem(),
+        "certificate": b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+        "DER": load_pem_private_key(key.material().pem or b"", None).private_bytes(
+            serialization.Encoding.DER, FORMS["pkcs8"], serialization.NoEncryption()
+        ),
+        "encrypted": pem_of(
+            load_pem_private_key(key.material().pem or b"", None),
+            encryption=serialization.BestAvailableEncryption(b"passphrase"),
+        ),
+        "DSA": pem_of(dsa.generate_private_key(2048)),
+        "no valid": b"no PEM at all",
+    }
+    for word, file in files.items():
+        with pytest.raises(InvalidInput, match=word):
+            algorithms.import_pem(file)
+
+
+def ec_file(scalar: bytes, *, public: bytes | None = None) -> bytes:
+    """Return PKCS #8 of a key on P-256 with this scalar, as it is."""
+    algorithm = DerSequence([DerObjectId("1.2.840.10045.2.1"), DerObjectId("1.2.840.10045.3.1.7")])
+    fields = [1, DerOctetString(scalar)]
+    if public is not None:
+        fields.append(DerBitString(public, explicit=1))
+    private = DerSequence(fields).encode()
+    der = DerSequence([0, algorithm, DerOctetString(private)]).encode()
+    return armoured(der, b"PRIVATE KEY")
+
+
+@pytest.mark.parametrize("padding", [-31, 0, 1])
+def test_a_scalar_may_lack_leading_zeros_or_have_one_too_many(padding):
+    expected = algorithms.BY_NAME["EC_P256"].from_parts(PrivateParts(data=bytes(31) + b"\x07"))
+    imported = algorithms.import_pem(ec_file((bytes(31 + padding)) + b"\x07"))
+    assert imported.public() == expected.public()
+    assert imported.material() == expected.material()
+
+
+@pytest.mark.parametrize("scalar", [b"", bytes(32), b"\xff" * 32, bytes(33) + b"\x07"])
+def test_a_scalar_is_between_1_and_the_order(scalar):
+    with pytest.raises(InvalidInput, match="not between 1 and the order"):
+        algorithms.import_pem(ec_file(scalar))
+
+
+def test_a_public_key_in_the_file_belongs_to_the_private_one():
+    own = ec.derive_private_key(7, ec.SECP256R1()).public_key()
+    other = ec.derive_private_key(8, ec.SECP256R1()).public_key()
+    for form in (
+        serialization.PublicFormat.UncompressedPoint,
+        serialization.PublicFormat.CompressedPoint,
+    ):
+        point = own.public_bytes(serialization.Encoding.X962, form)
+        assert algorithms.import_pem(ec_file(b"\x07", public=point)).algorithm.name == "EC_P256"
+        point = other.public_bytes(serialization.Encoding.X962, form)
+        with pytest.raises(InvalidInput, match="does not belong"):
+            algorithms.import_pem(ec_file(b"\x07", public=point))
+
+
+def test_the_public_key_of_an_ed25519_file_belongs_to_the_private_one():
+    pem = (REPORTED / "ed25519-onasymmetrickey-v2.pem").read_bytes()
+    der = bytearray(base64.b64decode(b"".join(pem.splitlines()[1:-1])))
+    der[-1] ^= 1
+    with pytest.raises(InvalidInput, match="does not belong"):
+        algorithms.import_pem(armoured(bytes(der), b"PRIVATE KEY"))
+
+
+@pytest.mark.parametrize("name", published_vectors.curves())
+def test_the_curve_parameters_are_the_published_ones(name):
+    numbers = published_vectors.curves()[name]
+    base = b"\4" + bytes.fromhex(numbers["gx"]) + bytes.fromhex(numbers["gy"])
+    values = {
+        "prime": int(numbers["p"], 16),
+        "a": int(numbers["a"], 16),
+        "b": int(numbers["b"], 16),
+        "order": int(numbers["n"], 16),
+    }
+    curve = curve_of(**values, base=base)
+    assert curve is not None
+    assert algorithms.BY_NAME[name].adopt(ec.generate_private_key(curve)) is not None
+    for changed, value in values.items():
+        assert curve_of(**(values | {changed: value + 1}), base=base) is None
+    assert curve_of(**values, base=base[:-1] + bytes([base[-1] ^ 1])) is None
 
 
 def crafted(**changes: int) -> bytes:

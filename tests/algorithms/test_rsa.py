@@ -1,5 +1,6 @@
 import hashlib
 import math
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -8,6 +9,8 @@ from Crypto.Cipher import PKCS1_v1_5
 from Crypto.Hash import MD5, SHA1, SHA224, SHA256, SHA384, SHA512
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
+from Crypto.Util.asn1 import DerSequence
+from Crypto.Util.number import isPrime
 
 from keystead import algorithms
 from keystead.algorithms import DECRYPT, SIGN, PrivateKey, PrivateParts
@@ -299,6 +302,52 @@ BAD_PARTS = {
     "too long": lambda good: replace(good, prime_p=b"\xff" * 513, prime_q=b"\xff" * 513),
     "absurdly long": lambda good: replace(good, prime_p=b"\xff" * 100_000),
 }
+
+
+def prime_from(start: int) -> int:
+    """Return the first prime from `start` on that the public exponent 65537 goes with."""
+    candidates = range(start | 1, start + 10**6, 2)
+    return next(one for one in candidates if one % 65537 != 1 and isPrime(one))
+
+
+LARGE_PRIME = prime_from(3 << 1022)
+WEAK_PRIMES = {
+    "far from half the modulus: 3": (3, LARGE_PRIME),
+    "far from half the modulus: 65537": (65537, LARGE_PRIME),
+    "far from half the modulus: 61 bits": (2**61 - 1, LARGE_PRIME),
+    "far from half the modulus: 500 bits": (prime_from(1 << 500), LARGE_PRIME),
+    "close to each other: neighbours": (LARGE_PRIME, prime_from(LARGE_PRIME + 2)),
+    "close to each other: 2^400 apart": (LARGE_PRIME, prime_from(LARGE_PRIME + 2**400)),
+}
+
+
+@pytest.mark.parametrize("name", WEAK_PRIMES)
+def test_a_key_that_is_easy_to_factor_is_refused_whichever_way_it_comes(name):
+    p, q = WEAK_PRIMES[name]
+    octets = [number.to_bytes((number.bit_length() + 7) // 8) for number in (p, q, 65537)]
+    parts = PrivateParts(prime_p=octets[0], prime_q=octets[1], public_exponent=octets[2])
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = (0, p * q, 65537, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
+    der = DerSequence(numbers).encode()
+    pem = (
+        f"-----BEGIN RSA PRIVATE KEY-----\n{b64encode(der).decode()}\n-----END RSA PRIVATE KEY-----"
+    )
+    for attempt in (
+        lambda: algorithms.BY_NAME["RSA"].from_parts(parts),
+        lambda: algorithms.import_pem(pem.encode()),
+    ):
+        with pytest.raises(InvalidInput, match=r"half the bits|too close"):
+            attempt()
+
+
+@pytest.mark.parametrize("lengths", [(1024, 1024), (1025, 1023), (1024, 1023)])
+def test_primes_that_differ_by_a_bit_or_two_in_length_are_taken(lengths):
+    p, q = (prime_from(3 << (length - 2)) for length in lengths)
+    p = prime_from(p + (1 << 1000))
+    parts = PrivateParts(
+        prime_p=p.to_bytes(129), prime_q=q.to_bytes(129), public_exponent=b"\1\0\1"
+    )
+    assert algorithms.BY_NAME["RSA"].from_parts(parts).public() is not None
 
 
 def changed(prime: bytes, by: int) -> bytes:

@@ -22,6 +22,7 @@ from keystead.algorithms._algorithm import (
     PublicParts,
     Result,
 )
+from keystead.algorithms._key_files import read_private_key
 from keystead.algorithms._uses import DECRYPT, ENCRYPT, SIGN, USES, VERIFY, Option, Use
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.keys import PrivateMaterial
@@ -119,8 +120,14 @@ def load(material: PrivateMaterial) -> PrivateKey:
     """
     if material.raw is not None:
         return generic.GenericKey(material.raw)
+    pem = material.pem or b""
     try:
-        return _adopt(_parse(material.pem or b""))
+        return _adopt(load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True))
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidInput):
+        # A restored backup of a NetHSM may have what the library refuses.
+        pass
+    try:
+        return _adopt(read_private_key(pem))
     except InvalidInput:
         raise CorruptRecord("A stored private key does not parse.") from None
 
@@ -128,23 +135,13 @@ def load(material: PrivateMaterial) -> PrivateKey:
 def import_pem(pem: bytes) -> PrivateKey:
     """Return a key from outside, fully validated; slow for RSA.
 
-    Takes PKCS#8 and the traditional forms of RSA and EC, unencrypted. InvalidInput otherwise.
+    Takes PKCS #8 and the traditional forms of RSA and EC, unencrypted. Raises InvalidInput, which
+    says what the file holds instead.
     """
     # The size is checked before the soundness, whose cost grows with its fourth power.
-    key = _adopt(_parse(pem))
+    key = _adopt(read_private_key(pem))
     key.validate()
     return key
-
-
-def _parse(pem: bytes) -> PrivateKeyTypes:
-    try:
-        return load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
-    except TypeError:
-        raise InvalidInput("The PEM private key is encrypted.") from None
-    except ValueError:
-        raise InvalidInput("There is no valid private key in the PEM.") from None
-    except UnsupportedAlgorithm:
-        raise InvalidInput("The type of the private key is not supported.") from None
 
 
 def _adopt(parsed: PrivateKeyTypes) -> PrivateKey:

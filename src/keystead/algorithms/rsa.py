@@ -27,6 +27,8 @@ from keystead.model.keys import PrivateMaterial
 MIN_BITS = 1024
 MAX_BITS = 8192
 MAX_EXPONENT_BITS = 256  # FIPS 186-5, A.1.1
+MAX_PRIME_LENGTH_DIFFERENCE = 2  # Of twice a prime's length from the modulus's, in bits.
+MIN_PRIME_DISTANCE_BITS = 100  # FIPS 186-5, A.1.3: |p - q| > 2 ** (bits / 2 - 100)
 PUBLIC_EXPONENT = 65537
 PKCS1_OVERHEAD = 11  # 00 01, at least eight bytes FF, 00
 
@@ -59,9 +61,9 @@ class RsaKey(PrivateKey):
         return PrivateMaterial(pem=pkcs8_pem(self._key))
 
     def validate(self) -> None:
-        """Raise InvalidInput unless the primes are prime and all numbers fit. Takes 0.05 to 3 s."""
+        """Raise InvalidInput unless the primes are sound and all numbers fit. Takes 0.05 to 3 s."""
         numbers = self._key.private_numbers()
-        _require_exponent(numbers.public_numbers.e)
+        _require_strength(numbers)
         _checked(numbers)
 
     def public(self) -> PublicParts:
@@ -235,7 +237,9 @@ class _Rsa:
         if not MIN_BITS <= (p * q).bit_length() <= MAX_BITS:
             raise InvalidInput(f"RSA keys have {MIN_BITS} to {MAX_BITS} bits.")
         _require_exponent(e)
-        return RsaKey(_checked(_numbers_of(p, q, e)))
+        numbers = _numbers_of(p, q, e)
+        _require_strength(numbers)
+        return RsaKey(_checked(numbers))
 
     def adopt(self, parsed: PrivateKeyTypes) -> RsaKey | None:
         """Wrap a parsed RSA key."""
@@ -262,6 +266,23 @@ def _require_exponent(exponent: int) -> None:
         raise InvalidInput(
             f"The public exponent is an odd number from 3 on, of up to {MAX_EXPONENT_BITS} bits."
         )
+
+
+def _require_strength(numbers: rsa.RSAPrivateNumbers) -> None:
+    """Raise InvalidInput for a key that is easy to factor (FIPS 186-5, A.1.1 and A.1.3).
+
+    The bounds are a little wider than the standard's: primes may differ by a bit in length, as
+    those of some generators do.
+    """
+    _require_exponent(numbers.public_numbers.e)
+    bits = numbers.public_numbers.n.bit_length()
+    for prime in (numbers.p, numbers.q):
+        if abs(2 * prime.bit_length() - bits) > MAX_PRIME_LENGTH_DIFFERENCE:
+            raise InvalidInput("Both primes of an RSA key have about half the bits of its modulus.")
+    if abs(numbers.p - numbers.q).bit_length() <= bits // 2 - MIN_PRIME_DISTANCE_BITS:
+        raise InvalidInput("The primes of the RSA key are too close to each other.")
+    if numbers.d.bit_length() <= bits // 2:
+        raise InvalidInput("The private exponent of the RSA key is too small.")
 
 
 def _numbers_of(p: int, q: int, e: int) -> rsa.RSAPrivateNumbers:
