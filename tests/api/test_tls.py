@@ -272,7 +272,16 @@ def test_with_a_cluster_authority_only_its_certificates_are_taken(tls):
     answer = tls.put("cert.pem", Authority("another").sign(tls.csr()))
     assert answer.status == 412
     assert tls.get("cert.pem") == before
+    made = tls.put("cert.pem", ROOT.sign(tls.csr()))
+    assert (made.status, made.headers["Location"]) == (201, "/api/v1/config/tls/cert.pem")
+
+
+def test_with_a_cluster_authority_no_self_signed_certificate_is_made(tls):
     assert tls.put("cert.pem", ROOT.sign(tls.csr())).status == 201
+    assert tls.put("cluster-ca.pem", ROOT.pem).status == 201
+    before = tls.get("cert.pem")
+    assert tls.request("POST", "generate", json={"type": "EC_P256"}).status == 412
+    assert tls.get("cert.pem") == before
 
 
 def test_a_server_certificate_is_no_cluster_authority(tls):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from keystead import errors
 from keystead.api.conditions import require_conditions, require_untagged, tagged
-from keystead.api.errors import STATUS, HttpError, error_body, error_headers
+from keystead.api.errors import STATUS, HttpError, PathUnknown, error_body, error_headers
 from keystead.api.negotiation import choose, media_type
 from keystead.api.route import (
     BodyReader,
@@ -38,6 +38,8 @@ KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
 
+PLAIN_TEXT: Final = "text/plain; charset=utf-8"
+
 Headers = list[tuple[str, str]]
 
 
@@ -58,6 +60,8 @@ class Dispatcher:
         REQUEST.set(next(self._numbers))
         try:
             reply, headers = await self._reply(request, body)
+        except PathUnknown:
+            reply, headers = Reply(404, b"Not found"), [("Content-Type", PLAIN_TEXT)]
         except HttpError as error:
             reply, headers = _refusal(error.status, error.message)
             headers.extend(error.headers)
@@ -145,7 +149,7 @@ class Dispatcher:
         method = request.method if request.method in KNOWN_METHODS else ""
         try:
             row = next(iter(self._router.match(request.path).rows.values()))
-        except HttpError:
+        except PathUnknown:
             return {"method": method, "path": ""}
         return {"method": method, "path": row.root + row.path}
 

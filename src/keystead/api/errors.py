@@ -43,6 +43,10 @@ class HttpError(Exception):
         self.headers = headers
 
 
+class PathUnknown(Exception):
+    """The path leads nowhere. It is answered as NetHSM does: in plain text, not in JSON."""
+
+
 def error_headers(status: int) -> list[tuple[str, str]]:
     """Return the headers that go with an error of this status, Content-Type included."""
     return [("Content-Type", JSON), *_HEADERS.get(status, ())]

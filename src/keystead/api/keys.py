@@ -31,7 +31,7 @@ from keystead.api.shapes import (
     json_reply,
 )
 from keystead.errors import InvalidInput
-from keystead.model.ids import KeyId, parse_key_id, parse_label
+from keystead.model.ids import KeyId, parse_key_id, parse_label, parse_new_key_id
 from keystead.model.keys import StoredCertificate
 from keystead.model.secret import Hidden
 from keystead.operations import manage_keys, use_keys
@@ -113,11 +113,12 @@ async def list_prefix(call: Call[None]) -> Reply[list[Item]]:
 
 
 async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
+    label = call.query("label")
     found = await manage_keys.list_keys(
         call.session,
         call.caller,
         prefix=prefix,
-        label=call.query("label"),
+        label=None if label is None else parse_label(label),
         only_usable=call.query("filter") is not None,
     )
     return Reply(200, await id_list("id", found))
@@ -129,7 +130,7 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
     key_id = await manage_keys.generate(
         call.session,
         call.caller,
-        key_id=parse_key_id(wanted.id) if wanted.id else None,
+        key_id=parse_new_key_id(wanted.id) if wanted.id else None,
         algorithm=_algorithm(wanted.type),
         length=wanted.length,
         attributes=wanted.attributes(),
@@ -145,7 +146,7 @@ async def import_new(call: Call[ImportRequest | KeyFile]) -> Created[Item]:
 
 async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
     """PUT /keys/{id}: bring a key in."""
-    key_id = _key_id(call)
+    key_id = parse_new_key_id(call.parameters["key_id"])
     private, attributes = await _private_key(call)
     await manage_keys.add(call.session, call.caller, key_id, private, attributes)
     return NO_CONTENT
@@ -194,7 +195,7 @@ async def move(call: Call[MoveRequest]) -> Reply[Item]:
     """POST /keys/{id}/move: give a key another ID."""
     key_id = _key_id(call)
     await manage_keys.require(call.session, call.caller, key_id)
-    new_id = parse_key_id((await call.json(MoveRequest)).new_id)
+    new_id = parse_new_key_id((await call.json(MoveRequest)).new_id)
     await manage_keys.move(call.session, call.caller, key_id, new_id)
     return json_reply(Item(new_id))
 

@@ -1,12 +1,12 @@
 """From a path to its rows in the route table, by dictionary: no pattern is tried at run time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from keystead.api.errors import HttpError
+from keystead.api.errors import PathUnknown
 from keystead.api.route import Route
 
 GLOB = "*"
@@ -54,30 +54,41 @@ class Router:
             rows["HEAD"] = route
 
     def match(self, path: str) -> Match:
-        """Return what `path` (percent-encoded) leads to; HttpError 404 when nowhere.
+        """Return what `path` (percent-encoded) leads to; raises PathUnknown if nowhere.
 
         One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
-        there are some.
+        there are some. A path that has a row of its own (`/keys/generate`) leads for other methods
+        where the parameter in its place does: a key may have that ID.
         """
         return self._recent(path) if len(path) <= LONGEST_RECENT_PATH else self._walk(path)
 
     def _walk(self, path: str) -> Match:
-        node = self._root
+        segments = path[1:].removesuffix("/").split("/")
+        rows: dict[str, Route] = {}
         parameters: dict[str, str] = {}
-        segment = ""
-        for segment in path[1:].removesuffix("/").split("/"):
-            child = node.children.get(segment)
-            if child is None:
-                child = node.parameter
-                if child is None:
-                    raise HttpError(404, "Not found.")
-                parameters[node.parameter_name] = _decode(segment)
-            node = child
-        if node.globs and segment.endswith(GLOB):
-            return Match(node.globs, parameters)
-        if not node.rows:
-            raise HttpError(404, "Not found.")
-        return Match(node.rows, parameters)
+        for node, found in _ends(self._root, segments):
+            if node.globs and segments[-1].endswith(GLOB):
+                return Match(node.globs, found)
+            rows = {**node.rows, **rows}
+            parameters |= found
+        if not rows:
+            raise PathUnknown
+        return Match(rows, parameters)
+
+
+def _ends(node: _Node, segments: Sequence[str]) -> Iterator[tuple[_Node, dict[str, str]]]:
+    """Yield every node that the segments lead to, and the parameters; fixed segments first."""
+    if not segments:
+        yield node, {}
+        return
+    segment, *rest = segments
+    child = node.children.get(segment)
+    if child is not None:
+        yield from _ends(child, rest)
+    if node.parameter is not None:
+        own = {node.parameter_name: _decode(segment)}
+        for end, parameters in _ends(node.parameter, rest):
+            yield end, own | parameters
 
 
 def _child(node: _Node, segment: str) -> _Node:

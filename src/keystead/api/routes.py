@@ -51,7 +51,7 @@ _UNPROVISIONED_OR_OPERATIONAL = frozenset({State.UNPROVISIONED, State.OPERATIONA
 _ALIVE = frozenset({State.LOCKED, State.UNPROVISIONED})
 
 _DESCRIBED: tuple[Route, ...] = (
-    Route("GET", "/info", health.info, ALL_STATES, answers_head=True),
+    Route("GET", "/info", health.info, ALL_STATES, answers_head=True, has_tag=True),
     Route("GET", "/health/alive", health.empty, _ALIVE, answers_head=True),
     Route("GET", "/health/ready", health.empty, answers_head=True),
     Route("GET", "/health/state", health.state, ALL_STATES, answers_head=True),

@@ -42,7 +42,7 @@ async def certificate(call: Call[None]) -> Reply[bytes]:
 async def set_certificate(call: Call[bytes]) -> Created[None]:
     """PUT /config/tls/cert.pem: the certificate, then each one's issuer."""
     await call.hsm.tls.set_chain(call.session, call.caller, await call.body())
-    return Reply(201)
+    return Reply(201, headers=[("Location", call.request.path)])
 
 
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:

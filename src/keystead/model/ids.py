@@ -11,6 +11,8 @@ MAX_TAG_LENGTH = 128
 MAX_TAGS = 1000
 MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
+RESERVED_KEY_IDS = frozenset({"generate"})
+"""Paths of the API in the place of a key ID; a key of a restored backup may have one."""
 
 KeyId = NewType("KeyId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -37,6 +39,14 @@ def _check_id(text: str) -> str:
 def parse_key_id(text: str) -> KeyId:
     """Return `text` as a key ID: 1 to 128 of `a-z A-Z 0-9 _ - .`, first one alphanumeric."""
     return KeyId(_check_id(text))
+
+
+def parse_new_key_id(text: str) -> KeyId:
+    """Return `text` as the ID of a key to be made; InvalidInput for one of RESERVED_KEY_IDS."""
+    key_id = parse_key_id(text)
+    if key_id in RESERVED_KEY_IDS:
+        raise InvalidInput(f"No new key can have the ID {key_id}: the API has a path of this name.")
+    return key_id
 
 
 def parse_namespace_id(text: str) -> NamespaceId:

@@ -60,12 +60,12 @@ async def require(session: Session, caller: Caller, key_id: KeyId) -> None:
 
 
 async def list_keys(
-    session: Session, caller: Caller, *, prefix: str, label: str | None, only_usable: bool
+    session: Session, caller: Caller, *, prefix: str, label: Label | None, only_usable: bool
 ) -> list[KeyId]:
     """Return the IDs in the caller's namespace that begin with `prefix`, in order.
 
-    `label` keeps the keys with exactly this label (none when no key can have it), `only_usable`
-    those whose tags let the caller use them.
+    `label` keeps the keys with exactly this label, `only_usable` those whose tags let the caller
+    use them.
     """
     ids = await session.keys.list(caller.namespace, prefix)
     if label is None and (not only_usable or caller.is_administrator):

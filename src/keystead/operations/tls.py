@@ -106,8 +106,10 @@ class Tls:
     ) -> None:
         """Serve a new key with a self-signed certificate.
 
-        InvalidInput for a type or length that cannot be served.
+        InvalidInput for a type or length that cannot be served; WrongState when a cluster CA is
+        set, which would not have signed it.
         """
+        await self._require_no_authority()
 
         def make() -> TlsIdentity:
             private = algorithm.generate(length)
@@ -116,6 +118,7 @@ class Tls:
 
         made = await self._pool.run(make, party=of_user(caller.user_id))
         async with self._changing:
+            await self._require_no_authority()
             await self._install(made)
         session.note(caller, "TLS key generated", type=algorithm.name)
 
@@ -166,6 +169,10 @@ class Tls:
             require_signed_by(authority, self.identity.chain)
             await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
         session.note(caller, "cluster CA changed")
+
+    async def _require_no_authority(self) -> None:
+        if await self._local.settings.get(CLUSTER_CA) is not None:
+            raise WrongState("The cluster CA is set: only a certificate that it signed is taken.")
 
     @property
     def _common_name(self) -> str:
