@@ -320,9 +320,16 @@ async def test_a_signature_that_waited_for_a_thread_does_not_leave_after_that(
     assert (
         await core.request("POST", f"/keys/{key}/sign", user=operator, json=wanted)
     ).status == 200
-    free = threading.Event()
+    free, taken = threading.Event(), threading.Semaphore(0)
+
+    def take_thread() -> None:
+        taken.release()
+        free.wait()
+
     pool = core.hsm.session.crypto_pool
-    blocking = [asyncio.create_task(pool.run(free.wait)) for _ in range(2)]
+    blocking = [asyncio.create_task(pool.run(take_thread)) for _ in range(2)]
+    for _ in blocking:
+        assert await asyncio.to_thread(taken.acquire)
     signing = asyncio.create_task(
         core.request("POST", f"/keys/{key}/sign", user=operator, json=wanted)
     )
