@@ -28,6 +28,7 @@ class Event(Enum):
     RESTORE_SAME_KEY = "restore under the same domain key"
     RESTORE_OTHER_KEY = "restore under another domain key"
     STORE_LOST = "store lost"
+    STORE_BACK_UNPROVISIONED = "store back, empty"
     STORE_BACK_LOCKED = "store back, without the domain key"
     STORE_BACK_UNLOCKED = "store back, with the domain key"
 
@@ -42,8 +43,10 @@ TRANSITIONS = MappingProxyType(
         (State.OPERATIONAL, Event.RESTORE_OTHER_KEY): State.LOCKED,
         (State.OPERATIONAL, Event.RESET): State.UNPROVISIONED,
         (State.FAILED, Event.RESET): State.UNPROVISIONED,
+        (State.UNPROVISIONED, Event.STORE_LOST): State.FAILED,
         (State.LOCKED, Event.STORE_LOST): State.FAILED,
         (State.OPERATIONAL, Event.STORE_LOST): State.FAILED,
+        (State.FAILED, Event.STORE_BACK_UNPROVISIONED): State.UNPROVISIONED,
         (State.FAILED, Event.STORE_BACK_LOCKED): State.LOCKED,
         (State.FAILED, Event.STORE_BACK_UNLOCKED): State.OPERATIONAL,
     }

@@ -206,6 +206,7 @@ class Authenticator:
 
     def forget_all(self) -> None:
         """Forget every verified credential."""
+        self._changes += 1
         self._verified.clear()
 
     def _digest(self, header: str) -> bytes:

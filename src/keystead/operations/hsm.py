@@ -225,10 +225,16 @@ class Hsm:
         await self.wanted(action)
 
     def store_lost(self) -> None:
-        """Note that the store does not answer: Failed until it does again."""
+        """Note that the store does not answer: Failed until it does again.
+
+        What it has done last is in doubt: a change may be durable that nobody was told of. So all
+        that is remembered of the store is forgotten, here, and read again before anyone is served.
+        """
         if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
             return
         self.state = after(self.state, Event.STORE_LOST)
+        if self.session is not None:
+            self.session.forget()
         self.log.error("the store is out of reach")
         self._recovering = asyncio.create_task(self._recover())
 
@@ -300,33 +306,6 @@ class Hsm:
             await self.unlocking.remember()
         session.note(caller, "unlock passphrase changed")
 
-    async def unattended_boot(self) -> bool:
-        """Return whether a restart comes up Operational."""
-        return await self.local.settings.get(settings.UNATTENDED_BOOT) or False
-
-    async def enable_unattended_boot(self, caller: Caller) -> None:
-        """Keep the domain key where this device opens it alone."""
-        session = self._operational()
-        # In the session's own store: a restore may bring another domain key at any moment.
-        await session.store.commit(
-            [
-                self.local.settings.put(settings.UNATTENDED_BOOT, True),
-                self.local.put_unattended(session.require_domain_key()),
-            ]
-        )
-        session.note(caller, "unattended boot on")
-
-    async def disable_unattended_boot(self, caller: Caller) -> None:
-        """Have every restart wait for the unlock passphrase."""
-        session = self._operational()
-        await self.store.commit(
-            [
-                self.local.settings.put(settings.UNATTENDED_BOOT, False),
-                self.local.remove_unattended(),
-            ]
-        )
-        session.note(caller, "unattended boot off")
-
     async def set_time(self, caller: Caller, system_time: float) -> None:
         """Set the configured time, kept as an offset to the machine's clock."""
         session = self._operational()
@@ -356,6 +335,7 @@ class Hsm:
         """Read what is kept in memory of the device's own records."""
         self._time_offset = await self.local.settings.get(settings.TIME_OFFSET) or 0
         await self.unlocking.remember()
+        await self.tls.follow()
 
     async def _enter(self, event: Event, domain_key: Secret) -> None:
         # A session must not write what it has sealed or decided into the records of a restore.
@@ -378,20 +358,29 @@ class Hsm:
             try:
                 if await self.store.follow():
                     await self._drop_session()
-                await self.local.is_provisioned()
+                provisioned = await self.local.is_provisioned()
+                await self._reread()
+                logging = await self.local.settings.get(settings.LOGGING)
+                self.apply_logging(logging or DEFAULT_LOGGING)
                 if self.session is not None:
+                    self.session.forget()
                     # The deletion of a namespace may have been cut off half-way.
                     await self.session.open()
             except StoreUnavailable:
                 continue
-            back = Event.STORE_BACK_UNLOCKED if self.session else Event.STORE_BACK_LOCKED
-            self.state = after(self.state, back)
+            self.state = after(self.state, self._way_back(is_provisioned=provisioned))
             self.log.info("the store is back", state=self.state.value)
             self._recovering = None
             return
 
+    def _way_back(self, *, is_provisioned: bool) -> Event:
+        if self.session is not None:
+            return Event.STORE_BACK_UNLOCKED
+        return Event.STORE_BACK_LOCKED if is_provisioned else Event.STORE_BACK_UNPROVISIONED
+
 
 _LOSABLE: Final = {
+    (State.UNPROVISIONED, Event.STORE_LOST),
     (State.LOCKED, Event.STORE_LOST),
     (State.OPERATIONAL, Event.STORE_LOST),
 }

@@ -1,10 +1,11 @@
 """Users: made, changed and removed by the Administrators of their namespace."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted
+from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted, StoreUnavailable
 from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
@@ -86,7 +87,8 @@ async def delete(session: Session, caller: Caller, user_id: UserId) -> None:
     await _find(session, user_id)
     if user_id == caller.user_id:
         raise InvalidInput("Users cannot delete themselves.")
-    await session.users.delete(user_id)
+    with _revoked_in_doubt(session, user_id):
+        await session.users.delete(user_id)
     session.credentials.revoke(user_id)
     session.note(caller, "user deleted", user=str(user_id))
 
@@ -98,7 +100,8 @@ async def set_passphrase(
     verifier = await session.kdf_pool.run(
         lambda: make_verifier(passphrase), party=of_user(caller.user_id)
     )
-    await session.users.update(user_id, lambda user: replace(user, verifier=verifier))
+    with _revoked_in_doubt(session, user_id):
+        await session.users.update(user_id, lambda user: replace(user, verifier=verifier))
     session.credentials.revoke(user_id)
     session.note(caller, "passphrase changed", user=str(user_id))
 
@@ -125,5 +128,19 @@ async def remove_tag(session: Session, caller: Caller, user_id: UserId, tag: Tag
 
 async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]) -> None:
     """Replace a user's tags by `edit` of them, for its requests under way too."""
-    user = await session.users.update(user_id, lambda user: replace(user, tags=edit(user.tags)))
+    with _revoked_in_doubt(session, user_id):
+        user = await session.users.update(user_id, lambda user: replace(user, tags=edit(user.tags)))
     session.credentials.retag(user)
+
+
+@contextmanager
+def _revoked_in_doubt(session: Session, user_id: UserId) -> Iterator[None]:
+    """Refuse what a user has proven before, unless a change that failed has changed nothing.
+
+    A store that fails may have made the change; a user that is not there was deleted in such a way.
+    """
+    try:
+        yield
+    except (NotFound, StoreUnavailable):
+        session.credentials.revoke(user_id)
+        raise

@@ -131,7 +131,6 @@ class _Switch:
         ]
         async with hsm.changing:
             await hsm.replace_records(self.following, changes, event=Event.RESTORE)
-        await hsm.tls.reload()
 
     async def shared(self, session: Session) -> None:
         """Keep the device's settings; ends Locked when the file has another locked domain key."""

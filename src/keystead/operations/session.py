@@ -95,6 +95,14 @@ class Session:
         await self._stores.open()
         self._namespaces = set(await self.namespaces.list())
 
+    def forget(self) -> None:
+        """Forget what is remembered of the store: something in it may have changed.
+
+        `open` reads again which namespaces there are.
+        """
+        self.credentials.forget_all()
+        self.keys.forget_all()
+
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""
         return namespace is None or namespace in self._namespaces

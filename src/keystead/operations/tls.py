@@ -86,11 +86,12 @@ class Tls:
             await self._keep(TlsIdentity(key, chain))
         self._identity = TlsIdentity(key, chain)
 
-    async def reload(self) -> None:
-        """Serve what is stored, after that was replaced."""
+    async def follow(self) -> None:
+        """Serve what is stored, if that is another identity than the one served now."""
         async with self._changing:
-            await self.load()
-            await self.servers.serve(self.identity)
+            if await self._local.settings.get(TLS_CHAIN) != self.identity.chain:
+                await self.load()
+                await self.servers.serve(self.identity)
 
     async def is_servable(self, identity: TlsIdentity) -> bool:
         """Whether clients could connect with a key and certificates that come from elsewhere."""

@@ -9,6 +9,7 @@ from keystead.errors import (
     DecryptionFailed,
     InvalidInput,
     NotAuthenticated,
+    NotFound,
     NotPermitted,
     StoreUnavailable,
 )
@@ -93,8 +94,8 @@ class Unlocking:
                 raise NotAuthenticated("The unlock passphrase is wrong.") from None
 
     async def remember(self) -> None:
-        """Read what `authenticate` needs once the store is out of reach."""
-        with contextlib.suppress(StoreUnavailable):
+        """Read what `authenticate` needs once the store is out of reach, if it is there."""
+        with contextlib.suppress(StoreUnavailable, NotFound):
             await self._read()
 
     async def _open(self, passphrase: Secret, subject: Subject) -> Secret:

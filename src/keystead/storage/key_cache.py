@@ -43,7 +43,8 @@ Load = Callable[[], Coroutine[None, None, CachedKey | None]]
 class KeyCache:
     """Least recently used goes first. Absences are not kept: they would have no bound.
 
-    Whoever changes a record forgets its key after the change is durable. That also disowns the
+    Whoever changes a record forgets its key after that, also when the change has failed: a store
+    that raises may have made it durable all the same. Forgetting also disowns the
     loads under way, which may have read the old record: they answer their callers, and no more.
     """
 

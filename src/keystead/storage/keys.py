@@ -11,6 +11,7 @@ from keystead.errors import (
     AlreadyExists,
     CorruptRecord,
     InvalidInput,
+    KeysteadError,
     NotFound,
     StaleRevision,
 )
@@ -141,8 +142,10 @@ class KeyStore:
             name = key_paths.name_of(path)
             _ = await self._store.commit([self._sealed.delete(name, expected=revision)])
 
-        await retry_when_stale(attempt)
-        self._cache.forget(path)
+        try:
+            await retry_when_stale(attempt)
+        finally:
+            self._cache.forget(path)
         self._counts.forget(path)
 
     async def move(self, source: KeyPath, target: KeyPath) -> None:
@@ -160,22 +163,32 @@ class KeyStore:
             creation = self.change(target, record, expected=MISSING)
             _ = await self._store.commit([deletion, creation], checks=checks)
 
-        await retry_when_stale(attempt)
-        self._cache.forget(source)
-        self._cache.forget(target)
+        try:
+            await retry_when_stale(attempt)
+        finally:
+            self._cache.forget(source)
+            self._cache.forget(target)
         self._counts.move(source, target)
 
     async def delete_namespace(self, namespace: NamespaceId) -> None:
         """Remove a namespace and all its keys; NotFound. See `namespaces` for crashes."""
-        await self._namespaces.begin_deletion(namespace)
-        self._forget_namespace(namespace)
+        try:
+            await self._namespaces.begin_deletion(namespace)
+        finally:
+            self._cache.forget_namespace(namespace)
+        self._counts.forget_namespace(namespace)
         await self._namespaces.finish_deletion(namespace)
         # Keys loaded in between were read from records that are gone now.
-        self._forget_namespace(namespace)
+        self._cache.forget_namespace(namespace)
+        self._counts.forget_namespace(namespace)
+
+    def forget_all(self) -> None:
+        """Forget every decrypted key; the counts stay."""
+        self._cache.clear()
 
     def drop(self) -> None:
         """Forget every decrypted key and every count not flushed."""
-        self._cache.clear()
+        self.forget_all()
         self._counts.clear()
 
     # --- counting --------------------------------------------------------------------------
@@ -228,7 +241,12 @@ class KeyStore:
             await self._commit_counts([counted])
 
     async def _commit_counts(self, batch: Sequence[_Counted]) -> None:
-        revision = await self._store.commit([counted.change for counted in batch])
+        try:
+            revision = await self._store.commit([counted.change for counted in batch])
+        except KeysteadError:
+            for counted in batch:
+                self._cache.forget(counted.path)
+            raise
         for counted in batch:
             self._counts.stored(counted.path, counted.count)
             self._changed(counted.path, counted.record, revision)
@@ -262,7 +280,11 @@ class KeyStore:
         self, path: KeyPath, record: KeyRecord, expected: int | None, *, checks: Sequence[Check]
     ) -> int:
         change = self.change(path, record, expected=expected)
-        revision = await self._store.commit([change], checks=checks)
+        try:
+            revision = await self._store.commit([change], checks=checks)
+        except KeysteadError:
+            self._cache.forget(path)
+            raise
         self._changed(path, record, revision)
         return revision
 
@@ -285,10 +307,6 @@ class KeyStore:
         self._cache.forget(path)
         if known is not None and known.record.private == record.private:
             self._cache.put(CachedKey(path, record, revision, known.private))
-
-    def _forget_namespace(self, namespace: NamespaceId) -> None:
-        self._cache.forget_namespace(namespace)
-        self._counts.forget_namespace(namespace)
 
     def _path(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))
