@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from keystead.api.routes import ROUTES
-from keystead.certificates.csr import SubjectName
 from keystead.errors import StoreUnavailable
 from keystead.operations import hsm as hsm_module
 from keystead.storage.backends.memory import MemoryStore
@@ -23,7 +22,6 @@ from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
 
 NOW = "2024-01-01T00:00:00Z"
 ROOT = Authority("Root")
-SUBJECT = SubjectName(common_name="keystead")
 SECRET = {"data": b64(bytes(range(32)))}
 GENERIC = {"type": "Generic", "mechanisms": ["AES_Encryption_CBC"], "private": SECRET}
 USER = {"realName": "New", "role": "Operator", "passphrase": "passphrase of new"}
@@ -196,8 +194,9 @@ async def arranged(core: Core, row: str) -> tuple[str, dict[str, Any]]:
     body = request.get("body")
     pem = {"content-type": "application/x-pem-file"}
     if body in ("chain", "authority"):
-        csr = await core.hsm.tls.csr(SUBJECT)
-        request |= {"body": ROOT.sign(csr), "headers": pem}
+        wanted = {"commonName": "keystead"}
+        csr = await core.request("POST", "/config/tls/csr.pem", user=ADMIN, json=wanted)
+        request |= {"body": ROOT.sign(csr.body), "headers": pem}
     if body == "authority":
         signed = await core.request("PUT", "/config/tls/cert.pem", **request)
         assert signed.status == 201, signed
