@@ -1,12 +1,15 @@
 """Bodies in parts between core and edge: as fast as the receiver takes them, in bounded memory."""
 
 import asyncio
+from functools import wraps
 
 import pytest
 
 from keystead.api.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
 from keystead.processes.bodies import (
+    FIRST_CREDIT_BYTES,
+    MAX_BODIES_OF_ONE,
     WINDOW_BYTES,
     BodyBudget,
     IncomingBody,
@@ -19,8 +22,16 @@ from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted
 PART = OutgoingBody.PART_BYTES
 
 
-def incoming(budget, asked, *, body=b"", length=None):
-    request = Request(1, "POST", "/", "", {}, "", body, length, more=True)
+def in_a_loop(test):
+    @wraps(test)
+    def run():
+        asyncio.run(test())
+
+    return run
+
+
+def incoming(budget, asked, *, body=b"", length=None, client="192.0.2.1"):
+    request = Request(1, "POST", "/", "", {}, client, body, length, more=True)
     return IncomingBody(request, budget, ask=asked.append)
 
 
@@ -32,19 +43,20 @@ def test_a_body_taken_in_parts_is_asked_for_as_it_is_taken():
         assert await anext(parts) == b"first"
         assert asked == []
         total = 0
-        for number in range(8):
+        for number in range(12):
             waiting = asyncio.ensure_future(anext(parts))
             await asyncio.sleep(0)
-            assert sum(want.credit for want in asked) - total <= WINDOW_BYTES
-            body.arrived(BodyChunk(1, bytes(WINDOW_BYTES // 2), last=number == 7))
+            left = sum(want.credit for want in asked) - total
+            assert left <= min(max(total, FIRST_CREDIT_BYTES), WINDOW_BYTES)
+            body.arrived(BodyChunk(1, bytes(left), last=number == 11))
             total += len(await waiting)
         with pytest.raises(StopAsyncIteration):
             await anext(parts)
-        assert total == 4 * WINDOW_BYTES
+        assert total > 4 * WINDOW_BYTES
         body.close()
-        budget.take(WINDOW_BYTES)
+        budget.take(WINDOW_BYTES, "x")
         with pytest.raises(Overloaded):
-            budget.take(1)
+            budget.take(1, "x")
 
     asyncio.run(scenario())
 
@@ -72,6 +84,93 @@ def test_a_body_taken_in_parts_ends_with_its_client():
             await waiting
 
     asyncio.run(scenario())
+
+
+LONG = 300_000
+
+
+async def reading(budget, holder, *, arrived=0):
+    """Have a body under way of which so many bytes have arrived; return it, and who reads it."""
+    asked = []
+    body = incoming(budget, asked)
+    body.belongs_to(holder)
+    reader = asyncio.ensure_future(body.read(10 * LONG))
+    await asyncio.sleep(0)
+    while arrived and not reader.done():
+        part = min(arrived, asked[-1].credit)
+        body.arrived(BodyChunk(1, bytes(part), last=False))
+        arrived -= part
+        await asyncio.sleep(0)
+    return body, reader
+
+
+async def is_refused(reader):
+    await asyncio.sleep(0)
+    return reader.done() and isinstance(reader.exception(), Overloaded)
+
+
+@in_a_loop
+async def test_what_is_only_announced_keeps_nobody_out():
+    whole = BodyBudget(LONG * 4)
+    mine, other = (BodyBudget(LONG * 3, part_of=whole) for _ in range(2))
+    announced = [await reading(mine, "namespace a", arrived=27) for _ in range(64)]
+    for budget in (mine, other):
+        _, reader = await reading(budget, "namespace b", arrived=LONG // 2)
+        assert not await is_refused(reader)
+        reader.cancel()
+    assert any([await is_refused(reader) for _, reader in announced])
+
+
+@in_a_loop
+async def test_when_it_is_full_whoever_has_most_makes_room():
+    budget = BodyBudget(LONG * 6)
+    first = [await reading(budget, "namespace a", arrived=LONG) for _ in range(4)]
+    _, other = await reading(budget, "namespace b", arrived=LONG)
+    assert not await is_refused(other)
+    ended = [await is_refused(reader) for _, reader in first]
+    assert any(ended)
+    assert not all(ended)
+    _, more = await reading(budget, "namespace a", arrived=3 * LONG)
+    assert await is_refused(more), "it has most itself"
+    other.cancel()
+
+
+@in_a_loop
+async def test_what_was_refused_is_free_at_once_and_what_still_comes_of_it_is_dropped():
+    budget = BodyBudget(LONG)
+    body, reader = await reading(budget, "a", arrived=LONG // 2)
+    body.refuse()
+    budget.take(LONG, "b")
+    body.arrived(BodyChunk(1, b"late", last=True))
+    assert await is_refused(reader)
+    body.close()
+    budget.give_back(LONG, "b")
+    budget.take(LONG, "b")
+
+
+@in_a_loop
+async def test_a_body_that_is_refused_while_nobody_reads_it_is_refused_to_the_next_who_does():
+    body = incoming(BodyBudget(LONG), [])
+    body.refuse()
+    with pytest.raises(Overloaded):
+        await body.read(LONG)
+
+
+@in_a_loop
+async def test_one_holder_has_so_many_bodies_under_way_and_no_more():
+    budget = BodyBudget(1024 * LONG)
+    bodies = [await reading(budget, "namespace a") for _ in range(MAX_BODIES_OF_ONE)]
+    assert await is_refused((await reading(budget, "namespace a"))[1])
+    assert not await is_refused((await reading(budget, "namespace b"))[1])
+    bodies[0][0].close()
+    assert not await is_refused((await reading(budget, "namespace a"))[1])
+
+
+@in_a_loop
+async def test_without_a_user_it_is_the_network_that_counts():
+    budget = BodyBudget(LONG)
+    holders = {incoming(budget, [], client=f"2001:db8::{one}").holder for one in range(9)}
+    assert holders == {"2001:db8::/64"}
 
 
 class Edge:

@@ -58,6 +58,9 @@ class WholeBody:
         for start in range(0, len(body), PART_BYTES):
             yield body[start : start + PART_BYTES]
 
+    def belongs_to(self, holder: str) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -29,6 +29,7 @@ from keystead.api.router import Match, Router
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
+from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
 from keystead.storage.conditional import depend_on
 from keystead.wire.messages import Request, Response
@@ -130,6 +131,8 @@ class Dispatcher:
         row, request = call.route, call.request
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
+            if request.more:
+                call.unread_body.belongs_to(_holder(call.caller))
         if row.needs_unlock_passphrase:
             header = request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=request.client)
@@ -191,6 +194,13 @@ async def _allowed(
         async for part in parts:
             call.require_allowed()
             yield part
+
+
+def _holder(caller: Caller) -> str:
+    """Return whose share of the memory for bodies a caller's takes: its namespace's, or its own."""
+    if caller.namespace is None:
+        return f"user {caller.user_id}"
+    return f"namespace {caller.namespace}"
 
 
 async def _require_caller(call: Call[Any]) -> None:

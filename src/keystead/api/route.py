@@ -60,6 +60,10 @@ class BodyReader(Protocol):
         """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
         ...
 
+    def belongs_to(self, holder: str) -> None:
+        """Count what it takes for `holder`, whose share of the memory for bodies is bounded."""
+        ...
+
 
 class LateBody:
     """A body that comes after the head: whoever takes it must still be allowed to send it."""
@@ -80,6 +84,10 @@ class LateBody:
             self._require_allowed()
             yield part
         self._require_allowed()
+
+    def belongs_to(self, holder: str) -> None:
+        """Count it for `holder`."""
+        self._body.belongs_to(holder)
 
 
 class Reach(Enum):

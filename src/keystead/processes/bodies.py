@@ -1,6 +1,7 @@
 """Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from io import BytesIO
@@ -8,6 +9,7 @@ from typing import ClassVar, Final
 
 from keystead.api.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
+from keystead.operations.attempts import network_of
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.frames import BrokenFrame
 from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
@@ -16,27 +18,82 @@ WINDOW_BYTES: Final = 512 * 1024
 """How much of a body is on its way at a time: enough to keep an edge busy."""
 
 
+FIRST_CREDIT_BYTES: Final = 16 * 1024
+"""What a body may send before any of it has arrived. After that it is as much again as has."""
+
+MAX_BODIES_OF_ONE: Final = 256
+"""Bodies of one holder that may be under way in one budget."""
+
+
+_TOO_MANY: Final = "Too many large requests at once; try again in a moment."
+
+
 class BodyBudget:
-    """The memory that bodies under way may take together: all of them, or those of one edge."""
+    """The memory that bodies under way may take together: all of them, or those of one edge.
+
+    It is counted by holder: a namespace, a user without one, or the network of a client that need
+    not be anybody. When it is full, the holder that has most of it makes room for the others.
+    """
 
     def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
         """Count what is taken in `part_of` too."""
         self._free = limit_bytes
         self._whole = part_of
+        self._held: Counter[str] = Counter()
+        self._arriving: dict[IncomingBody, None] = {}
+        self._number_of: Counter[str] = Counter()
 
-    def take(self, size: int) -> None:
-        """Reserve `size` bytes. Raises Overloaded, at once, when so many are not free."""
+    def take(self, size: int, holder: str) -> None:
+        """Reserve `size` bytes. Raises Overloaded, at once, when so many cannot be had."""
+        while size > self._free and self._end_one_for(holder, size):
+            pass
         if size > self._free:
-            raise Overloaded("Too many large requests at once; try again in a moment.")
+            raise Overloaded(_TOO_MANY)
         if self._whole is not None:
-            self._whole.take(size)
+            self._whole.take(size, holder)
         self._free -= size
+        self._held[holder] += size
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, size: int, holder: str) -> None:
         """Free `size` bytes that were taken."""
         self._free += size
+        self._held[holder] -= size
+        if not self._held[holder]:
+            del self._held[holder]
         if self._whole is not None:
-            self._whole.give_back(size)
+            self._whole.give_back(size, holder)
+
+    def begin(self, body: "IncomingBody") -> None:
+        """Note a body that begins to arrive. Raises Overloaded when its holder has too many."""
+        if self._number_of[body.holder] >= MAX_BODIES_OF_ONE:
+            raise Overloaded(_TOO_MANY)
+        if self._whole is not None:
+            self._whole.begin(body)
+        self._number_of[body.holder] += 1
+        self._arriving[body] = None
+
+    def end(self, body: "IncomingBody") -> None:
+        """Forget a body that has arrived, or will not."""
+        if body not in self._arriving:
+            return
+        del self._arriving[body]
+        self._number_of[body.holder] -= 1
+        if not self._number_of[body.holder]:
+            del self._number_of[body.holder]
+        if self._whole is not None:
+            self._whole.end(body)
+
+    def _end_one_for(self, holder: str, size: int) -> bool:
+        """Refuse the longest arriving body of the holder that has most, if `holder` has less."""
+        longest = max(
+            self._arriving,
+            key=lambda body: (self._held[body.holder], body.taken_bytes),
+            default=None,
+        )
+        if longest is None or self._held[longest.holder] <= self._held[holder] + size:
+            return False
+        longest.refuse()
+        return True
 
 
 class WholeBody:
@@ -57,6 +114,9 @@ class WholeBody:
         """Yield the body; raises TooLarge when it has more than `limit` bytes."""
         yield await self.read(limit)
 
+    def belongs_to(self, holder: str) -> None:
+        """Take no note of it: the body takes no memory beside its request."""
+
 
 class IncomingBody:
     """A body that the edge sends when asked to."""
@@ -68,7 +128,12 @@ class IncomingBody:
         self._request = request
         self._budget = budget
         self._ask = ask
-        self._taken = 0
+        self.holder = network_of(request.client)
+        """Whose share of the budget it takes."""
+        self.taken_bytes = 0
+        self._arrived_bytes = 0
+        self._is_begun = False
+        self._is_refused = False
         self._credit = 0
         self._received = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
         self._received.write(request.body)
@@ -109,13 +174,22 @@ class IncomingBody:
             else:
                 await self._wait_for_more()
 
+    def belongs_to(self, holder: str) -> None:
+        """Count it for `holder`; before any of it is read."""
+        self.holder = holder
+
     def arrived(self, chunk: BodyChunk) -> None:
         """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
         self._credit -= len(chunk.data)
         if self._credit < 0 or self._is_complete:
             raise BrokenFrame("more of a body than was asked for")
+        if self._is_refused:
+            return
+        self._arrived_bytes += len(chunk.data)
         self._received.write(chunk.data)
         self._is_complete = chunk.last
+        if chunk.last:
+            self._budget.end(self)
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -125,10 +199,18 @@ class IncomingBody:
         if self._news is not None:
             self._news.cancel()
 
+    def refuse(self) -> None:
+        """Give the memory back at once, to others; whoever reads the body gets Overloaded."""
+        self._is_refused = True
+        self.close()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
     def close(self) -> None:
         """Give the memory back; the request is answered."""
+        self._budget.end(self)
         self._take_received()
-        self._give_back(self._taken)
+        self._give_back(self.taken_bytes)
 
     def _take_received(self) -> bytes:
         """Return what has arrived, and keep nothing of it: a long body is there only once."""
@@ -137,29 +219,42 @@ class IncomingBody:
 
     def _give_back(self, size: int) -> None:
         # What came with the request was not taken from the budget.
-        size = min(size, self._taken)
-        self._taken -= size
-        self._budget.give_back(size)
+        size = min(size, self.taken_bytes)
+        self.taken_bytes -= size
+        self._budget.give_back(size, self.holder)
 
     def _extend_credit(self) -> None:
-        """Ask for more when half of the window is used up, so that the edge never has to wait."""
-        if self._credit > WINDOW_BYTES // 2:
+        """Ask for more when half of the window is used up, so that the edge never has to wait.
+
+        The window grows with what has arrived: an announcement alone takes next to nothing.
+        """
+        window = min(max(self._arrived_bytes, FIRST_CREDIT_BYTES), WINDOW_BYTES)
+        if self._credit > window // 2:
             return
-        more = WINDOW_BYTES - self._credit
-        self._budget.take(more)
-        self._taken += more
+        more = window - self._credit
+        self._budget.take(more, self.holder)
+        self.taken_bytes += more
         self._credit += more
         self._ask(WantBody(self._request.id, more))
 
     async def _wait_for_more(self) -> None:
         if self._is_aborted:
             raise asyncio.CancelledError
+        self._require_unrefused()
+        if not self._is_begun:
+            self._budget.begin(self)
+            self._is_begun = True
         try:
             self._extend_credit()
         except ConnectionEnded:  # The edge is gone, and the client with it.
             raise asyncio.CancelledError from None
         self._news = asyncio.get_running_loop().create_future()
         await self._news
+        self._require_unrefused()
+
+    def _require_unrefused(self) -> None:
+        if self._is_refused:
+            raise Overloaded(_TOO_MANY)
 
 
 class OutgoingBody:

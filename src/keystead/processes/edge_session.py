@@ -11,6 +11,7 @@ from keystead.api.errors import error_body, error_headers
 from keystead.api.route import BodyReader, StreamedResponse
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
+from keystead.operations.attempts import network_of
 from keystead.operations.shares import EDGE
 from keystead.processes.bodies import (
     BodyBudget,
@@ -180,7 +181,7 @@ class EdgeSession:
             if isinstance(response, Response) and len(response.body) <= OutgoingBody.PART_BYTES:
                 self.connection.send(response)
             else:
-                await self._respond_in_parts(request.id, response)
+                await self._respond_in_parts(request, response)
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
@@ -202,21 +203,22 @@ class EdgeSession:
             body.close()
 
     async def _respond_in_parts(
-        self, request_id: int, response: Response | StreamedResponse
+        self, request: Request, response: Response | StreamedResponse
     ) -> None:
         if isinstance(response, StreamedResponse):
             async with aclosing(response.parts):
                 stream = OutgoingStream(response, self.connection.send)
-                await self._send_in_parts(request_id, stream, OutgoingBody.PART_BYTES)
+                await self._send_in_parts(request, stream, OutgoingBody.PART_BYTES)
         else:
             body = OutgoingBody(response, self.connection.send)
-            await self._send_in_parts(request_id, body, len(response.body))
+            await self._send_in_parts(request, body, len(response.body))
 
     async def _send_in_parts(
-        self, request_id: int, body: OutgoingBody | OutgoingStream, held_bytes: int
+        self, request: Request, body: OutgoingBody | OutgoingStream, held_bytes: int
     ) -> None:
+        request_id, holder = request.id, network_of(request.client)
         try:
-            self._budget.take(held_bytes)
+            self._budget.take(held_bytes, holder)
         except Overloaded as error:
             content = error_body(error.message)
             self.connection.send(Response(request_id, 503, error_headers(503), content))
@@ -226,7 +228,7 @@ class EdgeSession:
             await body.send()
         finally:
             del self._outgoing[request_id]
-            self._budget.give_back(held_bytes)
+            self._budget.give_back(held_bytes, holder)
 
 
 def _require_modest(request: Request) -> None:
