@@ -47,14 +47,15 @@ class Unlocking:
     async def queued(self, address: str) -> AsyncIterator[None]:
         """Wait for the turn of an attempt, and keep it until the end of the block.
 
-        Networks with a recent failure share every second turn, the others have the rest: whoever
-        knows the passphrase does not wait behind any number of guesses, nor does a typing mistake
-        put its owner behind new networks for ever. Raises TooManyAttempts for a second after a
-        failed attempt of the same network, and Overloaded when too many wait.
+        All networks with a recent failure are one party together, and each other network is one:
+        whoever knows the passphrase waits for one guess of theirs, and they are the first to lose
+        their places. Raises TooManyAttempts for a second after a failed attempt of the same
+        network, and Overloaded when too many wait.
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
-        async with self._turns.turn(Party(self._failed.has_failed(subject), subject.network)):
+        group = UNLOCK if self._failed.has_failed(subject) else subject.network
+        async with self._turns.turn(Party(group, subject.network)):
             yield
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
