@@ -107,6 +107,7 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
         edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
         platform=file.platform,
         is_sandboxed=given.is_sandboxed,
+        proxies=file.proxies,
     )
 
 

@@ -194,3 +194,29 @@ def test_the_command_line_goes_before_the_file_and_the_log_goes_to_syslog_over_t
             pass
         assert server.log().count("syslog over TLS does not work") == 1
     collector.close()
+
+
+@pytest.mark.parametrize(
+    "networks", ["[]", '["192.0.2.1/24"]', '["proxy.example"]', '"192.0.2.1"', "[1]"]
+)
+def test_what_is_no_list_of_networks_is_refused(directory, networks):
+    with pytest.raises(StartRefused):
+        read(directory, f"[proxy]\nnetworks = {networks}\n")
+
+
+def test_networks_of_proxies_are_read(directory):
+    text = '[proxy]\nnetworks = ["192.0.2.0/24", "2001:db8::7"]\n'
+    assert read(directory, text).proxies == ("192.0.2.0/24", "2001:db8::7/128")
+
+
+def test_connections_from_a_named_proxy_begin_with_a_header(tmp_path):
+    config = '[proxy]\nnetworks = ["127.0.0.0/8"]\n'
+    with running_server(tmp_path, config=config) as server:
+        url = f"https://127.0.0.1:{server.port}/api/v1/health/state"
+        command = ["/usr/bin/curl", "-ks", "-m", "10", url]
+        behind, direct = (
+            subprocess.run([*command, *more], capture_output=True, check=False)  # noqa: S603
+            for more in (["--haproxy-protocol"], [])
+        )
+    assert (behind.returncode, behind.stdout) == (0, b'{"state":"Unprovisioned"}')
+    assert direct.returncode != 0

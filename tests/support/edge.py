@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -27,7 +27,7 @@ import uvloop
 
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.edge.limits import Timeouts
-from keystead.edge.server import EdgeServer
+from keystead.edge.server import EdgeServer, Network
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES
 from keystead.wire.messages import (
@@ -241,7 +241,12 @@ class Edge:
 
 
 @contextlib.contextmanager
-def running_edge(*, timeouts: Timeouts | None = None, max_connections: int = 100) -> Iterator[Edge]:
+def running_edge(
+    *,
+    timeouts: Timeouts | None = None,
+    max_connections: int = 100,
+    proxies: Sequence[Network] = (),
+) -> Iterator[Edge]:
     """Run an edge until the block ends; every client it made is closed then."""
     edge, ready = Edge(), threading.Event()
     timeouts = timeouts or Timeouts(linger=0.2, drain=2)
@@ -249,7 +254,7 @@ def running_edge(*, timeouts: Timeouts | None = None, max_connections: int = 100
 
     def run() -> None:
         try:
-            uvloop.run(_serve(edge, ready, timeouts, max_connections))
+            uvloop.run(_serve(edge, ready, timeouts, max_connections, proxies))
         except BaseException as error:  # noqa: BLE001 - shown to the test below
             failures.append(error)
             ready.set()
@@ -271,7 +276,11 @@ def running_edge(*, timeouts: Timeouts | None = None, max_connections: int = 100
 
 
 async def _serve(
-    edge: Edge, ready: threading.Event, timeouts: Timeouts, max_connections: int
+    edge: Edge,
+    ready: threading.Event,
+    timeouts: Timeouts,
+    max_connections: int,
+    proxies: Sequence[Network],
 ) -> None:
     loop = asyncio.get_running_loop()
     unforeseen: list[str] = []
@@ -285,6 +294,7 @@ async def _serve(
         timeouts=timeouts,
         on_serving=ready.set,
         max_connections=max_connections,
+        proxies=proxies,
     )
     edge.core = Connection[EdgeToCore, CoreToEdge](
         EdgeToCore,

@@ -34,7 +34,7 @@ class HttpConnection(asyncio.Protocol):
         """`client` is the peer's IP address."""
         self._all = surroundings
         self._link = surroundings.link
-        self._client = client
+        self.client = client
         self._transport: asyncio.Transport
         self._phase = Phase.HEAD
         self._unparsed = b""
@@ -227,7 +227,7 @@ class HttpConnection(asyncio.Protocol):
                 head.path,
                 head.query,
                 head.headers,
-                self._client,
+                self.client,
                 body,
                 length,
                 more,

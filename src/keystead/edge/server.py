@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from keystead.edge.connection import HttpConnection
 from keystead.edge.core_link import CoreLink
 from keystead.edge.handshake import ATTEMPT, Attempt
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
+from keystead.edge.proxy_protocol import read_header
 from keystead.edge.surroundings import Surroundings, Watched
 from keystead.edge.tls import KeyMemory, server_context, try_out
 from keystead.wire.messages import (
@@ -25,6 +27,8 @@ from keystead.wire.messages import (
     TryOut,
     Welcome,
 )
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SWEEP_SECONDS: Final = 0.5
 """How exactly timeouts are kept."""
@@ -41,13 +45,18 @@ class EdgeServer:
         timeouts: Timeouts,
         on_serving: Callable[[], None],
         max_connections: int = MAX_CONNECTIONS,
+        proxies: Sequence[Network] = (),
     ) -> None:
-        """`on_serving` is called once the TLS identity has come and connections are accepted."""
+        """`on_serving` is called once the TLS identity has come and connections are accepted.
+
+        Connections from `proxies` begin with a PROXY protocol header, and no others do.
+        """
         self._loop = loop
         self._listeners = listeners
         self._timeouts = timeouts
         self._on_serving = on_serving
         self._max_connections = max_connections
+        self._proxies = proxies
         self._key_memory = KeyMemory()
         self._context: ssl.SSLContext | None = None
         self._handshakes: dict[Watched, asyncio.Task[None]] = {}
@@ -177,6 +186,7 @@ class EdgeServer:
         attempt = Attempt(partial(self._refused, connection))
         ATTEMPT.set(attempt)
         try:
+            await self._learn_client(accepted, connection, attempt)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
@@ -189,6 +199,40 @@ class EdgeServer:
             if not attempt.is_refused:
                 is_slow = isinstance(error, ConnectionAbortedError | TimeoutError)
                 attempt.refuse("tls_timeout" if is_slow else "tls_closed")
+
+    async def _learn_client(
+        self, accepted: socket.socket, connection: HttpConnection, attempt: Attempt
+    ) -> None:
+        """Take a proxy's word for who its client is. Raises ConnectionError for a bad header."""
+        if not self._proxies or not self._is_proxy(connection.client):
+            return
+        header = read_header()
+        async with asyncio.timeout(self._timeouts.handshake):  # noqa: TID251 - in a task
+            wanted = next(header)
+            try:
+                while True:
+                    wanted = header.send(await self._receive(accepted, wanted))
+            except StopIteration as end:
+                connection.client = str(end.value or connection.client)
+            except ValueError:
+                attempt.refuse("proxy_header")
+                raise ConnectionAbortedError from None
+
+    def _is_proxy(self, peer: str) -> bool:
+        address = ipaddress.ip_address(peer)
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._proxies)
+
+    async def _receive(self, accepted: socket.socket, count: int) -> bytes:
+        """Return exactly so many bytes. Raises ConnectionResetError at an earlier end."""
+        data = b""
+        while len(data) < count:
+            part = await self._loop.sock_recv(accepted, count - len(data))
+            if not part:
+                raise ConnectionResetError
+            data += part
+        return data
 
     def _refused(self, connection: Watched, reason: Refusal) -> None:
         """Count a handshake that failed; its client has a moment to take the alert and close."""

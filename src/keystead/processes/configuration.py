@@ -6,6 +6,7 @@ a mistake shows before anything is touched, and no other process needs to find t
 
 import ssl
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,6 +23,7 @@ from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
+MAX_PROXY_NETWORKS: Final = 64
 MAX_KEY_CACHE: Final = 1_000_000
 """Some gigabytes."""
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -39,6 +41,10 @@ _TCTI: Final = r"^[a-z0-9]+(:.+)?$"
 class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: str
     ca: str | None = None
+
+
+class _Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    networks: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_PROXY_NETWORKS)]
 
 
 class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +71,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str | None = None
     edges: Annotated[int, msgspec.Meta(ge=1, le=MAX_EDGES)] | None = None
     syslog: _Syslog | None = None
+    proxy: _Proxy | None = None
     update: _Update | None = None
     device_key: _DeviceKey = _DeviceKey()
     compatibility: _Compatibility = _Compatibility()
@@ -78,6 +85,7 @@ class Configuration(msgspec.Struct, frozen=True):
     listen: Address | None = None
     edges: int | None = None
     platform: PlatformSettings = msgspec.field(default_factory=PlatformSettings)
+    proxies: tuple[str, ...] = ()
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -88,6 +96,7 @@ def read_configuration(path: Path) -> Configuration:
             data=None if found.data is None else path.parent / found.data,
             listen=None if found.listen is None else Address.parse(found.listen),
             edges=found.edges,
+            proxies=_proxies(found.proxy),
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
                 device_key=_device_key(found.device_key),
@@ -108,6 +117,11 @@ def _parse(path: Path) -> _File:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return msgspec.convert(content, _File)
+
+
+def _proxies(wanted: _Proxy | None) -> tuple[str, ...]:
+    networks = [] if wanted is None else [ip_network(one) for one in wanted.networks]
+    return tuple(str(network) for network in networks)
 
 
 def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:

@@ -1,6 +1,7 @@
 """The edge process: TLS and HTTP for clients, nothing else. It loads no key-handling code."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 import ssl
@@ -13,7 +14,7 @@ from typing import Any
 import uvloop
 
 from keystead.edge.limits import FILES_BESIDE_CONNECTIONS, MAX_CONNECTIONS, Timeouts
-from keystead.edge.server import EdgeServer
+from keystead.edge.server import EdgeServer, Network
 from keystead.processes import launch, sandbox
 from keystead.processes.sandbox import Sandbox
 from keystead.wire import control
@@ -26,6 +27,7 @@ async def serve(
     core: socket.socket,
     supervisor: socket.socket,
     max_connections: int,
+    proxies: Sequence[Network],
     confinement: Sandbox,
 ) -> int:
     """Serve until the supervisor closes its end, or the core is gone; return the exit status."""
@@ -36,6 +38,7 @@ async def serve(
         listeners=listeners,
         timeouts=Timeouts(),
         max_connections=max_connections,
+        proxies=proxies,
         on_serving=lambda: control.send(supervisor, ready),
     )
     protections = confinement.lock_down()
@@ -75,6 +78,7 @@ def main() -> None:
     parser = launch.parser("edge")
     parser.add_argument("--core", type=launch.inherited_socket, required=True)
     parser.add_argument("--listen", type=launch.inherited_socket, action="append", required=True)
+    parser.add_argument("--proxy", type=ipaddress.ip_network, action="append", default=[])
     given = parser.parse_args()
     sockets = [given.core, given.control, *given.listen]
     confinement = Sandbox("edge", is_filtered=given.is_filtered)
@@ -89,6 +93,7 @@ def main() -> None:
                 core=given.core,
                 supervisor=given.control,
                 max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
+                proxies=given.proxy,
                 confinement=confinement,
             ),
             loop_factory=uvloop.new_event_loop,

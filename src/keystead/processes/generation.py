@@ -82,6 +82,8 @@ class Resources:
     """For the platform."""
     child_options: Sequence[str] = ()
     """For every process."""
+    proxies: Sequence[str] = ()
+    """Networks whose connections begin with a PROXY protocol header."""
 
 
 class Generation:
@@ -175,6 +177,7 @@ class Generation:
             edge = self._start_child(
                 "edge",
                 [("core", edge_end), *listeners],
+                [f"--proxy={network}" for network in self._resources.proxies],
                 says=EdgeToSupervisor,
                 on_message=partial(self._edge_said, number),
             )

@@ -41,6 +41,8 @@ class ServeOptions:
     edges: int
     platform: PlatformSettings
     is_sandboxed: bool = True
+    proxies: tuple[str, ...] = ()
+    """Networks whose connections begin with a PROXY protocol header."""
 
 
 class Supervisor:
@@ -118,7 +120,9 @@ def serve(options: ServeOptions) -> None:
         child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
         if not options.is_sandboxed:
             log.warning("the sandbox is off", asked_for_by=sandbox.INSECURE_OPTION)
-        resources = Resources(data, listeners, options.edges, log, settings, child_options)
+        resources = Resources(
+            data, listeners, options.edges, log, settings, child_options, options.proxies
+        )
         asyncio.run(_run(resources, address))
 
 

@@ -120,6 +120,7 @@ Refusal = Literal[
     "tls_malformed",
     "tls_timeout",
     "tls_closed",
+    "proxy_header",
     "connection_limit",
     "connection_evicted",
     "open_files",
