@@ -99,11 +99,6 @@ KEY = {
 }
 
 
-def test_an_unknown_field_of_a_newer_nethsm_is_skipped():
-    raw = json.dumps(USER | {"novelty": 1}).encode()
-    assert records.decode_user(ADMIN, raw, path="/p").real_name == "a"
-
-
 @pytest.mark.parametrize(
     "raw",
     [

@@ -15,23 +15,24 @@ from keystead.model.device_settings import (
     LoggingSettings,
     NetworkSettings,
 )
+from keystead.storage.stored_json import StoredJson
 
 _NOWHERE: Final = "0.0.0.0"  # noqa: S104 - not a bind
 _RAW_NETWORK_BYTES: Final = 12
 _RAW_LOGGING_HEAD_BYTES: Final = 6
 
 
-class _Ipv4Json(msgspec.Struct):
+class _Ipv4Json(StoredJson):
     cidr: str
     gateway: str | None = None
 
 
-class _NetworkJson(msgspec.Struct):
+class _NetworkJson(StoredJson):
     ipv4: _Ipv4Json
     ipv6: Ipv6Settings | None = None
 
 
-class _LoggingJson(msgspec.Struct, rename="camel"):
+class _LoggingJson(StoredJson, rename="camel"):
     port: int
     log_level: Literal["debug", "info", "warning", "error"]
     ip_address: str | None = None

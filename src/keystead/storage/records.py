@@ -13,8 +13,8 @@ import msgspec
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, UserId, parse_label, parse_tag
 from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
-from keystead.model.secret import Hidden
 from keystead.model.users import Role, ScryptParameters, User, Verifier
+from keystead.storage.stored_json import StoredJson
 
 _MAX_SCRYPT_MEMORY = 2**28
 _MAX_SCRYPT_PASSES = 64
@@ -22,7 +22,7 @@ _MAX_SCRYPT_PASSES = 64
 T = TypeVar("T")
 
 
-class _UserJson(Hidden, omit_defaults=True):
+class _UserJson(StoredJson, omit_defaults=True):
     name: str
     salt: str
     digest: str
@@ -31,17 +31,16 @@ class _UserJson(Hidden, omit_defaults=True):
     scrypt: tuple[int, int, int] | None = None
 
 
-class _PrivateJson(Hidden, omit_defaults=True, forbid_unknown_fields=True):
+class _PrivateJson(StoredJson, omit_defaults=True):
     PEM: str | None = None
     raw: str | None = None
 
 
-# A restriction we do not know must not be dropped in silence.
-class _RestrictionsJson(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    tags: list[str] = []
+class _RestrictionsJson(StoredJson, omit_defaults=True):
+    tags: list[str] = msgspec.field(default_factory=list)
 
 
-class _KeyJson(msgspec.Struct, omit_defaults=True):
+class _KeyJson(StoredJson, omit_defaults=True):
     mechanisms: list[str]
     priv: _PrivateJson
     cert: tuple[str, str] | None
