@@ -263,6 +263,17 @@ def test_rewrap_makes_a_new_key_that_opens_everything_and_destroys_the_old(data,
     assert key_files(data) == {"device.key"}
 
 
+def test_a_database_from_before_a_rewrap_ends_the_start(data):
+    old = {path: path.read_bytes() for path in data.glob("keystead.db*")}
+    assert device_key("rewrap", data) == 0
+    for path in data.glob("keystead.db*"):
+        path.unlink()
+    for path, content in old.items():
+        path.write_bytes(content)
+    with pytest.raises(StartRefused, match="not the one that the store's records are sealed"):
+        start(data, InClear())
+
+
 def test_rewrap_before_anything_is_stored_is_a_new_key(data):
     old = start(data, InClear())
     for file in data.glob("keystead.db*"):

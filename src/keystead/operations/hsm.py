@@ -110,6 +110,7 @@ class Hsm:
             await hsm.unlocking.remember()
             domain_key = await local.open_unattended()
             if domain_key is not None:
+                hsm.log.warning("unlocked without a passphrase: unattended boot is on")
                 await hsm._enter(Event.UNLOCK, domain_key)
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         hsm.succession.sweep_soon()

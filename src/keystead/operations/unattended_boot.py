@@ -24,8 +24,17 @@ async def turn_on(hsm: Hsm, session: Session, caller: Caller) -> None:
 
 
 async def turn_off(hsm: Hsm, session: Session, caller: Caller) -> None:
-    """Have every restart wait for the unlock passphrase."""
+    """Have every restart wait for the unlock passphrase.
+
+    An older copy of the database still has the slot, and the device key still opens it. What keeps
+    the device key may be within reach of a stopped server only, so that replacing it is for the
+    operator; the log says so.
+    """
     await hsm.store.commit(
         [hsm.local.settings.put(UNATTENDED_BOOT, False), hsm.local.remove_unattended()]
     )
     session.note(caller, "unattended boot off")
+    hsm.log.warning(
+        "an older copy of the database still boots unattended until the device key is replaced",
+        command="keystead device-key rewrap",
+    )
