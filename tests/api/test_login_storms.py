@@ -198,6 +198,23 @@ async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
     await guesses
 
 
+async def test_a_network_that_has_failed_gains_nothing_by_attempts_that_waited_before(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    networks = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
+    guesses = asyncio.gather(
+        *(unlock(stormed, "wrong passphrase", network) for network in networks * 5)
+    )
+    while kdf_pool.runs < len(networks) + 1:
+        await asyncio.sleep(0.001)
+        stormed.clock.advance(1)
+    begun = kdf_pool.runs
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    assert kdf_pool.runs <= begun + 3
+    await guesses
+
+
 async def test_networks_that_only_begin_to_guess_do_not_take_the_owners_place(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:

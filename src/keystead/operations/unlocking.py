@@ -54,9 +54,17 @@ class Unlocking:
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
+        while True:
+            party = self._party(subject)
+            async with self._turns.turn(party):
+                if party == self._party(subject):
+                    yield
+                    return
+            # The network has failed while this waited: it waits with the others that have.
+
+    def _party(self, subject: Subject) -> Party:
         group = UNLOCK if self._failed.has_failed(subject) else subject.network
-        async with self._turns.turn(Party(group, subject.network)):
-            yield
+        return Party(group, subject.network)
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
