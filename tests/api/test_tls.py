@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.edge.tls import KeyMemory, try_out
 from keystead.errors import InvalidInput, WrongState
 from keystead.operations.tls import Tls, TlsIdentity
 from keystead.storage.settings import CLUSTER_CA
-from tests.support.authority import Authority, weak_rsa_key
+from tests.support.authority import Authority, name, weak_rsa_key
 from tests.support.core import ADMIN, Answer, Core, start_core
 
 PEM = {"content-type": "application/x-pem-file"}
@@ -288,3 +289,16 @@ def test_a_server_certificate_is_no_cluster_authority(tls):
     answer = tls.put("cluster-ca.pem", tls.get("cert.pem"))
     assert answer.status == 400
     assert "keyCertSign" in answer.message
+
+
+def test_a_certificate_that_no_client_accepts_is_400_and_changes_nothing(tls):
+    before = tls.get("cert.pem")
+    public = load_pem_public_key(tls.get("public.pem"))
+    client_only = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    certificate = Authority("root").certify(public, name("server"), (client_only,))
+    answer = tls.put("cert.pem", certificate.public_bytes(Encoding.PEM))
+    assert (answer.status, answer.message) == (
+        400,
+        "The certificate's extendedKeyUsage lacks serverAuth.",
+    )
+    assert tls.get("cert.pem") == before

@@ -1,16 +1,29 @@
+from datetime import UTC, datetime, timedelta
+
+import cryptography_vectors
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.certificates.chains import (
     MAX_CHAIN_BYTES,
     normalized_authority,
     normalized_chain,
+    require_serving,
     require_signed_by,
 )
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.errors import InvalidInput, WrongState
-from tests.support.authority import AUTHORITY, MAY_SIGN_CERTIFICATES, Authority, name
+from tests.support.authority import (
+    AUTHORITY,
+    BEGIN,
+    END,
+    MAY_SIGN_CERTIFICATES,
+    Authority,
+    name,
+)
 
 ROOT = Authority("root")
 MIDDLE = Authority("middle", above=ROOT)
@@ -139,3 +152,76 @@ def test_a_certificate_of_the_authority_cannot_pass_its_trust_on():
     chain = normalized_chain(server_certificate(impostor) + impostor.pem)
     with pytest.raises(WrongState):
         require_signed_by(ROOT.pem, chain)
+
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SERVER_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+CLIENT_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+ANY_USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
+
+
+def served(*extensions: x509.ExtensionType) -> bytes:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    certificate = Authority("root").certify(public, name("server"), extensions)
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def usage(**bits: bool) -> x509.KeyUsage:
+    names = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
+    return x509.KeyUsage(**{one: bits.get(one, False) for one in names})
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        (),
+        (SERVER_AUTH,),
+        (ANY_USAGE,),
+        (usage(digital_signature=True),),
+        (usage(key_encipherment=True), SERVER_AUTH),
+    ],
+)
+def test_a_certificate_that_clients_accept_is_served(extensions):
+    require_serving(served(*extensions), NOW)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "message"),
+    [
+        ((CLIENT_AUTH,), "lacks serverAuth"),
+        ((usage(key_cert_sign=True, crl_sign=True),), "allows nothing that TLS needs"),
+    ],
+)
+def test_a_certificate_that_is_not_for_tls_servers_is_refused(extensions, message):
+    with pytest.raises(InvalidInput, match=message):
+        require_serving(served(*extensions), NOW)
+
+
+def test_a_certificate_is_valid_at_the_time_of_the_hsm():
+    chain = served()
+    for moment in (BEGIN, NOW, END):
+        require_serving(chain, moment)
+    with pytest.raises(InvalidInput, match="is not valid before 2020-01-01T00:00:00Z"):
+        require_serving(chain, BEGIN - timedelta(seconds=1))
+    with pytest.raises(InvalidInput, match="expired on"):
+        require_serving(chain, END + timedelta(seconds=1))
+
+
+def test_a_certificate_signed_with_sha_1_is_refused():
+    # OpenSSL signs with SHA-1 no more: the file is an old one, of the library's test vectors.
+    with cryptography_vectors.open_vector_file("x509/ee-pss-sha1-cert.pem", "rb") as file:
+        pem = file.read()
+    certificate = x509.load_pem_x509_certificate(pem)
+    assert certificate.signature_hash_algorithm.name in {"sha1", "md5"}
+    with pytest.raises(InvalidInput, match="which clients refuse"):
+        require_serving(pem, certificate.not_valid_before_utc)

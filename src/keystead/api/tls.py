@@ -41,7 +41,8 @@ async def certificate(call: Call[None]) -> Reply[bytes]:
 
 async def set_certificate(call: Call[bytes]) -> Created[None]:
     """PUT /config/tls/cert.pem: the certificate, then each one's issuer."""
-    await call.hsm.tls.set_chain(call.session, call.caller, await call.body())
+    pem = await call.body()
+    await call.hsm.tls.set_chain(call.session, call.caller, pem, now=call.hsm.now())
     return Reply(201, headers=[("Location", call.request.path)])
 
 

@@ -3,15 +3,24 @@
 import itertools
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keystead.errors import InvalidInput, WrongState
 
 MAX_CHAIN_BYTES = 64 * 1024
 """As DER. A chain goes over the wire in every handshake; OpenSSL's clients refuse 100 KiB."""
+
+_SERVER_USAGES = frozenset(
+    {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+)
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 _BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----")
 
@@ -57,6 +66,41 @@ def require_signed_by(authority_pem: bytes, chain_pem: bytes) -> None:
     vouching = itertools.takewhile(_is_authority, issuers)
     if not any(_has_issued(authority, one) for one in (certificate, *vouching)):
         raise WrongState("The TLS certificate is not signed by the cluster CA.")
+
+
+def require_serving(chain_pem: bytes, now: datetime) -> None:
+    """Raise InvalidInput unless TLS clients accept the first certificate as a server's at `now`.
+
+    These are the checks that OpenSSL and curl make (RFC 5280, 4.1.2.5, 4.2.1.3 and 4.2.1.12). Only
+    the server's own certificate is asked: a client may know another way to a root.
+    """
+    certificate, *_ = _certificates(chain_pem)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begin <= now <= end:
+        what = "expired on" if now > end else "is not valid before"
+        limit = end if now > end else begin
+        time = f"{now:{_TIME_FORMAT}}"
+        raise InvalidInput(f"The certificate {what} {limit:{_TIME_FORMAT}}. It is {time} here.")
+    digest = certificate.signature_hash_algorithm
+    is_self_issued = certificate.issuer == certificate.subject
+    if isinstance(digest, hashes.MD5 | hashes.SHA1) and not is_self_issued:
+        raise InvalidInput(f"The certificate is signed with {digest.name}, which clients refuse.")
+    _require_server_usage(certificate)
+
+
+def _require_server_usage(certificate: x509.Certificate) -> None:
+    try:
+        extensions = certificate.extensions
+    except (ValueError, x509.DuplicateExtension):
+        raise InvalidInput("The certificate has an extension that cannot be read.") from None
+    for extension in extensions:
+        match extension.value:
+            case x509.ExtendedKeyUsage() as usage if not _SERVER_USAGES & set(usage):
+                raise InvalidInput("The certificate's extendedKeyUsage lacks serverAuth.")
+            case x509.KeyUsage() as usage if not (
+                usage.digital_signature or usage.key_encipherment or usage.key_agreement
+            ):
+                raise InvalidInput("The certificate's keyUsage allows nothing that TLS needs.")
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:

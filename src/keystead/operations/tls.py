@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from keystead import algorithms
@@ -9,6 +10,7 @@ from keystead.algorithms import Algorithm, PrivateKey
 from keystead.certificates.chains import (
     normalized_authority,
     normalized_chain,
+    require_serving,
     require_signed_by,
 )
 from keystead.certificates.csr import SubjectName, make_csr
@@ -123,12 +125,14 @@ class Tls:
             await self._install(made)
         session.note(caller, "TLS key generated", type=algorithm.name)
 
-    async def set_chain(self, session: Session, caller: Caller, pem: bytes) -> None:
+    async def set_chain(self, session: Session, caller: Caller, pem: bytes, *, now: float) -> None:
         """Show these certificates: the key's own first, then each one's issuer.
 
-        InvalidInput when they are not that; WrongState when the cluster CA has not signed them.
+        `now` is the configured time in Unix seconds. Raises InvalidInput if the chain is not that
+        or clients would not accept it now, and WrongState if the cluster CA has not signed it.
         """
         chain = normalized_chain(pem)
+        require_serving(chain, datetime.fromtimestamp(now, UTC))
         async with self._changing:
             require_chain_of(self._private(), chain)
             authority = await self._local.settings.get(CLUSTER_CA)
