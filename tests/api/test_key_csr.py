@@ -102,6 +102,51 @@ async def test_alternative_names_are_dns_names_or_addresses(core: Core) -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+async def test_an_address_needs_no_prefix(core: Core, address: str) -> None:
+    request = await csr(core, "EC_P256", commonName="router", subjectAltNames=[address])
+    assert names_in(request) == [ipaddress.ip_address(address)]
+
+
+@pytest.mark.parametrize("name", ["認" * 22, "ü" * 33])
+async def test_a_common_name_of_64_characters_may_have_more_bytes(core: Core, name: str) -> None:
+    answer = await post(core, "EC_P256", commonName=name)
+    assert answer.status == 200
+    request = x509.load_pem_x509_csr(answer.body)
+    assert name.encode() in request.public_bytes(Encoding.DER)
+
+
+async def test_what_an_email_address_says_is_left_to_the_authority(core: Core) -> None:
+    request = await csr(core, "EC_P256", commonName="a.example", emailAddress="not an address")
+    (email,) = request.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+    assert email.value == "not an address"
+
+
+@pytest.mark.parametrize(
+    ("field", "bound"),
+    [
+        ("commonName", 64),
+        ("organizationName", 64),
+        ("organizationalUnitName", 64),
+        ("localityName", 128),
+        ("stateOrProvinceName", 128),
+        ("emailAddress", 255),
+    ],
+)
+async def test_a_name_over_its_bound_is_refused(core: Core, field: str, bound: int) -> None:
+    names = {"commonName": "a.example"}
+    assert (await post(core, "EC_P256", **names | {field: "x" * bound})).status == 200
+    answer = await post(core, "EC_P256", **names | {field: "x" * (bound + 1)})
+    assert answer.status == 400
+    assert f"{field} has {bound + 1} characters" in answer.message
+
+
+async def test_an_international_alternative_name_is_named_as_it_was_sent(core: Core) -> None:
+    answer = await post(core, "EC_P256", commonName="x.example", subjectAltNames=["bücher.example"])
+    assert answer.status == 400
+    assert "bücher.example" in answer.message
+
+
 @pytest.mark.parametrize(
     "subject",
     [

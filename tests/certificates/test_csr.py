@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ def test_attributes_come_in_order_and_empty_ones_are_left_out():
     [
         {"common_name": ""},
         {"common_name": "x" * 65},
-        {"common_name": "ü" * 33},
+        {"common_name": "ü" * 65},
         {"common_name": "good.example\0.evil.example"},
         {"common_name": "\ud800"},
         {"country": "D"},
@@ -123,7 +124,11 @@ def test_attributes_come_in_order_and_empty_ones_are_left_out():
         {"country": "12"},
         {"email": "ü@example.com"},
         {"locality": "line\nbreak"},
-        {"organization": "x" * 1025},
+        {"locality": "x" * 129},
+        {"state": "ü" * 129},
+        {"organization": "x" * 65},
+        {"organizational_unit": "x" * 65},
+        {"email": "x" * 245 + "@example.org"},
         {"state": "\x1b[31m"},
         {"organizational_unit": "\u202e"},
     ],
@@ -132,6 +137,21 @@ def test_attributes_come_in_order_and_empty_ones_are_left_out():
 def test_an_attribute_that_does_not_fit_is_refused(changes):
     with pytest.raises(InvalidInput, match=r"^(commonN|countryN|email|local|organ|state)"):
         make_csr(key(), replace(HOST, **changes))
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "認"])
+def test_the_upper_bounds_count_characters(letter):
+    longest = SubjectName(
+        common_name=letter * 64,
+        locality=letter * 128,
+        state=letter * 128,
+        organization=letter * 64,
+        organizational_unit=letter * 64,
+        email="x" * 243 + "@example.org",
+    )
+    der = x509.load_pem_x509_csr(make_csr(key(), longest)).public_bytes(Encoding.DER)
+    for length in (64, 128):
+        assert (letter * length).encode() in der
 
 
 def test_without_alternative_names_the_common_name_stands_for_itself():
@@ -153,13 +173,23 @@ def test_an_empty_list_adds_no_extension():
 
 
 def test_alternative_names_are_dns_names_and_addresses():
-    given_names = ("a.example", "*.b.example", "_x.example", "IP:192.0.2.1", "IP:2001:db8::1")
+    given_names = (
+        "a.example",
+        "*.b.example",
+        "_x.example",
+        "IP:192.0.2.1",
+        "IP:2001:db8::1",
+        "192.0.2.2",
+        "2001:db8::2",
+    )
     assert names(replace(HOST, subject_alt_names=given_names)) == [
         "a.example",
         "*.b.example",
         "_x.example",
         ipaddress.ip_address("192.0.2.1"),
         ipaddress.ip_address("2001:db8::1"),
+        ipaddress.ip_address("192.0.2.2"),
+        ipaddress.ip_address("2001:db8::2"),
     ]
 
 
@@ -171,14 +201,18 @@ def test_alternative_names_are_dns_names_and_addresses():
         ("IP:192.0.2.256", "not an IP address"),
         ("IP:192.0.2.0/24", "not an IP address"),
         ("IP:fe80::1%eth0", "not an IP address"),
-        ("", "not a DNS name"),
-        ("bücher.example", "xn--"),
-        ("two words", "not a DNS name"),
-        ("a.*.example", "not a DNS name"),
-        ("a." * 127 + "b", "not a DNS name"),
-        ("x" * 64 + ".example", "not a DNS name"),
-        ("host.example\n", "not a DNS name"),
-        ("\ud800", "not a DNS name"),
+        ("192.0.2.256", "neither a DNS name nor an IP address"),
+        ("192.0.2.01", "neither a DNS name nor an IP address"),
+        ("[2001:db8::1]", "neither a DNS name nor an IP address"),
+        ("fe80::1%eth0", "neither a DNS name nor an IP address"),
+        ("", "neither a DNS name nor an IP address"),
+        ("bücher.example", "'bücher.example' is neither .*xn--"),
+        ("two words", "neither a DNS name nor an IP address"),
+        ("a.*.example", "neither a DNS name nor an IP address"),
+        ("a." * 127 + "b", "neither a DNS name nor an IP address"),
+        ("x" * 64 + ".example", "neither a DNS name nor an IP address"),
+        ("host.example\n", "neither a DNS name nor an IP address"),
+        ("\ud800", "neither a DNS name nor an IP address"),
     ],
     ids=ascii,
 )

@@ -16,7 +16,7 @@ _DNS_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
 
 
 def parse_alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
-    """Return DNS names, and addresses written as `IP:192.0.2.1`, as an extension.
+    """Return DNS names and addresses as an extension; `IP:` before an address may be left out.
 
     InvalidInput names the one that is malformed.
     """
@@ -29,28 +29,30 @@ def alternative_names_of(common_name: str) -> x509.SubjectAlternativeName | None
     Not every subject is a host: a name with a space in it is not a DNS name that a certificate
     authority would sign.
     """
-    if _is_dns_name(common_name) and not _is_ip_address(common_name):
-        return x509.SubjectAlternativeName([x509.DNSName(common_name)])
-    if _is_ip_address(common_name):
-        return parse_alternative_names([IP_PREFIX + common_name])
+    if _is_ip_address(common_name) or _is_dns_name(common_name):
+        return parse_alternative_names([common_name])
     return None
 
 
 def _general_name(name: str) -> x509.GeneralName:
-    if name.startswith(IP_PREFIX):
-        address = name.removeprefix(IP_PREFIX)
-        if not _is_ip_address(address):
-            raise InvalidInput(f"{name!a} is not an IP address.")
+    address = name.removeprefix(IP_PREFIX)
+    if _is_ip_address(address):
         return x509.IPAddress(ipaddress.ip_address(address))
+    if name.startswith(IP_PREFIX):
+        raise InvalidInput(f"{name!r} is not an IP address.")
     if not _is_dns_name(name):
         raise InvalidInput(
-            f"{name!a} is not a DNS name; international names are written in ASCII (xn--…)."
+            f"{name!r} is neither a DNS name nor an IP address; "
+            "international names are written in ASCII (xn--…)."
         )
     return x509.DNSName(name)
 
 
 def _is_dns_name(name: str) -> bool:
-    return len(name) <= MAX_DNS_NAME_LENGTH and _DNS_NAME.fullmatch(name) is not None
+    if len(name) > MAX_DNS_NAME_LENGTH or _DNS_NAME.fullmatch(name) is None:
+        return False
+    # What ends in a number is an address, or meant to be one (RFC 1123, 2.1): 192.0.2.256.
+    return not name.rpartition(".")[2].isdigit()
 
 
 def _is_ip_address(name: str) -> bool:

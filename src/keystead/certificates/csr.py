@@ -11,9 +11,6 @@ from keystead.algorithms import PrivateKey
 from keystead.certificates.alternative_names import alternative_names_of, parse_alternative_names
 from keystead.errors import InvalidInput
 
-MAX_COMMON_NAME_BYTES = 64  # RFC 5280, A.1: ub-common-name
-MAX_ATTRIBUTE_LENGTH = 1024
-
 _COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
 
 
@@ -21,8 +18,8 @@ _COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
 class SubjectName:
     """What a request says of its subject; empty attributes are left out.
 
-    `subject_alt_names` are DNS names, or addresses after `IP:`. None stands for the common name,
-    where that is a DNS name or an address; an empty tuple for none.
+    `subject_alt_names` are DNS names and addresses, with or without `IP:`. None stands for the
+    common name, where that is a DNS name or an address; an empty tuple for none.
     """
 
     common_name: str
@@ -56,32 +53,66 @@ def _alternative_names(subject: SubjectName) -> x509.SubjectAlternativeName | No
     return parse_alternative_names(subject.subject_alt_names)
 
 
+class _CommonName(x509.NameAttribute[str]):
+    """A common name that is bounded by its characters, as in RFC 5280; pyca counts bytes."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(NameOID.COMMON_NAME, "of a length that passes")
+        self._text = value
+
+    @property
+    def value(self) -> str:
+        """The name."""
+        return self._text
+
+
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """An attribute of a subject; its upper bound counts characters (RFC 5280, A.1)."""
+
+    field: str
+    oid: x509.ObjectIdentifier
+    upper_bound: int
+
+    def of(self, value: str) -> x509.NameAttribute[str]:
+        """Return the attribute with this value; InvalidInput if it does not fit."""
+        # A NUL or another control character makes readers disagree about where a name ends.
+        if not value.isprintable():
+            raise InvalidInput(f"{self.field} has a character that cannot be printed.")
+        if len(value) > self.upper_bound:
+            raise InvalidInput(
+                f"{self.field} has {len(value)} characters, more than the "
+                f"{self.upper_bound} of RFC 5280."
+            )
+        if self.oid == NameOID.COMMON_NAME:
+            return _CommonName(value)
+        return x509.NameAttribute(self.oid, value)
+
+
+_COMMON_NAME = _Attribute("commonName", NameOID.COMMON_NAME, 64)
+_COUNTRY_NAME = _Attribute("countryName", NameOID.COUNTRY_NAME, 2)
+_LOCALITY = _Attribute("localityName", NameOID.LOCALITY_NAME, 128)
+_STATE = _Attribute("stateOrProvinceName", NameOID.STATE_OR_PROVINCE_NAME, 128)
+_ORGANIZATION = _Attribute("organizationName", NameOID.ORGANIZATION_NAME, 64)
+_UNIT = _Attribute("organizationalUnitName", NameOID.ORGANIZATIONAL_UNIT_NAME, 64)
+_EMAIL = _Attribute("emailAddress", NameOID.EMAIL_ADDRESS, 255)
+
+
 def distinguished_name(subject: SubjectName) -> x509.Name:
     """Return the subject as an X.501 name; InvalidInput says which attribute does not fit."""
     if not subject.common_name:
         raise InvalidInput("commonName is empty.")
-    if len(subject.common_name.encode(errors="replace")) > MAX_COMMON_NAME_BYTES:
-        raise InvalidInput(f"commonName is longer than {MAX_COMMON_NAME_BYTES} bytes.")
     if subject.country and not _COUNTRY.fullmatch(subject.country):
         raise InvalidInput("countryName is not two letters (ISO 3166).")
     if not subject.email.isascii():
         raise InvalidInput("emailAddress is not ASCII.")
-    attributes = (
-        ("commonName", NameOID.COMMON_NAME, subject.common_name),
-        ("countryName", NameOID.COUNTRY_NAME, subject.country),
-        ("localityName", NameOID.LOCALITY_NAME, subject.locality),
-        ("stateOrProvinceName", NameOID.STATE_OR_PROVINCE_NAME, subject.state),
-        ("organizationName", NameOID.ORGANIZATION_NAME, subject.organization),
-        ("organizationalUnitName", NameOID.ORGANIZATIONAL_UNIT_NAME, subject.organizational_unit),
-        ("emailAddress", NameOID.EMAIL_ADDRESS, subject.email),
+    values = (
+        (_COMMON_NAME, subject.common_name),
+        (_COUNTRY_NAME, subject.country),
+        (_LOCALITY, subject.locality),
+        (_STATE, subject.state),
+        (_ORGANIZATION, subject.organization),
+        (_UNIT, subject.organizational_unit),
+        (_EMAIL, subject.email),
     )
-    return x509.Name([_attribute(*attribute) for attribute in attributes if attribute[2]])
-
-
-def _attribute(field: str, oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
-    # A NUL or another control character makes readers disagree about where a name ends.
-    if not value.isprintable():
-        raise InvalidInput(f"{field} has a character that cannot be printed.")
-    if len(value) > MAX_ATTRIBUTE_LENGTH:
-        raise InvalidInput(f"{field} is longer than {MAX_ATTRIBUTE_LENGTH} characters.")
-    return x509.NameAttribute(oid, value)
+    return x509.Name([attribute.of(value) for attribute, value in values if value])
