@@ -8,6 +8,7 @@ import pytest
 
 from keystead.api.dispatch import Dispatcher
 from keystead.errors import StaleRevision
+from keystead.operations import unattended_boot
 from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.messages import Request
 from tests.support.backups import (
@@ -139,9 +140,9 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     )
     assert (await restore(other, file, ADMIN)).status == 204
     # As if the request had read both before, and went on only now.
-    other.hsm.session, session._domain_key = session, key  # noqa: SLF001
+    session._domain_key = key  # noqa: SLF001
     with pytest.raises(StaleRevision):
-        await other.hsm.enable_unattended_boot(caller)
+        await unattended_boot.turn_on(other.hsm, session, caller)
     again = await other.restarted()
     assert again.hsm.state.value == "Locked"
     core.close()
