@@ -5,11 +5,11 @@ its end has been seen is the new generation brought into force, in one commit wi
 domain key.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import CorruptRecord, InvalidInput, UnsupportedFormat
+from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat
 from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
@@ -31,6 +31,12 @@ BATCH_BYTES: Final = 256 * 1024
 BATCH_RECORDS: Final = 500
 """Written in one commit: so much, or a little over."""
 
+FIRST_SECONDS: Final = 30.0
+LEAST_BYTES_A_SECOND: Final = 256 * 1024
+MOST_SECONDS: Final = 1800.0
+"""What a restore without credentials may take: so long at first, so fast then, and so long at most.
+Whoever asks next has the place after that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -51,7 +57,7 @@ async def restore(
     is under way. Nothing has changed then.
     """
     began = hsm.monotonic()
-    reader = BackupReader(file)
+    reader = BackupReader(file if session is not None else in_time(file, hsm.monotonic))
     origin = await reader.origin(await _key(hsm, session, wish, await reader.opening()))
     records = RestoredRecords(origin)
     async with hsm.succession.next_generation() as following:
@@ -68,6 +74,23 @@ async def restore(
         hsm.log.warning("left out of what was restored", paths=" ".join(records.ignored))
     if session is None:
         hsm.apply_logging(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
+
+
+async def in_time(
+    parts: AsyncIterator[bytes], monotonic: Callable[[], float]
+) -> AsyncIterator[bytes]:
+    """Yield the parts of a file that comes without credentials, as long as it comes fast enough.
+
+    There is one place for a restore: who holds it slowly would keep out the owner. Raises Conflict.
+    """
+    began = monotonic()
+    received = 0
+    async for part in parts:
+        received += len(part)
+        seconds = monotonic() - began
+        if seconds > min(FIRST_SECONDS + received / LEAST_BYTES_A_SECOND, MOST_SECONDS):
+            raise Conflict("A restore without credentials must be faster.")
+        yield part
 
 
 async def _key(hsm: Hsm, session: Session | None, wish: Wish, salt: bytes) -> Secret:
