@@ -106,7 +106,8 @@ def expected_status(route: Route, state: State, caller: str) -> int:  # noqa: PL
     """Return what the row promises, read off its fields alone."""
     if state not in route.states:
         return 412
-    if route.needs_unlock_passphrase:
+    provisioned = state in {State.LOCKED, State.FAILED}
+    if route.needs_unlock_passphrase or (route.guarded_when_provisioned and provisioned):
         return 401
     is_open = route.guarded_when_operational and state is not State.OPERATIONAL
     if not route.roles or is_open:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.core import ADMIN, UNLOCK, Answer, Core, b64
+from tests.support.core import ADMIN, UNLOCK, Answer, Core, b64, start_core
 
 PROVISION = {
     "unlockPassphrase": UNLOCK,
@@ -382,10 +382,34 @@ async def test_the_machine_is_asked_for_what_an_administrator_wants(
     assert wanted == [action]
 
 
-async def test_locked_only_shutdown_is_open_and_to_everyone(provisioned: Core) -> None:
+async def test_locked_only_shutdown_is_open_and_to_the_unlock_passphrase(
+    provisioned: Core,
+) -> None:
     wanted = asked_of(provisioned)
     await lock(provisioned)
     for action in ("reboot", "factory-reset"):
         assert (await provisioned.request("POST", f"/system/{action}", user=ADMIN)).status == 412
-    assert (await provisioned.request("POST", "/system/shutdown")).status == 204
+    for user in (None, ADMIN, ("unlock", "wrong passphrase")):
+        assert (await provisioned.request("POST", "/system/shutdown", user=user)).status == 401
+        provisioned.clock.advance(1)
+    assert wanted == []
+    owner = ("unlock", UNLOCK)
+    assert (await provisioned.request("POST", "/system/shutdown", user=owner)).status == 204
     assert wanted == ["shutdown"]
+
+
+async def test_unprovisioned_anyone_may_shut_down_who_may_provision(fresh_core: Core) -> None:
+    wanted = asked_of(fresh_core)
+    assert (await fresh_core.request("POST", "/system/shutdown")).status == 204
+    assert wanted == ["shutdown"]
+
+
+async def test_with_open_shutdown_a_locked_hsm_is_shut_down_by_anyone() -> None:
+    core = await start_core(open_shutdown=True)
+    await core.provision()
+    wanted = asked_of(core)
+    assert (await core.request("POST", "/system/shutdown")).status == 401
+    await lock(core)
+    assert (await core.request("POST", "/system/shutdown")).status == 204
+    assert wanted == ["shutdown"]
+    core.close()

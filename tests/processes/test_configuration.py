@@ -60,6 +60,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         public_key = "update.pem"
         [compatibility]
         pkcs1_padding_errors = true
+        open_shutdown = true
         [keys]
         cache = 500
         [device_key]
@@ -72,7 +73,10 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
         DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
         CoreSettings(
-            (directory / "update.pem").read_bytes(), pkcs1_padding_errors=True, key_cache=500
+            (directory / "update.pem").read_bytes(),
+            pkcs1_padding_errors=True,
+            open_shutdown=True,
+            key_cache=500,
         ),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)

@@ -180,6 +180,7 @@ async def start_core(  # noqa: PLR0913
     update_slot: UpdateSlot | None = None,
     update_key: UpdateKey | None = None,
     key_cache: int = DEFAULT_KEY_CACHE,
+    open_shutdown: bool = False,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -205,6 +206,7 @@ async def start_core(  # noqa: PLR0913
             update_slot=update_slot or MemorySlot(),
             update_key=update_key,
             key_cache=key_cache,
+            open_shutdown=open_shutdown,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines)

@@ -133,7 +133,7 @@ class Dispatcher:
             await _require_caller(call)
             if request.more:
                 call.unread_body.belongs_to(_holder(call.caller))
-        if row.needs_unlock_passphrase:
+        if row.asks_unlock_passphrase(self._hsm):
             header = request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=request.client)
         _require_fit(call)

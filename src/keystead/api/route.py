@@ -247,6 +247,8 @@ class Route:
 
     `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
     them in state Operational only; `needs_unlock_passphrase` asks for that one and no role.
+    `guarded_when_provisioned` asks for that one in states Locked and Failed, unless the operator
+    has chosen `open_shutdown`.
     `accepts` lists the media types that a body must have; empty means that Content-Type is ignored.
     `early_types` is checked before the size and the ID. `guard` refuses callers by more than role
     and namespace (NotPermitted, or InvalidInput for an ID that it cannot read). `also_produces`
@@ -270,6 +272,13 @@ class Route:
     answers_head: bool = False
     has_tag: bool = False
     guarded_when_operational: bool = False
+    guarded_when_provisioned: bool = False
     needs_unlock_passphrase: bool = False
     ends_session: bool = False
     root: str = API_ROOT
+
+    def asks_unlock_passphrase(self, hsm: Hsm) -> bool:
+        """Whether it is open in the present state to whoever knows the unlock passphrase."""
+        if not self.guarded_when_provisioned or hsm.has_open_shutdown:
+            return self.needs_unlock_passphrase
+        return hsm.state in {State.LOCKED, State.FAILED}

@@ -384,6 +384,7 @@ _DESCRIBED: tuple[Route, ...] = (
         _ADMIN,
         _ROOT,
         guarded_when_operational=True,
+        guarded_when_provisioned=True,
     ),
     Route(
         "POST",

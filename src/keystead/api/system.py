@@ -38,7 +38,7 @@ async def reboot(call: Call[None]) -> Reply[None]:
 
 
 async def shutdown(call: Call[None]) -> Reply[None]:
-    """POST /system/shutdown: stop; outside Operational it is open to everyone, as NetHSM's."""
+    """POST /system/shutdown: stop; in Locked and Failed, the user is `unlock` by default."""
     await call.hsm.want("shutdown", call.authenticated)
     return NO_CONTENT
 

@@ -46,6 +46,8 @@ class Surroundings:
     """Signs update images; None: none is accepted."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+    open_shutdown: bool = False
+    """Whether anyone may shut down a Locked or Failed HSM, as NetHSM lets them."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
 

@@ -212,6 +212,7 @@ async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surr
         update_slot=platform.update_slot,
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
         pkcs1_padding_errors=settings.pkcs1_padding_errors,
+        open_shutdown=settings.open_shutdown,
         key_cache=settings.key_cache,
     )
 
