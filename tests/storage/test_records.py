@@ -1,5 +1,6 @@
 """How records are written, and what is made of ones that make no sense."""
 
+import hashlib
 import json
 
 import pytest
@@ -179,3 +180,42 @@ def test_a_namespace_record_holds_its_own_name():
     records.check_namespace(NamespaceId("ns1"), raw, path="/p")
     with pytest.raises(CorruptRecord):
         records.check_namespace(NamespaceId("ns2"), raw, path="/p")
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_no_certificate_makes_a_record_much_longer_than_itself(byte):
+    certificate = StoredCertificate("application/octet-stream", bytes([byte]) * 10_000)
+    record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset(), certificate=certificate)
+    stored = records.encode_key(record)
+    assert len(stored) < 2 * 10_000 + 500
+    assert records.decode_key(stored, path="/p") == record
+
+
+def test_what_certificates_hold_is_written_as_a_nethsm_does():
+    der = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(100))
+    for data in (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", der):
+        certificate = StoredCertificate("text/plain", data)
+        record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset(), certificate=certificate)
+        stored = json.loads(records.encode_key(record).decode("latin-1"))
+        assert stored["cert"] == ["text/plain", data.decode("latin-1")]
+        assert "cert64" not in stored
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 100])
+def test_a_certificate_that_was_escaped_before_is_still_read(data):
+    record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset())
+    stored = json.loads(records.encode_key(record)) | {
+        "cert": ["text/plain", data.decode("latin-1")]
+    }
+    read = records.decode_key(json.dumps(stored).encode(), path="/p")
+    assert read.certificate == StoredCertificate("text/plain", data)
+
+
+@pytest.mark.parametrize(
+    "more", [{"cert64": ["a", "?"]}, {"cert": ["a", "b"], "cert64": ["a", ""]}]
+)
+def test_two_certificates_or_bad_base64_are_corrupt(more):
+    record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset())
+    stored = json.loads(records.encode_key(record)) | more
+    with pytest.raises(CorruptRecord):
+        records.decode_key(json.dumps(stored).encode(), path="/p")

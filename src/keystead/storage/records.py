@@ -18,6 +18,11 @@ from keystead.storage.stored_json import StoredJson
 
 _MAX_SCRYPT_MEMORY = 2**28
 _MAX_SCRYPT_PASSES = 64
+_SMALL = 4096
+_MAX_GROWTH = 2
+"""A certificate that JSON's escapes would make longer than so many times itself is in base64,
+unless it is small. The escape of a byte takes six. PEM and DER stay below, and so as NetHSM has
+them."""
 
 T = TypeVar("T")
 
@@ -47,6 +52,8 @@ class _KeyJson(StoredJson, omit_defaults=True):
     operations: Annotated[int, msgspec.Meta(ge=0)]
     restrictions: _RestrictionsJson
     label: str = ""
+    cert64: tuple[str, str] | None = None
+    """The certificate in base64, instead of `cert`."""
 
 
 def _write(value: object) -> bytes:
@@ -120,18 +127,38 @@ def _cost(stored: tuple[int, int, int]) -> ScryptParameters:
 def encode_key(record: KeyRecord) -> bytes:
     """Return a key's record."""
     certificate = record.certificate
+    plain, compact = (None, None) if certificate is None else _encode_certificate(certificate)
     return _write(
         _KeyJson(
             mechanisms=sorted(record.mechanisms),
             priv=_encode_private(record.private),
-            cert=None
-            if certificate is None
-            else (certificate.content_type, _to_text(certificate.data)),
+            cert=plain,
+            cert64=compact,
             operations=record.operations,
             restrictions=_RestrictionsJson(tags=sorted(record.tags)),
             label=_to_text(record.label.encode()),
         )
     )
+
+
+def _encode_certificate(
+    certificate: StoredCertificate,
+) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """Return what goes into `cert` and `cert64`, one of them None."""
+    kind, data = certificate.content_type, certificate.data
+    text = _to_text(data)
+    if len(_write(text)) <= max(_MAX_GROWTH * len(data), _SMALL):
+        return (kind, text), None
+    return None, (kind, base64.b64encode(data).decode())
+
+
+def _decode_certificate(stored: _KeyJson) -> StoredCertificate | None:
+    if stored.cert64 is None:
+        plain = stored.cert
+        return None if plain is None else StoredCertificate(plain[0], _to_bytes(plain[1]))
+    if stored.cert is not None:
+        raise ValueError("a key has one certificate")
+    return StoredCertificate(stored.cert64[0], base64.b64decode(stored.cert64[1], validate=True))
 
 
 def _encode_private(material: PrivateMaterial) -> _PrivateJson:
@@ -152,9 +179,7 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
             tags=frozenset(parse_tag(tag) for tag in stored.restrictions.tags),
             label=_decode_label(stored.label),
             operations=stored.operations,
-            certificate=None
-            if stored.cert is None
-            else StoredCertificate(stored.cert[0], _to_bytes(stored.cert[1])),
+            certificate=_decode_certificate(stored),
         )
     except (ValueError, InvalidInput):
         raise corrupt(path) from None
