@@ -116,6 +116,11 @@ async def test_a_browser_that_has_it_keeps_it(core: Core) -> None:
     assert (await fetch(core, method="POST")).status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/api_docs/x", "/info", "*", ""])
+async def test_the_server_s_name_alone_leads_to_it(core: Core) -> None:
+    found = await fetch(core, path="/")
+    assert (found.status, found.body) == (200, (await fetch(core)).body)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/v1", "/api_docs/x", "/info", "*", ""])
 async def test_nothing_else_is_outside_the_api(core: Core, path: str) -> None:
     assert (await fetch(core, path=path)).status == 404

@@ -14,7 +14,8 @@ from typing import Final
 from keystead.api.description import Json
 from keystead.api.route import ALL_STATES, HTML, Call, Reply, Route
 
-PATH: Final = "/api_docs"
+PATHS: Final = ("/api_docs", "/")
+"""The second is what people type; clients' test suites take any success there as a sign of life."""
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882 }
@@ -49,23 +50,26 @@ _HEADERS: Final = [
 ]
 
 
-def documentation_row(document: Json) -> Route:
-    """Return the row that gives an OpenAPI document as a page."""
+def documentation_rows(document: Json) -> tuple[Route, ...]:
+    """Return the rows that give an OpenAPI document as a page."""
     page = render(document).encode()
 
     async def api_docs(_: Call[None]) -> Reply[bytes]:
         """GET /api_docs: the API to read."""
         return Reply(200, page, list(_HEADERS))
 
-    return Route(
-        "GET",
-        PATH,
-        api_docs,
-        ALL_STATES,
-        produces=HTML,
-        answers_head=True,
-        has_tag=True,
-        root="",
+    return tuple(
+        Route(
+            "GET",
+            path,
+            api_docs,
+            ALL_STATES,
+            produces=HTML,
+            answers_head=True,
+            has_tag=True,
+            root="",
+        )
+        for path in PATHS
     )
 
 

@@ -63,6 +63,8 @@ class Router:
         return self._recent(path) if len(path) <= LONGEST_RECENT_PATH else self._walk(path)
 
     def _walk(self, path: str) -> Match:
+        if not path.startswith("/"):  # `OPTIONS *`, or what no client sends.
+            raise PathUnknown
         segments = path[1:].removesuffix("/").split("/")
         rows: dict[str, Route] = {}
         parameters: dict[str, str] = {}

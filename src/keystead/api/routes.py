@@ -17,7 +17,7 @@ from keystead.api import (
     users,
 )
 from keystead.api.description import describe, description_row
-from keystead.api.documentation import documentation_row
+from keystead.api.documentation import documentation_rows
 from keystead.api.errors import JSON
 from keystead.api.route import (
     ALL_STATES,
@@ -414,5 +414,5 @@ _DESCRIBED: tuple[Route, ...] = (
 
 ROUTES: tuple[Route, ...] = (*_DESCRIBED, description_row(_DESCRIBED))
 
-PAGES: tuple[Route, ...] = (documentation_row(describe(ROUTES)),)
+PAGES: tuple[Route, ...] = documentation_rows(describe(ROUTES))
 """What is outside the API: for people."""
