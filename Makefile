@@ -7,9 +7,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 PROCESSES ?= 2
+ON_DEBIAN_13 = scripts/test-on-debian13 -q -n $(PROCESSES)
+# What depends on the versions of Python, OpenSSL and SQLite, and a server from start to end.
+SHORT_ON_DEBIAN_13 := tests/certificates tests/edge tests/storage tests/wire \
+	tests/docs/test_readme.py tests/processes/test_serve.py
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
-.PHONY: help serve test test-fast format check timing crash flood tpm2 openapi release audit bench
+.PHONY: help serve test test-fast format check timing crash flood clients test-debian13 tpm2 openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -25,7 +29,11 @@ test: check ## all checks and tests; T=tests/wire or T="lock and not unlock" run
 	scripts/system-tools chromium curl openssl wrk swtpm $(TPM2_TOOLS)
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
+	$(ON_DEBIAN_13) $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]
 endif
+
+test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
+	$(ON_DEBIAN_13) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)
 
 tpm2: $(READY) ## adds what the device key provider tpm2 needs
 	scripts/system-tools $(TPM2_TOOLS)
@@ -48,6 +56,10 @@ flood: $(DEV_READY) ## 10,000 idle connections, storms of handshakes and logins 
 format: $(DEV_READY) ## puts the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+clients: $(DEV_READY) ## other people's clients and their own test suites against real servers
+	scripts/add-clients $(BIN)/python .clients
+	KEYSTEAD_CLIENTS=1 $(BIN)/python -m pytest -v -s tests/clients
 
 check: $(DEV_READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

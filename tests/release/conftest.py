@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOT_COPIED = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "data", "dist")
+NOT_COPIED = (".git", ".venv", ".clients", ".*_cache", ".hypothesis", "__pycache__", "data", "dist")
 IDENTITY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
