@@ -70,6 +70,9 @@ class HeldBody:
         await self._comes.wait()
         yield self._content
 
+    def belongs_to(self, holder: str) -> None:
+        pass
+
 
 # --- what handlers do when they go on ------------------------------------------------------------
 
