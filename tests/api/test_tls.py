@@ -1,6 +1,7 @@
 """/config/tls without sockets: what is installed has been tried in a real handshake."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -68,6 +69,10 @@ class TlsCore:
         answer = self.request("POST", "csr.pem", json={"commonName": "hsm.example", **more})
         assert (answer.status, answer.headers["Content-Type"]) == (200, PEM["content-type"])
         return answer.body
+
+    def set_time(self, time: str) -> int:
+        request = self.core.request("PUT", "/config/time", user=ADMIN, json={"time": time})
+        return self.run(request).status
 
     def restarted(self) -> Core:
         return self.run(self.core.restarted())
@@ -302,3 +307,24 @@ def test_a_certificate_that_no_client_accepts_is_400_and_changes_nothing(tls):
         "The certificate's extendedKeyUsage lacks serverAuth.",
     )
     assert tls.get("cert.pem") == before
+
+
+def test_a_cluster_authority_with_a_weak_key_is_refused(tls):
+    weak = Authority("weak", key=weak_rsa_key(2047))
+    answer = tls.put("cluster-ca.pem", weak.pem)
+    assert answer.status == 400
+    assert "An RSA key of 2047 bits is too weak" in answer.message
+
+
+def test_a_certificate_is_judged_by_the_time_that_was_configured(tls):
+    certificate = ROOT.sign(tls.csr())
+    clock = tls.run(tls.core.request("GET", "/config/time", user=ADMIN))
+    assert clock.status == 200
+    assert tls.set_time("2019-12-31T00:00:00Z") == 204
+    try:
+        early = tls.put("cert.pem", certificate)
+    finally:
+        assert tls.set_time(json.loads(clock.body)["time"]) == 204
+    assert early.status == 400
+    assert "is not valid before 2020-01-01T00:00:00Z. It is 2019-12-31T" in early.message
+    assert tls.put("cert.pem", certificate).status == 201

@@ -1,3 +1,4 @@
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import cryptography_vectors
@@ -7,14 +8,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from keystead import algorithms
 from keystead.certificates.chains import (
+    CLOCK_SKEW,
     MAX_CHAIN_BYTES,
     normalized_authority,
     normalized_chain,
     require_serving,
     require_signed_by,
+    require_trusted,
 )
-from keystead.certificates.tls_identity import make_tls_identity
+from keystead.certificates.tls_identity import make_tls_identity, self_signed_chain
 from keystead.errors import InvalidInput, WrongState
 from tests.support.authority import (
     AUTHORITY,
@@ -157,6 +161,7 @@ def test_a_certificate_of_the_authority_cannot_pass_its_trust_on():
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SERVER_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 CLIENT_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.9.9"), b"\x05\x00")
 ANY_USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
 
 
@@ -186,9 +191,10 @@ def usage(**bits: bool) -> x509.KeyUsage:
     [
         (),
         (SERVER_AUTH,),
-        (ANY_USAGE,),
+        (x509.ExtendedKeyUsage([*SERVER_AUTH, *ANY_USAGE]),),
         (usage(digital_signature=True),),
-        (usage(key_encipherment=True), SERVER_AUTH),
+        (usage(digital_signature=True, key_encipherment=True), SERVER_AUTH),
+        (x509.BasicConstraints(ca=True, path_length=0),),  # As `openssl req -x509` makes them.
     ],
 )
 def test_a_certificate_that_clients_accept_is_served(extensions):
@@ -199,7 +205,11 @@ def test_a_certificate_that_clients_accept_is_served(extensions):
     ("extensions", "message"),
     [
         ((CLIENT_AUTH,), "lacks serverAuth"),
-        ((usage(key_cert_sign=True, crl_sign=True),), "allows nothing that TLS needs"),
+        ((ANY_USAGE,), "lacks serverAuth"),
+        ((usage(key_cert_sign=True, crl_sign=True),), "lacks digitalSignature"),
+        ((usage(key_encipherment=True),), "lacks digitalSignature"),
+        ((usage(key_agreement=True),), "lacks digitalSignature"),
+        ((UNKNOWN,), r"do not know: 1\.3\.9\.9"),
     ],
 )
 def test_a_certificate_that_is_not_for_tls_servers_is_refused(extensions, message):
@@ -209,10 +219,10 @@ def test_a_certificate_that_is_not_for_tls_servers_is_refused(extensions, messag
 
 def test_a_certificate_is_valid_at_the_time_of_the_hsm():
     chain = served()
-    for moment in (BEGIN, NOW, END):
+    for moment in (BEGIN - CLOCK_SKEW, BEGIN, NOW, END):
         require_serving(chain, moment)
     with pytest.raises(InvalidInput, match="is not valid before 2020-01-01T00:00:00Z"):
-        require_serving(chain, BEGIN - timedelta(seconds=1))
+        require_serving(chain, BEGIN - CLOCK_SKEW - timedelta(seconds=1))
     with pytest.raises(InvalidInput, match="expired on"):
         require_serving(chain, END + timedelta(seconds=1))
 
@@ -225,3 +235,51 @@ def test_a_certificate_signed_with_sha_1_is_refused():
     assert certificate.signature_hash_algorithm.name in {"sha1", "md5"}
     with pytest.raises(InvalidInput, match="which clients refuse"):
         require_serving(pem, certificate.not_valid_before_utc)
+
+
+PATH_OF_NONE = (x509.BasicConstraints(ca=True, path_length=0), MAY_SIGN_CERTIFICATES)
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [(), (x509.BasicConstraints(ca=False, path_length=None),), (*AUTHORITY[:1], usage())],
+    ids=["nothing", "CA false", "no keyCertSign"],
+)
+def test_a_chain_whose_issuer_may_not_issue_is_refused(extensions):
+    issuer = Authority("middle", extensions=extensions, above=ROOT)
+    with pytest.raises(InvalidInput, match="Certificate 2 may not issue the one before"):
+        require_serving(server_certificate(issuer) + issuer.pem + ROOT.pem, NOW)
+
+
+def test_an_issuer_bounds_how_many_are_below_it():
+    upper = Authority("upper", extensions=PATH_OF_NONE, above=ROOT)
+    lower = Authority("lower", above=upper)
+    require_serving(server_certificate(upper) + upper.pem + ROOT.pem, NOW)
+    with pytest.raises(InvalidInput, match="Certificate 3 may not issue the one before"):
+        require_serving(server_certificate(lower) + lower.pem + upper.pem, NOW)
+
+
+def test_an_authority_that_clients_refuse_is_refused():
+    require_trusted(ROOT.pem, NOW)
+    with pytest.raises(InvalidInput, match="expired on"):
+        require_trusted(ROOT.pem, END + timedelta(seconds=1))
+    client_only = Authority("root", extensions=(*AUTHORITY, CLIENT_AUTH))
+    with pytest.raises(InvalidInput, match="lacks serverAuth"):
+        require_trusted(client_only.pem, NOW)
+
+
+def test_a_certificate_may_have_names_of_64_characters_and_more_bytes():
+    """The library warns when such a name is read, and a warning is an error in these tests."""
+    key = algorithms.BY_NAME["EC_P256"].generate(None)
+    require_serving(self_signed_chain(key, "ü" * 64), NOW)
+
+
+def test_a_certificate_signed_with_an_unknown_algorithm_is_refused():
+    ecdsa_with_sha256, unknown = (bytes.fromhex(f"06082a8648ce3d0403{end}") for end in ("02", "7f"))
+    der = x509.load_pem_x509_certificate(served()).public_bytes(Encoding.DER)
+    with pytest.raises(InvalidInput, match="unknown algorithm"):
+        require_serving(pem_of(der.replace(ecdsa_with_sha256, unknown)), NOW)
+
+
+def pem_of(der: bytes) -> bytes:
+    return ssl.DER_cert_to_PEM_cert(der).encode()

@@ -59,5 +59,6 @@ async def cluster_ca(call: Call[None]) -> Annotated[Reply[bytes], 404]:
 
 async def set_cluster_ca(call: Call[bytes]) -> Created[None]:
     """PUT /config/tls/cluster-ca.pem: set the cluster's authority."""
-    await call.hsm.tls.set_cluster_ca(call.session, call.caller, await call.body())
+    pem = await call.body()
+    await call.hsm.tls.set_cluster_ca(call.session, call.caller, pem, now=call.hsm.now())
     return Reply(201)

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -16,9 +16,8 @@ from keystead.errors import InvalidInput, WrongState
 MAX_CHAIN_BYTES = 64 * 1024
 """As DER. A chain goes over the wire in every handshake; OpenSSL's clients refuse 100 KiB."""
 
-_SERVER_USAGES = frozenset(
-    {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-)
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock of whoever signs certificates may be ahead of this one."""
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -71,36 +70,78 @@ def require_signed_by(authority_pem: bytes, chain_pem: bytes) -> None:
 def require_serving(chain_pem: bytes, now: datetime) -> None:
     """Raise InvalidInput unless TLS clients accept the first certificate as a server's at `now`.
 
-    These are the checks that OpenSSL and curl make (RFC 5280, 4.1.2.5, 4.2.1.3 and 4.2.1.12). Only
-    the server's own certificate is asked: a client may know another way to a root.
+    What OpenSSL, curl, Go or GnuTLS refuses is refused here (RFC 5280, 4.1.2.5 and 4.2; RFC 8446,
+    4.4.2.2). The certificates after the first one must be able to issue others. Their dates are
+    not asked for: a client may know another way to a root.
     """
-    certificate, *_ = _certificates(chain_pem)
+    certificate, *issuers = _certificates(chain_pem)
+    _require_acceptance(certificate, now)
+    for extension in _extensions(certificate):
+        usage = extension.value
+        if isinstance(usage, x509.KeyUsage) and not usage.digital_signature:
+            raise InvalidInput("The certificate's keyUsage lacks digitalSignature.")
+    for number, issuer in enumerate(issuers, start=2):
+        if not _may_issue(issuer, number - 2):
+            raise InvalidInput(
+                f"Certificate {number} may not issue the one before: its basicConstraints or "
+                "keyUsage forbid it."
+            )
+
+
+def require_trusted(authority_pem: bytes, now: datetime) -> None:
+    """Raise InvalidInput if clients refuse every server's certificate of this authority."""
+    (authority,) = _certificates(authority_pem)
+    _require_acceptance(authority, now)
+
+
+def _require_acceptance(certificate: x509.Certificate, now: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not begin <= now <= end:
+    if now > end or begin - now > CLOCK_SKEW:
         what = "expired on" if now > end else "is not valid before"
         limit = end if now > end else begin
         time = f"{now:{_TIME_FORMAT}}"
         raise InvalidInput(f"The certificate {what} {limit:{_TIME_FORMAT}}. It is {time} here.")
-    digest = certificate.signature_hash_algorithm
-    is_self_issued = certificate.issuer == certificate.subject
-    if isinstance(digest, hashes.MD5 | hashes.SHA1) and not is_self_issued:
+    digest = _digest(certificate)
+    # Nobody checks the signature of a certificate that has issued itself.
+    if isinstance(digest, hashes.MD5 | hashes.SHA1) and not _has_issued(certificate, certificate):
         raise InvalidInput(f"The certificate is signed with {digest.name}, which clients refuse.")
-    _require_server_usage(certificate)
+    for extension in _extensions(certificate):
+        match extension.value:
+            # OpenSSL refuses anyExtendedKeyUsage without serverAuth; Go and GnuTLS take it.
+            case x509.ExtendedKeyUsage() as uses if ExtendedKeyUsageOID.SERVER_AUTH not in uses:
+                raise InvalidInput("The certificate's extendedKeyUsage lacks serverAuth.")
+            case x509.UnrecognizedExtension(oid=oid) if extension.critical:
+                raise InvalidInput(
+                    f"The certificate has a critical extension that clients do not know: "
+                    f"{oid.dotted_string}."
+                )
 
 
-def _require_server_usage(certificate: x509.Certificate) -> None:
+def _digest(certificate: x509.Certificate) -> hashes.HashAlgorithm | None:
     try:
-        extensions = certificate.extensions
+        return certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        raise InvalidInput("The certificate is signed with an unknown algorithm.") from None
+
+
+def _extensions(certificate: x509.Certificate) -> x509.Extensions:
+    try:
+        return certificate.extensions
     except (ValueError, x509.DuplicateExtension):
         raise InvalidInput("The certificate has an extension that cannot be read.") from None
-    for extension in extensions:
+
+
+def _may_issue(certificate: x509.Certificate, issuers_below: int) -> bool:
+    """Return whether clients take it as an issuer (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
+    is_authority = False
+    for extension in _extensions(certificate):
         match extension.value:
-            case x509.ExtendedKeyUsage() as usage if not _SERVER_USAGES & set(usage):
-                raise InvalidInput("The certificate's extendedKeyUsage lacks serverAuth.")
-            case x509.KeyUsage() as usage if not (
-                usage.digital_signature or usage.key_encipherment or usage.key_agreement
-            ):
-                raise InvalidInput("The certificate's keyUsage allows nothing that TLS needs.")
+            case x509.BasicConstraints() as bounds:
+                longest = bounds.path_length
+                is_authority = bounds.ca and (longest is None or issuers_below <= longest)
+            case x509.KeyUsage() as usage if not usage.key_cert_sign:
+                return False
+    return is_authority
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:

@@ -12,6 +12,7 @@ from keystead.certificates.chains import (
     normalized_chain,
     require_serving,
     require_signed_by,
+    require_trusted,
 )
 from keystead.certificates.csr import SubjectName, make_csr
 from keystead.certificates.tls_identity import (
@@ -163,13 +164,18 @@ class Tls:
             raise NotFound("The cluster CA has not been set.")
         return authority
 
-    async def set_cluster_ca(self, session: Session, caller: Caller, pem: bytes) -> None:
+    async def set_cluster_ca(
+        self, session: Session, caller: Caller, pem: bytes, *, now: float
+    ) -> None:
         """Keep the certificate of the cluster's authority.
 
-        InvalidInput when it is none of an authority; WrongState when it has not signed the TLS
+        `now` is the configured time in Unix seconds. Raises InvalidInput if it is none of an
+        authority or clients would not accept it now, and WrongState if it has not signed the TLS
         certificate.
         """
         authority = normalized_authority(pem)
+        require_trusted(authority, datetime.fromtimestamp(now, UTC))
+        require_strong_keys(authority)
         async with self._changing:
             require_signed_by(authority, self.identity.chain)
             await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
