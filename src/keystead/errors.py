@@ -58,7 +58,11 @@ class Overloaded(KeysteadError):
 
 
 class StoreUnavailable(KeysteadError):
-    """The store cannot be reached or cannot write; nothing was acknowledged."""
+    """The store cannot be reached or read; what it was asked to change last is in doubt."""
+
+
+class WriteRefused(KeysteadError):
+    """The store cannot write now, as on a full disk. Nothing has changed, and reading goes on."""
 
 
 class StaleRevision(KeysteadError):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from keystead.errors import StoreUnavailable
+from keystead.errors import StoreUnavailable, WriteRefused
 from keystead.operations import hsm as hsm_module
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
@@ -29,7 +29,7 @@ class FlakyStore(MemoryStore):
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         if self.writes_fail:
-            raise StoreUnavailable("The store cannot write.")
+            raise WriteRefused("The disk is full.")
         return await super().commit(changes, checks=checks)
 
 
@@ -132,7 +132,7 @@ async def test_counts_that_could_not_be_written_are_written_later(
     session = flaky.hsm.session
     assert session is not None
     store.writes_fail = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(WriteRefused):
         await session.flush_counters()
     store.writes_fail = False
     await session.flush_counters()

@@ -127,6 +127,7 @@ def test_prometheus_reads_every_family_with_its_help_and_type(measured, accept):
         "keystead_http_response_seconds": "histogram",
         "keystead_edge_refusals": "counter",
         "keystead_store_writes": "counter",
+        "keystead_store_writable": "gauge",
         "keystead_log_events": "counter",
         "keystead_gc_collections": "counter",
     }

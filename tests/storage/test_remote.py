@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keystead.errors import StaleRevision, StoreUnavailable
+from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.key_value_store import Change
 from keystead.wire.connection import ConnectionEnded
@@ -48,8 +48,9 @@ def test_a_store_whose_process_is_gone_is_unavailable():
 
 def test_a_refusal_says_why():
     all_raise(
-        asked(Refused(7, "unavailable", "the disk is full")), StoreUnavailable, "disk is full"
+        asked(Refused(7, "unavailable", "the disk is gone")), StoreUnavailable, "disk is gone"
     )
+    all_raise(asked(Refused(7, "unwritable", "the disk is full")), WriteRefused, "disk is full")
     all_raise(asked(Refused(7, "stale", "changed")), StaleRevision, "changed")
 
 
@@ -89,3 +90,5 @@ def test_what_fails_behind_the_answer_is_a_refusal(question):
     assert reply == Refused(question.id, "unavailable", "no disk")
     reply = asyncio.run(answer(Broken(StaleRevision("changed")), question))
     assert reply == Refused(question.id, "stale", "changed")
+    reply = asyncio.run(answer(Broken(WriteRefused("full disk")), question))
+    assert reply == Refused(question.id, "unwritable", "full disk")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from keystead.errors import StaleRevision, StoreUnavailable, UnsupportedFormat
+from keystead.errors import StaleRevision, StoreUnavailable, UnsupportedFormat, WriteRefused
 from keystead.storage.backends.sqlite import MAX_PENDING, SqliteStore
 from keystead.storage.key_value_store import MISSING, Change, Entry
 
@@ -184,7 +184,7 @@ def test_a_damaged_database_is_unavailable_and_not_a_crash(path):
             for _ in range(2):
                 with pytest.raises(StoreUnavailable, match="cannot be read"):
                     await store.get("/0500")
-                with pytest.raises(StoreUnavailable, match="cannot be written"):
+                with pytest.raises(WriteRefused, match="cannot be written"):
                     await store.commit([Change("/0500", b"new")])
 
     asyncio.run(scenario())
@@ -245,7 +245,7 @@ def test_callers_that_give_up_leave_no_place_taken(path):
 def test_a_change_that_cannot_be_written_does_not_stop_the_writer(path):
     async def scenario():
         async with opened(path) as store:
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(WriteRefused):
                 await store.commit([Change("/\ud800", b"no such character")])
             await store.commit([Change("/a", b"1")])
             with pytest.raises(StaleRevision):
@@ -276,7 +276,7 @@ def test_the_log_stays_bounded_under_load(path):
 FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
-from keystead.errors import StoreUnavailable
+from keystead.errors import WriteRefused
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change
 
@@ -292,7 +292,7 @@ async def main(path):
             *(store.commit([Change(f"/lost/{n}", b"x" * 5000)]) for n in range(10)),
             return_exceptions=True,
         )
-        assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes), outcomes
+        assert all(isinstance(outcome, WriteRefused) for outcome in outcomes), outcomes
         assert (await store.get("/kept")).value == b"before"
         assert await store.list("/lost", "/losu", limit=10) == []
     limit(resource.RLIM_INFINITY)

@@ -71,7 +71,7 @@ class JoinRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
 
 
 async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
-    """GET /health/diagnose: whether the store answers."""
+    """GET /health/diagnose: whether the store answers, and why it cannot write."""
     found = cluster.diagnose(call.hsm)
     logs = [LogItem("error", complaint) for complaint in found.complaints]
     return json_reply(Diagnosis(logs, StoreState(found.store_answers)))

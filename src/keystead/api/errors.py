@@ -18,6 +18,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.TooLarge: 413,
     errors.TooManyAttempts: 429,
     errors.StoreUnavailable: 503,
+    errors.WriteRefused: 503,
     errors.Overloaded: 503,
 }
 """An error that is not here is a bug: logged with its trace, answered with a bare 500."""

@@ -75,7 +75,9 @@ class Metrics:
         texts["http response time"] = f"{self._response_seconds:.6f}"
         return texts
 
-    def families(self, *, version: str, log_warnings: int, log_errors: int) -> list[Family]:
+    def families(
+        self, *, version: str, log_warnings: int, log_errors: int, is_writable: bool
+    ) -> list[Family]:
         """Return every metric under its name for Prometheus."""
         return [
             Family(
@@ -114,6 +116,12 @@ class Metrics:
                 Kind.COUNTER,
                 "Records written to the store.",
                 (Sample(self._writes),),
+            ),
+            Family(
+                "keystead_store_writable",
+                Kind.GAUGE,
+                "1; 0 while the store cannot write, as on a full disk, and changes are refused.",
+                (Sample(int(is_writable)),),
             ),
             _counters(
                 "keystead_log_events",

@@ -17,6 +17,7 @@ from keystead.errors import (
     Overloaded,
     StaleRevision,
     StoreUnavailable,
+    WriteRefused,
 )
 from keystead.journal.log import Log
 from keystead.model.ids import UserId
@@ -172,7 +173,7 @@ class Authenticator:
         user, revision = found
         if not passphrases.needs_renewal(user.verifier):
             return
-        with contextlib.suppress(Overloaded, StaleRevision, StoreUnavailable):
+        with contextlib.suppress(Overloaded, StaleRevision, StoreUnavailable, WriteRefused):
             verifier = await self._pool.run(
                 lambda: passphrases.make_verifier(passphrase), party=of_user(user.user_id)
             )

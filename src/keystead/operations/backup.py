@@ -2,8 +2,9 @@
 
 import hmac
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
-from keystead.errors import NotPermitted, WrongState
+from keystead.errors import NotPermitted, WriteRefused, WrongState
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
@@ -51,7 +52,8 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
 
     WrongState when no backup passphrase is set. A part is too when the HSM was locked meanwhile.
     """
-    await session.flush_counters()
+    with suppress(WriteRefused):  # A full disk is no reason to go without a backup.
+        await session.flush_counters()
     async with hsm.changing:
         key = await session.config.get(BACKUP_KEY)
         salt = await session.config.get(BACKUP_SALT)
@@ -73,11 +75,15 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
 
 
 async def _remember_sealing(hsm: Hsm, session: Session) -> None:
-    """Have a restore under this domain key ask for the seal from now on."""
+    """Have a restore under this domain key ask for the seal from now on.
+
+    A store that cannot write keeps no backup from being made: the next one makes up for it.
+    """
     local = hsm.local.settings
     mark = fingerprint(session.require_domain_key())
     if await local.get(SEALS_BACKUPS) != mark:
-        await session.store.commit([local.put(SEALS_BACKUPS, mark)])
+        with suppress(WriteRefused):
+            await session.store.commit([local.put(SEALS_BACKUPS, mark)])
 
 
 async def _parts(

@@ -35,7 +35,8 @@ def diagnose(hsm: Hsm) -> Diagnosis:
     """Return how the store is."""
     if hsm.state is State.FAILED:
         return Diagnosis(store_answers=False, complaints=("The embedded store is out of reach.",))
-    return Diagnosis(store_answers=True, complaints=())
+    reason = hsm.alarm.reason
+    return Diagnosis(store_answers=True, complaints=() if reason is None else (reason,))
 
 
 def members(hsm: Hsm) -> list[Member]:

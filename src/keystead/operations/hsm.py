@@ -13,6 +13,7 @@ from keystead.errors import (
     NotPermitted,
     StaleRevision,
     StoreUnavailable,
+    WriteRefused,
     WrongState,
 )
 from keystead.journal.exposition import Family
@@ -29,6 +30,7 @@ from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
+from keystead.operations.write_alarm import WriteAlarm
 from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
@@ -66,6 +68,7 @@ class Hsm:
         self,
         surroundings: Surroundings,
         metrics: Metrics,
+        alarm: WriteAlarm,
         store: GenerationStore,
         local: LocalStore,
         state: State,
@@ -87,6 +90,7 @@ class Hsm:
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = surroundings.monotonic
         self.metrics = metrics
+        self.alarm = alarm
         self.state = state
         self.session: Session | None = None
         self.wanted: Callable[[Wanted], Awaitable[None]] = _ignore
@@ -99,12 +103,13 @@ class Hsm:
         one of another device key, StoreUnavailable.
         """
         metrics = Metrics(surroundings.monotonic)
-        counted = CountedStore(surroundings.store, metrics.count_writes)
+        alarm = WriteAlarm(surroundings.log, metrics)
+        counted = CountedStore(surroundings.store, alarm.written, alarm.refused)
         store = await GenerationStore.open(ConditionalStore(counted))
         local = LocalStore(store, surroundings.device_key)
         provisioned = await local.is_provisioned()
         state = State.LOCKED if provisioned else State.UNPROVISIONED
-        hsm = cls(replace(surroundings, store=store), metrics, store, local, state)
+        hsm = cls(replace(surroundings, store=store), metrics, alarm, store, local, state)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
         if provisioned:
@@ -152,7 +157,10 @@ class Hsm:
     def metric_families(self) -> list[Family]:
         """Return all metrics for Prometheus."""
         return self.metrics.families(
-            version=__version__, log_warnings=self.log.warnings, log_errors=self.log.errors
+            version=__version__,
+            log_warnings=self.log.warnings,
+            log_errors=self.log.errors,
+            is_writable=self.alarm.reason is None,
         )
 
     # --- from state to state ---
@@ -241,18 +249,21 @@ class Hsm:
         self._recovering = asyncio.create_task(self._recover())
 
     async def flush_counters_forever(self) -> None:
-        """Write operation counters every few seconds; for a background task."""
+        """Write operation counters every few seconds; for a background task.
+
+        It also notices that a store which could not write can do so again.
+        """
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            session = self.session
-            if session is None:
-                continue
             try:
-                await session.flush_counters()
+                if self.session is not None:
+                    await self.session.flush_counters()
+                if self.alarm.reason is not None:
+                    await self.store.commit([])
             except StoreUnavailable:
                 self.store_lost()
-            except Conflict:
-                self.log.info("operation counters are written later")
+            except (WriteRefused, Conflict, StaleRevision) as error:
+                self.log.debug("operation counters are written later", reason=error.message)
 
     async def replace_records(
         self, following: NextGeneration, changes: Sequence[Change], *, event: Event

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keystead.errors import Conflict, StoreUnavailable, WrongState
+from keystead.errors import Conflict, StoreUnavailable, WriteRefused, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.model.device_settings import LoggingSettings
@@ -157,7 +157,7 @@ class Session:
         self.credentials.forget_all()
         try:
             await self.keys.flush_counts()
-        except (StoreUnavailable, Conflict):
+        except (StoreUnavailable, WriteRefused, Conflict):
             self._log.warning("operation counters of the last seconds are lost")
         finally:
             self._stores.close()

@@ -1,6 +1,7 @@
 """The log of a process: its own lines on the standard error it inherited."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any, Literal
@@ -12,8 +13,9 @@ def log_to_stderr(process: Literal["supervisor", "core", "platform"]) -> Log:
     """Return the log for this process."""
 
     def write(line: str) -> None:
-        sys.stderr.write(line)
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # The disk that the operator sends the log to is full.
+            sys.stderr.write(line)
+            sys.stderr.flush()
 
     return Log(process, clock=time.time, write=write)  # noqa: TID251 - clocks are given out here
 

@@ -1,16 +1,26 @@
-"""A store that tells how much was written to it."""
+"""A store that tells what becomes of its commits."""
 
 from collections.abc import Callable, Sequence
 
+from keystead.errors import WriteRefused
 from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore, Record
 
 
 class CountedStore:
-    """A KeyValueStore over another; `on_written` gets the number of changes of each commit."""
+    """A KeyValueStore over another.
 
-    def __init__(self, store: KeyValueStore, on_written: Callable[[int], None]) -> None:
+    `on_written` gets the number of changes of each commit, `on_refused` why one was refused.
+    """
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        on_written: Callable[[int], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
         self._store = store
         self._on_written = on_written
+        self._on_refused = on_refused
 
     async def get(self, path: str) -> Entry | None:
         """Return the record at `path`, or None."""
@@ -26,6 +36,10 @@ class CountedStore:
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none; StaleRevision when an expectation or check fails."""
-        revision = await self._store.commit(changes, checks=checks)
+        try:
+            revision = await self._store.commit(changes, checks=checks)
+        except WriteRefused as error:
+            self._on_refused(error.message)
+            raise
         self._on_written(len(changes))
         return revision

@@ -66,7 +66,8 @@ class KeyValueStore(Protocol):
         """Make all `changes` durable together and return their revision, or change nothing.
 
         Expectations and `checks` hold against the state before the commit, which is theirs alone.
-        Raises StaleRevision when one does not hold, StoreUnavailable when it cannot be written.
+        Raises StaleRevision when one does not hold, and WriteRefused when the store cannot write
+        now but can be read. After StoreUnavailable the changes are in doubt.
         Compare-and-set is a commit of one change, a batch one of many. A path is changed at most
         once in a commit.
         """

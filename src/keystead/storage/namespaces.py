@@ -6,7 +6,9 @@ conditional on there being no record, and at last the mark. A mark that a crash 
 acted on at the next unlock, and before the namespace is created again.
 """
 
-from keystead.errors import AlreadyExists, NotFound, StaleRevision
+from contextlib import suppress
+
+from keystead.errors import AlreadyExists, NotFound, StaleRevision, WriteRefused
 from keystead.model.ids import NamespaceId
 from keystead.storage import key_paths, records
 from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
@@ -88,10 +90,14 @@ class NamespaceStore:
             return
 
     async def finish_deletions(self) -> None:
-        """Finish what a crash interrupted."""
+        """Finish what a crash interrupted, if the store can write now.
+
+        What is left is out of reach: the namespace is gone, and one of its name begins by a purge.
+        """
         marks = await self._sealed.names(start=_MARKS + FIRST_ID, stop=_MARKS + AFTER_LAST_ID)
-        for mark in marks:
-            await self.finish_deletion(NamespaceId(mark.removeprefix(_MARKS)))
+        with suppress(WriteRefused):
+            for mark in marks:
+                await self.finish_deletion(NamespaceId(mark.removeprefix(_MARKS)))
 
     async def _revision(self, namespace: NamespaceId) -> int:
         opened = await self._sealed.get(namespace)

@@ -291,10 +291,14 @@ class Committed(Message, tag=16, frozen=True):
 
 
 class Refused(Message, tag=17, frozen=True):
-    """platform → core: nothing was changed; `stale` when an expected revision did not hold."""
+    """platform → core: no, or not known.
+
+    `stale` is for an expected revision that did not hold, `unwritable` for a store that cannot
+    write, as on a full disk: nothing was changed. `unavailable` leaves that open.
+    """
 
     id: int
-    reason: Literal["stale", "unavailable"]
+    reason: Literal["stale", "unwritable", "unavailable"]
     message: str
 
 

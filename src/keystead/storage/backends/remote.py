@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import NoReturn, Protocol
 
-from keystead.errors import StaleRevision, StoreUnavailable
+from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore, Record
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import (
@@ -68,7 +68,10 @@ class RemoteStore:
         return [Record(one.path, Entry(one.value, one.revision)) for one in answer.records]
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable."""
+        """Make all `changes` durable or none.
+
+        Raises StaleRevision, WriteRefused, StoreUnavailable.
+        """
         answer = await self._ask(
             Commit(
                 self._calls.next_id(),
@@ -90,6 +93,8 @@ class RemoteStore:
 def _refuse(answer: Answer) -> NoReturn:
     if isinstance(answer, Refused) and answer.reason == "stale":
         raise StaleRevision(answer.message)
+    if isinstance(answer, Refused) and answer.reason == "unwritable":
+        raise WriteRefused(answer.message)
     if isinstance(answer, Refused):
         raise StoreUnavailable(answer.message)
     raise StoreUnavailable("The store gave an answer to another question.")
@@ -101,6 +106,8 @@ async def answer(store: KeyValueStore, question: Question) -> Answer:
         return await _answer(store, question)
     except StaleRevision as error:
         return Refused(question.id, "stale", error.message)
+    except WriteRefused as error:
+        return Refused(question.id, "unwritable", error.message)
     except StoreUnavailable as error:
         return Refused(question.id, "unavailable", error.message)
 

@@ -71,7 +71,7 @@ class SqliteStore:
                 rows.close()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable.
+        """Make all `changes` durable or none. Raises StaleRevision, WriteRefused, StoreUnavailable.
 
         A caller that is cancelled does not know whether its changes were made.
         """

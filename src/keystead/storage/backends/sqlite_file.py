@@ -32,6 +32,7 @@ INSERT INTO last_commit VALUES (0);
 _SETTINGS = """
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
+PRAGMA temp_store = MEMORY;
 PRAGMA wal_autocheckpoint = 1000;
 PRAGMA journal_size_limit = 16777216;
 PRAGMA cache_size = -16384;

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from keystead.errors import KeysteadError, StaleRevision, StoreUnavailable
+from keystead.errors import KeysteadError, StaleRevision, WriteRefused
 from keystead.storage.backends import sqlite_file
 from keystead.storage.key_value_store import MISSING, Change, Check
 
@@ -22,7 +22,7 @@ ON CONFLICT (path) DO UPDATE SET value = excluded.value, revision = excluded.rev
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A commit, and the future that gets its revision, or StaleRevision or StoreUnavailable."""
+    """A commit, and the future that gets its revision, or StaleRevision or WriteRefused."""
 
     changes: Sequence[Change]
     checks: Sequence[Check]
@@ -91,7 +91,7 @@ class SqliteWriter:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
             self._disconnect()
-            return [StoreUnavailable(f"The store cannot be written: {error}") for _ in jobs]
+            return [_refusal(error) for _ in jobs]
         return outcomes
 
     def _apply(self, connection: sqlite3.Connection, job: Job) -> int | KeysteadError:
@@ -124,6 +124,18 @@ class SqliteWriter:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _refusal(error: Exception) -> WriteRefused:
+    """Return what callers are told: nobody will see what was not committed.
+
+    Where the sync of a commit has failed, its pages may be in the log. But no connection looks
+    there, and the next commit overwrites them. Whether the store can be read, reads tell.
+    """
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if name == "SQLITE_FULL":
+        return WriteRefused("The disk is full. Nothing can be changed until there is room again.")
+    return WriteRefused(f"The store cannot be written: {error} ({name}).")
 
 
 def _revision_of(connection: sqlite3.Connection, path: str) -> int:
