@@ -108,11 +108,11 @@ UNSUPPORTED = "not supported"
         ("asymmetric/Traditional_OpenSSL_Serialization/key1.pem", ENCRYPTED),
         (
             "asymmetric/PEM_Serialization/rsa_public_key.pem",
-            "no private key but a",
+            "no private key, only",
         ),
         (
             "asymmetric/PEM_Serialization/ec_public_key.pem",
-            "no private key but a",
+            "no private key, only",
         ),
         ("asymmetric/Traditional_OpenSSL_Serialization/rsa-wrong-version.pem", NO_KEY),
         ("asymmetric/PKCS8/wrong-pem-delimiter-rsa.pem", "its contents are a PRIVATE KEY"),
@@ -242,6 +242,48 @@ def test_the_public_key_of_an_ed25519_file_belongs_to_the_private_one():
     der[-1] ^= 1
     with pytest.raises(InvalidInput, match="does not belong"):
         algorithms.import_pem(armoured(bytes(der), b"PRIVATE KEY"))
+
+
+def with_public_key(pem: bytes, public: bytes) -> bytes:
+    """Return a PKCS #8 file made version 2 (RFC 5958), with this public key beside the private."""
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    _, *fields = DerSequence().decode(der)
+    outer = DerSequence([1, *fields, DerBitString(public, implicit=1)])
+    return armoured(outer.encode(), b"PRIVATE KEY")
+
+
+@pytest.mark.parametrize("type_name", ["RSA", "EC_P256", "Curve25519"])
+def test_the_public_key_of_pkcs8_version_2_belongs_to_the_private_one(type_name):
+    key = make_key(type_name)
+    pem, own = key.material().pem or b"", bits_of(key)
+    assert algorithms.import_pem(with_public_key(pem, own)).public() == key.public()
+    with pytest.raises(InvalidInput, match="does not belong"):
+        algorithms.import_pem(with_public_key(pem, own[:-1] + bytes([own[-1] ^ 1])))
+
+
+def bits_of(key: algorithms.PrivateKey) -> bytes:
+    """Return the public key as SubjectPublicKeyInfo has it."""
+    public = serialization.load_pem_public_key(key.public_pem())
+    der = public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return DerBitString().decode(DerSequence().decode(der)[1]).value
+
+
+@pytest.mark.parametrize("type_name", ["RSA", "EC_P256", "Curve25519"])
+def test_a_version_of_pkcs8_that_is_not_known_is_refused(type_name):
+    key = make_key(type_name)
+    der = base64.b64decode(b"".join((key.material().pem or b"").splitlines()[1:-1]))
+    _, *fields = DerSequence().decode(der)
+    with pytest.raises(InvalidInput):
+        algorithms.import_pem(armoured(DerSequence([2, *fields]).encode(), b"PRIVATE KEY"))
+
+
+def test_a_file_of_many_beginnings_is_refused_at_once():
+    """Looking for the end of each in all that follows would take a quarter of an hour."""
+    for block in (b"-----BEGIN A-----", b"-----BEGIN A-----\n-----END B-----\n"):
+        with pytest.raises(InvalidInput, match=NO_KEY):
+            algorithms.import_pem(block * (1_000_000 // len(block)))
 
 
 @pytest.mark.parametrize("name", published_vectors.curves())

@@ -401,7 +401,7 @@ UNUSABLE = {
     ),
     "public": (
         RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        "no private key but a public key",
+        "no private key, only: public key",
     ),
     "another curve": (pem_of(ec.generate_private_key(ec.SECP224R1())), "not supported"),
     "cut off": (pem_of(RSA_KEY)[:200], "no valid private key"),

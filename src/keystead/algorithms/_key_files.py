@@ -8,21 +8,25 @@ no deeper whatever a file holds.
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+)
 from cryptography.x509 import ObjectIdentifier
 
 from keystead.algorithms._curve_parameters import curve_of
 from keystead.errors import InvalidInput
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)-----END \1-----", re.DOTALL)
+_BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _DER_SEQUENCE: Final = b"\x30"
 
 NO_KEY: Final = "There is no valid private key in the PEM."
@@ -35,8 +39,19 @@ _OTHER_LABELS: Final = {
     b"DSA PRIVATE KEY": "DSA keys are not supported.",
 }
 _NOT_PRIVATE: Final = frozenset(
-    {b"PUBLIC KEY", b"RSA PUBLIC KEY", b"CERTIFICATE", b"CERTIFICATE REQUEST"}
+    {
+        b"PUBLIC KEY",
+        b"RSA PUBLIC KEY",
+        b"CERTIFICATE",
+        b"CERTIFICATE REQUEST",
+        b"EC PARAMETERS",
+    }
 )
+
+_PKCS8_VERSIONS: Final = (0, 1)
+_POINTS: Final = (PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint)
+
+_Reader = Callable[[bytes, list[asn1.TLV]], PrivateKeyTypes]
 
 
 @asn1.sequence
@@ -124,7 +139,7 @@ def read_private_key(pem: bytes) -> PrivateKeyTypes:
 
 def _only_block(pem: bytes) -> tuple[bytes, bytes]:
     """Return label and contents of the one block that holds a private key."""
-    blocks = [(found[1], found[2]) for found in _BLOCK.finditer(pem)]
+    blocks = list(_blocks(pem))
     keys = [(label, body) for label, body in blocks if label.endswith(b"PRIVATE KEY")]
     if len(keys) > 1:
         raise InvalidInput("There are several private keys in the PEM; send one.")
@@ -143,10 +158,24 @@ def _only_block(pem: bytes) -> tuple[bytes, bytes]:
         raise InvalidInput(NO_KEY) from None
 
 
+def _blocks(pem: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield label and contents of each block.
+
+    Each byte is looked at once: a pattern over a whole block would look for the end of a thousand
+    beginnings in all that follows, for minutes, and hold up the process.
+    """
+    position = 0
+    while begin := _BEGIN.search(pem, position):
+        position = pem.find(b"-----END %b-----" % begin[1], begin.end())
+        if position < 0:
+            return
+        yield begin[1], pem[begin.end() : position]
+
+
 def _no_block(pem: bytes, labels: list[bytes]) -> str:
     for label in labels:
         if label in _NOT_PRIVATE:
-            return f"The PEM holds no private key but a {label.decode().lower()}."
+            return f"The PEM holds no private key, only: {label.decode().lower()}."
     if pem.startswith(_DER_SEQUENCE):
         return "The key is not PEM but DER or PKCS #12; openssl pkey or openssl pkcs12 converts it."
     return NO_KEY
@@ -154,7 +183,8 @@ def _no_block(pem: bytes, labels: list[bytes]) -> str:
 
 def _why_not(label: bytes, der: bytes) -> str:
     """Return what to say of contents that are not what the label says."""
-    for name, shape in ((b"PRIVATE KEY", _Pkcs8), (b"EC PRIVATE KEY", _EcKey)):
+    shapes = {b"PRIVATE KEY": _Pkcs8, b"EC PRIVATE KEY": _EcKey, b"RSA PRIVATE KEY": _RsaKey}
+    for name, shape in shapes.items():
         if label != name and _is_a(shape, der):
             return (
                 f"The label of the PEM is {label.decode()}, and its contents are a {name.decode()}."
@@ -174,9 +204,26 @@ def _pkcs8_key(der: bytes) -> PrivateKeyTypes:
     parsed = asn1.decode_der(_Pkcs8, der)
     kind, *parameters = parsed.algorithm
     read = _READERS.get(kind.parse(ObjectIdentifier).dotted_string)
-    if read is None:
+    if read is None or parsed.version not in _PKCS8_VERSIONS:
         raise InvalidInput(_UNSUPPORTED)
-    return read(parsed, parameters)
+    key = read(parsed.key, parameters)
+    if parsed.public is not None:
+        _require_own(parsed.public.as_bytes(), key)
+    return key
+
+
+def _require_own(public: bytes, key: PrivateKeyTypes) -> None:
+    """Raise InvalidInput unless `public` is the public half of `key`, in its type's own form."""
+    own = key.public_key()
+    match own:
+        case ec.EllipticCurvePublicKey():
+            forms = {own.public_bytes(Encoding.X962, form) for form in _POINTS}
+        case rsa.RSAPublicKey():
+            forms = {own.public_bytes(Encoding.DER, PublicFormat.PKCS1)}
+        case _:
+            forms = {own.public_bytes(Encoding.Raw, PublicFormat.Raw)}
+    if public not in forms:
+        raise InvalidInput(_NOT_ITS_OWN)
 
 
 def _rsa_key(der: bytes) -> PrivateKeyTypes:
@@ -188,22 +235,22 @@ def _rsa_key(der: bytes) -> PrivateKeyTypes:
 def _ec_key(der: bytes, curve: ec.EllipticCurve | None) -> PrivateKeyTypes:
     """Return the key of an ECPrivateKey, which may leave its curve to the PKCS #8 around it."""
     parsed = asn1.decode_der(_EcKey, der)
+    if parsed.version != 1:
+        raise InvalidInput(NO_KEY)
     if parsed.parameters is not None:
         inner = _curve(parsed.parameters)
         if curve is not None and inner.name != curve.name:
             raise InvalidInput("The private key names two different curves.")
         curve = inner
     if curve is None:
-        raise InvalidInput("The private key does not name its curve.")
+        raise InvalidInput("The private key does not name its curve; in PKCS #8 it would.")
     size = (curve.group_order.bit_length() + 7) // 8
     scalar = int.from_bytes(parsed.scalar)
     if len(parsed.scalar) > size + 1 or not 0 < scalar < curve.group_order:
         raise InvalidInput("The scalar is not between 1 and the order of the curve.")
     key = ec.derive_private_key(scalar, curve)
     if parsed.public is not None:
-        point = ec.EllipticCurvePublicKey.from_encoded_point(curve, parsed.public.as_bytes())
-        if point.public_numbers() != key.public_key().public_numbers():
-            raise InvalidInput(_NOT_ITS_OWN)
+        _require_own(parsed.public.as_bytes(), key)
     return key
 
 
@@ -237,24 +284,18 @@ def _curve(parameters: ObjectIdentifier | _Parameters) -> ec.EllipticCurve:
     return curve
 
 
-def _ed25519_key(parsed: _Pkcs8) -> PrivateKeyTypes:
-    key = Ed25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, parsed.key))
-    if (
-        parsed.public is not None
-        and parsed.public.as_bytes() != key.public_key().public_bytes_raw()
-    ):
-        raise InvalidInput(_NOT_ITS_OWN)
-    return key
+def _refuse(reason: str) -> _Reader:
+    def refuse(_: bytes, __: list[asn1.TLV]) -> PrivateKeyTypes:
+        raise InvalidInput(reason)
+
+    return refuse
 
 
-def _refuse_dsa(_: _Pkcs8, __: list[asn1.TLV]) -> PrivateKeyTypes:
-    raise InvalidInput("DSA keys are not supported.")
-
-
-_READERS: Final[Mapping[str, Callable[[_Pkcs8, list[asn1.TLV]], PrivateKeyTypes]]] = {
-    "1.2.840.113549.1.1.1": lambda parsed, _: _rsa_key(parsed.key),
-    "1.2.840.10045.2.1": lambda parsed, parameters: _ec_key(parsed.key, _curve_in(parameters)),
-    "1.3.101.112": lambda parsed, _: _ed25519_key(parsed),
-    "1.2.840.10040.4.1": _refuse_dsa,
+_READERS: Final[Mapping[str, _Reader]] = {
+    "1.2.840.113549.1.1.1": lambda key, _: _rsa_key(key),
+    "1.2.840.113549.1.1.10": _refuse("RSA keys for RSASSA-PSS alone are not supported."),
+    "1.2.840.10045.2.1": lambda key, parameters: _ec_key(key, _curve_in(parameters)),
+    "1.3.101.112": lambda key, _: Ed25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
+    "1.2.840.10040.4.1": _refuse("DSA keys are not supported."),
 }
-"""By the algorithm's object identifier: RSA, EC, Ed25519, DSA."""
+"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, DSA."""
