@@ -1,5 +1,6 @@
 """`keystead doctor`: it tries what this machine allows, and reads what is in force."""
 
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,15 @@ def test_a_device_key_that_others_can_read_is_a_fault(tmp_path):
     assert status == 1
     assert any("device.key is open to other users: mode 0640" in line for line in lines)
     assert lines[-1] == f"no server runs on {server.data}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_data_directory_of_another_user_than_its_files_is_told(tmp_path):
+    (tmp_path / "keystead.lock").touch(0o600)
+    os.chown(tmp_path / "keystead.lock", 1234, 1234)
+    _, lines = doctor(f"--data={tmp_path}")
+    told = f"warning: {tmp_path} belongs to user 0 and its files to user 1234"
+    assert any(line.startswith(told) for line in lines)
 
 
 def test_a_data_directory_that_is_not_there_is_a_fault(tmp_path):

@@ -10,12 +10,19 @@ reset.pending    a factory reset was begun and must be finished before anything 
 import fcntl
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from keystead.errors import StartRefused
-from keystead.platform import durable
-from keystead.platform.device_key import PROVIDER_NAMES, DeviceKey, DeviceKeyProvider, destroy
+from keystead.platform import durable, own_files
+from keystead.platform.device_key import (
+    PROVIDER_NAMES,
+    DeviceKey,
+    DeviceKeyProvider,
+    destroy,
+    files_of,
+)
 from keystead.platform.update_slot import UpdateSlot
 
 _LOCK = "keystead.lock"
@@ -35,6 +42,8 @@ class DataDirectory:
         """`lock` is the open, locked file; use `open`."""
         self.path = path
         self._lock = lock
+        self.were_open: Sequence[str] = ()
+        """Files of ours that `open` found open to others, and has closed."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -46,6 +55,7 @@ class DataDirectory:
         try:
             _claim(path)
             directory = cls(path, _take_lock(path / _LOCK))
+            directory.were_open = own_files.close_again(path, keep=_keys(path))
         except OSError as error:
             raise StartRefused(f"The data directory {path}: {error.strerror}.") from error
         try:
@@ -56,6 +66,12 @@ class DataDirectory:
                 f"The factory reset of {path} cannot be finished: {error.strerror}."
             ) from error
         return directory
+
+    @property
+    def owner_elsewhere(self) -> int | None:
+        """The user that the directory itself belongs to, if it is not ours."""
+        owner = self.path.stat().st_uid
+        return None if owner in own_files.owners(self.path) else owner
 
     @property
     def database(self) -> Path:
@@ -122,8 +138,10 @@ def _claim(path: Path) -> None:
             f"The data directory {path} holds something else than Keystead's data. "
             "Use an empty one, or one that does not exist yet."
         )
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        path.chmod(stat.S_IRWXU)
+
+
+def _keys(path: Path) -> list[Path]:
+    return [file for provider in PROVIDER_NAMES for file in files_of(path, provider)]
 
 
 def _take_lock(path: Path) -> int:

@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, get_args
 
 from keystead.errors import StartRefused
 from keystead.model.secret import Secret
-from keystead.platform import durable
+from keystead.platform import durable, own_files
 from keystead.sealing.device import DEVICE_KEY_BYTES, device_id, new_device_key
 
 ProviderName = Literal["file", "credential", "tpm2"]
@@ -200,14 +200,19 @@ def kept_here(directory: Path) -> list[ProviderName]:
     return [
         provider
         for provider in PROVIDER_NAMES
-        if any(map(os.path.lexists, _files(file_of(directory, provider))))
+        if any(map(os.path.lexists, files_of(directory, provider)))
     ]
 
 
 def destroy(directory: Path, provider: ProviderName) -> None:
     """Overwrite and remove what a provider kept here, if anything. Raises OSError."""
-    for path in _files(file_of(directory, provider)):
+    for path in files_of(directory, provider):
         durable.destroy(path)
+
+
+def files_of(directory: Path, provider: ProviderName) -> list[Path]:
+    """Return every name that a provider's key may have."""
+    return _files(file_of(directory, provider))
 
 
 def _files(path: Path) -> list[Path]:
@@ -242,7 +247,9 @@ def _read(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StartRefused(f"The device key {path} is not a regular file.")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if status.st_uid not in own_files.owners(path.parent):
+            raise StartRefused(f"The device key {path} belongs to another user: {status.st_uid}.")
+        if status.st_mode & own_files.OTHERS:
             raise StartRefused(
                 f"The device key {path} is open to other users: "
                 f"mode {stat.S_IMODE(status.st_mode):04o}, not 0600."

@@ -22,8 +22,8 @@ def sync_directory(directory: Path) -> None:
 def create(path: Path, content: bytes) -> None:
     """Put a file of mode 0600 at `path`, whole or not at all. Raises OSError.
 
-    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. It
-    belongs to whom its directory belongs to, which only root can be other than.
+    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. Made
+    by root, it belongs to whom its directory belongs to.
     """
     unfinished = path.with_name(path.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
@@ -31,7 +31,7 @@ def create(path: Path, content: bytes) -> None:
     descriptor = os.open(unfinished, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         owner = path.parent.stat()
-        if owner.st_uid != os.geteuid():
+        if os.geteuid() == 0 and owner.st_uid != 0:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()

@@ -82,6 +82,13 @@ def _machine() -> Iterator[Finding]:
 def _modes(data: Path) -> Iterator[Finding]:
     if not data.is_dir():
         yield Finding(f"there is no data directory {data}", is_fault=True)
+    with contextlib.suppress(FileNotFoundError):
+        user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
+        if user != owner:
+            yield Finding(
+                f"warning: {data} belongs to user {owner} and its files to user {user}: "
+                "the former can replace them"
+            )
     for path in (data, *data.glob("device.key*"), *data.glob("keystead.db*")):
         with contextlib.suppress(FileNotFoundError):
             mode = stat.S_IMODE(path.stat().st_mode)

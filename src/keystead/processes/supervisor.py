@@ -13,6 +13,7 @@ from typing import Final
 
 from keystead.edge.limits import LEAST_EDGE_FILES
 from keystead.errors import StartRefused
+from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import sandbox
 from keystead.processes.generation import Generation, Outcome, Resources
@@ -116,6 +117,7 @@ def serve(options: ServeOptions) -> None:
     listeners, address = listen(options.address)
     with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
         log = log_to_stderr("supervisor")
+        _warn_of_others(data, log)
         settings = SettingsFile.of(options.platform)
         child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
         if not options.is_sandboxed:
@@ -124,6 +126,19 @@ def serve(options: ServeOptions) -> None:
             data, listeners, options.edges, log, settings, child_options, options.proxies
         )
         asyncio.run(_run(resources, address))
+
+
+def _warn_of_others(data: DataDirectory, log: Log) -> None:
+    if data.were_open:
+        log.warning(
+            "files were open to other users and are closed again: such a user may have read them",
+            files=", ".join(data.were_open),
+        )
+    if data.owner_elsewhere is not None:
+        log.warning(
+            "the data directory belongs to another user, who can replace what is in it",
+            owner=data.owner_elsewhere,
+        )
 
 
 def _require_files(edges: int) -> None:
