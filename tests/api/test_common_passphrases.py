@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.core import ADMIN, UNLOCK, Core
+from tests.support.core import ADMIN, UNLOCK, Core, start_core
 
 COMMON = "Password123"
-REFUSAL = "is one of the commonest passwords, which are guessed first."
+REFUSAL = (
+    "is one of the commonest passwords, which are guessed first. The operator can allow them: "
+    "common_passphrases = true under [compatibility] in the configuration file."
+)
 USER = {"realName": "x", "role": "Operator", "passphrase": COMMON}
 CHOSEN = [
     ("POST", "/users", USER, "passphrase"),
@@ -48,3 +51,22 @@ async def test_an_hsm_is_not_provisioned_with_it(fresh_core: Core, field: str) -
     answer = await fresh_core.request("POST", "/provision", json=wanted | {field: COMMON})
     assert (answer.status, answer.message) == (400, f"{field} {REFUSAL}")
     assert (await fresh_core.request("GET", "/health/state")).json() == {"state": "Unprovisioned"}
+
+
+async def test_where_the_operator_allows_them_they_are_taken_everywhere() -> None:
+    core = await start_core(common_passphrases=True)
+    wanted = {
+        "unlockPassphrase": "1234567890",
+        "adminPassphrase": COMMON,
+        "systemTime": "2024-01-01T00:00:00Z",
+    }
+    short = await core.request(
+        "POST", "/provision", json=wanted | {"unlockPassphrase": "123456789"}
+    )
+    assert (short.status, short.message) == (400, "unlockPassphrase must have 10 to 200 bytes.")
+    assert (await core.request("POST", "/provision", json=wanted)).status == 204
+    for method, path, body, _ in CHOSEN:
+        given = body | {"currentPassphrase": "1234567890"} if "unlock" in path else body
+        answer = await core.request(method, path, user=("admin", COMMON), json=given)
+        assert answer.status in {200, 201, 204}, (path, answer)
+    core.close()

@@ -61,6 +61,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         [compatibility]
         pkcs1_padding_errors = true
         open_shutdown = true
+        common_passphrases = true
         [keys]
         cache = 500
         [device_key]
@@ -76,6 +77,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
             (directory / "update.pem").read_bytes(),
             pkcs1_padding_errors=True,
             open_shutdown=True,
+            common_passphrases=True,
             key_cache=500,
         ),
     )

@@ -181,6 +181,7 @@ async def start_core(  # noqa: PLR0913
     update_key: UpdateKey | None = None,
     key_cache: int = DEFAULT_KEY_CACHE,
     open_shutdown: bool = False,
+    common_passphrases: bool = False,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -207,6 +208,7 @@ async def start_core(  # noqa: PLR0913
             update_key=update_key,
             key_cache=key_cache,
             open_shutdown=open_shutdown,
+            common_passphrases=common_passphrases,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines)

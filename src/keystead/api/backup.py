@@ -6,7 +6,6 @@ from keystead.api.json_bodies import decode_json
 from keystead.api.multipart import TwoParts
 from keystead.api.route import NO_CONTENT, Call, Parts, Reply
 from keystead.api.timestamps import parse_timestamp
-from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Hidden, Secret
 from keystead.operations import backup, restore
 
@@ -41,7 +40,7 @@ async def set_passphrase(call: Call[BackupPassphraseRequest]) -> Reply[None]:
         call.hsm,
         call.session,
         call.caller,
-        new=parse_new_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
     )
     return NO_CONTENT

@@ -7,7 +7,6 @@ import msgspec
 from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.api.timestamps import format_timestamp, parse_timestamp
-from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Hidden
 from keystead.operations import unattended_boot as unattended_boots
 
@@ -36,7 +35,7 @@ async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[No
     wanted = await call.json(UnlockPassphraseRequest)
     await call.hsm.change_unlock_passphrase(
         call.caller,
-        new=parse_new_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
         address=call.request.client,
     )

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.timestamps import parse_timestamp
-from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Hidden
 
 
@@ -26,8 +25,8 @@ async def provision(call: Call[ProvisionRequest]) -> Reply[None]:
     """POST /provision: Unprovisioned → Operational."""
     wanted = await call.json(ProvisionRequest)
     await call.hsm.provision(
-        unlock=parse_new_passphrase(wanted.unlock_passphrase, name="unlockPassphrase"),
-        admin=parse_new_passphrase(wanted.admin_passphrase, name="adminPassphrase"),
+        unlock=call.new_passphrase(wanted.unlock_passphrase, name="unlockPassphrase"),
+        admin=call.new_passphrase(wanted.admin_passphrase, name="adminPassphrase"),
         system_time=parse_timestamp(wanted.system_time),
     )
     return NO_CONTENT

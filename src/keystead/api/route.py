@@ -15,7 +15,8 @@ from keystead.api.long_bodies import SHORT_BODY_BYTES, decode_long_json
 from keystead.api.negotiation import media_type
 from keystead.errors import NotPermitted, WrongState
 from keystead.model.lifecycle import State
-from keystead.model.secret import Hidden
+from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
+from keystead.model.secret import Hidden, Secret
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
@@ -165,6 +166,14 @@ class Call(Hidden, Generic[Body]):
         if self.operational is None:
             raise NotPermitted("The HSM is not operational.")
         return self.operational
+
+    def new_passphrase(self, text: str, *, name: str = "passphrase") -> Secret:
+        """Return a passphrase that someone chooses now; InvalidInput names the field `name`.
+
+        One of the commonest will do only where the operator has chosen `common_passphrases`.
+        """
+        parse = parse_passphrase if self.hsm.allows_common_passphrases else parse_new_passphrase
+        return parse(text, name=name)
 
     def require_allowed(self) -> None:
         """Raise unless the HSM is in the state, and the row open to the caller, as at first.

@@ -8,7 +8,6 @@ from keystead.api.route import NO_CONTENT, Call, Created, Reply
 from keystead.api.shapes import Item, id_list, json_reply
 from keystead.errors import InvalidInput, NotPermitted
 from keystead.model.ids import NAMESPACE_SEPARATOR, UserId, parse_namespace_id
-from keystead.model.passphrases import parse_new_passphrase
 from keystead.model.secret import Hidden
 from keystead.model.users import Role
 from keystead.operations import manage_users
@@ -23,10 +22,6 @@ class UserRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     real_name: str
     role: Role
     passphrase: str
-
-    def new_user(self) -> NewUser:
-        """Return what is asked for; InvalidInput for a passphrase that will not do."""
-        return NewUser(self.real_name, self.role, parse_new_passphrase(self.passphrase))
 
 
 class PassphraseRequest(Hidden, forbid_unknown_fields=True):
@@ -93,9 +88,15 @@ async def list_all(call: Call[None]) -> Reply[list[UserItem]]:
     return Reply(200, await id_list("user", found))
 
 
+async def _new_user(call: Call[UserRequest]) -> NewUser:
+    """Return what is asked for. Raises InvalidInput for a passphrase that will not do."""
+    wanted = await call.json(UserRequest)
+    return NewUser(wanted.real_name, wanted.role, call.new_passphrase(wanted.passphrase))
+
+
 async def create(call: Call[UserRequest]) -> Created[Item]:
     """POST /users: add a user; the ID is generated, the namespace is the caller's."""
-    wanted = (await call.json(UserRequest)).new_user()
+    wanted = await _new_user(call)
     user_id = manage_users.new_id(call.caller.namespace)
     await manage_users.add(call.session, call.caller, user_id, wanted)
     return _created(user_id)
@@ -109,7 +110,7 @@ async def create_in(call: Call[UserRequest]) -> Created[Item]:
             "POST here takes a namespace and '~'; for users without one, POST /users."
         )
     user_id = manage_users.new_id(parse_namespace_id(namespace))
-    wanted = (await call.json(UserRequest)).new_user()
+    wanted = await _new_user(call)
     await manage_users.add(call.session, call.caller, user_id, wanted)
     return _created(user_id)
 
@@ -117,7 +118,7 @@ async def create_in(call: Call[UserRequest]) -> Created[Item]:
 async def create_as(call: Call[UserRequest]) -> Created[None]:
     """PUT /users/{id}: add a user."""
     user_id = target(call)
-    wanted = (await call.json(UserRequest)).new_user()
+    wanted = await _new_user(call)
     await manage_users.add(call.session, call.caller, user_id, wanted)
     return Reply(201, headers=[("Location", f"{_LOCATION}{user_id}")])
 
@@ -138,7 +139,7 @@ async def set_passphrase(call: Call[PassphraseRequest]) -> Reply[None]:
     """POST /users/{id}/passphrase: change a passphrase."""
     user_id = target(call)
     await manage_users.get(call.session, call.caller, user_id)
-    passphrase = parse_new_passphrase((await call.json(PassphraseRequest)).passphrase)
+    passphrase = call.new_passphrase((await call.json(PassphraseRequest)).passphrase)
     await manage_users.set_passphrase(call.session, call.caller, user_id, passphrase)
     return NO_CONTENT
 

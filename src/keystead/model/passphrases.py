@@ -34,7 +34,10 @@ def parse_new_passphrase(text: str, *, name: str = "passphrase") -> Secret:
     passphrase = parse_passphrase(text, name=name)
     plain = text.lower()
     if plain in _COMMONEST or plain.rstrip(_DECORATION) in _COMMONEST:
-        raise InvalidInput(f"{name} is one of the commonest passwords, which are guessed first.")
+        raise InvalidInput(
+            f"{name} is one of the commonest passwords, which are guessed first. The operator can "
+            "allow them: common_passphrases = true under [compatibility] in the configuration file."
+        )
     return passphrase
 
 

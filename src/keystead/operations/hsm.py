@@ -86,6 +86,7 @@ class Hsm:
         self.changing = asyncio.Lock()
         """Held by whatever leads from state to state or replaces the domain key's lock."""
         self.has_open_shutdown = surroundings.open_shutdown
+        self.allows_common_passphrases = surroundings.common_passphrases
         self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = surroundings.monotonic

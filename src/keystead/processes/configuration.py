@@ -54,6 +54,7 @@ class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Compatibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pkcs1_padding_errors: bool = False
     open_shutdown: bool = False
+    common_passphrases: bool = False
 
 
 class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +106,7 @@ def read_configuration(path: Path) -> Configuration:
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
                     open_shutdown=found.compatibility.open_shutdown,
+                    common_passphrases=found.compatibility.common_passphrases,
                     key_cache=found.keys.cache,
                 ),
             ),

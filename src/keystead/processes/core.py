@@ -213,6 +213,7 @@ async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surr
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
         pkcs1_padding_errors=settings.pkcs1_padding_errors,
         open_shutdown=settings.open_shutdown,
+        common_passphrases=settings.common_passphrases,
         key_cache=settings.key_cache,
     )
 
