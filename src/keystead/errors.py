@@ -45,6 +45,10 @@ class Conflict(KeysteadError):
     """The thing is in a condition that excludes the change; nothing was changed."""
 
 
+class QuotaExceeded(KeysteadError):
+    """The namespace holds as much as it may; nothing was changed."""
+
+
 class ConditionFailed(KeysteadError):
     """The thing is not what the request says it must be; nothing was changed."""
 

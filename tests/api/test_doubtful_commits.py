@@ -63,6 +63,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "DELETE /keys/{key_id}/restrictions/tags/{tag}": ("/keys/k1/restrictions/tags/t", {}),
     "PUT /namespaces/{namespace_id}": ("/namespaces/ns2", {}),
     "DELETE /namespaces/{namespace_id}": ("/namespaces/ns", {}),
+    "PUT /namespaces/{namespace_id}/quota": ("/namespaces/ns/quota", {"json": {"keys": 1}}),
     "POST /users": ("/users", {"json": USER}),
     "PUT /users/{user_id}": ("/users/new", {"json": USER}),
     "POST /users/{user_id}": ("/users/new~", {"json": USER}),

@@ -32,6 +32,8 @@ OPERATIONS: Final = (
     "GET /health/lockouts",
     "GET /openapi.json",
     "POST /keys/{}/verify",
+    "GET /namespaces/{}/quota",
+    "PUT /namespaces/{}/quota",
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.
     "GET /config/ntp",
     "PUT /config/ntp",

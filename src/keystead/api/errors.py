@@ -12,6 +12,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
     errors.Conflict: 409,
+    errors.QuotaExceeded: 409,
     errors.StaleRevision: 409,
     errors.WrongState: 412,
     errors.ConditionFailed: 412,

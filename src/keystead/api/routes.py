@@ -161,6 +161,22 @@ _DESCRIBED: tuple[Route, ...] = (
         accepts=_EMPTY_PUT,
     ),
     Route("DELETE", "/namespaces/{namespace_id}", namespaces.delete, roles=_ADMIN, reach=_ROOT),
+    Route(
+        "GET",
+        "/namespaces/{namespace_id}/quota",
+        namespaces.quota,
+        roles=_ADMIN,
+        reach=_ROOT,
+        has_tag=True,
+    ),
+    Route(
+        "PUT",
+        "/namespaces/{namespace_id}/quota",
+        namespaces.set_quota,
+        roles=_ADMIN,
+        reach=_ROOT,
+        accepts=(JSON,),
+    ),
     # --- users ---
     Route("GET", "/users", users.list_all, roles=_ADMIN, has_tag=True),
     Route("POST", "/users", users.create, roles=_ADMIN, accepts=(JSON,)),

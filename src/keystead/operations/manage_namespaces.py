@@ -2,6 +2,7 @@
 
 from keystead.errors import AlreadyExists, InvalidInput, NotFound, WriteRefused
 from keystead.model.ids import NamespaceId
+from keystead.model.quota import Quota
 from keystead.model.users import Caller
 from keystead.operations.session import Session
 
@@ -33,3 +34,15 @@ async def delete(session: Session, caller: Caller, namespace: NamespaceId) -> No
             session.namespace_created(namespace)
         raise
     session.note(caller, "namespace deleted", namespace=namespace)
+
+
+async def quota(session: Session, namespace: NamespaceId) -> Quota:
+    """Return what a namespace may hold; NotFound when it does not exist."""
+    await session.namespaces.require(namespace)
+    return await session.namespaces.quota(namespace)
+
+
+async def set_quota(session: Session, caller: Caller, namespace: NamespaceId, quota: Quota) -> None:
+    """Change what a namespace may hold. What it holds beyond that stays."""
+    await session.namespaces.set_quota(namespace, quota)
+    session.note(caller, "quota set", namespace=namespace)

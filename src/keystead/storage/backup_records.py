@@ -260,7 +260,7 @@ def _parse_key_name(name: str) -> None:
 
 
 def _parse_namespace_name(name: str) -> None:
-    parse_namespace_id(name.removeprefix(".deleted/"))
+    parse_namespace_id(name.removeprefix(".deleted/").removeprefix(".quota/"))
 
 
 _STORES: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (

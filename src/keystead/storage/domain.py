@@ -8,6 +8,7 @@ from keystead.storage import format_version, key_paths
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.keys import KeyStore
 from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.quotas import Quotas
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import SettingStore
 from keystead.storage.users import UserStore
@@ -36,9 +37,10 @@ class DomainStores:
         }
         config = sealed(StoreLabel.CONFIG, "/config/")
         self._all = (users, keys, namespaces, config)
-        self.users = UserStore(store, users)
         self.namespaces = NamespaceStore(store, namespaces)
-        self.keys = KeyStore(store, keys, self.namespaces, cache_size=key_cache)
+        quotas = Quotas(store, self.namespaces, users=users, keys=keys)
+        self.users = UserStore(store, users, quotas)
+        self.keys = KeyStore(store, keys, self.namespaces, quotas, cache_size=key_cache)
         self.config = SettingStore(config)
 
     def initial(self) -> Sequence[Change]:

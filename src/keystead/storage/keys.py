@@ -20,8 +20,9 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
 from keystead.storage.key_cache import CachedKey, KeyCache
-from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
 from keystead.storage.use_counts import UseCounts
@@ -52,6 +53,7 @@ class KeyStore:
         store: KeyValueStore,
         sealed: SealedRecords,
         namespaces: NamespaceStore,
+        quotas: Quotas,
         *,
         cache_size: int,
     ) -> None:
@@ -59,6 +61,7 @@ class KeyStore:
         self._store = store
         self._sealed = sealed
         self._namespaces = namespaces
+        self._quotas = quotas
         self._cache = KeyCache(cache_size)
         self._counts = UseCounts()
 
@@ -107,10 +110,11 @@ class KeyStore:
         """Write a key and return its revision.
 
         StaleRevision when the record's revision is not the `expected` one; AlreadyExists when
-        that is MISSING and there is a key; NotFound when the namespace does not exist.
+        that is MISSING and there is a key; NotFound when the namespace does not exist;
+        QuotaExceeded when it may not hold so much more.
         """
         if expected:
-            return await self._write(path, record, expected, checks=())
+            return await self._write(path, record, expected)
         return await retry_when_stale(partial(self._create, path, record, expected))
 
     def change(self, path: KeyPath, record: KeyRecord, *, expected: int | None = None) -> Change:
@@ -140,7 +144,8 @@ class KeyStore:
             if revision == MISSING:
                 raise NotFound(f"Key {path.key_id} does not exist.")
             name = key_paths.name_of(path)
-            _ = await self._store.commit([self._sealed.delete(name, expected=revision)])
+            deletion = self._sealed.delete(name, expected=revision)
+            _ = await self._quotas.commit_keys(path.namespace, [deletion])
 
         try:
             await retry_when_stale(attempt)
@@ -156,12 +161,11 @@ class KeyStore:
 
         async def attempt() -> None:
             record, revision = await self._require(source)
-            checks = await self._conditions(target)
             if await self._revision(target) != MISSING:
                 raise AlreadyExists(f"Key {target.key_id} already exists.")
             deletion = self._sealed.delete(key_paths.name_of(source), expected=revision)
             creation = self.change(target, record, expected=MISSING)
-            _ = await self._store.commit([deletion, creation], checks=checks)
+            _ = await self._quotas.commit_keys(target.namespace, [deletion, creation])
 
         try:
             await retry_when_stale(attempt)
@@ -183,8 +187,9 @@ class KeyStore:
         self._counts.forget_namespace(namespace)
 
     def forget_all(self) -> None:
-        """Forget every decrypted key; the counts stay."""
+        """Forget every decrypted key, and what namespaces hold; the counts of uses stay."""
         self._cache.clear()
+        self._quotas.forget()
 
     def drop(self) -> None:
         """Forget every decrypted key and every count not flushed."""
@@ -265,9 +270,8 @@ class KeyStore:
         return CachedKey(path, record, revision, private)
 
     async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
-        checks = await self._conditions(path)
         try:
-            revision = await self._write(path, record, expected, checks=checks)
+            revision = await self._write(path, record, expected)
         except StaleRevision:
             if expected == MISSING and await self._revision(path) != MISSING:
                 raise AlreadyExists(f"Key {path.key_id} already exists.") from None
@@ -276,12 +280,10 @@ class KeyStore:
         self._counts.forget(path)
         return revision
 
-    async def _write(
-        self, path: KeyPath, record: KeyRecord, expected: int | None, *, checks: Sequence[Check]
-    ) -> int:
+    async def _write(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
         change = self.change(path, record, expected=expected)
         try:
-            revision = await self._store.commit([change], checks=checks)
+            revision = await self._quotas.commit_keys(path.namespace, [change])
         except KeysteadError:
             self._cache.forget(path)
             raise
@@ -296,11 +298,6 @@ class KeyStore:
 
     async def _revision(self, path: KeyPath) -> int:
         return await self._sealed.revision(key_paths.name_of(path))
-
-    async def _conditions(self, path: KeyPath) -> Sequence[Check]:
-        if path.namespace is None:
-            return []
-        return [await self._namespaces.require(path.namespace)]
 
     def _changed(self, path: KeyPath, record: KeyRecord, revision: int) -> None:
         known = self._cache.get(path)

@@ -10,12 +10,14 @@ from contextlib import suppress
 
 from keystead.errors import AlreadyExists, NotFound, StaleRevision, WriteRefused
 from keystead.model.ids import NamespaceId
+from keystead.model.quota import UNLIMITED, Quota
 from keystead.storage import key_paths, records
 from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords, remove_range
 
 _MARKS = ".deleted/"
+_QUOTAS = ".quota/"
 
 
 class NamespaceStore:
@@ -29,12 +31,16 @@ class NamespaceStore:
         """Whether the namespace was created and not deleted since."""
         return await self._revision(namespace) != MISSING
 
+    async def condition(self, namespace: NamespaceId) -> Check:
+        """Return the condition that the namespace stays as it is, there or not, with its quota."""
+        return Check(self._sealed.path(namespace), await self._revision(namespace))
+
     async def require(self, namespace: NamespaceId) -> Check:
-        """Return the condition that the namespace stays; NotFound when it does not exist."""
-        revision = await self._revision(namespace)
-        if revision == MISSING:
+        """Return the same; NotFound when the namespace does not exist."""
+        condition = await self.condition(namespace)
+        if condition.revision == MISSING:
             raise NotFound(f"Namespace {namespace} does not exist.")
-        return Check(self._sealed.path(namespace), revision)
+        return condition
 
     async def list(self) -> list[NamespaceId]:
         """Return all namespaces."""
@@ -54,6 +60,30 @@ class NamespaceStore:
                 [
                     self._sealed.put(namespace, created, expected=MISSING),
                     self._sealed.delete(_MARKS + namespace, expected=mark),
+                    self._sealed.delete(_QUOTAS + namespace),
+                ]
+            )
+
+        await retry_when_stale(attempt)
+
+    async def quota(self, namespace: NamespaceId) -> Quota:
+        """Return what the namespace may hold. CorruptRecord if unreadable."""
+        name = _QUOTAS + namespace
+        opened = await self._sealed.get(name)
+        if opened is None:
+            return UNLIMITED
+        return records.decode_quota(opened.plaintext, path=self._sealed.path(name))
+
+    async def set_quota(self, namespace: NamespaceId, quota: Quota) -> None:
+        """Change what the namespace may hold; NotFound. See `quotas`."""
+
+        async def attempt() -> None:
+            condition = await self.require(namespace)
+            record = records.encode_namespace(namespace)
+            _ = await self._store.commit(
+                [
+                    self._sealed.put(namespace, record, expected=condition.revision),
+                    self._sealed.put(_QUOTAS + namespace, records.encode_quota(quota)),
                 ]
             )
 
@@ -67,6 +97,7 @@ class NamespaceStore:
             _ = await self._store.commit(
                 [
                     self._sealed.delete(namespace, expected=condition.revision),
+                    self._sealed.delete(_QUOTAS + namespace),
                     self._sealed.put(_MARKS + namespace, records.encode_namespace(namespace)),
                 ]
             )

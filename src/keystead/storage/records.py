@@ -13,6 +13,7 @@ import msgspec
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, UserId, parse_label, parse_tag
 from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage.stored_json import StoredJson
 
@@ -209,3 +210,13 @@ def check_namespace(namespace: NamespaceId, raw: bytes, *, path: str) -> None:
     """Raise CorruptRecord, naming `path`, unless the record is this namespace's."""
     if _read(raw, str, path) != namespace:
         raise corrupt(path)
+
+
+def encode_quota(quota: Quota) -> bytes:
+    """Return the record of a namespace's quota."""
+    return _write(quota)
+
+
+def decode_quota(raw: bytes, *, path: str) -> Quota:
+    """Return the quota in a record; CorruptRecord names `path`."""
+    return _read(raw, Quota, path)

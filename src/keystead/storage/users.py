@@ -1,12 +1,14 @@
 """Users, one sealed record each. The store is flat: a user of a namespace is `namespace~name`."""
 
 from collections.abc import Callable
+from functools import partial
 
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NAMESPACE_SEPARATOR, NamespaceId, UserId
 from keystead.model.users import User
 from keystead.storage import records
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
 
@@ -16,9 +18,10 @@ _AFTER_SEPARATOR = chr(ord(NAMESPACE_SEPARATOR) + 1)
 class UserStore:
     """Reads go to the store every time; callers that authenticate keep their own cache."""
 
-    def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
+    def __init__(self, store: KeyValueStore, sealed: SealedRecords, quotas: Quotas) -> None:
         self._store = store
         self._sealed = sealed
+        self._quotas = quotas
 
     async def get(self, user_id: UserId) -> tuple[User, int] | None:
         """Return a user and the record's revision, or None. CorruptRecord if unreadable."""
@@ -39,14 +42,21 @@ class UserStore:
     async def put(self, user: User, *, expected: int | None) -> int:
         """Write a user and return the record's revision.
 
-        StaleRevision when it is not the `expected` one before, AlreadyExists when that is MISSING.
+        StaleRevision when it is not the `expected` one before, AlreadyExists when that is MISSING
+        and there is a user, QuotaExceeded when the namespace may not have another one.
         """
+        change = self.change(user, expected=expected)
+        if expected:
+            return await self._store.commit([change])
+        return await retry_when_stale(partial(self._create, user.user_id, change))
+
+    async def _create(self, user_id: UserId, change: Change) -> int:
         try:
-            return await self._store.commit([self.change(user, expected=expected)])
+            return await self._quotas.commit_user(user_id.namespace, change)
         except StaleRevision:
-            if expected != MISSING:
+            if await self._sealed.revision(str(user_id)) == MISSING:
                 raise
-            raise AlreadyExists(f"User {user.user_id} already exists.") from None
+            raise AlreadyExists(f"User {user_id} already exists.") from None
 
     def change(self, user: User, *, expected: int | None = None) -> Change:
         """Return the change that writes a user, to be committed with others."""
@@ -76,7 +86,8 @@ class UserStore:
             revision = await self._sealed.revision(str(user_id))
             if revision == MISSING:
                 raise NotFound(f"User {user_id} does not exist.")
-            _ = await self._store.commit([self._sealed.delete(str(user_id), expected=revision)])
+            deletion = self._sealed.delete(str(user_id), expected=revision)
+            _ = await self._quotas.commit_user(user_id.namespace, deletion)
 
         await retry_when_stale(attempt)
 
