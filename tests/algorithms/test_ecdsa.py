@@ -95,9 +95,20 @@ def test_a_scalar_is_between_one_and_the_order(type_name):
 
 
 @pytest.mark.parametrize("type_name", DIGEST_BYTES)
-def test_a_scalar_is_exactly_as_long_as_the_order(type_name):
+def test_a_scalar_may_lack_leading_zeros_or_have_one_too_many(type_name):
     size = CURVES[type_name].size
-    for wrong in (b"", b"\x01", bytes(size - 2) + b"\x01", bytes(size) + b"\x01"):
+    expected = key_of(type_name, 7 << 8 * (size - 5))
+    for length in (size - 4, size - 1, size, size + 1):
+        scalar = (7 << 8 * (size - 5)).to_bytes(length)
+        key = algorithms.BY_NAME[type_name].from_parts(PrivateParts(data=scalar))
+        assert key.public() == expected.public()
+        assert key.material() == expected.material()
+
+
+@pytest.mark.parametrize("type_name", DIGEST_BYTES)
+def test_a_scalar_of_a_shorter_or_longer_curve_is_refused(type_name):
+    size = CURVES[type_name].size
+    for wrong in (b"", b"\x01", b"\x01" * (size - 5), bytes(size + 1) + b"\x01"):
         with pytest.raises(InvalidInput, match=f"has {size} bytes, not {len(wrong)}"):
             algorithms.BY_NAME[type_name].from_parts(PrivateParts(data=wrong))
 

@@ -197,6 +197,22 @@ def test_a_file_of_another_kind_is_named():
             algorithms.import_pem(file)
 
 
+RFC_8410_WITH_PUBLIC_KEY = b"""-----BEGIN PRIVATE KEY-----
+MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
+Z9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PRIVATE KEY-----
+"""
+
+
+def test_the_example_of_rfc_8410_with_attributes_and_public_key_is_imported():
+    key = algorithms.import_pem(RFC_8410_WITH_PUBLIC_KEY)
+    assert key.algorithm.name == "Curve25519"
+    public = key.public()
+    assert public is not None
+    assert public.data == base64.b64decode("Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
+
+
 def ec_file(scalar: bytes, *, public: bytes | None = None) -> bytes:
     """Return PKCS #8 of a key on P-256 with this scalar, as it is."""
     algorithm = DerSequence([DerObjectId("1.2.840.10045.2.1"), DerObjectId("1.2.840.10045.3.1.7")])

@@ -22,6 +22,9 @@ from keystead.algorithms._uses import Option, Use
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
+MAX_MISSING_ZEROS = 4
+"""A random scalar lacks five bytes once in a trillion times."""
+
 Result = bytes | bool | tuple[bytes, ...]
 """What a mechanism returns: its use's answer fields in order, or the first of them alone."""
 
@@ -187,3 +190,19 @@ def require_data(algorithm: Algorithm, parts: PrivateParts, size: int) -> bytes:
             f"The data of a {algorithm.name} key has {size} bytes, not {len(parts.data)}."
         )
     return parts.data
+
+
+def require_scalar(algorithm: Algorithm, parts: PrivateParts, size: int) -> int:
+    """Return `parts.data` as the number of an EC key on a curve whose order has `size` bytes.
+
+    Leading zeros may be missing, as in a Big integer of PKCS #11, or one too many, as Java's
+    BigInteger has it. Raises InvalidInput if more are missing than a random scalar ever lacks: it
+    belongs to a shorter curve, and would be a weak key on this one.
+    """
+    if parts.data is None:
+        raise InvalidInput(f"{algorithm.name} keys need the field data.")
+    if not size - MAX_MISSING_ZEROS <= len(parts.data) <= size + 1:
+        raise InvalidInput(
+            f"The data of a {algorithm.name} key has {size} bytes, not {len(parts.data)}."
+        )
+    return int.from_bytes(parts.data)

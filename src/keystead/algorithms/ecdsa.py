@@ -16,7 +16,7 @@ from keystead.algorithms._algorithm import (
     PrivateParts,
     PublicParts,
     pkcs8_pem,
-    require_data,
+    require_scalar,
     spki_pem,
 )
 from keystead.algorithms._uses import SIGN
@@ -83,10 +83,10 @@ class Curve:
         return EcdsaKey(self, ec.generate_private_key(self.curve))
 
     def from_parts(self, parts: PrivateParts) -> EcdsaKey:
-        """Make a key of its scalar: big-endian, exactly as long as the curve's order."""
-        scalar = require_data(self, parts, (self.curve.key_size + 7) // 8)
+        """Make a key of its scalar: big-endian, as long as the curve's order."""
+        scalar = require_scalar(self, parts, (self.curve.key_size + 7) // 8)
         try:
-            return EcdsaKey(self, ec.derive_private_key(int.from_bytes(scalar), self.curve))
+            return EcdsaKey(self, ec.derive_private_key(scalar, self.curve))
         except ValueError:
             raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
 

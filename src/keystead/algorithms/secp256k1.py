@@ -20,7 +20,7 @@ from keystead.algorithms._algorithm import (
     PrivateParts,
     PublicParts,
     pkcs8_pem,
-    require_data,
+    require_scalar,
     spki_pem,
 )
 from keystead.algorithms._uses import SIGN
@@ -109,9 +109,9 @@ class _Secp256k1:
 
     def from_parts(self, parts: PrivateParts) -> Secp256k1Key:
         """Make a key of its scalar: 32 bytes, big-endian."""
-        scalar = require_data(self, parts, SCALAR_BYTES)
+        scalar = require_scalar(self, parts, SCALAR_BYTES)
         try:
-            key = ec.derive_private_key(int.from_bytes(scalar), ec.SECP256K1())
+            key = ec.derive_private_key(scalar, ec.SECP256K1())
         except ValueError:
             raise InvalidInput("The scalar is not between 1 and the order of the curve.") from None
         return Secp256k1Key(key)
