@@ -9,7 +9,17 @@ from keystead.model.lifecycle import State
 from keystead.operations import hsm as hsm_module
 from keystead.operations.work_pool import WorkPool
 from keystead.wire.messages import Request
-from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, basic, start_core
+from tests.support.core import (
+    ADMIN,
+    UNLOCK,
+    Answer,
+    Core,
+    Credentials,
+    WholeBody,
+    b64,
+    basic,
+    start_core,
+)
 from tests.support.pools import WatchedPool
 from tests.support.stores import WatchedStore
 
@@ -283,11 +293,11 @@ async def test_of_two_locks_one_locks_and_neither_waits_for_the_other(busy: Core
     assert statuses(answers) == [204, 412]
 
 
-class HeldBody:
+class HeldBody(WholeBody):
     """A body that arrives when the test lets it."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        super().__init__(body)
         self.asked_for = asyncio.Event()
         self.may_arrive = asyncio.Event()
 

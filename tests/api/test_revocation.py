@@ -55,20 +55,20 @@ class Gate:
         self._is_open.set()
 
 
-class HeldBody:
+class HeldBody(WholeBody):
     """A request's body that comes when a test says so."""
 
     def __init__(self, comes: Gate, content: bytes = b"late") -> None:
+        super().__init__(content)
         self._comes = comes
-        self._content = content
 
     async def read(self, _: int) -> bytes:
         await self._comes.wait()
-        return self._content
+        return self._body
 
     async def parts(self, _: int) -> AsyncIterator[bytes]:
         await self._comes.wait()
-        yield self._content
+        yield self._body
 
     def belongs_to(self, holder: str) -> None:
         pass

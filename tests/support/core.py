@@ -61,6 +61,9 @@ class WholeBody:
     def belongs_to(self, holder: str) -> None:
         pass
 
+    def end_with_client(self) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class Answer:

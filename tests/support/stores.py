@@ -32,6 +32,9 @@ class WatchedStore:
     def __init__(self) -> None:
         self.kept = MemoryStore()
         self.gets: list[str] = []
+        self.scans: list[str] = []
+        self.most_scans_at_once = 0
+        self._scans_under_way = 0
         self.commits: list[list[str]] = []
         self.before_commit: Callable[[], Awaitable[None] | None] = lambda: None
         self.hold_gets: asyncio.Event | None = None
@@ -50,8 +53,14 @@ class WatchedStore:
         return await self.kept.list(start, stop, limit=limit)
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
-        await self._yield()
-        return await self.kept.scan(start, stop, limit_bytes=limit_bytes)
+        self.scans.append(start)
+        self._scans_under_way += 1
+        self.most_scans_at_once = max(self.most_scans_at_once, self._scans_under_way)
+        try:
+            await self._yield()
+            return await self.kept.scan(start, stop, limit_bytes=limit_bytes)
+        finally:
+            self._scans_under_way -= 1
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         await self._yield()

@@ -137,6 +137,9 @@ class Dispatcher:
             header = request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=request.client)
         _require_fit(call)
+        if row.changes_nothing:
+            # Not before: a failed attempt to log in has to be counted, whoever waits for it.
+            call.unread_body.end_with_client()
         if row.has_tag:
             reply = tagged(call, await row.handler(call))
         else:

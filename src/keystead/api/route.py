@@ -65,6 +65,10 @@ class BodyReader(Protocol):
         """Count what it takes for `holder`, whose share of the memory for bodies is bounded."""
         ...
 
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone; at once when that is so already."""
+        ...
+
 
 class LateBody:
     """A body that comes after the head: whoever takes it must still be allowed to send it."""
@@ -89,6 +93,10 @@ class LateBody:
     def belongs_to(self, holder: str) -> None:
         """Count it for `holder`."""
         self._body.belongs_to(holder)
+
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone."""
+        self._body.end_with_client()
 
 
 class Reach(Enum):
@@ -262,7 +270,8 @@ class Route:
     `early_types` is checked before the size and the ID. `guard` refuses callers by more than role
     and namespace (NotPermitted, or InvalidInput for an ID that it cannot read). `also_produces`
     lists what it gives only to clients that prefer it. `query` names the parameters after `?`.
-    `has_tag`: what the row gives has an entity tag. `path` is below `root`.
+    `has_tag`: what the row gives has an entity tag. `path` is below `root`. `only_computes`: it
+    changes no more than counters, and that when work begins which then is done to its end.
     """
 
     method: str
@@ -284,7 +293,13 @@ class Route:
     guarded_when_provisioned: bool = False
     needs_unlock_passphrase: bool = False
     ends_session: bool = False
+    only_computes: bool = False
     root: str = API_ROOT
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
+        return self.only_computes or self.method == "GET"
 
     def asks_unlock_passphrase(self, hsm: Hsm) -> bool:
         """Whether it is open in the present state to whoever knows the unlock passphrase."""

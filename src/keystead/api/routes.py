@@ -77,7 +77,7 @@ _DESCRIBED: tuple[Route, ...] = (
     Route("POST", "/provision", lifecycle.provision, frozenset({State.UNPROVISIONED})),
     Route("POST", "/unlock", lifecycle.unlock, frozenset({State.LOCKED})),
     Route("POST", "/lock", lifecycle.lock, roles=_ADMIN, reach=_ROOT, ends_session=True),
-    Route("POST", "/random", use_keys.random, roles=_OPERATOR),
+    Route("POST", "/random", use_keys.random, roles=_OPERATOR, only_computes=True),
     # --- keys ---
     Route(
         "GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR, query=_KEY_FILTERS, has_tag=True
@@ -134,6 +134,7 @@ _DESCRIBED: tuple[Route, ...] = (
             use_keys.handler_of(use),
             roles=_OPERATOR,
             body_limit=LARGE_BODY,
+            only_computes=True,
         )
         for use in USES
     ),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from keystead.errors import Conflict, StoreUnavailable, WriteRefused, WrongState
 from keystead.journal.log import Log
@@ -13,6 +14,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.authentication import Authenticator
+from keystead.operations.shares import Turns
 from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.backup import BackupWriter
@@ -21,6 +23,9 @@ from keystead.storage.conditional import depend_on
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.messages import DEFAULT_KEY_CACHE
+
+MOST_LISTS: Final = 256
+"""Lists of keys with ?filter or ?label that may be under way together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Session:
         """Under way now."""
         self.moving = asyncio.Lock()
         """Held while a key is moved."""
+        self.listing = Turns(MOST_LISTS)
+        """Whose turn it is to read records for a list of keys that is chosen by more than IDs."""
         self.crypto_pool = surroundings.crypto_pool
         self.keygen_pool = surroundings.keygen_pool
         self.kdf_pool = surroundings.kdf_pool

@@ -1,6 +1,7 @@
 """What an Operator does with keys. The key itself never leaves."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -39,9 +40,8 @@ async def use_key(
     if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
         run = mechanism.run_with_padding_errors
     if key.private.works_slowly or len(message) > INLINE_BYTES:
-        result = await session.crypto_pool.run(
-            partial(run, key.private, message, **options), party=of_user(caller.user_id)
-        )
+        work = partial(run, key.private, message, **options)
+        result = await _in_a_thread(session, caller, key, work)
         # It may have waited long for a thread: nothing leaves that would not be begun now.
         key, mechanism = await _usable(session, caller, key, *wanted)
     else:
@@ -49,6 +49,24 @@ async def use_key(
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(mechanism.use.verb)
     return result
+
+
+async def _in_a_thread(
+    session: Session, caller: Caller, key: CachedKey, work: Callable[[], Result]
+) -> Result:
+    """Return work()'s result; when it is cancelled a use that has begun counts all the same."""
+    begun: list[bool] = []
+
+    def use() -> Result:
+        begun.append(True)
+        return work()
+
+    try:
+        return await session.crypto_pool.run(use, party=of_user(caller.user_id))
+    except asyncio.CancelledError:
+        if begun:
+            session.keys.count_use(key.path)
+        raise
 
 
 async def csr(session: Session, caller: Caller, key: CachedKey, subject: SubjectName) -> bytes:

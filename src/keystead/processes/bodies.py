@@ -96,10 +96,27 @@ class BodyBudget:
         return True
 
 
-class WholeBody:
-    """A body that came with its request."""
+class _Abandonable:
+    """A request that its client may leave before it is answered."""
 
-    __slots__ = ("_body",)
+    is_abandoned = False
+    """Whether the client is gone."""
+    ends_with_client = False
+    """Whether the request may be cancelled then: it changes nothing."""
+
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone; at once when that is so already."""
+        self.ends_with_client = True
+        if self.is_abandoned:
+            raise asyncio.CancelledError
+
+    def abort(self) -> None:
+        """Note that the client is gone."""
+        self.is_abandoned = True
+
+
+class WholeBody(_Abandonable):
+    """A body that came with its request."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -118,7 +135,7 @@ class WholeBody:
         """Take no note of it: the body takes no memory beside its request."""
 
 
-class IncomingBody:
+class IncomingBody(_Abandonable):
     """A body that the edge sends when asked to."""
 
     def __init__(
@@ -138,7 +155,6 @@ class IncomingBody:
         self._received = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
         self._received.write(request.body)
         self._is_complete = False
-        self._is_aborted = False
         self._news: asyncio.Future[None] | None = None
 
     async def read(self, limit: int) -> bytes:
@@ -195,7 +211,7 @@ class IncomingBody:
 
     def abort(self) -> None:
         """Stop waiting: the rest will not come."""
-        self._is_aborted = True
+        super().abort()
         if self._news is not None:
             self._news.cancel()
 
@@ -238,7 +254,7 @@ class IncomingBody:
         self._ask(WantBody(self._request.id, more))
 
     async def _wait_for_more(self) -> None:
-        if self._is_aborted:
+        if self.is_abandoned:
             raise asyncio.CancelledError
         self._require_unrefused()
         if not self._is_begun:

@@ -41,15 +41,16 @@ def _report(failure: BaseException) -> None:
 class _Begun(Coroutine[Any, Any, None]):
     """A coroutine that waits for `awaited`, as if it had not begun: the first step is to wait."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:  # noqa: ANN401 - what coroutines yield
         self._coroutine = coroutine
-        self._awaited: list[object] = [awaited]
+        self._awaited: list[Any] = [awaited]
 
     def send(self, value: object) -> object:
         return self._awaited.pop() if self._awaited else self._coroutine.send(value)
 
     def throw(self, *error: Any) -> object:  # noqa: ANN401 - in the forms that coroutines take
-        self._awaited.clear()
+        if self._awaited and (awaited := self._awaited.pop()) is not None:
+            awaited.cancel()  # As a task does with what it waits for.
         return self._coroutine.throw(*error)
 
     def close(self) -> None:

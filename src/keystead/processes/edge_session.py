@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.api.errors import error_body, error_headers
 from keystead.api.route import BodyReader, StreamedResponse
@@ -50,6 +50,14 @@ MAX_ADDRESS_CHARACTERS: Final = 64
 MAX_REFUSAL_CHARACTERS: Final = 300
 """Of what an edge has against a TLS identity; more is cut off."""
 
+
+class _UnderWay(NamedTuple):
+    """A request that waits for something."""
+
+    task: asyncio.Task[None]
+    body: WholeBody | IncomingBody
+
+
 Answer = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
 
 
@@ -62,12 +70,10 @@ class EdgeSession:
         """`answer` never raises; `budget` is what the bodies of this edge may take."""
         self._answer = answer
         self._budget = budget
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, _UnderWay] = {}
         """The requests that have to wait for something. A task is kept alive by being here."""
         self._incoming: dict[int, IncomingBody] = {}
         self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
-        self._abandoned: set[int] = set()
-        """Requests under way whose clients are gone."""
         self._tell_lost = on_lost
         self.connection: Final = Connection[EdgeToCore, CoreToEdge](
             EdgeToCore,
@@ -123,9 +129,10 @@ class EdgeSession:
             raise BrokenFrame("a request with the id of another one")
         if len(self._under_way) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
-        task = begin(self._serve(request))
+        body = self._late_body(request) if request.more else WholeBody(request.body)
+        task = begin(self._serve(request, body))
         if task is not None:
-            self._under_way[request.id] = task
+            self._under_way[request.id] = _UnderWay(task, body)
         self._require_progress()
 
     def _require_progress(self) -> None:
@@ -137,13 +144,14 @@ class EdgeSession:
         self.connection.resume_reading()
 
     def _aborted(self, request_id: int) -> None:
-        """Stop waiting for the client; what is being done for it is done to its end."""
-        if request_id in self._under_way:
-            self._abandoned.add(request_id)
-        if (incoming := self._incoming.get(request_id)) is not None:
-            incoming.abort()
+        """Stop waiting for the client; what changes something for it is done to its end."""
         if (outgoing := self._outgoing.get(request_id)) is not None:
             outgoing.abort()
+        if (under_way := self._under_way.get(request_id)) is not None:
+            task, body = under_way
+            body.abort()
+            if body.ends_with_client:
+                task.cancel()
 
     def _spoke_of_itself(self, message: Serving | TriedOut | Refusals) -> None:
         if isinstance(message, TriedOut):
@@ -167,16 +175,18 @@ class EdgeSession:
 
     # --- to the edge -----------------------------------------------------------------------
 
-    async def _serve(self, request: Request) -> None:
+    async def _serve(self, request: Request, body: WholeBody | IncomingBody) -> None:
         EDGE.set(self)
         try:
             if not self.connection.is_writable:
                 await self._edge_takes_answers()
-            if request.more:
-                response = await self._answer_streamed(request)
+                if body.is_abandoned:
+                    return
+            if isinstance(body, IncomingBody):
+                response = await self._answer_streamed(request, body)
             else:
-                response = await self._answer(request, WholeBody(request.body))
-            if request.id in self._abandoned:
+                response = await self._answer(request, body)
+            if body.is_abandoned:
                 return
             if isinstance(response, Response) and len(response.body) <= OutgoingBody.PART_BYTES:
                 self.connection.send(response)
@@ -185,17 +195,21 @@ class EdgeSession:
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
-            if self._under_way.pop(request.id, None) is not None:
-                self._abandoned.discard(request.id)
+            self._under_way.pop(request.id, None)
 
     async def _edge_takes_answers(self) -> None:
         """Wait, one after the other: answers that nobody takes would fill the memory."""
         async with self._turn:
             await self.connection.drain()
 
-    async def _answer_streamed(self, request: Request) -> Response | StreamedResponse:
+    def _late_body(self, request: Request) -> IncomingBody:
         body = IncomingBody(request, self._budget, ask=self.connection.send)
         self._incoming[request.id] = body
+        return body
+
+    async def _answer_streamed(
+        self, request: Request, body: IncomingBody
+    ) -> Response | StreamedResponse:
         try:
             return await self._answer(request, body)
         finally:

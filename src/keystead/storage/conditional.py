@@ -82,7 +82,11 @@ class ConditionalStore:
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them."""
-        return await self._store.scan(start, stop, limit_bytes=limit_bytes)
+        records = await self._store.scan(start, stop, limit_bytes=limit_bytes)
+        revisions = _WITNESSED.get()
+        if revisions is not None:
+            revisions.update((path, entry.revision) for path, entry in records)
+        return records
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none; StaleRevision when an expectation or check fails.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from keystead import algorithms
 from keystead.errors import (
@@ -15,7 +15,7 @@ from keystead.errors import (
     NotFound,
     StaleRevision,
 )
-from keystead.model.ids import KeyId, NamespaceId, parse_key_id
+from keystead.model.ids import KeyId, Label, NamespaceId, Tag, parse_key_id
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
@@ -33,6 +33,18 @@ _FLUSH_BYTES = 2**20
 _FLUSH_READS = 32
 """Records read at the same time for that. One by one, a flush would fall behind many callers who
 use ever other keys, and what is pending would grow with the keys in the store."""
+
+
+PAGE_BYTES = 64 * 1024
+"""Records read at a time for a list, or one that is longer."""
+
+
+class ListedKey(NamedTuple):
+    """What a list of keys may be chosen by."""
+
+    key_id: KeyId
+    tags: frozenset[Tag]
+    label: Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +107,33 @@ class KeyStore:
     async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
         """Return the IDs of a namespace's keys that begin with `prefix`, in byte order."""
         folder = key_paths.folder(namespace)
-        if not prefix:
-            start, stop = folder + FIRST_ID, folder + AFTER_LAST_ID
-        elif _begins_an_id(prefix):
-            start, stop = folder + prefix, folder + prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        else:
+        if (limits := _limits(prefix)) is None:
             return []
-        names = await self._sealed.names(start=start, stop=stop, below=folder)
+        start, stop = limits
+        names = await self._sealed.names(start=folder + start, stop=folder + stop, below=folder)
         return cast("list[KeyId]", names)
+
+    async def page(
+        self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
+    ) -> Sequence[ListedKey]:
+        """Return some of what `list` does, those that follow `after`; none only at the end.
+
+        It takes bounded time and memory, a record's or two, however much there is.
+        """
+        if (limits := _limits(prefix)) is None:
+            return []
+        folder = key_paths.folder(namespace)
+        start, stop = limits
+        if after is not None:
+            start = after + "\0"
+        found = await self._sealed.scan(folder + start, folder + stop, limit_bytes=PAGE_BYTES)
+        return [
+            ListedKey(
+                cast("KeyId", name[len(folder) :]),
+                *records.decode_listed(opened.plaintext, path=self._sealed.path(name)),
+            )
+            for name, opened in found
+        ]
 
     # --- changing --------------------------------------------------------------------------
 
@@ -309,10 +340,15 @@ class KeyStore:
         return self._sealed.path(key_paths.name_of(path))
 
 
-def _begins_an_id(prefix: str) -> bool:
-    """Whether a key ID can begin so; a prefix that cannot must not reach into other paths."""
+def _limits(prefix: str) -> tuple[str, str] | None:
+    """Return from where up to where key IDs lie that begin so.
+
+    None when no ID can: such a prefix must not reach into other paths.
+    """
+    if not prefix:
+        return FIRST_ID, AFTER_LAST_ID
     try:
         _ = parse_key_id(prefix)
     except InvalidInput:
-        return False
-    return True
+        return None
+    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)

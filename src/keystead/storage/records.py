@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from keystead.errors import CorruptRecord, InvalidInput
-from keystead.model.ids import Label, NamespaceId, UserId, parse_label, parse_tag
+from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
 from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
 from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
@@ -55,6 +55,17 @@ class _KeyJson(StoredJson, omit_defaults=True):
     label: str = ""
     cert64: tuple[str, str] | None = None
     """The certificate in base64, instead of `cert`."""
+
+
+class _ListedKeyJson(StoredJson):
+    """A key's record without a look at what is long in it."""
+
+    mechanisms: msgspec.Raw
+    priv: msgspec.Raw
+    cert: msgspec.Raw
+    operations: msgspec.Raw
+    restrictions: _RestrictionsJson
+    label: str = ""
 
 
 def _write(value: object) -> bytes:
@@ -182,6 +193,19 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
             operations=stored.operations,
             certificate=_decode_certificate(stored),
         )
+    except (ValueError, InvalidInput):
+        raise corrupt(path) from None
+
+
+def decode_listed(raw: bytes, *, path: str) -> tuple[frozenset[Tag], Label]:
+    """Return the tags and the label in a key's record; CorruptRecord names `path`.
+
+    The rest is not decoded: a list has no use for the key and its certificate.
+    """
+    stored = _read(raw, _ListedKeyJson, path)
+    try:
+        tags = frozenset(parse_tag(tag) for tag in stored.restrictions.tags)
+        return tags, _decode_label(stored.label)
     except (ValueError, InvalidInput):
         raise corrupt(path) from None
 

@@ -1,6 +1,6 @@
 """One store's records, sealed: each opens under the store's key at its own path only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
@@ -82,6 +82,21 @@ class SealedRecords:
             return envelope.unseal(self._require_key(), self.path(name), sealed)
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
+
+    async def scan(
+        self, start: str, stop: str, *, limit_bytes: int
+    ) -> Iterator[tuple[str, Opened]]:
+        """Return the first records with names in [start, stop), with those, as the store's scan.
+
+        Each is opened when its turn comes. CorruptRecord when one does not open.
+        """
+        first, end = self.path(start), self.path(stop)
+        found = await self._store.scan(first, end, limit_bytes=limit_bytes)
+        names = (record.path.removeprefix(self._root) for record in found)
+        return (
+            (name, Opened(self.open(name, record.entry.value), record.entry.revision))
+            for name, record in zip(names, found, strict=True)
+        )
 
     async def revision(self, name: str) -> int:
         """Return a record's revision, MISSING when there is none; whether it opens or not."""
