@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     examining.set_defaults(run=_examine)
     examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
+    examining.add_argument("--config", type=Path, metavar="FILE", help="a server's configuration")
     images.add_commands(commands.add_parser("image", help="make and examine update images"))
     device_keys.add_commands(
         commands.add_parser("device-key", help="see, move or replace the device key")
@@ -92,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _examine(given: argparse.Namespace) -> int:
-    findings = list(examine(given.data))
+    if given.config is None:
+        findings = list(examine(given.data))
+    else:
+        file = read_configuration(given.config)
+        findings = list(examine(given.data or file.data, file.platform.device_key))
     for finding in findings:
         print(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}")  # noqa: T201 - the answer
     return 1 if any(finding.is_fault for finding in findings) else 0

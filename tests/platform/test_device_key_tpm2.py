@@ -218,14 +218,38 @@ def test_no_tpm_is_refused(tmp_path, swtpm):
             InTpm(tcti, PcrSelection.parse("none")).seal(KEY)
 
 
-def test_a_bank_that_the_tpm_does_not_keep_is_refused(swtpm):
-    none = tss.TPMS_PCR_SELECTION(hash=tss.TPM2_ALG.SHA512)
+def turn_off(tpm, bank) -> None:
+    none = tss.TPMS_PCR_SELECTION(hash=bank)
     none._cdata.sizeofSelect = 3  # noqa: SLF001 - parse() knows no empty bank
-    with swtpm.esys() as esys:
+    with tpm.esys() as esys:
         esys.pcr_allocate(tss.TPML_PCR_SELECTION([none]), tss.ESYS_TR.PLATFORM)
-    swtpm.restart()
-    with pytest.raises(StartRefused, match="keeps no bank sha512 of PCRs"):
-        in_tpm(swtpm, "sha512:7").seal(KEY)
+    tpm.restart()
+
+
+OFF = r"keeps no PCR 7 in the bank sha512, .* its active banks: sha1, sha256, sha384\."
+
+
+def test_a_bank_that_is_off_is_refused_when_sealing_and_named(swtpm):
+    turn_off(swtpm, tss.TPM2_ALG.SHA512)
+    provider = in_tpm(swtpm, "sha512:7")
+    for ask in (lambda: provider.seal(KEY), provider.survey):
+        with pytest.raises(StartRefused, match=OFF):
+            ask()
+    assert in_tpm(swtpm, "none").survey()[0] == "active banks of PCRs: sha1, sha256, sha384"
+
+
+def test_a_bank_that_was_turned_off_since_is_refused_at_the_start(swtpm):
+    sealed = in_tpm(swtpm, "sha512:7").seal(KEY)
+    turn_off(swtpm, tss.TPM2_ALG.SHA512)
+    with pytest.raises(StartRefused, match=OFF):
+        in_tpm(swtpm).unseal(sealed)
+
+
+def test_a_pcr_that_nothing_was_measured_into_is_told(swtpm):
+    warning = "warning: nothing was measured into PCR 7 at this boot"
+    assert in_tpm(swtpm).survey()[1:] == ["would be sealed to: sha256:7", warning]
+    swtpm.extend(7)
+    assert in_tpm(swtpm).survey()[1:] == ["would be sealed to: sha256:7"]
 
 
 def test_a_tpm_that_does_not_answer_is_given_up(swtpm):

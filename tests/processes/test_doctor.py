@@ -56,6 +56,17 @@ def test_a_device_key_that_others_can_read_is_a_fault(tmp_path):
     assert lines[-1] == f"no server runs on {server.data}"
 
 
+def test_a_device_key_that_could_not_be_kept_as_configured_is_a_fault(tmp_path):
+    config = tmp_path / "keystead.toml"
+    config.write_text('[device_key]\nprovider = "tpm2"\ntcti = "device:/dev/null/no"\n')
+    status, lines = doctor(f"--config={config}")
+    assert status == 1
+    assert any(line.startswith("FAULT: device key, provider tpm2: ") for line in lines)
+    config.write_text("")
+    _, lines = doctor(f"--config={config}")
+    assert "device key, provider file" in lines
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_data_directory_of_another_user_than_its_files_is_told(tmp_path):
     (tmp_path / "keystead.lock").touch(0o600)

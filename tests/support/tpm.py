@@ -8,13 +8,14 @@ def test_something(swtpm):                      # fixture: a new TPM; skipped wh
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,21 @@ from tests.support.server import wait_until
 LIFE_SECONDS = 120
 
 
+class PortTaken(Exception):
+    """Something else listens on a port that was free a moment ago."""
+
+
 class Swtpm:
     """A running swtpm on loopback, with a state of its own."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self.port = _free_pair()
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        for self.port in _pairs_of_ports():
+            with contextlib.suppress(PortTaken):
+                self.start()
+                return
+        raise PortTaken
 
     @property
     def tcti(self) -> str:
@@ -50,7 +58,12 @@ class Swtpm:
         self._process = subprocess.Popen(  # noqa: S603
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
         )
-        wait_until(lambda: _listens(self.port + 1), seconds=20, what=lambda: "no swtpm")
+        wait_until(self._is_up, seconds=20, what=lambda: "no swtpm")
+
+    def _is_up(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise PortTaken
+        return _listens(self.port + 1)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -91,12 +104,10 @@ class Bus:
     """What stands between us and a TPM, and keeps all bytes that go by in either direction."""
 
     def __init__(self, tpm: Swtpm) -> None:
-        self.port = _free_pair()
+        self.port, listeners = _listening_pair()
         self.seen = bytearray()
-        self._open: list[socket.socket] = []
-        for offset in (0, 1):
-            listener = socket.create_server(("127.0.0.1", self.port + offset))
-            self._open.append(listener)
+        self._open = list(listeners)
+        for offset, listener in enumerate(listeners):
             threading.Thread(
                 target=self._accept, args=(listener, tpm.port + offset), daemon=True
             ).start()
@@ -152,15 +163,26 @@ def swtpm() -> Iterator[Swtpm]:
         yield tpm
 
 
-def _free_pair() -> int:
-    """A port that is free, as is the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+def _pairs_of_ports() -> Iterator[int]:
+    """Some ports, each to be tried with the next one.
+
+    They are below those that Linux takes for outgoing connections (from 32768 on): one of them
+    may take any port there between a look and the use, and while a TPM is off.
+    """
+    return (random.randrange(10_000, 32_000, 2) for _ in range(20))  # noqa: S311 - no secret
+
+
+def _listening_pair() -> tuple[int, Sequence[socket.socket]]:
+    """Two listeners on a port and the next one."""
+    for port in _pairs_of_ports():
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+            pair = [
+                opened.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+                for offset in (0, 1)
+            ]
+            opened.pop_all()
+            return port, pair
+    raise PortTaken
 
 
 def _listens(port: int) -> bool:

@@ -48,6 +48,10 @@ class DeviceKeyProvider(Protocol):
         """Return lines for the operator, on what decides whether `unseal` works; no secret."""
         ...
 
+    def survey(self) -> Sequence[str]:
+        """Return lines on what a key that is sealed now would depend on. Raises StartRefused."""
+        ...
+
 
 class InClear:
     """Provider `file`: the key as it is, in a file that only its owner may read.
@@ -69,6 +73,10 @@ class InClear:
         return Secret(sealed)
 
     def describe(self, _sealed: bytes) -> Sequence[str]:
+        """Return nothing: it depends on nothing."""
+        return []
+
+    def survey(self) -> Sequence[str]:
         """Return nothing: it depends on nothing."""
         return []
 

@@ -52,6 +52,10 @@ class UnderCredential:
         """Return which credential it is, and where."""
         return [f"credential: {self._credential} in {self._directory or 'no directory'}"]
 
+    def survey(self) -> Sequence[str]:
+        """Return which credential it would be, and where."""
+        return self.describe(b"")
+
     def _around(self) -> Secret:
         """Return the credential's 32 bytes."""
         if self._directory is None:

@@ -60,6 +60,27 @@ class InTpm:
         named = zip(secret.registers, states, strict=True)
         return [*lines, *(f"pcr {register}: {state}" for register, state in named)]
 
+    def survey(self) -> Sequence[str]:
+        """Return the TPM's active banks, and the PCRs that a key would be sealed to now.
+
+        StartRefused when one of them is off.
+        """
+
+        def work(tpm: Tpm) -> tuple[list[str], tuple[bytes, ...]]:
+            tpm.require_active(self._pcrs)
+            return list(tpm.active_registers()), tpm.pcr_values(self._pcrs)
+
+        banks, values = self._ask(work)
+        never = [
+            str(register)
+            for register, value in zip(self._pcrs.registers, values, strict=True)
+            if not any(value)
+        ]
+        lines = [f"active banks of PCRs: {', '.join(banks)}", f"would be sealed to: {self._pcrs}"]
+        if never:
+            lines.append(f"warning: nothing was measured into PCR {', '.join(never)} at this boot")
+        return lines
+
     def _ask(self, work: Callable[[Tpm], T]) -> T:
         """Return what `work` does with the TPM. It is closed then, or does not answer."""
         asking = _Asking(self._tcti, work)

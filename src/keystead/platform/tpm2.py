@@ -19,6 +19,7 @@ from tpm2_pytss import (
     ESAPI,
     ESYS_TR,
     TPM2_ALG,
+    TPM2_CAP,
     TPM2_RC,
     TPM2_SE,
     TPM2B_PRIVATE,
@@ -51,6 +52,14 @@ _SRK_ATTRIBUTES: Final = (
 """What makes a storage key one that this TPM made, and that never leaves it."""
 _NOT_AUTHORIZED: Final = (TPM2_RC.AUTH_FAIL, TPM2_RC.BAD_AUTH)
 _COORDINATE_BYTES: Final = 32
+
+_BANKS: Final = {
+    TPM2_ALG.SHA1: "sha1",
+    TPM2_ALG.SHA256: "sha256",
+    TPM2_ALG.SHA384: "sha384",
+    TPM2_ALG.SHA512: "sha512",
+}
+_MOST_BANKS: Final = 16
 
 _POLICY_PCR: Final = (0x17F).to_bytes(4)
 """TPM_CC_PolicyPCR."""
@@ -106,6 +115,28 @@ class Tpm:
             except TSS2_Exception as error:
                 raise TpmFailed(f"the TPM {tcti} says: {error}.") from error
 
+    def active_registers(self) -> dict[str, frozenset[int]]:
+        """Return the registers that this TPM keeps, by bank. Firmware settings choose the banks."""
+        _, found = self._esys.get_capability(TPM2_CAP.PCRS, 0, _MOST_BANKS)
+        active = {
+            _BANKS.get(one.hash, hex(one.hash)): _set_bits(bytes(one.pcrSelect)[: one.sizeofSelect])
+            for one in found.data.assignedPCR
+        }
+        return {bank: registers for bank, registers in active.items() if registers}
+
+    def require_active(self, pcrs: PcrSelection) -> None:
+        """Raise TpmFailed unless the TPM keeps all of these registers.
+
+        A policy over one that is off measures nothing: it holds whatever boots.
+        """
+        active = self.active_registers()
+        off = sorted(set(pcrs.registers) - active.get(pcrs.bank, frozenset()))
+        if off:
+            raise TpmFailed(
+                f"the TPM keeps no PCR {', '.join(map(str, off))} in the bank {pcrs.bank}, which "
+                f"would be tied to no measurement; its active banks: {', '.join(active) or 'none'}."
+            )
+
     def pcr_values(self, pcrs: PcrSelection) -> tuple[bytes, ...]:
         """Return the present values of registers, as the bus gives them."""
         return tuple(self._pcr_value(pcrs.bank, register) for register in pcrs.registers)
@@ -113,6 +144,7 @@ class Tpm:
     def seal(self, secret: Secret, pcrs: PcrSelection) -> SealedSecret:
         """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`."""
         srk, name = self._srk_for_sealing()
+        self.require_active(pcrs)
         values = self.pcr_values(pcrs)
         # By policy alone: without userWithAuth there is no password to guess, and noDA keeps the
         # lockout that other users of the TPM cause away from it.
@@ -130,6 +162,7 @@ class Tpm:
 
     def unseal(self, sealed: SealedSecret) -> Secret:
         """Return the secret. TpmFailed when this is another TPM, or its PCRs are other ones."""
+        self.require_active(sealed.pcrs)
         srk = self._srk_of(sealed.srk_name)
         selection = _selection(sealed.pcrs)
         session = self._session(srk, TPM2_SE.POLICY, TPMA_SESSION.ENCRYPT)
@@ -245,6 +278,11 @@ def changed_registers(sealed: SealedSecret, present: Sequence[bytes]) -> list[in
     """Return the registers whose `present` values are not those of the sealing."""
     before_and_now = zip(sealed.registers, sealed.values, present, strict=True)
     return [register for register, before, now in before_and_now if before != now]
+
+
+def _set_bits(selected: bytes) -> frozenset[int]:
+    """Return the numbers of the bits that are set, from the lowest of the first byte on."""
+    return frozenset(n for n in range(8 * len(selected)) if selected[n // 8] >> n % 8 & 1)
 
 
 def _policy(pcrs: PcrSelection, values: Sequence[bytes]) -> bytes:

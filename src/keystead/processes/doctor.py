@@ -19,6 +19,8 @@ import msgspec
 
 from keystead import __version__
 from keystead.errors import StartRefused
+from keystead.processes.device_key_provider import device_key_provider
+from keystead.processes.platform_settings import DeviceKeySettings
 from keystead.processes.sandbox import Protections, Role, require_support
 
 _TRIAL_SECONDS: Final = 30
@@ -34,8 +36,11 @@ class Finding:
     is_fault: bool = False
 
 
-def examine(data: Path | None) -> Iterator[Finding]:
-    """Yield what is found: of the machine, and of the server that runs on `data`, if one does."""
+def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> Iterator[Finding]:
+    """Yield what is found: of the machine, and of the server that runs on `data`, if one does.
+
+    `device_key` is how a server would keep its device key.
+    """
     yield Finding(
         f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
         f"Linux {platform.release()} on {platform.machine()}"
@@ -48,6 +53,8 @@ def examine(data: Path | None) -> Iterator[Finding]:
         for role in get_args(Role):
             yield _tried(role)
     yield from _machine()
+    if device_key is not None:
+        yield from _survey(device_key)
     if data is not None:
         yield from _modes(data)
         yield from _running(data)
@@ -77,6 +84,16 @@ def _machine() -> Iterator[Finding]:
         yield Finding(
             "warning: root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too"
         )
+
+
+def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
+    try:
+        lines = device_key_provider(wanted).survey()
+    except StartRefused as error:
+        yield Finding(f"device key, provider {wanted.provider}: {error.message}", is_fault=True)
+        return
+    yield Finding(f"device key, provider {wanted.provider}")
+    yield from map(Finding, lines)
 
 
 def _modes(data: Path) -> Iterator[Finding]:
