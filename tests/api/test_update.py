@@ -9,7 +9,7 @@ from keystead.operations import update
 from keystead.operations.update import Running, Updates
 from keystead.sealing.update_image import MAGIC, MAX_IMAGE_BYTES, UpdateKey
 from keystead.wire.messages import Request
-from tests.support.core import ADMIN, Core, basic, start_core
+from tests.support.core import ADMIN, Core, WholeBody, basic, start_core
 from tests.support.update_images import CONTENT, MemorySlot, key_pair, signed
 
 KEY = UpdateKey(key_pair(0)[1])
@@ -35,10 +35,11 @@ async def upload(core: Core, image: bytes):
     return await core.request("POST", "/system/update", user=ADMIN, body=image)
 
 
-class SlowBody:
+class SlowBody(WholeBody):
     """A body that a test sends part by part; None ends it, an error is raised where it stands."""
 
     def __init__(self) -> None:
+        super().__init__(b"")
         self.sent: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
 
     async def parts(self, _limit: int):
