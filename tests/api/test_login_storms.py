@@ -181,6 +181,21 @@ async def test_networks_that_keep_guessing_do_not_keep_the_owner_from_unlocking(
     assert set(await guesses) <= {403, 412, 503}
 
 
+async def test_networks_that_make_their_first_guess_do_not_keep_the_owner_from_unlocking(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    kdf_pool.runs = 0
+    networks = [f"198.51.100.{number}" for number in range(40)]
+    guesses = asyncio.gather(
+        *(unlock(stormed, "wrong passphrase", network) for network in networks)
+    )
+    await asyncio.sleep(0)
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    assert kdf_pool.runs == 2, "the guess that had begun, and the owner"
+    assert set(await guesses) <= {403, 412, 503}
+
+
 async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:

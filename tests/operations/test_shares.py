@@ -1,6 +1,8 @@
 """Slow work is shared by edge, namespace, user and network: nobody keeps the others from it."""
 
 import asyncio
+import contextlib
+import random
 import threading
 
 import pytest
@@ -151,6 +153,48 @@ def test_whoever_lost_its_place_and_goes_away_gives_nobody_a_second_turn():
         assert inside == ["a", "a", "b"]
 
     asyncio.run(scenario())
+
+
+def first(member: str) -> Party:
+    return Party("new", member, comes_first=True)
+
+
+def test_of_those_that_come_first_the_newest_is_next_and_others_take_turns_with_them():
+    lines = Lines[str]()
+    for name in ("old 0", "old 1"):
+        lines.append(name, Party("old", name))
+    for name in ("new 0", "new 1", "owner"):
+        lines.append(name, first(name))
+    assert everything_in(lines) == ["old 0", "owner", "old 1", "new 1", "new 0"]
+
+
+def test_the_newest_that_comes_first_takes_the_place_that_would_be_served_last():
+    lines = Lines[str]()
+    for name in "abc":
+        lines.append(name, first(name))
+    assert lines.make_room(first("owner")) == "a"
+    lines.append("owner", first("owner"))
+    with pytest.raises(Overloaded):
+        lines.make_room(first("owner"))
+    assert everything_in(lines) == ["owner", "c", "b"]
+    lines.append("old", Party("old"))
+    with pytest.raises(Overloaded):
+        lines.make_room(first("owner"))
+
+
+def test_an_endless_stream_of_new_ones_does_not_keep_out_for_ever_whoever_tries_again():
+    lines, chance = Lines[str](), random.Random(1)  # noqa: S311 - no secret
+    for number in range(100):
+        arrivals = ["owner", f"new {number}", f"newer {number}", f"newest {number}"]
+        chance.shuffle(arrivals)
+        for name in arrivals:
+            with contextlib.suppress(Overloaded):  # The owner's last attempt waits still.
+                if len(lines) == 15:
+                    lines.make_room(first(name))
+                lines.append(name, first(name))
+        if lines.pop() == "owner":
+            return
+    pytest.fail("never served")
 
 
 def test_an_end_comes_before_what_waits():

@@ -31,6 +31,13 @@ class Party(NamedTuple):
     group: Hashable
     """A namespace, or where nobody is authenticated a network."""
     member: Hashable = None
+    comes_first: bool = False
+    """Its newest work is served before that of its group's other members, and when the queue is
+    full takes the place of the one of them that would be served last."""
+
+    def names(self) -> tuple[Hashable, ...]:
+        """Return the names of its lines, from the edge of this request down."""
+        return EDGE.get(), self.group, self.member
 
 
 HSM: Final = Party("")
@@ -76,13 +83,16 @@ class Lines(Generic[Item]):
         """Append an item to the line of a party, which came by the edge of this request."""
         line = self._all
         line.size += 1
-        for name in (EDGE.get(), *party):
+        group = line
+        for name in party.names():
             part = line.parts.get(name)
             if part is None:
                 part = line.parts[name] = _Line()
-            line = part
+            group, line = line, part
             line.size += 1
         line.items.append(item)
+        if party.comes_first:
+            group.parts.move_to_end(party.member, last=False)
 
     def pop(self) -> Item:
         """Take out the item whose turn it is; there must be one."""
@@ -103,7 +113,8 @@ class Lines(Generic[Item]):
     def make_room(self, party: Party) -> Item:
         """Take out and return the newest item of the party that has most.
 
-        Raises Overloaded if nobody has more than `party` would have with one more.
+        Raises Overloaded if nobody has more than `party` would have with one more, and `party` does
+        not come first in its group.
         """
         names = self._largest_for(party)
         line = self._all
@@ -120,7 +131,7 @@ class Lines(Generic[Item]):
         """Return the names of the line, from the edge down, that has to make room for `party`."""
         names: list[Hashable] = []
         line = self._all
-        for name in (EDGE.get(), *party):
+        for name in party.names():
             if not line.parts:
                 break
             own = line.parts.get(name)
@@ -131,6 +142,8 @@ class Lines(Generic[Item]):
                 break
             names.append(name)
             line = own
+        if party.comes_first and len(names) == len(party.names()) - 1:
+            return [*names, next(reversed(line.parts))]
         raise Overloaded("Too much slow work is waiting; try again in a moment.")
 
 
@@ -238,4 +251,4 @@ class Turns:
 
 def _refuse(turn: "asyncio.Future[None]") -> None:
     if not turn.done():
-        turn.set_exception(Overloaded("Others had to wait for too many of yours; try again."))
+        turn.set_exception(Overloaded("This had to make room for others; try again."))

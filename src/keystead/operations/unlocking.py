@@ -47,10 +47,10 @@ class Unlocking:
     async def queued(self, address: str) -> AsyncIterator[None]:
         """Wait for the turn of an attempt, and keep it until the end of the block.
 
-        All networks with a recent failure are one party together, and each other network is one:
-        whoever knows the passphrase waits for one guess of theirs, and they are the first to lose
-        their places. Raises TooManyAttempts for a second after a failed attempt of the same
-        network, and Overloaded when too many wait.
+        All networks with a recent failure take turns with all others, and of those the one that
+        came last is next: whoever knows the passphrase waits for the attempt under way and one
+        guess, even while many networks make their first. Raises TooManyAttempts for a second after
+        a failed attempt of the same network, and Overloaded when too many wait.
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
@@ -63,8 +63,8 @@ class Unlocking:
             # The network has failed while this waited: it waits with the others that have.
 
     def _party(self, subject: Subject) -> Party:
-        group = UNLOCK if self._failed.has_failed(subject) else subject.network
-        return Party(group, subject.network)
+        has_failed = self._failed.has_failed(subject)
+        return Party(has_failed, subject.network, comes_first=not has_failed)
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
