@@ -321,6 +321,15 @@ WEAK_PRIMES = {
 }
 
 
+# Primes whose predecessors share all but a few bits have a small private exponent.
+COMMON_FACTOR = int(
+    "1db9e47cd893a4562e384c905e9d27664bff40445e005c9150d77c4295f380c1"
+    "99ff12d5e530ee6b5b40b7c0ab67ab955e6df05d63182b5f2d98790b09e37036",
+    16,
+)
+WEAK_PRIMES["a small private exponent"] = (6 * COMMON_FACTOR + 1, 8 * COMMON_FACTOR + 1)
+
+
 @pytest.mark.parametrize("name", WEAK_PRIMES)
 def test_a_key_that_is_easy_to_factor_is_refused_whichever_way_it_comes(name):
     p, q = WEAK_PRIMES[name]
@@ -336,7 +345,7 @@ def test_a_key_that_is_easy_to_factor_is_refused_whichever_way_it_comes(name):
         lambda: algorithms.BY_NAME["RSA"].from_parts(parts),
         lambda: algorithms.import_pem(pem.encode()),
     ):
-        with pytest.raises(InvalidInput, match=r"half the bits|too close"):
+        with pytest.raises(InvalidInput, match=r"half the bits|too close|exponent .* too small"):
             attempt()
 
 

@@ -1,5 +1,6 @@
 """RSA (RFC 8017): decryption raw, with PKCS#1 v1.5 and OAEP; signatures PKCS#1 v1.5 and PSS."""
 
+from math import lcm
 from types import MappingProxyType
 
 from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
@@ -281,8 +282,17 @@ def _require_strength(numbers: rsa.RSAPrivateNumbers) -> None:
             raise InvalidInput("Both primes of an RSA key have about half the bits of its modulus.")
     if abs(numbers.p - numbers.q).bit_length() <= bits // 2 - MIN_PRIME_DISTANCE_BITS:
         raise InvalidInput("The primes of the RSA key are too close to each other.")
-    if numbers.d.bit_length() <= bits // 2:
+    # The smallest one, whichever the key has: another is as good to whoever looks for it.
+    if _private_exponent(numbers).bit_length() <= bits // 2:
         raise InvalidInput("The private exponent of the RSA key is too small.")
+
+
+def _private_exponent(numbers: rsa.RSAPrivateNumbers) -> int:
+    """Return e^-1 modulo the least common multiple of p - 1 and q - 1 (FIPS 186-5, A.1.1)."""
+    try:
+        return pow(numbers.public_numbers.e, -1, lcm(numbers.p - 1, numbers.q - 1))
+    except ValueError:
+        raise InvalidInput("The primes and the public exponent do not make an RSA key.") from None
 
 
 def _numbers_of(p: int, q: int, e: int) -> rsa.RSAPrivateNumbers:
