@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from keystead.edge.limits import MIN_BODY_BYTES_PER_SECOND, Timeouts
+from keystead.edge.limits import LONG_BODY_BYTES, MIN_BODY_BYTES_PER_SECOND, Timeouts
 from keystead.wire.messages import Request, RequestAborted, Response, WantBody
 from tests.support.edge import Edge, RawClient, running_edge
 from tests.support.server import trusting_anyone, wait_until
@@ -53,6 +53,20 @@ def test_a_body_that_comes_fast_enough_has_all_the_time_it_needs():
             time.sleep(0.1)
             client.send(b"x" * part)
         assert client.read_answer().status == 200
+
+
+def test_a_long_body_has_to_come_faster():
+    part = MIN_BODY_BYTES_PER_SECOND // 2
+    with running_edge(timeouts=Timeouts(body=0.5, linger=0.1)) as edge:
+        client = edge.connect()
+        client.send(POST % (2 * LONG_BODY_BYTES))
+        client.send(bytes(LONG_BODY_BYTES))
+        with contextlib.suppress(OSError):
+            for _ in range(50):
+                time.sleep(0.1)
+                client.send(b"x" * part)
+            pytest.fail("it had all the time that it took")
+        edge.wait_for(RequestAborted)
 
 
 def test_the_time_that_the_core_takes_is_not_the_clients():

@@ -14,7 +14,6 @@ from keystead.edge.limits import (
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
     MAX_TARGET_BYTES,
-    MIN_BODY_BYTES_PER_SECOND,
 )
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -183,14 +182,13 @@ class HttpConnection(asyncio.Protocol):
         if upload is None:  # The core was lost meanwhile.
             return
         try:
-            upload.take(data)
+            seconds_more = upload.take(data)
         except Refused as refused:
             self._abort_request()
             self._refuse(refused)
             return
         now = self._all.now()
-        due = self.deadline + len(data) / MIN_BODY_BYTES_PER_SECOND
-        self.deadline = min(due, now + self._all.timeouts.body)
+        self.deadline = min(self.deadline + seconds_more, now + self._all.timeouts.body)
         if upload.is_announced:
             self._send_body(upload)
         elif len(upload.waiting) > MAX_INLINE_BODY_BYTES:

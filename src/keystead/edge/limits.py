@@ -46,6 +46,11 @@ One that an upload has made large was authenticated."""
 MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
 """What a client that has used up its time for a body must send it at, to get more time."""
 
+LONG_BODY_BYTES: Final = 1024 * 1024
+MIN_LONG_BODY_BYTES_PER_SECOND: Final = 64 * 1024
+"""The same for what follows the first LONG_BODY_BYTES. Such a body takes memory of the core, or the
+place of the one update or restore: the longest message has 23 minutes, and not five hours."""
+
 MAX_CONNECTIONS: Final = 12_000
 """Connections of one edge, handshakes included; about 50 KiB each while idle."""
 
@@ -81,7 +86,7 @@ class Timeouts:
     idle: float = 75.0
     """Between two requests of a connection: more than clients' pools usually keep one."""
     body: float = 30.0
-    """For a body, as long as it comes slower than MIN_BODY_BYTES_PER_SECOND."""
+    """For a body, as long as it comes slower than MIN_BODY_BYTES_PER_SECOND, or the long one's."""
     write: float = 30.0
     """For the client to take something of an answer that does not fit its window."""
     linger: float = 2.0

@@ -3,7 +3,13 @@
 from dataclasses import dataclass, field
 
 from keystead.edge.core_link import CoreLink
-from keystead.edge.limits import BODY_WINDOW_BYTES, MAX_DRAIN_BYTES
+from keystead.edge.limits import (
+    BODY_WINDOW_BYTES,
+    LONG_BODY_BYTES,
+    MAX_DRAIN_BYTES,
+    MIN_BODY_BYTES_PER_SECOND,
+    MIN_LONG_BODY_BYTES_PER_SECOND,
+)
 from keystead.edge.request_body import RequestBody
 from keystead.edge.request_head import RequestHead
 from keystead.wire.messages import BodyChunk
@@ -24,12 +30,17 @@ class Upload:
     is_announced: bool = False
     """The core has the request's head."""
     dropped: int = 0
+    _arrived: int = 0
 
-    def take(self, data: bytes) -> None:
-        """Take what the client sent. Raises Refused."""
+    def take(self, data: bytes) -> float:
+        """Take what the client sent; return how many seconds that gives it. Raises Refused."""
         self.waiting += self.body.feed(data)
         if data:
             self.owes_continue = False
+        is_long = self._arrived >= LONG_BODY_BYTES
+        self._arrived += len(data)
+        rate = MIN_LONG_BODY_BYTES_PER_SECOND if is_long else MIN_BODY_BYTES_PER_SECOND
+        return len(data) / rate
 
     def send(self, link: CoreLink, request_id: int) -> bool:
         """Send what the core gave credit for; return whether that was the rest of the body."""
