@@ -8,6 +8,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from keystead import __version__
 
 SDIST = f"keystead-{__version__}.tar.gz"
@@ -68,6 +70,28 @@ def test_what_is_not_committed_is_left_out_and_said(clone, built):
         stray.write_bytes(committed)
     assert "not committed" in said.stderr
     assert (out / WHEEL).read_bytes() == built[WHEEL]
+
+
+def test_it_is_installed_as_the_page_says_with_the_tested_packages_alone(built, tmp_path):
+    for name in (SDIST, WHEEL):
+        (tmp_path / name).write_bytes(built[name])
+    page = (Path(__file__).parents[2] / "docs/releases.md").read_text()
+    commands = page.partition("## Install it")[2].partition("    ")[2].partition("\n\n")[0]
+    script = commands.replace("VERSION", __version__).replace("/opt/keystead", "./venv")
+    ended = subprocess.run(
+        ["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    if "No matching distribution" in ended.stderr:
+        pytest.skip("no package index within reach")
+    assert ended.returncode == 0, ended.stderr
+    assert f"Keystead {__version__}, " in ended.stdout
+    frozen = subprocess.run(
+        [tmp_path / "venv/bin/pip", "freeze"], check=True, capture_output=True, text=True
+    ).stdout
+    lock = (Path(__file__).parents[2] / "requirements.lock").read_text()
+    pins = {line.split(" ")[0] for line in lock.splitlines() if "==" in line}
+    found = {line.replace("_", "-") for line in frozen.splitlines() if "==" in line}
+    assert found <= pins
 
 
 def test_an_audit_without_an_answer_is_no_clean_audit():
