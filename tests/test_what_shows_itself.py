@@ -27,7 +27,7 @@ from keystead.operations.authentication import Credentials, parse_basic
 from keystead.operations.restore import Wish
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupWriter
-from keystead.storage.key_cache import CachedKey
+from keystead.storage.key_cache import StoredKey
 from keystead.wire.messages import CoreSettings, Hello, Request, Response, TryOut, Welcome
 from tests.support.leaks import Secrets
 from tests.support.server import basic
@@ -46,10 +46,10 @@ def generated(name: str) -> Any:
     return algorithms.BY_NAME[name].generate({"Generic": 128, "RSA": 2048}.get(name))
 
 
-def cached() -> CachedKey:
+def cached() -> StoredKey:
     material = PrivateMaterial(raw=VALUE)
     private = algorithms.load(material)
-    return CachedKey(KeyPath(None, KeyId("x")), KeyRecord(material, frozenset()), 1, private)
+    return StoredKey(KeyPath(None, KeyId("x")), KeyRecord(material, frozenset()), 1, private)
 
 
 HOLDERS: dict[str, object] = {

@@ -307,6 +307,9 @@ class HeldBody(WholeBody):
         assert len(self._body) <= limit
         return self._body
 
+    def belongs_to(self, holder: str) -> None:
+        pass
+
 
 async def test_what_outlasts_the_patience_of_lock_gets_412_and_changes_nothing(
     busy: Core, monkeypatch: pytest.MonkeyPatch

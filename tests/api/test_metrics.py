@@ -123,6 +123,7 @@ def test_prometheus_reads_every_family_with_its_help_and_type(measured, accept):
         "keystead_build_info": "gauge",
         "keystead_uptime_seconds": "gauge",
         "keystead_key_operations": "counter",
+        "keystead_key_access": "counter",
         "keystead_http_responses": "counter",
         "keystead_http_response_seconds": "histogram",
         "keystead_edge_refusals": "counter",

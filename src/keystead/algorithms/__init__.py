@@ -47,6 +47,7 @@ __all__ = [
     "Use",
     "ignored_options",
     "import_pem",
+    "is_mode",
     "load",
     "mechanism_of",
     "options_of",
@@ -91,9 +92,14 @@ def mechanism_of(algorithm: Algorithm, use: Use, mode: str) -> Mechanism:
     mechanism = _BY_MODE.get((algorithm.name, use, mode))
     if mechanism is not None:
         return mechanism
-    if (use, mode) not in _IGNORED:
+    if not is_mode(use, mode):
         raise InvalidInput(f"Unknown {use.verb} mode.")
     raise InvalidInput(f"Key mechanisms do not allow it to {use.verb}.")
+
+
+def is_mode(use: Use, mode: str) -> bool:
+    """Return whether some key type has this mode."""
+    return (use, mode) in _IGNORED
 
 
 def ignored_options(use: Use, mode: str) -> tuple[Option, ...]:

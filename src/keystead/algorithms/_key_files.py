@@ -60,7 +60,7 @@ class _Pkcs8:
 
     version: int
     algorithm: list[asn1.TLV]
-    key: bytes
+    octets: bytes
     attributes: Annotated[asn1.SetOf[asn1.TLV] | None, asn1.Implicit(0)]
     public: Annotated[asn1.BitString | None, asn1.Implicit(1)]
 
@@ -206,7 +206,7 @@ def _pkcs8_key(der: bytes) -> PrivateKeyTypes:
     read = _READERS.get(kind.parse(ObjectIdentifier).dotted_string)
     if read is None or parsed.version not in _PKCS8_VERSIONS:
         raise InvalidInput(_UNSUPPORTED)
-    key = read(parsed.key, parameters)
+    key = read(parsed.octets, parameters)
     if parsed.public is not None:
         _require_own(parsed.public.as_bytes(), key)
     return key

@@ -39,6 +39,9 @@ KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
 
+REFUSALS: Final = frozenset({401, 403, 412, 429})
+"""Statuses of requests that were refused for who asked, when, or how often."""
+
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 
 Headers = list[tuple[str, str]]
@@ -59,8 +62,10 @@ class Dispatcher:
         hsm = self._hsm
         began = hsm.monotonic()
         REQUEST.set(next(self._numbers))
+        call: Call[Any] | None = None
         try:
-            reply, headers = await self._reply(request, body)
+            call = self._begin(request, body)
+            reply, headers = await self._reply(call)
         except PathUnknown:
             reply, headers = Reply(404, b"Not found"), [("Content-Type", PLAIN_TEXT)]
         except HttpError as error:
@@ -72,6 +77,8 @@ class Dispatcher:
             reply, headers = self._bug(error)
         finally:
             depend_on(None)
+        if reply.status in REFUSALS:
+            self._record_refusal(request, call, reply.status)
         headers.append(("Date", self._date(int(hsm.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
@@ -96,7 +103,8 @@ class Dispatcher:
             self._log.bug("response cut short", error)
             raise ResponseCut from None
 
-    async def _reply(self, request: Request, body: BodyReader) -> tuple[Reply[Any], Headers]:
+    def _begin(self, request: Request, body: BodyReader) -> Call[Any]:
+        """Return the request with its row. Raises if no row can be had for it."""
         hsm = self._hsm
         match = self._router.match(request.path)
         row = match.rows.get(request.method)
@@ -106,28 +114,31 @@ class Dispatcher:
             or len(request.path) + len(request.query) > MAX_URI_LENGTH
         ):
             raise _why_not(request, match, hsm.state)
-        session = hsm.session
         call: Call[Any] = Call(
-            hsm, row, request, match.parameters, body, row.produces, hsm.state, None, session
+            hsm, row, request, match.parameters, body, row.produces, hsm.state, None, hsm.session
         )
         depend_on(call)
         if request.more:
             call.unread_body = LateBody(body, call.require_allowed)
+        return call
+
+    async def _reply(self, call: Call[Any]) -> tuple[Reply[Any], Headers]:
+        session = call.operational
         if session is None:
-            reply = await self._handle(call, match)
+            reply = await self._handle(call)
             return reply, _headers(call, reply)
         session.request_begins()
         try:
-            reply = await self._handle(call, match)
+            reply = await self._handle(call)
         finally:
             session.request_ends()
-        if session.ended and not row.ends_session:
+        if session.ended and not call.route.ends_session:
             raise errors.WrongState("The HSM was locked meanwhile.")
         if reply.parts is not None:
             reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
         return reply, _headers(call, reply)
 
-    async def _handle(self, call: Call[Any], match: Match) -> Reply[Any]:
+    async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
@@ -144,11 +155,24 @@ class Dispatcher:
             reply = tagged(call, await row.handler(call))
         else:
             if "if-match" in request.headers or "if-none-match" in request.headers:
-                await _require_conditions(call, match)
+                await self._require_conditions(call)
             reply = await row.handler(call)
         if row.method == "GET":
             call.require_allowed()
         return reply
+
+    async def _require_conditions(self, call: Call[Any]) -> None:
+        get = self._router.match(call.request.path).rows.get("GET")
+        if get is not None and get.has_tag:
+            await require_conditions(call, get)
+        else:
+            require_untagged(call)
+
+    def _record_refusal(self, request: Request, call: Call[Any] | None, status: int) -> None:
+        caller = None if call is None else call.authenticated
+        self._hsm.access_record.request_refused(
+            caller, address=request.client, status=status, **self._named(request)
+        )
 
     def _named(self, request: Request) -> dict[str, str]:
         """Return the row that was asked for, and nothing that the client could have mistyped."""
@@ -217,14 +241,6 @@ async def _require_caller(call: Call[Any]) -> None:
         caller = await session.credentials.authenticate(header, request.client)
     call.authenticated = caller
     call.require_open(row)
-
-
-async def _require_conditions(call: Call[Any], match: Match) -> None:
-    get = match.rows.get("GET")
-    if get is not None and get.has_tag:
-        await require_conditions(call, get)
-    else:
-        require_untagged(call)
 
 
 def _require_fit(call: Call[Any]) -> None:

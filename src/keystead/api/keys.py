@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from keystead import algorithms
-from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
+from keystead.access.gate import CERTIFICATE_REQUEST
+from keystead.algorithms import SIGN, Algorithm, PrivateKey, PrivateParts, PublicParts
 from keystead.api.encoding import decode_base64, encode_base64
 from keystead.api.json_bodies import decode_json
 from keystead.api.multipart import parse_two_parts
@@ -188,7 +189,8 @@ async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     """POST /keys/{id}/csr.pem: a certificate signing request."""
     key = await manage_keys.find(call.session, call.caller, _key_id(call))
     subject = (await call.json(DistinguishedName)).subject()
-    return Reply(200, await use_keys.csr(call.session, call.caller, key, subject))
+    attempt = call.attempt(key.path, SIGN, CERTIFICATE_REQUEST)
+    return Reply(200, await use_keys.csr(call.session, attempt, key, subject))
 
 
 async def move(call: Call[MoveRequest]) -> Reply[Item]:

@@ -8,12 +8,15 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from keystead.access.gate import Attempt
+from keystead.algorithms import Use
 from keystead.api.encoding import decode_base64
 from keystead.api.errors import JSON, HttpError
 from keystead.api.json_bodies import decode_json
 from keystead.api.long_bodies import SHORT_BODY_BYTES, decode_long_json
 from keystead.api.negotiation import media_type
 from keystead.errors import NotPermitted, WrongState
+from keystead.model.keys import KeyPath
 from keystead.model.lifecycle import State
 from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
 from keystead.model.secret import Hidden, Secret
@@ -214,6 +217,10 @@ class Call(Hidden, Generic[Body]):
             raise NotPermitted("Only users without a namespace may do this.")
         if not self.session.is_namespace(caller.namespace):
             raise NotPermitted("The namespace of this user has not been created.")
+
+    def attempt(self, key: KeyPath, use: Use, mode: str) -> Attempt:
+        """Return the use of a key that this request asks for, for the gate to judge."""
+        return Attempt(self.caller, self.request.client, key, use, mode, 1, self.hsm.now)
 
     def query(self, name: str) -> str | None:
         """Return the first value of a query parameter, '' for one without a value, None without."""

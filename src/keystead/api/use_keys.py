@@ -1,6 +1,6 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import GenericAlias, MappingProxyType
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from keystead.model.secret import Hidden
 from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
 from keystead.operations.use_keys import use_key
-from keystead.storage.key_cache import CachedKey
 
 _NO_OPTIONS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _JSON_TYPES: Final = {bytes: str, bool: bool}
@@ -52,10 +51,11 @@ def handler_of(use: Use) -> Handler:
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
-        key = await _found(call)
+        key = await find(call.session, call.caller, parse_key_id(call.parameters["key_id"]))
         wanted, message = await call.json_and_base64(shape, use.takes)
         given = _given(use, wanted, options) if options else _NO_OPTIONS
-        result = await use_key(call.session, call.caller, key, (use, wanted.mode), message, given)
+        attempt = call.attempt(key.path, use, wanted.mode)
+        result = await use_key(call.session, attempt, key, message, given)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
             return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
         del message  # It may be long, and the answer is as long again.
@@ -107,10 +107,6 @@ def _given(use: Use, wanted: Any, options: Sequence[Option]) -> dict[str, bytes]
     return {
         name: decode_base64(text, name=name) for name, text in texts.items() if text is not None
     }
-
-
-def _found(call: Call[Any]) -> Awaitable[CachedKey]:
-    return find(call.session, call.caller, parse_key_id(call.parameters["key_id"]))
 
 
 async def _encoded(names: Iterable[str], result: Result) -> bytes:

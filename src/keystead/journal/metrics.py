@@ -28,6 +28,8 @@ class Metrics:
         self._started = monotonic()
         self._responses: Counter[int] = Counter()
         self._key_operations: Counter[str] = Counter()
+        self.uses_permitted = 0
+        self.uses_refused = 0
         self._refusals: Counter[Refusal] = Counter()
         self._response_seconds = 0.0
         self._seconds_total = 0.0
@@ -97,6 +99,12 @@ class Metrics:
                 "Uses of keys, and keys generated.",
                 "operation",
                 {kind: self._key_operations[kind] for kind in KEY_OPERATIONS},
+            ),
+            _counters(
+                "keystead_key_access",
+                "Uses of keys that were permitted or refused.",
+                "decision",
+                {"permitted": self.uses_permitted, "refused": self.uses_refused},
             ),
             _counters(
                 "keystead_http_responses",

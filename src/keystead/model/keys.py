@@ -45,6 +45,15 @@ class KeyRecord:
     certificate: StoredCertificate | None = None
 
 
+class Permit:
+    """The gate's word that the key at `path` may work once. Only `access.gate` makes one."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: KeyPath) -> None:
+        self.path: Final = path
+
+
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:
     """Whether the tags on a key let this caller use it: one in common, or none on the key.
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from keystead.errors import TooManyAttempts
 from keystead.journal.log import Log
+from keystead.journal.pace import Pace
 from keystead.model.ids import MAX_ID_LENGTH
 
 REFUSAL_SECONDS: Final = 1.0
@@ -78,9 +79,7 @@ class FailedAttempts:
         self._log = log
         self._pairs: OrderedDict[Subject, Failures] = OrderedDict()
         self._refusing_until = 0.0
-        self._lines = float(LOGGED_AT_ONCE)
-        self._lines_at = 0.0
-        self._unlogged = 0
+        self._pace = Pace(monotonic, at_once=LOGGED_AT_ONCE, a_second=LOGGED_A_SECOND)
         self._hash_key = os.urandom(32)
 
     @property
@@ -141,19 +140,13 @@ class FailedAttempts:
             del self._pairs[oldest]
 
     def _write(self, failures: Failures) -> None:
-        earned = (failures.last - self._lines_at) * LOGGED_A_SECOND
-        self._lines = min(LOGGED_AT_ONCE, self._lines + earned)
-        self._lines_at = failures.last
-        if self._lines < 1:
-            self._unlogged += 1
+        if (unlogged := self._pace.step()) is None:
             return
-        self._lines -= 1
         self._log.warning(
             "attempt failed",
             user=failures.user,
             address=failures.address,
             failed=failures.failed,
             refused=failures.refused,
-            unlogged=self._unlogged,
+            unlogged=unlogged,
         )
-        self._unlogged = 0

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from keystead import SECURITY_VERSION, __version__
+from keystead.access.gate import Gate
+from keystead.access.record import AccessRecord
 from keystead.errors import (
     Conflict,
     InvalidInput,
@@ -19,6 +21,7 @@ from keystead.errors import (
 from keystead.journal.exposition import Family
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
+from keystead.journal.pace import Pace
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
 from keystead.model.ids import UserId
 from keystead.model.lifecycle import Event, State, after
@@ -49,6 +52,9 @@ LOCK_PATIENCE_SECONDS: Final = 10.0
 STOP_PATIENCE_SECONDS: Final = 1.0
 FLUSH_SECONDS: Final = 5.0
 """How often operation counters are written; a crash may lose those of the last few seconds."""
+REFUSALS_AT_ONCE: Final = 60
+REFUSALS_A_SECOND: Final = 1
+"""Lines that refused uses and requests may write: refusing must not fill the log."""
 STORE_RETRY_SECONDS: Final = 1.0
 NETHSM_VERSION: Final = "5.0"
 """Whose API this is. Clients learn from `softwareVersion` what they may ask for: labels from 5 on,
@@ -81,6 +87,9 @@ class Hsm:
         self.succession = Succession(store, surroundings.log)
         self.tls = Tls(surroundings, local)
         self.failed_attempts = FailedAttempts(surroundings.monotonic, surroundings.log)
+        pace = Pace(surroundings.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
+        self.access_record = AccessRecord(surroundings.log, metrics, pace)
+        self.gate = Gate(self.access_record)
         self.unlocking = Unlocking(surroundings, local, self.failed_attempts)
         self.updates = Updates(surroundings.update_slot, surroundings.update_key)
         self.changing = asyncio.Lock()
@@ -356,7 +365,7 @@ class Hsm:
         pinned = self.store.pinned()
         around = replace(self._around, store=pinned)
         await require_intact(pinned, self.local.settings, domain_key, self.log)
-        session = Session(around, self.metrics, self.failed_attempts, domain_key)
+        session = Session(around, self.metrics, self.failed_attempts, self.gate, domain_key)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
         # The store may have been lost meanwhile: then this is not the way out.

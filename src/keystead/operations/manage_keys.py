@@ -11,7 +11,7 @@ from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
 from keystead.model.users import Caller
 from keystead.operations.session import Session
 from keystead.operations.shares import of_user
-from keystead.storage.key_cache import CachedKey
+from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
 from keystead.storage.keys import ListedKey
 
@@ -41,13 +41,13 @@ def _path(caller: Caller, key_id: KeyId) -> KeyPath:
     return KeyPath(caller.namespace, key_id)
 
 
-async def find(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
+async def find(session: Session, caller: Caller, key_id: KeyId) -> StoredKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
     key = session.keys.cached(_path(caller, key_id))
     return key if key is not None else await _get(session, caller, key_id)
 
 
-async def _get(session: Session, caller: Caller, key_id: KeyId) -> CachedKey:
+async def _get(session: Session, caller: Caller, key_id: KeyId) -> StoredKey:
     """As `find`, for what has an entity tag: conditions need the revision that it was made from."""
     key = await session.keys.get(_path(caller, key_id))
     if key is None:
@@ -93,15 +93,15 @@ async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
     key = await _get(session, caller, key_id)
     return KeyView(
         record=key.record,
-        type_name=key.private.algorithm.name,
-        public=key.private.public(),
+        type_name=key.algorithm.name,
+        public=key.public(),
         operations=session.keys.operations(_path(caller, key_id), key.record),
     )
 
 
 async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
     """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
-    return (await _get(session, caller, key_id)).private.public_pem()
+    return (await _get(session, caller, key_id)).public_pem()
 
 
 async def parse(session: Session, caller: Caller, read: Callable[[], PrivateKey]) -> PrivateKey:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from keystead.access.gate import Gate
 from keystead.errors import Conflict, StoreUnavailable, WriteRefused, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
@@ -67,6 +68,7 @@ class Session:
         surroundings: Surroundings,
         metrics: Metrics,
         failed_attempts: FailedAttempts,
+        gate: Gate,
         domain_key: Secret,
     ) -> None:
         self._domain_key: Secret | None = domain_key
@@ -87,6 +89,8 @@ class Session:
         self.kdf_pool = surroundings.kdf_pool
         self.pkcs1_padding_errors = surroundings.pkcs1_padding_errors
         self.metrics = metrics
+        self.gate = gate
+        """Before every use of a key."""
         self.credentials = Authenticator(
             stores.users, surroundings.kdf_pool, failed_attempts, surroundings.log
         )

@@ -3,12 +3,12 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keystead import algorithms
 from keystead.model.ids import NamespaceId
-from keystead.model.keys import KeyPath, KeyRecord
+from keystead.model.keys import KeyPath, KeyRecord, Permit
 
 BYTES_A_KEY: Final = 16 * 1024
 """The cache keeps so many bytes for each key that it may keep: a key without a certificate weighs
@@ -19,13 +19,39 @@ _TAG_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class CachedKey:
-    """A key ready for use. `record.operations` is what is stored; see KeyStore.operations."""
+class StoredKey:
+    """A key as the store has it. Its private key works only for the holder of a permit.
+
+    `record.operations` is what is stored; see KeyStore.operations.
+    """
 
     path: KeyPath
     record: KeyRecord = field(repr=False)
     revision: int
-    private: algorithms.PrivateKey = field(repr=False)
+    _private: algorithms.PrivateKey = field(repr=False)
+
+    @property
+    def algorithm(self) -> algorithms.Algorithm:
+        """The row of its key type."""
+        return self._private.algorithm
+
+    def public(self) -> algorithms.PublicParts | None:
+        """Return the public half as numbers; None if there is none."""
+        return self._private.public()
+
+    def public_pem(self) -> bytes:
+        """Return the public half as PEM. Raises InvalidInput if there is none."""
+        return self._private.public_pem()
+
+    def release(self, permit: Permit) -> algorithms.PrivateKey:
+        """Return the key that works. Raises ValueError for the permit of another key."""
+        if permit.path != self.path:
+            raise ValueError("the permit is for another key")
+        return self._private
+
+    def with_record(self, record: KeyRecord, revision: int) -> "StoredKey":
+        """Return the same private key with a later record of it."""
+        return replace(self, record=record, revision=revision)
 
     @property
     def weight(self) -> int:
@@ -37,7 +63,7 @@ class CachedKey:
         return _PARSED_BYTES + material + certificate + tags
 
 
-Load = Callable[[], Coroutine[None, None, CachedKey | None]]
+Load = Callable[[], Coroutine[None, None, StoredKey | None]]
 
 
 class KeyCache:
@@ -53,21 +79,21 @@ class KeyCache:
         self._size = size
         self._most_bytes = size * BYTES_A_KEY
         self._bytes = 0
-        self._keys: OrderedDict[KeyPath, CachedKey] = OrderedDict()
-        self._loading: dict[KeyPath, asyncio.Task[CachedKey | None]] = {}
+        self._keys: OrderedDict[KeyPath, StoredKey] = OrderedDict()
+        self._loading: dict[KeyPath, asyncio.Task[StoredKey | None]] = {}
 
-    def get(self, path: KeyPath) -> CachedKey | None:
+    def get(self, path: KeyPath) -> StoredKey | None:
         """Return a key that is here, and count it as used last."""
         found = self._keys.get(path)
         if found is not None:
             self._keys.move_to_end(path)
         return found
 
-    def holds(self, key: CachedKey) -> bool:
+    def holds(self, key: StoredKey) -> bool:
         """Whether this very object is here; that does not count as a use."""
         return self._keys.get(key.path) is key
 
-    def put(self, key: CachedKey) -> None:
+    def put(self, key: StoredKey) -> None:
         """Keep a key as it is now in the store, unless it alone is over the size."""
         self.forget(key.path)
         if key.weight > self._most_bytes:
@@ -78,7 +104,7 @@ class KeyCache:
             _, oldest = self._keys.popitem(last=False)
             self._bytes -= oldest.weight
 
-    async def load(self, path: KeyPath, load: Load) -> CachedKey | None:
+    async def load(self, path: KeyPath, load: Load) -> StoredKey | None:
         """Return what `load` returns and keep it; a load of the same key under way is joined."""
         task = self._loading.get(path)
         if task is None:
@@ -107,7 +133,7 @@ class KeyCache:
         self._bytes = 0
         self._loading.clear()
 
-    def _loaded(self, path: KeyPath, done: asyncio.Task[CachedKey | None]) -> None:
+    def _loaded(self, path: KeyPath, done: asyncio.Task[StoredKey | None]) -> None:
         # Asking for the exception marks it as seen, should every caller have given up.
         failed = done.cancelled() or done.exception() is not None
         if self._loading.get(path) is not done:

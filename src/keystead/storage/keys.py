@@ -19,7 +19,7 @@ from keystead.model.ids import KeyId, Label, NamespaceId, Tag, parse_key_id
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
-from keystead.storage.key_cache import CachedKey, KeyCache
+from keystead.storage.key_cache import KeyCache, StoredKey
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.quotas import Quotas
@@ -86,7 +86,7 @@ class KeyStore:
 
     # --- reading ---------------------------------------------------------------------------
 
-    async def get(self, path: KeyPath) -> CachedKey | None:
+    async def get(self, path: KeyPath) -> StoredKey | None:
         """Return a key ready for use, None when there is none. CorruptRecord if unreadable."""
         if is_witnessed():
             return await self._load(path)
@@ -252,7 +252,7 @@ class KeyStore:
         if batch:
             await self._store_counts(batch)
 
-    async def _with_count(self, path: KeyPath, known: CachedKey | None) -> _Counted | None:
+    async def _with_count(self, path: KeyPath, known: StoredKey | None) -> _Counted | None:
         """Return a key's record with its pending count added; None when there is none any more."""
         try:
             found = (known.record, known.revision) if known else await self._require(path)
@@ -289,7 +289,7 @@ class KeyStore:
 
     # --- inside ----------------------------------------------------------------------------
 
-    async def _load(self, path: KeyPath) -> CachedKey | None:
+    async def _load(self, path: KeyPath) -> StoredKey | None:
         found = await self.read(path)
         if found is None:
             return None
@@ -298,7 +298,7 @@ class KeyStore:
             private = algorithms.load(record.private)
         except CorruptRecord:
             raise records.corrupt(self._path(path)) from None
-        return CachedKey(path, record, revision, private)
+        return StoredKey(path, record, revision, private)
 
     async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
         try:
@@ -334,7 +334,7 @@ class KeyStore:
         known = self._cache.get(path)
         self._cache.forget(path)
         if known is not None and known.record.private == record.private:
-            self._cache.put(CachedKey(path, record, revision, known.private))
+            self._cache.put(known.with_record(record, revision))
 
     def _path(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))

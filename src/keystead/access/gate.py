@@ -1,0 +1,118 @@
+"""The one gate before every use of a private key.
+
+A key from the store cannot work. The gate permits a use, or names the rule that refuses it. It
+tells the recorder which, and only then is the key released.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from keystead.algorithms import SIGN, Mechanism, Use, is_mode, mechanism_of
+from keystead.errors import InvalidInput, KeysteadError
+from keystead.model.keys import KeyPath, Permit, require_use
+from keystead.model.users import Caller
+from keystead.storage.key_cache import StoredKey
+
+CERTIFICATE_REQUEST = "certificate request"
+"""Stands for the mode where a key signs a request for a certificate."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A use of a key that somebody asks for."""
+
+    caller: Caller
+    address: str
+    """The client's, as the edge says."""
+    key: KeyPath
+    use: Use
+    mode: str
+    """What the request calls the mechanism, or CERTIFICATE_REQUEST."""
+    uses: int
+    """How many uses of the key it is."""
+    now: Callable[[], float]
+    """The HSM's time in Unix seconds."""
+
+
+class Recorder(Protocol):
+    """Hears of every decision, before a key works."""
+
+    def permitted(self, attempt: Attempt) -> None:
+        """Note a use that was permitted."""
+        ...
+
+    def refused(self, attempt: Attempt, reason: str) -> None:
+        """Note a use that was refused, and the rule that refused it, in words."""
+        ...
+
+
+class Gate:
+    """Permits uses of keys, or refuses them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def permit(self, attempt: Attempt, key: StoredKey) -> tuple[Permit, Mechanism]:
+        """Return a permit for `key` and the mechanism that the attempt's mode means for it.
+
+        Raises NotPermitted if the caller may not use the key, NotAuthenticated if it was revoked,
+        and InvalidInput if the key's type or mechanisms do not have the mode.
+        """
+        try:
+            mechanism = _usable(attempt, key)
+        except KeysteadError as error:
+            self._refuse(attempt, error)
+            raise
+        self._recorder.permitted(attempt)
+        return Permit(key.path), mechanism
+
+    def permit_certificate_request(self, attempt: Attempt, key: StoredKey) -> Permit:
+        """Return a permit to sign one certificate request. Raises as `permit` does.
+
+        It is a signature, so an Operator needs a key that it may sign with. An Administrator, who
+        may not sign, gets it for every key, as in NetHSM.
+        """
+        try:
+            _require_certifiable(attempt, key)
+        except KeysteadError as error:
+            self._refuse(attempt, error)
+            raise
+        self._recorder.permitted(attempt)
+        return Permit(key.path)
+
+    def require_still_permitted(self, attempt: Attempt, key: StoredKey) -> None:
+        """Raise as `permit` does, for a use that was permitted and counted before."""
+        try:
+            if attempt.mode == CERTIFICATE_REQUEST:
+                _require_certifiable(attempt, key)
+            else:
+                _usable(attempt, key)
+        except KeysteadError as error:
+            self._refuse(attempt, error)
+            raise
+
+    def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
+        # A mode that no key has may be anything that the client mistyped. It is not shown.
+        if attempt.mode != CERTIFICATE_REQUEST and not is_mode(attempt.use, attempt.mode):
+            attempt = msgspec.structs.replace(attempt, mode="")
+        self._recorder.refused(attempt, error.message)
+
+
+def _usable(attempt: Attempt, key: StoredKey) -> Mechanism:
+    attempt.caller.require_unrevoked()
+    require_use(attempt.caller, key.record.tags)
+    mechanism = mechanism_of(key.algorithm, attempt.use, attempt.mode)
+    if mechanism.name not in key.record.mechanisms:
+        raise InvalidInput(f"Key mechanisms do not allow it to {attempt.use.verb}.")
+    return mechanism
+
+
+def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
+    attempt.caller.require_unrevoked()
+    if attempt.caller.is_administrator:
+        return
+    require_use(attempt.caller, key.record.tags)
+    signing = {row.name for row in key.algorithm.mechanisms if row.use is SIGN}
+    if key.record.mechanisms.isdisjoint(signing):
+        raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")

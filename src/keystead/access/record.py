@@ -1,0 +1,56 @@
+"""What becomes of the gate's decisions and of refused requests: a metric each, and log events."""
+
+from keystead.access.gate import Attempt
+from keystead.journal.log import Level, Log
+from keystead.journal.metrics import Metrics
+from keystead.journal.pace import Pace
+from keystead.model.users import Caller
+
+
+class AccessRecord:
+    """Counts every decision, logs refusals at a bounded pace and permitted uses at debug."""
+
+    def __init__(self, log: Log, metrics: Metrics, pace: Pace) -> None:
+        """`pace` bounds the lines that refusals write: whoever is refused can ask again at once."""
+        self._log = log
+        self._metrics = metrics
+        self._pace = pace
+
+    def permitted(self, attempt: Attempt) -> None:
+        """Count a permitted use, and log it at debug."""
+        self._metrics.uses_permitted += 1
+        if self._log.threshold >= Level.DEBUG:
+            self._log.debug("key use permitted", **_fields(attempt))
+
+    def refused(self, attempt: Attempt, reason: str) -> None:
+        """Count and log a refused use with the rule that refused it."""
+        self._metrics.uses_refused += 1
+        if (unlogged := self._pace.step()) is not None:
+            self._log.info("key use refused", **_fields(attempt), reason=reason, unlogged=unlogged)
+
+    def request_refused(
+        self, caller: Caller | None, *, address: str, status: int, **asked: str
+    ) -> None:
+        """Log a request that was refused before any key was asked for; `asked` names its row."""
+        if (unlogged := self._pace.step()) is not None:
+            user = "" if caller is None else str(caller.user_id)
+            self._log.info(
+                "request refused",
+                caller=user,
+                address=address,
+                status=status,
+                unlogged=unlogged,
+                **asked,
+            )
+
+
+def _fields(attempt: Attempt) -> dict[str, str | int]:
+    return {
+        "caller": str(attempt.caller.user_id),
+        "address": attempt.address,
+        "key": attempt.key.key_id,
+        "namespace": attempt.key.namespace or "",
+        "use": attempt.use.verb,
+        "mode": attempt.mode,
+        "uses": attempt.uses,
+    }
