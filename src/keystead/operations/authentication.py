@@ -5,7 +5,6 @@ import binascii
 import contextlib
 import hashlib
 import os
-from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -25,15 +24,13 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, Standing, User
 from keystead.operations.attempts import FailedAttempts, Subject, subject_of
 from keystead.operations.shares import Party, of_network, of_user
+from keystead.operations.verified import VerifiedCredentials
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing import passphrase as passphrases
 from keystead.storage.users import UserStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-VERIFIED_LIMIT: Final = 10_000
-"""Credentials remembered as verified; the least recently used one is forgotten beyond that."""
 
 MAX_TRIED_BYTES: Final = 1024
 """Longest name and longest passphrase that are tried; neither can be right beyond that."""
@@ -86,7 +83,7 @@ class Authenticator:
         nobody = User(UserId(None, "nobody"), "nobody", Role.OPERATOR, passphrases.dummy_verifier())
         self._read_nobody = users.decoy(nobody)
         self._hash_key = os.urandom(32)
-        self._verified: OrderedDict[bytes, Caller] = OrderedDict()
+        self._verified = VerifiedCredentials()
         self._turns: dict[Subject, _Turn] = {}
         self._standings: WeakValueDictionary[UserId, Standing] = WeakValueDictionary()
         self._changes = 0
@@ -102,7 +99,7 @@ class Authenticator:
         if caller is not None:
             if self._failed.is_refusing:
                 self._failed.require_none(subject_of(address, str(caller.user_id)))
-            self._verified.move_to_end(digest)
+            self._verified.used(digest)
         return caller
 
     async def authenticate(self, header: str | None, address: str) -> Caller:
@@ -148,7 +145,7 @@ class Authenticator:
             raise NotAuthenticated(_FAILED)
         user = current[0]
         caller = Caller(user.user_id, user.role, self._standing(user))
-        self._remember(digest, caller)
+        self._verified.add(digest, caller)
         await self._renew(current, passphrase)
         return caller
 
@@ -192,6 +189,7 @@ class Authenticator:
         standing = self._standings.get(user.user_id)
         if standing is not None:
             standing.tags = user.tags
+            self._verified.reweigh(user.user_id)
 
     def revoke(self, user_id: UserId) -> None:
         """Refuse what was proven before: the user is gone, or its passphrase is another one.
@@ -202,8 +200,7 @@ class Authenticator:
         standing = self._standings.pop(user_id, None)
         if standing is not None:
             standing.is_revoked = True
-        for digest in [d for d, caller in self._verified.items() if caller.user_id == user_id]:
-            del self._verified[digest]
+        self._verified.forget(user_id)
 
     def forget_all(self) -> None:
         """Forget every verified credential."""
@@ -212,11 +209,6 @@ class Authenticator:
 
     def _digest(self, header: str) -> bytes:
         return hashlib.blake2b(header.encode("latin-1", "replace"), key=self._hash_key).digest()
-
-    def _remember(self, digest: bytes, caller: Caller) -> None:
-        self._verified[digest] = caller
-        if len(self._verified) > VERIFIED_LIMIT:
-            self._verified.popitem(last=False)
 
     @asynccontextmanager
     async def _turn(self, subject: Subject) -> "AsyncIterator[None]":
