@@ -55,3 +55,22 @@ def test_signatures_go_on_and_changes_are_refused_until_there_is_room(disk: Path
         (disk / "fill").unlink()
         assert status(server, "POST", "/keys/generate", "admin", json=KEY) == 201
         assert server.stop() == 0
+
+
+def test_a_server_starts_and_signs_on_a_full_disk(disk: Path) -> None:
+    with running_server(disk) as server:
+        server.provision()
+        operator = server.add_user("op", "Operator")
+        passphrase = server.passphrases[operator]
+        wanted = KEY | {"id": "k"}
+        assert status(server, "POST", "/keys/generate", "admin", json=wanted) == 201
+        assert server.stop() == 0
+    fill(disk)
+    logs = disk.parent
+    for _ in range(2):
+        with running_server(logs, data=server.data) as again:
+            again.passphrases[operator] = passphrase
+            again.unlock()
+            assert status(again, "POST", "/keys/k/sign", operator, json=SIGN) == 200
+            assert again.stop() == 0
+        fill(disk)

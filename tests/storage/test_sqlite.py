@@ -88,13 +88,15 @@ def test_only_the_owner_reads_the_files(path):
         os.umask(before)
 
 
-def test_a_clean_stop_leaves_one_file(path):
+def test_a_clean_stop_leaves_one_file_and_room_for_the_next_start(path):
     async def scenario():
         async with opened(path) as store:
             await store.commit([Change("/a", b"1")])
 
     asyncio.run(scenario())
-    assert list(contents(path.parent)) == ["keystead.db"]
+    left = contents(path.parent)
+    assert left.keys() == {"keystead.db", "keystead.db-reserve"}
+    assert len(left["keystead.db-reserve"]) == 64 * 1024
 
 
 def test_what_was_deleted_is_not_left_in_the_file(path):
@@ -164,7 +166,7 @@ async def fill(path, *paths):
 def test_an_unfinished_creation_is_done_again(path):
     path.with_name("keystead.db.new").write_text("half")
     asyncio.run(fill(path, "/a"))
-    assert list(contents(path.parent)) == ["keystead.db"]
+    assert contents(path.parent).keys() == {"keystead.db", "keystead.db-reserve"}
 
 
 def test_a_place_where_no_file_can_be_is_unavailable(tmp_path):

@@ -27,7 +27,7 @@ from keystead.platform.update_slot import UpdateSlot
 
 _LOCK = "keystead.lock"
 _DATABASE = "keystead.db"
-_DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", ".new")
+_DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", "-reserve", ".new")
 _UPDATE = "update"
 _RESET = "reset.pending"
 
@@ -154,6 +154,6 @@ def _take_lock(path: Path) -> int:
         raise StartRefused(
             f"The data directory {path.parent} is in use by another keystead (pid {holder})."
         ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
+    # Over what is there, as a full disk allows.
+    os.pwrite(lock, f"{os.getpid():<16}\n".encode(), 0)
     return lock

@@ -93,6 +93,7 @@ class SqliteStore:
         await stopped
         self._thread.join()
         self._give_up_reader()
+        sqlite_file.keep_room(self._path)
 
     def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         with self._reading() as reader:

@@ -2,13 +2,18 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from keystead.errors import StoreUnavailable, UnsupportedFormat
 
 APPLICATION_ID = int.from_bytes(b"KSTD")
 FORMAT_VERSION = 1
+
+RESERVE = "-reserve"
+"""At the end of the name of a file that lies there while the database is closed."""
+_RESERVE_BYTES = 64 * 1024
+"""Twice what the log's index takes, which even who only reads has to create."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -48,6 +53,7 @@ def prepare(path: Path) -> None:
     try:
         if path.exists():
             _check_header(path)
+            path.with_name(path.name + RESERVE).unlink(missing_ok=True)
         else:
             _create(path)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -56,6 +62,18 @@ def prepare(path: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"The database {path} cannot be opened: {error}") from error
     _check_version(path, version)
+
+
+def keep_room(path: Path) -> None:
+    """Keep the room that `prepare` needs, for the case that the disk is full by then.
+
+    There is some now: the log and its index have just been removed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError):
+        descriptor = os.open(path.with_name(path.name + RESERVE), flags, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(bytes(_RESERVE_BYTES))
 
 
 def connect(path: Path) -> sqlite3.Connection:
