@@ -36,11 +36,19 @@ def error(match: str):
     return pytest.raises(nethsm.NetHSMError, match=match)
 
 
+SDK_MECHANISMS = {one.value for one in KeyMechanism}
+
+
+def known_mechanisms(row: algorithms.Algorithm) -> list[KeyMechanism]:
+    """Return what keys of this type can do that the SDK has a name for."""
+    return [KeyMechanism(one.name) for one in row.mechanisms if one.name in SDK_MECHANISMS]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def keys(hsm) -> None:
     """A key of each type that may do all its type can, named as its type; `AES` is known."""
     for row in algorithms.ALL:
-        mechanisms = [KeyMechanism(one.name) for one in row.mechanisms]
+        mechanisms = known_mechanisms(row)
         # The SDK sends a length for every type.
         length = 2048 if row.name == "RSA" else 256
         made = hsm.admin.generate_key(KeyType(row.name), mechanisms, length, row.name)
@@ -73,7 +81,7 @@ def as_the_api_shows(key: nethsm.Key) -> dict:
 def test_a_key_of_every_type_is_read(hsm, row) -> None:
     key = hsm.admin.get_key(row.name)
     assert key.type is KeyType(row.name)
-    assert key.mechanisms == [KeyMechanism(one.name) for one in row.mechanisms]
+    assert key.mechanisms == known_mechanisms(row)
     assert (key.operations, key.tags, key.label) == (0, [], None)
     if row.name == "Generic":
         assert key.public_key is None
@@ -236,7 +244,12 @@ def test_a_signing_request_carries_the_subject(operator) -> None:
 
 @pytest.mark.parametrize(
     ("key_type", "mode"),
-    [(row.name, one.mode) for row in algorithms.ALL for one in row.mechanisms if one.use is SIGN],
+    [
+        (row.name, one.mode)
+        for row in algorithms.ALL
+        for one in row.mechanisms
+        if one.use is SIGN and one.name in SDK_MECHANISMS
+    ],
 )
 def test_the_sdk_signs(hsm, operator, key_type, mode) -> None:
     message = what_to_sign(key_type, mode)
