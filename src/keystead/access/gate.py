@@ -100,10 +100,12 @@ class Gate:
 
 
 def _usable(attempt: Attempt, key: StoredKey) -> Mechanism:
-    attempt.caller.require_unrevoked()
-    require_use(attempt.caller, key.record.tags)
+    caller, record = attempt.caller, key.record
+    caller.require_unrevoked()
+    if record.tags:
+        require_use(caller, record.tags)
     mechanism = mechanism_of(key.algorithm, attempt.use, attempt.mode)
-    if mechanism.name not in key.record.mechanisms:
+    if mechanism.name not in record.mechanisms:
         raise InvalidInput(f"Key mechanisms do not allow it to {attempt.use.verb}.")
     return mechanism
 

@@ -42,6 +42,8 @@ KNOWN_METHODS: Final = frozenset(
 REFUSALS: Final = frozenset({401, 403, 412, 429})
 """Statuses of requests that were refused for who asked, when, or how often."""
 
+OK: Final = 200
+NO_CACHE: Final = ("Cache-Control", "no-cache")
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 
 Headers = list[tuple[str, str]]
@@ -271,10 +273,12 @@ def _require_early_type(row: Route, request: Request) -> None:
 
 def _headers(call: Call[Any], reply: Reply[Any]) -> Headers:
     """Return a reply's headers with those that every one has; a Content-Type of its own stays."""
+    if reply.status == OK and not reply.headers and not call.route.has_tag:
+        return [("Content-Type", call.produces), NO_CACHE]
     headers = list(reply.headers)
     has_type = bool(headers) and any(name == "Content-Type" for name, _ in headers)
     if not has_type and reply.status not in {204, 304}:
         headers.append(("Content-Type", call.produces))
     if not call.route.has_tag:
-        headers.append(("Cache-Control", "no-cache"))
+        headers.append(NO_CACHE)
     return headers
