@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from keystead.edge import connection
 from keystead.edge.limits import LONG_BODY_BYTES, MIN_BODY_BYTES_PER_SECOND, Timeouts
 from keystead.wire.messages import Request, RequestAborted, Response, WantBody
 from tests.support.edge import Edge, RawClient, running_edge
@@ -114,6 +115,24 @@ def test_a_client_that_takes_its_answers_late_gets_them_all():
         assert len(edge.received_of(Request)) < 50
         assert [client.read_answer().status for _ in range(50)] == [200] * 50
         client.close()
+
+
+def test_of_too_many_clients_that_take_no_answers_the_slowest_make_room(monkeypatch):
+    monkeypatch.setattr(connection, "MAX_SLOW_READERS", 3)
+    with running_edge() as edge, contextlib.ExitStack() as clients:
+        edge.answer_all(200, body=b"x" * 200_000)
+        fast = edge.connect()
+        slow = []
+        for number in range(1, 6):
+            slow.append(clients.enter_context(contextlib.closing(slow_reader(edge))))
+            slow[-1].send(GET * 50)
+            count = min(number, 3)
+            wait_until(lambda: len(edge.server._all.slow_readers) == count, seconds=5)  # noqa: SLF001, B023
+            time.sleep(0.2)
+        wait_until(lambda: len(edge.server._all.connections) == 4, seconds=5)  # noqa: SLF001
+        assert [slow[n].read_answer().status for n in (2, 3, 4)] == [200] * 3
+        fast.send(GET)
+        assert fast.read_answer().status == 200
 
 
 def test_a_request_whose_client_took_earlier_answers_late_has_the_time_the_core_needs():
