@@ -9,7 +9,7 @@ or one edge that was taken over can fill a queue, but not keep the others out of
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from queue import SimpleQueue
@@ -93,6 +93,16 @@ class Lines(Generic[Item]):
         line.items.append(item)
         if party.comes_first:
             group.parts.move_to_end(party.member, last=False)
+
+    def has_any_of(self, names: Sequence[Hashable]) -> bool:
+        """Whether something waits in the line of these names, from the edge down."""
+        line = self._all
+        for name in names:
+            part = line.parts.get(name)
+            if part is None:
+                return False
+            line = part
+        return True
 
     def pop(self) -> Item:
         """Take out the item whose turn it is; there must be one."""
@@ -192,6 +202,11 @@ class TurnQueue(Generic[Item]):
             return None
         with self._lock:
             return self._lines.pop()
+
+    def has_any_of(self, names: Sequence[Hashable]) -> bool:
+        """Whether something waits in the line of these names, from the edge down."""
+        with self._lock:
+            return self._lines.has_any_of(names)
 
     def is_empty(self) -> bool:
         """Whether nothing waits at this moment."""

@@ -20,7 +20,8 @@ SLOW_WORK_NICENESS: Final = 10
 
 MOST_UNDELIVERED: Final = 8
 LONGEST_HOLD_SECONDS: Final = 0.008
-"""Results that wait for each other while there is more to do, and how long at most. To wake the
+"""Results that wait for each other while more of the same namespace waits for a thread, so that
+nobody's wait for what others have to do; and how long at most. To wake the
 event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
 
 NEVER: Final = float("-inf")
@@ -29,11 +30,14 @@ NEVER: Final = float("-inf")
 class _Job:
     """One piece of work, and the future of whoever waits for it."""
 
-    __slots__ = ("answer", "error", "result", "work")
+    __slots__ = ("answer", "error", "group", "result", "work")
 
-    def __init__(self, work: Callable[[], object], answer: "asyncio.Future[Any]") -> None:
+    def __init__(
+        self, work: Callable[[], object], answer: "asyncio.Future[Any]", party: Party
+    ) -> None:
         self.work = work
         self.answer = answer
+        self.group = party.names()[:-1]
         self.result: object = None
         self.error: BaseException | None = None
 
@@ -121,7 +125,7 @@ class WorkPool:
         more than the queue.
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        job = _Job(work, answer)
+        job = _Job(work, answer, party)
         if self._under_way < self._limit:
             self._under_way += 1
             self._waiting.put(job, party)
@@ -147,7 +151,7 @@ class WorkPool:
                 self._tell_loop(job)
             job.do()
             self._done.append(job)
-            if self._is_time_to_deliver():
+            if self._is_time_to_deliver(job):
                 self._tell_loop(job)
             del job  # It holds a key or a passphrase; none may outlive its use by waiting here.
 
@@ -158,8 +162,8 @@ class WorkPool:
         with contextlib.suppress(RuntimeError):  # The loop has ended, and all waiting.
             job.answer.get_loop().call_soon_threadsafe(self._deliver)
 
-    def _is_time_to_deliver(self) -> bool:
-        if self._waiting.is_empty() or len(self._done) >= MOST_UNDELIVERED:
+    def _is_time_to_deliver(self, job: _Job) -> bool:
+        if len(self._done) >= MOST_UNDELIVERED or not self._waiting.has_any_of(job.group):
             return True
         return perf_counter() - self._delivered_at >= LONGEST_HOLD_SECONDS
 
