@@ -28,7 +28,15 @@ from keystead.operations.restore import Wish
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupWriter
 from keystead.storage.key_cache import StoredKey
-from keystead.wire.messages import CoreSettings, Hello, Request, Response, TryOut, Welcome
+from keystead.wire.messages import (
+    CoreSettings,
+    Hello,
+    KeepUnattendedKey,
+    Request,
+    Response,
+    TryOut,
+    Welcome,
+)
 from tests.support.leaks import Secrets
 from tests.support.server import basic
 
@@ -65,7 +73,8 @@ HOLDERS: dict[str, object] = {
     "the origin of a backup": BackupOrigin(b"", None, Secret(VALUE)),
     "a maker of backups": BackupWriter(Secret(VALUE), b""),
     "a reply": Reply(200, VALUE),
-    "Hello": Hello(VALUE, CoreSettings()),
+    "Hello": Hello(VALUE, CoreSettings(), VALUE),
+    "a key to keep": KeepUnattendedKey(1, VALUE),
     "Welcome": Welcome(VALUE, b""),
     "TryOut": TryOut(1, VALUE, b""),
     "a request": Request(1, "PUT", "/", "", {"authorization": basic("u", TEXT)}, "::1", VALUE),

@@ -142,6 +142,7 @@ async def _show(stopped: Stopped, _given: argparse.Namespace) -> None:
         reason = _show_one(stopped, name, known)
         if name == configured:
             refusal = reason
+    _say(f"unattended key: {'yes' if stopped.directory.unattended_key.read() else 'no'}")
     if refusal is not None:
         raise StartRefused(f"With the provider {configured}, the server does not start. {refusal}")
 

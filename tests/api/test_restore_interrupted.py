@@ -8,7 +8,6 @@ import pytest
 
 from keystead.api.dispatch import Dispatcher
 from keystead.errors import StaleRevision
-from keystead.operations import unattended_boot
 from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.messages import Request
 from tests.support.backups import (
@@ -142,7 +141,7 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     # As if the request had read both before, and went on only now.
     session._domain_key = key  # noqa: SLF001
     with pytest.raises(StaleRevision):
-        await unattended_boot.turn_on(other.hsm, session, caller)
+        await other.hsm.unattended_boot.turn_on(session, caller)
     again = await other.restarted()
     assert again.hsm.state.value == "Locked"
     core.close()

@@ -49,8 +49,8 @@ def test_the_device_key_comes_first_and_questions_are_answered():
     async def test():
         core, serving = await started(found)
         settings = CoreSettings(b"a public key", pkcs1_padding_errors=True)
-        serving.hand_over(Secret(b"k" * 32), settings)
-        assert await core.hear() == Hello(b"k" * 32, settings)
+        serving.hand_over(Secret(b"k" * 32), b"u" * 32, settings)
+        assert await core.hear() == Hello(b"k" * 32, settings, b"u" * 32)
         for number in range(3):
             core.connection.send(Get(number, f"/key/{number}"))
         answers = [await core.hear() for _ in range(3)]

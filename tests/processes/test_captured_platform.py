@@ -36,6 +36,7 @@ from keystead.wire.messages import (
     Scanned,
     SlotAnswer,
     StoreQuestion,
+    UnattendedKeyKept,
     Welcome,
 )
 from tests.support.known_secrets import add_private_key
@@ -237,7 +238,8 @@ def test_answers_that_nobody_waits_for_are_dropped(scene: Scene):
             Refused(10**9, "stale", "x"),
             Scanned(10**9, []),
             SlotAnswer(1, "disk", "x"),
-            Hello(bytes(32), CoreSettings()),
+            UnattendedKeyKept(1),
+            Hello(bytes(32), CoreSettings(), bytes(32)),
             answer,
             answer,
         ):

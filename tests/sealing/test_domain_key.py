@@ -35,26 +35,21 @@ def test_an_attended_slot_opens_only_with_both_keys(domain, unlock, device, wron
         opened(unlock, device, PATH + "x")
 
 
-@given(domain=KEY, device=KEY, wrong=KEY)
-def test_an_unattended_slot_opens_only_on_its_device(domain, device, wrong):
-    path = "/local/AAAAAAAAAA/domain-key/unattended"
-    slot = keys.seal_unattended(Secret(domain), device_key=Secret(device), path=path)
-    opened = keys.open_unattended(slot, device_key=Secret(device), path=path)
-    assert opened.reveal() == domain
-    if wrong != device:
+@given(domain=KEY, key=KEY, wrong=KEY)
+def test_the_unattended_lock_opens_with_its_key_only(domain, key, wrong):
+    locked = keys.lock_unattended(Secret(domain), Secret(key))
+    assert keys.unlock_unattended(locked, Secret(key)).reveal() == domain
+    if wrong != key:
         with pytest.raises(DecryptionFailed):
-            keys.open_unattended(slot, device_key=Secret(wrong), path=path)
-    with pytest.raises(DecryptionFailed):
-        keys.open_unattended(slot, device_key=Secret(device), path=PATH)
+            keys.unlock_unattended(locked, Secret(wrong))
 
 
-def test_one_slot_does_not_open_as_the_other():
-    domain, unlock, device = (Secret(bytes([n]) * 32) for n in range(3))
-    slot = keys.seal_attended(domain, unlock_key=unlock, device_key=device, path=PATH)
-    assert keys.open_unattended(slot, device_key=device, path=PATH).reveal() != domain.reveal()
-    bare = keys.seal_unattended(domain, device_key=device, path=PATH)
+def test_one_lock_does_not_open_as_the_other():
+    domain, key = Secret(b"d" * 32), Secret(b"k" * 32)
     with pytest.raises(DecryptionFailed):
-        keys.open_attended(bare, unlock_key=unlock, device_key=device, path=PATH)
+        keys.unlock(keys.lock_unattended(domain, key), key)
+    with pytest.raises(DecryptionFailed):
+        keys.unlock_unattended(keys.lock(domain, key), key)
 
 
 def test_a_locked_domain_key_has_the_form_of_a_nethsm_backup():

@@ -20,10 +20,13 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.domain_key import (
     StoreLabel,
+    lock_unattended,
     new_domain_key,
+    new_unattended_key,
     new_unlock_salt,
     store_key,
     unlock,
+    unlock_unattended,
 )
 from keystead.storage import settings
 from keystead.storage.backends.memory import MemoryStore
@@ -87,7 +90,7 @@ def test_a_device_without_a_slot_has_nothing_to_open():
         local = LocalStore(MemoryStore(), DEVICE_KEY)
         with pytest.raises(NotFound):
             await local.locked_domain_key()
-        assert await local.open_unattended() is None
+        assert await local.unattended() is None
 
     asyncio.run(scenario())
 
@@ -114,11 +117,13 @@ def test_unattended_boot_opens_the_domain_key_until_it_is_turned_off():
     async def scenario():
         store, domain_key = await provisioned()
         local = LocalStore(store, DEVICE_KEY)
-        assert await local.open_unattended() is None
-        await store.commit([local.put_unattended(domain_key)])
-        assert (await local.open_unattended()).reveal() == domain_key.reveal()
-        await store.commit([local.remove_unattended()])
-        assert await local.open_unattended() is None
+        assert await local.unattended() is None
+        key = new_unattended_key()
+        await store.commit([local.put_unattended(lock_unattended(domain_key, key))])
+        slot = await local.unattended()
+        assert unlock_unattended(slot, key).reveal() == domain_key.reveal()
+        await store.commit(local.remove_unattended())
+        assert await local.unattended() is None
 
     asyncio.run(scenario())
 
@@ -143,7 +148,7 @@ def test_paths_are_nethsms():
         await store.commit(
             [
                 local.settings.put(settings.UNLOCK_SALT, new_unlock_salt()),
-                local.put_unattended(domain_key),
+                local.put_unattended(b"locked"),
                 stores.config.put(settings.BACKUP_SALT, b"salt"),
             ]
         )
@@ -154,7 +159,7 @@ def test_paths_are_nethsms():
             "/key/.version",
             f"/local/{local.device_id}/config/unlock-salt",
             f"/local/{local.device_id}/domain-key/attended",
-            f"/local/{local.device_id}/domain-key/unattended",
+            f"/local/{local.device_id}/domain-key/unattended-with-key",
             "/namespace/.version",
         ]
 
@@ -334,7 +339,7 @@ def test_all_of_a_device_opens_under_the_new_key_and_nothing_under_the_old():
         tls_key, chain = make_tls_identity("same")
         await store.commit(
             [
-                old.put_unattended(domain_key),
+                old.put_unattended(b"locked"),
                 old.settings.put(settings.TIME_OFFSET, 5),
                 old.settings.put(settings.TLS_KEY, tls_key),
                 old.settings.put(settings.TLS_CHAIN, chain),
@@ -347,7 +352,7 @@ def test_all_of_a_device_opens_under_the_new_key_and_nothing_under_the_old():
         assert await devices(store) == {new.device_id}
         assert await new.is_provisioned()
         assert (await opened(new, UNLOCK_KEY)).reveal() == domain_key.reveal()
-        assert (await new.open_unattended()).reveal() == domain_key.reveal()
+        assert await new.unattended() == b"locked"
         assert await new.settings.get(settings.TIME_OFFSET) == 5
         assert (await new.settings.get(settings.TLS_KEY)).reveal() == tls_key.reveal()
         assert await new.settings.get(settings.TLS_CHAIN) == chain

@@ -9,7 +9,7 @@ from typing import Any
 
 from keystead.api.dispatch import Dispatcher
 from keystead.api.route import StreamedResponse
-from keystead.errors import TooLarge
+from keystead.errors import TooLarge, WriteRefused
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
@@ -82,6 +82,19 @@ class Answer:
 Credentials = tuple[str, str]
 
 
+class MemoryUnattendedKey:
+    """The file of the unattended key, in memory; None: there is none."""
+
+    def __init__(self, content: bytes | None = None) -> None:
+        self.content = content
+        self.is_full = False
+
+    async def keep(self, content: bytes) -> None:
+        if self.is_full:
+            raise WriteRefused("The unattended key cannot be written: the disk is full.")
+        self.content = content
+
+
 @dataclass
 class Core:
     """A core and the client that talks to it."""
@@ -92,6 +105,7 @@ class Core:
     device_key: Secret
     pools: tuple[WorkPool, WorkPool]
     log_lines: list[str]
+    unattended_key: MemoryUnattendedKey
     dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,7 +180,11 @@ class Core:
     async def restarted(self) -> "Core":
         """Return a core started anew on the same store, as after a crash."""
         return await start_core(
-            store=self.store, device_key=self.device_key, clock=self.clock, pools=self.pools
+            store=self.store,
+            device_key=self.device_key,
+            clock=self.clock,
+            pools=self.pools,
+            unattended_key=self.unattended_key,
         )
 
     def close(self) -> None:
@@ -180,6 +198,7 @@ async def start_core(  # noqa: PLR0913
     device_key: Secret | None = None,
     clock: Clock | None = None,
     pools: tuple[WorkPool, WorkPool] | None = None,
+    unattended_key: MemoryUnattendedKey | None = None,
     update_slot: UpdateSlot | None = None,
     update_key: UpdateKey | None = None,
     key_cache: int = DEFAULT_KEY_CACHE,
@@ -190,6 +209,7 @@ async def start_core(  # noqa: PLR0913
     clock = clock or Clock()
     store = store or MemoryStore()
     device_key = device_key or Secret(os.urandom(32))
+    unattended_key = unattended_key or MemoryUnattendedKey()
     crypto, kdf = pools = pools or (
         WorkPool(name="crypto", threads=2, queue_limit=64),
         WorkPool(name="kdf", threads=2, queue_limit=64),
@@ -207,6 +227,7 @@ async def start_core(  # noqa: PLR0913
             kdf_pool=kdf,
             log=log,
             aim_syslog=lambda _: None,
+            unattended_key=unattended_key,
             update_slot=update_slot or MemorySlot(),
             update_key=update_key,
             key_cache=key_cache,
@@ -214,7 +235,7 @@ async def start_core(  # noqa: PLR0913
             common_passphrases=common_passphrases,
         )
     )
-    return Core(hsm, store, clock, device_key, pools, lines)
+    return Core(hsm, store, clock, device_key, pools, lines, unattended_key)
 
 
 def to_json(content: Any) -> bytes:

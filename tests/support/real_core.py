@@ -42,8 +42,7 @@ from keystead.wire.messages import (
 )
 from tests.support.server import Answer, basic, wait_until
 
-SECONDS = 60
-"""Patience, not a measure: scrypt runs at low priority, and on a busy machine others come first."""
+SECONDS = 20
 CREDIT = 256 * 1024
 ANY_LENGTH = 2**32
 

@@ -8,7 +8,6 @@ from keystead.api.route import NO_CONTENT, Call, Reply
 from keystead.api.shapes import json_reply
 from keystead.api.timestamps import format_timestamp, parse_timestamp
 from keystead.model.secret import Hidden
-from keystead.operations import unattended_boot as unattended_boots
 
 
 class UnlockPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
@@ -44,16 +43,16 @@ async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[No
 
 async def unattended_boot(call: Call[None]) -> Reply[UnattendedBoot]:
     """GET /config/unattended-boot: whether a restart waits for the unlock passphrase."""
-    return json_reply(UnattendedBoot("on" if await unattended_boots.is_on(call.hsm) else "off"))
+    return json_reply(UnattendedBoot("on" if await call.hsm.unattended_boot.is_on() else "off"))
 
 
 async def set_unattended_boot(call: Call[UnattendedBoot]) -> Reply[None]:
     """PUT /config/unattended-boot: have restarts wait for the unlock passphrase, or not."""
     wanted = await call.json(UnattendedBoot)
     if wanted.status == "on":
-        await unattended_boots.turn_on(call.hsm, call.session, call.caller)
+        await call.hsm.unattended_boot.turn_on(call.session, call.caller)
     else:
-        await unattended_boots.turn_off(call.hsm, call.session, call.caller)
+        await call.hsm.unattended_boot.turn_off(call.session, call.caller)
     return NO_CONTENT
 
 

@@ -31,6 +31,7 @@ from keystead.operations.attempts import FailedAttempts
 from keystead.operations.session import Session, Surroundings
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
+from keystead.operations.unattended_boot import UnattendedBoot
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
@@ -93,7 +94,8 @@ class Hsm:
         self.unlocking = Unlocking(surroundings, local, self.failed_attempts)
         self.updates = Updates(surroundings.update_slot, surroundings.update_key)
         self.changing = asyncio.Lock()
-        """Held by whatever leads from state to state or replaces the domain key's lock."""
+        """Held by whatever leads from state to state or replaces a lock of the domain key."""
+        self.unattended_boot = UnattendedBoot(surroundings, local, self.changing)
         self.has_open_shutdown = surroundings.open_shutdown
         self.allows_common_passphrases = surroundings.common_passphrases
         self._time_offset = 0
@@ -122,11 +124,10 @@ class Hsm:
         hsm = cls(replace(surroundings, store=store), metrics, alarm, store, local, state)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
+        domain_key = await hsm.unattended_boot.open()
         if provisioned:
             await hsm.unlocking.remember()
-            domain_key = await local.open_unattended()
             if domain_key is not None:
-                hsm.log.warning("unlocked without a passphrase: unattended boot is on")
                 await hsm._enter(Event.UNLOCK, domain_key)
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         hsm.succession.sweep_soon()

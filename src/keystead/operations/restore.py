@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat
+from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
 from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
@@ -170,6 +170,8 @@ class _Switch:
                 event = Event.RESTORE_OTHER_KEY
                 changes += [*self._lock(), self._put_seal()]
             await hsm.replace_records(self.following, changes, event=event)
+            if event is Event.RESTORE_OTHER_KEY:
+                await self._forget_unattended_key()
 
     async def _require_openable(self, session: Session) -> None:
         """Raise InvalidInput unless the file's stores open under the present domain key."""
@@ -189,6 +191,13 @@ class _Switch:
         if self.records.is_sealed or sealed == fingerprint(domain_key):
             self.records.sealed_set.require_intact(domain_key)
 
+    async def _forget_unattended_key(self) -> None:
+        """Destroy the key of the slot that was removed; the next start does it if this fails."""
+        try:
+            await self.hsm.unattended_boot.forget_key()
+        except WriteRefused as error:
+            self.hsm.log.warning("the unattended key is still there", reason=error.message)
+
     def _seal(self) -> list[Change]:
         """Return what has the next unlock check the seal, under the key that it opens."""
         return [self._put_seal()] if self.records.is_sealed else []
@@ -201,7 +210,7 @@ class _Switch:
         local = self.hsm.local
         return [
             local.put_locked_domain_key(self.origin.locked_domain_key),
-            local.remove_unattended(),
+            *local.remove_unattended(),
             local.settings.put(settings.UNATTENDED_BOOT, False),
             *self.records.resealed(local.settings, settings.UNLOCK_SALT),
         ]

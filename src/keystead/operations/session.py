@@ -16,6 +16,7 @@ from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.authentication import Authenticator
 from keystead.operations.shares import Turns
+from keystead.operations.unattended_key import UnattendedKeyFile
 from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.backup import BackupWriter
@@ -47,6 +48,7 @@ class Surroundings:
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
     """Has the log sent there from now on."""
+    unattended_key: UnattendedKeyFile
     update_slot: UpdateSlot
     update_key: UpdateKey | None
     """Signs update images; None: none is accepted."""

@@ -1,40 +1,128 @@
-"""Unattended boot: whether a restart opens the domain key by itself, with the device key alone."""
+"""Unattended boot: whether a restart opens the domain key by itself.
 
+It takes three things: the device key, the slot in the database, and the unattended key in a file
+that no copy of the database holds. A crash between two steps leaves one of the last two, and the
+next start removes the key, or comes up Locked. A database file of earlier, put back, comes up
+Locked as well, once unattended boot was turned off after it.
+"""
+
+import asyncio
+import contextlib
+
+from keystead.errors import DecryptionFailed, WriteRefused
+from keystead.model.secret import Secret
 from keystead.model.users import Caller
-from keystead.operations.hsm import Hsm
-from keystead.operations.session import Session
+from keystead.operations.session import Session, Surroundings
+from keystead.sealing import domain_key as domain_keys
+from keystead.storage.key_value_store import Change
+from keystead.storage.local import LocalStore
 from keystead.storage.settings import UNATTENDED_BOOT
 
 
-async def is_on(hsm: Hsm) -> bool:
-    """Return whether a restart comes up Operational."""
-    return await hsm.local.settings.get(UNATTENDED_BOOT) or False
+class UnattendedBoot:
+    """Unattended boot of one device. `open` comes first."""
 
+    def __init__(
+        self, surroundings: Surroundings, local: LocalStore, changing: asyncio.Lock
+    ) -> None:
+        """Take `changing`, which is held by whatever replaces a lock of the domain key."""
+        self._store = surroundings.store
+        self._local = local
+        self._file = surroundings.unattended_key
+        self._changing = changing
+        self._log = surroundings.log
+        self._key: Secret | None = None
+        """What is in the file, unless it opened nothing at the start."""
 
-async def turn_on(hsm: Hsm, session: Session, caller: Caller) -> None:
-    """Keep the domain key where this device opens it alone."""
-    # In the session's own store: a restore may bring another domain key at any moment.
-    await session.store.commit(
-        [
-            hsm.local.settings.put(UNATTENDED_BOOT, True),
-            hsm.local.put_unattended(session.require_domain_key()),
-        ]
-    )
-    session.note(caller, "unattended boot on")
+    async def open(self) -> Secret | None:
+        """Return the domain key at a start; None when that waits for the unlock passphrase.
 
+        What a crash has left of turning it on or off is finished.
+        """
+        slot, alone = await self._local.unattended(), await self._local.unattended_alone()
+        domain_key = self._unlock(slot, alone)
+        if domain_key is not None:
+            self._log.warning("unlocked without a passphrase: unattended boot is on")
+        has_slot, has_old = slot is not None, alone is not None
+        try:
+            await self._settle(domain_key, slots=has_slot or has_old, alone=has_old)
+        except WriteRefused as error:
+            self._log.warning("unattended boot is settled at the next start", reason=error.message)
+        return domain_key
 
-async def turn_off(hsm: Hsm, session: Session, caller: Caller) -> None:
-    """Have every restart wait for the unlock passphrase.
+    async def is_on(self) -> bool:
+        """Return whether a restart comes up Operational."""
+        is_wanted = await self._local.settings.get(UNATTENDED_BOOT)
+        return self._key is not None and is_wanted is True
 
-    An older copy of the database still has the slot, and the device key still opens it. What keeps
-    the device key may be within reach of a stopped server only, so that replacing it is for the
-    operator; the log says so.
-    """
-    await hsm.store.commit(
-        [hsm.local.settings.put(UNATTENDED_BOOT, False), hsm.local.remove_unattended()]
-    )
-    session.note(caller, "unattended boot off")
-    hsm.log.warning(
-        "an older copy of the database still boots unattended until the device key is replaced",
-        command="keystead device-key rewrap",
-    )
+    async def turn_on(self, session: Session, caller: Caller) -> None:
+        """Keep the domain key where this device opens it with the unattended key."""
+        async with self._changing:
+            domain_key = session.require_domain_key()
+            if self._key is None:
+                key = domain_keys.new_unattended_key()
+                await self._file.keep(key.reveal())
+                self._key = key
+            # In the session's own store: a restore may bring another domain key at any moment.
+            await session.store.commit(
+                [
+                    self._local.settings.put(UNATTENDED_BOOT, True),
+                    self._put(domain_key, self._key),
+                ]
+            )
+        session.note(caller, "unattended boot on")
+
+    async def turn_off(self, session: Session, caller: Caller) -> None:
+        """Have every restart wait for the unlock passphrase, with older databases as well."""
+        async with self._changing:
+            await self._store.commit(
+                [
+                    self._local.settings.put(UNATTENDED_BOOT, False),
+                    *self._local.remove_unattended(),
+                ]
+            )
+            await self.forget_key()
+        session.note(caller, "unattended boot off")
+
+    async def forget_key(self) -> None:
+        """Destroy the key of a slot that is removed: older copies of the slot open no more.
+
+        The caller holds `changing`. Raises WriteRefused, StoreUnavailable.
+        """
+        self._key = None
+        if self._file.content != b"":
+            await self._file.keep(b"")
+
+    def _unlock(self, slot: bytes | None, alone: Secret | None) -> Secret | None:
+        if self._file.content is None and alone is not None:
+            return alone
+        if self._file.content and slot is not None:
+            key = Secret(self._file.content)
+            with contextlib.suppress(DecryptionFailed):
+                domain_key = domain_keys.unlock_unattended(slot, key)
+                self._key = key
+                return domain_key
+        if slot is not None or alone is not None:
+            self._log.warning(
+                "unattended boot does not open the database: it is of another time than its key",
+                key="unattended.key",
+            )
+        return None
+
+    async def _settle(self, domain_key: Secret | None, *, slots: bool, alone: bool) -> None:
+        """Finish what a crash has left, and make the file if there is none."""
+        if domain_key is None:
+            if self._file.content is None or (self._file.content and not slots):
+                await self._file.keep(b"")
+            return
+        if self._key is None:
+            # Both slots are there until the file is: a crash in between has it done again.
+            key = domain_keys.new_unattended_key()
+            await self._store.commit([self._put(domain_key, key)])
+            await self._file.keep(key.reveal())
+            self._key = key
+        if alone:
+            await self._store.commit([self._local.remove_unattended_alone()])
+
+    def _put(self, domain_key: Secret, key: Secret) -> Change:
+        return self._local.put_unattended(domain_keys.lock_unattended(domain_key, key))

@@ -3,6 +3,7 @@
 keystead.lock    locked while in use; its presence marks the directory as Keystead's
 keystead.db      the records, with SQLite's companions
 device.key…      the device key, as its provider keeps it: see `device_key`
+unattended.key   what unattended boot needs beside the database: see `unattended_key`
 update/          update images, one staged and one arriving
 reset.pending    a factory reset was begun and must be finished before anything else
 """
@@ -23,6 +24,7 @@ from keystead.platform.device_key import (
     destroy,
     files_of,
 )
+from keystead.platform.unattended_key import UnattendedKeyFile
 from keystead.platform.update_slot import UpdateSlot
 
 _LOCK = "keystead.lock"
@@ -83,6 +85,11 @@ class DataDirectory:
         return DeviceKey(self.path, provider)
 
     @property
+    def unattended_key(self) -> UnattendedKeyFile:
+        """Where the unattended key is kept."""
+        return UnattendedKeyFile(self.path)
+
+    @property
     def update_slot(self) -> UpdateSlot:
         """Where update images are kept."""
         return UpdateSlot(self.path / _UPDATE)
@@ -118,6 +125,7 @@ class DataDirectory:
         # The device key goes first: without it no record opens, whatever happens next.
         for provider in PROVIDER_NAMES:
             destroy(self.path, provider)
+        self.unattended_key.destroy()
         for suffix in ("", *_DATABASE_COMPANIONS):
             durable.remove(self.path / (_DATABASE + suffix))
         self.update_slot.clear()

@@ -10,6 +10,11 @@ UNFINISHED: Final = ".new"
 _OVERWRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def unfinished(path: Path) -> Path:
+    """Return where `create` writes what will be at `path`."""
+    return path.with_name(path.name + UNFINISHED)
+
+
 def sync_directory(directory: Path) -> None:
     """Make creations, renames and removals in `directory` durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -25,10 +30,10 @@ def create(path: Path, content: bytes) -> None:
     An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. Made
     by root, it belongs to whom its directory belongs to.
     """
-    unfinished = path.with_name(path.name + UNFINISHED)
-    unfinished.unlink(missing_ok=True)
+    staged = unfinished(path)
+    staged.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(unfinished, flags, 0o600)
+    descriptor = os.open(staged, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         owner = path.parent.stat()
         if os.geteuid() == 0 and owner.st_uid != 0:
@@ -36,7 +41,7 @@ def create(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-    unfinished.rename(path)
+    staged.rename(path)
     sync_directory(path.parent)
 
 
@@ -46,8 +51,8 @@ def remove(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def destroy(path: Path) -> None:
-    """Overwrite a file, then remove it, if it is there. Raises OSError.
+def overwrite(path: Path) -> None:
+    """Overwrite a file with zeros, if it is there. Raises OSError.
 
     Flash and copy-on-write file systems may keep old blocks; what must stay secret even then
     belongs on an encrypted disk, or under a TPM.
@@ -63,4 +68,9 @@ def destroy(path: Path) -> None:
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         file.write(bytes(os.fstat(descriptor).st_size))
         os.fsync(descriptor)
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a file, then remove it, if it is there. Raises OSError."""
+    overwrite(path)
     remove(path)

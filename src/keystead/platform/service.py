@@ -41,9 +41,11 @@ class StoreService:
             on_lost=lambda _reason: self._ended.set(),
         )
 
-    def hand_over(self, device_key: Secret, settings: CoreSettings) -> None:
-        """Give the core the device key, which the caller forgets after this, and its settings."""
-        self.connection.send(Hello(device_key.reveal(), settings))
+    def hand_over(
+        self, device_key: Secret, unattended_key: bytes | None, settings: CoreSettings
+    ) -> None:
+        """Give the core its keys, which the caller forgets after this, and its settings."""
+        self.connection.send(Hello(device_key.reveal(), settings, unattended_key))
 
     async def run(self) -> None:
         """Serve until the core is gone, and every question it asked is dealt with."""

@@ -21,6 +21,7 @@ from keystead.operations.hsm import Hsm, Wanted
 from keystead.operations.session import Surroundings
 from keystead.operations.work_pool import WorkPool
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
+from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
 from keystead.processes.bodies import BodyBudget
 from keystead.processes.edge_session import EdgeSession
@@ -42,6 +43,7 @@ from keystead.wire.messages import (
     PlatformToCore,
     SlotAnswer,
     SyslogLine,
+    UnattendedKeyKept,
 )
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
@@ -79,6 +81,8 @@ class PlatformLink:
         self.store: Final = RemoteStore(self._calls)
         self._slot_calls = Calls[SlotAnswer](self.connection.send, self.connection.drain)
         self.update_slot: Final = RemoteUpdateSlot(self._slot_calls)
+        self._key_calls = Calls[UnattendedKeyKept](self.connection.send, self.connection.drain)
+        self.unattended_key: Final = RemoteUnattendedKey(self._key_calls)
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Have the platform send what `syslog` gets to this server."""
@@ -93,17 +97,21 @@ class PlatformLink:
     def _received(self, message: PlatformToCore) -> None:
         if isinstance(message, SlotAnswer):
             self._slot_calls.answered(message)
+        elif isinstance(message, UnattendedKeyKept):
+            self._key_calls.answered(message)
         elif not isinstance(message, Hello):
             self._calls.answered(message)
         elif len(message.device_key) != DEVICE_KEY_BYTES:
             raise BrokenFrame("a device key of another length")
         elif not self.device_key.done():
             self.settings = message.settings
+            self.unattended_key.content = message.unattended_key
             self.device_key.set_result(Secret(message.device_key))
 
     def _lost(self, reason: str) -> None:
         self._calls.lost(reason)
         self._slot_calls.lost(reason)
+        self._key_calls.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(StoreUnavailable("The platform is gone."))
         self.lost.set()
@@ -209,6 +217,7 @@ async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surr
         kdf_pool=pools.kdf,
         log=log,
         aim_syslog=platform.aim_syslog,
+        unattended_key=platform.unattended_key,
         update_slot=platform.update_slot,
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
         pkcs1_padding_errors=settings.pkcs1_padding_errors,

@@ -15,6 +15,7 @@ from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
 from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
+from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes import launch
 from keystead.processes.device_key_provider import device_key_provider
 from keystead.processes.platform_reach import (
@@ -28,7 +29,7 @@ from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.local import devices
-from keystead.wire.messages import PlatformToCore, Question, SlotQuestion
+from keystead.wire.messages import KeepUnattendedKey, PlatformToCore, Question, SlotQuestion
 
 
 async def serve(
@@ -53,26 +54,33 @@ async def serve(
     tls_syslog = _tls_syslog(settings.syslog, log)
     start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)
-    service = StoreService(partial(_answer, store, slot), _syslog(tls_syslog))
+    unattended_key = UnattendedKeyService(data.unattended_key)
+    service = StoreService(partial(_answer, store, slot, unattended_key), _syslog(tls_syslog))
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
-    service.hand_over(device_key, settings.core)
+    service.hand_over(device_key, unattended_key.take(), settings.core)
     del device_key
     sending = [loop.create_task(sender.run()) for sender in tls_syslog]
     await service.run()
     for task in sending:
         task.cancel()
     slot.close()
+    unattended_key.close()
     await store.close()
     log.info("platform stopped")
     return 0
 
 
 async def _answer(
-    store: SqliteStore, slot: UpdateSlotService, question: Question
+    store: SqliteStore,
+    slot: UpdateSlotService,
+    unattended_key: UnattendedKeyService,
+    question: Question,
 ) -> PlatformToCore:
     if isinstance(question, SlotQuestion):
         return await slot.answer(question)
+    if isinstance(question, KeepUnattendedKey):
+        return await unattended_key.answer(question)
     return await remote.answer(store, question)
 
 

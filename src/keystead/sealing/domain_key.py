@@ -1,7 +1,7 @@
 """The domain key, which everything shared is sealed under, and the two locks around it.
 
     attended slot:    seal(device key, path, seal(unlock key, "passphrase", domain key))
-    unattended slot:  seal(device key, path, domain key)
+    unattended slot:  seal(device key, path, seal(unattended key, "unattended", domain key))
 
 The inner part of the attended slot is what NetHSM calls the locked domain key: it travels in
 backups, while nothing under a device key ever does.
@@ -15,8 +15,10 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 
 DOMAIN_KEY_BYTES = 32
+UNATTENDED_KEY_BYTES = 32
 UNLOCK_SALT_BYTES = 16
 _LOCK_PURPOSE = "passphrase"
+_UNATTENDED_PURPOSE = "unattended"
 
 
 class StoreLabel(Enum):
@@ -33,6 +35,11 @@ class StoreLabel(Enum):
 def new_domain_key() -> Secret:
     """Return 32 fresh random bytes."""
     return Secret(os.urandom(DOMAIN_KEY_BYTES))
+
+
+def new_unattended_key() -> Secret:
+    """Return 32 fresh random bytes."""
+    return Secret(os.urandom(UNATTENDED_KEY_BYTES))
 
 
 def new_unlock_salt() -> bytes:
@@ -72,11 +79,14 @@ def open_attended(slot: bytes, *, unlock_key: Secret, device_key: Secret, path: 
     return unlock(envelope.unseal(device_key, path, slot), unlock_key)
 
 
-def seal_unattended(domain_key: Secret, *, device_key: Secret, path: str) -> bytes:
-    """Return the slot at `path` that this device opens by itself."""
-    return envelope.seal(device_key, path, domain_key.reveal())
+def lock_unattended(domain_key: Secret, unattended_key: Secret) -> bytes:
+    """Return the domain key locked with the unattended key, as it is in its slot."""
+    return envelope.seal(unattended_key, _UNATTENDED_PURPOSE, domain_key.reveal())
 
 
-def open_unattended(slot: bytes, *, device_key: Secret, path: str) -> Secret:
-    """Return the domain key in an unattended slot; DecryptionFailed on another device."""
-    return Secret(envelope.unseal(device_key, path, slot))
+def unlock_unattended(locked: bytes, unattended_key: Secret) -> Secret:
+    """Return the domain key.
+
+    Raises DecryptionFailed if the unattended key is not the one of `lock_unattended`.
+    """
+    return Secret(envelope.unseal(unattended_key, _UNATTENDED_PURPOSE, locked))

@@ -24,7 +24,9 @@ LAYOUT = b"1"
 """NetHSM's number for the layout of paths; in clear, because it is read before anything opens."""
 
 _ATTENDED = "attended"
-_UNATTENDED = "unattended"
+_UNATTENDED = "unattended-with-key"
+_UNATTENDED_ALONE = "unattended"
+"""Of earlier software: the device key opens it alone."""
 _FIRST_LETTER = "a"
 _NOT_IN_BACKUPS = frozenset(
     setting.name
@@ -100,9 +102,14 @@ class LocalStore:
             raise NotFound("This device has no domain key.")
         return opened.plaintext
 
-    async def open_unattended(self) -> Secret | None:
-        """Return the domain key, None when unattended boot is off."""
+    async def unattended(self) -> bytes | None:
+        """Return the domain key locked by the unattended key, None if unattended boot is off."""
         opened = await self._slots.get(_UNATTENDED)
+        return None if opened is None else opened.plaintext
+
+    async def unattended_alone(self) -> Secret | None:
+        """Return the domain key from the slot of earlier software, None if there is none."""
+        opened = await self._slots.get(_UNATTENDED_ALONE)
         return None if opened is None else Secret(opened.plaintext)
 
     def put_attended(self, domain_key: Secret, unlock_key: Secret) -> Change:
@@ -113,13 +120,17 @@ class LocalStore:
         """Return the change that fills the attended slot from a backup."""
         return self._slots.put(_ATTENDED, locked)
 
-    def put_unattended(self, domain_key: Secret) -> Change:
-        """Return the change that lets this device open the domain key by itself."""
-        return self._slots.put(_UNATTENDED, domain_key.reveal())
+    def put_unattended(self, locked: bytes) -> Change:
+        """Return the change that lets this device open the domain key with the unattended key."""
+        return self._slots.put(_UNATTENDED, locked)
 
-    def remove_unattended(self) -> Change:
-        """Return the change that ends that."""
-        return self._slots.delete(_UNATTENDED)
+    def remove_unattended_alone(self) -> Change:
+        """Return the change that removes the slot of earlier software."""
+        return self._slots.delete(_UNATTENDED_ALONE)
+
+    def remove_unattended(self) -> list[Change]:
+        """Return the changes that have a restart wait for the unlock passphrase."""
+        return [self._slots.delete(_UNATTENDED), self.remove_unattended_alone()]
 
     async def records_for_backup(self) -> list[Record]:
         """Return the records of this device that a backup has, sealed as they are.

@@ -180,11 +180,19 @@ class CoreSettings(Message, frozen=True):
     """The greatest number of decrypted keys kept in memory."""
 
 
+UnattendedKey = Annotated[bytes, msgspec.Meta(max_length=32)]
+"""32 bytes while unattended boot is on, empty while it is off."""
+
+
 class Hello(Message, tag=10, frozen=True):
-    """platform → core, once, first: this machine's device key (32 bytes), then forgotten there."""
+    """platform → core, once, first: this machine's keys, then forgotten there.
+
+    The device key has 32 bytes. `unattended_key` is None when there is no file of it.
+    """
 
     device_key: bytes
     settings: CoreSettings
+    unattended_key: UnattendedKey | None = b""
 
 
 class Get(Message, tag=11, frozen=True):
@@ -337,11 +345,27 @@ class SlotAnswer(Message, tag=34, frozen=True):
     message: str = ""
 
 
+class KeepUnattendedKey(Message, tag=36, frozen=True):
+    """core → platform: have the file of the unattended key hold this."""
+
+    id: int
+    content: UnattendedKey
+
+
+class UnattendedKeyKept(Message, tag=37, frozen=True):
+    """platform → core: it does, durably; or `refusal` says why it may not."""
+
+    id: int
+    refusal: str = ""
+
+
 StoreQuestion = Get | List | Scan | Commit
 SlotQuestion = SlotStep | SlotPart
-Question = StoreQuestion | SlotQuestion
+Question = StoreQuestion | SlotQuestion | KeepUnattendedKey
 CoreToPlatform = Question | AimSyslog | SyslogLine
-PlatformToCore = Hello | Found | Listed | Scanned | Committed | Refused | SlotAnswer
+PlatformToCore = (
+    Hello | Found | Listed | Scanned | Committed | Refused | SlotAnswer | UnattendedKeyKept
+)
 
 # --- the supervisor and the others -------------------------------------------------------------
 
