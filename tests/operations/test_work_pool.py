@@ -88,6 +88,29 @@ def test_results_do_not_wait_for_the_last_work_there_is(monkeypatch):
     run(scenario, queue_limit=4)
 
 
+def test_results_of_one_namespace_do_not_wait_for_the_work_of_another(monkeypatch):
+    monkeypatch.setattr(work_pool, "LONGEST_HOLD_SECONDS", 60)
+    begin, go_on, end = threading.Event(), threading.Event(), threading.Event()
+
+    async def scenario(pool):
+        flood = [
+            asyncio.create_task(pool.run(work, party=Party("flood")))
+            for work in (lambda: begin.wait(10), bool, lambda: end.wait(10), bool)
+        ]
+        other = asyncio.create_task(pool.run(lambda: go_on.wait(10), party=Party("other")))
+        await asyncio.sleep(0)
+        begin.set()
+        await flood[0]
+        go_on.set()
+        try:
+            assert await asyncio.wait_for(other, 5)
+        finally:
+            end.set()
+        await asyncio.gather(*flood)
+
+    run(scenario, queue_limit=8)
+
+
 def test_all_threads_run_before_there_is_work():
     before = threading.active_count()
     pool = WorkPool(name="test", threads=3, queue_limit=0)

@@ -42,7 +42,8 @@ from keystead.wire.messages import (
 )
 from tests.support.server import Answer, basic, wait_until
 
-SECONDS = 20
+SECONDS = 60
+"""Patience, not a measure: scrypt runs at low priority, and on a busy machine others come first."""
 CREDIT = 256 * 1024
 ANY_LENGTH = 2**32
 

@@ -13,7 +13,10 @@ from keystead.edge.limits import (
     MAX_AHEAD_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
+    MAX_SLOW_READERS,
     MAX_TARGET_BYTES,
+    UNSENT_BYTES,
+    WRITE_STEP_BYTES,
 )
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -56,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for the first request."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._all.on_opened(self)
         self._expect_within(self._all.timeouts.head)
 
@@ -79,10 +83,17 @@ class HttpConnection(asyncio.Protocol):
         """Note that the client takes its answers slowly."""
         self._is_writable = False
         self._expect_within(self._all.timeouts.write)
+        slow = self._all.slow_readers
+        slow[self] = None
+        if len(slow) > MAX_SLOW_READERS:
+            slowest = next(iter(slow))
+            del slow[slowest]
+            slowest.timed_out()
 
     def resume_writing(self) -> None:
         """Go on: the client took what was written."""
         self._is_writable = True
+        self._all.slow_readers.pop(self, None)
         match self._phase:
             case Phase.HEAD:
                 self._await_request()
@@ -100,6 +111,7 @@ class HttpConnection(asyncio.Protocol):
         self._phase = Phase.CLOSING
         self.deadline = inf
         self._all.connections.discard(self)
+        self._all.slow_readers.pop(self, None)
         self._all.on_closed()
 
     # --- the server's side -----------------------------------------------------------------
@@ -289,7 +301,7 @@ class HttpConnection(asyncio.Protocol):
             framing=self._framing,
             is_last=self._is_last,
         )
-        self._transport.write(head if self._wants_head_only else head + response.body)
+        self._write(head if self._wants_head_only else head + response.body)
         if is_streamed:
             self._phase = Phase.STREAMING
             self.deadline = inf
@@ -303,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         """Write the next part of a long answer."""
         if self._phase is not Phase.STREAMING:
             return
-        self._transport.write(self._framing.part(part.data, is_last=part.last))
+        self._write(self._framing.part(part.data, is_last=part.last))
         if part.last:
             self._answered(None)
         else:
@@ -404,6 +416,10 @@ class HttpConnection(asyncio.Protocol):
         self._expect_within(self._all.timeouts.linger)
 
     # --- small things ----------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        for start in range(0, len(data), WRITE_STEP_BYTES):
+            self._transport.write(data[start : start + WRITE_STEP_BYTES])
 
     def _expect_within(self, seconds: float) -> None:
         self.deadline = self._all.now() + seconds

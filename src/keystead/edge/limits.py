@@ -51,6 +51,17 @@ MIN_LONG_BODY_BYTES_PER_SECOND: Final = 64 * 1024
 """The same for what follows the first LONG_BODY_BYTES. Such a body takes memory of the core, or the
 place of the one update or restore: the longest message has 23 minutes, and not five hours."""
 
+WRITE_STEP_BYTES: Final = 16 * 1024
+"""What is given to TLS in one go. Its buffer grows to the longest write and stays so, taken or not:
+with an answer of 90 KiB in one write, a connection took 122 KiB instead of 58."""
+
+UNSENT_BYTES: Final = 16 * 1024
+"""What TLS may keep of answers before their client counts as slow; 64 KiB more wait below it."""
+
+MAX_SLOW_READERS: Final = 400
+"""Clients of one edge that may be slow at a time: each can have two parts of a long answer, of 256
+KiB, waiting for it. Beyond it the one that has been slow for longest makes room."""
+
 MAX_CONNECTIONS: Final = 12_000
 """Connections of one edge, handshakes included; about 50 KiB each while idle."""
 

@@ -47,6 +47,8 @@ class Surroundings:
     on_opened: Callable[[Watched], None]
     on_closed: Callable[[], None]
     connections: set[Watched] = field(default_factory=set)
+    slow_readers: dict[Watched, None] = field(default_factory=dict)
+    """Connections whose clients do not take their answers, the longest such first."""
     is_stopping: bool = False
     refusals: Counter[Refusal] = field(default_factory=Counter)
     """What the core has not been told yet."""
