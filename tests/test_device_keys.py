@@ -119,6 +119,7 @@ def test_show_tells_where_it_is_and_never_what(data, capsys):
         f"file: {data}/device.key",
         "opens: yes",
         f"device: {device_id(key)}",
+        "unattended key: no",
     ]
     assert key.reveal().hex() not in said
     assert contents(data) | {"keystead.lock": b""} == before | {"keystead.lock": b""}
