@@ -13,9 +13,15 @@ from tests.support.container import stop_all
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 1800
-RUN_SECONDS = 900
+RUN_SECONDS = 1800
 
 _TIMED_OUT = 124
+SIGNSTAR_CANNOT_PASS = {
+    "config::cancel_update": "needs an update of NetHSM's firmware, from its maker",
+    "config::commit_update": "needs an update of NetHSM's firmware, from its maker",
+    "create_backup_and_decrypt_it": "decrypts backups of NetHSM's format 0 only",
+}
+
 _RESULT = re.compile(r"^test (\S+) \.\.\. (ok|FAILED)", re.MULTILINE)
 
 
@@ -38,7 +44,7 @@ def stand_in(folder: Path) -> dict[str, str]:
 def run_suite(
     crate: Path, folder: Path, features: Sequence[str], cannot_pass: Mapping[str, str]
 ) -> None:
-    """Run a crate's tests; fail unless all pass but those that cannot, and those fail."""
+    """Run a crate's tests; fail unless all pass but those that cannot everywhere."""
     if not (crate / "Cargo.toml").is_file():
         pytest.skip(f"{crate.name} could not be fetched")
     results = dict(_RESULT.findall(output_of(crate, folder, features)))
@@ -47,7 +53,7 @@ def run_suite(
     for name in sorted(failed):
         print(f"  {name}: {cannot_pass.get(name, 'NOT EXPECTED')}")  # noqa: T201
     assert results
-    assert failed == set(cannot_pass)
+    assert failed <= set(cannot_pass)
 
 
 def output_of(crate: Path, folder: Path, features: Sequence[str]) -> str:
@@ -84,3 +90,8 @@ def cargo(
 
 def test_the_suite_of_nethsm_sdk_rs(clients: Path, tmp_path: Path) -> None:
     run_suite(clients / "nethsm-sdk-rs-4.0.0", tmp_path, (), {})
+
+
+def test_the_suite_of_signstar_s_nethsm(clients: Path, tmp_path: Path) -> None:
+    features = ("--features", "_nethsm-integration-test,backup")
+    run_suite(clients / "nethsm-0.12.0", tmp_path, features, SIGNSTAR_CANNOT_PASS)
