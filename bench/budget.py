@@ -21,6 +21,7 @@ from keystead.api.use_keys import REQUEST_SHAPES
 from keystead.edge.request_head import parse_request_head
 from keystead.edge.response_head import response_head
 from keystead.model.ids import parse_key_id
+from keystead.model.keys import Permit
 from keystead.operations.manage_keys import find
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response
@@ -88,7 +89,8 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     if session is None:
         raise RuntimeError("the core is not operational")
     caller = _now(session.credentials.authenticate(headers["authorization"], CLIENT))
-    key = _now(find(session, caller, parse_key_id("bench"))).private
+    stored = _now(find(session, caller, parse_key_id("bench")))
+    key = stored.release(Permit(stored.path))
 
     shape = REQUEST_SHAPES[SIGN]
     sign = mechanism_of(key.algorithm, SIGN, "ECDSA").run

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId, Tag
+from keystead.model.keys import Permit
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import (
     WatchedStore,
@@ -243,7 +244,7 @@ def test_keys_are_what_a_dictionary_says(steps):
             assert await domain.keys.list(None) == sorted(model)
             for name, (private, uses) in model.items():
                 key = await domain.keys.get(key_path(name))
-                assert key.private.material() == private
+                assert key.release(Permit(key.path)).material() == private
                 assert domain.keys.operations(key_path(name), key.record) == uses
 
     asyncio.run(scenario())

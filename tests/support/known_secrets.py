@@ -85,7 +85,7 @@ async def _add_records(secrets: Secrets, stores: DomainStores, prefix: str) -> N
     for key_id in await stores.keys.list(None):
         key = await stores.keys.get(KeyPath(None, key_id))
         assert key is not None
-        material, name = key.private.material(), f"{prefix}key {key_id}"
+        material, name = key.record.private, f"{prefix}key {key_id}"
         if material.pem is None:
             secrets.add(name, material.raw or b"")
         else:
