@@ -21,7 +21,7 @@ def test_a_key_is_loaded_once_and_then_served_from_memory():
         assert domain.keys.cached(A) is None
         key = await domain.keys.get(A)
         assert key.record == record
-        assert key.private.material() == record.private
+        assert key.release(Permit(A)).material() == record.private
         assert await domain.keys.get(A) is domain.keys.cached(A) is key
         assert store.gets == ["/key/a"]
 
