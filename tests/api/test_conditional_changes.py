@@ -168,3 +168,11 @@ async def test_a_row_whose_get_is_closed_to_the_caller_compares_nothing(core: Co
     )
     core.dispatcher = dispatcher
     assert answer.status == 403
+
+
+async def test_a_user_that_gets_its_id_from_the_hsm_is_made_under_a_condition(core: Core) -> None:
+    wanted = {"realName": "x", "role": "Administrator", "passphrase": "passphrase of x"}
+    path = "/users/fresh~"
+    for headers, status in (({"if-match": "*"}, 412), ({"if-none-match": "*"}, 201)):
+        answer = await core.request("POST", path, user=ADMIN, json=wanted, headers=headers)
+        assert answer.status == status, answer

@@ -1,12 +1,23 @@
 """A sealed record opens under its own key at its own path, and in no other case."""
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.errors import DecryptionFailed
 from keystead.model.secret import Secret
-from keystead.sealing.envelope import NONCE_BYTES, TAG_BYTES, seal, unseal
+from keystead.sealing import envelope
+from keystead.sealing.envelope import (
+    EXTENDED_NONCE_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    seal,
+    seal_extended,
+    unseal,
+    unseal_any,
+)
 
 KEYS = st.binary(min_size=32, max_size=32)
 PATHS = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -83,3 +94,66 @@ def test_what_failed_does_not_show_in_the_error():
             unseal(wrong_key, path, wrong)
         messages.add(str(caught.value))
     assert len(messages) == 1
+
+
+# --- the extended form ---
+
+NONCE = b"ABCDEFGHIJKLMNOPQRSTUVWX"
+XAES_VECTORS = [
+    (b"\1", b"", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
+    (b"\3", b"c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
+]
+
+
+@pytest.mark.parametrize(("octet", "path", "ciphertext"), XAES_VECTORS)
+def test_the_published_xaes_vectors_hold_both_ways(monkeypatch, octet, path, ciphertext):
+    key = Secret(octet * 32)
+    monkeypatch.setattr(envelope.os, "urandom", lambda size: NONCE[:size])
+    sealed = seal_extended(key, path.decode(), b"XAES-256-GCM")
+    assert sealed.hex() == NONCE.hex() + ciphertext
+    assert unseal_any(key, path.decode(), sealed) == b"XAES-256-GCM"
+
+
+def test_the_accumulated_xaes_tests_hold():
+    """As the specification has them: 10,000 inputs from SHAKE128, the ciphertexts hashed."""
+    stream = hashlib.shake_128(b"").digest(10_000 * (32 + 24 + 2 * 256))
+    position, ciphertexts = 0, hashlib.shake_128()
+
+    def take(size: int) -> bytes:
+        nonlocal position
+        position += size
+        return stream[position - size : position]
+
+    for _ in range(10_000):
+        key, nonce = Secret(take(32)), take(24)
+        plaintext = take(take(1)[0])
+        additional = take(take(1)[0])
+        cipher = envelope._subkey(key, nonce)  # noqa: SLF001 - a path is text, and this is not
+        ciphertexts.update(cipher.encrypt(nonce[NONCE_BYTES:], plaintext, additional))
+    assert ciphertexts.hexdigest(32) == (
+        "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
+    )
+
+
+@given(key=KEYS, path=PATHS, other=PATHS, plaintext=PLAINTEXTS)
+def test_both_forms_open_at_their_own_path_only(key, path, other, plaintext):
+    for form in (seal, seal_extended):
+        sealed = form(Secret(key), path, plaintext)
+        assert unseal_any(Secret(key), path, sealed) == plaintext
+        if other != path:
+            with pytest.raises(DecryptionFailed):
+                unseal_any(Secret(key), other, sealed)
+
+
+@given(plaintext=PLAINTEXTS, data=st.data())
+def test_an_extended_record_with_any_bit_flipped_or_cut_does_not_open(plaintext, data):
+    key = Secret(b"k" * 32)
+    sealed = seal_extended(key, "/a", plaintext)
+    assert len(sealed) == EXTENDED_NONCE_BYTES + len(plaintext) + TAG_BYTES
+    flipped = bytearray(sealed)
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    flipped[bit // 8] ^= 1 << bit % 8
+    length = data.draw(st.integers(0, len(sealed) - 1))
+    for wrong in (bytes(flipped), sealed[:length], sealed + b"\0"):
+        with pytest.raises(DecryptionFailed):
+            unseal_any(key, "/a", wrong)

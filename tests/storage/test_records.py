@@ -219,3 +219,16 @@ def test_two_certificates_or_bad_base64_are_corrupt(more):
     stored = json.loads(records.encode_key(record)) | more
     with pytest.raises(CorruptRecord):
         records.decode_key(json.dumps(stored).encode(), path="/p")
+
+
+def test_a_list_reads_every_field_that_a_record_may_have():
+    listed, whole = records._ListedKeyJson, records._KeyJson  # noqa: SLF001 - their names only
+    assert set(listed.__struct_fields__) == set(whole.__struct_fields__)
+
+
+def test_a_key_with_a_certificate_in_base64_is_listed():
+    certificate = StoredCertificate("application/octet-stream", bytes(8192))
+    record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset(), certificate=certificate)
+    encoded = records.encode_key(record)
+    assert b"cert64" in encoded
+    assert records.decode_listed(encoded, path="/key/a") == (record.tags, record.label)

@@ -31,7 +31,7 @@ class AccessRecord:
     def request_refused(
         self, caller: Caller | None, *, address: str, status: int, **asked: str
     ) -> None:
-        """Log a request that was refused before any key was asked for; `asked` names its row."""
+        """Log a request that was answered with a refusal; `asked` names its row."""
         if (unlogged := self._pace.step()) is not None:
             user = "" if caller is None else str(caller.user_id)
             self._log.info(

@@ -9,7 +9,7 @@ from typing import Any
 
 from keystead.api.errors import HttpError
 from keystead.api.route import NOT_MODIFIED, Call, Reply, Route
-from keystead.errors import NotFound
+from keystead.errors import InvalidInput, NotFound
 from keystead.storage.conditional import witnessed
 
 _TAG_BYTES = 16
@@ -41,7 +41,7 @@ async def require_conditions(call: Call[Any], get: Route) -> None:
     with witnessed() as revisions:
         try:
             tag = entity_tag((await get.handler(call)).body)
-        except NotFound:
+        except (NotFound, InvalidInput):  # Also a path that only a POST takes: /users/{ns}~
             tag = None
     call.compared = revisions
     if not _if_match_holds(call, tag):

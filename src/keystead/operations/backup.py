@@ -97,9 +97,10 @@ async def _parts(
         for path, entry in own:
             sealed.add(path, entry.value)
             yield writer.record(path, entry.value)
-        async for path, entry in shared_records(session.store):
-            sealed.add(path, entry.value)
-            yield writer.record(path, entry.value)
+        async for record in shared_records(session.store):
+            value = session.for_backup(record)
+            sealed.add(record.path, value)
+            yield writer.record(record.path, value)
         seal = seal_of(sealed.summary(), session.require_domain_key())
         yield writer.record(SEAL_PATH, seal) + writer.end()
         session.note(None, "backup complete")

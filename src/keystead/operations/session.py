@@ -79,6 +79,8 @@ class Session:
         self.keys = stores.keys
         self.namespaces = stores.namespaces
         self.config = stores.config
+        self.for_backup: Final = stores.for_backup
+        """Returns the value of a record of these stores as a backup has it."""
         self.store = surroundings.store
         self.backups: set[BackupWriter] = set()
         """Under way now."""

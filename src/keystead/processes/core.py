@@ -248,7 +248,7 @@ async def serve(
     core = Core(hsm, supervisor, log)
     log.info("core started", state=hsm.state.value, **protections.fields())
     if platform.settings.pkcs1_padding_errors:
-        log.warning("pkcs1_padding_errors is on: who may decrypt with PKCS1 has an oracle")
+        log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
     core.listen()
     flushing = loop.create_task(hsm.flush_counters_forever())
     renewing = loop.create_task(core.edges.renew_forever())

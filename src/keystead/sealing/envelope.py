@@ -1,9 +1,12 @@
 """Authenticated encryption of one record, bound to the path where it is stored."""
 
+import contextlib
 import os
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 
 from keystead.errors import DecryptionFailed
 from keystead.model.secret import Secret
@@ -11,16 +14,57 @@ from keystead.model.secret import Secret
 KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
+EXTENDED_NONCE_BYTES = 24
 
 
 def seal(key: Secret, path: str, plaintext: bytes) -> bytes:
     """Return nonce ‖ ciphertext ‖ tag: AES-256-GCM (SP 800-38D) with `path` as associated data.
 
     The nonce is random: one key may seal 2**32 records before a repeated nonce becomes as likely
-    as 2**-32 (SP 800-38D section 8.3).
+    as 2**-32 (SP 800-38D section 8.3). So it is for what is written seldom, and for backups, which
+    a NetHSM reads.
     """
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key.reveal()).encrypt(nonce, plaintext, path.encode())
+
+
+def seal_extended(key: Secret, path: str, plaintext: bytes) -> bytes:
+    """Return nonce ‖ ciphertext ‖ tag: XAES-256-GCM (C2SP) with `path` as associated data.
+
+    Each record is encrypted under a key of its own, derived from half of its random 24-byte nonce.
+    So one key may seal 2**80 records before two of them are as likely as 2**-32 to share both.
+    """
+    nonce = os.urandom(EXTENDED_NONCE_BYTES)
+    return nonce + _subkey(key, nonce).encrypt(nonce[NONCE_BYTES:], plaintext, path.encode())
+
+
+def unseal_any(key: Secret, path: str, sealed: bytes) -> bytes:
+    """Return what `seal_extended` put in, or `seal` of earlier software.
+
+    Raises DecryptionFailed for anything else. Both are authenticated under the same key and path,
+    so what opens in one form was sealed in it.
+    """
+    nonce, rest = sealed[:EXTENDED_NONCE_BYTES], sealed[EXTENDED_NONCE_BYTES:]
+    if len(rest) >= TAG_BYTES:
+        with contextlib.suppress(InvalidTag):
+            return _subkey(key, nonce).decrypt(nonce[NONCE_BYTES:], rest, path.encode())
+    return unseal(key, path, sealed)
+
+
+def _subkey(key: Secret, nonce: bytes) -> AESGCM:
+    """Return the cipher for one nonce: SP 800-108 in counter mode with CMAC, label "X"."""
+    derivation = KBKDFCMAC(
+        AES,
+        Mode.CounterMode,
+        length=KEY_BYTES,
+        rlen=2,
+        llen=None,
+        location=CounterLocation.BeforeFixed,
+        label=None,
+        context=None,
+        fixed=b"X\0" + nonce[:NONCE_BYTES],  # Label, separator, context; no length.
+    )
+    return AESGCM(derivation.derive(key.reveal()))
 
 
 def unseal(key: Secret, path: str, sealed: bytes) -> bytes:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from keystead.model.secret import Secret
+from keystead.sealing import envelope
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.storage import format_version, key_paths
-from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.keys import KeyStore
 from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.quotas import Quotas
@@ -24,7 +25,7 @@ class DomainStores:
         """
 
         def sealed(label: StoreLabel, root: str) -> SealedRecords:
-            return SealedRecords(store, store_key(domain_key, label), root)
+            return SealedRecords(store, store_key(domain_key, label), root, envelope.seal_extended)
 
         users = sealed(StoreLabel.USERS, "/authentication/")
         keys = sealed(StoreLabel.KEYS, key_paths.ROOT)
@@ -64,6 +65,11 @@ class DomainStores:
             _ = await self._store.commit([format_version.initial(namespaces)])
         for what, sealed in self._versioned.items():
             await format_version.check_store(sealed, what=what)
+
+    def for_backup(self, record: Record) -> bytes:
+        """Return a record's value as a backup has it: in the form that a NetHSM reads."""
+        (sealed,) = (one for one in self._all if one.has(record.path))
+        return sealed.for_backup(record.path, record.entry.value)
 
     def close(self) -> None:
         """Forget every key and decrypted record; what is still under way gets WrongState."""

@@ -58,7 +58,7 @@ class _KeyJson(StoredJson, omit_defaults=True):
 
 
 class _ListedKeyJson(StoredJson):
-    """A key's record without a look at what is long in it."""
+    """A key's record without a look at what is long in it. It has the fields of `_KeyJson`."""
 
     mechanisms: msgspec.Raw
     priv: msgspec.Raw
@@ -66,6 +66,7 @@ class _ListedKeyJson(StoredJson):
     operations: msgspec.Raw
     restrictions: _RestrictionsJson
     label: str = ""
+    cert64: msgspec.Raw = msgspec.Raw()
 
 
 def _write(value: object) -> bytes:

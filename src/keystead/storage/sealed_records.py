@@ -1,12 +1,14 @@
 """One store's records, sealed: each opens under the store's key at its own path only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+
+Seal = Callable[[Secret, str, bytes], bytes]
 
 PAGE = 1000
 """Paths asked for at a time."""
@@ -55,11 +57,14 @@ async def remove_range(
 class SealedRecords:
     """The records under one root path, which share a key. Names are relative to the root."""
 
-    def __init__(self, store: KeyValueStore, key: Secret, root: str) -> None:
-        """`root` begins and ends with a slash; `key` has 32 bytes."""
+    def __init__(
+        self, store: KeyValueStore, key: Secret, root: str, seal: Seal = envelope.seal
+    ) -> None:
+        """`root` begins and ends with a slash; `key` has 32 bytes; `seal` is a form to write."""
         self._store = store
         self._key: Secret | None = key
         self._root = root
+        self._seal = seal
 
     def close(self) -> None:
         """Wipe the key: whatever still wants to read or write a record gets WrongState."""
@@ -79,7 +84,7 @@ class SealedRecords:
     def open(self, name: str, sealed: bytes) -> bytes:
         """Return the plaintext of a record. CorruptRecord when it does not open."""
         try:
-            return envelope.unseal(self._require_key(), self.path(name), sealed)
+            return envelope.unseal_any(self._require_key(), self.path(name), sealed)
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
 
@@ -106,7 +111,19 @@ class SealedRecords:
     def put(self, name: str, plaintext: bytes, *, expected: int | None = None) -> Change:
         """Return the change that seals `plaintext` at its path."""
         path = self.path(name)
-        return Change(path, envelope.seal(self._require_key(), path, plaintext), expected)
+        return Change(path, self._seal(self._require_key(), path, plaintext), expected)
+
+    def has(self, path: str) -> bool:
+        """Return whether a path is below this root."""
+        return path.startswith(self._root)
+
+    def for_backup(self, path: str, sealed: bytes) -> bytes:
+        """Return a record in the form that a NetHSM reads; as it is if it does not open."""
+        try:
+            plaintext = self.open(path.removeprefix(self._root), sealed)
+        except CorruptRecord:
+            return sealed
+        return envelope.seal(self._require_key(), path, plaintext)
 
     def delete(self, name: str, *, expected: int | None = None) -> Change:
         """Return the change that removes a record."""
