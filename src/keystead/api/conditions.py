@@ -37,9 +37,9 @@ async def require_conditions(call: Call[Any], get: Route) -> None:
     Only to those whom that row is open to: what does not match tells what there is. The commits
     of the request depend on the records that were read for it.
     """
-    call.require_open(get)
     with witnessed() as revisions:
         try:
+            call.require_open(get)
             tag = entity_tag((await get.handler(call)).body)
         except (NotFound, InvalidInput):  # Also a path that only a POST takes: /users/{ns}~
             tag = None

@@ -77,13 +77,13 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
 async def _remember_sealing(hsm: Hsm, session: Session) -> None:
     """Have a restore under this domain key ask for the seal from now on.
 
-    A store that cannot write keeps no backup from being made: the next one makes up for it.
+    Raises WriteRefused if that cannot be written: while the mark is missing, a file without a seal
+    would be taken. A domain key that was made here has the mark from the beginning.
     """
     local = hsm.local.settings
     mark = fingerprint(session.require_domain_key())
     if await local.get(SEALS_BACKUPS) != mark:
-        with suppress(WriteRefused):
-            await session.store.commit([local.put(SEALS_BACKUPS, mark)])
+        await session.store.commit([local.put(SEALS_BACKUPS, mark)])
 
 
 async def _parts(

@@ -35,7 +35,7 @@ from keystead.operations.unattended_boot import UnattendedBoot
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
-from keystead.sealing.domain_key import new_domain_key, new_unlock_salt
+from keystead.sealing.domain_key import fingerprint, new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.storage import settings
 from keystead.storage.backup_records import adopt_backup_key
@@ -198,6 +198,7 @@ class Hsm:
                         local.put_attended(domain_key, unlock_key),
                         local.settings.put(settings.UNLOCK_SALT, salt),
                         local.settings.put(settings.TIME_OFFSET, offset),
+                        local.settings.put(settings.SEALS_BACKUPS, fingerprint(domain_key)),
                     ]
                 )
             except StaleRevision:
