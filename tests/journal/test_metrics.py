@@ -5,7 +5,9 @@ from keystead.journal.metrics import RESPONSE_SECONDS_BOUNDS, Metrics
 
 
 def buckets(metrics: Metrics) -> dict[str, int]:
-    text = openmetrics(metrics.families(version="1", log_warnings=0, log_errors=0))
+    text = openmetrics(
+        metrics.families(version="1", log_warnings=0, log_errors=0, is_writable=True)
+    )
     lines = [line for line in text.splitlines() if "_bucket" in line]
     return {line.split('"')[1]: int(line.rpartition(" ")[2]) for line in lines}
 
