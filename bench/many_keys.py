@@ -21,8 +21,10 @@ from bench.signing import CONNECTIONS, SIGNING
 from keystead import algorithms
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord
+from keystead.model.secret import Secret
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
+from keystead.sealing.domain_key import unlock_unattended
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
@@ -70,10 +72,11 @@ async def _fill(data: Path, keys: int) -> list[KeyId]:
         store = SqliteStore(directory.database)
         device_key = directory.device_key(InClear()).fetch(store_exists=True).choose(None)
         generations = await GenerationStore.open(store)
-        domain_key = await LocalStore(generations, device_key).open_unattended()
-        if domain_key is None:
+        locked = await LocalStore(generations, device_key).unattended()
+        unattended_key = directory.unattended_key.read()
+        if locked is None or not unattended_key:
             raise RuntimeError("unattended boot is off")
-        stores = DomainStores(generations, domain_key)
+        stores = DomainStores(generations, unlock_unattended(locked, Secret(unattended_key)))
         ids = [KeyId(os.urandom(10).hex()) for _ in range(keys - _LISTED)]
         ids += [KeyId(f"{_LISTED_PREFIX}{number}") for number in range(_LISTED)]
         records = itertools.cycle([_record() for _ in range(_DISTINCT_PRIVATE_KEYS)])

@@ -24,7 +24,7 @@ from tests.support.signer import Signer
 IS_FULL = os.environ.get("KEYSTEAD_FLOOD") == "full"
 IDLE_CONNECTIONS = 10_000 if IS_FULL else 1_000
 STORM_SECONDS = 15 if IS_FULL else 4
-STORM_CLIENTS = 40
+STORM_CLIENTS = 120  # More than can wait for a passphrase to be derived.
 NOT_NOTICED_SECONDS = 0.05
 BYTES_PER_IDLE_CONNECTION = 64 * 1024
 GET = b"GET /api/v1/info HTTP/1.1\r\nHost: h\r\n\r\n"
