@@ -20,6 +20,12 @@ def prctl(option: int, value: int) -> None:
     _check(_libc.prctl(option, *arguments), f"prctl({option})")
 
 
+def mallopt(option: int, value: int) -> None:
+    """Set how the C library allocates memory, see the manual page. Raises OSError."""
+    if not _libc.mallopt(option, value):
+        raise OSError(f"mallopt({option}, {value})")
+
+
 def call(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
     """Make the system call `name` with integers, buffers and null pointers. Raises OSError."""
     given = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]

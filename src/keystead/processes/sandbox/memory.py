@@ -1,4 +1,4 @@
-"""Keeping what is in memory out of core files, debuggers and swap."""
+"""Keeping what is in memory out of core files, debuggers and swap, and no longer than needed."""
 
 import contextlib
 import resource
@@ -13,6 +13,10 @@ _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
 _MLOCK_ONFAULT: Final = 1
 
+# From malloc.h.
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_BLOCK_BYTES: Final = 1024 * 1024
+
 
 def forbid_dumps() -> None:
     """No core file, no ptrace, no reading of /proc/self/mem by others of the same user.
@@ -21,6 +25,15 @@ def forbid_dumps() -> None:
     """
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def return_large_blocks() -> None:
+    """Give each large block back to the kernel, which clears it, as soon as it is freed.
+
+    Such a block also grows without a copy. glibc's heap does neither, and takes blocks of up to
+    32 MiB once one of that size was freed.
+    """
+    kernel.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def lock_all(*, is_unlimited: bool) -> bool:
