@@ -5,7 +5,7 @@ import pkgutil
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import DECRYPT, ENCRYPT, SIGN, USES, PrivateKey, PrivateParts
+from keystead.algorithms import DECRYPT, ENCRYPT, SIGN, USES, VERIFY, PrivateKey, PrivateParts
 from keystead.errors import DecryptionFailed, InvalidInput
 from tests.support import beyond_nethsm, nethsm_api
 
@@ -39,6 +39,15 @@ def test_a_mode_belongs_to_the_same_mechanism_whatever_the_key_type():
     names = {}
     for one in EVERY:
         assert names.setdefault((one.use, one.mode), one.name) == one.name
+
+
+def test_whatever_signs_also_verifies():
+    for row in algorithms.ALL:
+        signs = {(one.name, one.mode, one.options) for one in row.mechanisms if one.use is SIGN}
+        verifies = {
+            (one.name, one.mode, one.options) for one in row.mechanisms if one.use is VERIFY
+        }
+        assert verifies == signs
 
 
 def test_every_module_has_a_row_in_the_table():

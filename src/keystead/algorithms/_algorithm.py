@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from keystead.algorithms._uses import Option, Use
+from keystead.algorithms._uses import SIGN, SIGNATURE, VERIFY, Option, Use
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -64,6 +65,23 @@ class Mechanism:
         for name in given:
             if name not in known:
                 raise InvalidInput(f"{self.mode} does not take the field {name} to {verb}.")
+
+
+def signature_rows(
+    name: str,
+    mode: str,
+    *,
+    sign: Callable[..., bytes],
+    verify: Callable[..., bool],
+    options: tuple[Option, ...] = (),
+) -> tuple[Mechanism, Mechanism]:
+    """Return the two rows of a mode that signs: whatever signs also verifies, as verify(key,
+    message, signature, **options). A signature of another form is False, not an error.
+    """
+    return (
+        Mechanism(name, SIGN, mode, sign, options=options),
+        Mechanism(name, VERIFY, mode, verify, needs=(SIGNATURE,), options=options),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +197,15 @@ def pkcs8_pem(key: PrivateKeyTypes) -> bytes:
 def spki_pem(key: PublicKeyTypes) -> bytes:
     """Return a public key as SubjectPublicKeyInfo (RFC 5280) PEM."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def holds(verify: Callable[..., None], *arguments: object) -> bool:
+    """Return whether `verify`, a method of pyca's, accepts `arguments`; it raises if not."""
+    try:
+        verify(*arguments)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def require_data(algorithm: Algorithm, parts: PrivateParts, size: int) -> bytes:

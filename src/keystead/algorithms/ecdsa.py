@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
-    Mechanism,
     PrivateKey,
     PrivateParts,
     PublicParts,
+    holds,
     pkcs8_pem,
     require_scalar,
+    signature_rows,
     spki_pem,
 )
-from keystead.algorithms._uses import SIGN
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -54,12 +54,20 @@ class EcdsaKey(PrivateKey):
 
     def sign(self, message: bytes) -> bytes:
         """Sign a digest of the curve's hash; the signature is DER (RFC 3279, 2.2.3)."""
+        self._require_digest(message)
+        return self._key.sign(message, self._scheme)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is one of this digest by this key."""
+        self._require_digest(message)
+        return holds(self._key.public_key().verify, signature, message, self._scheme)
+
+    def _require_digest(self, message: bytes) -> None:
         if len(message) != self._digest.digest_size:
             raise InvalidInput(
                 f"{self.algorithm.name} keys sign a digest of {self._digest.digest_size} bytes, "
                 f"not {len(message)}."
             )
-        return self._key.sign(message, self._scheme)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,9 @@ class Curve:
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512
     works_slowly: bool = False
 
-    mechanisms = (Mechanism("ECDSA_Signature", SIGN, "ECDSA", EcdsaKey.sign),)
+    mechanisms = signature_rows(
+        "ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify
+    )
     generates_slowly = False
     needs_length = False
 

@@ -6,15 +6,15 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
-    Mechanism,
     PrivateKey,
     PrivateParts,
     PublicParts,
+    holds,
     pkcs8_pem,
     require_data,
+    signature_rows,
     spki_pem,
 )
-from keystead.algorithms._uses import SIGN
 from keystead.model.keys import PrivateMaterial
 
 SEED_BYTES = 32
@@ -47,6 +47,10 @@ class Ed25519Key(PrivateKey):
         """Sign the message itself, of any length; the signature has 64 bytes."""
         return self._key.sign(message)
 
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is one of this message by this key."""
+        return holds(self._key.public_key().verify, signature, message)
+
 
 class _Curve25519:
     """The row of Ed25519."""
@@ -54,7 +58,9 @@ class _Curve25519:
     name = "Curve25519"
     generates_slowly = False
     needs_length = False
-    mechanisms = (Mechanism("EdDSA_Signature", SIGN, "EdDSA", Ed25519Key.sign),)
+    mechanisms = signature_rows(
+        "EdDSA_Signature", "EdDSA", sign=Ed25519Key.sign, verify=Ed25519Key.verify
+    )
 
     def generate(self, length: int | None) -> Ed25519Key:  # noqa: ARG002  there is one length
         """Make a new key."""

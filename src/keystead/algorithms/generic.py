@@ -3,7 +3,7 @@
 import secrets
 from io import BytesIO
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -11,8 +11,15 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from keystead.algorithms._algorithm import Algorithm, Mechanism, PrivateKey, PrivateParts
-from keystead.algorithms._uses import AAD, DECRYPT, ENCRYPT, IV, SIGN, SIGNATURE, TAG, VERIFY
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    holds,
+    signature_rows,
+)
+from keystead.algorithms._uses import AAD, DECRYPT, ENCRYPT, IV, TAG
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -77,11 +84,7 @@ class GenericKey(PrivateKey):
 
     def hmac_holds(self, digest: hashes.HashAlgorithm, message: bytes, signature: bytes) -> bool:
         """Return whether `signature` is the whole HMAC of `message`, in constant time."""
-        try:
-            self._hmac(digest, message).verify(signature)
-        except InvalidSignature:
-            return False
-        return True
+        return holds(self._hmac(digest, message).verify, signature)
 
     def _hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> HMAC:
         hmac = HMAC(self._value, digest)
@@ -124,10 +127,7 @@ def _hmac_rows(name: str, digest: hashes.HashAlgorithm) -> tuple[Mechanism, Mech
     def verify(key: GenericKey, message: bytes, signature: bytes) -> bool:
         return key.hmac_holds(digest, message, signature)
 
-    return (
-        Mechanism(name, SIGN, name, sign),
-        Mechanism(name, VERIFY, name, verify, needs=(SIGNATURE,)),
-    )
+    return signature_rows(name, name, sign=sign, verify=verify)
 
 
 class _Generic:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import MD5
 from Crypto.PublicKey import RSA as PYCRYPTODOME_RSA
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -18,10 +19,12 @@ from keystead.algorithms._algorithm import (
     PrivateKey,
     PrivateParts,
     PublicParts,
+    holds,
     pkcs8_pem,
+    signature_rows,
     spki_pem,
 )
-from keystead.algorithms._uses import DECRYPT, IV, SIGN
+from keystead.algorithms._uses import DECRYPT, IV
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -82,22 +85,49 @@ class RsaKey(PrivateKey):
 
     def sign_pss(self, digest: hashes.HashAlgorithm, message: bytes) -> bytes:
         """Sign a digest with PSS: the salt is as long as the digest, MGF1 uses the same hash."""
+        scheme = self._pss(digest, message)
+        return self._key.sign(message, scheme, Prehashed(digest))
+
+    def verify_pss(self, digest: hashes.HashAlgorithm, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is one that `sign_pss` may make, with its length of salt."""
+        scheme = self._pss(digest, message)
+        verify = self._key.public_key().verify
+        return holds(verify, signature, message, scheme, Prehashed(digest))
+
+    def _pss(self, digest: hashes.HashAlgorithm, message: bytes) -> padding.PSS:
         size, mode = digest.digest_size, f"PSS_{digest.name.upper()}"
         if len(message) != size:
             raise InvalidInput(f"{mode} signs a digest of {size} bytes, not {len(message)}.")
         # RFC 8017, 9.1.1: emLen is of one bit less than the modulus.
         if (self._key.key_size + 6) // 8 < 2 * size + 2:
             raise InvalidInput(f"An RSA key of {self._key.key_size} bits is too short for {mode}.")
-        return self._key.sign(message, padding.PSS(padding.MGF1(digest), size), Prehashed(digest))
+        return padding.PSS(padding.MGF1(digest), size)
 
     def sign_pkcs1(self, message: bytes) -> bytes:
         """Sign a DigestInfo, or anything else that fits, with PKCS#1 v1.5."""
+        self._require_pkcs1(message)
+        return self._key.sign(message, padding.PKCS1v15(), NoDigestInfo())
+
+    def verify_pkcs1(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is the one that `sign_pkcs1` makes of `message`."""
+        self._require_pkcs1(message)
+        if len(signature) != self._size():  # RFC 8017, 8.2.2
+            return False
+        public = self._key.public_key()
+        try:
+            # pyca's verify refuses every signature of an empty message.
+            return (
+                public.recover_data_from_signature(signature, padding.PKCS1v15(), None) == message
+            )
+        except InvalidSignature:
+            return False
+
+    def _require_pkcs1(self, message: bytes) -> None:
         longest = self._size() - PKCS1_OVERHEAD
         if len(message) > longest:
             raise InvalidInput(
                 f"PKCS1 with this key signs up to {longest} bytes, not {len(message)}."
             )
-        return self._key.sign(message, padding.PKCS1v15(), NoDigestInfo())
 
     def decrypt_raw(self, ciphertext: bytes) -> bytes:
         """Return as many bytes as the modulus has: the padding is the caller's matter."""
@@ -180,11 +210,14 @@ class _Twin:
         return message
 
 
-def _pss_row(name: str, digest: hashes.HashAlgorithm) -> Mechanism:
+def _pss_rows(name: str, digest: hashes.HashAlgorithm) -> tuple[Mechanism, Mechanism]:
     def sign(key: RsaKey, message: bytes) -> bytes:
         return key.sign_pss(digest, message)
 
-    return Mechanism(f"RSA_Signature_PSS_{name}", SIGN, f"PSS_{name}", sign)
+    def verify(key: RsaKey, message: bytes, signature: bytes) -> bool:
+        return key.verify_pss(digest, message, signature)
+
+    return signature_rows(f"RSA_Signature_PSS_{name}", f"PSS_{name}", sign=sign, verify=verify)
 
 
 def _oaep_row(name: str, digest: hashes.HashAlgorithm) -> Mechanism:
@@ -212,8 +245,10 @@ class _Rsa:
             run_with_padding_errors=RsaKey.decrypt_pkcs1_with_padding_errors,
         ),
         *(_oaep_row(name, digest) for name, digest in _HASHES.items()),
-        Mechanism("RSA_Signature_PKCS1", SIGN, "PKCS1", RsaKey.sign_pkcs1),
-        *(_pss_row(name, digest) for name, digest in _HASHES.items()),
+        *signature_rows(
+            "RSA_Signature_PKCS1", "PKCS1", sign=RsaKey.sign_pkcs1, verify=RsaKey.verify_pkcs1
+        ),
+        *(row for name, digest in _HASHES.items() for row in _pss_rows(name, digest)),
     )
 
     def generate(self, length: int | None) -> RsaKey:

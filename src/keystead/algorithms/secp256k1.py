@@ -3,6 +3,7 @@
 from secrets import token_bytes
 
 import coincurve
+from coincurve import ecdsa
 from coincurve._libsecp256k1 import (  # type: ignore[import-not-found]  # compiled, no stubs
     ffi,
     lib,
@@ -15,15 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
-    Mechanism,
     PrivateKey,
     PrivateParts,
     PublicParts,
     pkcs8_pem,
     require_scalar,
+    signature_rows,
     spki_pem,
 )
-from keystead.algorithms._uses import SIGN
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -67,11 +67,19 @@ class Secp256k1Key(PrivateKey):
 
     def sign_ecdsa(self, message: bytes) -> bytes:
         """Sign a digest of 32 bytes; the signature is DER with a low s (BIP 146)."""
-        if len(message) != DIGEST_BYTES:
-            raise InvalidInput(
-                f"EC_P256K1 keys sign a digest of {DIGEST_BYTES} bytes, not {len(message)}."
-            )
+        _require_digest(message)
         return self._signer.sign(message, hasher=None)
+
+    def verify_ecdsa(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature`, in DER, is one of this digest; a high s is one as well."""
+        _require_digest(message)
+        try:
+            # The library takes a low s only, as Bitcoin does.
+            _, low = ecdsa.signature_normalize(ecdsa.der_to_cdata(signature))
+        except ValueError:
+            return False
+        public = self._signer.public_key
+        return bool(lib.secp256k1_ecdsa_verify(public.context.ctx, low, message, public.public_key))
 
     def sign_bip340(self, message: bytes) -> bytes:
         """Sign a message of any length; the signature has the 64 bytes of BIP-340."""
@@ -91,6 +99,19 @@ class Secp256k1Key(PrivateKey):
             raise ArithmeticError("a BIP-340 operation gave a wrong result")
         return octets
 
+    def verify_bip340(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is one of this message by BIP-340."""
+        if len(signature) != BIP340_SIGNATURE_BYTES:
+            return False
+        return self._signer.public_key_xonly.verify(signature, message)
+
+
+def _require_digest(message: bytes) -> None:
+    if len(message) != DIGEST_BYTES:
+        raise InvalidInput(
+            f"EC_P256K1 keys sign a digest of {DIGEST_BYTES} bytes, not {len(message)}."
+        )
+
 
 class _Secp256k1:
     """The row of secp256k1."""
@@ -99,8 +120,18 @@ class _Secp256k1:
     generates_slowly = False
     needs_length = False
     mechanisms = (
-        Mechanism("ECDSA_Signature", SIGN, "ECDSA", Secp256k1Key.sign_ecdsa),
-        Mechanism("BIP340_Signature", SIGN, "BIP340", Secp256k1Key.sign_bip340),
+        *signature_rows(
+            "ECDSA_Signature",
+            "ECDSA",
+            sign=Secp256k1Key.sign_ecdsa,
+            verify=Secp256k1Key.verify_ecdsa,
+        ),
+        *signature_rows(
+            "BIP340_Signature",
+            "BIP340",
+            sign=Secp256k1Key.sign_bip340,
+            verify=Secp256k1Key.verify_bip340,
+        ),
     )
 
     def generate(self, length: int | None) -> Secp256k1Key:  # noqa: ARG002  there is one length
