@@ -13,7 +13,7 @@ SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/stor
 	tests/docs/test_readme.py
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
-.PHONY: help serve test test-fast format check timing crash flood clients test-debian13 tpm2 openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -43,6 +43,9 @@ test-fast: $(DEV_READY) ## the tests that need no server of their own and measur
 	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \
 		--ignore=tests/crash --ignore=tests/docs \
 		--ignore=tests/timing --ignore=tests/bench/test_run.py tests
+
+vectors: $(DEV_READY) ## published test vectors through the API: how many by algorithm, and why some are skipped
+	$(BIN)/python -m pytest -q tests/vectors
 
 timing: $(DEV_READY) ## whether times tell secrets: t-values, with SAMPLES=20 times the samples
 	KEYSTEAD_TIMING_SAMPLES=$(or $(SAMPLES),20) $(BIN)/python -m pytest tests/timing

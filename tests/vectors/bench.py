@@ -1,0 +1,121 @@
+"""A core, and the keys that published cases are about, to be used through the API."""
+
+from base64 import b64decode
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, Final
+
+import coincurve
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from keystead import algorithms
+from keystead.algorithms import PrivateKey
+from keystead.algorithms.ecdsa import EcdsaKey
+from keystead.algorithms.ed25519 import Ed25519Key
+from keystead.algorithms.rsa import RsaKey
+from keystead.model.ids import parse_key_id
+from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
+from keystead.storage.key_cache import StoredKey
+from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+
+
+class Bench:
+    """Keys in a core, each named by a number, and what an Operator makes of them."""
+
+    def __init__(self, core: Core, operator: Credentials) -> None:
+        self._core = core
+        self._operator = operator
+        self._numbers = count()
+
+    async def import_key(self, key_type: str, **private: bytes) -> str | None:
+        """Import a key that may do all its type can; return its ID, or None if it is refused."""
+        key_id = f"key{next(self._numbers)}"
+        wanted = {
+            "type": key_type,
+            "mechanisms": sorted(_mechanisms(key_type)),
+            "private": {name: b64(value) for name, value in private.items()},
+        }
+        answer = await self._core.request("PUT", f"/keys/{key_id}", user=ADMIN, json=wanted)
+        assert answer.status in {204, 400}, answer
+        return key_id if answer.status == 204 else None
+
+    def hold(self, private: PrivateKey) -> str:
+        """Put a key among the decrypted ones, as if it were in the store; return its ID."""
+        path = KeyPath(None, parse_key_id(f"key{next(self._numbers)}"))
+        record = KeyRecord(
+            private=PrivateMaterial(raw=b""),
+            mechanisms=frozenset(_mechanisms(private.algorithm.name)),
+        )
+        keys = self._core.hsm.session.keys
+        keys._cache.put(StoredKey(path, record, 1, private))  # noqa: SLF001  not storable
+        return path.key_id
+
+    async def use(self, key_id: str, how: str, mode: str, **fields: bytes) -> Answer:
+        """Return what the API answers; all fields are sent in base64."""
+        wanted = {"mode": mode, **{name: b64(value) for name, value in fields.items()}}
+        path = f"/keys/{key_id}/{how}"
+        answer = await self._core.request("POST", path, user=self._operator, json=wanted)
+        assert answer.status in {200, 400}, answer
+        return answer
+
+    async def result(self, key_id: str, how: str, mode: str, **fields: bytes) -> bytes | None:
+        """Return the first field of the answer, decoded; None if the request is refused."""
+        answer = await self.use(key_id, how, mode, **fields)
+        if answer.status == 400:
+            return None
+        return b64decode(next(iter(answer.json().values())))
+
+    async def is_valid(self, key_id: str, mode: str, **fields: bytes) -> bool:
+        """Return what verify says; a request that is refused is no valid signature."""
+        answer = await self.use(key_id, "verify", mode, **fields)
+        return answer.status == 200 and answer.json()["valid"]
+
+    async def show(self, key_id: str) -> Any:
+        """Return what is shown of a key."""
+        return (await self._core.request("GET", f"/keys/{key_id}", user=ADMIN)).json()
+
+
+def _mechanisms(key_type: str) -> set[str]:
+    return {one.name for one in algorithms.BY_NAME[key_type].mechanisms}
+
+
+class PublicHalf:
+    """Stands for a private key of the library's of which only the public half is published."""
+
+    def __init__(self, public: PublicKeyTypes) -> None:
+        self._public = public
+        self.key_size: Final = getattr(public, "key_size", None)
+
+    def public_key(self) -> PublicKeyTypes:
+        return self._public
+
+
+def verifying_key(public: PublicKeyTypes) -> PrivateKey | None:
+    """Return a key that can do no more than verify; None if it is of no type that there is."""
+    half: Any = PublicHalf(public)
+    match public:
+        case rsa.RSAPublicKey():
+            return RsaKey(half)
+        case ed25519.Ed25519PublicKey():
+            return Ed25519Key(half)
+        case ec.EllipticCurvePublicKey(curve=ec.SECP256K1()):
+            return _secp256k1(public)
+        case ec.EllipticCurvePublicKey():
+            rows = [row for row in algorithms.ALL if _is_on(row, public)]
+            return EcdsaKey(rows[0], half) if rows else None
+        case _:
+            return None
+
+
+def _is_on(row: Any, public: ec.EllipticCurvePublicKey) -> bool:
+    return getattr(getattr(row, "curve", None), "name", None) == public.curve.name
+
+
+def _secp256k1(public: ec.EllipticCurvePublicKey) -> PrivateKey:
+    point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    key = algorithms.BY_NAME["EC_P256K1"].generate(None)
+    signer = SimpleNamespace(public_key=coincurve.PublicKey(point))
+    key._signer = signer  # noqa: SLF001  libsecp256k1 makes no private key of a point
+    return key
