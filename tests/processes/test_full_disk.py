@@ -1,13 +1,14 @@
-"""A real disk that becomes full: a small tmpfs, which only root can mount."""
+"""A real disk that becomes full."""
 
-import contextlib
-import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server, running_server
+from keystead.operations.hsm import FLUSH_SECONDS
+from tests.support.server import UNLOCK, Server, running_server, wait_until
+from tests.support.small_disk import fill, small_disk
 
 SIGN = {"mode": "ECDSA", "message": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
 KEY = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
@@ -15,23 +16,8 @@ KEY = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MiB."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0755", "tmpfs", str(mount)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
+    with small_disk(tmp_path, mebibytes=48) as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", "--lazy", str(mount)], check=True)  # noqa: S603, S607 - as above
-
-
-def fill(disk: Path) -> None:
-    with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(1024))
 
 
 def status(server: Server, method: str, path: str, user: str, **body: object) -> int:
@@ -54,6 +40,45 @@ def test_signatures_go_on_and_changes_are_refused_until_there_is_room(disk: Path
             assert server.state() == "Operational"
         (disk / "fill").unlink()
         assert status(server, "POST", "/keys/generate", "admin", json=KEY) == 201
+        assert server.stop() == 0
+
+
+REVOCATIONS: dict[str, object] = {
+    "DELETE /keys/k/restrictions/tags/t": None,
+    "DELETE /users/op/tags/t": None,
+    "POST /users/op/passphrase": {"passphrase": "another passphrase"},
+    "PUT /config/unlock-passphrase": {
+        "newPassphrase": "another to unlock",
+        "currentPassphrase": UNLOCK,
+    },
+    "PUT /config/unattended-boot": {"status": "off"},
+    "DELETE /keys/k": None,
+    "DELETE /users/op": None,
+    "DELETE /namespaces/ns": None,
+}
+
+
+def test_what_revokes_goes_on_and_the_alarm_stays_until_there_is_room(disk: Path) -> None:
+    on = {"status": "on"}
+    with running_server(disk) as server:
+        server.provision()
+        server.add_user("op", "Operator")
+        wanted = KEY | {"id": "k", "restrictions": {"tags": ["t"]}}
+        assert status(server, "POST", "/keys/generate", "admin", json=wanted) == 201
+        assert status(server, "PUT", "/users/op/tags/t", "admin") == 204
+        assert status(server, "PUT", "/config/unattended-boot", "admin", json=on) == 204
+        assert status(server, "PUT", "/namespaces/ns", "admin") == 204
+        fill(disk)
+        for row, body in REVOCATIONS.items():
+            assert status(server, "POST", "/keys/generate", "admin", json=KEY) == 503
+            method, _, path = row.partition(" ")
+            fill(disk)
+            assert (row, status(server, method, path, "admin", json=body)) == (row, 204)
+        time.sleep(FLUSH_SECONDS + 2)
+        assert server.log().count("the store cannot write") == 1
+        assert "the store can write again" not in server.log()
+        (disk / "fill").unlink()
+        wait_until(lambda: "the store can write again" in server.log(), seconds=30)
         assert server.stop() == 0
 
 

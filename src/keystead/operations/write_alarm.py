@@ -1,11 +1,15 @@
-"""The alarm while the store cannot write, as on a full disk. Everything that only reads goes on."""
+"""The alarm while the store cannot write, as on a full disk. Everything that only reads goes on.
+
+On a full disk the store still takes what deletes or replaces. So the alarm ends only with an empty
+commit: the store makes one only while it would also take a record more.
+"""
 
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 
 
 class WriteAlarm:
-    """Raised by the first commit that is refused, and ended by the next one that is made."""
+    """Raised by the first commit that is refused, and ended by the next empty one that is made."""
 
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log = log
@@ -14,9 +18,9 @@ class WriteAlarm:
         """Why the store cannot write; None while it can."""
 
     def written(self, changes: int) -> None:
-        """Count the changes of a commit; they show that the store can write."""
+        """Count the changes of a commit; none: it was made to ask whether the store can write."""
         self._metrics.count_writes(changes)
-        if self.reason is not None:
+        if not changes and self.reason is not None:
             self.reason = None
             self._log.warning("the store can write again")
 

@@ -68,6 +68,8 @@ class KeyValueStore(Protocol):
         Expectations and `checks` hold against the state before the commit, which is theirs alone.
         Raises StaleRevision when one does not hold, and WriteRefused when the store cannot write
         now but can be read. After StoreUnavailable the changes are in doubt.
+        On a full disk the store goes on taking what deletes or replaces as long as it can, and
+        makes a commit of no changes only if it would take a record more.
         Compare-and-set is a commit of one change, a batch one of many. A path is changed at most
         once in a commit.
         """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
+from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
@@ -45,12 +45,19 @@ async def remove_range(
 ) -> int:
     """Remove every record in [start, stop), in commits of bounded size; return how many it were.
 
-    Raises StaleRevision when one of the `checks`, which go with every commit, does not hold.
+    Where a full disk has no room for a commit, smaller ones are tried. Raises StaleRevision when
+    one of the `checks`, which go with every commit, does not hold, and WriteRefused.
     """
-    removed = 0
-    while paths := await store.list(start, stop, limit=REMOVED_AT_ONCE):
-        _ = await store.commit([Change(path, None) for path in paths], checks=checks)
-        removed += len(paths)
+    removed, at_once = 0, REMOVED_AT_ONCE
+    while paths := await store.list(start, stop, limit=at_once):
+        try:
+            _ = await store.commit([Change(path, None) for path in paths], checks=checks)
+        except WriteRefused:
+            if len(paths) == 1:
+                raise
+            at_once = len(paths) // 2
+        else:
+            removed += len(paths)
     return removed
 
 

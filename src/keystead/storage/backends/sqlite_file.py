@@ -10,10 +10,18 @@ from keystead.errors import StoreUnavailable, UnsupportedFormat
 APPLICATION_ID = int.from_bytes(b"KSTD")
 FORMAT_VERSION = 1
 
+LOG_BYTES = 16 * 2**20
+"""What the log takes of the disk from the start; it is cut back to this after a burst.
+
+Records are added only while the disk has as much left again. So on a full disk the log still has
+room for what deletes or replaces: copied into the database, which does not grow by it, it is
+written again from its beginning.
+"""
+
 RESERVE = "-reserve"
 """At the end of the name of a file that lies there while the database is closed."""
-_RESERVE_BYTES = 64 * 1024
-"""Twice what the log's index takes, which even who only reads has to create."""
+_RESERVE_BYTES = LOG_BYTES + 64 * 1024
+"""The log, and twice what its index takes, which has to be created even to read."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -33,13 +41,13 @@ INSERT INTO last_commit VALUES (0);
 """
 
 # Acknowledged means durable: FULL syncs the log at every commit. The log is copied into the
-# database every 1000 pages, and cut back to the limit after a burst has made it larger.
-_SETTINGS = """
+# database every 1000 pages.
+_SETTINGS = f"""
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
 PRAGMA temp_store = MEMORY;
 PRAGMA wal_autocheckpoint = 1000;
-PRAGMA journal_size_limit = 16777216;
+PRAGMA journal_size_limit = {LOG_BYTES};
 PRAGMA cache_size = -16384;
 """
 
@@ -69,11 +77,24 @@ def keep_room(path: Path) -> None:
 
     There is some now: the log and its index have just been removed.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(OSError):
-        descriptor = os.open(path.with_name(path.name + RESERVE), flags, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.write(bytes(_RESERVE_BYTES))
+        _allocate(path.with_name(path.name + RESERVE), _RESERVE_BYTES, flags=os.O_CREAT)
+
+
+def has_room(path: Path) -> bool:
+    """Return whether the disk has room to add records; give the log its length if it has not.
+
+    The caller holds the database's lock for writing. What SQLite finds behind the end of the log is
+    nothing to it.
+    """
+    log = path.with_name(path.name + "-wal")
+    try:
+        if log.stat().st_size < LOG_BYTES:
+            _allocate(log, LOG_BYTES)
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize >= LOG_BYTES
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -85,6 +106,15 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _allocate(path: Path, size: int, *, flags: int = 0) -> None:
+    """Have a file take `size` bytes of the disk. Raises OSError; it may have become longer then."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
 
 
 def _check_header(path: Path) -> None:

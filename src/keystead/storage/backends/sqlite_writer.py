@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -13,6 +14,14 @@ from keystead.storage.key_value_store import MISSING, Change, Check
 
 _MAX_GROUP = 256
 """Commits written with one sync."""
+
+_QUIET_SECONDS = 1
+"""Without a commit, until what the log holds is copied into the database."""
+
+_SAME_SIZE_BYTES = 128
+"""By which a commit that replaces may grow: by digits of a counter, by a newer form of a seal."""
+
+_DISK_FULL = "The disk is full. Nothing can be added until there is room again."
 
 _PUT = """
 INSERT INTO record (path, value, revision) VALUES (?, ?, ?)
@@ -45,13 +54,19 @@ class SqliteWriter:
         self._settled = settled
         self._connection: sqlite3.Connection | None = None
         self._revision = MISSING
+        self._has_room = True
+        self._is_copied = True
+        """Whether the database holds all that is in the log."""
 
     def run(self) -> None:
         """Write until told to stop; then leave a file without a log."""
+        self._write([])  # Has the log take its room of the disk.
         stopped = None
         while stopped is None:
             jobs, stopped = self._take()
-            if jobs:
+            if not jobs:
+                self._copy()
+            else:
                 outcomes = self._write(jobs)
                 loop = jobs[0].revision.get_loop()
                 loop.call_soon_threadsafe(self._settle, jobs, outcomes)
@@ -59,11 +74,15 @@ class SqliteWriter:
         stopped.get_loop().call_soon_threadsafe(stopped.set_result, None)
 
     def _take(self) -> tuple[list[Job], asyncio.Future[None] | None]:
-        """Wait for a job, and return it with those queued behind it, and the end if it is there."""
+        """Wait for a job, and return it with those queued behind it, and the end if it is there.
+
+        There is neither when it has been quiet for a while.
+        """
         jobs: list[Job] = []
+        patience = None if self._is_copied else _QUIET_SECONDS
         while len(jobs) < _MAX_GROUP:
             try:
-                item = self._queue.get(block=not jobs)
+                item = self._queue.get(block=not jobs, timeout=patience)
             except Empty:
                 break
             if not isinstance(item, Job):
@@ -83,15 +102,27 @@ class SqliteWriter:
 
     def _write(self, jobs: list[Job]) -> list[int | KeysteadError]:
         try:
-            connection = self._connected()
-            connection.execute("BEGIN IMMEDIATE")
-            self._catch_up(connection)
-            outcomes = [self._apply(connection, job) for job in jobs]
-            connection.execute("UPDATE last_commit SET revision = ?", (self._revision,))
-            connection.execute("COMMIT")
+            return self._commit(jobs)
         except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
             self._disconnect()
+            if jobs and _is_full(error):
+                self._cut_log()
+            if len(jobs) > 1 and _is_full(error):
+                # A large one must not keep out the small ones that share its commit.
+                return [outcome for job in jobs for outcome in self._write([job])]
             return [_refusal(error) for _ in jobs]
+
+    def _commit(self, jobs: list[Job]) -> list[int | KeysteadError]:
+        if not self._has_room:
+            self._copy()
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        self._has_room = sqlite_file.has_room(self._path)
+        self._catch_up(connection)
+        outcomes = [self._apply(connection, job) for job in jobs]
+        connection.execute("UPDATE last_commit SET revision = ?", (self._revision,))
+        connection.execute("COMMIT")
+        self._is_copied = False
         return outcomes
 
     def _apply(self, connection: sqlite3.Connection, job: Job) -> int | KeysteadError:
@@ -101,6 +132,8 @@ class SqliteWriter:
         for path, revision in expected:
             if revision is not None and _revision_of(connection, path) != revision:
                 return StaleRevision("The record was changed by someone else.")
+        if not self._has_room and _adds(connection, job):
+            return WriteRefused(_DISK_FULL)
         self._revision += 1
         for change in job.changes:
             if change.value is None:
@@ -108,6 +141,20 @@ class SqliteWriter:
             else:
                 connection.execute(_PUT, (change.path.encode(), change.value, self._revision))
         return self._revision
+
+    def _cut_log(self) -> None:
+        """Give back what a commit that failed has taken: the first one of a log cuts it back."""
+        self._copy()
+        self._write([])
+
+    def _copy(self) -> None:
+        """Copy the log into the database, while the disk has the room by which that grows.
+
+        On a full disk the log can be written from its beginning only when all of it is copied.
+        """
+        self._is_copied = True
+        with suppress(sqlite3.Error):
+            self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -132,10 +179,34 @@ def _refusal(error: Exception) -> WriteRefused:
     Where the sync of a commit has failed, its pages may be in the log. But no connection looks
     there, and the next commit overwrites them. Whether the store can be read, reads tell.
     """
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if name == "SQLITE_FULL":
-        return WriteRefused("The disk is full. Nothing can be changed until there is room again.")
-    return WriteRefused(f"The store cannot be written: {error} ({name}).")
+    if _is_full(error):
+        return WriteRefused(_DISK_FULL)
+    return WriteRefused(f"The store cannot be written: {error} ({_name_of(error)}).")
+
+
+def _is_full(error: Exception) -> bool:
+    return _name_of(error) == "SQLITE_FULL"
+
+
+def _name_of(error: Exception) -> str:
+    return getattr(error, "sqlite_errorname", type(error).__name__)
+
+
+def _adds(connection: sqlite3.Connection, job: Job) -> bool:
+    """Whether a commit makes the store larger.
+
+    A commit of nothing counts as one that does: it asks whether there is room.
+    """
+    growth = 0 if job.changes else _SAME_SIZE_BYTES + 1
+    for change in job.changes:
+        growth += len(change.value or b"") - _size_of(connection, change.path)
+    return growth > _SAME_SIZE_BYTES
+
+
+def _size_of(connection: sqlite3.Connection, path: str) -> int:
+    query = "SELECT length(value) FROM record WHERE path = ?"
+    rows = connection.execute(query, (path.encode(),)).fetchall()
+    return rows[0][0] if rows else 0
 
 
 def _revision_of(connection: sqlite3.Connection, path: str) -> int:

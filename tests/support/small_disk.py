@@ -1,0 +1,31 @@
+"""A small disk to fill: a tmpfs, which only root can mount."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path, *, mebibytes: int) -> Iterator[Path]:
+    """Mount a disk below `directory` for as long as this lasts; skip the test where none can be."""
+    mount = directory / "disk"
+    mount.mkdir()
+    options = f"size={mebibytes}m,mode=0755"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)  # noqa: S603, S607 - as above
+
+
+def fill(disk: Path) -> None:
+    """Fill the disk with a file, `fill`, which goes on where an earlier call left off."""
+    with (disk / "fill").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024))
