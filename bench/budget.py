@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar, cast
 from bench.result import Row
 from bench.run import Findings, Run
 from keystead.algorithms import SIGN, mechanism_of
-from keystead.api.encoding import decode_base64, encode_base64
-from keystead.api.json_bodies import decode_json
-from keystead.api.router import Router
+from keystead.api.http.encoding import decode_base64, encode_base64
+from keystead.api.http.json_bodies import decode_json
+from keystead.api.http.router import Router
+from keystead.api.resources.use_keys import REQUEST_SHAPES
 from keystead.api.routes import ROUTES
-from keystead.api.use_keys import REQUEST_SHAPES
 from keystead.edge.request_head import parse_request_head
 from keystead.edge.response_head import response_head
 from keystead.model.ids import parse_key_id

@@ -16,8 +16,8 @@ import pytest
 import keystead
 from keystead import algorithms
 from keystead.algorithms import PrivateParts
-from keystead.api.lifecycle import ProvisionRequest
-from keystead.api.route import Reply, decode_json
+from keystead.api.http.route import Reply, decode_json
+from keystead.api.resources.lifecycle import ProvisionRequest
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
@@ -157,7 +157,7 @@ def test_an_error_about_a_body_does_not_quote_its_values(body):
 
 @pytest.mark.parametrize("around", ["{}", "it's {}", '"{}', "{} - at `$.role`", "{}\n\\"])
 def test_an_error_about_a_choice_does_not_quote_what_was_chosen(around):
-    from keystead.api.users import UserRequest  # noqa: PLC0415 - the one shape with a choice
+    from keystead.api.resources.users import UserRequest  # noqa: PLC0415 - the one shape with a choice
 
     body = msgspec.json.encode({"realName": "x", "passphrase": "x", "role": around.format(TEXT)})
     with pytest.raises(InvalidInput, match=r"Invalid enum value - at `\$\.role`") as caught:

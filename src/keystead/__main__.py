@@ -9,17 +9,17 @@ from typing import Final
 
 from keystead import __version__, device_keys, images
 from keystead.errors import KeysteadError
-from keystead.processes.configuration import (
+from keystead.processes.sandbox import INSECURE_OPTION
+from keystead.processes.supervisor.configuration import (
     DEFAULT_DATA,
     MAX_EDGES,
     Configuration,
     read_configuration,
 )
-from keystead.processes.doctor import examine
-from keystead.processes.listening import Address
-from keystead.processes.sandbox import INSECURE_OPTION
-from keystead.processes.standard_streams import open_standard_streams
-from keystead.processes.supervisor import ServeOptions, serve
+from keystead.processes.supervisor.doctor import examine
+from keystead.processes.supervisor.listening import Address
+from keystead.processes.supervisor.standard_streams import open_standard_streams
+from keystead.processes.supervisor.supervisor import ServeOptions, serve
 
 DEFAULT_ADDRESS: Final = Address("localhost", 8443)
 

@@ -26,9 +26,13 @@ from keystead.platform.device_key import (
 )
 from keystead.platform.pcrs import PcrSelection
 from keystead.processes import sandbox
-from keystead.processes.configuration import DEFAULT_DATA, Configuration, read_configuration
-from keystead.processes.device_key_provider import device_key_provider
-from keystead.processes.platform_settings import DeviceKeySettings
+from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.settings import DeviceKeySettings
+from keystead.processes.supervisor.configuration import (
+    DEFAULT_DATA,
+    Configuration,
+    read_configuration,
+)
 from keystead.sealing.device import device_id, new_device_key
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.local import LocalStore, devices

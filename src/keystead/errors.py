@@ -1,7 +1,7 @@
 """Every way an operation can fail, in domain words.
 
 The message of each of them is shown to the caller: it says what was wrong and holds nothing secret.
-Which HTTP status stands for which error is known in one place only, `keystead.api.errors`.
+Which HTTP status stands for which error is known in one place only, `keystead.api.http.statuses`.
 """
 
 

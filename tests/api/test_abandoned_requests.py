@@ -10,8 +10,8 @@ import pytest
 
 from keystead.operations.shares import HSM, Party, Turns
 from keystead.operations.work_pool import WorkPool
-from keystead.processes.bodies import BodyBudget
-from keystead.processes.edge_session import EdgeSession
+from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.edge_link import EdgeSession
 from keystead.storage import keys
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES

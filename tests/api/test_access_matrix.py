@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import Call, Reach, Reply, Route
+from keystead.api.http.route import Call, Reach, Reply, Route
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.model.users import Role

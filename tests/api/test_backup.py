@@ -3,7 +3,7 @@
 import pytest
 from nethsm.backup import EncryptedBackup
 
-from keystead.api.route import ResponseCut
+from keystead.api.http.route import ResponseCut
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.passphrase import derive_unlock_key

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystead import algorithms
-from keystead.api.route import Route
+from keystead.api.http.route import Route
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64

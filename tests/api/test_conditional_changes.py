@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import Call, Reply
+from keystead.api.http.route import Call, Reply
 from keystead.api.routes import ROUTES
 from keystead.operations.tls import TlsIdentity
 from tests.support.core import ADMIN, Answer, Core, start_core

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from keystead.api.description import describe
-from keystead.api.route import ALL_STATES, Call, Reply, Route
+from keystead.api.description.openapi import describe
+from keystead.api.http.route import ALL_STATES, Call, Reply, Route
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from tests.support import beyond_nethsm, nethsm_api

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import ALL_STATES, Call, Reply, Route
+from keystead.api.http.route import ALL_STATES, Call, Reply, Route
 from keystead.errors import CorruptRecord, DecryptionFailed, KeysteadError, NotFound
 from keystead.wire.messages import Request, Response
 from tests.support.core import Core, WholeBody

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keystead.api.description import describe
-from keystead.api.documentation import render
+from keystead.api.description.openapi import describe
+from keystead.api.description.page import render
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.wire.messages import Request, Response

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keystead.api.encoding import (
+from keystead.api.http.encoding import (
     STEP_BYTES,
     decode_base64,
     decode_long_base64,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keystead.api.shapes import MAX_NAMES
+from keystead.api.resources.shapes import MAX_NAMES
 from keystead.model.ids import MAX_TAGS
 from tests.support.core import ADMIN, Core
 

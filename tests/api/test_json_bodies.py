@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.algorithms import ENCRYPT, SIGN
-from keystead.api.json_bodies import decode_json
-from keystead.api.route import Parts
+from keystead.api.http.json_bodies import decode_json
+from keystead.api.http.route import Parts
+from keystead.api.resources.shapes import KeyAttributesRequest
+from keystead.api.resources.use_keys import REQUEST_SHAPES, RandomRequest
 from keystead.api.routes import ROUTES
-from keystead.api.shapes import KeyAttributesRequest
-from keystead.api.use_keys import REQUEST_SHAPES, RandomRequest
 from keystead.errors import InvalidInput
 from tests.support.core import ADMIN, Core
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.algorithms import ENCRYPT
-from keystead.api.encoding import decode_base64
-from keystead.api.json_bodies import decode_json
-from keystead.api.long_bodies import LONGEST_SHORT_STRING, MAX_REST_BYTES, STEP_BYTES
-from keystead.api.long_bodies import decode_long_json as decode
-from keystead.api.use_keys import REQUEST_SHAPES
+from keystead.api.http.encoding import decode_base64
+from keystead.api.http.json_bodies import decode_json
+from keystead.api.http.long_bodies import LONGEST_SHORT_STRING, MAX_REST_BYTES, STEP_BYTES
+from keystead.api.http.long_bodies import decode_long_json as decode
+from keystead.api.resources.use_keys import REQUEST_SHAPES
 from keystead.errors import InvalidInput
 
 EncryptRequest = REQUEST_SHAPES[ENCRYPT]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keystead.api.shapes import LIST_STEP, id_list
+from keystead.api.resources.shapes import LIST_STEP, id_list
 
 
 @pytest.mark.parametrize("count", [0, 1, LIST_STEP - 1, LIST_STEP, LIST_STEP + 1, 5 * LIST_STEP])

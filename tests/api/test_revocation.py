@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import Call, Handler, Reach, Reply, ResponseCut, Route, StreamedResponse
+from keystead.api.http.route import (
+    Call,
+    Handler,
+    Reach,
+    Reply,
+    ResponseCut,
+    Route,
+    StreamedResponse,
+)
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.storage.key_value_store import Change

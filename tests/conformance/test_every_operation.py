@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from keystead.api.description import describe
+from keystead.api.description.openapi import describe
 from keystead.api.routes import ROUTES
 from tests.support.server import Server, running_server
 

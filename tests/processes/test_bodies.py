@@ -5,9 +5,9 @@ from functools import wraps
 
 import pytest
 
-from keystead.api.route import ResponseCut, StreamedResponse
+from keystead.api.http.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
-from keystead.processes.bodies import (
+from keystead.processes.core.bodies import (
     FIRST_CREDIT_BYTES,
     MAX_BODIES_OF_ONE,
     WINDOW_BYTES,

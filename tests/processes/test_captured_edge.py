@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystead.processes.core import EDGE_BODY_BYTES
+from keystead.processes.core.process import EDGE_BODY_BYTES
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder
 from keystead.wire.messages import (
     AttachEdge,

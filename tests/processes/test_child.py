@@ -7,8 +7,8 @@ import sys
 
 import msgspec
 
-from keystead.processes.child import Child
-from keystead.processes.log_pipe import LogPipe
+from keystead.processes.supervisor.child import Child
+from keystead.processes.supervisor.log_pipe import LogPipe
 from keystead.wire import control
 
 

@@ -11,14 +11,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead.errors import StartRefused
-from keystead.processes.configuration import MAX_FILE_BYTES, Configuration, read_configuration
-from keystead.processes.listening import Address
-from keystead.processes.platform_settings import (
+from keystead.processes.platform.settings import (
     DeviceKeySettings,
     PlatformSettings,
     SettingsFile,
     SyslogReceiver,
 )
+from keystead.processes.supervisor.configuration import (
+    MAX_FILE_BYTES,
+    Configuration,
+    read_configuration,
+)
+from keystead.processes.supervisor.listening import Address
 from keystead.wire.messages import CoreSettings
 from tests.support.authority import Authority
 from tests.support.server import running_server, wait_until

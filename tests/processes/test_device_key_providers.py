@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from keystead.errors import StartRefused
-from keystead.processes.device_key_provider import device_key_provider
-from keystead.processes.platform_settings import DeviceKeySettings
+from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.settings import DeviceKeySettings
 from tests.support.server import running_server, start_server
 from tests.support.tpm import swtpm
 

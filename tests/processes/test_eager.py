@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from keystead.processes.eager import begin
+from keystead.processes.core.eager import begin
 
 NUMBER = ContextVar[int]("number", default=0)
 

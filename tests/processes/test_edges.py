@@ -12,10 +12,10 @@ from keystead.certificates.tls_identity import make_tls_identity
 from keystead.errors import InvalidInput, Overloaded
 from keystead.journal.log import Log
 from keystead.operations.tls import TlsIdentity
-from keystead.processes import edges as module
-from keystead.processes.bodies import BodyBudget
-from keystead.processes.edge_session import EdgeSession
-from keystead.processes.edges import Edges
+from keystead.processes.core import edges as module
+from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edges import Edges
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES
 from keystead.wire.messages import CoreToEdge, EdgeToCore, Serving, TriedOut, TryOut, Welcome

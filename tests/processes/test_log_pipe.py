@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 
-from keystead.processes.log_pipe import LogPipe
+from keystead.processes.supervisor.log_pipe import LogPipe
 
 LINE = b"x" * 1023 + b"\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
-from keystead.processes.refusals import RefusalLog
+from keystead.processes.core.refusals import RefusalLog
 from keystead.wire.messages import MAX_REFUSALS, EdgeToCore
 
 

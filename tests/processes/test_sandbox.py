@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from keystead.processes.ownership import hand_over
 from keystead.processes.sandbox import USERS
+from keystead.processes.supervisor.ownership import hand_over
 from tests.support.server import running_server, start_server, wait_until
 
 ROLES = ["core", "edge", "platform"]
@@ -24,7 +24,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each 
 
 WITHOUT_SECCOMP = """
 import errno, os, sys
-from keystead.processes.sandbox import bpf, kernel
+from keystead.processes.sandbox import (bpf, kernel)
 kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 refused = bpf.Rule(bpf.fail(getattr(errno, sys.argv[1])))
 bpf.install(bpf.assemble({"seccomp": refused}, default=bpf.ALLOW))

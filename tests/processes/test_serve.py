@@ -142,7 +142,7 @@ def test_the_service_manager_hears_ready_and_stopping(tmp_path):
 
 
 def test_the_edge_process_loads_no_key_handling_code():
-    program = "import sys, keystead.processes.edge\nprint(*sys.modules, sep='\\n')"
+    program = "import sys, keystead.processes.edge.process\nprint(*sys.modules, sep='\\n')"
     loaded = subprocess.run(  # noqa: S603
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -23,7 +23,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from keystead.processes import ownership, sandbox
+from keystead.processes import sandbox
+from keystead.processes.supervisor import ownership
 
 ROLE, DATA, OUTSIDE = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 USER = ownership.hand_over(DATA) if ROLE == "platform" else sandbox.own_user(ROLE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.route import StreamedResponse
+from keystead.api.http.route import StreamedResponse
 from keystead.errors import TooLarge, WriteRefused
 from keystead.journal.log import Log
 from keystead.model.secret import Secret

@@ -23,9 +23,10 @@ from typing import Any
 import msgspec
 
 from keystead.platform.data_directory import DataDirectory
-from keystead.processes import launch, ownership
-from keystead.processes.platform_settings import PlatformSettings, SettingsFile
+from keystead.processes import launch
+from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.sandbox import Role
+from keystead.processes.supervisor import ownership
 from keystead.wire import control
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.messages import (

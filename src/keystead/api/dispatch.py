@@ -13,10 +13,9 @@ from itertools import count
 from typing import Any, Final
 
 from keystead import errors
-from keystead.api.conditions import require_conditions, require_untagged, tagged
-from keystead.api.errors import STATUS, HttpError, PathUnknown, error_body, error_headers
-from keystead.api.negotiation import choose, media_type
-from keystead.api.route import (
+from keystead.api.http.conditions import require_conditions, require_untagged, tagged
+from keystead.api.http.negotiation import choose, media_type
+from keystead.api.http.route import (
     BodyReader,
     Call,
     LateBody,
@@ -25,7 +24,8 @@ from keystead.api.route import (
     Route,
     StreamedResponse,
 )
-from keystead.api.router import Match, Router
+from keystead.api.http.router import Match, Router
+from keystead.api.http.statuses import STATUS, HttpError, PathUnknown, error_body, error_headers
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State

@@ -1,25 +1,9 @@
 """THE table: every operation of the API, who may call it, in which state, and what answers."""
 
 from keystead.algorithms import USES
-from keystead.api import (
-    backup,
-    cluster,
-    configuration,
-    device_settings,
-    health,
-    keys,
-    lifecycle,
-    namespaces,
-    restrictions,
-    system,
-    tls,
-    use_keys,
-    users,
-)
-from keystead.api.description import describe, description_row
-from keystead.api.documentation import documentation_rows
-from keystead.api.errors import JSON
-from keystead.api.route import (
+from keystead.api.description.openapi import describe, description_row
+from keystead.api.description.page import documentation_rows
+from keystead.api.http.route import (
     ALL_STATES,
     BACKUP_BODY,
     BYTES,
@@ -32,6 +16,22 @@ from keystead.api.route import (
     Reach,
     Route,
 )
+from keystead.api.http.statuses import JSON
+from keystead.api.resources import (
+    backup,
+    cluster,
+    configuration,
+    device_settings,
+    health,
+    keys,
+    lifecycle,
+    namespaces,
+    system,
+    tls,
+    use_keys,
+    users,
+)
+from keystead.api.resources import tags as restrictions
 from keystead.model.lifecycle import State
 from keystead.model.users import Role
 

@@ -8,6 +8,7 @@ import asyncio
 from math import inf
 from typing import Final, cast
 
+from keystead.edge.context import Surroundings
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
     MAX_AHEAD_BYTES,
@@ -22,7 +23,6 @@ from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
 from keystead.edge.request_head import Refused, RequestHead, parse_request_head
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
-from keystead.edge.surroundings import Surroundings
 from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Request, Response, WantBody
 

@@ -12,11 +12,11 @@ from operator import itemgetter
 from typing import Final
 
 from keystead.edge.connection import HttpConnection
+from keystead.edge.context import Surroundings, Watched
 from keystead.edge.core_link import CoreLink
 from keystead.edge.handshake import ATTEMPT, Attempt
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.proxy_protocol import read_header
-from keystead.edge.surroundings import Surroundings, Watched
 from keystead.edge.tls import KeyMemory, server_context, try_out
 from keystead.wire.messages import (
     MAX_REFUSALS,

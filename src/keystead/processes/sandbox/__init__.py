@@ -9,7 +9,7 @@ from keystead.processes.sandbox.confinement import (
 )
 from keystead.processes.sandbox.memory import forbid_dumps
 from keystead.processes.sandbox.privileges import USERS, own_user
-from keystead.processes.sandbox.role import NOTHING, Reach, Role
+from keystead.processes.sandbox.process_kind import NOTHING, Reach, Role
 
 __all__ = [
     "INSECURE_OPTION",

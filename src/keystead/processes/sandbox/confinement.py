@@ -16,7 +16,7 @@ from typing import Final
 
 from keystead.errors import StartRefused
 from keystead.processes.sandbox import bpf, kernel, landlock, memory, privileges, rules
-from keystead.processes.sandbox.role import NOTHING, Reach, Role
+from keystead.processes.sandbox.process_kind import NOTHING, Reach, Role
 from keystead.processes.sandbox.system_calls import ARCHITECTURE, MACHINE
 
 INSECURE_OPTION: Final = "--insecure-no-sandbox"

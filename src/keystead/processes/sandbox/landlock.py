@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.sandbox import kernel
-from keystead.processes.sandbox.role import Reach
+from keystead.processes.sandbox.process_kind import Reach
 
 # From linux/landlock.h.
 _GET_VERSION: Final = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.sandbox import kernel
-from keystead.processes.sandbox.role import Role
+from keystead.processes.sandbox.process_kind import Role
 
 USERS: Final[dict[Role, int]] = {"core": 65521, "edge": 65522, "platform": 65523}
 """User and group of each process where the supervisor is root. They need no name. Neither Debian

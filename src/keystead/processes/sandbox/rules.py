@@ -13,7 +13,7 @@ import termios
 from typing import Final
 
 from keystead.processes.sandbox.bpf import KILL, Rule, Rules, Where, fail
-from keystead.processes.sandbox.role import Reach, Role
+from keystead.processes.sandbox.process_kind import Reach, Role
 
 _REFUSED: Final = Rule(fail(errno.EPERM))
 _UNKNOWN: Final = Rule(fail(errno.ENOSYS))

@@ -1,0 +1,315 @@
+"""What a row of the route table says, and what a handler gets and gives."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Generic, Protocol, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from keystead.access.gate import Attempt
+from keystead.algorithms import Use
+from keystead.api.http.encoding import decode_base64
+from keystead.api.http.json_bodies import decode_json
+from keystead.api.http.long_bodies import SHORT_BODY_BYTES, decode_long_json
+from keystead.api.http.negotiation import media_type
+from keystead.api.http.statuses import JSON, HttpError
+from keystead.errors import NotPermitted, WrongState
+from keystead.model.keys import KeyPath
+from keystead.model.lifecycle import State
+from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
+from keystead.model.secret import Hidden, Secret
+from keystead.model.users import Caller, Role
+from keystead.operations.hsm import Hsm
+from keystead.operations.session import Session
+from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
+from keystead.storage.conditional import Revisions
+from keystead.wire.messages import Request, Response
+
+PEM = "application/x-pem-file"
+BYTES = "application/octet-stream"
+OPENMETRICS = "application/openmetrics-text"
+PROMETHEUS = "text/plain"
+HTML = "text/html"
+MULTIPART = "multipart/form-data"
+
+API_ROOT = "/api/v1"
+
+SMALL_BODY = 1024 * 1024
+LARGE_BODY = 67 * 1024 * 1024
+"""For sign, encrypt and decrypt: 50 MiB of payload as base64."""
+UPDATE_BODY = MAX_ENVELOPE_BYTES + MAX_IMAGE_BYTES
+"""For update, which reads it as it arrives."""
+BACKUP_BODY = 16 * 1024 * 1024 * 1024
+"""For restore, which reads it as it arrives: some millions of keys. It bounds the disk that a
+restore takes before it is refused."""
+
+Body = TypeVar("Body")
+Content = TypeVar("Content")
+
+
+class Parts(Hidden):
+    """The parts of a multipart/form-data body are the fields of a shape that derives from this."""
+
+
+class BodyReader(Protocol):
+    """A request's body, which may still be on its way."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge when it has more than `limit` bytes."""
+        ...
+
+    def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
+        ...
+
+    def belongs_to(self, holder: str) -> None:
+        """Count what it takes for `holder`, whose share of the memory for bodies is bounded."""
+        ...
+
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone; at once when that is so already."""
+        ...
+
+
+class LateBody:
+    """A body that comes after the head: whoever takes it must still be allowed to send it."""
+
+    def __init__(self, body: BodyReader, require_allowed: Callable[[], None]) -> None:
+        self._body = body
+        self._require_allowed = require_allowed
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge, and what `require_allowed` does."""
+        body = await self._body.read(limit)
+        self._require_allowed()
+        return body
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; raises TooLarge, and what `require_allowed` does."""
+        async for part in self._body.parts(limit):
+            self._require_allowed()
+            yield part
+        self._require_allowed()
+
+    def belongs_to(self, holder: str) -> None:
+        """Count it for `holder`."""
+        self._body.belongs_to(holder)
+
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone."""
+        self._body.end_with_client()
+
+
+class Reach(Enum):
+    """Whose callers a row is open to."""
+
+    ANY_NAMESPACE = "any"
+    ROOT_ONLY = "root only"
+
+
+class Reply(Hidden, Generic[Content]):
+    """What a handler answers, as JSON of `Content` or as bytes of the row's media type.
+
+    Content-Type is the row's unless `headers` has its own.
+
+    With `parts`, those are the body, made while it is sent.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    parts: AsyncGenerator[bytes, None] | None = None
+
+
+class ResponseCut(Exception):
+    """The rest of a body that was being sent will not come; the reason is logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedResponse:
+    """A response whose body is made while it is sent.
+
+    `parts` raises ResponseCut; whoever sends them closes it in the end.
+    """
+
+    head: Response
+    parts: AsyncGenerator[bytes, None]
+
+
+# What a handler may answer when that is not 200 with content, or 204 without (`Reply[None]`).
+Created = Annotated[Reply[Content], 201]
+Changed = Annotated[Reply[None], 204, 304]
+Empty = Annotated[Reply[None], 200]
+
+NO_CONTENT: Reply[None] = Reply(204)
+NOT_MODIFIED: Reply[None] = Reply(304)
+
+
+class Call(Hidden, Generic[Body]):
+    """One request on its way through dispatch and handler; `Body` is the shape it must have."""
+
+    hsm: Hsm
+    route: "Route"
+    request: Request
+    parameters: Mapping[str, str]
+    unread_body: BodyReader
+    produces: str
+    """The media type to answer with: one that the row has and the client takes."""
+    state: State
+    """Of the HSM when the head of the request had come."""
+    authenticated: Caller | None = None
+    operational: Session | None = None
+    compared: Revisions = {}  # noqa: RUF012 - msgspec gives each one its own
+    """What If-Match and If-None-Match were compared with: commits depend on it."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; a row that reads it has roles, so that dispatch has authenticated."""
+        if self.authenticated is None:
+            raise NotPermitted("Authentication required.")
+        return self.authenticated
+
+    @property
+    def session(self) -> Session:
+        """What an Operational HSM works with; a row that reads it is open in that state only."""
+        if self.operational is None:
+            raise NotPermitted("The HSM is not operational.")
+        return self.operational
+
+    def new_passphrase(self, text: str, *, name: str = "passphrase") -> Secret:
+        """Return a passphrase that someone chooses now; InvalidInput names the field `name`.
+
+        One of the commonest will do only where the operator has chosen `common_passphrases`.
+        """
+        parse = parse_passphrase if self.hsm.allows_common_passphrases else parse_new_passphrase
+        return parse(text, name=name)
+
+    def require_allowed(self) -> None:
+        """Raise unless the HSM is in the state, and the row open to the caller, as at first.
+
+        It is asked when the head has come, and again when a body has that came after it, by every
+        commit (see keystead.storage.conditional), before what was read leaves, and between the
+        parts of a response.
+        """
+        session = self.operational
+        if session is None:
+            if self.hsm.state is not self.state:
+                raise WrongState("The state of the HSM has changed meanwhile.")
+        elif session.ended:
+            raise WrongState("The HSM was locked meanwhile.")
+        self.require_open(self.route)
+
+    def require_open(self, row: "Route") -> None:
+        """Raise unless `row`, of the same path, is open to the caller now."""
+        caller = self.authenticated
+        if caller is None:
+            return
+        caller.require_unrevoked()
+        if row.guard is not None:
+            row.guard(self)
+        if caller.role not in row.roles:
+            raise NotPermitted("Your role does not allow this.")
+        if caller.namespace is None:
+            return
+        if row.reach is Reach.ROOT_ONLY:
+            raise NotPermitted("Only users without a namespace may do this.")
+        if not self.session.is_namespace(caller.namespace):
+            raise NotPermitted("The namespace of this user has not been created.")
+
+    def attempt(self, key: KeyPath, use: Use, mode: str) -> Attempt:
+        """Return the use of a key that this request asks for, for the gate to judge."""
+        return Attempt(self.caller, self.request.client, key, use, mode, 1, self.hsm.now)
+
+    def query(self, name: str) -> str | None:
+        """Return the first value of a query parameter, '' for one without a value, None without."""
+        if not self.request.query:
+            return None
+        values = parse_qs(self.request.query, keep_blank_values=True).get(name)
+        return values[0] if values else None
+
+    def require_content_type(self) -> None:
+        """Raise 415 unless the request's Content-Type is one the row accepts.
+
+        A missing one counts as application/octet-stream, as RFC 9110 section 8.3 has it.
+        """
+        sent = self.request.headers.get("content-type")
+        if media_type(sent if sent is not None else BYTES) not in self.route.accepts:
+            raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts)}.")
+
+    def body(self) -> Awaitable[bytes]:
+        """Return the whole body, within the row's limit."""
+        if self.route.accepts:
+            self.require_content_type()
+        return self.unread_body.read(self.route.body_limit)
+
+    async def json(self, shape: type[Body]) -> Body:
+        """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
+        return decode_json(await self.body(), shape)
+
+    async def json_and_base64(self, shape: type[Body], name: str) -> tuple[Body, bytes]:
+        """Return the same, and the bytes that its field `name` has as base64, which may be long."""
+        body = await self.body()
+        if len(body) > SHORT_BODY_BYTES:
+            return await decode_long_json(body, shape, name=name)
+        decoded = decode_json(body, shape)
+        return decoded, decode_base64(getattr(decoded, name), name=name)
+
+
+Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]
+"""Annotations say what it takes and gives, the docstring what for: the description reads them."""
+Guard = Callable[[Call[Any]], None]
+
+ALL_STATES = frozenset(State)
+OPERATIONAL = frozenset({State.OPERATIONAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API: who may call it, when, and what answers.
+
+    `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
+    them in state Operational only; `needs_unlock_passphrase` asks for that one and no role.
+    `guarded_when_provisioned` asks for that one in states Locked and Failed, unless the operator
+    has chosen `open_shutdown`.
+    `accepts` lists the media types that a body must have; empty means that Content-Type is ignored.
+    `early_types` is checked before the size and the ID. `guard` refuses callers by more than role
+    and namespace (NotPermitted, or InvalidInput for an ID that it cannot read). `also_produces`
+    lists what it gives only to clients that prefer it. `query` names the parameters after `?`.
+    `has_tag`: what the row gives has an entity tag. `path` is below `root`. `only_computes`: it
+    changes no more than counters, and that when work begins which then is done to its end.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    states: frozenset[State] = OPERATIONAL
+    roles: frozenset[Role] = frozenset()
+    reach: Reach = Reach.ANY_NAMESPACE
+    guard: Guard | None = None
+    accepts: tuple[str, ...] = ()
+    early_types: tuple[str, ...] = ()
+    produces: str = JSON
+    also_produces: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    body_limit: int = SMALL_BODY
+    answers_head: bool = False
+    has_tag: bool = False
+    guarded_when_operational: bool = False
+    guarded_when_provisioned: bool = False
+    needs_unlock_passphrase: bool = False
+    ends_session: bool = False
+    only_computes: bool = False
+    root: str = API_ROOT
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
+        return self.only_computes or self.method == "GET"
+
+    def asks_unlock_passphrase(self, hsm: Hsm) -> bool:
+        """Whether it is open in the present state to whoever knows the unlock passphrase."""
+        if not self.guarded_when_provisioned or hsm.has_open_shutdown:
+            return self.needs_unlock_passphrase
+        return hsm.state in {State.LOCKED, State.FAILED}

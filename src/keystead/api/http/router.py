@@ -1,0 +1,110 @@
+"""From a path to its rows in the route table, by dictionary: no pattern is tried at run time."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from keystead.api.http.route import Route
+from keystead.api.http.statuses import PathUnknown
+
+GLOB = "*"
+
+RECENT_PATHS: Final = 4096
+"""Whose match is remembered; those of one key each are asked for again and again."""
+LONGEST_RECENT_PATH: Final = 256
+"""In characters: paths that anyone can make up must not fill the memory."""
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    parameter_name: str = ""
+    rows: dict[str, Route] = field(default_factory=dict)
+    globs: dict[str, Route] = field(default_factory=dict)
+
+
+class Match(NamedTuple):
+    """The rows of a path, by method, and the decoded segments that its template names."""
+
+    rows: Mapping[str, Route]
+    parameters: Mapping[str, str]
+
+
+class Router:
+    """All templates of the route table as one tree of path segments."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        self._recent = lru_cache(maxsize=RECENT_PATHS)(self._walk)
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node = self._root
+        segments = (route.root + route.path).removeprefix("/").split("/")
+        is_glob = segments[-1].endswith("}" + GLOB)
+        for segment in segments:
+            node = _child(node, segment.removesuffix(GLOB) if is_glob else segment)
+        rows = node.globs if is_glob else node.rows
+        rows[route.method] = route
+        if route.answers_head:
+            rows["HEAD"] = route
+
+    def match(self, path: str) -> Match:
+        """Return what `path` (percent-encoded) leads to; raises PathUnknown if nowhere.
+
+        One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
+        there are some. A path that has a row of its own (`/keys/generate`) leads for other methods
+        where the parameter in its place does: a key may have that ID.
+        """
+        return self._recent(path) if len(path) <= LONGEST_RECENT_PATH else self._walk(path)
+
+    def _walk(self, path: str) -> Match:
+        if not path.startswith("/"):  # `OPTIONS *`, or what no client sends.
+            raise PathUnknown
+        segments = path[1:].removesuffix("/").split("/")
+        rows: dict[str, Route] = {}
+        parameters: dict[str, str] = {}
+        for node, found in _ends(self._root, segments):
+            if node.globs and segments[-1].endswith(GLOB):
+                return Match(node.globs, found)
+            rows = {**node.rows, **rows}
+            parameters |= found
+        if not rows:
+            raise PathUnknown
+        return Match(rows, parameters)
+
+
+def _ends(node: _Node, segments: Sequence[str]) -> Iterator[tuple[_Node, dict[str, str]]]:
+    """Yield every node that the segments lead to, and the parameters; fixed segments first."""
+    if not segments:
+        yield node, {}
+        return
+    segment, *rest = segments
+    child = node.children.get(segment)
+    if child is not None:
+        yield from _ends(child, rest)
+    if node.parameter is not None:
+        own = {node.parameter_name: _decode(segment)}
+        for end, parameters in _ends(node.parameter, rest):
+            yield end, own | parameters
+
+
+def _child(node: _Node, segment: str) -> _Node:
+    if not segment.startswith("{"):
+        return node.children.setdefault(segment, _Node())
+    name = segment.strip("{}")
+    if node.parameter is None:
+        node.parameter, node.parameter_name = _Node(), name
+    if node.parameter_name != name:
+        raise ValueError(f"two names for one place: {node.parameter_name}, {name}")
+    return node.parameter
+
+
+def _decode(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment).decode("utf-8", "replace")

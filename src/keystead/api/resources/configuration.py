@@ -1,0 +1,68 @@
+"""Settings of the whole HSM."""
+
+from typing import Literal
+
+import msgspec
+
+from keystead.api.http.route import NO_CONTENT, Call, Reply
+from keystead.api.http.timestamps import format_timestamp, parse_timestamp
+from keystead.api.resources.shapes import json_reply
+from keystead.model.secret import Hidden
+
+
+class UnlockPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
+    """PUT /config/unlock-passphrase."""
+
+    new_passphrase: str
+    current_passphrase: str
+
+
+class UnattendedBoot(msgspec.Struct, forbid_unknown_fields=True):
+    """GET and PUT /config/unattended-boot."""
+
+    status: Literal["on", "off"]
+
+
+class Time(msgspec.Struct, forbid_unknown_fields=True):
+    """GET and PUT /config/time."""
+
+    time: str
+
+
+async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[None]:
+    """PUT /config/unlock-passphrase: change the unlock passphrase."""
+    wanted = await call.json(UnlockPassphraseRequest)
+    await call.hsm.change_unlock_passphrase(
+        call.caller,
+        new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
+        current=wanted.current_passphrase,
+        address=call.request.client,
+    )
+    return NO_CONTENT
+
+
+async def unattended_boot(call: Call[None]) -> Reply[UnattendedBoot]:
+    """GET /config/unattended-boot: whether a restart waits for the unlock passphrase."""
+    return json_reply(UnattendedBoot("on" if await call.hsm.unattended_boot.is_on() else "off"))
+
+
+async def set_unattended_boot(call: Call[UnattendedBoot]) -> Reply[None]:
+    """PUT /config/unattended-boot: have restarts wait for the unlock passphrase, or not."""
+    wanted = await call.json(UnattendedBoot)
+    if wanted.status == "on":
+        await call.hsm.unattended_boot.turn_on(call.session, call.caller)
+    else:
+        await call.hsm.unattended_boot.turn_off(call.session, call.caller)
+    return NO_CONTENT
+
+
+async def time(call: Call[None]) -> Reply[Time]:
+    """GET /config/time: the configured time."""
+    return json_reply(Time(format_timestamp(call.hsm.now())))
+
+
+async def set_time(call: Call[Time]) -> Reply[None]:
+    """PUT /config/time: set the time."""
+    wanted = parse_timestamp((await call.json(Time)).time)
+    await call.hsm.set_time(call.caller, wanted)
+    return NO_CONTENT

@@ -1,0 +1,88 @@
+"""What anyone may know of the HSM, and its metrics."""
+
+import msgspec
+
+from keystead.api.http.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
+from keystead.api.http.timestamps import format_timestamp
+from keystead.api.resources.shapes import json_reply
+from keystead.journal import exposition
+from keystead.model.lifecycle import State
+
+_VARY = ("Vary", "Accept")
+
+
+class Info(msgspec.Struct):
+    """GET /info."""
+
+    vendor: str
+    product: str
+
+
+class FailedPair(msgspec.Struct, rename="camel"):
+    """An address and a user that failed to log in of late; the times are RFC 3339."""
+
+    user: str
+    address: str
+    locked_out: bool
+    failed: int
+    refused: int
+    first_failure: str
+    last_failure: str
+
+
+class StateInfo(msgspec.Struct):
+    """GET /health/state."""
+
+    state: State
+
+
+PRODUCT = msgspec.json.encode(Info("Keystead", "Keystead"))
+
+
+async def info(_: Call[None]) -> Reply[Info]:
+    """GET /info: who made it."""
+    return Reply(200, PRODUCT)
+
+
+async def empty(_: Call[None]) -> Empty:
+    """GET /health/alive and /health/ready: 200 in the states it is about."""
+    return Reply(200)
+
+
+async def state(call: Call[None]) -> Reply[StateInfo]:
+    """GET /health/state: the state, for everyone."""
+    return json_reply(StateInfo(call.hsm.state))
+
+
+async def lockouts(call: Call[None]) -> Reply[list[FailedPair]]:
+    """GET /health/lockouts: who failed to log in or unlock within 15 minutes, the latest first."""
+    hsm = call.hsm
+    # What the configured time was when the monotonic clock was at 0.
+    zero = hsm.now() - hsm.monotonic()
+    return json_reply(
+        [
+            FailedPair(
+                user=one.user,
+                address=one.address,
+                locked_out=hsm.failed_attempts.is_refused(one),
+                failed=one.failed,
+                refused=one.refused,
+                first_failure=format_timestamp(zero + one.first),
+                last_failure=format_timestamp(zero + one.last),
+            )
+            for one in hsm.failed_attempts.recent()
+        ]
+    )
+
+
+async def metrics(call: Call[None]) -> Reply[dict[str, str]]:
+    """GET /metrics: what it counts, as JSON by NetHSM's names, or for Prometheus."""
+    if call.produces == OPENMETRICS:
+        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(call.hsm.metric_families()))
+    if call.produces == PROMETHEUS:
+        return _exposed(exposition.PROMETHEUS, exposition.prometheus(call.hsm.metric_families()))
+    return Reply(200, msgspec.json.encode(call.hsm.metric_values()), [_VARY])
+
+
+def _exposed(content_type: str, text: str) -> Reply[dict[str, str]]:
+    return Reply(200, text.encode(), [("Content-Type", content_type), _VARY])

@@ -1,0 +1,105 @@
+"""JSON shapes that more than one endpoint shares."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from keystead import algorithms
+from keystead.api.http.route import Content, Reply
+from keystead.certificates.csr import SubjectName
+from keystead.errors import InvalidInput
+from keystead.model.ids import MAX_TAGS, parse_label, parse_tag
+from keystead.operations.manage_keys import KeyAttributes
+
+KeyTypeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.BY_NAME)})]
+MechanismName = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
+]
+
+
+LIST_STEP = 1000
+"""IDs that are listed in one go, in less than a millisecond."""
+
+MAX_NAMES = 1000
+"""In a certificate signing request; certificate authorities take about a hundred."""
+
+
+class ErrorMessage(msgspec.Struct):
+    """What every refusal carries."""
+
+    message: str
+
+
+class Item(msgspec.Struct):
+    """What is listed or was made, by its ID."""
+
+    id: str
+
+
+class Restrictions(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What limits the use of a key: the tags of which an Operator needs one."""
+
+    tags: Annotated[list[str], msgspec.Meta(max_length=MAX_TAGS)] = []
+
+
+class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a new key is stored with; also the `arguments` part of a PEM import."""
+
+    mechanisms: list[MechanismName]
+    restrictions: Restrictions = msgspec.field(default_factory=Restrictions)
+    label: str = ""
+
+    def attributes(self) -> KeyAttributes:
+        """Return the attributes; InvalidInput for an unknown mechanism, a bad tag or label."""
+        if not set(self.mechanisms) <= set(algorithms.MECHANISMS):
+            raise InvalidInput("Unknown key mechanism.")
+        return KeyAttributes(
+            mechanisms=frozenset(self.mechanisms),
+            tags=frozenset(parse_tag(tag) for tag in self.restrictions.tags),
+            label=parse_label(self.label),
+        )
+
+
+class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """What a certificate signing request says of its subject."""
+
+    common_name: str
+    country_name: str = ""
+    state_or_province_name: str = ""
+    locality_name: str = ""
+    organization_name: str = ""
+    organizational_unit_name: str = ""
+    email_address: str = ""
+    subject_alt_names: Annotated[list[str], msgspec.Meta(max_length=MAX_NAMES)] | None = None
+
+    def subject(self) -> SubjectName:
+        """Return what the request asks for, as the certificates package names it."""
+        names = self.subject_alt_names
+        return SubjectName(
+            common_name=self.common_name,
+            country=self.country_name,
+            state=self.state_or_province_name,
+            locality=self.locality_name,
+            organization=self.organization_name,
+            organizational_unit=self.organizational_unit_name,
+            email=self.email_address,
+            subject_alt_names=None if names is None else tuple(names),
+        )
+
+
+def json_reply(content: Content) -> Reply[Content]:
+    """Return a 200 with `content` as JSON."""
+    return Reply(200, msgspec.json.encode(content))
+
+
+async def id_list(name: str, ids: Sequence[object]) -> bytes:
+    """Return `[{name: id}, …]` as JSON, in steps between which the event loop serves others."""
+    steps = []
+    for start in range(0, len(ids), LIST_STEP):
+        some = [{name: str(one)} for one in ids[start : start + LIST_STEP]]
+        steps.append(msgspec.json.encode(some)[1:-1])
+        if len(some) == LIST_STEP:
+            await asyncio.sleep(0)
+    return b"[%b]" % b",".join(steps)

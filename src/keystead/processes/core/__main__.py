@@ -1,0 +1,5 @@
+"""The core process, as the supervisor starts it."""
+
+from keystead.processes.core.process import main
+
+main()

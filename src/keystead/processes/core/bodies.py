@@ -1,0 +1,378 @@
+"""Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from io import BytesIO
+from typing import ClassVar, Final
+
+from keystead.api.http.route import ResponseCut, StreamedResponse
+from keystead.errors import Overloaded, TooLarge
+from keystead.operations.attempts import network_of
+from keystead.wire.connection import ConnectionEnded
+from keystead.wire.frames import BrokenFrame
+from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
+
+WINDOW_BYTES: Final = 512 * 1024
+"""How much of a body is on its way at a time: enough to keep an edge busy."""
+
+
+FIRST_CREDIT_BYTES: Final = 16 * 1024
+"""What a body may send before any of it has arrived. After that it is as much again as has."""
+
+MAX_BODIES_OF_ONE: Final = 256
+"""Bodies of one holder that may be under way in one budget."""
+
+
+_TOO_MANY: Final = "Too many large requests at once; try again in a moment."
+
+
+class BodyBudget:
+    """The memory that bodies under way may take together: all of them, or those of one edge.
+
+    It is counted by holder: a namespace, a user without one, or the network of a client that need
+    not be anybody. When it is full, the holder that has most of it makes room for the others.
+    """
+
+    def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
+        """Count what is taken in `part_of` too."""
+        self._free = limit_bytes
+        self._whole = part_of
+        self._held: Counter[str] = Counter()
+        self._arriving: dict[IncomingBody, None] = {}
+        self._number_of: Counter[str] = Counter()
+
+    def take(self, size: int, holder: str) -> None:
+        """Reserve `size` bytes. Raises Overloaded, at once, when so many cannot be had."""
+        while size > self._free and self._end_one_for(holder, size):
+            pass
+        if size > self._free:
+            raise Overloaded(_TOO_MANY)
+        if self._whole is not None:
+            self._whole.take(size, holder)
+        self._free -= size
+        self._held[holder] += size
+
+    def give_back(self, size: int, holder: str) -> None:
+        """Free `size` bytes that were taken."""
+        self._free += size
+        self._held[holder] -= size
+        if not self._held[holder]:
+            del self._held[holder]
+        if self._whole is not None:
+            self._whole.give_back(size, holder)
+
+    def begin(self, body: "IncomingBody") -> None:
+        """Note a body that begins to arrive. Raises Overloaded when its holder has too many."""
+        if self._number_of[body.holder] >= MAX_BODIES_OF_ONE:
+            raise Overloaded(_TOO_MANY)
+        if self._whole is not None:
+            self._whole.begin(body)
+        self._number_of[body.holder] += 1
+        self._arriving[body] = None
+
+    def end(self, body: "IncomingBody") -> None:
+        """Forget a body that has arrived, or will not."""
+        if body not in self._arriving:
+            return
+        del self._arriving[body]
+        self._number_of[body.holder] -= 1
+        if not self._number_of[body.holder]:
+            del self._number_of[body.holder]
+        if self._whole is not None:
+            self._whole.end(body)
+
+    def _end_one_for(self, holder: str, size: int) -> bool:
+        """Refuse the longest arriving body of the holder that has most, if `holder` has less."""
+        longest = max(
+            self._arriving,
+            key=lambda body: (self._held[body.holder], body.taken_bytes),
+            default=None,
+        )
+        if longest is None or self._held[longest.holder] <= self._held[holder] + size:
+            return False
+        longest.refuse()
+        return True
+
+
+class _Abandonable:
+    """A request that its client may leave before it is answered."""
+
+    is_abandoned = False
+    """Whether the client is gone."""
+    ends_with_client = False
+    """Whether the request may be cancelled then: it changes nothing."""
+
+    def end_with_client(self) -> None:
+        """Have the request cancelled once its client is gone; at once when that is so already."""
+        self.ends_with_client = True
+        if self.is_abandoned:
+            raise asyncio.CancelledError
+
+    def abort(self) -> None:
+        """Note that the client is gone."""
+        self.is_abandoned = True
+
+
+class WholeBody(_Abandonable):
+    """A body that came with its request."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self, limit: int) -> bytes:
+        """Return the body; raises TooLarge when it has more than `limit` bytes."""
+        if len(self._body) > limit:
+            raise TooLarge(f"The body is over {limit} bytes.")
+        return self._body
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body; raises TooLarge when it has more than `limit` bytes."""
+        yield await self.read(limit)
+
+    def belongs_to(self, holder: str) -> None:
+        """Take no note of it: the body takes no memory beside its request."""
+
+
+class IncomingBody(_Abandonable):
+    """A body that the edge sends when asked to."""
+
+    def __init__(
+        self, request: Request, budget: BodyBudget, *, ask: Callable[[WantBody], None]
+    ) -> None:
+        """`ask` sends a message to the edge, or raises ConnectionEnded."""
+        self._request = request
+        self._budget = budget
+        self._ask = ask
+        self.holder = network_of(request.client)
+        """Whose share of the budget it takes."""
+        self.taken_bytes = 0
+        self._arrived_bytes = 0
+        self._is_begun = False
+        self._is_refused = False
+        self._credit = 0
+        self._received = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
+        self._received.write(request.body)
+        self._is_complete = False
+        self._news: asyncio.Future[None] | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises TooLarge when it has more than `limit` bytes.
+
+        Raises Overloaded when all bodies together take too much memory. Ends as if cancelled when
+        the client goes away first.
+        """
+        length = self._request.content_length
+        while True:
+            if self._received.tell() > limit or (length is not None and length > limit):
+                raise TooLarge(f"The body is over {limit} bytes.")
+            if self._is_complete:
+                return self._take_received()
+            await self._wait_for_more()
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; the client sends no faster than parts are taken.
+
+        Raises TooLarge and Overloaded as `read` does, and ends as it does without the client.
+        """
+        left = limit
+        while True:
+            part = self._take_received()
+            self._give_back(len(part))
+            left -= len(part)
+            if left < 0:
+                raise TooLarge(f"The body is over {limit} bytes.")
+            if part:
+                yield part
+            elif self._is_complete:
+                return
+            else:
+                await self._wait_for_more()
+
+    def belongs_to(self, holder: str) -> None:
+        """Count it for `holder`; before any of it is read."""
+        self.holder = holder
+
+    def arrived(self, chunk: BodyChunk) -> None:
+        """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
+        self._credit -= len(chunk.data)
+        if self._credit < 0 or self._is_complete:
+            raise BrokenFrame("more of a body than was asked for")
+        if self._is_refused:
+            return
+        self._arrived_bytes += len(chunk.data)
+        self._received.write(chunk.data)
+        self._is_complete = chunk.last
+        if chunk.last:
+            self._budget.end(self)
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def abort(self) -> None:
+        """Stop waiting: the rest will not come."""
+        super().abort()
+        if self._news is not None:
+            self._news.cancel()
+
+    def refuse(self) -> None:
+        """Give the memory back at once, to others; whoever reads the body gets Overloaded."""
+        self._is_refused = True
+        self.close()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def close(self) -> None:
+        """Give the memory back; the request is answered."""
+        self._budget.end(self)
+        self._take_received()
+        self._give_back(self.taken_bytes)
+
+    def _take_received(self) -> bytes:
+        """Return what has arrived, and keep nothing of it: a long body is there only once."""
+        received, self._received = self._received, BytesIO()
+        return received.getvalue()
+
+    def _give_back(self, size: int) -> None:
+        # What came with the request was not taken from the budget.
+        size = min(size, self.taken_bytes)
+        self.taken_bytes -= size
+        self._budget.give_back(size, self.holder)
+
+    def _extend_credit(self) -> None:
+        """Ask for more when half of the window is used up, so that the edge never has to wait.
+
+        The window grows with what has arrived: an announcement alone takes next to nothing.
+        """
+        window = min(max(self._arrived_bytes, FIRST_CREDIT_BYTES), WINDOW_BYTES)
+        if self._credit > window // 2:
+            return
+        more = window - self._credit
+        self._budget.take(more, self.holder)
+        self.taken_bytes += more
+        self._credit += more
+        self._ask(WantBody(self._request.id, more))
+
+    async def _wait_for_more(self) -> None:
+        if self.is_abandoned:
+            raise asyncio.CancelledError
+        self._require_unrefused()
+        if not self._is_begun:
+            self._budget.begin(self)
+            self._is_begun = True
+        try:
+            self._extend_credit()
+        except ConnectionEnded:  # The edge is gone, and the client with it.
+            raise asyncio.CancelledError from None
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+        self._require_unrefused()
+
+    def _require_unrefused(self) -> None:
+        if self._is_refused:
+            raise Overloaded(_TOO_MANY)
+
+
+class OutgoingBody:
+    """The body of a response that is too long for one frame."""
+
+    PART_BYTES: ClassVar = 256 * 1024
+    """The longest body that goes with its response, and the longest part after it."""
+
+    def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:
+        """`send` sends a message to the edge, or raises ConnectionEnded."""
+        self._response = response
+        self._send = send
+        self._credit = 0
+        self._is_aborted = False
+        self._news: asyncio.Future[None] | None = None
+
+    async def send(self) -> None:
+        """Send the response with the first part of its body, the rest as the edge asks for it."""
+        response, body = self._response, memoryview(self._response.body)
+        position = self.PART_BYTES
+        remaining = len(body) - position
+        first = bytes(body[:position])
+        self._send(Response(response.id, response.status, response.headers, first, remaining))
+        while remaining and not self._is_aborted:
+            if not self._credit:
+                self._news = asyncio.get_running_loop().create_future()
+                await self._news
+                continue
+            part = bytes(body[position : position + min(self._credit, self.PART_BYTES)])
+            position += len(part)
+            remaining -= len(part)
+            self._credit -= len(part)
+            self._send(BodyChunk(response.id, part, last=not remaining))
+
+    def wanted(self, credit: int) -> None:
+        """Send up to `credit` bytes more, but no more than a window at a time."""
+        self._credit = min(self._credit + max(credit, 0), WINDOW_BYTES)
+        self._wake()
+
+    def abort(self) -> None:
+        """Send no more: nobody is there to take it."""
+        self._is_aborted = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+class OutgoingStream:
+    """The body of a response that is made while it is sent, a part each time the edge asks."""
+
+    def __init__(
+        self,
+        response: StreamedResponse,
+        send: Callable[[Response | BodyChunk | ResponseAborted], None],
+    ) -> None:
+        """`send` sends a message to the edge, or raises ConnectionEnded."""
+        self._response = response
+        self._send = send
+        self._wanted = asyncio.Event()
+        self._is_aborted = False
+
+    async def send(self) -> None:
+        """Send the response and its body, until its end or until nobody is there to take it."""
+        head = self._response.head
+        self._send(head)
+        async with aclosing(_regrouped(self._response.parts, OutgoingBody.PART_BYTES)) as parts:
+            try:
+                async for part in parts:
+                    if not await self._may_send():
+                        return
+                    self._send(BodyChunk(head.id, part, last=False))
+            except ResponseCut:
+                self._send(ResponseAborted(head.id))
+                return
+        self._send(BodyChunk(head.id, b"", last=True))
+
+    def wanted(self, credit: int) -> None:
+        """Send one part more; `credit` is always enough for it."""
+        if credit >= OutgoingBody.PART_BYTES:
+            self._wanted.set()
+
+    def abort(self) -> None:
+        """Send no more: nobody is there to take it."""
+        self._is_aborted = True
+        self._wanted.set()
+
+    async def _may_send(self) -> bool:
+        await self._wanted.wait()
+        self._wanted.clear()
+        return not self._is_aborted
+
+
+async def _regrouped(parts: AsyncGenerator[bytes, None], size: int) -> AsyncGenerator[bytes, None]:
+    """Yield the same bytes in parts of `size`, the last one shorter; closes `parts`."""
+    waiting = bytearray()
+    async with aclosing(parts):
+        async for part in parts:
+            waiting += part
+            while len(waiting) >= size:
+                yield bytes(waiting[:size])
+                del waiting[:size]
+    if waiting:
+        yield bytes(waiting)

@@ -1,0 +1,270 @@
+"""The core's side of one edge: requests in, each begun at once; responses out; bodies as wanted."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from keystead.api.http.route import BodyReader, StreamedResponse
+from keystead.api.http.statuses import error_body, error_headers
+from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
+from keystead.errors import Overloaded
+from keystead.operations.attempts import network_of
+from keystead.operations.shares import EDGE
+from keystead.processes.core.bodies import (
+    BodyBudget,
+    IncomingBody,
+    OutgoingBody,
+    OutgoingStream,
+    WholeBody,
+)
+from keystead.processes.core.eager import begin
+from keystead.wire.connection import Calls, Connection, ConnectionEnded
+from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
+from keystead.wire.messages import (
+    FORWARDED_HEADERS,
+    BodyChunk,
+    CoreToEdge,
+    EdgeToCore,
+    Refusal,
+    Refusals,
+    Request,
+    RequestAborted,
+    Response,
+    Serving,
+    TriedOut,
+    TryOut,
+    WantBody,
+    Welcome,
+)
+
+MAX_UNANSWERED: Final = 12_288
+"""Requests of one edge under way: more than it may have connections. An edge that sends more is
+not one of ours any longer."""
+
+MAX_ADDRESS_CHARACTERS: Final = 64
+"""Of an IPv6 address with the name of an interface."""
+
+MAX_REFUSAL_CHARACTERS: Final = 300
+"""Of what an edge has against a TLS identity; more is cut off."""
+
+
+class _UnderWay(NamedTuple):
+    """A request that waits for something."""
+
+    task: asyncio.Task[None]
+    body: WholeBody | IncomingBody
+
+
+Answer = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
+
+
+class EdgeSession:
+    """One edge, from its Welcome to its end."""
+
+    def __init__(
+        self, answer: Answer, *, budget: BodyBudget, on_lost: Callable[["EdgeSession", str], None]
+    ) -> None:
+        """`answer` never raises; `budget` is what the bodies of this edge may take."""
+        self._answer = answer
+        self._budget = budget
+        self._under_way: dict[int, _UnderWay] = {}
+        """The requests that have to wait for something. A task is kept alive by being here."""
+        self._incoming: dict[int, IncomingBody] = {}
+        self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
+        self._tell_lost = on_lost
+        self.connection: Final = Connection[EdgeToCore, CoreToEdge](
+            EdgeToCore,
+            max_bytes=EDGE_FRAME_BYTES,
+            on_message=self._received,
+            on_lost=self._lost,
+            on_writable=self._keeps_up,
+        )
+        self.on_refusals: Callable[[Mapping[Refusal, int]], None] = lambda _: None
+        """Is given what the edge has refused by itself, as it counts that."""
+        self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
+        self._turn = asyncio.Lock()
+        self._serving = asyncio.Event()
+        self._unserved = 0
+
+    def welcome(self, key_pem: bytes, chain_pem: bytes) -> None:
+        """Have the edge serve this TLS identity from now on."""
+        self._unserved += 1
+        self._serving.clear()
+        self.connection.send(Welcome(key_pem, chain_pem))
+
+    async def serves(self) -> None:
+        """Wait until the edge serves what it was last welcomed with, or is gone."""
+        await self._serving.wait()
+
+    async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
+        """Return what the edge has against a TLS identity; raises ConnectionEnded."""
+        trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
+        return (await self._trials.call(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
+
+    # --- from the edge ---------------------------------------------------------------------
+
+    def _received(self, message: EdgeToCore) -> None:
+        if isinstance(message, Request):
+            self._asked(message)
+            return
+        match message:
+            case BodyChunk():
+                if (incoming := self._incoming.get(message.id)) is not None:
+                    incoming.arrived(message)
+            case WantBody():
+                if (outgoing := self._outgoing.get(message.id)) is not None:
+                    outgoing.wanted(message.credit)
+                self._require_progress()
+            case RequestAborted():
+                self._aborted(message.id)
+            case Serving() | TriedOut() | Refusals():
+                self._spoke_of_itself(message)
+
+    def _asked(self, request: Request) -> None:
+        _require_modest(request)
+        if request.id in self._under_way:
+            raise BrokenFrame("a request with the id of another one")
+        if len(self._under_way) >= MAX_UNANSWERED:
+            raise BrokenFrame("more requests than an edge has connections")
+        body = self._late_body(request) if request.more else WholeBody(request.body)
+        task = begin(self._serve(request, body))
+        if task is not None:
+            self._under_way[request.id] = _UnderWay(task, body)
+        self._require_progress()
+
+    def _require_progress(self) -> None:
+        """Have the edge take its answers before it asks for more."""
+        if not self.connection.is_writable:
+            self.connection.pause_reading()
+
+    def _keeps_up(self) -> None:
+        self.connection.resume_reading()
+
+    def _aborted(self, request_id: int) -> None:
+        """Stop waiting for the client; what changes something for it is done to its end."""
+        if (outgoing := self._outgoing.get(request_id)) is not None:
+            outgoing.abort()
+        if (under_way := self._under_way.get(request_id)) is not None:
+            task, body = under_way
+            body.abort()
+            if body.ends_with_client:
+                task.cancel()
+
+    def _spoke_of_itself(self, message: Serving | TriedOut | Refusals) -> None:
+        if isinstance(message, TriedOut):
+            self._trials.answered(message)
+            return
+        if isinstance(message, Refusals):
+            self.on_refusals(message.counts)
+            return
+        if not self._unserved:
+            raise BrokenFrame("it serves what it was not given")
+        self._unserved -= 1
+        if not self._unserved:
+            self._serving.set()
+
+    def _lost(self, reason: str) -> None:
+        for request_id in self._under_way:
+            self._aborted(request_id)
+        self._trials.lost(reason)
+        self._serving.set()
+        self._tell_lost(self, reason)
+
+    # --- to the edge -----------------------------------------------------------------------
+
+    async def _serve(self, request: Request, body: WholeBody | IncomingBody) -> None:
+        EDGE.set(self)
+        try:
+            if not self.connection.is_writable:
+                await self._edge_takes_answers()
+                if body.is_abandoned:
+                    return
+            if isinstance(body, IncomingBody):
+                response = await self._answer_streamed(request, body)
+            else:
+                response = await self._answer(request, body)
+            if body.is_abandoned:
+                return
+            if isinstance(response, Response) and len(response.body) <= OutgoingBody.PART_BYTES:
+                self.connection.send(response)
+            else:
+                await self._respond_in_parts(request, response)
+        except ConnectionEnded:
+            pass  # The edge is gone, and its clients with it.
+        finally:
+            self._under_way.pop(request.id, None)
+
+    async def _edge_takes_answers(self) -> None:
+        """Wait, one after the other: answers that nobody takes would fill the memory."""
+        async with self._turn:
+            await self.connection.drain()
+
+    def _late_body(self, request: Request) -> IncomingBody:
+        body = IncomingBody(request, self._budget, ask=self.connection.send)
+        self._incoming[request.id] = body
+        return body
+
+    async def _answer_streamed(
+        self, request: Request, body: IncomingBody
+    ) -> Response | StreamedResponse:
+        try:
+            return await self._answer(request, body)
+        finally:
+            del self._incoming[request.id]
+            body.close()
+
+    async def _respond_in_parts(
+        self, request: Request, response: Response | StreamedResponse
+    ) -> None:
+        if isinstance(response, StreamedResponse):
+            async with aclosing(response.parts):
+                stream = OutgoingStream(response, self.connection.send)
+                await self._send_in_parts(request, stream, OutgoingBody.PART_BYTES)
+        else:
+            body = OutgoingBody(response, self.connection.send)
+            await self._send_in_parts(request, body, len(response.body))
+
+    async def _send_in_parts(
+        self, request: Request, body: OutgoingBody | OutgoingStream, held_bytes: int
+    ) -> None:
+        request_id, holder = request.id, network_of(request.client)
+        try:
+            self._budget.take(held_bytes, holder)
+        except Overloaded as error:
+            content = error_body(error.message)
+            self.connection.send(Response(request_id, 503, error_headers(503), content))
+            return
+        self._outgoing[request_id] = body
+        try:
+            await body.send()
+        finally:
+            del self._outgoing[request_id]
+            self._budget.give_back(held_bytes, holder)
+
+
+def _require_modest(request: Request) -> None:
+    """Raise BrokenFrame for a request that an edge of ours would not let through."""
+    target = request.method + request.path + request.query
+    values = "".join(request.headers.values())
+    if not (
+        target.isascii()
+        and (values.isascii() or max(values) <= "\xff")
+        and request.headers.keys() <= FORWARDED_HEADERS
+        and len(target) + len(values) <= MAX_HEAD_BYTES
+        and len(request.body) <= MAX_INLINE_BODY_BYTES
+        and len(request.client) <= MAX_ADDRESS_CHARACTERS
+        and _is_address(request.client)
+    ):
+        raise BrokenFrame("a request that no edge lets through")
+
+
+@lru_cache(maxsize=4096)
+def _is_address(client: str) -> bool:
+    try:
+        ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    return True

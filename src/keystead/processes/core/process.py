@@ -1,0 +1,283 @@
+"""The core process: everything that decides, and every key. It reaches no file and no network."""
+
+import asyncio
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import uvloop
+
+from keystead.api.dispatch import Dispatcher
+from keystead.certificates.tls_identity import fingerprint
+from keystead.errors import StoreUnavailable
+from keystead.journal.log import Level, Log
+from keystead.model.device_settings import LoggingSettings
+from keystead.model.secret import Secret
+from keystead.operations.hsm import Hsm, Wanted
+from keystead.operations.session import Surroundings
+from keystead.operations.work_pool import WorkPool
+from keystead.platform.remote_update_slot import RemoteUpdateSlot
+from keystead.platform.unattended_key import RemoteUnattendedKey
+from keystead.processes import launch, sandbox
+from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edges import Edges
+from keystead.processes.core.refusals import RefusalLog
+from keystead.processes.sandbox import Sandbox
+from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.sealing.device import DEVICE_KEY_BYTES
+from keystead.sealing.update_image import UpdateKey
+from keystead.storage.backends.remote import Answer, RemoteStore
+from keystead.wire import control, messages
+from keystead.wire.connection import Calls, Connection
+from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
+from keystead.wire.messages import (
+    AimSyslog,
+    CoreSettings,
+    CoreToPlatform,
+    Hello,
+    PlatformToCore,
+    SlotAnswer,
+    SyslogLine,
+    UnattendedKeyKept,
+)
+
+BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
+"""Memory for bodies that do not come with their requests, all together: four of the largest."""
+EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
+"""For those of one edge: three. One that was taken over leaves room for the others."""
+
+SLOW_WORK_QUEUE: Final = 256
+"""RSA operations that may wait for a thread: with RSA-4096, a fifth of a second on two CPUs."""
+KEYGEN_QUEUE: Final = 64
+"""RSA keys that may wait to be made or checked, apart from uses of keys: these must not wait for
+them. With RSA-4096 the last one waits for about half a minute on two CPUs."""
+
+KDF_THREADS: Final = 2
+KDF_QUEUE: Final = 96
+"""Passphrases that may wait to be stretched, at 16 MiB and about 0.16 s each once it is their turn;
+with this queue full, the last one has waited for eight seconds."""
+
+
+class PlatformLink:
+    """The core's end of its connection to the platform: the keys first, then store and slot."""
+
+    def __init__(self) -> None:
+        self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
+        self.settings = CoreSettings()
+        """The operator's, once the device key is there."""
+        self.lost = asyncio.Event()
+        self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
+            PlatformToCore,
+            max_bytes=STORE_FRAME_BYTES,
+            on_message=self._received,
+            on_lost=self._lost,
+        )
+        self._calls = Calls[Answer](self.connection.send, self.connection.drain)
+        self.store: Final = RemoteStore(self._calls)
+        self._slot_calls = Calls[SlotAnswer](self.connection.send, self.connection.drain)
+        self.update_slot: Final = RemoteUpdateSlot(self._slot_calls)
+        self._key_calls = Calls[UnattendedKeyKept](self.connection.send, self.connection.drain)
+        self.unattended_key: Final = RemoteUnattendedKey(self._key_calls)
+
+    def aim_syslog(self, wanted: LoggingSettings) -> None:
+        """Have the platform send what `syslog` gets to this server."""
+        address = None if wanted.is_off else wanted.ip_address
+        self.connection.send(AimSyslog(address, wanted.port))
+
+    def syslog(self, level: Level, line: str) -> None:
+        """Send one event to syslog; it is lost when the platform is busy or gone."""
+        if self.connection.is_writable and not self.lost.is_set():
+            self.connection.send(SyslogLine(level, line))
+
+    def _received(self, message: PlatformToCore) -> None:
+        if isinstance(message, SlotAnswer):
+            self._slot_calls.answered(message)
+        elif isinstance(message, UnattendedKeyKept):
+            self._key_calls.answered(message)
+        elif not isinstance(message, Hello):
+            self._calls.answered(message)
+        elif len(message.device_key) != DEVICE_KEY_BYTES:
+            raise BrokenFrame("a device key of another length")
+        elif not self.device_key.done():
+            self.settings = message.settings
+            self.unattended_key.content = message.unattended_key
+            self.device_key.set_result(Secret(message.device_key))
+
+    def _lost(self, reason: str) -> None:
+        self._calls.lost(reason)
+        self._slot_calls.lost(reason)
+        self._key_calls.lost(reason)
+        if not self.device_key.done():
+            self.device_key.set_exception(StoreUnavailable("The platform is gone."))
+        self.lost.set()
+
+
+class Core:
+    """The HSM and the edges it serves."""
+
+    def __init__(self, hsm: Hsm, supervisor: socket.socket, log: Log) -> None:
+        self._hsm = hsm
+        self._supervisor = supervisor
+        self._log = log
+        self._dispatcher = Dispatcher(hsm)
+        self._budget = BodyBudget(BODY_BUDGET_BYTES)
+        self.edges = Edges(hsm.tls.identity, log)
+        self._refusals = RefusalLog(hsm.metrics, log)
+        self._attaching: set[asyncio.Task[None]] = set()
+        self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
+        self._unnoted = deque[asyncio.Future[None]]()
+        """Whoever waits for the supervisor to note something, in the order in which it will."""
+        self.stop = asyncio.Event()
+        hsm.wanted = self._want
+        hsm.tls.servers = self.edges
+
+    def listen(self) -> None:
+        """Tell the supervisor that the core has started, and do what it says."""
+        chain = self._hsm.tls.identity.chain
+        control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
+        asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
+
+    # --- the supervisor --------------------------------------------------------------------
+
+    async def _want(self, action: Wanted) -> None:
+        """Ask the supervisor, and wait until it has noted that."""
+        noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unnoted.append(noted)
+        control.send(self._supervisor, messages.Wanted(action))
+        await noted
+
+    def _ordered(self) -> None:
+        received = control.receive(self._supervisor, self._orders)
+        if received is None:
+            asyncio.get_running_loop().remove_reader(self._supervisor)
+            self.stop.set()
+            return
+        order: messages.SupervisorToCore = received[0]
+        match order:
+            case messages.Noted():
+                if self._unnoted and not (noted := self._unnoted.popleft()).done():
+                    noted.set_result(None)
+            case messages.AttachEdge():
+                task = asyncio.get_running_loop().create_task(
+                    self._attach(order.edge, received[1][0])
+                )
+                self._attaching.add(task)
+                task.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, number: int, end: socket.socket) -> None:
+        def lost(session: EdgeSession, reason: str) -> None:
+            self.edges.discard(session)
+            self._log.info("edge gone", edge=number, reason=reason)
+
+        end.setblocking(False)
+        budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
+        session = EdgeSession(self._dispatcher.answer, budget=budget, on_lost=lost)
+        session.on_refusals = self._refusals.note
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: session.connection, sock=end)
+        self.edges.add(session)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """All threads there will be."""
+
+    crypto: WorkPool
+    keygen: WorkPool
+    kdf: WorkPool
+
+    @classmethod
+    def start(cls) -> "_Pools":
+        """Return them running."""
+        cpus = sorted(os.sched_getaffinity(0))
+        threads = len(cpus)
+        return cls(
+            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
+            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
+            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+        )
+
+
+async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surroundings:
+    device_key = await platform.device_key
+    settings = platform.settings
+    update_key_pem = settings.update_key_pem
+    return Surroundings(
+        store=platform.store,
+        device_key=device_key,
+        wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
+        monotonic=time.monotonic,
+        crypto_pool=pools.crypto,
+        keygen_pool=pools.keygen,
+        kdf_pool=pools.kdf,
+        log=log,
+        aim_syslog=platform.aim_syslog,
+        unattended_key=platform.unattended_key,
+        update_slot=platform.update_slot,
+        update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
+        pkcs1_padding_errors=settings.pkcs1_padding_errors,
+        open_shutdown=settings.open_shutdown,
+        common_passphrases=settings.common_passphrases,
+        key_cache=settings.key_cache,
+    )
+
+
+async def serve(
+    platform_end: socket.socket, supervisor: socket.socket, log: Log, confinement: Sandbox
+) -> int:
+    """Run the core until the supervisor closes its end or the platform is gone.
+
+    Returns the exit status. Raises KeysteadError if it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    log_bugs(loop, log)
+    platform = PlatformLink()
+    pools = _Pools.start()
+    protections = confinement.lock_down()
+    await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
+    log.forward = platform.syslog
+    try:
+        hsm = await Hsm.start(await _surroundings(platform, pools, log))
+    except StoreUnavailable:
+        return 1  # The platform has told the supervisor why, if it could.
+    core = Core(hsm, supervisor, log)
+    log.info("core started", state=hsm.state.value, **protections.fields())
+    if platform.settings.pkcs1_padding_errors:
+        log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
+    core.listen()
+    flushing = loop.create_task(hsm.flush_counters_forever())
+    renewing = loop.create_task(core.edges.renew_forever())
+    ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    flushing.cancel()
+    renewing.cancel()
+    if platform.lost.is_set():
+        log.error("the platform is gone")
+        return 1
+    await hsm.stop()
+    platform.connection.close()
+    log.info("core stopped")
+    return 0
+
+
+def main() -> None:
+    """Run the core; the supervisor gives the options."""
+    parser = launch.parser("core")
+    parser.add_argument("--platform", type=launch.inherited_socket, required=True)
+    given = parser.parse_args()
+    log = log_to_stderr("core")
+    confinement = Sandbox("core", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(
+            parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()]
+        )
+        confinement.confine(user=sandbox.own_user("core"))
+        launch.run(
+            serve(given.platform, given.control, log, confinement),
+            loop_factory=uvloop.new_event_loop,
+        )

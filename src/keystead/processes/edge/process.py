@@ -1,0 +1,100 @@
+"""The edge process: TLS and HTTP for clients, nothing else. It loads no key-handling code."""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from keystead.edge.limits import FILES_BESIDE_CONNECTIONS, MAX_CONNECTIONS, Timeouts
+from keystead.edge.server import EdgeServer, Network
+from keystead.processes import launch, sandbox
+from keystead.processes.sandbox import Sandbox
+from keystead.wire import control
+from keystead.wire.messages import EdgeReady
+
+
+async def serve(
+    *,
+    listeners: Sequence[socket.socket],
+    core: socket.socket,
+    supervisor: socket.socket,
+    max_connections: int,
+    proxies: Sequence[Network],
+    confinement: Sandbox,
+) -> int:
+    """Serve until the supervisor closes its end, or the core is gone; return the exit status."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say_where)
+    server = EdgeServer(
+        loop=loop,
+        listeners=listeners,
+        timeouts=Timeouts(),
+        max_connections=max_connections,
+        proxies=proxies,
+        on_serving=lambda: control.send(supervisor, ready),
+    )
+    protections = confinement.lock_down()
+    ready = EdgeReady(list(protections.in_force), list(protections.missing), max_connections)
+
+    def stop() -> None:
+        loop.remove_reader(supervisor)
+        server.stop()
+
+    # The supervisor never writes here: readable means that it closed its end.
+    loop.add_reader(supervisor, stop)
+    await loop.create_unix_connection(lambda: server.link.protocol, sock=core)
+    await server.run()
+    return 0
+
+
+def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what kind of error was not foreseen, and where.
+
+    The event loop's own handler would print the error's message and what it was working on: that
+    may be part of a request.
+    """
+    error = context.get("exception")
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    where = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    sys.stderr.write(f"edge[{os.getpid()}] unforeseen {type(error).__name__} at {where}\n")
+
+
+def _load_tls_settings() -> None:
+    """Have the TLS library read its settings, while it can."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def main() -> None:
+    """Run one edge; the supervisor gives the options."""
+    parser = launch.parser("edge")
+    parser.add_argument("--core", type=launch.inherited_socket, required=True)
+    parser.add_argument("--listen", type=launch.inherited_socket, action="append", required=True)
+    parser.add_argument("--proxy", type=ipaddress.ip_network, action="append", default=[])
+    given = parser.parse_args()
+    sockets = [given.core, given.control, *given.listen]
+    confinement = Sandbox("edge", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
+        files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)
+        _load_tls_settings()
+        confinement.confine(user=sandbox.own_user("edge"))
+        launch.run(
+            serve(
+                listeners=given.listen,
+                core=given.core,
+                supervisor=given.control,
+                max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
+                proxies=given.proxy,
+                confinement=confinement,
+            ),
+            loop_factory=uvloop.new_event_loop,
+        )

@@ -1,0 +1,59 @@
+"""What the platform needs of the machine once it runs, and has to be ready for before."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from keystead.processes.platform.settings import SyslogReceiver
+from keystead.processes.sandbox import Reach
+
+_NAME_SERVERS: Final = Path("/etc/resolv.conf")
+_NAME_SERVER_PORT: Final = 53
+_LOOKUP_THREADS: Final = 2
+"""One that hangs, and one for the next attempt."""
+
+_SETTINGS: Final = Path("/etc")
+_AUTHORITIES: Final = Path("/usr/share/ca-certificates")
+"""What the names in /etc/ssl/certs point to."""
+
+
+def platform_reach(data: Path, syslog: SyslogReceiver | None) -> Reach:
+    """Return its data directory; and for syslog over TLS, what finds and verifies a host name."""
+    if syslog is None:
+        return Reach(read_write=(data,))
+    return Reach(
+        read_write=(data,),
+        # Changed name servers are a new file: the directory has to be known, not the file.
+        read_only=(
+            _SETTINGS,
+            _NAME_SERVERS.resolve().parent,
+            _AUTHORITIES,
+            *_default_authorities(),
+        ),
+        tcp_ports=(syslog.port, _NAME_SERVER_PORT),
+    )
+
+
+def load_name_services() -> None:
+    """Have the C library and Python load what they look names up with."""
+    "localhost".encode("idna")
+    socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+
+
+def start_lookup_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Start the threads that look names up, as none can be started later."""
+    executor = ThreadPoolExecutor(_LOOKUP_THREADS, "lookup")
+    barrier = threading.Barrier(_LOOKUP_THREADS + 1)
+    for _ in range(_LOOKUP_THREADS):
+        executor.submit(barrier.wait)
+    barrier.wait()
+    loop.set_default_executor(executor)
+
+
+def _default_authorities() -> list[Path]:
+    paths = ssl.get_default_verify_paths()
+    return [Path(found).resolve() for found in (paths.cafile, paths.capath) if found]

@@ -1,0 +1,34 @@
+"""Which provider keeps the device key, as the operator's configuration says."""
+
+from pathlib import Path
+
+from keystead.errors import StartRefused
+from keystead.platform.device_key import DeviceKeyProvider, InClear
+from keystead.platform.device_key_credential import UnderCredential
+from keystead.platform.pcrs import PcrSelection
+from keystead.processes.platform.settings import DeviceKeySettings
+
+
+def device_key_provider(settings: DeviceKeySettings) -> DeviceKeyProvider:
+    """Return the provider that `settings` name. StartRefused when its library is not installed."""
+    match settings.provider:
+        case "file":
+            return InClear()
+        case "credential":
+            directory = settings.credentials_directory
+            return UnderCredential(
+                None if directory is None else Path(directory), settings.credential
+            )
+        case "tpm2":
+            return _tpm2(settings)
+
+
+def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:
+    try:
+        from keystead.platform.device_key_tpm2 import InTpm  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise StartRefused(
+            f"The device key provider tpm2 needs the package tpm2-pytss ({error}): "
+            "pip install 'keystead[tpm2]', with Debian's libtss2-dev."
+        ) from error
+    return InTpm(settings.tcti, PcrSelection.parse(settings.pcrs))

@@ -1,0 +1,133 @@
+"""The platform process: keeps the records, hands over the device key. It sees ciphertext only."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from keystead.journal.log import Log
+from keystead.platform.data_directory import DataDirectory
+from keystead.platform.device_key import Fetched, kept_here
+from keystead.platform.remote_update_slot import UpdateSlotService
+from keystead.platform.service import StoreService
+from keystead.platform.syslog import Sender, Syslog, UdpSyslog
+from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
+from keystead.platform.unattended_key import UnattendedKeyService
+from keystead.processes import launch
+from keystead.processes.platform.access import (
+    load_name_services,
+    platform_reach,
+    start_lookup_threads,
+)
+from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
+from keystead.processes.sandbox import Sandbox
+from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.storage.backends import remote
+from keystead.storage.backends.sqlite import SqliteStore
+from keystead.storage.local import devices
+from keystead.wire.messages import KeepUnattendedKey, PlatformToCore, Question, SlotQuestion
+
+
+async def serve(
+    core: socket.socket,
+    data: DataDirectory,
+    settings: PlatformSettings,
+    fetched: Fetched,
+    *,
+    log: Log,
+    confinement: Sandbox,
+) -> int:
+    """Serve the store in `data` until the core is gone; return the exit status.
+
+    `fetched` holds the device key, which this forgets. Raises KeysteadError if it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    log_bugs(loop, log)
+    store = SqliteStore(data.database)
+    device_key = fetched.settle(await devices(store))
+    for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
+        log.warning("a device key of another provider is here as well", provider=provider)
+    tls_syslog = _tls_syslog(settings.syslog, log)
+    start_lookup_threads(loop)
+    slot = UpdateSlotService(data.update_slot)
+    unattended_key = UnattendedKeyService(data.unattended_key)
+    service = StoreService(partial(_answer, store, slot, unattended_key), _syslog(tls_syslog))
+    log.info("platform started", **confinement.lock_down().fields())
+    await loop.create_unix_connection(lambda: service.connection, sock=core)
+    service.hand_over(device_key, unattended_key.take(), settings.core)
+    del device_key
+    sending = [loop.create_task(sender.run()) for sender in tls_syslog]
+    await service.run()
+    for task in sending:
+        task.cancel()
+    slot.close()
+    unattended_key.close()
+    await store.close()
+    log.info("platform stopped")
+    return 0
+
+
+async def _answer(
+    store: SqliteStore,
+    slot: UpdateSlotService,
+    unattended_key: UnattendedKeyService,
+    question: Question,
+) -> PlatformToCore:
+    if isinstance(question, SlotQuestion):
+        return await slot.answer(question)
+    if isinstance(question, KeepUnattendedKey):
+        return await unattended_key.answer(question)
+    return await remote.answer(store, question)
+
+
+def _syslog(others: Sequence[Sender]) -> Syslog:
+    host_name = socket.gethostname()
+    return Syslog(UdpSyslog(host_name=host_name, clock=time.time), *others)  # noqa: TID251 - given here
+
+
+def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
+    """Return the sender to the one receiver over TLS, if there is one."""
+
+    def complain(reason: str, dropped: int) -> None:
+        log.warning("syslog over TLS does not work", reason=reason, dropped=dropped)
+
+    if wanted is None:
+        return []
+    context = receiver_context(wanted.authorities_pem)
+    return [
+        TlsSyslog(
+            Receiver(wanted.host, wanted.port, context),
+            host_name=socket.gethostname(),
+            clock=time.time,  # noqa: TID251 - given here
+            complain=complain,
+        )
+    ]
+
+
+def main() -> None:
+    """Run the platform; the supervisor gives the options."""
+    parser = launch.parser("platform")
+    parser.add_argument("--core", type=launch.inherited_socket, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data-lock", type=int, required=True)
+    parser.add_argument("--settings", type=int, required=True)
+    parser.add_argument("--user", type=int)
+    given = parser.parse_args()
+    keep = [given.core.fileno(), given.control.fileno(), given.data_lock, given.settings]
+    log = log_to_stderr("platform")
+    confinement = Sandbox("platform", is_filtered=given.is_filtered)
+    with launch.telling_refusal(given.control):
+        confinement.isolate(parent=given.parent, keep=keep)
+        data = DataDirectory(given.data, given.data_lock)
+        settings = PlatformSettings.read(given.settings)
+        os.close(given.settings)
+        # Once it is confined, neither a credential nor the TPM is within reach.
+        device_key = data.device_key(device_key_provider(settings.device_key))
+        fetched = device_key.fetch(store_exists=data.database.exists())
+        load_name_services()
+        confinement.confine(platform_reach(data.path, settings.syslog), user=given.user)
+        launch.run(serve(given.core, data, settings, fetched, log=log, confinement=confinement))

@@ -1,0 +1,179 @@
+"""The configuration file: one TOML file for what the machine's operator decides.
+
+Paths in it are relative to its own directory. The files that it names are read when it is, so that
+a mistake shows before anything is touched, and no other process needs to find them.
+"""
+
+import ssl
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from keystead.errors import InvalidInput, StartRefused
+from keystead.platform.device_key import ProviderName
+from keystead.platform.pcrs import PcrSelection
+from keystead.platform.tls_syslog import receiver_context
+from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
+from keystead.processes.supervisor.listening import Address
+from keystead.sealing.update_image import UpdateKey
+from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings
+
+MAX_EDGES: Final = 256
+"""Far more than there are CPU cores."""
+MAX_PROXY_NETWORKS: Final = 64
+MAX_KEY_CACHE: Final = 1_000_000
+"""Some gigabytes."""
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Of the configuration and of each file it names; a bundle of all public CAs has 250 KiB."""
+
+
+DEFAULT_DATA: Final = Path("data")
+
+_CREDENTIAL_NAME: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$"
+"""A file name that leads nowhere else."""
+_TCTI: Final = r"^[a-z0-9]+(:.+)?$"
+"""A way to a TPM, as the TSS names it: a module, and what it is told."""
+
+
+class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tls: str
+    ca: str | None = None
+
+
+class _Proxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    networks: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_PROXY_NETWORKS)]
+
+
+class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    public_key: str
+
+
+class _Compatibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pkcs1_padding_errors: bool = False
+    open_shutdown: bool = False
+    common_passphrases: bool = False
+
+
+class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    cache: Annotated[int, msgspec.Meta(ge=1, le=MAX_KEY_CACHE)] = DEFAULT_KEY_CACHE
+
+
+class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    provider: ProviderName = "file"
+    credential: Annotated[str, msgspec.Meta(pattern=_CREDENTIAL_NAME)] | None = None
+    tcti: Annotated[str, msgspec.Meta(pattern=_TCTI)] | None = None
+    pcrs: str | None = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    data: str | None = None
+    listen: str | None = None
+    edges: Annotated[int, msgspec.Meta(ge=1, le=MAX_EDGES)] | None = None
+    syslog: _Syslog | None = None
+    proxy: _Proxy | None = None
+    update: _Update | None = None
+    device_key: _DeviceKey = _DeviceKey()
+    compatibility: _Compatibility = _Compatibility()
+    keys: _Keys = _Keys()
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What the file says; None for what it leaves open."""
+
+    data: Path | None = None
+    listen: Address | None = None
+    edges: int | None = None
+    platform: PlatformSettings = msgspec.field(default_factory=PlatformSettings)
+    proxies: tuple[str, ...] = ()
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Return what is in the file at `path`. StartRefused says in one line what is wrong with it."""
+    try:
+        found = _parse(path)
+        return Configuration(
+            data=None if found.data is None else path.parent / found.data,
+            listen=None if found.listen is None else Address.parse(found.listen),
+            edges=found.edges,
+            proxies=_proxies(found.proxy),
+            platform=PlatformSettings(
+                syslog=_receiver(path.parent, found.syslog),
+                device_key=_device_key(found.device_key),
+                core=CoreSettings(
+                    update_key_pem=_update_key(path.parent, found.update),
+                    pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
+                    open_shutdown=found.compatibility.open_shutdown,
+                    common_passphrases=found.compatibility.common_passphrases,
+                    key_cache=found.keys.cache,
+                ),
+            ),
+        )
+    except (ValueError, InvalidInput) as error:
+        raise StartRefused(f"The configuration file {path}: {_one_line(error)}") from None
+
+
+def _parse(path: Path) -> _File:
+    try:
+        content = tomllib.loads(_read(path).decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return msgspec.convert(content, _File)
+
+
+def _proxies(wanted: _Proxy | None) -> tuple[str, ...]:
+    networks = [] if wanted is None else [ip_network(one) for one in wanted.networks]
+    return tuple(str(network) for network in networks)
+
+
+def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:
+    if wanted is None:
+        return None
+    address = Address.parse(wanted.tls)
+    if not address.host or not address.port:
+        raise ValueError(f"syslog.tls = {wanted.tls!r} lacks the host or the port")
+    if wanted.ca is None:
+        return SyslogReceiver(address.host, address.port, None)
+    authorities = _read(directory / wanted.ca)
+    try:
+        receiver_context(authorities)
+    except (ssl.SSLError, ValueError):
+        raise ValueError(f"there are no CA certificates (PEM) in {wanted.ca}") from None
+    return SyslogReceiver(address.host, address.port, authorities)
+
+
+def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
+    if wanted.pcrs is not None:
+        PcrSelection.parse(wanted.pcrs)
+    said = {
+        name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None
+    }
+    return DeviceKeySettings(**said)
+
+
+def _update_key(directory: Path, wanted: _Update | None) -> bytes | None:
+    if wanted is None:
+        return None
+    pem = _read(directory / wanted.public_key)
+    try:
+        UpdateKey(pem)
+    except InvalidInput as error:
+        raise ValueError(f"{wanted.public_key}: {error.message}") from None
+    return pem
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise StartRefused(f"Cannot read {path}: {error.strerror}.") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise StartRefused(f"The file {path} has more than {MAX_FILE_BYTES} bytes.")
+    return content
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).removesuffix(".") + "."

@@ -1,0 +1,156 @@
+"""`keystead doctor`: what this machine allows the sandbox, and what of it is in force.
+
+It changes nothing but what it tries in processes of its own.
+"""
+
+import contextlib
+import os
+import platform
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, get_args
+
+import msgspec
+
+from keystead import __version__
+from keystead.errors import StartRefused
+from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.settings import DeviceKeySettings
+from keystead.processes.sandbox import Protections, Role, require_support
+
+_TRIAL_SECONDS: Final = 30
+_TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line of the report; a fault is what must not stay as it is."""
+
+    text: str
+    is_fault: bool = False
+
+
+def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> Iterator[Finding]:
+    """Yield what is found: of the machine, and of the server that runs on `data`, if one does.
+
+    `device_key` is how a server would keep its device key.
+    """
+    yield Finding(
+        f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
+        f"Linux {platform.release()} on {platform.machine()}"
+    )
+    try:
+        require_support()
+    except StartRefused as error:
+        yield Finding(error.message, is_fault=True)
+    else:
+        for role in get_args(Role):
+            yield _tried(role)
+    yield from _machine()
+    if device_key is not None:
+        yield from _survey(device_key)
+    if data is not None:
+        yield from _modes(data)
+        yield from _running(data)
+
+
+def _tried(role: Role) -> Finding:
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "keystead.processes.supervisor.trial",
+        role,
+        str(os.getpid()),
+    ]
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own interpreter and module, no outside input
+            command, env={}, capture_output=True, check=False, timeout=_TRIAL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(f"{role}: no answer in {_TRIAL_SECONDS} s", is_fault=True)
+    if ended.returncode:
+        reason = ended.stderr.decode(errors="replace").strip() or f"status {ended.returncode}"
+        return Finding(f"{role}: {reason}", is_fault=True)
+    found = msgspec.json.decode(ended.stdout, type=Protections)
+    missing = f"; missing: {', '.join(found.missing)}" if found.missing else ""
+    return Finding(f"{role} would have: {', '.join(found.in_force)}{missing}")
+
+
+def _machine() -> Iterator[Finding]:
+    """Yield warnings about what is around the processes."""
+    if len(_read(Path("/proc/swaps")).splitlines()) > 1:
+        yield Finding("warning: swap is on; what is not locked in memory may be written there")
+    if _read(Path("/proc/sys/kernel/yama/ptrace_scope")).strip() in ("", "0", "1", "2"):
+        yield Finding(
+            "warning: root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too"
+        )
+
+
+def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
+    try:
+        lines = device_key_provider(wanted).survey()
+    except StartRefused as error:
+        yield Finding(f"device key, provider {wanted.provider}: {error.message}", is_fault=True)
+        return
+    yield Finding(f"device key, provider {wanted.provider}")
+    yield from map(Finding, lines)
+
+
+def _modes(data: Path) -> Iterator[Finding]:
+    if not data.is_dir():
+        yield Finding(f"there is no data directory {data}", is_fault=True)
+    with contextlib.suppress(FileNotFoundError):
+        user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
+        if user != owner:
+            yield Finding(
+                f"warning: {data} belongs to user {owner} and its files to user {user}: "
+                "the former can replace them"
+            )
+    for path in (data, *data.glob("device.key*"), *data.glob("keystead.db*")):
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & _OTHERS:
+                yield Finding(f"{path} is open to other users: mode {mode:04o}", is_fault=True)
+
+
+def _running(data: Path) -> Iterator[Finding]:
+    """Yield what the kernel says of the processes of the server that uses `data`."""
+    holder = _read(data / "keystead.lock").strip()
+    children = _read(Path(f"/proc/{holder}/task/{holder}/children")).split() if holder else []
+    roles = {child: role for child in children if (role := _role(child)) is not None}
+    if not roles:
+        yield Finding(f"no server runs on {data}")
+    for child, role in roles.items():
+        lines = _read(Path(f"/proc/{child}/status")).splitlines()
+        status = {name: value.split()[0] for name, value in _fields(lines)}
+        is_fault = (status.get("Seccomp"), status.get("NoNewPrivs")) != ("2", "1")
+        seen = ", ".join(f"{field} {status.get(field, '?')}" for field in _TELLING)
+        yield Finding(f"{role} runs as process {child}: {seen}", is_fault=is_fault)
+
+
+def _role(process: str) -> str | None:
+    """Return the role of a process, None when it is not one of ours."""
+    arguments = _read(Path(f"/proc/{process}/cmdline")).split("\0")
+    package, _, role = arguments[3].rpartition(".") if len(arguments) > 3 else ("", "", "")  # noqa: PLR2004 - after `-I -m`
+    return role if package == "keystead.processes" else None
+
+
+def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, _, value = line.partition(":")
+        if value.strip():
+            yield name, value
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

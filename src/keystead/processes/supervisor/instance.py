@@ -1,0 +1,318 @@
+"""One generation of {platform, core, edges}: started together, ended together.
+
+An edge that dies is replaced alone. When the core or the platform dies, the generation is over.
+"""
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Final, assert_never
+
+from keystead.edge.limits import MAX_CONNECTIONS
+from keystead.journal.log import Log
+from keystead.platform.data_directory import DataDirectory
+from keystead.processes import launch
+from keystead.processes.platform.settings import SettingsFile
+from keystead.processes.sandbox import Role
+from keystead.processes.supervisor import ownership
+from keystead.processes.supervisor.child import Child
+from keystead.processes.supervisor.log_pipe import LogPipe
+from keystead.wire import control
+from keystead.wire.messages import (
+    AttachEdge,
+    CannotStart,
+    CoreToSupervisor,
+    EdgeReady,
+    EdgeToSupervisor,
+    Noted,
+    PlatformToSupervisor,
+    Started,
+    Wanted,
+)
+
+EDGE_PATIENCE_SECONDS: Final = 30.0
+"""For edges to finish what is in flight; they give up by themselves before."""
+CRASH_PATIENCE_SECONDS: Final = 5.0
+"""For edges to tell their clients that the core is gone."""
+STOP_PATIENCE_SECONDS: Final = 15.0
+"""For the core to forget and for the platform to flush."""
+
+EDGE_LOG_BYTES_A_SECOND: Final = 64 * 1024
+"""An edge has little to say. One that was taken over must not fill the disk with it."""
+
+QUICK_REPLACEMENTS: Final = 3
+"""Edges that are replaced at once; after so many, each next one has to wait longer."""
+FIRST_DELAY_SECONDS: Final = 0.2
+MOST_DOUBLINGS: Final = 6
+LONGEST_DELAY_SECONDS: Final = 10.0
+STEADY_SECONDS: Final = 60.0
+"""An edge that has lived so long was no failed start: the counting begins anew."""
+
+
+class Outcome(Enum):
+    """Why a generation ended."""
+
+    STOPPED = auto()
+    REBOOT = auto()
+    SHUTDOWN = auto()
+    FACTORY_RESET = auto()
+    CRASHED = auto()
+
+
+_ACTIONS: Final = {
+    "reboot": Outcome.REBOOT,
+    "shutdown": Outcome.SHUTDOWN,
+    "factory-reset": Outcome.FACTORY_RESET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What outlives generations."""
+
+    data: DataDirectory
+    listeners: Sequence[socket.socket]
+    edges: int
+    log: Log
+    settings: SettingsFile
+    """For the platform."""
+    child_options: Sequence[str] = ()
+    """For every process."""
+    proxies: Sequence[str] = ()
+    """Networks whose connections begin with a PROXY protocol header."""
+
+
+class Generation:
+    """Use `run` once."""
+
+    def __init__(self, resources: Resources, *, on_ready: Callable[[Started], None]) -> None:
+        """`on_ready` is called when every edge accepts connections."""
+        self._resources = resources
+        self._log = resources.log
+        self._on_ready = on_ready
+        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._platform: Child | None = None
+        self._core: Child | None = None
+        self._edges: dict[int, Child] = {}
+        self._ready_edges: set[int] = set()
+        self._replacements = 0
+        self._started: Started | None = None
+        self.was_ready = False
+        self.refusal: str | None = None
+        """Why no start is possible on this data, when the platform or the core said so."""
+
+    async def run(self, stop: asyncio.Event) -> Outcome:
+        """Start everything, wait for a reason to end or for `stop`, end everything."""
+        waiting = asyncio.get_running_loop().create_task(stop.wait())
+        waiting.add_done_callback(lambda _: self._decide(Outcome.STOPPED))
+        try:
+            self._start_all()
+            await asyncio.wait([self._outcome])
+            await self._end()
+        finally:
+            waiting.cancel()
+        return self._outcome.result()
+
+    def _decide(self, outcome: Outcome) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+    # --- starting --------------------------------------------------------------------------
+
+    def _start_all(self) -> None:
+        try:
+            self._platform, self._core = self._start_vital()
+        except OSError as error:
+            self._log.error("cannot start a process", reason=error.strerror)
+            self._decide(Outcome.CRASHED)
+            return
+        for number in range(self._resources.edges):
+            self._start_edge(number)
+
+    def _start_vital(self) -> tuple[Child, Child]:
+        core_end, platform_end = socket.socketpair()
+        with core_end, platform_end:
+            platform = self._start_child(
+                "platform",
+                [
+                    ("core", platform_end),
+                    ("data-lock", self._resources.data),
+                    ("settings", self._resources.settings),
+                ],
+                self._platform_options(),
+                says=PlatformToSupervisor,
+                on_message=self._refused,
+            )
+            core = self._start_child(
+                "core",
+                [("platform", core_end)],
+                says=CoreToSupervisor,
+                on_message=self._core_said,
+            )
+        for child in (platform, core):
+            child.ended.add_done_callback(partial(self._vital_child_ended, child))
+        return platform, core
+
+    def _platform_options(self) -> list[str]:
+        data, user = self._resources.data, ownership.hand_over(self._resources.data.path)
+        return [f"--data={data.path}", *([] if user is None else [f"--user={user}"])]
+
+    def _start_edge(self, number: int) -> None:
+        if self._outcome.done():
+            return
+        try:
+            self._edges[number] = self._started_edge(number)
+        except OSError as error:
+            self._log.error("cannot start an edge", edge=number, reason=error.strerror)
+            self._replace_edge(number)
+
+    def _started_edge(self, number: int) -> Child:
+        core_end, edge_end = socket.socketpair()
+        with core_end, edge_end:
+            listeners = [("listen", listener) for listener in self._resources.listeners]
+            edge = self._start_child(
+                "edge",
+                [("core", edge_end), *listeners],
+                [f"--proxy={network}" for network in self._resources.proxies],
+                says=EdgeToSupervisor,
+                on_message=partial(self._edge_said, number),
+            )
+            self._tell_core(AttachEdge(number), descriptor=core_end.fileno())
+        edge.ended.add_done_callback(partial(self._edge_ended, number))
+        return edge
+
+    def _start_child(
+        self,
+        role: Role,
+        files: Sequence[tuple[str, launch.File]],
+        options: Sequence[str] = (),
+        *,
+        says: object,
+        on_message: Callable[[Any], None],
+    ) -> Child:
+        ours, theirs = control.pair()
+        limit = EDGE_LOG_BYTES_A_SECOND if role == "edge" else math.inf
+        with theirs, LogPipe(bytes_a_second=limit) as log:
+            process = launch.start(
+                role,
+                files=[("control", theirs), *files],
+                log=log.child_end,
+                options=[*self._resources.child_options, *options],
+            )
+        return Child(role, process, ours, log, says=says, on_message=on_message)
+
+    def _tell_core(self, message: AttachEdge | Noted, *, descriptor: int | None = None) -> None:
+        if self._core is not None:
+            self._core.tell(message, descriptor=descriptor)
+
+    # --- what the others say ---------------------------------------------------------------
+
+    def _refused(self, message: CannotStart) -> None:
+        self.refusal = message.reason
+        self._decide(Outcome.CRASHED)
+
+    def _core_said(self, message: CoreToSupervisor) -> None:
+        match message:
+            case CannotStart():
+                self._refused(message)
+            case Started():
+                self._started = message
+                self._note_readiness()
+            case Wanted():
+                self._wanted(_ACTIONS[message.action])
+            case _:
+                assert_never(message)
+
+    def _wanted(self, outcome: Outcome) -> None:
+        if outcome is Outcome.FACTORY_RESET:
+            try:
+                self._resources.data.begin_reset()
+            except OSError as error:
+                # Not noted, so the core never says that it will happen.
+                self._log.error("a factory reset cannot begin", reason=error.strerror)
+                self._decide(Outcome.CRASHED)
+                return
+        self._tell_core(Noted())
+        self._decide(outcome)
+
+    def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
+        if number in self._ready_edges:
+            return  # It has no more to say: it has spoken with clients, and may have been captured.
+        if isinstance(message, CannotStart):
+            self._refused(message)
+            return
+        self._log.info(
+            "edge started",
+            edge=number,
+            in_force=", ".join(message.in_force),
+            missing=", ".join(message.missing),
+        )
+        if message.max_connections < MAX_CONNECTIONS:
+            self._log.warning(
+                "the hard limit on open files (RLIMIT_NOFILE) allows few connections",
+                edge=number,
+                connections=message.max_connections,
+                wanted=MAX_CONNECTIONS,
+            )
+        self._ready_edges.add(number)
+        self._note_readiness()
+
+    def _note_readiness(self) -> None:
+        if self.was_ready or self._started is None:
+            return
+        if len(self._ready_edges) == self._resources.edges:
+            self.was_ready = True
+            self._on_ready(self._started)
+
+    # --- ends ------------------------------------------------------------------------------
+
+    def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
+        # Who was killed may be noticed after another one, which has ended because of that.
+        if not self._outcome.done() or ended.result() < 0:
+            self._log.error(f"{child.role} ended", **_how(ended.result()))
+        self._decide(Outcome.CRASHED)
+
+    def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
+        self._ready_edges.discard(number)
+        if not self._outcome.done():
+            self._log.error("edge ended", edge=number, **_how(ended.result()))
+            if self._edges[number].age_seconds > STEADY_SECONDS:
+                self._replacements = 0
+            self._replace_edge(number)
+
+    def _replace_edge(self, number: int) -> None:
+        """Start another edge: at once the first times, with growing delay when that goes on."""
+        self._replacements += 1
+        excess = self._replacements - QUICK_REPLACEMENTS
+        doubled = FIRST_DELAY_SECONDS * 2 ** min(excess, MOST_DOUBLINGS)
+        delay = 0.0 if excess <= 0 else min(doubled, LONGEST_DELAY_SECONDS)
+        asyncio.get_running_loop().call_later(delay, self._start_edge, number)
+
+    async def _end(self) -> None:
+        """Edges first, so that every answer gets out; then the core; the platform last."""
+        crashed = self._outcome.result() is Outcome.CRASHED
+        patience = CRASH_PATIENCE_SECONDS if crashed else EDGE_PATIENCE_SECONDS
+        edges = list(self._edges.values())
+        for edge in edges:
+            edge.finish()
+        await asyncio.gather(*(self._end_child(edge, patience) for edge in edges))
+        for child in (self._core, self._platform):
+            if child is not None:
+                child.finish()
+                await self._end_child(child, STOP_PATIENCE_SECONDS)
+
+    async def _end_child(self, child: Child, patience_seconds: float) -> None:
+        if not await child.end_within(patience_seconds):
+            self._log.warning("killed: it did not end in time", process=child.role, pid=child.pid)
+
+
+def _how(status: int) -> dict[str, int | str]:
+    """Return how a process ended, as fields of a log line."""
+    if status == -signal.SIGSYS:
+        return {"status": status, "reason": "a system call that its sandbox does not allow"}
+    return {"status": status}

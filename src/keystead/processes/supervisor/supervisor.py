@@ -1,0 +1,160 @@
+"""The supervisor: starts generation after generation, and holds what must outlive them.
+
+It parses nothing that comes from outside, and holds no secret.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keystead.edge.limits import LEAST_EDGE_FILES
+from keystead.errors import StartRefused
+from keystead.journal.log import Log
+from keystead.platform.data_directory import DataDirectory
+from keystead.processes import sandbox
+from keystead.processes.platform.settings import PlatformSettings, SettingsFile
+from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.supervisor.instance import Generation, Outcome, Resources
+from keystead.processes.supervisor.listening import Address, listen
+from keystead.processes.supervisor.notify import ServiceManager
+from keystead.wire.messages import Started
+
+MAX_FAILED_STARTS: Final = 5
+"""Generations in a row that die before they serve, until the server gives up."""
+RETRY_SECONDS: Final = 0.5
+
+FILES_OF_A_CHILD: Final = 8
+"""What the supervisor has open for each process, while one is replaced by another too."""
+FILES_OF_ITS_OWN: Final = 64
+"""Standard streams, listeners, the event loop's own, and what libraries open for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What the operator chose."""
+
+    data: Path
+    address: Address
+    edges: int
+    platform: PlatformSettings
+    is_sandboxed: bool = True
+    proxies: tuple[str, ...] = ()
+    """Networks whose connections begin with a PROXY protocol header."""
+
+
+class Supervisor:
+    """Runs one server, from its first generation to its last."""
+
+    def __init__(
+        self, resources: Resources, *, address: Address, service_manager: ServiceManager
+    ) -> None:
+        self._resources = resources
+        self._log = resources.log
+        self._address = address
+        self._service_manager = service_manager
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until a signal or an administrator ends it. Raises StartRefused."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_by, number)
+        failures = 0
+        while True:
+            generation = Generation(self._resources, on_ready=self._ready)
+            outcome = await generation.run(self._stop)
+            if generation.refusal is not None:
+                raise StartRefused(generation.refusal)
+            failures = 0 if generation.was_ready else failures + 1
+            if not await self._goes_on(outcome, failures):
+                return
+
+    async def _goes_on(self, outcome: Outcome, failures: int) -> bool:
+        """Do what comes between two generations; return whether there is a next one."""
+        match outcome:
+            case Outcome.STOPPED | Outcome.SHUTDOWN:
+                self._log.info("stopped")
+                return False
+            case Outcome.REBOOT:
+                self._log.info("starting again, as an administrator asked")
+            case Outcome.FACTORY_RESET:
+                self._resources.data.reset()
+                self._log.warning("factory reset done: all keys and records are destroyed")
+            case Outcome.CRASHED:
+                if failures >= MAX_FAILED_STARTS:
+                    raise StartRefused(f"Gave up: {failures} starts in a row have failed.")
+                self._log.error("starting again after a crash; unlock it if it was unlocked")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
+        return not self._stop.is_set()
+
+    def _ready(self, started: Started) -> None:
+        line = f"ready on https://{self._address} state={started.state}"
+        with contextlib.suppress(OSError):  # Nobody has to read it.
+            print(f"keystead: {line} tls-sha256={started.tls_fingerprint}", flush=True)  # noqa: T201 - the ready line
+        self._service_manager.tell(READY="1", STATUS=line)
+
+    def _stop_by(self, number: signal.Signals) -> None:
+        self._log.info("stopping", signal=number.name)
+        self._service_manager.tell(STOPPING="1")
+        self._stop.set()
+
+
+def serve(options: ServeOptions) -> None:
+    """Run the server in the foreground until it is told to stop. Raises StartRefused.
+
+    The address and the data directory are taken before anything is written.
+    """
+    os.umask(0o077)
+    _require_files(options.edges)
+    sandbox.forbid_dumps()
+    if options.is_sandboxed:
+        sandbox.require_support()
+    listeners, address = listen(options.address)
+    with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
+        log = log_to_stderr("supervisor")
+        _warn_of_others(data, log)
+        settings = SettingsFile.of(options.platform)
+        child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
+        if not options.is_sandboxed:
+            log.warning("the sandbox is off", asked_for_by=sandbox.INSECURE_OPTION)
+        resources = Resources(
+            data, listeners, options.edges, log, settings, child_options, options.proxies
+        )
+        asyncio.run(_run(resources, address))
+
+
+def _warn_of_others(data: DataDirectory, log: Log) -> None:
+    if data.were_open:
+        log.warning(
+            "files were open to other users and are closed again: such a user may have read them",
+            files=", ".join(data.were_open),
+        )
+    if data.owner_elsewhere is not None:
+        log.warning(
+            "the data directory belongs to another user, who can replace what is in it",
+            owner=data.owner_elsewhere,
+        )
+
+
+def _require_files(edges: int) -> None:
+    """Raise the soft limit on open files as far as it is needed. Raises StartRefused if it cannot.
+
+    The limit is one for each process. An edge that may have more than the least accepts more.
+    """
+    needed = max(LEAST_EDGE_FILES, FILES_OF_ITS_OWN + FILES_OF_A_CHILD * (edges + 2))
+    allowed = sandbox.allow_files(needed)
+    if allowed < needed:
+        raise StartRefused(
+            f"The hard limit on open files (RLIMIT_NOFILE) is {allowed}; "
+            f"{edges} edges need at least {needed}."
+        )
+
+
+async def _run(resources: Resources, address: Address) -> None:
+    service_manager = ServiceManager(os.environ.get("NOTIFY_SOCKET"))
+    await Supervisor(resources, address=address, service_manager=service_manager).run()

@@ -1,0 +1,33 @@
+"""Confines itself as a process of one role would be, and says what came of it, as JSON.
+
+`keystead doctor` runs it: what a machine really allows shows only when it is tried.
+"""
+
+import argparse
+import sys
+from typing import get_args
+
+import msgspec
+
+from keystead.errors import KeysteadError
+from keystead.processes.sandbox import Protections, Role, Sandbox, own_user
+
+
+def main() -> None:
+    """Confine this process and print its Protections; exit with a reason when that cannot be."""
+    parser = argparse.ArgumentParser(prog="keystead.processes.supervisor.trial")
+    parser.add_argument("role", choices=get_args(Role))
+    parser.add_argument("parent", type=int)
+    given = parser.parse_args()
+    confinement = Sandbox(given.role)
+    try:
+        confinement.isolate(parent=given.parent, keep=[])
+        confinement.confine(user=own_user(given.role))
+        protections: Protections = confinement.lock_down()
+    except KeysteadError as error:
+        sys.exit(error.message)
+    sys.stdout.write(msgspec.json.encode(protections).decode())
+
+
+if __name__ == "__main__":
+    main()

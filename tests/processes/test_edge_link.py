@@ -1,0 +1,172 @@
+"""The core's side of one edge: what an edge may have under way, and what ends it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from keystead.processes.core import edge_link
+from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.edge_link import EdgeSession
+from keystead.wire.connection import Connection
+from keystead.wire.frames import EDGE_FRAME_BYTES
+from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response, WantBody
+
+
+def request(number: int, **fields: object) -> Request:
+    known = {"method": "GET", "path": "/", "query": "", "headers": {}, "client": "::1", "body": b""}
+    return Request(id=number, **(known | fields))  # type: ignore[arg-type]
+
+
+class Link:
+    """Both ends of a session whose core answers when it is told to."""
+
+    def __init__(self, body_bytes: int, budget_bytes: int) -> None:
+        self.body = bytes(body_bytes)
+        self.may_answer = asyncio.Event()
+        self.lost: list[str] = []
+        self.heard: list[CoreToEdge] = []
+        self.answered = 0
+        self.session = EdgeSession(
+            self._answer,
+            budget=BodyBudget(budget_bytes),
+            on_lost=lambda _, reason: self.lost.append(reason),
+        )
+        self.edge = Connection[CoreToEdge, EdgeToCore](
+            CoreToEdge,
+            max_bytes=EDGE_FRAME_BYTES,
+            on_message=self.heard.append,
+            on_lost=lambda _: None,
+        )
+
+    async def _answer(self, request: Request, _: object) -> Response:
+        await self.may_answer.wait()
+        self.answered += 1
+        return Response(request.id, 200, [], self.body)
+
+
+@asynccontextmanager
+async def linked(*, body_bytes: int = 100_000, budget_bytes: int = 0) -> AsyncIterator[Link]:
+    loop = asyncio.get_running_loop()
+    core_end, edge_end = socket.socketpair()
+    link = Link(body_bytes, budget_bytes)
+    await loop.create_unix_connection(lambda: link.session.connection, sock=core_end)
+    await loop.create_unix_connection(lambda: link.edge, sock=edge_end)
+    yield link
+    link.may_answer.set()
+    link.edge.close()
+    link.session.connection.close()
+    await asyncio.sleep(0.01)
+
+
+def test_more_requests_under_way_than_an_edge_can_have_end_it(monkeypatch):
+    monkeypatch.setattr(edge_link, "MAX_UNANSWERED", 20)
+
+    async def scenario():
+        async with linked() as link:
+            for number in range(20):
+                link.edge.send(request(number))
+            await asyncio.sleep(0.02)
+            assert link.lost == []
+            link.edge.send(request(20))
+            await asyncio.sleep(0.02)
+            assert link.lost == ["more requests than an edge has connections"]
+
+    asyncio.run(scenario())
+
+
+def test_an_id_can_be_used_again_once_it_is_answered_and_not_before():
+    async def scenario():
+        async with linked() as link:
+            link.may_answer.set()
+            for _ in range(3):
+                link.edge.send(request(1))
+                await asyncio.sleep(0.02)
+            assert len(link.heard) == 3
+            link.may_answer.clear()
+            link.edge.send(request(1))
+            link.edge.send(request(1))
+            await asyncio.sleep(0.02)
+            assert link.lost == ["a request with the id of another one"]
+
+    asyncio.run(scenario())
+
+
+def test_requests_are_not_answered_before_the_edge_takes_the_answers_to_others():
+    async def scenario():
+        async with linked() as link:
+            link.edge.pause_reading()
+            link.may_answer.set()
+            for number in range(500):
+                link.edge.send(request(number))
+            await asyncio.sleep(0.2)
+            assert 0 < link.answered < 50
+            link.edge.resume_reading()
+            while len(link.heard) < 500:  # noqa: ASYNC110 - nothing to wait for tells the last one
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "/" * 20_000},
+        {"path": "/\xe9"},
+        {"query": "\U0001f511"},
+        {"method": "G" * 20_000},
+        {"query": "q" * 20_000},
+        {"headers": {"accept": "x" * 20_000}},
+        {"headers": {"x" * 20_000: ""}},
+        {"client": "1" * 100},
+        {"client": "localhost"},
+        {"client": "192.0.2.1\0"},
+        {"client": "fe80::1%" + "x" * 57},
+        {"headers": {"cookie": "x"}},
+        {"headers": {"authorization": "\U0001f511" * 5000}},
+        {"body": bytes(16 * 1024 + 1)},
+    ],
+    ids=lambda fields: repr(fields)[:20],
+)
+def test_a_request_that_no_edge_of_ours_lets_through_ends_it(fields):
+    async def scenario():
+        async with linked() as link:
+            link.edge.send(request(1, **fields))
+            await asyncio.sleep(0.02)
+            assert link.lost == ["a request that no edge lets through"]
+
+    asyncio.run(scenario())
+
+
+def test_headers_as_long_as_an_edge_lets_through_are_taken():
+    async def scenario():
+        async with linked() as link:
+            link.may_answer.set()
+            link.edge.send(
+                request(1, headers={"authorization": "\xe9" * 15_000}, client="fe80::1%eth0")
+            )
+            await asyncio.sleep(0.02)
+            assert (link.lost, len(link.heard)) == ([], 1)
+
+    asyncio.run(scenario())
+
+
+def test_long_answers_that_an_edge_does_not_fetch_are_refused_beyond_its_share():
+    async def scenario():
+        async with linked(body_bytes=300_000, budget_bytes=1_000_000) as link:
+            link.may_answer.set()
+            for number in range(5):
+                link.edge.send(request(number))
+            while len(link.heard) < 5:  # noqa: ASYNC110 - nothing to wait for tells the last one
+                await asyncio.sleep(0.01)
+            statuses = {one.id: one.status for one in link.heard if isinstance(one, Response)}
+            assert statuses == {0: 200, 1: 200, 2: 200, 3: 503, 4: 503}
+            link.edge.send(WantBody(0, 300_000))
+            await asyncio.sleep(0.05)
+            link.edge.send(request(5))
+            await asyncio.sleep(0.05)
+            assert link.heard[-1].status == 200, "what was fetched makes room"
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
