@@ -66,15 +66,15 @@ async def test_a_full_namespace_is_refused_everything_that_adds_and_the_root_not
         await core.request("POST", "/keys", user=by, json=IMPORTED),
         await core.request("PUT", "/keys/new", user=by, json=IMPORTED),
     ]
-    assert all(refused(answer, "may hold 1 keys") for answer in keys)
+    assert all(refused(answer, "may hold 1 key,") for answer in keys)
     longer = [
         await core.request("PUT", "/keys/key/cert", user=by, body=b"x", headers=BYTES),
         await core.request("PUT", "/keys/key/label", user=by, json={"label": "x"}),
         await core.request("PUT", "/keys/key/restrictions/tags/x", user=by),
     ]
-    assert all(refused(answer, "may hold 1 bytes of keys") for answer in longer)
+    assert all(refused(answer, "may hold 1 byte of keys,") for answer in longer)
     user = await core.request("POST", "/users", user=by, json=OPERATOR)
-    assert refused(user, "may hold 1 users")
+    assert refused(user, "may hold 1 user,")
     assert (await core.request("POST", "/keys/generate", user=ADMIN, json=GENERATED)).status == 201
     assert (await core.request("DELETE", "/keys/key", user=by)).status == 204
 
@@ -99,4 +99,4 @@ async def test_a_restore_brings_its_own_quota_and_is_not_held_to_the_present_one
     assert (await core.request("GET", PATH, user=ADMIN)).json() == {"keys": 1}
     assert (await core.request("GET", "/keys/theirs", user=by)).status == 200
     refusal = await core.request("POST", "/keys/generate", user=by, json=GENERATED)
-    assert refused(refusal, "may hold 1 keys")
+    assert refused(refusal, "may hold 1 key,")

@@ -38,6 +38,14 @@ async def put(domain, name):
     await domain.keys.put(key_path(name, NS), RECORD, expected=MISSING)
 
 
+async def is_refused(domain, name):
+    try:
+        await put(domain, name)
+    except QuotaExceeded:
+        return True
+    return False
+
+
 async def stored_bytes(store):
     records = await store.scan("/key/.ns/", "/key/.ns0", limit_bytes=2**30)
     return sum(len(record.entry.value) for record in records)
@@ -167,6 +175,56 @@ def test_a_change_that_fails_takes_no_room():
         with pytest.raises(StoreUnavailable):
             await put(domain, "new")
         await put(domain, "new")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_change_whose_caller_is_cancelled_takes_room_if_it_is_made(is_made):
+    async def scenario():
+        store, domain = await limited(Quota(keys=1))
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def hold():
+            store.before_commit = lambda: None
+            begun.set()
+            await goes_on.wait()
+            if not is_made:
+                raise StoreUnavailable("gone")
+
+        store.before_commit = hold
+        change = asyncio.create_task(put(domain, "new"))
+        await begun.wait()
+        change.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await change
+        with pytest.raises(QuotaExceeded, match=r"may hold 1 key,"):
+            await put(domain, "newer")
+        goes_on.set()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert await is_refused(domain, "newer") == is_made
+        assert await is_refused(domain, "newest")
+        assert len(await domain.keys.list(NS)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_the_counts_of_uses_take_is_counted_when_keys_come_and_go():
+    async def scenario():
+        store, domain = await limited(UNLIMITED, keys=1)
+        size = await stored_bytes(store)
+        await domain.namespaces.set_quota(NS, Quota(key_bytes=2 * size + 8))
+        for _ in range(20):
+            await put(domain, "new")
+            for _ in range(1000):
+                domain.keys.count_use(key_path("new", NS))
+            await domain.keys.flush_counts()
+            await domain.keys.delete(key_path("new", NS))
+        await put(domain, "new")
+        grown = replace(RECORD, label="x" * 32)
+        with pytest.raises(QuotaExceeded, match="bytes of keys"):
+            await domain.keys.update(key_path("new", NS), lambda _: grown)
 
     asyncio.run(scenario())
 

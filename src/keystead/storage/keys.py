@@ -278,7 +278,9 @@ class KeyStore:
 
     async def _commit_counts(self, batch: Sequence[_Counted]) -> None:
         try:
-            revision = await self._store.commit([counted.change for counted in batch])
+            revision = await self._quotas.commit_counts(
+                [(counted.path.namespace, counted.change) for counted in batch]
+            )
         except KeysteadError:
             for counted in batch:
                 self._cache.forget(counted.path)

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from keystead.errors import KeysteadError, QuotaExceeded, StaleRevision
+from keystead.errors import QuotaExceeded, StaleRevision
 from keystead.model.ids import NAMESPACE_SEPARATOR, NamespaceId
 from keystead.model.quota import UNLIMITED, Quota
 from keystead.storage import key_paths
@@ -26,7 +26,12 @@ Amounts = Counter[str]
 """By the names that `Quota` has for them."""
 
 _SCAN_BYTES: Final = 2**18
-_SHOWN: Final = {"keys": "keys", "users": "users", "key_bytes": "bytes of keys"}
+_SHOWN: Final = {
+    "keys": ("key", "keys"),
+    "users": ("user", "users"),
+    "key_bytes": ("byte of keys", "bytes of keys"),
+}
+"""What is counted, for a limit of one and for any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,14 @@ class _Count:
         for name, more in (+growth).items():
             limit = limits[name]
             if limit is not None and self.held[name] + more > limit:
-                raise QuotaExceeded(f"This namespace may hold {limit} {_SHOWN[name]}, no more.")
+                counted = _SHOWN[name][limit != 1]
+                raise QuotaExceeded(f"This namespace may hold {limit} {counted}, no more.")
         self.held.update(+growth)
+
+    def settle(self, growth: Amounts, commit: asyncio.Future[int]) -> None:
+        """Take off what the change removed, or what it had reserved if it was not made."""
+        is_made = not commit.cancelled() and commit.exception() is None
+        self.held.subtract(-growth if is_made else +growth)
 
 
 @dataclass(slots=True)
@@ -99,19 +110,33 @@ class Quotas:
             return await self._store.commit([change], checks=[check])
         return await self._commit(namespace, check, [change])
 
+    async def commit_counts(self, changes: Sequence[tuple[NamespaceId | None, Change]]) -> int:
+        """Commit records of keys that differ by their counts of uses, which no quota refuses.
+
+        Raises what `KeyValueStore.commit` does.
+        """
+        grown = [
+            (known.count, await self._growth(namespace, [change]))
+            for namespace, change in changes
+            if namespace is not None
+            and (known := self._known.get(namespace))
+            and known.count is not None
+        ]
+        revision = await self._store.commit([change for _, change in changes])
+        for count, growth in grown:
+            count.held.update(growth)
+        return revision
+
     async def _commit(self, namespace: NamespaceId, check: Check, changes: Sequence[Change]) -> int:
         count = await self._count_at(namespace, check.revision)
         if count.quota == UNLIMITED:
             return await self._store.commit(changes, checks=[check])
         growth = await self._growth(namespace, changes)
         count.reserve(growth)
-        try:
-            revision = await self._store.commit(changes, checks=[check])
-        except KeysteadError:
-            count.held.subtract(+growth)
-            raise
-        count.held.subtract(-growth)
-        return revision
+        commit = asyncio.ensure_future(self._store.commit(changes, checks=[check]))
+        # Also when this caller is cancelled, which does not take back what the store was given.
+        commit.add_done_callback(lambda done: count.settle(growth, done))
+        return await asyncio.shield(commit)
 
     async def _growth(self, namespace: NamespaceId, changes: Sequence[Change]) -> Amounts:
         """Return what the changes add to what is stored now; what they remove counts negative.
