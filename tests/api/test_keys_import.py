@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -27,6 +27,7 @@ CURVES = {
     "BrainpoolP512": ec.BrainpoolP512R1(),
 }
 RSA_KEY = rsa.generate_private_key(65537, 2048)
+EDWARDS = {"Curve25519": ed25519.Ed25519PrivateKey, "Ed448": ed448.Ed448PrivateKey}
 JSON = "application/json"
 BOUNDARY = "------boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
@@ -55,8 +56,8 @@ def made(key_type: str) -> tuple[dict[str, str], dict[str, str] | None]:
         }
     if key_type == "Generic":
         return {"data": b64(bytes(range(32)))}, None
-    if key_type == "Curve25519":
-        edwards = ed25519.Ed25519PrivateKey.generate()
+    if key_type in EDWARDS:
+        edwards = EDWARDS[key_type].generate()
         return {"data": b64(edwards.private_bytes_raw())}, {
             "data": b64(edwards.public_key().public_bytes_raw())
         }
@@ -280,7 +281,7 @@ async def test_an_operator_may_not_import(core: Core, operator: Credentials) -> 
 FORMS = {"PKCS8": PrivateFormat.PKCS8, "traditional": PrivateFormat.TraditionalOpenSSL}
 PEM_KEYS = {
     "RSA": RSA_KEY,
-    "Curve25519": ed25519.Ed25519PrivateKey.generate(),
+    **{name: kind.generate() for name, kind in EDWARDS.items()},
     **{name: ec.generate_private_key(curve) for name, curve in CURVES.items()},
 }
 

@@ -18,7 +18,9 @@ from tests.support.verification import (
     DIGEST_BYTES,
     HASHES,
     aes_cbc,
+    aes_cmac,
     encrypted_for,
+    key_wrap,
     opened_gcm,
     signature_holds,
     what_to_sign,
@@ -27,6 +29,10 @@ from tests.support.verification import (
 RSA_BITS = 2048
 AES_KEYS = {128: bytes(range(16)), 192: bytes(range(24)), 256: bytes(range(32))}
 IV = bytes(range(100, 116))
+KEY_WRAPS = [
+    *(("AES_KW", length) for length in (16, 24, 4096)),
+    *(("AES_KWP", length) for length in (16, 17, 24, 4095, 4096)),
+]
 
 
 def pairs(use: Use) -> list[tuple[Algorithm, Mechanism]]:
@@ -313,6 +319,70 @@ async def test_gcm_needs_a_whole_iv_and_a_whole_tag_to_decrypt(use, name: str) -
     assert answer.message == f"AES_GCM needs the field {name} to decrypt."
 
 
+@pytest.mark.parametrize("bits", AES_KEYS)
+@pytest.mark.parametrize(("mode", "length"), KEY_WRAPS)
+async def test_key_wrap_is_what_other_code_makes_of_it(
+    core: Core, use, bits: int, mode: str, length: int
+) -> None:
+    key_id, message = f"AES-{bits}", bytes(range(256)) * 16
+    message = message[:length]
+    before = (await show(core, key_id))["operations"]
+    answer = await use(key_id, "encrypt", mode=mode, message=b64(message))
+    assert answer.status == 200, answer
+    wrapped = key_wrap(AES_KEYS[bits], mode).seal(message)
+    assert answer.json() == {"encrypted": b64(wrapped)}
+    answer = await use(key_id, "decrypt", mode=mode, encrypted=b64(wrapped))
+    assert answer.json() == {"decrypted": b64(message)}
+    assert (await show(core, key_id))["operations"] == before + 2
+
+
+@pytest.mark.parametrize("length", [1, 8, 15])
+async def test_the_shortest_keys_that_others_wrap_with_padding_are_unwrapped(
+    use, length: int
+) -> None:
+    wrapped = key_wrap(AES_KEYS[256], "AES_KWP").seal(bytes(length))
+    answer = await use("AES-256", "decrypt", mode="AES_KWP", encrypted=b64(wrapped))
+    assert answer.json() == {"decrypted": b64(bytes(length))}
+
+
+@pytest.mark.parametrize(
+    ("how", "mode", "length"),
+    [
+        *(("encrypt", "AES_KW", length) for length in (0, 8, 15, 17, 4095, 4097, 4104)),
+        *(("encrypt", "AES_KWP", length) for length in (0, 15, 4097)),
+        *(("decrypt", "AES_KW", length) for length in (0, 8, 16, 23, 25, 4112)),
+        *(("decrypt", "AES_KWP", length) for length in (0, 8, 15, 17, 4112)),
+    ],
+)
+async def test_key_wrap_says_which_lengths_it_takes(use, how: str, mode: str, length: int) -> None:
+    field = {"encrypt": "message", "decrypt": "encrypted"}[how]
+    answer = await use("AES-256", how, mode=mode, **{field: b64(bytes(length))})
+    assert answer.status == 400
+    assert answer.message.startswith(f"{mode} takes ")
+    assert str(length) in answer.message
+
+
+@pytest.mark.parametrize("mode", ["AES_KW", "AES_KWP"])
+async def test_whatever_is_altered_key_wrap_does_not_open_and_says_the_same(use, mode: str) -> None:
+    wrapped = key_wrap(AES_KEYS[256], mode).seal(bytes(24))
+    others = [key_wrap(AES_KEYS[256], other).seal(bytes(24)) for other in ("AES_KW", "AES_KWP")]
+    others.remove(wrapped)
+    for place in range(len(wrapped)):
+        changed = bytes([wrapped[place] ^ 1])
+        others.append(wrapped[:place] + changed + wrapped[place + 1 :])
+    for altered in others:
+        answer = await use("AES-256", "decrypt", mode=mode, encrypted=b64(altered))
+        assert (answer.status, answer.message) == (400, "Decryption failure")
+
+
+@pytest.mark.parametrize("field", ["iv", "aad"])
+@pytest.mark.parametrize("mode", ["AES_KW", "AES_KWP"])
+async def test_key_wrap_takes_nothing_beside_the_message(use, mode: str, field: str) -> None:
+    more = {field: b64(bytes(16))}
+    answer = await use("AES-256", "encrypt", mode=mode, message=b64(bytes(16)), **more)
+    assert answer.message == f"{mode} does not take the field {field} to encrypt."
+
+
 async def test_a_field_of_another_mode_is_400(use) -> None:
     message = b64(bytes(16))
     answer = await use("AES-128", "encrypt", mode="AES_CBC", message=message, aad=message)
@@ -331,6 +401,18 @@ async def test_an_hmac_is_what_other_code_makes_of_it(use, bits: int, length: in
     answer = await use("AES-256", "sign", mode=mode, message=b64(message))
     expected = hmac.digest(AES_KEYS[256], message, f"sha{bits}")
     assert answer.json() == {"signature": b64(expected)}
+
+
+@pytest.mark.parametrize("bits", AES_KEYS)
+@pytest.mark.parametrize("length", [0, 1, 16, 100_000])
+async def test_a_cmac_is_what_other_code_makes_of_it(use, bits: int, length: int) -> None:
+    message, key_id = bytes(length), f"AES-{bits}"
+    wanted = {"mode": "AES_CMAC", "message": b64(message)}
+    tag = aes_cmac(AES_KEYS[bits], message)
+    assert (await use(key_id, "sign", **wanted)).json() == {"signature": b64(tag)}
+    for signature, is_valid in ((tag, True), (tag[:-1], False), (tag + b"?", False), (b"", False)):
+        answer = await use(key_id, "verify", **wanted, signature=b64(signature))
+        assert (answer.status, answer.json()) == (200, {"valid": is_valid})
 
 
 async def test_verify_tells_the_hmac_of_a_message_from_everything_else(core: Core, use) -> None:
@@ -412,9 +494,15 @@ async def test_a_signature_of_secp256k1_with_a_high_s_is_valid(use) -> None:
 
 async def test_a_generic_key_of_another_length_is_no_aes_key(core: Core, use) -> None:
     await import_generic(core, "long", bytes(33))
-    answer = await use("long", "encrypt", mode="AES_CBC", message=b64(bytes(16)))
-    assert answer.status == 400
-    assert "264" in answer.message
+    message = b64(bytes(16))
+    answers = [
+        await use("long", "encrypt", mode=mode, message=message)
+        for mode in ("AES_CBC", "AES_GCM", "AES_KW", "AES_KWP")
+    ]
+    answers.append(await use("long", "sign", mode="AES_CMAC", message=message))
+    for answer in answers:
+        assert answer.status == 400
+        assert "264" in answer.message
 
 
 # --- all of them ---------------------------------------------------------------------------------

@@ -5,20 +5,25 @@ Whoever adds to the API adds a line here, and to docs/divergences.md.
 
 from typing import Final
 
-KEY_TYPES: Final[tuple[str, ...]] = ()
+KEY_TYPES: Final = ("Ed448",)
 
 MECHANISMS: Final = (
     "AES_Encryption_GCM",
     "AES_Decryption_GCM",
+    "AES_KeyWrap",
+    "AES_KeyUnwrap",
+    "AES_KeyWrap_Pad",
+    "AES_KeyUnwrap_Pad",
+    "AES_CMAC",
     "HMAC_SHA256",
     "HMAC_SHA384",
     "HMAC_SHA512",
 )
 
 MODES: Final[dict[str, tuple[str, ...]]] = {
-    "sign": ("HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512"),
-    "encrypt": ("AES_GCM",),
-    "decrypt": ("AES_GCM",),
+    "sign": ("AES_CMAC", "HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512"),
+    "encrypt": ("AES_GCM", "AES_KW", "AES_KWP"),
+    "decrypt": ("AES_GCM", "AES_KW", "AES_KWP"),
 }
 """Modes of uses that NetHSM has."""
 

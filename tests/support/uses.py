@@ -1,6 +1,16 @@
 """A key used as its mechanisms say, without the rest of the HSM."""
 
-from keystead.algorithms import PrivateKey, Result, Use, mechanism_of
+from typing import Final
+
+from keystead import algorithms
+from keystead.algorithms import SIGN, Algorithm, PrivateKey, Result, Use, mechanism_of
+
+SIGNERS: Final[tuple[Algorithm, ...]] = tuple(
+    row
+    for row in algorithms.ALL
+    if row.name != "Generic" and any(one.use is SIGN for one in row.mechanisms)
+)
+"""Key types that sign and have a public half, which anybody verifies with."""
 
 
 def use(key: PrivateKey, how: Use, mode: str, message: bytes, **options: bytes) -> Result:

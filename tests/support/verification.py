@@ -1,6 +1,6 @@
 """What keys did, checked with what the API shows of them and with other code than signed.
 
-pycryptodome checks RSA, Ed25519 and AES, plain arithmetic checks ECDSA and BIP-340.
+pycryptodome checks RSA, EdDSA and AES, plain arithmetic checks ECDSA and BIP-340.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ from base64 import b64decode
 from types import MappingProxyType
 
 from Crypto.Cipher import AES, PKCS1_OAEP, PKCS1_v1_5
-from Crypto.Hash import MD5, SHA1, SHA224, SHA256, SHA384, SHA512
+from Crypto.Hash import CMAC, MD5, SHA1, SHA224, SHA256, SHA384, SHA512
 from Crypto.PublicKey import RSA
 from Crypto.Signature import eddsa, pss
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -63,7 +63,7 @@ def signature_holds(shown: dict, mode: str, message: bytes, signature: bytes) ->
         return _pss_holds(rsa_key(public), mode.removeprefix("PSS_"), signature)
     point = b64decode(public["data"])
     if mode == "EdDSA":
-        return _ed25519_holds(point, message, signature)
+        return _eddsa_holds(point, message, signature)
     curve = CURVES[shown["type"]]
     if mode == "BIP340":
         return curve.bip340_holds(curve.decode(point)[0], message, signature)
@@ -88,7 +88,7 @@ def _pss_holds(key: RSA.RsaKey, name: str, signature: bytes) -> bool:
     return True
 
 
-def _ed25519_holds(public: bytes, message: bytes, signature: bytes) -> bool:
+def _eddsa_holds(public: bytes, message: bytes, signature: bytes) -> bool:
     try:
         eddsa.new(eddsa.import_public_key(public), "rfc8032").verify(message, signature)
     except ValueError:
@@ -114,3 +114,13 @@ def opened_gcm(key: bytes, iv: bytes, ciphertext: bytes, tag: bytes, aad: bytes)
 def aes_cbc(key: bytes, iv: bytes):
     """Return pycryptodome's AES-CBC."""
     return AES.new(key, AES.MODE_CBC, iv)
+
+
+def key_wrap(key: bytes, mode: str):
+    """Return pycryptodome's AES key wrap, with padding or not."""
+    return AES.new(key, {"AES_KW": AES.MODE_KW, "AES_KWP": AES.MODE_KWP}[mode])
+
+
+def aes_cmac(key: bytes, message: bytes) -> bytes:
+    """Return the CMAC that pycryptodome makes."""
+    return CMAC.new(key, message, ciphermod=AES).digest()

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import coincurve
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
 from keystead.algorithms.ecdsa import EcdsaKey
-from keystead.algorithms.ed25519 import Ed25519Key
+from keystead.algorithms.eddsa import CURVE25519, ED448, EddsaKey
 from keystead.algorithms.rsa import RsaKey
 from keystead.model.ids import parse_key_id
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
@@ -99,7 +99,9 @@ def verifying_key(public: PublicKeyTypes) -> PrivateKey | None:
         case rsa.RSAPublicKey():
             return RsaKey(half)
         case ed25519.Ed25519PublicKey():
-            return Ed25519Key(half)
+            return EddsaKey(CURVE25519, half)
+        case ed448.Ed448PublicKey():
+            return EddsaKey(ED448, half)
         case ec.EllipticCurvePublicKey(curve=ec.SECP256K1()):
             return _secp256k1(public)
         case ec.EllipticCurvePublicKey():

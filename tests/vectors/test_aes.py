@@ -1,4 +1,4 @@
-"""AES: CBC by NIST's CAVP, GCM by Wycheproof."""
+"""AES: CBC by NIST's CAVP, GCM, KW and KWP by Wycheproof."""
 
 import pytest
 
@@ -8,6 +8,8 @@ from tests.vectors.published import ROOT, Case, Group, cavp, wycheproof
 
 MONTE_CARLO = "Monte Carlo: a thousand rounds with the IV of the round before"
 OTHER_SIZE = "the IV has other than 12 bytes, or the tag other than 16"
+
+OUTSIDE = "the key to wrap is under 16 bytes"
 
 CBC = sorted(ROOT.glob("Cipher/AES/CBC*.rsp"))
 
@@ -49,3 +51,28 @@ async def test_gcm(bench: Bench, cases: Cases) -> None:
                 continue
             for case in tests:
                 tally.check(case, is_right=await gcm_is_right(bench, case))
+
+
+async def unwraps(bench: Bench, key_id: str, mode: str, case: Case) -> bool:
+    found = await bench.result(key_id, "decrypt", mode, encrypted=bytes.fromhex(case["ct"]))
+    return found == (None if case["result"] == "invalid" else bytes.fromhex(case["msg"]))
+
+
+async def wraps(bench: Bench, key_id: str, mode: str, case: Case) -> bool:
+    found = await bench.result(key_id, "encrypt", mode, message=bytes.fromhex(case["msg"]))
+    return found == bytes.fromhex(case["ct"])
+
+
+@pytest.mark.parametrize(("name", "mode"), [("aes_wrap", "AES_KW"), ("aes_kwp", "AES_KWP")])
+async def test_key_wrap(bench: Bench, cases: Cases, name: str, mode: str) -> None:
+    with cases(mode.replace("_", "-"), "Wycheproof") as tally:
+        for _, tests in wycheproof(name):
+            for case in tests:
+                key_id = await bench.import_key("Generic", data=bytes.fromhex(case["key"]))
+                tally.check(case, is_right=await unwraps(bench, key_id, mode, case))
+                if case["result"] != "valid":
+                    continue
+                if len(case["msg"]) < 32:
+                    tally.skip(OUTSIDE)
+                else:
+                    tally.check(case, is_right=await wraps(bench, key_id, mode, case))

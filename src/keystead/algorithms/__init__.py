@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keystead.algorithms import ecdsa, ed25519, generic, rsa, secp256k1
+from keystead.algorithms import ecdsa, eddsa, generic, rsa, secp256k1
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
@@ -55,7 +55,7 @@ __all__ = [
 
 ALL: Final[tuple[Algorithm, ...]] = (
     rsa.RSA,
-    ed25519.CURVE25519,
+    eddsa.CURVE25519,
     ecdsa.EC_P256,
     ecdsa.EC_P384,
     ecdsa.EC_P521,
@@ -64,6 +64,7 @@ ALL: Final[tuple[Algorithm, ...]] = (
     ecdsa.BRAINPOOL_P384,
     ecdsa.BRAINPOOL_P512,
     generic.GENERIC,
+    eddsa.ED448,
 )
 """Every key type, in the order of the API description."""
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -119,7 +120,7 @@ class _EcKey:
 def read_private_key(pem: bytes) -> PrivateKeyTypes:
     """Return the one private key of a PEM file; RSA keys are not validated.
 
-    A public half beside an EC or Ed25519 key must be its own. Raises InvalidInput, which says what
+    A public half beside a key must be its own. Raises InvalidInput, which says what
     the file holds instead.
     """
     label, der = _only_block(pem)
@@ -296,6 +297,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "1.2.840.113549.1.1.10": _refuse("RSA keys for RSASSA-PSS alone are not supported."),
     "1.2.840.10045.2.1": lambda key, parameters: _ec_key(key, _curve_in(parameters)),
     "1.3.101.112": lambda key, _: Ed25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
+    "1.3.101.113": lambda key, _: Ed448PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
     "1.2.840.10040.4.1": _refuse("DSA keys are not supported."),
 }
-"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, DSA."""
+"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, DSA."""

@@ -1,6 +1,7 @@
-"""Generic keys: plain bytes, for AES (those of an AES key's length) and for HMAC."""
+"""Generic keys: plain bytes, for AES and CMAC (those of an AES key's length) and for HMAC."""
 
 import secrets
+from collections.abc import Callable
 from io import BytesIO
 
 from cryptography.exceptions import InvalidTag
@@ -9,7 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
+from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap,
+    aes_key_wrap_with_padding,
+)
 
 from keystead.algorithms._algorithm import (
     Algorithm,
@@ -30,6 +39,10 @@ AES_KEY_BYTES = (16, 24, 32)
 STEP_BYTES = 256 * 1024
 GCM_IV_BYTES = 12
 GCM_TAG_BYTES = 16
+MIN_WRAPPED_BYTES = 16
+MAX_WRAPPED_BYTES = 4096
+WRAP_BYTES = 8
+"""What AES key wrap works on and adds: half a block."""
 
 
 class GenericKey(PrivateKey):
@@ -76,7 +89,48 @@ class GenericKey(PrivateKey):
         try:
             return _in_steps(decryptor, ciphertext)
         except InvalidTag:
-            raise DecryptionFailed("Decryption failure") from None
+            raise _decryption_failed() from None
+
+    def wrap(self, message: bytes) -> bytes:
+        """Wrap key data of whole half blocks with AES-KW (RFC 3394)."""
+        key = self._aes_key()
+        _require_wrappable("AES_KW", message, MIN_WRAPPED_BYTES, MAX_WRAPPED_BYTES)
+        return aes_key_wrap(key, message)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Unwrap what `wrap` made. Raises DecryptionFailed for anything else."""
+        key = self._aes_key()
+        longest = MAX_WRAPPED_BYTES + WRAP_BYTES
+        _require_wrappable("AES_KW", wrapped, MIN_WRAPPED_BYTES + WRAP_BYTES, longest)
+        return _unwrapped(aes_key_unwrap, key, wrapped)
+
+    def wrap_padded(self, message: bytes) -> bytes:
+        """Wrap key data with AES-KWP (RFC 5649)."""
+        key = self._aes_key()
+        _require_length("AES_KWP", message, MIN_WRAPPED_BYTES, MAX_WRAPPED_BYTES)
+        return aes_key_wrap_with_padding(key, message)
+
+    def unwrap_padded(self, wrapped: bytes) -> bytes:
+        """Unwrap what `wrap_padded` made. Raises DecryptionFailed for anything else.
+
+        Other makers wrap as little as a byte.
+        """
+        key = self._aes_key()
+        _require_wrappable("AES_KWP", wrapped, 2 * WRAP_BYTES, MAX_WRAPPED_BYTES + WRAP_BYTES)
+        return _unwrapped(aes_key_unwrap_with_padding, key, wrapped)
+
+    def cmac(self, message: bytes) -> bytes:
+        """Return the AES-CMAC (NIST SP 800-38B) of `message`: 16 bytes."""
+        return self._cmac(message).finalize()
+
+    def cmac_holds(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is the whole CMAC of `message`, in constant time."""
+        return holds(self._cmac(message).verify, signature)
+
+    def _cmac(self, message: bytes) -> CMAC:
+        cmac = CMAC(AES(self._aes_key()))
+        cmac.update(message)
+        return cmac
 
     def hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> bytes:
         """Return the HMAC (RFC 2104) of `message`, as long as the digest."""
@@ -108,6 +162,28 @@ class GenericKey(PrivateKey):
                 "it adds no padding."
             )
         return Cipher(AES(key), CBC(iv))
+
+
+def _require_wrappable(mode: str, text: bytes, shortest: int, longest: int) -> None:
+    _require_length(mode, text, shortest, longest)
+    if len(text) % WRAP_BYTES:
+        raise InvalidInput(f"{mode} takes a multiple of {WRAP_BYTES} bytes, not {len(text)}.")
+
+
+def _require_length(mode: str, text: bytes, shortest: int, longest: int) -> None:
+    if not shortest <= len(text) <= longest:
+        raise InvalidInput(f"{mode} takes {shortest} to {longest} bytes, not {len(text)}.")
+
+
+def _unwrapped(unwrap: Callable[[bytes, bytes], bytes], key: bytes, wrapped: bytes) -> bytes:
+    try:
+        return unwrap(key, wrapped)
+    except InvalidUnwrap:
+        raise _decryption_failed() from None
+
+
+def _decryption_failed() -> DecryptionFailed:
+    return DecryptionFailed("Decryption failure")
 
 
 def _in_steps(cipher: CipherContext, text: bytes) -> bytes:
@@ -148,6 +224,11 @@ class _Generic:
             needs=(IV, TAG),
             options=(AAD,),
         ),
+        Mechanism("AES_KeyWrap", ENCRYPT, "AES_KW", GenericKey.wrap),
+        Mechanism("AES_KeyUnwrap", DECRYPT, "AES_KW", GenericKey.unwrap),
+        Mechanism("AES_KeyWrap_Pad", ENCRYPT, "AES_KWP", GenericKey.wrap_padded),
+        Mechanism("AES_KeyUnwrap_Pad", DECRYPT, "AES_KWP", GenericKey.unwrap_padded),
+        *signature_rows("AES_CMAC", "AES_CMAC", sign=GenericKey.cmac, verify=GenericKey.cmac_holds),
         *_hmac_rows("HMAC_SHA256", hashes.SHA256()),
         *_hmac_rows("HMAC_SHA384", hashes.SHA384()),
         *_hmac_rows("HMAC_SHA512", hashes.SHA512()),
