@@ -10,7 +10,7 @@ import pytest
 
 from keystead.operations.shares import HSM, Party, Turns
 from keystead.operations.work_pool import WorkPool
-from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeSession
 from keystead.storage import keys
 from keystead.wire.connection import Connection

@@ -7,6 +7,7 @@ import pytest
 
 from keystead.model.lifecycle import State
 from keystead.operations import hsm as hsm_module
+from keystead.operations.shares import Party
 from keystead.operations.work_pool import WorkPool
 from keystead.wire.messages import Request
 from tests.support.core import (
@@ -307,7 +308,7 @@ class HeldBody(WholeBody):
         assert len(self._body) <= limit
         return self._body
 
-    def belongs_to(self, holder: str) -> None:
+    def belongs_to(self, party: Party) -> None:
         pass
 
 

@@ -24,6 +24,7 @@ from keystead.api.http.route import (
 )
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
+from keystead.operations.shares import Party
 from keystead.storage.key_value_store import Change
 from keystead.wire.messages import Request
 from tests.support.core import ADMIN, Core, WholeBody, b64, basic, start_core, to_json
@@ -78,7 +79,7 @@ class HeldBody(WholeBody):
         await self._comes.wait()
         yield self._body
 
-    def belongs_to(self, holder: str) -> None:
+    def belongs_to(self, party: Party) -> None:
         pass
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from keystead.api.http.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
+from keystead.operations.shares import Party, of_network
 from keystead.processes.core.bodies import (
     FIRST_CREDIT_BYTES,
-    MAX_BODIES_OF_ONE,
     WINDOW_BYTES,
-    BodyBudget,
     IncomingBody,
     OutgoingBody,
     OutgoingStream,
     WholeBody,
 )
+from keystead.processes.core.body_budget import MAX_BODIES_OF_ONE, BodyBudget
 from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted
 
 PART = OutgoingBody.PART_BYTES
@@ -87,13 +87,14 @@ def test_a_body_taken_in_parts_ends_with_its_client():
 
 
 LONG = 300_000
+A, A2, B = (Party(namespace, user) for namespace, user in ("ax", "ay", "bx"))
 
 
-async def reading(budget, holder, *, arrived=0):
+async def reading(budget, party, *, arrived=0):
     """Have a body under way of which so many bytes have arrived; return it, and who reads it."""
     asked = []
     body = incoming(budget, asked)
-    body.belongs_to(holder)
+    body.belongs_to(party)
     reader = asyncio.ensure_future(body.read(10 * LONG))
     await asyncio.sleep(0)
     while arrived and not reader.done():
@@ -113,9 +114,9 @@ async def is_refused(reader):
 async def test_what_is_only_announced_keeps_nobody_out():
     whole = BodyBudget(LONG * 4)
     mine, other = (BodyBudget(LONG * 3, part_of=whole) for _ in range(2))
-    announced = [await reading(mine, "namespace a", arrived=27) for _ in range(64)]
+    announced = [await reading(mine, A, arrived=27) for _ in range(64)]
     for budget in (mine, other):
-        _, reader = await reading(budget, "namespace b", arrived=LONG // 2)
+        _, reader = await reading(budget, B, arrived=LONG // 2)
         assert not await is_refused(reader)
         reader.cancel()
     assert any([await is_refused(reader) for _, reader in announced])
@@ -124,13 +125,13 @@ async def test_what_is_only_announced_keeps_nobody_out():
 @in_a_loop
 async def test_when_it_is_full_whoever_has_most_makes_room():
     budget = BodyBudget(LONG * 6)
-    first = [await reading(budget, "namespace a", arrived=LONG) for _ in range(4)]
-    _, other = await reading(budget, "namespace b", arrived=LONG)
+    first = [await reading(budget, A, arrived=LONG) for _ in range(4)]
+    _, other = await reading(budget, B, arrived=LONG)
     assert not await is_refused(other)
     ended = [await is_refused(reader) for _, reader in first]
     assert any(ended)
     assert not all(ended)
-    _, more = await reading(budget, "namespace a", arrived=3 * LONG)
+    _, more = await reading(budget, A, arrived=3 * LONG)
     assert await is_refused(more), "it has most itself"
     other.cancel()
 
@@ -138,14 +139,14 @@ async def test_when_it_is_full_whoever_has_most_makes_room():
 @in_a_loop
 async def test_what_was_refused_is_free_at_once_and_what_still_comes_of_it_is_dropped():
     budget = BodyBudget(LONG)
-    body, reader = await reading(budget, "a", arrived=LONG // 2)
+    body, reader = await reading(budget, A, arrived=LONG // 2)
     body.refuse()
-    budget.take(LONG, "b")
+    budget.take(LONG, B)
     body.arrived(BodyChunk(1, b"late", last=True))
     assert await is_refused(reader)
     body.close()
-    budget.give_back(LONG, "b")
-    budget.take(LONG, "b")
+    budget.give_back(LONG, B)
+    budget.take(LONG, B)
 
 
 @in_a_loop
@@ -157,20 +158,53 @@ async def test_a_body_that_is_refused_while_nobody_reads_it_is_refused_to_the_ne
 
 
 @in_a_loop
-async def test_one_holder_has_so_many_bodies_under_way_and_no_more():
+async def test_one_namespace_has_so_many_bodies_under_way_and_no_more():
     budget = BodyBudget(1024 * LONG)
-    bodies = [await reading(budget, "namespace a") for _ in range(MAX_BODIES_OF_ONE)]
-    assert await is_refused((await reading(budget, "namespace a"))[1])
-    assert not await is_refused((await reading(budget, "namespace b"))[1])
+    bodies = [await reading(budget, A) for _ in range(MAX_BODIES_OF_ONE)]
+    assert await is_refused((await reading(budget, A))[1])
+    assert not await is_refused((await reading(budget, B))[1])
     bodies[0][0].close()
-    assert not await is_refused((await reading(budget, "namespace a"))[1])
+    assert not await is_refused((await reading(budget, A))[1])
+
+
+@in_a_loop
+async def test_one_user_of_a_namespace_keeps_no_other_out_of_its_memory():
+    budget = BodyBudget(LONG * 6)
+    first = [await reading(budget, A, arrived=LONG) for _ in range(4)]
+    _, other = await reading(budget, A2, arrived=LONG)
+    assert not await is_refused(other)
+    assert any([await is_refused(reader) for _, reader in first])
+    _, more = await reading(budget, A2, arrived=3 * LONG)
+    assert await is_refused(more), "now this one has most"
+    other.cancel()
+
+
+@in_a_loop
+async def test_one_user_of_a_namespace_keeps_no_other_out_of_its_number_of_bodies():
+    budget = BodyBudget(1024 * LONG, part_of=BodyBudget(1024 * LONG))
+    bodies = [await reading(budget, A) for _ in range(MAX_BODIES_OF_ONE)]
+    others = [await reading(budget, A2) for _ in range(MAX_BODIES_OF_ONE)]
+    refused = [await is_refused(reader) for _, reader in (*bodies, *others)]
+    assert refused.count(True) == MAX_BODIES_OF_ONE
+    assert refused[MAX_BODIES_OF_ONE:].count(False) == MAX_BODIES_OF_ONE // 2
+
+
+@in_a_loop
+async def test_another_namespace_makes_room_before_another_user_of_the_same_one():
+    budget = BodyBudget(LONG * 6)
+    _, of_a = await reading(budget, A, arrived=LONG)
+    of_b = [await reading(budget, B, arrived=LONG) for _ in range(2)]
+    _, newcomer = await reading(budget, A2, arrived=LONG)
+    assert not await is_refused(of_a)
+    assert not await is_refused(newcomer)
+    assert any([await is_refused(reader) for _, reader in of_b])
 
 
 @in_a_loop
 async def test_without_a_user_it_is_the_network_that_counts():
     budget = BodyBudget(LONG)
-    holders = {incoming(budget, [], client=f"2001:db8::{one}").holder for one in range(9)}
-    assert holders == {"2001:db8::/64"}
+    parties = {incoming(budget, [], client=f"2001:db8::{one}").party for one in range(9)}
+    assert parties == {of_network("2001:db8::/64")}
 
 
 class Edge:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from keystead.processes.core import edge_link
-from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeSession
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES

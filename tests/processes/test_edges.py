@@ -13,7 +13,7 @@ from keystead.errors import InvalidInput, Overloaded
 from keystead.journal.log import Log
 from keystead.operations.tls import TlsIdentity
 from keystead.processes.core import edges as module
-from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeSession
 from keystead.processes.core.edges import Edges
 from keystead.wire.connection import Connection, ConnectionEnded

@@ -14,6 +14,7 @@ from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Surroundings
+from keystead.operations.shares import Party
 from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
@@ -58,7 +59,7 @@ class WholeBody:
         for start in range(0, len(body), PART_BYTES):
             yield body[start : start + PART_BYTES]
 
-    def belongs_to(self, holder: str) -> None:
+    def belongs_to(self, party: Party) -> None:
         pass
 
     def end_with_client(self) -> None:

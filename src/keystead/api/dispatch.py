@@ -29,8 +29,8 @@ from keystead.api.http.statuses import STATUS, HttpError, PathUnknown, error_bod
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
-from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
+from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
 from keystead.wire.messages import Request, Response
 
@@ -145,7 +145,7 @@ class Dispatcher:
         if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
             await _require_caller(call)
             if request.more:
-                call.unread_body.belongs_to(_holder(call.caller))
+                call.unread_body.belongs_to(of_user(call.caller.user_id))
         if row.asks_unlock_passphrase(self._hsm):
             header = request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=request.client)
@@ -223,13 +223,6 @@ async def _allowed(
         async for part in parts:
             call.require_allowed()
             yield part
-
-
-def _holder(caller: Caller) -> str:
-    """Return whose share of the memory for bodies a caller's takes: its namespace's, or its own."""
-    if caller.namespace is None:
-        return f"user {caller.user_id}"
-    return f"namespace {caller.namespace}"
 
 
 async def _require_caller(call: Call[Any]) -> None:

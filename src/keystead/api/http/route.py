@@ -23,6 +23,7 @@ from keystead.model.secret import Hidden, Secret
 from keystead.model.users import Caller, Role
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
+from keystead.operations.shares import Party
 from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
 from keystead.storage.conditional import Revisions
 from keystead.wire.messages import Request, Response
@@ -64,8 +65,8 @@ class BodyReader(Protocol):
         """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
         ...
 
-    def belongs_to(self, holder: str) -> None:
-        """Count what it takes for `holder`, whose share of the memory for bodies is bounded."""
+    def belongs_to(self, party: Party) -> None:
+        """Count what it takes for `party`, whose share of the memory for bodies is bounded."""
         ...
 
     def end_with_client(self) -> None:
@@ -93,9 +94,9 @@ class LateBody:
             yield part
         self._require_allowed()
 
-    def belongs_to(self, holder: str) -> None:
-        """Count it for `holder`."""
-        self._body.belongs_to(holder)
+    def belongs_to(self, party: Party) -> None:
+        """Count it for `party`."""
+        self._body.belongs_to(party)
 
     def end_with_client(self) -> None:
         """Have the request cancelled once its client is gone."""

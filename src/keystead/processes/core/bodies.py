@@ -1,7 +1,6 @@
 """Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from io import BytesIO
@@ -10,90 +9,16 @@ from typing import ClassVar, Final
 from keystead.api.http.route import ResponseCut, StreamedResponse
 from keystead.errors import Overloaded, TooLarge
 from keystead.operations.attempts import network_of
+from keystead.operations.shares import Party, of_network
+from keystead.processes.core.body_budget import TOO_MANY, BodyBudget
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.frames import BrokenFrame
 from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 
 WINDOW_BYTES: Final = 512 * 1024
 """How much of a body is on its way at a time: enough to keep an edge busy."""
-
-
 FIRST_CREDIT_BYTES: Final = 16 * 1024
 """What a body may send before any of it has arrived. After that it is as much again as has."""
-
-MAX_BODIES_OF_ONE: Final = 256
-"""Bodies of one holder that may be under way in one budget."""
-
-
-_TOO_MANY: Final = "Too many large requests at once; try again in a moment."
-
-
-class BodyBudget:
-    """The memory that bodies under way may take together: all of them, or those of one edge.
-
-    It is counted by holder: a namespace, a user without one, or the network of a client that need
-    not be anybody. When it is full, the holder that has most of it makes room for the others.
-    """
-
-    def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
-        """Count what is taken in `part_of` too."""
-        self._free = limit_bytes
-        self._whole = part_of
-        self._held: Counter[str] = Counter()
-        self._arriving: dict[IncomingBody, None] = {}
-        self._number_of: Counter[str] = Counter()
-
-    def take(self, size: int, holder: str) -> None:
-        """Reserve `size` bytes. Raises Overloaded, at once, when so many cannot be had."""
-        while size > self._free and self._end_one_for(holder, size):
-            pass
-        if size > self._free:
-            raise Overloaded(_TOO_MANY)
-        if self._whole is not None:
-            self._whole.take(size, holder)
-        self._free -= size
-        self._held[holder] += size
-
-    def give_back(self, size: int, holder: str) -> None:
-        """Free `size` bytes that were taken."""
-        self._free += size
-        self._held[holder] -= size
-        if not self._held[holder]:
-            del self._held[holder]
-        if self._whole is not None:
-            self._whole.give_back(size, holder)
-
-    def begin(self, body: "IncomingBody") -> None:
-        """Note a body that begins to arrive. Raises Overloaded when its holder has too many."""
-        if self._number_of[body.holder] >= MAX_BODIES_OF_ONE:
-            raise Overloaded(_TOO_MANY)
-        if self._whole is not None:
-            self._whole.begin(body)
-        self._number_of[body.holder] += 1
-        self._arriving[body] = None
-
-    def end(self, body: "IncomingBody") -> None:
-        """Forget a body that has arrived, or will not."""
-        if body not in self._arriving:
-            return
-        del self._arriving[body]
-        self._number_of[body.holder] -= 1
-        if not self._number_of[body.holder]:
-            del self._number_of[body.holder]
-        if self._whole is not None:
-            self._whole.end(body)
-
-    def _end_one_for(self, holder: str, size: int) -> bool:
-        """Refuse the longest arriving body of the holder that has most, if `holder` has less."""
-        longest = max(
-            self._arriving,
-            key=lambda body: (self._held[body.holder], body.taken_bytes),
-            default=None,
-        )
-        if longest is None or self._held[longest.holder] <= self._held[holder] + size:
-            return False
-        longest.refuse()
-        return True
 
 
 class _Abandonable:
@@ -131,7 +56,7 @@ class WholeBody(_Abandonable):
         """Yield the body; raises TooLarge when it has more than `limit` bytes."""
         yield await self.read(limit)
 
-    def belongs_to(self, holder: str) -> None:
+    def belongs_to(self, party: Party) -> None:
         """Take no note of it: the body takes no memory beside its request."""
 
 
@@ -145,7 +70,7 @@ class IncomingBody(_Abandonable):
         self._request = request
         self._budget = budget
         self._ask = ask
-        self.holder = network_of(request.client)
+        self.party = of_network(network_of(request.client))
         """Whose share of the budget it takes."""
         self.taken_bytes = 0
         self._arrived_bytes = 0
@@ -190,9 +115,9 @@ class IncomingBody(_Abandonable):
             else:
                 await self._wait_for_more()
 
-    def belongs_to(self, holder: str) -> None:
-        """Count it for `holder`; before any of it is read."""
-        self.holder = holder
+    def belongs_to(self, party: Party) -> None:
+        """Count it for `party`; before any of it is read."""
+        self.party = party
 
     def arrived(self, chunk: BodyChunk) -> None:
         """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
@@ -237,7 +162,7 @@ class IncomingBody(_Abandonable):
         # What came with the request was not taken from the budget.
         size = min(size, self.taken_bytes)
         self.taken_bytes -= size
-        self._budget.give_back(size, self.holder)
+        self._budget.give_back(size, self.party)
 
     def _extend_credit(self) -> None:
         """Ask for more when half of the window is used up, so that the edge never has to wait.
@@ -248,7 +173,7 @@ class IncomingBody(_Abandonable):
         if self._credit > window // 2:
             return
         more = window - self._credit
-        self._budget.take(more, self.holder)
+        self._budget.take(more, self.party)
         self.taken_bytes += more
         self._credit += more
         self._ask(WantBody(self._request.id, more))
@@ -270,7 +195,7 @@ class IncomingBody(_Abandonable):
 
     def _require_unrefused(self) -> None:
         if self._is_refused:
-            raise Overloaded(_TOO_MANY)
+            raise Overloaded(TOO_MANY)
 
 
 class OutgoingBody:

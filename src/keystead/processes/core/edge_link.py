@@ -12,14 +12,14 @@ from keystead.api.http.statuses import error_body, error_headers
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
 from keystead.operations.attempts import network_of
-from keystead.operations.shares import EDGE
+from keystead.operations.shares import EDGE, of_network
 from keystead.processes.core.bodies import (
-    BodyBudget,
     IncomingBody,
     OutgoingBody,
     OutgoingStream,
     WholeBody,
 )
+from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.eager import begin
 from keystead.wire.connection import Calls, Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
@@ -230,9 +230,9 @@ class EdgeSession:
     async def _send_in_parts(
         self, request: Request, body: OutgoingBody | OutgoingStream, held_bytes: int
     ) -> None:
-        request_id, holder = request.id, network_of(request.client)
+        request_id, party = request.id, of_network(network_of(request.client))
         try:
-            self._budget.take(held_bytes, holder)
+            self._budget.take(held_bytes, party)
         except Overloaded as error:
             content = error_body(error.message)
             self.connection.send(Response(request_id, 503, error_headers(503), content))
@@ -242,7 +242,7 @@ class EdgeSession:
             await body.send()
         finally:
             del self._outgoing[request_id]
-            self._budget.give_back(held_bytes, holder)
+            self._budget.give_back(held_bytes, party)
 
 
 def _require_modest(request: Request) -> None:

@@ -23,7 +23,7 @@ from keystead.operations.work_pool import WorkPool
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
-from keystead.processes.core.bodies import BodyBudget
+from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeSession
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.refusals import RefusalLog

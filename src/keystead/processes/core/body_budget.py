@@ -1,0 +1,121 @@
+"""The memory that bodies of requests take while they arrive, shared as work is."""
+
+from collections import Counter
+from collections.abc import Hashable
+from typing import Final, Protocol
+
+from keystead.errors import Overloaded
+from keystead.operations.shares import Party
+
+MAX_BODIES_OF_ONE: Final = 256
+"""Bodies of one namespace or network that may be under way in one budget."""
+
+TOO_MANY: Final = "Too many large requests at once; try again in a moment."
+
+_Names = tuple[Hashable, ...]
+"""The first names of a party: those of a namespace or network, or of one of its members too."""
+
+
+class ArrivingBody(Protocol):
+    """A body that takes memory, and can be refused while it arrives."""
+
+    party: Party
+    """Whose share of the budget it takes."""
+    taken_bytes: int
+
+    def refuse(self) -> None:
+        """Give the memory back at once, and `end` it in its budget."""
+        ...
+
+
+class BodyBudget:
+    """The memory that bodies under way may take together: all of them, or those of one edge.
+
+    It is shared as work is (`operations.shares`): when it is full, the namespace or network that
+    has most of it makes room for the others, and within a namespace the user that has most.
+    """
+
+    def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
+        """Count what is taken in `part_of` too."""
+        self._free = limit_bytes
+        self._whole = part_of
+        self._held: Counter[_Names] = Counter()
+        """Bytes, of each namespace or network, and of each of its members."""
+        self._arriving: dict[ArrivingBody, None] = {}
+        self._number_of: Counter[_Names] = Counter()
+
+    def take(self, size: int, party: Party) -> None:
+        """Reserve `size` bytes. Raises Overloaded, at once, when so many cannot be had."""
+        while size > self._free and self._end_one_for(party, size):
+            pass
+        if size > self._free:
+            raise Overloaded(TOO_MANY)
+        if self._whole is not None:
+            self._whole.take(size, party)
+        self._free -= size
+        _count(self._held, party, size)
+
+    def give_back(self, size: int, party: Party) -> None:
+        """Free `size` bytes that were taken."""
+        self._free += size
+        _count(self._held, party, -size)
+        if self._whole is not None:
+            self._whole.give_back(size, party)
+
+    def begin(self, body: ArrivingBody) -> None:
+        """Note a body that begins to arrive.
+
+        Raises Overloaded when its namespace or network has too many, unless another of its users
+        has more than this one: a body of that user is refused instead.
+        """
+        group = body.party[:1]
+        if self._number_of[group] >= MAX_BODIES_OF_ONE:
+            self._end_one_of(group, body.party)
+        if self._whole is not None:
+            self._whole.begin(body)
+        _count(self._number_of, body.party, 1)
+        self._arriving[body] = None
+
+    def end(self, body: ArrivingBody) -> None:
+        """Forget a body that has arrived, or will not."""
+        if body not in self._arriving:
+            return
+        del self._arriving[body]
+        _count(self._number_of, body.party, -1)
+        if self._whole is not None:
+            self._whole.end(body)
+
+    def _end_one_for(self, party: Party, size: int) -> bool:
+        """Refuse the longest arriving body of whoever has most, if `party` has less.
+
+        It is looked for among all namespaces and networks, then among the users of the party's own.
+        """
+        for level in (1, 2):
+            own = party[:level]
+            longest = max(
+                (body for body in self._arriving if body.party[: level - 1] == own[:-1]),
+                key=lambda body: (*self._held_by(body.party), body.taken_bytes),
+                default=None,
+            )
+            if longest and self._held[longest.party[:level]] > self._held[own] + size:
+                longest.refuse()
+                return True
+        return False
+
+    def _held_by(self, party: Party) -> tuple[int, int]:
+        return self._held[party[:1]], self._held[party[:2]]
+
+    def _end_one_of(self, group: _Names, party: Party) -> None:
+        arriving = (body for body in self._arriving if body.party[:1] == group)
+        most = max(arriving, key=lambda body: self._number_of[body.party[:2]])
+        if self._number_of[most.party[:2]] <= self._number_of[party[:2]] + 1:
+            raise Overloaded(TOO_MANY)
+        most.refuse()
+
+
+def _count(counter: Counter[_Names], party: Party, more: int) -> None:
+    """Count for the party and for its group; forget whoever has nothing any more."""
+    for names in (party[:1], party[:2]):
+        counter[names] += more
+        if not counter[names]:
+            del counter[names]
