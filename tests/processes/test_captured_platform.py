@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from keystead.model.secret import Secret
 from keystead.sealing import domain_key as domain_keys
+from keystead.sealing import envelope
 from keystead.storage.backends import remote
 from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.frames import STORE_FRAME_BYTES, FrameDecoder, append_frame
@@ -204,12 +205,8 @@ def test_a_domain_key_of_the_attackers_own_is_not_unlocked_with(scene: Scene):
 
     def forge(question: StoreQuestion, answer: msgspec.Struct) -> msgspec.Struct:
         if isinstance(question, Get) and question.path in slots:
-            forged = domain_keys.seal_attended(
-                Secret(bytes(32)),
-                unlock_key=Secret(bytes(32)),
-                device_key=Secret(scene.platform.device_key),
-                path=question.path,
-            )
+            inner = domain_keys.lock(Secret(bytes(32)), Secret(bytes(32)))
+            forged = envelope.seal(Secret(scene.platform.device_key), question.path, inner)
             return Found(question.id, forged, 1)
         return answer
 

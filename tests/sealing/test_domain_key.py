@@ -11,28 +11,7 @@ from keystead.errors import DecryptionFailed
 from keystead.model.secret import Secret
 from keystead.sealing import domain_key as keys
 
-PATH = "/local/AAAAAAAAAA/domain-key/attended"
 KEY = st.binary(min_size=32, max_size=32)
-
-
-@given(domain=KEY, unlock=KEY, device=KEY, wrong=KEY)
-def test_an_attended_slot_opens_only_with_both_keys(domain, unlock, device, wrong):
-    slot = keys.seal_attended(
-        Secret(domain), unlock_key=Secret(unlock), device_key=Secret(device), path=PATH
-    )
-
-    def opened(unlock_key, device_key, path=PATH):
-        return keys.open_attended(
-            slot, unlock_key=Secret(unlock_key), device_key=Secret(device_key), path=path
-        ).reveal()
-
-    assert opened(unlock, device) == domain
-    for unlock_key, device_key in ((wrong, device), (unlock, wrong), (wrong, wrong)):
-        if (unlock_key, device_key) != (unlock, device):
-            with pytest.raises(DecryptionFailed):
-                opened(unlock_key, device_key)
-    with pytest.raises(DecryptionFailed):
-        opened(unlock, device, PATH + "x")
 
 
 @given(domain=KEY, key=KEY, wrong=KEY)

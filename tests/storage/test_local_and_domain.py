@@ -1,6 +1,7 @@
 """What is stored of one device, what of the HSM as a whole, and which formats are read."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,35 @@ def test_the_domain_key_opens_with_the_unlock_key_only():
         assert (await opened(local, UNLOCK_KEY)).reveal() == domain_key.reveal()
         with pytest.raises(DecryptionFailed):
             await opened(local, Secret(b"x" * 32))
+
+    asyncio.run(scenario())
+
+
+KEY = st.binary(min_size=32, max_size=32)
+
+
+@given(unlock_key=KEY, device_key=KEY, wrong=KEY)
+def test_the_attended_slot_opens_with_both_keys_at_its_own_path_only(unlock_key, device_key, wrong):
+    async def scenario():
+        store, domain_key = MemoryStore(), new_domain_key()
+        local = LocalStore(store, Secret(device_key))
+        slot = local.put_attended(domain_key, Secret(unlock_key))
+        await store.commit([slot])
+        assert (await opened(local, Secret(unlock_key))).reveal() == domain_key.reveal()
+        if wrong != unlock_key:
+            with pytest.raises(DecryptionFailed):
+                await opened(local, Secret(wrong))
+        other = LocalStore(store, Secret(wrong))
+        if wrong != device_key:
+            await store.commit(
+                [replace(other.put_attended(domain_key, UNLOCK_KEY), value=slot.value)]
+            )
+            with pytest.raises(CorruptRecord):
+                await other.locked_domain_key()
+        unattended = local.put_unattended(b"")
+        await store.commit([replace(unattended, value=slot.value)])
+        with pytest.raises(CorruptRecord):
+            await local.unattended()
 
     asyncio.run(scenario())
 

@@ -3,7 +3,9 @@
     attended slot:    seal(device key, path, seal(unlock key, "passphrase", domain key))
     unattended slot:  seal(device key, path, seal(unattended key, "unattended", domain key))
 
-The inner part of the attended slot is what NetHSM calls the locked domain key: it travels in
+The inner part is made here, the outer one by `storage/local`.
+
+That of the attended slot is what NetHSM calls the locked domain key: it travels in
 backups, while nothing under a device key ever does.
 """
 
@@ -65,18 +67,6 @@ def lock(domain_key: Secret, unlock_key: Secret) -> bytes:
 def unlock(locked: bytes, unlock_key: Secret) -> Secret:
     """Return the domain key; DecryptionFailed when the unlock key is not the one of `lock`."""
     return Secret(envelope.unseal(unlock_key, _LOCK_PURPOSE, locked))
-
-
-def seal_attended(
-    domain_key: Secret, *, unlock_key: Secret, device_key: Secret, path: str
-) -> bytes:
-    """Return the slot at `path` that opens only with the unlock key on this device."""
-    return envelope.seal(device_key, path, lock(domain_key, unlock_key))
-
-
-def open_attended(slot: bytes, *, unlock_key: Secret, device_key: Secret, path: str) -> Secret:
-    """Return the domain key in an attended slot; DecryptionFailed when either key is wrong."""
-    return unlock(envelope.unseal(device_key, path, slot), unlock_key)
 
 
 def lock_unattended(domain_key: Secret, unattended_key: Secret) -> bytes:

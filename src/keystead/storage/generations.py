@@ -113,13 +113,6 @@ class GenerationStore:
         await self.sweep()
         return NextGeneration(self, self._store, number=self._number + 1, in_force=self._in_force)
 
-    async def has_leftovers(self) -> bool:
-        """Whether there is something to sweep away."""
-        for start, stop in self._others():
-            if await self._store.list(start, stop, limit=1):
-                return True
-        return False
-
     async def sweep(self) -> None:
         """Remove what belongs to no generation in force. Raises StaleRevision when this is none."""
         for start, stop in self._others():
