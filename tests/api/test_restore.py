@@ -3,19 +3,11 @@
 import pytest
 from nethsm.backup import Backup
 
-from keystead.api.dispatch import Dispatcher
-from keystead.errors import Conflict, InvalidInput, StaleRevision, WrongState
+from keystead.errors import InvalidInput, StaleRevision, WrongState
 from keystead.model.secret import Secret
-from keystead.operations.restore import (
-    FIRST_SECONDS,
-    LEAST_BYTES_A_SECOND,
-    MOST_SECONDS,
-    in_time,
-)
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.sealing.envelope import unseal
 from keystead.storage.local import LAYOUT_PATH
-from keystead.wire.messages import Request
 from tests.support.backups import (
     BOUNDARY,
     MULTIPART,
@@ -34,7 +26,7 @@ from tests.support.backups import (
     unlock,
     version_0,
 )
-from tests.support.core import ADMIN, UNLOCK, WholeBody
+from tests.support.core import ADMIN, UNLOCK
 
 # --- restoring everything ---------------------------------------------------------------------
 
@@ -385,69 +377,3 @@ async def test_what_a_request_decided_before_a_restore_is_not_written_after_it()
     with pytest.raises((StaleRevision, WrongState)):
         await session.users.put(found[0], expected=None)
     core.close()
-
-
-# --- holding the place without credentials ----------------------------------------------------
-
-
-class Upload:
-    """A file that comes at so many bytes a second, by a clock that it moves itself."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self.seconds = 0.0
-
-    def clock(self) -> float:
-        return self.seconds
-
-    async def parts(self, size: int):
-        for _ in range(size // PART):
-            self.seconds += PART / self._rate
-            yield bytes(PART)
-
-
-PART = 4096
-
-
-@pytest.mark.parametrize("rate", [10, 4500, LEAST_BYTES_A_SECOND * 0.9])
-async def test_a_slow_file_without_credentials_loses_its_place_soon(rate):
-    upload = Upload(rate)
-    with pytest.raises(Conflict, match="faster"):
-        async for _ in in_time(upload.parts(2**40), upload.clock):
-            pass
-    assert upload.seconds < max(10 * FIRST_SECONDS + 60, 2 * PART / rate)
-
-
-async def test_a_fast_file_without_credentials_has_half_an_hour():
-    upload = Upload(2 * LEAST_BYTES_A_SECOND)
-    with pytest.raises(Conflict):
-        async for _ in in_time(upload.parts(2**40), upload.clock):
-            pass
-    assert MOST_SECONDS < upload.seconds < MOST_SECONDS + 1
-
-
-async def test_what_comes_in_time_comes_whole():
-    upload = Upload(2 * LEAST_BYTES_A_SECOND)
-    parts = [part async for part in in_time(upload.parts(2**20), upload.clock)]
-    assert sum(map(len, parts)) == 2**20
-
-
-async def test_a_restore_without_credentials_is_held_to_it_and_the_next_has_its_place():
-    core, backup, _ = await furnished()
-    file = await make(core, backup)
-    other = await started()
-    body = form(file, {"backupPassphrase": PASSPHRASE})
-
-    class Slow(WholeBody):
-        async def parts(self, limit):
-            async for part in super().parts(limit):
-                other.clock.advance(40)
-                yield part
-
-    headers = MULTIPART | {"content-length": str(len(body))}
-    request = Request(1, "POST", "/api/v1/system/restore", "", headers, "192.0.2.1", b"", more=True)
-    response = await Dispatcher(other.hsm).answer(request, Slow(body))
-    assert (response.status, other.hsm.state.value) == (409, "Unprovisioned")
-    assert (await restore(other, file)).status == 204
-    core.close()
-    other.close()

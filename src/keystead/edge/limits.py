@@ -49,7 +49,7 @@ MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
 LONG_BODY_BYTES: Final = 1024 * 1024
 MIN_LONG_BODY_BYTES_PER_SECOND: Final = 64 * 1024
 """The same for what follows the first LONG_BODY_BYTES. Such a body takes memory of the core, or the
-place of the one update or restore: the longest message has 23 minutes, and not five hours."""
+place of the one update or restore: the longest message has 18 minutes, and not five hours."""
 
 WRITE_STEP_BYTES: Final = 16 * 1024
 """What is given to TLS in one go. Its buffer grows to the longest write and stays so, taken or not:

@@ -5,16 +5,17 @@ its end has been seen is the new generation brought into force, in one commit wi
 domain key.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
+from keystead.errors import CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
 from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.hsm import LATEST_TIME, Hsm
+from keystead.operations.restore_pace import Pace
 from keystead.operations.session import Session
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupReader
@@ -30,12 +31,6 @@ from keystead.storage.local import LAYOUT, LAYOUT_PATH
 BATCH_BYTES: Final = 256 * 1024
 BATCH_RECORDS: Final = 500
 """Written in one commit: so much, or a little over."""
-
-FIRST_SECONDS: Final = 30.0
-LEAST_BYTES_A_SECOND: Final = 256 * 1024
-MOST_SECONDS: Final = 1800.0
-"""What a restore without credentials may take: so long at first, so fast then, and so long at most.
-Whoever asks next has the place after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +52,12 @@ async def restore(
     is under way. Nothing has changed then.
     """
     began = hsm.monotonic()
-    reader = BackupReader(file if session is not None else in_time(file, hsm.monotonic))
+    pace = Pace(hsm.monotonic)
+    reader = BackupReader(file if session is not None else pace.parts(file))
     origin = await reader.origin(await _key(hsm, session, wish, await reader.opening()))
     records = RestoredRecords(origin)
-    async with hsm.succession.next_generation() as following:
+    makes_way = pace.makes_way if session is None else _never
+    async with hsm.succession.next_generation(makes_way) as following:
         await _fill(following, reader, records)
         records.require_complete()
         strays = await remove_stray_keys(following.view())
@@ -76,21 +73,9 @@ async def restore(
         hsm.apply_logging(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
 
 
-async def in_time(
-    parts: AsyncIterator[bytes], monotonic: Callable[[], float]
-) -> AsyncIterator[bytes]:
-    """Yield the parts of a file that comes without credentials, as long as it comes fast enough.
-
-    There is one place for a restore: who holds it slowly would keep out the owner. Raises Conflict.
-    """
-    began = monotonic()
-    received = 0
-    async for part in parts:
-        received += len(part)
-        seconds = monotonic() - began
-        if seconds > min(FIRST_SECONDS + received / LEAST_BYTES_A_SECOND, MOST_SECONDS):
-            raise Conflict("A restore without credentials must be faster.")
-        yield part
+def _never() -> bool:
+    """Answer for a restore by a user: it has its place to the end."""
+    return False
 
 
 async def _key(hsm: Hsm, session: Session | None, wish: Wish, salt: bytes) -> Secret:

@@ -1,7 +1,7 @@
 """One set of records after another: who fills the next one, and who sweeps up after that."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from keystead.errors import Conflict, InvalidInput, KeysteadError, WrongState
@@ -19,24 +19,28 @@ class Succession:
     def __init__(self, store: GenerationStore, log: Log) -> None:
         self._store = store
         self._log = log
-        self._is_lent = False
+        self._makes_way: Callable[[], bool] | None = None
+        """Has the restore that the next generation is lent to give it up, if it must; None: none.
+        """
         self._alone = asyncio.Lock()
         self._sweeping: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def next_generation(self) -> AsyncIterator[NextGeneration]:
+    async def next_generation(self, makes_way: Callable[[], bool]) -> AsyncIterator[NextGeneration]:
         """Lend the next generation, empty; what is not brought into force is swept away after.
 
-        Conflict while it is lent to someone else.
+        `makes_way` is asked when another wants it: whether this one gives it up, soon then.
+        Conflict while it is lent to one that does not.
         """
-        if self._is_lent:
+        if self._makes_way is not None and not self._makes_way():
             raise Conflict("Another restore is under way.")
-        self._is_lent = True
+        self._makes_way = makes_way
         try:
             async with self._alone:
                 yield await self._store.begin_next()
         finally:
-            self._is_lent = False
+            if self._makes_way is makes_way:
+                self._makes_way = None
             self.sweep_soon()
 
     def sweep_soon(self) -> None:
