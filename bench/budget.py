@@ -22,6 +22,7 @@ from keystead.edge.request_head import parse_request_head
 from keystead.edge.response_head import response_head
 from keystead.model.ids import parse_key_id
 from keystead.model.keys import Permit
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import find
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response
@@ -89,7 +90,8 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     if session is None:
         raise RuntimeError("the core is not operational")
     caller = _now(session.credentials.authenticate(headers["authorization"], CLIENT))
-    stored = _now(find(session, caller, parse_key_id("bench")))
+    context = CallerContext(session, caller, CLIENT, core.hsm.now)
+    stored = _now(find(context, parse_key_id("bench")))
     key = stored.release(Permit(stored.path))
 
     shape = REQUEST_SHAPES[SIGN]
@@ -110,7 +112,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
         Stage(
             "core",
             "key: ID and cache",
-            _least(lambda: _now(find(session, caller, parse_key_id("bench")))),
+            _least(lambda: _now(find(context, parse_key_id("bench")))),
         ),
         Stage("core", "signature", _least(lambda: sign(key, DIGEST))),
     ]

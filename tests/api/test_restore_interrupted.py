@@ -8,6 +8,7 @@ import pytest
 
 from keystead.api.dispatch import Dispatcher
 from keystead.errors import StaleRevision
+from keystead.operations.caller_context import CallerContext
 from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.messages import Request
 from tests.support.backups import (
@@ -133,15 +134,14 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     other = await started()
     await other.provision()
     session = other.hsm.session
-    key, caller = (
-        session.require_domain_key(),
-        await session.credentials.authenticate(basic(ADMIN), "192.0.2.1"),
-    )
+    key = session.require_domain_key()
+    caller = await session.credentials.authenticate(basic(ADMIN), "192.0.2.1")
+    context = CallerContext(session, caller, "192.0.2.1", other.hsm.now)
     assert (await restore(other, file, ADMIN)).status == 204
     # As if the request had read both before, and went on only now.
     session._domain_key = key  # noqa: SLF001
     with pytest.raises(StaleRevision):
-        await other.hsm.unattended_boot.turn_on(session, caller)
+        await other.hsm.unattended_boot.turn_on(context)
     again = await other.restarted()
     assert again.hsm.state.value == "Locked"
     core.close()

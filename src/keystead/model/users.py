@@ -61,7 +61,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The result of authentication: who asks. Every operation that needs one takes it first."""
+    """The result of authentication: who asks. Operations get it in their CallerContext."""
 
     user_id: UserId
     role: Role

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from keystead.errors import NotPermitted, WriteRefused, WrongState
 from keystead.model.secret import Secret
-from keystead.model.users import Caller
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
 from keystead.sealing.backup import BackupWriter
@@ -18,20 +18,20 @@ from keystead.storage.key_value_store import Record
 from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, SEALS_BACKUPS
 
 
-async def set_passphrase(
-    hsm: Hsm, session: Session, caller: Caller, *, new: Secret, current: str
-) -> None:
+async def set_passphrase(hsm: Hsm, context: CallerContext, *, new: Secret, current: str) -> None:
     """Have backups open with `new`; `current` is what they opened with, "" when nothing was set.
 
     NotPermitted when it is not.
     """
     async with hsm.changing:
-        await _check(session, current)
+        await _check(context.session, current)
         salt = new_unlock_salt()
-        key = await session.kdf_pool.run(lambda: derive_unlock_key(new, salt))
-        config = session.config
-        await session.store.commit([config.put(BACKUP_SALT, salt), config.put(BACKUP_KEY, key)])
-    session.note(caller, "backup passphrase changed")
+        key = await context.session.kdf_pool.run(lambda: derive_unlock_key(new, salt))
+        config = context.session.config
+        await context.session.store.commit(
+            [config.put(BACKUP_SALT, salt), config.put(BACKUP_KEY, key)]
+        )
+    context.note("backup passphrase changed")
 
 
 async def _check(session: Session, passphrase: str) -> None:
@@ -47,19 +47,19 @@ async def _check(session: Session, passphrase: str) -> None:
         raise NotPermitted("The current backup passphrase is wrong.")
 
 
-async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[bytes, None]:
+async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]:
     """Return the parts of a backup; each is made when it is asked for.
 
     WrongState when no backup passphrase is set. A part is too when the HSM was locked meanwhile.
     """
     with suppress(WriteRefused):  # A full disk is no reason to go without a backup.
-        await session.flush_counters()
+        await context.session.flush_counters()
     async with hsm.changing:
-        key = await session.config.get(BACKUP_KEY)
-        salt = await session.config.get(BACKUP_SALT)
+        key = await context.session.config.get(BACKUP_KEY)
+        salt = await context.session.config.get(BACKUP_SALT)
         if key is None or salt is None:
             raise WrongState("No backup passphrase is set.")
-        await _remember_sealing(hsm, session)
+        await _remember_sealing(hsm, context.session)
         # Of one moment: this salt opens this domain key.
         own = await hsm.local.records_for_backup()
         locked = await hsm.local.locked_domain_key()
@@ -69,9 +69,9 @@ async def begin(hsm: Hsm, session: Session, caller: Caller) -> AsyncGenerator[by
         device_id=hsm.device_id,
         local_config_key=hsm.local.config_key,
     )
-    session.note(caller, "backup begun")
+    context.note("backup begun")
     sealed = RecordSet(locked_domain_key=locked, device_id=hsm.device_id)
-    return _parts(session, writer, head, own, sealed)
+    return _parts(context.session, writer, head, own, sealed)
 
 
 async def _remember_sealing(hsm: Hsm, session: Session) -> None:

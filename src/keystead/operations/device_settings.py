@@ -2,9 +2,8 @@
 
 from typing import TypeVar
 
-from keystead.model.users import Caller
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
-from keystead.operations.session import Session
 from keystead.storage.settings import Setting
 
 T = TypeVar("T")
@@ -16,7 +15,7 @@ async def get(hsm: Hsm, setting: Setting[T], default: T) -> T:
     return default if value is None else value
 
 
-async def put(hsm: Hsm, session: Session, caller: Caller, setting: Setting[T], value: T) -> None:
+async def put(hsm: Hsm, context: CallerContext, setting: Setting[T], value: T) -> None:
     """Keep a setting's value."""
     await hsm.store.commit([hsm.local.settings.put(setting, value)])
-    session.note(caller, "setting changed", setting=setting.name)
+    context.note("setting changed", setting=setting.name)

@@ -8,9 +8,7 @@ from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
-from keystead.model.users import Caller
-from keystead.operations.session import Session
-from keystead.operations.shares import of_user
+from keystead.operations.caller_context import CallerContext
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
 from keystead.storage.keys import ListedKey
@@ -37,81 +35,80 @@ class KeyView:
     operations: int
 
 
-def _path(caller: Caller, key_id: KeyId) -> KeyPath:
-    return KeyPath(caller.namespace, key_id)
+def _path(context: CallerContext, key_id: KeyId) -> KeyPath:
+    return KeyPath(context.caller.namespace, key_id)
 
 
-async def find(session: Session, caller: Caller, key_id: KeyId) -> StoredKey:
+async def find(context: CallerContext, key_id: KeyId) -> StoredKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
-    key = session.keys.cached(_path(caller, key_id))
-    return key if key is not None else await _get(session, caller, key_id)
+    key = context.session.keys.cached(KeyPath(context.caller.namespace, key_id))
+    return key if key is not None else await _get(context, key_id)
 
 
-async def _get(session: Session, caller: Caller, key_id: KeyId) -> StoredKey:
+async def _get(context: CallerContext, key_id: KeyId) -> StoredKey:
     """As `find`, for what has an entity tag: conditions need the revision that it was made from."""
-    key = await session.keys.get(_path(caller, key_id))
+    key = await context.session.keys.get(_path(context, key_id))
     if key is None:
         raise NotFound(f"Key {key_id} not found.")
     return key
 
 
-async def require(session: Session, caller: Caller, key_id: KeyId) -> None:
+async def require(context: CallerContext, key_id: KeyId) -> None:
     """Raise NotFound unless the caller's namespace has this key."""
-    await find(session, caller, key_id)
+    await find(context, key_id)
 
 
 async def list_keys(
-    session: Session, caller: Caller, *, prefix: str, label: Label | None, only_usable: bool
+    context: CallerContext, *, prefix: str, label: Label | None, only_usable: bool
 ) -> list[KeyId]:
     """Return the IDs in the caller's namespace that begin with `prefix`, in order.
 
     `label` keeps the keys with exactly this label, `only_usable` those whose tags let the caller
     use them.
     """
-    if label is None and (not only_usable or caller.is_administrator):
-        return await session.keys.list(caller.namespace, prefix)
+    if label is None and (not only_usable or context.caller.is_administrator):
+        return await context.session.keys.list(context.caller.namespace, prefix)
 
     def matches(key: ListedKey) -> bool:
         return (label is None or key.label == label) and (
-            not only_usable or may_use(caller, key.tags)
+            not only_usable or may_use(context.caller, key.tags)
         )
 
     kept: list[KeyId] = []
     after: KeyId | None = None
     while True:
         # One page at a time for all lists together, by turns: a list reads each of the records.
-        async with session.listing.turn(of_user(caller.user_id)):
-            page = await session.keys.page(caller.namespace, prefix, after=after)
+        async with context.session.listing.turn(context.party):
+            page = await context.session.keys.page(context.caller.namespace, prefix, after=after)
         if not page:
             return kept
         kept.extend(key.key_id for key in page if matches(key))
         after = page[-1].key_id
 
 
-async def view(session: Session, caller: Caller, key_id: KeyId) -> KeyView:
+async def view(context: CallerContext, key_id: KeyId) -> KeyView:
     """Return what is shown of a key."""
-    key = await _get(session, caller, key_id)
+    key = await _get(context, key_id)
     return KeyView(
         record=key.record,
         type_name=key.algorithm.name,
         public=key.public(),
-        operations=session.keys.operations(_path(caller, key_id), key.record),
+        operations=context.session.keys.operations(_path(context, key_id), key.record),
     )
 
 
-async def public_pem(session: Session, caller: Caller, key_id: KeyId) -> bytes:
+async def public_pem(context: CallerContext, key_id: KeyId) -> bytes:
     """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
-    return (await _get(session, caller, key_id)).public_pem()
+    return (await _get(context, key_id)).public_pem()
 
 
-async def parse(session: Session, caller: Caller, read: Callable[[], PrivateKey]) -> PrivateKey:
+async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> PrivateKey:
     """Return read()'s key, off the event loop: checking an untrusted RSA key takes long."""
-    return await session.keygen_pool.run(read, party=of_user(caller.user_id))
+    return await context.session.keygen_pool.run(read, party=context.party)
 
 
 async def generate(
-    session: Session,
-    caller: Caller,
+    context: CallerContext,
     *,
     key_id: KeyId | None,
     algorithm: Algorithm,
@@ -123,21 +120,20 @@ async def generate(
         raise InvalidInput("Empty set of mechanisms.")
     if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
         raise InvalidInput("Mechanism does not match key type.")
-    if key_id is not None and await session.keys.exists(_path(caller, key_id)):
+    if key_id is not None and await context.session.keys.exists(_path(context, key_id)):
         raise AlreadyExists(f"Key with id {key_id} already exists.")
     if algorithm.generates_slowly:
-        private = await session.keygen_pool.run(
-            lambda: algorithm.generate(length), party=of_user(caller.user_id)
+        private = await context.session.keygen_pool.run(
+            lambda: algorithm.generate(length), party=context.party
         )
     else:
         private = algorithm.generate(length)
-    session.metrics.count_key_operation("generate")
-    return await add(session, caller, key_id, private, attributes)
+    context.session.metrics.count_key_operation("generate")
+    return await add(context, key_id, private, attributes)
 
 
 async def add(
-    session: Session,
-    caller: Caller,
+    context: CallerContext,
     key_id: KeyId | None,
     private: PrivateKey,
     attributes: KeyAttributes,
@@ -150,73 +146,69 @@ async def add(
         tags=attributes.tags,
         label=attributes.label,
     )
-    await session.keys.put(_path(caller, chosen), record, expected=MISSING)
-    session.note(caller, "key created", key=chosen)
+    await context.session.keys.put(_path(context, chosen), record, expected=MISSING)
+    context.note("key created", key=chosen)
     return chosen
 
 
-async def delete(session: Session, caller: Caller, key_id: KeyId) -> None:
+async def delete(context: CallerContext, key_id: KeyId) -> None:
     """Delete a key."""
-    await session.keys.delete(_path(caller, key_id))
-    session.note(caller, "key deleted", key=key_id)
+    await context.session.keys.delete(_path(context, key_id))
+    context.note("key deleted", key=key_id)
 
 
-async def move(session: Session, caller: Caller, key_id: KeyId, new_id: KeyId) -> None:
+async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
     """Give a key another ID; AlreadyExists when that is taken.
 
     Conflict while a backup is made: its scan could pass both places at the wrong moments, and the
     key be in neither.
     """
-    async with session.moving:
-        if session.backups:
+    async with context.session.moving:
+        if context.session.backups:
             raise Conflict("Keys cannot be moved while a backup is being made.")
-        await session.keys.move(_path(caller, key_id), _path(caller, new_id))
-    session.note(caller, "key moved", key=key_id, to=new_id)
+        await context.session.keys.move(_path(context, key_id), _path(context, new_id))
+    context.note("key moved", key=key_id, to=new_id)
 
 
 async def _change(
-    session: Session, caller: Caller, key_id: KeyId, edit: Callable[[KeyRecord], KeyRecord]
+    context: CallerContext, key_id: KeyId, edit: Callable[[KeyRecord], KeyRecord]
 ) -> bool:
     """Replace the record by `edit` of it; return False, and write nothing, when it is as it was."""
-    record = (await find(session, caller, key_id)).record
+    record = (await find(context, key_id)).record
     if edit(record) == record:
         return False
-    await session.keys.update(_path(caller, key_id), edit)
-    session.note(caller, "key changed", key=key_id)
+    await context.session.keys.update(_path(context, key_id), edit)
+    context.note("key changed", key=key_id)
     return True
 
 
-async def set_label(session: Session, caller: Caller, key_id: KeyId, label: Label) -> bool:
+async def set_label(context: CallerContext, key_id: KeyId, label: Label) -> bool:
     """Set the label (empty removes it); return whether it was another one."""
-    return await _change(session, caller, key_id, lambda record: replace(record, label=label))
+    return await _change(context, key_id, lambda record: replace(record, label=label))
 
 
-async def add_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) -> bool:
+async def add_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> bool:
     """Restrict the key to users with one of its tags, `tag` included; False when it was there."""
     return await _change(
-        session, caller, key_id, lambda record: replace(record, tags=with_tag(record.tags, tag))
+        context, key_id, lambda record: replace(record, tags=with_tag(record.tags, tag))
     )
 
 
-async def remove_tag(session: Session, caller: Caller, key_id: KeyId, tag: Tag) -> None:
+async def remove_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> None:
     """Remove a tag; NotFound when the key does not have it."""
-    if not await _change(
-        session, caller, key_id, lambda record: replace(record, tags=record.tags - {tag})
-    ):
+    if not await _change(context, key_id, lambda record: replace(record, tags=record.tags - {tag})):
         raise NotFound(f"Key {key_id} has no tag {tag}.")
 
 
-async def certificate(session: Session, caller: Caller, key_id: KeyId) -> StoredCertificate:
+async def certificate(context: CallerContext, key_id: KeyId) -> StoredCertificate:
     """Return the certificate stored with the key, or raise NotFound."""
-    stored = (await _get(session, caller, key_id)).record.certificate
+    stored = (await _get(context, key_id)).record.certificate
     if stored is None:
         raise NotFound(f"There is no certificate for key {key_id}.")
     return stored
 
 
-async def set_certificate(
-    session: Session, caller: Caller, key_id: KeyId, stored: StoredCertificate
-) -> None:
+async def set_certificate(context: CallerContext, key_id: KeyId, stored: StoredCertificate) -> None:
     """Store a certificate; Conflict when there is one."""
 
     def with_certificate(record: KeyRecord) -> KeyRecord:
@@ -224,10 +216,10 @@ async def set_certificate(
             raise Conflict("Key already contains a certificate.")
         return replace(record, certificate=stored)
 
-    await _change(session, caller, key_id, with_certificate)
+    await _change(context, key_id, with_certificate)
 
 
-async def delete_certificate(session: Session, caller: Caller, key_id: KeyId) -> None:
+async def delete_certificate(context: CallerContext, key_id: KeyId) -> None:
     """Remove the certificate; NotFound when there is none."""
-    if not await _change(session, caller, key_id, lambda record: replace(record, certificate=None)):
+    if not await _change(context, key_id, lambda record: replace(record, certificate=None)):
         raise NotFound(f"There is no certificate for key {key_id}.")

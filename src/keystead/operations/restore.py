@@ -13,7 +13,7 @@ from keystead.errors import CorruptRecord, InvalidInput, UnsupportedFormat, Writ
 from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
-from keystead.model.users import Caller
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import LATEST_TIME, Hsm
 from keystead.operations.restore_pace import Pace
 from keystead.operations.session import Session
@@ -44,13 +44,14 @@ class Wish:
 
 
 async def restore(
-    hsm: Hsm, session: Session | None, caller: Caller | None, wish: Wish, file: AsyncIterator[bytes]
+    hsm: Hsm, context: CallerContext | None, wish: Wish, file: AsyncIterator[bytes]
 ) -> None:
-    """Replace all records by those in `file`; without a session, the device's settings as well.
+    """Replace all records by those in `file`; without a caller, the device's settings as well.
 
     InvalidInput says what is wrong with the file or the passphrase; Conflict while another restore
     is under way. Nothing has changed then.
     """
+    session = None if context is None else context.session
     began = hsm.monotonic()
     pace = Pace(hsm.monotonic)
     reader = BackupReader(file if session is not None else pace.parts(file))
@@ -64,7 +65,7 @@ async def restore(
         time = None if wish.system_time is None else wish.system_time + hsm.monotonic() - began
         switch = _Switch(hsm, following, origin, records, time)
         await (switch.everything() if session is None else switch.shared(session))
-    hsm.log.info("restored", caller=str(caller.user_id) if caller else "")
+    hsm.log.info("restored", caller=str(context.caller.user_id) if context else "")
     if strays:
         hsm.log.warning("keys of no namespace were left out", namespaces=" ".join(strays))
     if records.ignored:

@@ -24,9 +24,8 @@ from keystead.certificates.tls_identity import (
 from keystead.errors import CorruptRecord, InvalidInput, NotFound, WrongState
 from keystead.model.keys import PrivateMaterial
 from keystead.model.secret import Secret
-from keystead.model.users import Caller
-from keystead.operations.session import Session, Surroundings
-from keystead.operations.shares import of_user
+from keystead.operations.caller_context import CallerContext
+from keystead.operations.session import Surroundings
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 
@@ -106,7 +105,7 @@ class Tls:
         return True
 
     async def generate(
-        self, session: Session, caller: Caller, *, algorithm: Algorithm, length: int | None
+        self, context: CallerContext, *, algorithm: Algorithm, length: int | None
     ) -> None:
         """Serve a new key with a self-signed certificate.
 
@@ -120,27 +119,27 @@ class Tls:
             chain = self_signed_chain(private, self._common_name)
             return TlsIdentity(Secret(private.material().pem or b""), chain)
 
-        made = await self._pool.run(make, party=of_user(caller.user_id))
+        made = await self._pool.run(make, party=context.party)
         async with self._changing:
             await self._require_no_authority()
             await self._install(made)
-        session.note(caller, "TLS key generated", type=algorithm.name)
+        context.note("TLS key generated", type=algorithm.name)
 
-    async def set_chain(self, session: Session, caller: Caller, pem: bytes, *, now: float) -> None:
+    async def set_chain(self, context: CallerContext, pem: bytes) -> None:
         """Show these certificates: the key's own first, then each one's issuer.
 
-        `now` is the configured time in Unix seconds. Raises InvalidInput if the chain is not that
+        Raises InvalidInput if the chain is not that
         or clients would not accept it now, and WrongState if the cluster CA has not signed it.
         """
         chain = normalized_chain(pem)
-        require_serving(chain, datetime.fromtimestamp(now, UTC))
+        require_serving(chain, datetime.fromtimestamp(context.now(), UTC))
         async with self._changing:
             require_chain_of(self._private(), chain)
             authority = await self._local.settings.get(CLUSTER_CA)
             if authority is not None:
                 require_signed_by(authority, chain)
             await self._install(TlsIdentity(self.identity.key, chain))
-        session.note(caller, "TLS certificate changed")
+        context.note("TLS certificate changed")
 
     async def chain(self) -> bytes:
         """Return the certificates as they are kept: what If-Match compares has a revision."""
@@ -150,12 +149,10 @@ class Tls:
         """Return the public half of the key as SubjectPublicKeyInfo in PEM."""
         return self._private().public_pem()
 
-    async def csr(self, caller: Caller, subject: SubjectName) -> bytes:
+    async def csr(self, context: CallerContext, subject: SubjectName) -> bytes:
         """Return a certificate signing request (PEM) of the key."""
         private = self._private()
-        return await self._pool.run(
-            lambda: make_csr(private, subject), party=of_user(caller.user_id)
-        )
+        return await self._pool.run(lambda: make_csr(private, subject), party=context.party)
 
     async def cluster_ca(self) -> bytes:
         """Return the certificate (PEM) of the cluster's authority; NotFound when there is none."""
@@ -164,22 +161,20 @@ class Tls:
             raise NotFound("The cluster CA has not been set.")
         return authority
 
-    async def set_cluster_ca(
-        self, session: Session, caller: Caller, pem: bytes, *, now: float
-    ) -> None:
+    async def set_cluster_ca(self, context: CallerContext, pem: bytes) -> None:
         """Keep the certificate of the cluster's authority.
 
-        `now` is the configured time in Unix seconds. Raises InvalidInput if it is none of an
+        Raises InvalidInput if it is none of an
         authority or clients would not accept it now, and WrongState if it has not signed the TLS
         certificate.
         """
         authority = normalized_authority(pem)
-        require_trusted(authority, datetime.fromtimestamp(now, UTC))
+        require_trusted(authority, datetime.fromtimestamp(context.now(), UTC))
         require_strong_keys(authority)
         async with self._changing:
             require_signed_by(authority, self.identity.chain)
             await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
-        session.note(caller, "cluster CA changed")
+        context.note("cluster CA changed")
 
     async def _require_no_authority(self) -> None:
         if await self._local.settings.get(CLUSTER_CA) is not None:

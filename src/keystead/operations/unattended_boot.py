@@ -11,8 +11,8 @@ import contextlib
 
 from keystead.errors import DecryptionFailed, WriteRefused
 from keystead.model.secret import Secret
-from keystead.model.users import Caller
-from keystead.operations.session import Session, Surroundings
+from keystead.operations.caller_context import CallerContext
+from keystead.operations.session import Surroundings
 from keystead.sealing import domain_key as domain_keys
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
@@ -55,24 +55,24 @@ class UnattendedBoot:
         is_wanted = await self._local.settings.get(UNATTENDED_BOOT)
         return self._key is not None and is_wanted is True
 
-    async def turn_on(self, session: Session, caller: Caller) -> None:
+    async def turn_on(self, context: CallerContext) -> None:
         """Keep the domain key where this device opens it with the unattended key."""
         async with self._changing:
-            domain_key = session.require_domain_key()
+            domain_key = context.session.require_domain_key()
             if self._key is None:
                 key = domain_keys.new_unattended_key()
                 await self._file.keep(key.reveal())
                 self._key = key
             # In the session's own store: a restore may bring another domain key at any moment.
-            await session.store.commit(
+            await context.session.store.commit(
                 [
                     self._local.settings.put(UNATTENDED_BOOT, True),
                     self._put(domain_key, self._key),
                 ]
             )
-        session.note(caller, "unattended boot on")
+        context.note("unattended boot on")
 
-    async def turn_off(self, session: Session, caller: Caller) -> None:
+    async def turn_off(self, context: CallerContext) -> None:
         """Have every restart wait for the unlock passphrase, with older databases as well."""
         async with self._changing:
             await self._store.commit(
@@ -82,7 +82,7 @@ class UnattendedBoot:
                 ]
             )
             await self.forget_key()
-        session.note(caller, "unattended boot off")
+        context.note("unattended boot off")
 
     async def forget_key(self) -> None:
         """Destroy the key of a slot that is removed: older copies of the slot open no more.

@@ -7,7 +7,7 @@ from typing import Final
 
 from keystead import SECURITY_VERSION, __version__
 from keystead.errors import Conflict, KeysteadError, WrongState
-from keystead.model.users import Caller
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import Session
 from keystead.operations.update_slot import UpdateSlot
 from keystead.sealing.update_image import (
@@ -53,9 +53,7 @@ class Updates:
         self._running = running
         self._is_receiving = False
 
-    async def receive(
-        self, session: Session, caller: Caller, body: AsyncIterator[bytes]
-    ) -> ImageHeader:
+    async def receive(self, context: CallerContext, body: AsyncIterator[bytes]) -> ImageHeader:
         """Stage the image that `body` is, in the place of one staged before; return its header.
 
         InvalidInput when it is not exactly one image that the key signed; Conflict when it would
@@ -67,21 +65,21 @@ class Updates:
             raise Conflict("Another update image is being uploaded.")
         self._is_receiving = True
         try:
-            header = await self._stage(IncomingImage(self._check), session, body)
+            header = await self._stage(IncomingImage(self._check), context.session, body)
         finally:
             self._is_receiving = False
-        session.note(caller, "update image staged", version=header.version)
+        context.note("update image staged", version=header.version)
         return header
 
-    async def cancel(self, session: Session, caller: Caller) -> None:
+    async def cancel(self, context: CallerContext) -> None:
         """Remove the staged image; WrongState when there is none."""
         await self._slot.cancel()
-        session.note(caller, "update cancelled")
+        context.note("update cancelled")
 
-    async def commit(self, session: Session, caller: Caller) -> None:
+    async def commit(self, context: CallerContext) -> None:
         """Have the staged image take over; WrongState when there is none, or no way to."""
         await self._slot.commit()
-        session.note(caller, "update committed")
+        context.note("update committed")
 
     async def _stage(
         self, image: IncomingImage, session: Session, body: AsyncIterator[bytes]

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
-from keystead.access.gate import Attempt
-from keystead.algorithms import SIGN, Result
+from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
+from keystead.algorithms import SIGN, Result, Use
 from keystead.certificates.csr import SubjectName, make_csr
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import find
-from keystead.operations.session import Session
-from keystead.operations.shares import of_user
 from keystead.storage.key_cache import StoredKey
 
 Made = TypeVar("Made")
@@ -20,19 +19,23 @@ INLINE_BYTES: Final = 64 * 1024
 
 
 async def use_key(
-    session: Session,
-    attempt: Attempt,
+    context: CallerContext,
     key: StoredKey,
+    use: Use,
+    mode: str,
     message: bytes,
     options: Mapping[str, bytes],
 ) -> Result:
     """Return what a permitted use of `key` makes of `message`.
 
-    `key` is what `manage_keys.find` has found for the caller. Raises what the gate does,
-    InvalidInput if the message or an option does not fit, and DecryptionFailed.
+    `key` is what `manage_keys.find` has found for the caller, and `mode` is what the request calls
+    the mechanism. Raises what the gate does, InvalidInput if the message or an option does not fit,
+    and DecryptionFailed.
     """
+    session = context.session
     if not session.keys.is_current(key):
-        key = await _current(session, attempt, key)
+        key = await _current(context, key)
+    attempt = _attempt(context, key, use, mode)
     permit, mechanism = session.gate.permit(attempt, key)
     if options or mechanism.needs:
         mechanism.require_options(options)
@@ -44,42 +47,50 @@ async def use_key(
         result = run(private, message, **options)
     else:
         result = await _in_a_thread(
-            session, attempt, key, partial(run, private, message, **options)
+            context, attempt, key, partial(run, private, message, **options)
         )
     session.keys.count_use(key.path)
-    session.metrics.count_key_operation(attempt.use.verb)
+    session.metrics.count_key_operation(use.verb)
     return result
 
 
-async def csr(session: Session, attempt: Attempt, key: StoredKey, subject: SubjectName) -> bytes:
+async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> bytes:
     """Return a PKCS #10 request for `subject`, signed by the key, as PEM. Raises as the gate."""
-    key = await _current(session, attempt, key)
+    session = context.session
+    key = await _current(context, key)
+    attempt = _attempt(context, key, SIGN, CERTIFICATE_REQUEST)
     private = key.release(session.gate.permit_certificate_request(attempt, key))
     if private.works_slowly:
-        pem = await _in_a_thread(session, attempt, key, partial(make_csr, private, subject))
+        pem = await _in_a_thread(context, attempt, key, partial(make_csr, private, subject))
     else:
         pem = make_csr(private, subject)
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(SIGN.verb)
-    session.note(attempt.caller, "certificate request signed", key=key.path.key_id)
+    context.note("certificate request signed", key=key.path.key_id)
     return pem
 
 
-async def _current(session: Session, attempt: Attempt, key: StoredKey) -> StoredKey:
+def _attempt(context: CallerContext, key: StoredKey, use: Use, mode: str) -> Attempt:
+    """Return one use of a key, for the gate to judge."""
+    return Attempt(context.caller, context.address, key.path, use, mode, 1, context.now)
+
+
+async def _current(context: CallerContext, key: StoredKey) -> StoredKey:
     """Return the key as it is now, if it changed while a long message arrived."""
-    if session.keys.is_current(key):
+    if context.session.keys.is_current(key):
         return key
-    return await find(session, attempt.caller, attempt.key.key_id)
+    return await find(context, key.path.key_id)
 
 
 async def _in_a_thread(
-    session: Session, attempt: Attempt, key: StoredKey, work: Callable[[], Made]
+    context: CallerContext, attempt: Attempt, key: StoredKey, work: Callable[[], Made]
 ) -> Made:
     """Return work()'s result, if the use would still be permitted when it is done.
 
     It may have waited long for a thread: nothing leaves that would not be begun now. A use that has
     begun counts also when its request is cancelled.
     """
+    session = context.session
     begun: list[bool] = []
 
     def begin() -> Made:
@@ -87,10 +98,10 @@ async def _in_a_thread(
         return work()
 
     try:
-        result = await session.crypto_pool.run(begin, party=of_user(attempt.caller.user_id))
+        result = await session.crypto_pool.run(begin, party=context.party)
     except asyncio.CancelledError:
         if begun:
             session.keys.count_use(key.path)
         raise
-    session.gate.require_still_permitted(attempt, await _current(session, attempt, key))
+    session.gate.require_still_permitted(attempt, await _current(context, key))
     return result

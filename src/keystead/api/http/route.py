@@ -8,19 +8,17 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from keystead.access.gate import Attempt
-from keystead.algorithms import Use
 from keystead.api.http.encoding import decode_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.long_bodies import SHORT_BODY_BYTES, decode_long_json
 from keystead.api.http.negotiation import media_type
 from keystead.api.http.statuses import JSON, HttpError
 from keystead.errors import NotPermitted, WrongState
-from keystead.model.keys import KeyPath
 from keystead.model.lifecycle import State
 from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
 from keystead.model.secret import Hidden, Secret
 from keystead.model.users import Caller, Role
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
 from keystead.operations.shares import Party
@@ -179,6 +177,14 @@ class Call(Hidden, Generic[Body]):
             raise NotPermitted("The HSM is not operational.")
         return self.operational
 
+    @property
+    def context(self) -> CallerContext:
+        """What an operation gets; a row that reads it has roles, so that there is a caller."""
+        session, caller = self.operational, self.authenticated
+        if session is None or caller is None:
+            raise NotPermitted("Authentication required.")
+        return CallerContext(session, caller, self.request.client, self.hsm.now)
+
     def new_passphrase(self, text: str, *, name: str = "passphrase") -> Secret:
         """Return a passphrase that someone chooses now; InvalidInput names the field `name`.
 
@@ -218,10 +224,6 @@ class Call(Hidden, Generic[Body]):
             raise NotPermitted("Only users without a namespace may do this.")
         if not self.session.is_namespace(caller.namespace):
             raise NotPermitted("The namespace of this user has not been created.")
-
-    def attempt(self, key: KeyPath, use: Use, mode: str) -> Attempt:
-        """Return the use of a key that this request asks for, for the gate to judge."""
-        return Attempt(self.caller, self.request.client, key, use, mode, 1, self.hsm.now)
 
     def query(self, name: str) -> str | None:
         """Return the first value of a query parameter, '' for one without a value, None without."""

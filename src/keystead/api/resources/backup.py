@@ -38,8 +38,7 @@ async def set_passphrase(call: Call[BackupPassphraseRequest]) -> Reply[None]:
     wanted = await call.json(BackupPassphraseRequest)
     await backup.set_passphrase(
         call.hsm,
-        call.session,
-        call.caller,
+        call.context,
         new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
     )
@@ -48,7 +47,7 @@ async def set_passphrase(call: Call[BackupPassphraseRequest]) -> Reply[None]:
 
 async def make(call: Call[None]) -> Reply[bytes]:
     """POST /system/backup: the file is made while it is sent."""
-    return Reply(200, parts=await backup.begin(call.hsm, call.session, call.caller))
+    return Reply(200, parts=await backup.begin(call.hsm, call.context))
 
 
 async def restore_file(call: Call[RestoreParts]) -> Reply[None]:
@@ -57,7 +56,8 @@ async def restore_file(call: Call[RestoreParts]) -> Reply[None]:
     parts = TwoParts(body, call.request.headers.get("content-type", ""))
     arguments = await parts.first(limit_bytes=MAX_ARGUMENTS_BYTES)
     wish = _wish(decode_json(arguments, RestoreArguments))
-    await restore.restore(call.hsm, call.operational, call.authenticated, wish, parts.second())
+    context = None if call.operational is None else call.context
+    await restore.restore(call.hsm, context, wish, parts.second())
     return NO_CONTENT
 
 

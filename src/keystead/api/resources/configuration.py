@@ -50,9 +50,9 @@ async def set_unattended_boot(call: Call[UnattendedBoot]) -> Reply[None]:
     """PUT /config/unattended-boot: have restarts wait for the unlock passphrase, or not."""
     wanted = await call.json(UnattendedBoot)
     if wanted.status == "on":
-        await call.hsm.unattended_boot.turn_on(call.session, call.caller)
+        await call.hsm.unattended_boot.turn_on(call.context)
     else:
-        await call.hsm.unattended_boot.turn_off(call.session, call.caller)
+        await call.hsm.unattended_boot.turn_off(call.context)
     return NO_CONTENT
 
 

@@ -27,7 +27,7 @@ async def network(call: Call[None]) -> Reply[NetworkSettings]:
 async def set_network(call: Call[WantedNetwork]) -> Reply[None]:
     """PUT /config/network: keep network settings; the machine's own stay as they are."""
     wanted = (await call.json(WantedNetwork)).settings
-    await device_settings.put(call.hsm, call.session, call.caller, NETWORK, wanted)
+    await device_settings.put(call.hsm, call.context, NETWORK, wanted)
     return Reply(204, headers=list(_NOT_APPLIED))
 
 
@@ -40,7 +40,7 @@ async def logging(call: Call[None]) -> Reply[LoggingSettings]:
 async def set_logging(call: Call[LoggingSettings]) -> Reply[None]:
     """PUT /config/logging: change where log events go, and from which level on."""
     wanted = await call.json(LoggingSettings)
-    await device_settings.put(call.hsm, call.session, call.caller, LOGGING, wanted)
+    await device_settings.put(call.hsm, call.context, LOGGING, wanted)
     call.hsm.apply_logging(wanted)
     return Reply(204)
 
@@ -54,5 +54,5 @@ async def ntp(call: Call[None]) -> Reply[NtpSettings]:
 async def set_ntp(call: Call[NtpSettings]) -> Reply[None]:
     """PUT /config/ntp: keep the time servers."""
     wanted = await call.json(NtpSettings)
-    await device_settings.put(call.hsm, call.session, call.caller, NTP, wanted)
+    await device_settings.put(call.hsm, call.context, NTP, wanted)
     return Reply(204)

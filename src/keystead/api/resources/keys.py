@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 
 from keystead import algorithms
-from keystead.access.gate import CERTIFICATE_REQUEST
-from keystead.algorithms import SIGN, Algorithm, PrivateKey, PrivateParts, PublicParts
+from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
 from keystead.api.http.encoding import decode_base64, encode_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.multipart import parse_two_parts
@@ -116,8 +115,7 @@ async def list_prefix(call: Call[None]) -> Reply[list[Item]]:
 async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
     label = call.query("label")
     found = await manage_keys.list_keys(
-        call.session,
-        call.caller,
+        call.context,
         prefix=prefix,
         label=None if label is None else parse_label(label),
         only_usable=call.query("filter") is not None,
@@ -129,8 +127,7 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
     """POST /keys/generate: make a key."""
     wanted = await call.json(GenerateRequest)
     key_id = await manage_keys.generate(
-        call.session,
-        call.caller,
+        call.context,
         key_id=parse_new_key_id(wanted.id) if wanted.id else None,
         algorithm=_algorithm(wanted.type),
         length=wanted.length,
@@ -142,27 +139,25 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
 async def import_new(call: Call[ImportRequest | KeyFile]) -> Created[Item]:
     """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
-    return _created(await manage_keys.add(call.session, call.caller, None, private, attributes))
+    return _created(await manage_keys.add(call.context, None, private, attributes))
 
 
 async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
     """PUT /keys/{id}: bring a key in."""
     key_id = parse_new_key_id(call.parameters["key_id"])
     private, attributes = await _private_key(call)
-    await manage_keys.add(call.session, call.caller, key_id, private, attributes)
+    await manage_keys.add(call.context, key_id, private, attributes)
     return NO_CONTENT
 
 
 async def show(call: Call[None]) -> Reply[PublicKeyView]:
     """GET /keys/{id}: all that is public of a key."""
-    return json_reply(
-        _public_view(await manage_keys.view(call.session, call.caller, _key_id(call)))
-    )
+    return json_reply(_public_view(await manage_keys.view(call.context, _key_id(call))))
 
 
 async def delete(call: Call[None]) -> Reply[None]:
     """DELETE /keys/{id}: delete a key."""
-    await manage_keys.delete(call.session, call.caller, _key_id(call))
+    await manage_keys.delete(call.context, _key_id(call))
     return NO_CONTENT
 
 
@@ -170,41 +165,40 @@ async def set_label(call: Call[LabelRequest]) -> Changed:
     """PUT /keys/{id}/label: label a key."""
     key_id = _key_id(call)
     label = parse_label((await call.json(LabelRequest)).label)
-    changed = await manage_keys.set_label(call.session, call.caller, key_id, label)
+    changed = await manage_keys.set_label(call.context, key_id, label)
     return NO_CONTENT if changed else NOT_MODIFIED
 
 
 async def delete_label(call: Call[None]) -> Reply[None]:
     """DELETE /keys/{id}/label: take the label off a key, if it has one."""
-    await manage_keys.set_label(call.session, call.caller, _key_id(call), parse_label(""))
+    await manage_keys.set_label(call.context, _key_id(call), parse_label(""))
     return NO_CONTENT
 
 
 async def public_pem(call: Call[None]) -> Reply[bytes]:
     """GET /keys/{id}/public.pem: the public key."""
-    return Reply(200, await manage_keys.public_pem(call.session, call.caller, _key_id(call)))
+    return Reply(200, await manage_keys.public_pem(call.context, _key_id(call)))
 
 
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     """POST /keys/{id}/csr.pem: a certificate signing request."""
-    key = await manage_keys.find(call.session, call.caller, _key_id(call))
+    key = await manage_keys.find(call.context, _key_id(call))
     subject = (await call.json(DistinguishedName)).subject()
-    attempt = call.attempt(key.path, SIGN, CERTIFICATE_REQUEST)
-    return Reply(200, await use_keys.csr(call.session, attempt, key, subject))
+    return Reply(200, await use_keys.csr(call.context, key, subject))
 
 
 async def move(call: Call[MoveRequest]) -> Reply[Item]:
     """POST /keys/{id}/move: give a key another ID."""
     key_id = _key_id(call)
-    await manage_keys.require(call.session, call.caller, key_id)
+    await manage_keys.require(call.context, key_id)
     new_id = parse_new_key_id((await call.json(MoveRequest)).new_id)
-    await manage_keys.move(call.session, call.caller, key_id, new_id)
+    await manage_keys.move(call.context, key_id, new_id)
     return json_reply(Item(new_id))
 
 
 async def certificate(call: Call[None]) -> Reply[bytes]:
     """GET /keys/{id}/cert: the certificate, as it was stored."""
-    stored = await manage_keys.certificate(call.session, call.caller, _key_id(call))
+    stored = await manage_keys.certificate(call.context, _key_id(call))
     return Reply(200, stored.data)
 
 
@@ -212,13 +206,13 @@ async def set_certificate(call: Call[bytes]) -> Created[None]:
     """PUT /keys/{id}/cert: store a certificate beside a key."""
     key_id = _key_id(call)
     stored = StoredCertificate(call.route.produces, await call.body())
-    await manage_keys.set_certificate(call.session, call.caller, key_id, stored)
+    await manage_keys.set_certificate(call.context, key_id, stored)
     return Reply(201)
 
 
 async def delete_certificate(call: Call[None]) -> Reply[None]:
     """DELETE /keys/{id}/cert: delete the certificate."""
-    await manage_keys.delete_certificate(call.session, call.caller, _key_id(call))
+    await manage_keys.delete_certificate(call.context, _key_id(call))
     return NO_CONTENT
 
 
@@ -240,16 +234,12 @@ async def _private_key(call: Call[Any]) -> tuple[PrivateKey, KeyAttributes]:
     if media_type(content_type) == MULTIPART:
         arguments, pem = parse_two_parts(body, content_type)
         attributes = decode_json(arguments, KeyAttributesRequest).attributes()
-        private = await manage_keys.parse(
-            call.session, call.caller, lambda: algorithms.import_pem(pem)
-        )
+        private = await manage_keys.parse(call.context, lambda: algorithms.import_pem(pem))
         return private, attributes
     wanted = decode_json(body, ImportRequest)
     algorithm, parts = _algorithm(wanted.type), _parts(wanted.private)
     attributes = wanted.attributes()
-    private = await manage_keys.parse(
-        call.session, call.caller, lambda: algorithm.from_parts(parts)
-    )
+    private = await manage_keys.parse(call.context, lambda: algorithm.from_parts(parts))
     return private, attributes
 
 

@@ -17,14 +17,14 @@ async def create(call: Call[None]) -> Reply[None]:
     """PUT /namespaces/{id}: create a namespace."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
     call.require_content_type()
-    await manage_namespaces.create(call.session, call.caller, namespace)
+    await manage_namespaces.create(call.context, namespace)
     return NO_CONTENT
 
 
 async def delete(call: Call[None]) -> Reply[None]:
     """DELETE /namespaces/{id}: delete a namespace; its keys go with it, its users stay."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
-    await manage_namespaces.delete(call.session, call.caller, namespace)
+    await manage_namespaces.delete(call.context, namespace)
     return NO_CONTENT
 
 
@@ -38,5 +38,5 @@ async def set_quota(call: Call[Quota]) -> Reply[None]:
     """PUT /namespaces/{id}/quota: limit what the namespace may hold; what is not given is free."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
     wanted = await call.json(Quota)
-    await manage_namespaces.set_quota(call.session, call.caller, namespace, wanted)
+    await manage_namespaces.set_quota(call.context, namespace, wanted)
     return NO_CONTENT

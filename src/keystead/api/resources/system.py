@@ -52,17 +52,17 @@ async def factory_reset(call: Call[None]) -> Reply[None]:
 async def update(call: Call[bytes]) -> Annotated[Reply[SystemUpdateData], 409]:
     """POST /system/update: an image is verified and staged while it arrives."""
     body = call.unread_body.parts(call.route.body_limit)
-    header = await call.hsm.updates.receive(call.session, call.caller, body)
+    header = await call.hsm.updates.receive(call.context, body)
     return json_reply(SystemUpdateData(header.release_notes))
 
 
 async def commit_update(call: Call[None]) -> Reply[None]:
     """POST /system/commit-update: have the staged image take over."""
-    await call.hsm.updates.commit(call.session, call.caller)
+    await call.hsm.updates.commit(call.context)
     return NO_CONTENT
 
 
 async def cancel_update(call: Call[None]) -> Reply[None]:
     """POST /system/cancel-update: remove the staged image."""
-    await call.hsm.updates.cancel(call.session, call.caller)
+    await call.hsm.updates.cancel(call.context)
     return NO_CONTENT

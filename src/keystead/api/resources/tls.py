@@ -23,9 +23,7 @@ async def generate(call: Call[TlsKeyRequest]) -> Reply[None]:
     algorithm = algorithms.BY_NAME.get(wanted.type)
     if algorithm is None:
         raise InvalidInput("Unknown key type.")
-    await call.hsm.tls.generate(
-        call.session, call.caller, algorithm=algorithm, length=wanted.length
-    )
+    await call.hsm.tls.generate(call.context, algorithm=algorithm, length=wanted.length)
     return NO_CONTENT
 
 
@@ -42,14 +40,14 @@ async def certificate(call: Call[None]) -> Reply[bytes]:
 async def set_certificate(call: Call[bytes]) -> Created[None]:
     """PUT /config/tls/cert.pem: the certificate, then each one's issuer."""
     pem = await call.body()
-    await call.hsm.tls.set_chain(call.session, call.caller, pem, now=call.hsm.now())
+    await call.hsm.tls.set_chain(call.context, pem)
     return Reply(201, headers=[("Location", call.request.path)])
 
 
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
     """POST /config/tls/csr.pem: a certificate signing request."""
     subject = (await call.json(DistinguishedName)).subject()
-    return Reply(200, await call.hsm.tls.csr(call.caller, subject))
+    return Reply(200, await call.hsm.tls.csr(call.context, subject))
 
 
 async def cluster_ca(call: Call[None]) -> Annotated[Reply[bytes], 404]:
@@ -60,5 +58,5 @@ async def cluster_ca(call: Call[None]) -> Annotated[Reply[bytes], 404]:
 async def set_cluster_ca(call: Call[bytes]) -> Created[None]:
     """PUT /config/tls/cluster-ca.pem: set the cluster's authority."""
     pem = await call.body()
-    await call.hsm.tls.set_cluster_ca(call.session, call.caller, pem, now=call.hsm.now())
+    await call.hsm.tls.set_cluster_ca(call.context, pem)
     return Reply(201)

@@ -51,12 +51,11 @@ def handler_of(use: Use) -> Handler:
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
-        session = call.session
-        key = await find(session, call.caller, parse_key_id(call.parameters["key_id"]))
+        context = call.context
+        key = await find(context, parse_key_id(call.parameters["key_id"]))
         wanted, message = await call.json_and_base64(shape, use.takes)
         given = _given(use, wanted, options) if options else _NO_OPTIONS
-        attempt = call.attempt(key.path, use, wanted.mode)
-        result = await use_key(session, attempt, key, message, given)
+        result = await use_key(context, key, use, wanted.mode, message, given)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
             return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
         del message  # It may be long, and the answer is as long again.

@@ -84,7 +84,7 @@ def _require_self_or_administrator(call: Call[Any]) -> None:
 
 async def list_all(call: Call[None]) -> Reply[list[UserItem]]:
     """GET /users: the users."""
-    found = await manage_users.list_users(call.session, call.caller)
+    found = await manage_users.list_users(call.context)
     return Reply(200, await id_list("user", found))
 
 
@@ -98,7 +98,7 @@ async def create(call: Call[UserRequest]) -> Created[Item]:
     """POST /users: add a user; the ID is generated, the namespace is the caller's."""
     wanted = await _new_user(call)
     user_id = manage_users.new_id(call.caller.namespace)
-    await manage_users.add(call.session, call.caller, user_id, wanted)
+    await manage_users.add(call.context, user_id, wanted)
     return _created(user_id)
 
 
@@ -111,7 +111,7 @@ async def create_in(call: Call[UserRequest]) -> Created[Item]:
         )
     user_id = manage_users.new_id(parse_namespace_id(namespace))
     wanted = await _new_user(call)
-    await manage_users.add(call.session, call.caller, user_id, wanted)
+    await manage_users.add(call.context, user_id, wanted)
     return _created(user_id)
 
 
@@ -119,34 +119,34 @@ async def create_as(call: Call[UserRequest]) -> Created[None]:
     """PUT /users/{id}: add a user."""
     user_id = target(call)
     wanted = await _new_user(call)
-    await manage_users.add(call.session, call.caller, user_id, wanted)
+    await manage_users.add(call.context, user_id, wanted)
     return Reply(201, headers=[("Location", f"{_LOCATION}{user_id}")])
 
 
 async def show(call: Call[None]) -> Reply[UserView]:
     """GET /users/{id}: a user."""
-    user = await manage_users.get(call.session, call.caller, target(call))
+    user = await manage_users.get(call.session, target(call))
     return json_reply(UserView(user.real_name, user.role))
 
 
 async def delete(call: Call[None]) -> Reply[None]:
     """DELETE /users/{id}: delete a user."""
-    await manage_users.delete(call.session, call.caller, target(call))
+    await manage_users.delete(call.context, target(call))
     return NO_CONTENT
 
 
 async def set_passphrase(call: Call[PassphraseRequest]) -> Reply[None]:
     """POST /users/{id}/passphrase: change a passphrase."""
     user_id = target(call)
-    await manage_users.get(call.session, call.caller, user_id)
+    await manage_users.get(call.session, user_id)
     passphrase = call.new_passphrase((await call.json(PassphraseRequest)).passphrase)
-    await manage_users.set_passphrase(call.session, call.caller, user_id, passphrase)
+    await manage_users.set_passphrase(call.context, user_id, passphrase)
     return NO_CONTENT
 
 
 async def tags(call: Call[None]) -> Reply[list[str]]:
     """GET /users/{id}/tags: the tags of an Operator."""
-    user = await manage_users.get_operator(call.session, call.caller, target(call))
+    user = await manage_users.get_operator(call.session, target(call))
     return json_reply(sorted(user.tags))
 
 
