@@ -19,8 +19,8 @@ from pathlib import Path
 from bench import machine, mixed, plots, signing
 from bench.backups import measure_backups
 from bench.budget import measure_budget
-from bench.generation import measure_generation
 from bench.handshakes import measure_handshakes
+from bench.key_generation import measure_generation
 from bench.many_keys import measure_many_keys
 from bench.result import Row, table
 from bench.run import Findings, Plot, Run

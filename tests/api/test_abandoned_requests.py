@@ -11,7 +11,7 @@ import pytest
 from keystead.operations.shares import HSM, Party, Turns
 from keystead.operations.work_pool import WorkPool
 from keystead.processes.core.body_budget import BodyBudget
-from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edge_link import EdgeLink
 from keystead.storage import keys
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES
@@ -85,7 +85,7 @@ class Edge:
     """An edge by which one client comes and goes."""
 
     def __init__(self, core: Core) -> None:
-        self.session = EdgeSession(
+        self.session = EdgeLink(
             core.dispatcher.answer, budget=BodyBudget(0), on_lost=lambda *_: None
         )
         self.heard: list[CoreToEdge] = []

@@ -12,7 +12,7 @@ from keystead.edge.limits import (
     MAX_TRAILER_BYTES,
 )
 from keystead.edge.request_body import ChunkedBody, SizedBody
-from keystead.edge.request_head import Refused
+from keystead.edge.request_head import RequestRefused
 
 NEXT = b"GET / HTTP/1.1\r\n"
 cuts = st.lists(st.integers(min_value=1, max_value=40), max_size=40)
@@ -88,7 +88,7 @@ def test_a_chunked_body_is_not_complete_before_its_last_byte(missing):
     ],
 )
 def test_malformed_chunks_are_refused(stream, status):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         ChunkedBody().feed(stream)
     assert caught.value.status == status
 
@@ -110,11 +110,11 @@ def test_chunks_of_one_byte_are_taken():
 @pytest.mark.parametrize("line", [b"1;" + b"a" * 200, b"1" + b" " * 200, b"0" * 14 + b"1"])
 def test_a_body_that_is_mostly_size_lines_is_refused(line):
     chunks = MAX_CHUNK_OVERHEAD_BYTES * 10 // len(line)
-    with pytest.raises(Refused, match="too small"):
+    with pytest.raises(RequestRefused, match="too small"):
         ChunkedBody().feed((line + b"\r\nx\r\n") * chunks)
 
 
 @given(st.binary(max_size=80), cuts)
 def test_garbage_is_refused_or_waited_for_and_never_another_error(garbage, sizes):
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(RequestRefused):
         fed(ChunkedBody(), garbage, sizes)

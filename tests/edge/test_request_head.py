@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystead.edge.limits import MAX_HEADERS, MAX_TARGET_BYTES
-from keystead.edge.request_head import Refused, parse_request_head
+from keystead.edge.request_head import RequestRefused, parse_request_head
 
 HOST = "Host: hsm\r\n"
 
@@ -17,8 +17,8 @@ def head(*lines: str, request_line: str = "GET /api/v1/info HTTP/1.1") -> bytes:
     return "".join(f"{line}\r\n" for line in (request_line, "Host: hsm", *lines)).encode("latin-1")
 
 
-def refusal(block: bytes) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(block: bytes) -> RequestRefused:
+    with pytest.raises(RequestRefused) as caught:
         parse_request_head(block)
     return caught.value
 
@@ -274,7 +274,7 @@ anything = st.lists(pieces, max_size=24).map(lambda chosen: "".join(chosen).enco
 def test_what_we_accept_llhttp_reads_the_same_way(block):
     try:
         read = parse_request_head(block)
-    except Refused:
+    except RequestRefused:
         return
     other = Reading(block)
     assert other.is_complete

@@ -20,7 +20,7 @@ class DirectCalls:
         self._last_id += 1
         return self._last_id
 
-    async def call(self, message):
+    async def ask(self, message):
         if not self.is_connected:
             raise ConnectionEnded("gone")
         answer = await self._service.answer(message)

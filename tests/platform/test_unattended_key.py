@@ -61,7 +61,7 @@ def test_a_factory_reset_destroys_it(tmp_path: Path):
     directory.close()
 
 
-class Calls:
+class Exchanges:
     """A connection to the service; None: it has ended."""
 
     def __init__(self, service: UnattendedKeyService | None) -> None:
@@ -70,7 +70,7 @@ class Calls:
     def next_id(self) -> int:
         return 7
 
-    async def call(self, message: KeepUnattendedKey) -> UnattendedKeyKept:
+    async def ask(self, message: KeepUnattendedKey) -> UnattendedKeyKept:
         if self.service is None:
             raise ConnectionEnded("the other end is gone")
         return await self.service.answer(message)
@@ -80,7 +80,7 @@ async def test_the_core_has_it_written_and_knows_what_is_there(tmp_path: Path):
     file = UnattendedKeyFile(tmp_path)
     service = UnattendedKeyService(file)
     assert service.take() is None
-    remote = RemoteUnattendedKey(Calls(service))
+    remote = RemoteUnattendedKey(Exchanges(service))
     await remote.keep(KEY)
     assert file.read() == remote.content == KEY
     service.close()
@@ -88,7 +88,7 @@ async def test_the_core_has_it_written_and_knows_what_is_there(tmp_path: Path):
 
 async def test_what_the_disk_refuses_is_told_and_changes_nothing(tmp_path: Path):
     service = UnattendedKeyService(UnattendedKeyFile(tmp_path / "gone"))
-    remote = RemoteUnattendedKey(Calls(service))
+    remote = RemoteUnattendedKey(Exchanges(service))
     with pytest.raises(WriteRefused, match="No such file"):
         await remote.keep(KEY)
     assert remote.content is None
@@ -97,4 +97,4 @@ async def test_what_the_disk_refuses_is_told_and_changes_nothing(tmp_path: Path)
 
 async def test_a_platform_that_is_gone_is_a_store_that_is_out_of_reach():
     with pytest.raises(StoreUnavailable):
-        await RemoteUnattendedKey(Calls(None)).keep(KEY)
+        await RemoteUnattendedKey(Exchanges(None)).keep(KEY)

@@ -32,11 +32,11 @@ from keystead.wire.messages import (
     Get,
     Hello,
     Listed,
-    Refused,
     Request,
     Scanned,
     SlotAnswer,
     StoreQuestion,
+    StoreRefusal,
     UnattendedKeyKept,
     Welcome,
 )
@@ -232,7 +232,7 @@ def test_answers_that_nobody_waits_for_are_dropped(scene: Scene):
         for unasked in (
             Found(10**9, value, 1),
             Found(0, None, -1),
-            Refused(10**9, "stale", "x"),
+            StoreRefusal(10**9, "stale", "x"),
             Scanned(10**9, []),
             SlotAnswer(1, "disk", "x"),
             UnattendedKeyKept(1),
@@ -280,7 +280,7 @@ def test_a_device_key_that_is_none_does_not_start_the_core(tmp_path, size):
 
 def test_a_change_that_the_store_refuses_is_not_acknowledged(scene: Scene):
     scene.platform.twist = lambda question, answer: (
-        Refused(question.id, "unavailable", "no") if isinstance(question, Commit) else answer
+        StoreRefusal(question.id, "unavailable", "no") if isinstance(question, Commit) else answer
     )
     role = {"realName": "x", "role": "Operator", "passphrase": "the operator's passphrase"}
     assert scene.edge.ask("PUT", "/users/another", user=ADMIN, json=role).status == 503

@@ -9,7 +9,7 @@ import pytest
 
 from keystead.processes.core import edge_link
 from keystead.processes.core.body_budget import BodyBudget
-from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edge_link import EdgeLink
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES
 from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response, WantBody
@@ -29,7 +29,7 @@ class Link:
         self.lost: list[str] = []
         self.heard: list[CoreToEdge] = []
         self.answered = 0
-        self.session = EdgeSession(
+        self.session = EdgeLink(
             self._answer,
             budget=BodyBudget(budget_bytes),
             on_lost=lambda _, reason: self.lost.append(reason),

@@ -14,7 +14,7 @@ from keystead.journal.log import Log
 from keystead.operations.tls import TlsIdentity
 from keystead.processes.core import edges as module
 from keystead.processes.core.body_budget import BodyBudget
-from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import EDGE_FRAME_BYTES
@@ -28,7 +28,7 @@ SECOND = TlsIdentity(*make_tls_identity("second"))
 class Edge:
     """The other end of a session: keeps what it hears, and answers as it is told to."""
 
-    session: EdgeSession
+    session: EdgeLink
     connection: Connection[CoreToEdge, EdgeToCore]
     heard: list[CoreToEdge] = field(default_factory=list)
     refusal: str | None = ""
@@ -53,7 +53,7 @@ async def edge_of(edges: Edges) -> AsyncIterator[Edge]:
 
     loop = asyncio.get_running_loop()
     core_end, edge_end = socket.socketpair()
-    session = EdgeSession(
+    session = EdgeLink(
         answer,  # type: ignore[arg-type]  # never called
         budget=BodyBudget(0),
         on_lost=lambda session, _: edges.discard(session),

@@ -14,7 +14,7 @@ from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.connection import Calls, Connection
+from keystead.wire.connection import Connection, Exchanges
 from keystead.wire.messages import (
     Commit,
     Committed,
@@ -22,9 +22,9 @@ from keystead.wire.messages import (
     Get,
     List,
     Listed,
-    Refused,
     Scan,
     Scanned,
+    StoreRefusal,
 )
 
 OpenStore = Callable[[], AbstractAsyncContextManager[KeyValueStore]]
@@ -67,19 +67,19 @@ async def remote() -> AsyncIterator[KeyValueStore]:
         Get | List | Scan | Commit, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
     )
 
-    def hear(reply: Found | Listed | Scanned | Committed | Refused) -> None:
+    def hear(reply: Found | Listed | Scanned | Committed | StoreRefusal) -> None:
         calls.answered(reply)
 
     def lose(reason: str) -> None:
         calls.lost(reason)
 
     core = Connection(
-        Found | Listed | Scanned | Committed | Refused,
+        Found | Listed | Scanned | Committed | StoreRefusal,
         max_bytes=MAX_BYTES,
         on_message=hear,
         on_lost=lose,
     )
-    calls = Calls(core.send, core.drain)
+    calls = Exchanges(core.send, core.drain)
     ours, theirs = socket.socketpair()
     await loop.create_connection(lambda: core, sock=ours)
     await loop.create_connection(lambda: platform, sock=theirs)

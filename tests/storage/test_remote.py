@@ -8,7 +8,7 @@ from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.key_value_store import Change
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import Commit, Committed, Found, Get, List, Listed, Refused, Write
+from keystead.wire.messages import Commit, Committed, Found, Get, List, Listed, StoreRefusal, Write
 
 
 class Scripted:
@@ -20,7 +20,7 @@ class Scripted:
     def next_id(self):
         return 7
 
-    async def call(self, _message, /):
+    async def ask(self, _message, /):
         if isinstance(self.reply, Exception):
             raise self.reply
         return self.reply
@@ -48,10 +48,12 @@ def test_a_store_whose_process_is_gone_is_unavailable():
 
 def test_a_refusal_says_why():
     all_raise(
-        asked(Refused(7, "unavailable", "the disk is gone")), StoreUnavailable, "disk is gone"
+        asked(StoreRefusal(7, "unavailable", "the disk is gone")), StoreUnavailable, "disk is gone"
     )
-    all_raise(asked(Refused(7, "unwritable", "the disk is full")), WriteRefused, "disk is full")
-    all_raise(asked(Refused(7, "stale", "changed")), StaleRevision, "changed")
+    all_raise(
+        asked(StoreRefusal(7, "unwritable", "the disk is full")), WriteRefused, "disk is full"
+    )
+    all_raise(asked(StoreRefusal(7, "stale", "changed")), StaleRevision, "changed")
 
 
 def test_an_answer_to_another_question_is_not_taken():
@@ -87,8 +89,8 @@ QUESTIONS = (Get(1, "/a"), List(2, "/a", "/b", 5), Commit(3, [Write("/a", b"1")]
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_what_fails_behind_the_answer_is_a_refusal(question):
     reply = asyncio.run(answer(Broken(StoreUnavailable("no disk")), question))
-    assert reply == Refused(question.id, "unavailable", "no disk")
+    assert reply == StoreRefusal(question.id, "unavailable", "no disk")
     reply = asyncio.run(answer(Broken(StaleRevision("changed")), question))
-    assert reply == Refused(question.id, "stale", "changed")
+    assert reply == StoreRefusal(question.id, "stale", "changed")
     reply = asyncio.run(answer(Broken(WriteRefused("full disk")), question))
-    assert reply == Refused(question.id, "unwritable", "full disk")
+    assert reply == StoreRefusal(question.id, "unwritable", "full disk")

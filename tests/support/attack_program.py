@@ -510,8 +510,8 @@ def tried(attempt: Callable[[], object], report: int) -> None:
     confinement = sandbox.Sandbox(ROLE)
     keep = [report, PROGRAM, LISTENER.fileno(), TCP_SOCKET.fileno()]
     confinement.isolate(parent=SUPERVISOR, keep=keep)
-    reach = sandbox.Reach(read_write=(DATA,)) if ROLE == "platform" else sandbox.NOTHING
-    confinement.confine(reach, user=USER)
+    allowed = sandbox.AllowedAccess(read_write=(DATA,)) if ROLE == "platform" else sandbox.NOTHING
+    confinement.confine(allowed, user=USER)
     confinement.lock_down()
     try:
         attempt()

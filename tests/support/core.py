@@ -13,7 +13,7 @@ from keystead.errors import TooLarge, WriteRefused
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
-from keystead.operations.session import Surroundings
+from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party
 from keystead.operations.update_slot import UpdateSlot
 from keystead.operations.work_pool import WorkPool
@@ -218,7 +218,7 @@ async def start_core(  # noqa: PLR0913
     lines: list[str] = []
     log = Log("core", clock=clock, write=lines.append)
     hsm = await Hsm.start(
-        Surroundings(
+        CoreContext(
             store=store,
             device_key=device_key,
             wall_clock=clock,

@@ -25,7 +25,7 @@ import msgspec
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import launch
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
-from keystead.processes.sandbox import Role
+from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
 from keystead.wire import control
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
@@ -262,7 +262,7 @@ def in_frame(payload: bytes) -> bytes:
 
 
 def _start(
-    role: Role,
+    role: ProcessKind,
     files: Sequence[tuple[str, launch.File]],
     options: Sequence[str],
     log_file: Path,

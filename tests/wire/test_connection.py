@@ -1,4 +1,4 @@
-"""Connections between processes: one write a turn, back-pressure both ways, calls matched by id."""
+"""Connections between processes: one write a turn, back-pressure, replies by their id."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from keystead.wire.connection import MOST_UNSENT, Calls, Connection, ConnectionEnded
+from keystead.wire.connection import MOST_UNSENT, Connection, ConnectionEnded, Exchanges
 from keystead.wire.frames import BrokenFrame
-from keystead.wire.messages import BodyChunk, Found, Get, Refused, RequestAborted, WantBody
+from keystead.wire.messages import BodyChunk, Found, Get, RequestAborted, StoreRefusal, WantBody
 
 MAX = 100_000
 
@@ -163,23 +163,25 @@ async def at_once() -> None:
 @asynchronous
 async def test_calls_get_their_own_replies_in_whatever_order():
     sent = []
-    calls = Calls(sent.append, at_once)
-    first, second = (asyncio.ensure_future(calls.call(Get(calls.next_id(), path))) for path in "ab")
+    exchanges = Exchanges(sent.append, at_once)
+    first, second = (
+        asyncio.ensure_future(exchanges.ask(Get(exchanges.next_id(), path))) for path in "ab"
+    )
     await asyncio.sleep(0)
-    calls.answered(Found(sent[1].id, b"b", 1))
-    calls.answered(Found(99, b"nobody's", 1))
-    calls.answered(Found(sent[0].id, b"a", 1))
+    exchanges.answered(Found(sent[1].id, b"b", 1))
+    exchanges.answered(Found(99, b"nobody's", 1))
+    exchanges.answered(Found(sent[0].id, b"a", 1))
     assert [(await first).value, (await second).value] == [b"a", b"b"]
 
 
 @asynchronous
 async def test_a_lost_connection_fails_every_call_that_waits():
-    calls = Calls([].append, at_once)
-    waiting = asyncio.ensure_future(calls.call(Get(calls.next_id(), "a")))
-    cancelled = asyncio.ensure_future(calls.call(Get(calls.next_id(), "b")))
+    exchanges = Exchanges([].append, at_once)
+    waiting = asyncio.ensure_future(exchanges.ask(Get(exchanges.next_id(), "a")))
+    cancelled = asyncio.ensure_future(exchanges.ask(Get(exchanges.next_id(), "b")))
     await asyncio.sleep(0)
     cancelled.cancel()
-    calls.lost("gone")
-    calls.answered(Refused(1, "unavailable", "too late"))
+    exchanges.lost("gone")
+    exchanges.answered(StoreRefusal(1, "unavailable", "too late"))
     with pytest.raises(ConnectionEnded, match="gone"):
         await waiting

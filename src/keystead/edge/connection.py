@@ -8,7 +8,7 @@ import asyncio
 from math import inf
 from typing import Final, cast
 
-from keystead.edge.context import Surroundings
+from keystead.edge.context import EdgeContext
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
     MAX_AHEAD_BYTES,
@@ -21,7 +21,7 @@ from keystead.edge.limits import (
 )
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
-from keystead.edge.request_head import Refused, RequestHead, parse_request_head
+from keystead.edge.request_head import RequestHead, RequestRefused, parse_request_head
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
 from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Request, Response, WantBody
@@ -32,10 +32,10 @@ _HEAD_END: Final = b"\r\n\r\n"
 class HttpConnection(asyncio.Protocol):
     """The protocol of one TLS connection."""
 
-    def __init__(self, surroundings: Surroundings, client: str) -> None:
+    def __init__(self, context: EdgeContext, client: str) -> None:
         """`client` is the peer's IP address."""
-        self._all = surroundings
-        self._link = surroundings.link
+        self._all = context
+        self._link = context.link
         self.client = client
         self._transport: asyncio.Transport
         self._phase = Phase.HEAD
@@ -50,8 +50,8 @@ class HttpConnection(asyncio.Protocol):
         self._is_writable = True
         self._gives_up_at = inf
         self.deadline = inf
-        """When `timed_out` is to be called, on the clock `Surroundings.now`."""
-        self.waiting_since = surroundings.now()
+        """When `timed_out` is to be called, on the clock `EdgeContext.now`."""
+        self.waiting_since = context.now()
         """When it was accepted, or answered last."""
 
     # --- the transport's side --------------------------------------------------------------
@@ -135,7 +135,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
         elif self._phase is Phase.BODY or self._unparsed:
             self._abort_request()
-            self._refuse(Refused(408, "The request did not arrive in time."))
+            self._refuse(RequestRefused(408, "The request did not arrive in time."))
         else:
             self._close()
 
@@ -156,7 +156,7 @@ class HttpConnection(asyncio.Protocol):
                 self._check_partial_head(data)
                 return
             head = parse_request_head(data[: end + 2])
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused)
             return
         self._is_last = not head.keep_alive
@@ -167,11 +167,11 @@ class HttpConnection(asyncio.Protocol):
     def _check_partial_head(self, data: bytes) -> None:
         # Counted, not searched for by a pattern: a client may send a head byte by byte.
         if data.count(b"\n") > data.count(b"\r\n"):
-            raise Refused(400, "Lines end with CR LF.")
+            raise RequestRefused(400, "Lines end with CR LF.")
         if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data[:MAX_TARGET_BYTES]:
-            raise Refused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
+            raise RequestRefused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
         if len(data) >= MAX_HEAD_BYTES:
-            raise Refused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
+            raise RequestRefused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
         self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.head)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
@@ -195,7 +195,7 @@ class HttpConnection(asyncio.Protocol):
             return
         try:
             seconds_more = upload.take(data)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._abort_request()
             self._refuse(refused)
             return
@@ -339,7 +339,7 @@ class HttpConnection(asyncio.Protocol):
         if self._phase is Phase.STREAMING:
             self._transport.abort()
         else:
-            self._refuse(Refused(503, "The service is restarting."))
+            self._refuse(RequestRefused(503, "The service is restarting."))
 
     def _ask_for_more(self) -> None:
         if self._is_writable:
@@ -382,7 +382,7 @@ class HttpConnection(asyncio.Protocol):
             return
         try:
             may_go_on = upload.drop(data)
-        except Refused:
+        except RequestRefused:
             may_go_on = False
         if not may_go_on:
             self._close()
@@ -390,7 +390,7 @@ class HttpConnection(asyncio.Protocol):
             self._upload, self._unparsed = None, upload.body.rest
             self._await_request()
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RequestRefused) -> None:
         """Answer without the core, and end the connection."""
         self._all.refusals[refused.reason] += 1
         self._transport.write(own_answer(refused.status, refused.message))

@@ -14,7 +14,7 @@ class Watched(Protocol):
     """A connection, as the edge looks after it."""
 
     deadline: float
-    """When `timed_out` is to be called, on the clock `Surroundings.now`."""
+    """When `timed_out` is to be called, on the clock `EdgeContext.now`."""
 
     waiting_since: float
     """When it was accepted, or answered last, on the same clock."""
@@ -38,7 +38,7 @@ class Watched(Protocol):
 
 
 @dataclass(slots=True)
-class Surroundings:
+class EdgeContext:
     """What all connections of an edge share."""
 
     link: CoreLink

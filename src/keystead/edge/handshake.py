@@ -35,7 +35,7 @@ _HTTP: Final = b" HTTP/1."
 """In the first line of any request. The TLS library knows only some of the methods."""
 
 
-class Attempt:
+class Handshake:
     """One handshake: whether it has failed."""
 
     def __init__(self, on_refused: Callable[[Refusal], None]) -> None:
@@ -48,14 +48,14 @@ class Attempt:
         self._on_refused(reason)
 
 
-ATTEMPT: Final = ContextVar[Attempt | None]("attempt", default=None)
+ATTEMPT: Final = ContextVar[Handshake | None]("attempt", default=None)
 """The one that the event loop is at, which makes the TLS library's side without saying for whom."""
 
 
 class _ServerSide(ssl.SSLObject):
     """The TLS library's side of one connection."""
 
-    attempt: Attempt | None
+    attempt: Handshake | None
     incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
     dropped = 0

@@ -13,7 +13,7 @@ from keystead.edge.limits import (
     MAX_OVERHEAD_PER_BYTE,
     MAX_TRAILER_BYTES,
 )
-from keystead.edge.request_head import Refused
+from keystead.edge.request_head import RequestRefused
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+")
@@ -28,7 +28,7 @@ class RequestBody(Protocol):
     """What was fed beyond the end of the body."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived and return what of it belongs to the body. Raises Refused."""
+        """Take what arrived and return what of it belongs to the body. Raises RequestRefused."""
         ...
 
     def left(self) -> int | None:
@@ -71,7 +71,7 @@ class ChunkedBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived and return what of it belongs to the body. Raises Refused."""
+        """Take what arrived and return what of it belongs to the body. Raises RequestRefused."""
         data = self._unparsed + data
         parts: list[bytes] = []
         position = 0
@@ -98,7 +98,7 @@ class ChunkedBody:
             return None
         size = _SIZE_LINE.fullmatch(data, position, end)
         if size is None:
-            raise Refused(400, "A chunk's size is malformed.")
+            raise RequestRefused(400, "A chunk's size is malformed.")
         self._left_of_chunk = int(size[1], 16)
         self._count_overhead(end - position)
         self._next = self._chunk if self._left_of_chunk else self._trailer
@@ -108,7 +108,7 @@ class ChunkedBody:
         """Refuse a body that is mostly framing: it would take work that no body limit counts."""
         balance = self._overhead_allowed + MAX_OVERHEAD_PER_BYTE * self._left_of_chunk - line_bytes
         if balance < 0:
-            raise Refused(400, "The chunks are too small for their size lines.")
+            raise RequestRefused(400, "The chunks are too small for their size lines.")
         self._overhead_allowed = min(balance, MAX_CHUNK_OVERHEAD_BYTES)
 
     def _chunk(self, data: bytes, position: int, parts: list[bytes]) -> int | None:
@@ -124,7 +124,7 @@ class ChunkedBody:
     def _chunk_end(self, data: bytes, position: int, _parts: list[bytes]) -> int | None:
         found = data[position : position + len(_CRLF)]
         if not _CRLF.startswith(found):
-            raise Refused(400, "A chunk is longer than its size.")
+            raise RequestRefused(400, "A chunk is longer than its size.")
         if found != _CRLF:
             return None
         self._next = self._size_line
@@ -138,9 +138,9 @@ class ChunkedBody:
         if end == position:
             self.is_complete = True
         elif self._trailer_bytes > MAX_TRAILER_BYTES:
-            raise Refused(431, f"More than {MAX_TRAILER_BYTES} bytes of trailers.")
+            raise RequestRefused(431, f"More than {MAX_TRAILER_BYTES} bytes of trailers.")
         elif not _TRAILER_LINE.fullmatch(data, position, end):
-            raise Refused(400, "A trailer is malformed.")
+            raise RequestRefused(400, "A trailer is malformed.")
         return end + len(_CRLF)
 
 
@@ -150,5 +150,7 @@ def _line_end(data: bytes, position: int) -> int | None:
     if end >= 0:
         return end
     if len(data) - position >= MAX_CHUNK_LINE_BYTES:
-        raise Refused(400, f"A chunk's size line is longer than {MAX_CHUNK_LINE_BYTES} bytes.")
+        raise RequestRefused(
+            400, f"A chunk's size line is longer than {MAX_CHUNK_LINE_BYTES} bytes."
+        )
     return None

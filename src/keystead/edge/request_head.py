@@ -46,7 +46,7 @@ _REASONS: Final[dict[int, Refusal]] = {
 }
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request gets this status and message from the edge, and its connection is closed."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -76,19 +76,19 @@ class RequestHead:
 def parse_request_head(block: bytes) -> RequestHead:
     """Read a request line and headers, from its first byte through the last header's CR LF.
 
-    Raises Refused: 400 malformed or ambiguous, 414, 417, 431, 501 or 505 as RFC 9110 has them.
+    Raises RequestRefused: 400 malformed or ambiguous; 414, 417, 431, 501, 505 as in RFC 9110.
     """
     match = _HEAD.fullmatch(block)
     if match is None:
         raise _why_malformed(block)
     method, target, minor, lines = match.groups()
     if len(target) > MAX_TARGET_BYTES:
-        raise Refused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
+        raise RequestRefused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
     headers = _read_headers(lines.decode("latin-1"))
     path, _, query = _origin_form(target.decode("ascii")).partition("?")
     is_http_1_1 = minor == b"1"
     if headers.pop("host", None) is None and is_http_1_1:
-        raise Refused(400, "The Host header is missing.")
+        raise RequestRefused(400, "The Host header is missing.")
     expects_continue = _expects_continue(headers.pop("expect", None)) and is_http_1_1
     coding = headers.pop("transfer-encoding", None)
     length = headers.pop("content-length", None)
@@ -106,14 +106,14 @@ def parse_request_head(block: bytes) -> RequestHead:
     )
 
 
-def _why_malformed(block: bytes) -> Refused:
+def _why_malformed(block: bytes) -> RequestRefused:
     """Return the reason to give for a head that does not match the grammar."""
     request_line = _REQUEST_LINE.match(block)
     if request_line is None:
-        return Refused(400, "The request line is malformed.")
+        return RequestRefused(400, "The request line is malformed.")
     if not block[: request_line.end() - 2].endswith((b"HTTP/1.1", b"HTTP/1.0")):
-        return Refused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    return Refused(400, "A header line is malformed.")
+        return RequestRefused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    return RequestRefused(400, "A header line is malformed.")
 
 
 def _read_headers(lines: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _read_headers(lines: str) -> dict[str, str]:
     headers: dict[str, str] = {}
     split = lines.split("\r\n")
     if len(split) - 1 > MAX_HEADERS:
-        raise Refused(431, f"More than {MAX_HEADERS} header lines.")
+        raise RequestRefused(431, f"More than {MAX_HEADERS} header lines.")
     for line in split:
         name, _, value = line.partition(":")
         name = name.lower()
@@ -130,7 +130,7 @@ def _read_headers(lines: str) -> dict[str, str]:
         value = value.strip(" \t")
         if name in headers:
             if name not in _LISTS:
-                raise Refused(400, f"More than one {name} header.")
+                raise RequestRefused(400, f"More than one {name} header.")
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return headers
@@ -142,25 +142,25 @@ def _origin_form(target: str) -> str:
         return target
     authority = _ABSOLUTE_TARGET.match(target)
     if authority is None:
-        raise Refused(400, "The request target is malformed.")
+        raise RequestRefused(400, "The request target is malformed.")
     rest = target[authority.end() :]
     return rest if rest.startswith("/") else f"/{rest}"
 
 
 def _check_chunked(coding: str, length: str | None, minor: bytes) -> None:
     if length is not None:
-        raise Refused(400, "Content-Length and Transfer-Encoding exclude each other.")
+        raise RequestRefused(400, "Content-Length and Transfer-Encoding exclude each other.")
     if minor != b"1":
-        raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+        raise RequestRefused(400, "HTTP/1.0 has no Transfer-Encoding.")
     if coding.lower() != "chunked":
-        raise Refused(501, "The only transfer coding is chunked.")
+        raise RequestRefused(501, "The only transfer coding is chunked.")
 
 
 def _parse_length(length: str | None) -> int:
     if length is None:
         return 0
     if not _LENGTH.fullmatch(length):
-        raise Refused(400, "The Content-Length is malformed.")
+        raise RequestRefused(400, "The Content-Length is malformed.")
     return int(length)
 
 
@@ -175,5 +175,5 @@ def _expects_continue(expect: str | None) -> bool:
     if expect is None:
         return False
     if expect.lower() != "100-continue":
-        raise Refused(417, "The only expectation that can be met is 100-continue.")
+        raise RequestRefused(417, "The only expectation that can be met is 100-continue.")
     return True

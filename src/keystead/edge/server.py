@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import Final
 
 from keystead.edge.connection import HttpConnection
-from keystead.edge.context import Surroundings, Watched
+from keystead.edge.context import EdgeContext, Watched
 from keystead.edge.core_link import CoreLink
-from keystead.edge.handshake import ATTEMPT, Attempt
+from keystead.edge.handshake import ATTEMPT, Handshake
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.proxy_protocol import read_header
 from keystead.edge.tls import KeyMemory, server_context, try_out
@@ -64,7 +64,7 @@ class EdgeServer:
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
-        self._all = Surroundings(self.link, timeouts, loop.time, self._opened, self._ended)
+        self._all = EdgeContext(self.link, timeouts, loop.time, self._opened, self._ended)
 
     async def run(self) -> None:
         """Serve until `stop` is called or the core is gone, and every connection has ended."""
@@ -183,7 +183,7 @@ class EdgeServer:
             self._empty.set()
 
     async def _shake_hands(self, accepted: socket.socket, connection: HttpConnection) -> None:
-        attempt = Attempt(partial(self._refused, connection))
+        attempt = Handshake(partial(self._refused, connection))
         ATTEMPT.set(attempt)
         try:
             await self._learn_client(accepted, connection, attempt)
@@ -201,7 +201,7 @@ class EdgeServer:
                 attempt.refuse("tls_timeout" if is_slow else "tls_closed")
 
     async def _learn_client(
-        self, accepted: socket.socket, connection: HttpConnection, attempt: Attempt
+        self, accepted: socket.socket, connection: HttpConnection, attempt: Handshake
     ) -> None:
         """Take a proxy's word for who its client is. Raises ConnectionError for a bad header."""
         if not self._proxies or not self._is_proxy(connection.client):

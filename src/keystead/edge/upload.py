@@ -33,7 +33,7 @@ class Upload:
     _arrived: int = 0
 
     def take(self, data: bytes) -> float:
-        """Take what the client sent; return how many seconds that gives it. Raises Refused."""
+        """Take what the client sent; return the seconds that gives it. Raises RequestRefused."""
         self.waiting += self.body.feed(data)
         if data:
             self.owes_continue = False
@@ -72,7 +72,7 @@ class Upload:
         return not self.owes_continue and unwanted <= MAX_DRAIN_BYTES
 
     def drop(self, data: bytes) -> bool:
-        """Take more of a body that nobody wants; return whether to go on. Raises Refused."""
+        """Take more of a body that nobody wants; return whether to go on. Raises RequestRefused."""
         self.dropped += len(data)
         self.body.feed(data)
         return self.dropped <= MAX_DRAIN_BYTES

@@ -28,7 +28,7 @@ from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
-from keystead.operations.session import Session, Surroundings
+from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
 from keystead.operations.unattended_boot import UnattendedBoot
@@ -46,7 +46,7 @@ from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 
-Wanted = Literal["reboot", "shutdown", "factory-reset"]
+SystemAction = Literal["reboot", "shutdown", "factory-reset"]
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
 """How long lock waits for requests under way before it drops the keys under them."""
@@ -64,7 +64,7 @@ LATEST_TIME: Final = 253_402_300_799
 """9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
 
-async def _ignore(_: Wanted) -> None:
+async def _ignore(_: SystemAction) -> None:
     """Stand in until the process that runs the HSM says whom to tell."""
 
 
@@ -73,55 +73,55 @@ class Hsm:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        context: CoreContext,
         metrics: Metrics,
         alarm: WriteAlarm,
         store: GenerationStore,
         local: LocalStore,
         state: State,
     ) -> None:
-        self._around = surroundings
+        self._around = context
         self.store = store
         self.local = local
-        self.log = surroundings.log
-        self.kdf_pool = surroundings.kdf_pool
-        self.succession = Succession(store, surroundings.log)
-        self.tls = Tls(surroundings, local)
-        self.failed_attempts = FailedAttempts(surroundings.monotonic, surroundings.log)
-        pace = Pace(surroundings.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
-        self.access_record = AccessRecord(surroundings.log, metrics, pace)
+        self.log = context.log
+        self.kdf_pool = context.kdf_pool
+        self.succession = Succession(store, context.log)
+        self.tls = Tls(context, local)
+        self.failed_attempts = FailedAttempts(context.monotonic, context.log)
+        pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
+        self.access_record = AccessRecord(context.log, metrics, pace)
         self.gate = Gate(self.access_record)
-        self.unlocking = Unlocking(surroundings, local, self.failed_attempts)
-        self.updates = Updates(surroundings.update_slot, surroundings.update_key)
+        self.unlocking = Unlocking(context, local, self.failed_attempts)
+        self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()
         """Held by whatever leads from state to state or replaces a lock of the domain key."""
-        self.unattended_boot = UnattendedBoot(surroundings, local, self.changing)
-        self.has_open_shutdown = surroundings.open_shutdown
-        self.allows_common_passphrases = surroundings.common_passphrases
+        self.unattended_boot = UnattendedBoot(context, local, self.changing)
+        self.has_open_shutdown = context.open_shutdown
+        self.allows_common_passphrases = context.common_passphrases
         self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
-        self.monotonic = surroundings.monotonic
+        self.monotonic = context.monotonic
         self.metrics = metrics
         self.alarm = alarm
         self.state = state
         self.session: Session | None = None
-        self.wanted: Callable[[Wanted], Awaitable[None]] = _ignore
+        self.wanted: Callable[[SystemAction], Awaitable[None]] = _ignore
 
     @classmethod
-    async def start(cls, surroundings: Surroundings) -> "Hsm":
+    async def start(cls, context: CoreContext) -> "Hsm":
         """Return the HSM in the state its store says: Unprovisioned, Locked or Operational.
 
         Raises UnsupportedFormat for a store that is newer than this software, CorruptRecord for
         one of another device key, StoreUnavailable.
         """
-        metrics = Metrics(surroundings.monotonic)
-        alarm = WriteAlarm(surroundings.log, metrics)
-        counted = CountedStore(surroundings.store, alarm.written, alarm.refused)
+        metrics = Metrics(context.monotonic)
+        alarm = WriteAlarm(context.log, metrics)
+        counted = CountedStore(context.store, alarm.written, alarm.refused)
         store = await GenerationStore.open(ConditionalStore(counted))
-        local = LocalStore(store, surroundings.device_key)
+        local = LocalStore(store, context.device_key)
         provisioned = await local.is_provisioned()
         state = State.LOCKED if provisioned else State.UNPROVISIONED
-        hsm = cls(replace(surroundings, store=store), metrics, alarm, store, local, state)
+        hsm = cls(replace(context, store=store), metrics, alarm, store, local, state)
         hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
         await hsm.tls.load()
         domain_key = await hsm.unattended_boot.open()
@@ -238,7 +238,7 @@ class Hsm:
         self.succession.stop()
         await self._drop_session()
 
-    async def want(self, action: Wanted, caller: Caller | None) -> None:
+    async def want(self, action: SystemAction, caller: Caller | None) -> None:
         """Have the machine do what a caller asked for, after the answer is on its way.
 
         Returns when it will happen even if everything crashes right then.

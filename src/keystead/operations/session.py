@@ -31,7 +31,7 @@ MOST_LISTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class CoreContext:
     """What the core is given: it has no clock, store or thread of its own."""
 
     store: KeyValueStore
@@ -67,39 +67,39 @@ class Session:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        context: CoreContext,
         metrics: Metrics,
         failed_attempts: FailedAttempts,
         gate: Gate,
         domain_key: Secret,
     ) -> None:
         self._domain_key: Secret | None = domain_key
-        stores = DomainStores(surroundings.store, domain_key, key_cache=surroundings.key_cache)
+        stores = DomainStores(context.store, domain_key, key_cache=context.key_cache)
         self.users = stores.users
         self.keys = stores.keys
         self.namespaces = stores.namespaces
         self.config = stores.config
         self.for_backup: Final = stores.for_backup
         """Returns the value of a record of these stores as a backup has it."""
-        self.store = surroundings.store
+        self.store = context.store
         self.backups: set[BackupWriter] = set()
         """Under way now."""
         self.moving = asyncio.Lock()
         """Held while a key is moved."""
         self.listing = Turns(MOST_LISTS)
         """Whose turn it is to read records for a list of keys that is chosen by more than IDs."""
-        self.crypto_pool = surroundings.crypto_pool
-        self.keygen_pool = surroundings.keygen_pool
-        self.kdf_pool = surroundings.kdf_pool
-        self.pkcs1_padding_errors = surroundings.pkcs1_padding_errors
+        self.crypto_pool = context.crypto_pool
+        self.keygen_pool = context.keygen_pool
+        self.kdf_pool = context.kdf_pool
+        self.pkcs1_padding_errors = context.pkcs1_padding_errors
         self.metrics = metrics
         self.gate = gate
         """Before every use of a key."""
         self.credentials = Authenticator(
-            stores.users, surroundings.kdf_pool, failed_attempts, surroundings.log
+            stores.users, context.kdf_pool, failed_attempts, context.log
         )
         self.ended = False
-        self._log = surroundings.log
+        self._log = context.log
         self._stores = stores
         self._namespaces: set[NamespaceId] = set()
         self._requests = 0

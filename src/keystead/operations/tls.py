@@ -25,7 +25,7 @@ from keystead.errors import CorruptRecord, InvalidInput, NotFound, WrongState
 from keystead.model.keys import PrivateMaterial
 from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.session import Surroundings
+from keystead.operations.session import CoreContext
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 
@@ -64,9 +64,9 @@ class _NoServers:
 class Tls:
     """Keeps the identity and changes it: tried out first, then durable, then served."""
 
-    def __init__(self, surroundings: Surroundings, local: LocalStore) -> None:
-        self._store: Final = surroundings.store
-        self._pool: Final = surroundings.keygen_pool
+    def __init__(self, context: CoreContext, local: LocalStore) -> None:
+        self._store: Final = context.store
+        self._pool: Final = context.keygen_pool
         self._local: Final = local
         self._changing: Final = asyncio.Lock()
         self._identity: TlsIdentity | None = None

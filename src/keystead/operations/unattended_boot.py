@@ -12,7 +12,7 @@ import contextlib
 from keystead.errors import DecryptionFailed, WriteRefused
 from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.session import Surroundings
+from keystead.operations.session import CoreContext
 from keystead.sealing import domain_key as domain_keys
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
@@ -22,15 +22,13 @@ from keystead.storage.settings import UNATTENDED_BOOT
 class UnattendedBoot:
     """Unattended boot of one device. `open` comes first."""
 
-    def __init__(
-        self, surroundings: Surroundings, local: LocalStore, changing: asyncio.Lock
-    ) -> None:
+    def __init__(self, context: CoreContext, local: LocalStore, changing: asyncio.Lock) -> None:
         """Take `changing`, which is held by whatever replaces a lock of the domain key."""
-        self._store = surroundings.store
+        self._store = context.store
         self._local = local
-        self._file = surroundings.unattended_key
+        self._file = context.unattended_key
         self._changing = changing
-        self._log = surroundings.log
+        self._log = context.log
         self._key: Secret | None = None
         """What is in the file, unless it opened nothing at the start."""
 

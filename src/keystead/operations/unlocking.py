@@ -17,7 +17,7 @@ from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject, subject_of
 from keystead.operations.authentication import Credentials, parse_basic
-from keystead.operations.session import Surroundings
+from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party, Turns
 from keystead.sealing.domain_key import unlock
 from keystead.sealing.passphrase import derive_unlock_key
@@ -33,10 +33,8 @@ MOST_WAITING: Final = 16
 class Unlocking:
     """Checks the unlock passphrase, one attempt at a time, so that nobody guesses in parallel."""
 
-    def __init__(
-        self, surroundings: Surroundings, local: LocalStore, failed: FailedAttempts
-    ) -> None:
-        self._kdf_pool: Final = surroundings.kdf_pool
+    def __init__(self, context: CoreContext, local: LocalStore, failed: FailedAttempts) -> None:
+        self._kdf_pool: Final = context.kdf_pool
         self._local: Final = local
         self._failed: Final = failed
         self._one_at_a_time: Final = asyncio.Lock()

@@ -11,14 +11,14 @@ from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import SlotAnswer, SlotPart, SlotStep, SlotStepName
 
 
-class Calls(Protocol):
-    """What RemoteUpdateSlot needs of a connection; `keystead.wire.connection.Calls` is one."""
+class Exchanges(Protocol):
+    """What RemoteUpdateSlot needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
-        """Return the id to make the next call with."""
+        """Return the id of the next question."""
         ...
 
-    def call(self, message: SlotStep | SlotPart, /) -> Awaitable[SlotAnswer]:
+    def ask(self, message: SlotStep | SlotPart, /) -> Awaitable[SlotAnswer]:
         """Send `message` and return the reply to it. Raises ConnectionEnded."""
         ...
 
@@ -30,8 +30,8 @@ class RemoteUpdateSlot:
     StoreUnavailable when the other process is gone.
     """
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._exchanges = exchanges
 
     async def begin(self, size: int) -> None:
         """Make ready for an image of at most `size` bytes."""
@@ -39,7 +39,7 @@ class RemoteUpdateSlot:
 
     async def write(self, data: bytes) -> None:
         """Append a verified piece; at most as long as a frame."""
-        await self._ask(SlotPart(self._calls.next_id(), data))
+        await self._ask(SlotPart(self._exchanges.next_id(), data))
 
     async def keep(self) -> None:
         """Stage what arrived."""
@@ -58,11 +58,11 @@ class RemoteUpdateSlot:
         await self._step("commit")
 
     async def _step(self, step: SlotStepName, size: int = 0) -> None:
-        await self._ask(SlotStep(self._calls.next_id(), step, size))
+        await self._ask(SlotStep(self._exchanges.next_id(), step, size))
 
     async def _ask(self, question: SlotStep | SlotPart) -> None:
         try:
-            answer = await self._calls.call(question)
+            answer = await self._exchanges.ask(question)
         except ConnectionEnded as error:
             raise StoreUnavailable("The update slot is out of reach.") from error
         if answer.refusal == "state":

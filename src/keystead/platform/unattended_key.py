@@ -50,14 +50,14 @@ class UnattendedKeyFile:
         durable.destroy(self.path)
 
 
-class Calls(Protocol):
-    """What RemoteUnattendedKey needs of a connection; `keystead.wire.connection.Calls` is one."""
+class Exchanges(Protocol):
+    """What RemoteUnattendedKey needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
-        """Return the id to make the next call with."""
+        """Return the id of the next question."""
         ...
 
-    def call(self, message: KeepUnattendedKey, /) -> Awaitable[UnattendedKeyKept]:
+    def ask(self, message: KeepUnattendedKey, /) -> Awaitable[UnattendedKeyKept]:
         """Send `message` and return the reply to it. Raises ConnectionEnded."""
         ...
 
@@ -65,8 +65,8 @@ class Calls(Protocol):
 class RemoteUnattendedKey:
     """The core's half: the file at the other end of a connection."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._exchanges = exchanges
         self.content: bytes | None = None
         """What the file holds, as far as is known; None: there is no file."""
 
@@ -76,7 +76,9 @@ class RemoteUnattendedKey:
         Raises WriteRefused if the disk refuses, StoreUnavailable if the other process is gone.
         """
         try:
-            answer = await self._calls.call(KeepUnattendedKey(self._calls.next_id(), content))
+            answer = await self._exchanges.ask(
+                KeepUnattendedKey(self._exchanges.next_id(), content)
+            )
         except ConnectionEnded as error:
             raise StoreUnavailable("The unattended key is out of reach.") from error
         if answer.refusal:

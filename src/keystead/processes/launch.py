@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Final, NoReturn, Protocol
 
 from keystead.errors import KeysteadError
-from keystead.processes.sandbox import INSECURE_OPTION, Role
+from keystead.processes.sandbox import INSECURE_OPTION, ProcessKind
 from keystead.wire import control
 from keystead.wire.messages import CannotStart
 
@@ -28,9 +28,9 @@ class File(Protocol):
 
 
 def start(
-    role: Role, *, files: Sequence[tuple[str, File]], log: int, options: Iterable[str] = ()
+    kind: ProcessKind, *, files: Sequence[tuple[str, File]], log: int, options: Iterable[str] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start `keystead.processes.<role>` with nothing inherited but `files`.
+    """Start `keystead.processes.<kind>` with nothing inherited but `files`.
 
     Each file's number is passed as an option, `--name=number`. The environment is empty; what it
     writes to standard output and standard error goes to the descriptor `log`. Raises OSError.
@@ -41,7 +41,7 @@ def start(
             sys.executable,
             "-I",
             "-m",
-            f"keystead.processes.{role}",
+            f"keystead.processes.{kind}",
             f"{PARENT_OPTION}={os.getpid()}",
             *numbers,
             *options,
@@ -55,9 +55,9 @@ def start(
     )
 
 
-def parser(role: Role) -> argparse.ArgumentParser:
-    """Return a parser for the command line that `start` makes, to be given the role's options."""
-    made = argparse.ArgumentParser(prog=f"keystead.processes.{role}")
+def parser(kind: ProcessKind) -> argparse.ArgumentParser:
+    """Return a parser for the command line that `start` makes, to be given the kind's options."""
+    made = argparse.ArgumentParser(prog=f"keystead.processes.{kind}")
     made.add_argument(PARENT_OPTION, type=int, required=True)
     made.add_argument("--control", type=inherited_socket, required=True)
     made.add_argument(INSECURE_OPTION, dest="is_filtered", action="store_false")

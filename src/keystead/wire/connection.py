@@ -151,20 +151,20 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
             self._transport.write(pending)
 
 
-class Call(Protocol):
+class Numbered(Protocol):
     """A message that is answered by one that carries the same `id`."""
 
     @property
     def id(self) -> int:
-        """Different in every call of one connection."""
+        """Different in every question of one connection."""
         ...
 
 
-Reply = TypeVar("Reply", bound=Call)
+Reply = TypeVar("Reply", bound=Numbered)
 
 
-class Calls(Generic[Reply]):
-    """Calls over a connection, any number at a time, each matched with its reply by `id`.
+class Exchanges(Generic[Reply]):
+    """Questions over a connection, any number at a time, each matched with its reply by `id`.
 
     The owner of the connection hands every reply to `answered`, and its end to `lost`.
     """
@@ -177,11 +177,11 @@ class Calls(Generic[Reply]):
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
 
     def next_id(self) -> int:
-        """Return the id to make the next call with."""
+        """Return the id of the next question."""
         self._last_id += 1
         return self._last_id
 
-    async def call(self, message: Call) -> Reply:
+    async def ask(self, message: Numbered) -> Reply:
         """Send `message` and return the reply to it. Raises ConnectionEnded."""
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         await self._drain()
@@ -199,7 +199,7 @@ class Calls(Generic[Reply]):
             waiting.set_result(reply)
 
     def lost(self, reason: str) -> None:
-        """Fail every call that waits: the connection is over."""
+        """Fail every question that waits: the connection is over."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(ConnectionEnded(reason))

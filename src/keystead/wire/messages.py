@@ -300,7 +300,7 @@ class Committed(Message, tag=16, frozen=True):
     revision: int
 
 
-class Refused(Message, tag=17, frozen=True):
+class StoreRefusal(Message, tag=17, frozen=True):
     """platform → core: no, or not known.
 
     `stale` is for an expected revision that did not hold, `unwritable` for a store that cannot
@@ -364,7 +364,7 @@ SlotQuestion = SlotStep | SlotPart
 Question = StoreQuestion | SlotQuestion | KeepUnattendedKey
 CoreToPlatform = Question | AimSyslog | SyslogLine
 PlatformToCore = (
-    Hello | Found | Listed | Scanned | Committed | Refused | SlotAnswer | UnattendedKeyKept
+    Hello | Found | Listed | Scanned | Committed | StoreRefusal | SlotAnswer | UnattendedKeyKept
 )
 
 # --- the supervisor and the others -------------------------------------------------------------

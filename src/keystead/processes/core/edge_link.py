@@ -21,7 +21,7 @@ from keystead.processes.core.bodies import (
 )
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.eager import begin
-from keystead.wire.connection import Calls, Connection, ConnectionEnded
+from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
 from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     FORWARDED_HEADERS,
@@ -58,14 +58,14 @@ class _UnderWay(NamedTuple):
     body: WholeBody | IncomingBody
 
 
-Answer = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
+Dispatch = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse]]
 
 
-class EdgeSession:
+class EdgeLink:
     """One edge, from its Welcome to its end."""
 
     def __init__(
-        self, answer: Answer, *, budget: BodyBudget, on_lost: Callable[["EdgeSession", str], None]
+        self, answer: Dispatch, *, budget: BodyBudget, on_lost: Callable[["EdgeLink", str], None]
     ) -> None:
         """`answer` never raises; `budget` is what the bodies of this edge may take."""
         self._answer = answer
@@ -84,7 +84,7 @@ class EdgeSession:
         )
         self.on_refusals: Callable[[Mapping[Refusal, int]], None] = lambda _: None
         """Is given what the edge has refused by itself, as it counts that."""
-        self._trials = Calls[TriedOut](self.connection.send, self.connection.drain)
+        self._trials = Exchanges[TriedOut](self.connection.send, self.connection.drain)
         self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
         self._unserved = 0
@@ -102,7 +102,7 @@ class EdgeSession:
     async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
         """Return what the edge has against a TLS identity; raises ConnectionEnded."""
         trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
-        return (await self._trials.call(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
+        return (await self._trials.ask(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
 
     # --- from the edge ---------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Final
 from keystead.errors import InvalidInput, Overloaded
 from keystead.journal.log import Log
 from keystead.operations.tls import TlsIdentity
-from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edge_link import EdgeLink
 from keystead.wire.connection import ConnectionEnded
 
 SERVE_PATIENCE_SECONDS: Final = 5.0
@@ -32,14 +32,14 @@ class Edges:
         self._identity = identity
         self._renew_seconds = renew_seconds
         self._log = log
-        self._sessions: set[EdgeSession] = set()
+        self._sessions: set[EdgeLink] = set()
 
-    def add(self, session: EdgeSession) -> None:
+    def add(self, session: EdgeLink) -> None:
         """Have a new edge serve."""
         self._sessions.add(session)
         self._welcome(session)
 
-    def discard(self, session: EdgeSession) -> None:
+    def discard(self, session: EdgeLink) -> None:
         """Forget an edge that is gone."""
         self._sessions.discard(session)
 
@@ -81,6 +81,6 @@ class Edges:
             for session in self._sessions:
                 self._welcome(session)
 
-    def _welcome(self, session: EdgeSession) -> None:
+    def _welcome(self, session: EdgeLink) -> None:
         with contextlib.suppress(ConnectionEnded):  # It is gone, and so is its need.
             session.welcome(self._identity.key.reveal(), self._identity.chain)

@@ -17,23 +17,23 @@ from keystead.errors import StoreUnavailable
 from keystead.journal.log import Level, Log
 from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
-from keystead.operations.hsm import Hsm, Wanted
-from keystead.operations.session import Surroundings
+from keystead.operations.hsm import Hsm, SystemAction
+from keystead.operations.session import CoreContext
 from keystead.operations.work_pool import WorkPool
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
 from keystead.processes.core.body_budget import BodyBudget
-from keystead.processes.core.edge_link import EdgeSession
+from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.sealing.update_image import UpdateKey
-from keystead.storage.backends.remote import Answer, RemoteStore
+from keystead.storage.backends.remote import RemoteStore, StoreAnswer
 from keystead.wire import control, messages
-from keystead.wire.connection import Calls, Connection
+from keystead.wire.connection import Connection, Exchanges
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     AimSyslog,
@@ -77,12 +77,14 @@ class PlatformLink:
             on_message=self._received,
             on_lost=self._lost,
         )
-        self._calls = Calls[Answer](self.connection.send, self.connection.drain)
-        self.store: Final = RemoteStore(self._calls)
-        self._slot_calls = Calls[SlotAnswer](self.connection.send, self.connection.drain)
-        self.update_slot: Final = RemoteUpdateSlot(self._slot_calls)
-        self._key_calls = Calls[UnattendedKeyKept](self.connection.send, self.connection.drain)
-        self.unattended_key: Final = RemoteUnattendedKey(self._key_calls)
+        self._exchanges = Exchanges[StoreAnswer](self.connection.send, self.connection.drain)
+        self.store: Final = RemoteStore(self._exchanges)
+        self._slot_exchanges = Exchanges[SlotAnswer](self.connection.send, self.connection.drain)
+        self.update_slot: Final = RemoteUpdateSlot(self._slot_exchanges)
+        self._key_exchanges = Exchanges[UnattendedKeyKept](
+            self.connection.send, self.connection.drain
+        )
+        self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Have the platform send what `syslog` gets to this server."""
@@ -96,11 +98,11 @@ class PlatformLink:
 
     def _received(self, message: PlatformToCore) -> None:
         if isinstance(message, SlotAnswer):
-            self._slot_calls.answered(message)
+            self._slot_exchanges.answered(message)
         elif isinstance(message, UnattendedKeyKept):
-            self._key_calls.answered(message)
+            self._key_exchanges.answered(message)
         elif not isinstance(message, Hello):
-            self._calls.answered(message)
+            self._exchanges.answered(message)
         elif len(message.device_key) != DEVICE_KEY_BYTES:
             raise BrokenFrame("a device key of another length")
         elif not self.device_key.done():
@@ -109,9 +111,9 @@ class PlatformLink:
             self.device_key.set_result(Secret(message.device_key))
 
     def _lost(self, reason: str) -> None:
-        self._calls.lost(reason)
-        self._slot_calls.lost(reason)
-        self._key_calls.lost(reason)
+        self._exchanges.lost(reason)
+        self._slot_exchanges.lost(reason)
+        self._key_exchanges.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(StoreUnavailable("The platform is gone."))
         self.lost.set()
@@ -144,7 +146,7 @@ class Core:
 
     # --- the supervisor --------------------------------------------------------------------
 
-    async def _want(self, action: Wanted) -> None:
+    async def _want(self, action: SystemAction) -> None:
         """Ask the supervisor, and wait until it has noted that."""
         noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unnoted.append(noted)
@@ -170,13 +172,13 @@ class Core:
                 task.add_done_callback(self._attaching.discard)
 
     async def _attach(self, number: int, end: socket.socket) -> None:
-        def lost(session: EdgeSession, reason: str) -> None:
+        def lost(session: EdgeLink, reason: str) -> None:
             self.edges.discard(session)
             self._log.info("edge gone", edge=number, reason=reason)
 
         end.setblocking(False)
         budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
-        session = EdgeSession(self._dispatcher.answer, budget=budget, on_lost=lost)
+        session = EdgeLink(self._dispatcher.answer, budget=budget, on_lost=lost)
         session.on_refusals = self._refusals.note
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
@@ -203,11 +205,11 @@ class _Pools:
         )
 
 
-async def _surroundings(platform: PlatformLink, pools: _Pools, log: Log) -> Surroundings:
+async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreContext:
     device_key = await platform.device_key
     settings = platform.settings
     update_key_pem = settings.update_key_pem
-    return Surroundings(
+    return CoreContext(
         store=platform.store,
         device_key=device_key,
         wall_clock=time.time,  # noqa: TID251 - the core's one clock is given to it here
@@ -242,7 +244,7 @@ async def serve(
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _surroundings(platform, pools, log))
+        hsm = await Hsm.start(await _context(platform, pools, log))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.platform.settings import SyslogReceiver
-from keystead.processes.sandbox import Reach
+from keystead.processes.sandbox import AllowedAccess
 
 _NAME_SERVERS: Final = Path("/etc/resolv.conf")
 _NAME_SERVER_PORT: Final = 53
@@ -21,11 +21,11 @@ _AUTHORITIES: Final = Path("/usr/share/ca-certificates")
 """What the names in /etc/ssl/certs point to."""
 
 
-def platform_reach(data: Path, syslog: SyslogReceiver | None) -> Reach:
+def platform_access(data: Path, syslog: SyslogReceiver | None) -> AllowedAccess:
     """Return its data directory; and for syslog over TLS, what finds and verifies a host name."""
     if syslog is None:
-        return Reach(read_write=(data,))
-    return Reach(
+        return AllowedAccess(read_write=(data,))
+    return AllowedAccess(
         read_write=(data,),
         # Changed name servers are a new file: the directory has to be known, not the file.
         read_only=(

@@ -19,7 +19,7 @@ from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes import launch
 from keystead.processes.platform.access import (
     load_name_services,
-    platform_reach,
+    platform_access,
     start_lookup_threads,
 )
 from keystead.processes.platform.device_key_provider import device_key_provider
@@ -129,5 +129,5 @@ def main() -> None:
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
         load_name_services()
-        confinement.confine(platform_reach(data.path, settings.syslog), user=given.user)
+        confinement.confine(platform_access(data.path, settings.syslog), user=given.user)
         launch.run(serve(given.core, data, settings, fetched, log=log, confinement=confinement))

@@ -1,6 +1,6 @@
 """What the platform is told at its start, beyond where the data is: in an anonymous file.
 
-The supervisor keeps the file, so that every generation gets the same, and no path is needed twice.
+The supervisor keeps the file, so that every instance gets the same, and no path is needed twice.
 """
 
 import fcntl

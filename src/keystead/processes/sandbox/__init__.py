@@ -9,15 +9,15 @@ from keystead.processes.sandbox.confinement import (
 )
 from keystead.processes.sandbox.memory import forbid_dumps
 from keystead.processes.sandbox.privileges import USERS, own_user
-from keystead.processes.sandbox.process_kind import NOTHING, Reach, Role
+from keystead.processes.sandbox.process_kind import NOTHING, AllowedAccess, ProcessKind
 
 __all__ = [
     "INSECURE_OPTION",
     "NOTHING",
     "USERS",
+    "AllowedAccess",
+    "ProcessKind",
     "Protections",
-    "Reach",
-    "Role",
     "Sandbox",
     "allow_files",
     "forbid_dumps",

@@ -16,7 +16,7 @@ from typing import Final
 
 from keystead.errors import StartRefused
 from keystead.processes.sandbox import bpf, kernel, landlock, memory, privileges, rules
-from keystead.processes.sandbox.process_kind import NOTHING, Reach, Role
+from keystead.processes.sandbox.process_kind import NOTHING, AllowedAccess, ProcessKind
 from keystead.processes.sandbox.system_calls import ARCHITECTURE, MACHINE
 
 INSECURE_OPTION: Final = "--insecure-no-sandbox"
@@ -24,7 +24,7 @@ INSECURE_OPTION: Final = "--insecure-no-sandbox"
 _LOG: Final = 2
 _STANDARD_STREAMS: Final = frozenset({0, 1, _LOG})
 
-FILE_BYTES: Final[dict[Role, int]] = {"core": 0, "edge": 1024 * 1024}
+FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 0, "edge": 1024 * 1024}
 """The largest file that a process may write; the edge's is the memory its TLS key goes through."""
 
 
@@ -43,12 +43,12 @@ class Protections:
 class Sandbox:
     """The confinement of the process that makes it."""
 
-    def __init__(self, role: Role, *, is_filtered: bool = True) -> None:
+    def __init__(self, kind: ProcessKind, *, is_filtered: bool = True) -> None:
         """Without `is_filtered`, there are neither seccomp nor Landlock."""
-        self._role = role
+        self._kind = kind
         self._is_filtered = is_filtered
         self._parent = os.getppid()
-        self._reach = NOTHING
+        self._allowed = NOTHING
         self._in_force = ["no new privileges", "no core dumps", "not debuggable"]
         self._missing: list[str] = []
 
@@ -61,7 +61,7 @@ class Sandbox:
         # The supervisor says when to stop. A terminal or a service manager signals the whole group.
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
-        with _refusing(self._role):
+        with _refusing(self._kind):
             self._stay_private()
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
             os.dup2(_LOG, 0)  # Not even /dev/null is left open.
@@ -69,21 +69,21 @@ class Sandbox:
             if self._is_filtered:
                 bpf.install(bpf.assemble(rules.EARLY, default=bpf.ALLOW))
 
-    def confine(self, reach: Reach = NOTHING, *, user: int | None = None) -> None:
+    def confine(self, allowed: AllowedAccess = NOTHING, *, user: int | None = None) -> None:
         """Become `user`, keep `reach` of the machine, and stay out of swap. Raises StartRefused.
 
         None for `user` stays the same user. The process must have one thread.
         """
-        self._reach = reach
-        with _refusing(self._role):
-            if self._role != "platform":
+        self._allowed = allowed
+        with _refusing(self._kind):
+            if self._kind != "platform":
                 self._note("no network", is_in_force=privileges.leave_network())
             is_other = user is not None and privileges.become(user)
             self._note("a user of its own", is_in_force=is_other)
             self._stay_private()
             self._lock_memory()
-            if self._role in FILE_BYTES:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._role],) * 2)
+            if self._kind in FILE_BYTES:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._kind],) * 2)
             if self._is_filtered:
                 self._restrict_files()
 
@@ -93,8 +93,8 @@ class Sandbox:
         Raises StartRefused.
         """
         if self._is_filtered:
-            with _refusing(self._role):
-                bpf.install(bpf.assemble(rules.rules_for(self._role, self._reach)))
+            with _refusing(self._kind):
+                bpf.install(bpf.assemble(rules.rules_for(self._kind, self._allowed)))
             self._in_force.insert(0, "seccomp")
         else:
             self._missing[:0] = ["seccomp, as asked for", "Landlock, as asked for"]
@@ -117,7 +117,7 @@ class Sandbox:
     def _restrict_files(self) -> None:
         version = landlock.version()
         if version:
-            landlock.restrict(self._reach)
+            landlock.restrict(self._allowed)
         self._note(landlock.describe(version), is_in_force=version > 0)
 
     def _note(self, protection: str, *, is_in_force: bool) -> None:
@@ -125,12 +125,12 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def _refusing(role: Role) -> Iterator[None]:
+def _refusing(kind: ProcessKind) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StartRefused(
-            f"The {role} cannot be confined: {error}. "
+            f"The {kind} cannot be confined: {error}. "
             f"{INSECURE_OPTION} starts without seccomp and Landlock."
         ) from error
 

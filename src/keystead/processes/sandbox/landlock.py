@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.sandbox import kernel
-from keystead.processes.sandbox.process_kind import Reach
+from keystead.processes.sandbox.process_kind import AllowedAccess
 
 # From linux/landlock.h.
 _GET_VERSION: Final = 1
@@ -47,7 +47,7 @@ def version() -> int:
         return 0
 
 
-def restrict(reach: Reach) -> None:
+def restrict(allowed: AllowedAccess) -> None:
     """Take everything but `reach` from this thread and those it starts, for good. Raises OSError.
 
     The process must have given up new privileges, and the kernel have Landlock.
@@ -56,12 +56,12 @@ def restrict(reach: Reach) -> None:
     files = (1 << _ALL_FILE_RIGHTS.get(best, 16)) - 1
     ruleset = _ruleset(best, files)
     try:
-        for path in reach.read_write:
+        for path in allowed.read_write:
             _add_path(ruleset, path, _READ_WRITE & files)
-        for path in reach.read_only:
+        for path in allowed.read_only:
             _add_path(ruleset, path, _READ)
         if best >= _VERSION_WITH_TCP:
-            for port in reach.tcp_ports:
+            for port in allowed.tcp_ports:
                 _add(ruleset, _AT_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
         kernel.call("landlock_restrict_self", ruleset, 0)
     finally:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.sandbox import kernel
-from keystead.processes.sandbox.process_kind import Role
+from keystead.processes.sandbox.process_kind import ProcessKind
 
-USERS: Final[dict[Role, int]] = {"core": 65521, "edge": 65522, "platform": 65523}
+USERS: Final[dict[ProcessKind, int]] = {"core": 65521, "edge": 65522, "platform": 65523}
 """User and group of each process where the supervisor is root. They need no name. Neither Debian
 nor systemd gives these numbers to anyone, and a container has them."""
 
@@ -59,9 +59,9 @@ def may_use_other_users() -> bool:
     return os.geteuid() == 0 and capabilities() >= _FOR_OTHER_USERS
 
 
-def own_user(role: Role) -> int | None:
-    """Return the user that a process of this role is to be, None when it cannot be another."""
-    return USERS[role] if may_use_other_users() else None
+def own_user(kind: ProcessKind) -> int | None:
+    """Return the user that a process of this kind is to be, None when it cannot be another."""
+    return USERS[kind] if may_use_other_users() else None
 
 
 def become(user: int) -> bool:

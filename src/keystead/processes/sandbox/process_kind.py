@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Role = Literal["edge", "core", "platform"]
+ProcessKind = Literal["edge", "core", "platform"]
 """The processes that are sandboxed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class AllowedAccess:
     """What of the machine a process needs for as long as it runs; nothing by default."""
 
     read_write: tuple[Path, ...] = ()
@@ -18,4 +18,4 @@ class Reach:
     """It may connect to these."""
 
 
-NOTHING = Reach()
+NOTHING = AllowedAccess()

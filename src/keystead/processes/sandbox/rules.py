@@ -13,7 +13,7 @@ import termios
 from typing import Final
 
 from keystead.processes.sandbox.bpf import KILL, Rule, Rules, Where, fail
-from keystead.processes.sandbox.process_kind import Reach, Role
+from keystead.processes.sandbox.process_kind import AllowedAccess, ProcessKind
 
 _REFUSED: Final = Rule(fail(errno.EPERM))
 _UNKNOWN: Final = Rule(fail(errno.ENOSYS))
@@ -149,12 +149,12 @@ EARLY: Final[Rules] = {"io_uring_setup": _UNKNOWN}
 one, it does with epoll."""
 
 
-def rules_for(role: Role, reach: Reach) -> Rules:
+def rules_for(kind: ProcessKind, allowed: AllowedAccess) -> Rules:
     """Return all rules for this process."""
-    own: dict[Role, Rules] = {
+    own: dict[ProcessKind, Rules] = {
         "core": {},
         "edge": _EDGE,
-        "platform": {**_PLATFORM, **(_PLATFORM_THAT_CALLS if reach.tcp_ports else {})},
+        "platform": {**_PLATFORM, **(_PLATFORM_THAT_CALLS if allowed.tcp_ports else {})},
     }
     # abort(3) ends this process, and no other.
-    return {**_COMMON, **own[role], "tgkill": _only(0, os.getpid())}
+    return {**_COMMON, **own[kind], "tgkill": _only(0, os.getpid())}

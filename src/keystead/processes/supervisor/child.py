@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keystead.processes.sandbox import Role
+from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor.log_pipe import LogPipe
 from keystead.wire import control
 from keystead.wire.frames import UNDECODABLE
@@ -20,7 +20,7 @@ class Child:
 
     def __init__(
         self,
-        role: Role,
+        kind: ProcessKind,
         process: subprocess.Popen[bytes],
         supervisor_end: socket.socket,
         log: LogPipe,
@@ -29,7 +29,7 @@ class Child:
         on_message: Callable[[Any], None],
     ) -> None:
         """`says` is the type, or the union of types, of the messages that go to `on_message`."""
-        self.role: Final = role
+        self.kind: Final = kind
         self.pid: Final = process.pid
         self.ended: Final[asyncio.Future[int]] = asyncio.get_running_loop().create_future()
         """How it ended: its exit status, or minus the number of the signal that killed it."""

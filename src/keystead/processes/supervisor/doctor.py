@@ -21,7 +21,7 @@ from keystead import __version__
 from keystead.errors import StartRefused
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings
-from keystead.processes.sandbox import Protections, Role, require_support
+from keystead.processes.sandbox import ProcessKind, Protections, require_support
 
 _TRIAL_SECONDS: Final = 30
 _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
@@ -50,8 +50,8 @@ def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> I
     except StartRefused as error:
         yield Finding(error.message, is_fault=True)
     else:
-        for role in get_args(Role):
-            yield _tried(role)
+        for kind in get_args(ProcessKind):
+            yield _tried(kind)
     yield from _machine()
     if device_key is not None:
         yield from _survey(device_key)
@@ -60,13 +60,13 @@ def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> I
         yield from _running(data)
 
 
-def _tried(role: Role) -> Finding:
+def _tried(kind: ProcessKind) -> Finding:
     command = [
         sys.executable,
         "-I",
         "-m",
         "keystead.processes.supervisor.trial",
-        role,
+        kind,
         str(os.getpid()),
     ]
     try:
@@ -74,13 +74,13 @@ def _tried(role: Role) -> Finding:
             command, env={}, capture_output=True, check=False, timeout=_TRIAL_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return Finding(f"{role}: no answer in {_TRIAL_SECONDS} s", is_fault=True)
+        return Finding(f"{kind}: no answer in {_TRIAL_SECONDS} s", is_fault=True)
     if ended.returncode:
         reason = ended.stderr.decode(errors="replace").strip() or f"status {ended.returncode}"
-        return Finding(f"{role}: {reason}", is_fault=True)
+        return Finding(f"{kind}: {reason}", is_fault=True)
     found = msgspec.json.decode(ended.stdout, type=Protections)
     missing = f"; missing: {', '.join(found.missing)}" if found.missing else ""
-    return Finding(f"{role} would have: {', '.join(found.in_force)}{missing}")
+    return Finding(f"{kind} would have: {', '.join(found.in_force)}{missing}")
 
 
 def _machine() -> Iterator[Finding]:
@@ -124,22 +124,22 @@ def _running(data: Path) -> Iterator[Finding]:
     """Yield what the kernel says of the processes of the server that uses `data`."""
     holder = _read(data / "keystead.lock").strip()
     children = _read(Path(f"/proc/{holder}/task/{holder}/children")).split() if holder else []
-    roles = {child: role for child in children if (role := _role(child)) is not None}
-    if not roles:
+    kinds = {child: kind for child in children if (kind := _kind(child)) is not None}
+    if not kinds:
         yield Finding(f"no server runs on {data}")
-    for child, role in roles.items():
+    for child, kind in kinds.items():
         lines = _read(Path(f"/proc/{child}/status")).splitlines()
         status = {name: value.split()[0] for name, value in _fields(lines)}
         is_fault = (status.get("Seccomp"), status.get("NoNewPrivs")) != ("2", "1")
         seen = ", ".join(f"{field} {status.get(field, '?')}" for field in _TELLING)
-        yield Finding(f"{role} runs as process {child}: {seen}", is_fault=is_fault)
+        yield Finding(f"{kind} runs as process {child}: {seen}", is_fault=is_fault)
 
 
-def _role(process: str) -> str | None:
-    """Return the role of a process, None when it is not one of ours."""
+def _kind(process: str) -> str | None:
+    """Return the kind of a process, None when it is not one of ours."""
     arguments = _read(Path(f"/proc/{process}/cmdline")).split("\0")
-    package, _, role = arguments[3].rpartition(".") if len(arguments) > 3 else ("", "", "")  # noqa: PLR2004 - after `-I -m`
-    return role if package == "keystead.processes" else None
+    package, _, kind = arguments[3].rpartition(".") if len(arguments) > 3 else ("", "", "")  # noqa: PLR2004 - after `-I -m`
+    return kind if package == "keystead.processes" else None
 
 
 def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
-"""One generation of {platform, core, edges}: started together, ended together.
+"""One instance of {platform, core, edges}: started together, ended together.
 
-An edge that dies is replaced alone. When the core or the platform dies, the generation is over.
+An edge that dies is replaced alone. When the core or the platform dies, the instance is over.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import launch
 from keystead.processes.platform.settings import SettingsFile
-from keystead.processes.sandbox import Role
+from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
 from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
@@ -55,7 +55,7 @@ STEADY_SECONDS: Final = 60.0
 
 
 class Outcome(Enum):
-    """Why a generation ended."""
+    """Why a instance ended."""
 
     STOPPED = auto()
     REBOOT = auto()
@@ -73,7 +73,7 @@ _ACTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What outlives generations."""
+    """What outlives an instance."""
 
     data: DataDirectory
     listeners: Sequence[socket.socket]
@@ -87,7 +87,7 @@ class Resources:
     """Networks whose connections begin with a PROXY protocol header."""
 
 
-class Generation:
+class Instance:
     """Use `run` once."""
 
     def __init__(self, resources: Resources, *, on_ready: Callable[[Started], None]) -> None:
@@ -188,7 +188,7 @@ class Generation:
 
     def _start_child(
         self,
-        role: Role,
+        kind: ProcessKind,
         files: Sequence[tuple[str, launch.File]],
         options: Sequence[str] = (),
         *,
@@ -196,15 +196,15 @@ class Generation:
         on_message: Callable[[Any], None],
     ) -> Child:
         ours, theirs = control.pair()
-        limit = EDGE_LOG_BYTES_A_SECOND if role == "edge" else math.inf
+        limit = EDGE_LOG_BYTES_A_SECOND if kind == "edge" else math.inf
         with theirs, LogPipe(bytes_a_second=limit) as log:
             process = launch.start(
-                role,
+                kind,
                 files=[("control", theirs), *files],
                 log=log.child_end,
                 options=[*self._resources.child_options, *options],
             )
-        return Child(role, process, ours, log, says=says, on_message=on_message)
+        return Child(kind, process, ours, log, says=says, on_message=on_message)
 
     def _tell_core(self, message: AttachEdge | Noted, *, descriptor: int | None = None) -> None:
         if self._core is not None:
@@ -274,7 +274,7 @@ class Generation:
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
         # Who was killed may be noticed after another one, which has ended because of that.
         if not self._outcome.done() or ended.result() < 0:
-            self._log.error(f"{child.role} ended", **_how(ended.result()))
+            self._log.error(f"{child.kind} ended", **_how(ended.result()))
         self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
@@ -308,7 +308,7 @@ class Generation:
 
     async def _end_child(self, child: Child, patience_seconds: float) -> None:
         if not await child.end_within(patience_seconds):
-            self._log.warning("killed: it did not end in time", process=child.role, pid=child.pid)
+            self._log.warning("killed: it did not end in time", process=child.kind, pid=child.pid)
 
 
 def _how(status: int) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""The supervisor: starts generation after generation, and holds what must outlive them.
+"""The supervisor: starts instance after instance, and holds what must outlive them.
 
 It parses nothing that comes from outside, and holds no secret.
 """
@@ -18,13 +18,13 @@ from keystead.platform.data_directory import DataDirectory
 from keystead.processes import sandbox
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
-from keystead.processes.supervisor.instance import Generation, Outcome, Resources
+from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.notify import ServiceManager
 from keystead.wire.messages import Started
 
 MAX_FAILED_STARTS: Final = 5
-"""Generations in a row that die before they serve, until the server gives up."""
+"""Instances in a row that may die before they serve; then the server gives up."""
 RETRY_SECONDS: Final = 0.5
 
 FILES_OF_A_CHILD: Final = 8
@@ -47,7 +47,7 @@ class ServeOptions:
 
 
 class Supervisor:
-    """Runs one server, from its first generation to its last."""
+    """Runs one server, from its first instance to its last."""
 
     def __init__(
         self, resources: Resources, *, address: Address, service_manager: ServiceManager
@@ -65,16 +65,16 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop_by, number)
         failures = 0
         while True:
-            generation = Generation(self._resources, on_ready=self._ready)
-            outcome = await generation.run(self._stop)
-            if generation.refusal is not None:
-                raise StartRefused(generation.refusal)
-            failures = 0 if generation.was_ready else failures + 1
+            instance = Instance(self._resources, on_ready=self._ready)
+            outcome = await instance.run(self._stop)
+            if instance.refusal is not None:
+                raise StartRefused(instance.refusal)
+            failures = 0 if instance.was_ready else failures + 1
             if not await self._goes_on(outcome, failures):
                 return
 
     async def _goes_on(self, outcome: Outcome, failures: int) -> bool:
-        """Do what comes between two generations; return whether there is a next one."""
+        """Do what comes between two instances; return whether there is a next one."""
         match outcome:
             case Outcome.STOPPED | Outcome.SHUTDOWN:
                 self._log.info("stopped")

@@ -1,4 +1,4 @@
-"""Confines itself as a process of one role would be, and says what came of it, as JSON.
+"""Confines itself as a process of one kind would be, and says what came of it, as JSON.
 
 `keystead doctor` runs it: what a machine really allows shows only when it is tried.
 """
@@ -10,19 +10,19 @@ from typing import get_args
 import msgspec
 
 from keystead.errors import KeysteadError
-from keystead.processes.sandbox import Protections, Role, Sandbox, own_user
+from keystead.processes.sandbox import ProcessKind, Protections, Sandbox, own_user
 
 
 def main() -> None:
     """Confine this process and print its Protections; exit with a reason when that cannot be."""
     parser = argparse.ArgumentParser(prog="keystead.processes.supervisor.trial")
-    parser.add_argument("role", choices=get_args(Role))
+    parser.add_argument("kind", choices=get_args(ProcessKind))
     parser.add_argument("parent", type=int)
     given = parser.parse_args()
-    confinement = Sandbox(given.role)
+    confinement = Sandbox(given.kind)
     try:
         confinement.isolate(parent=given.parent, keep=[])
-        confinement.confine(user=own_user(given.role))
+        confinement.confine(user=own_user(given.kind))
         protections: Protections = confinement.lock_down()
     except KeysteadError as error:
         sys.exit(error.message)

@@ -14,25 +14,25 @@ from keystead.wire.messages import (
     Get,
     List,
     Listed,
-    Refused,
     Scan,
     Scanned,
     ScannedRecord,
+    StoreRefusal,
     Write,
 )
 
-Question = Get | List | Scan | Commit
-Answer = Found | Listed | Scanned | Committed | Refused
+StoreQuestion = Get | List | Scan | Commit
+StoreAnswer = Found | Listed | Scanned | Committed | StoreRefusal
 
 
-class Calls(Protocol):
-    """What RemoteStore needs of a connection; `keystead.wire.connection.Calls` is one."""
+class Exchanges(Protocol):
+    """What RemoteStore needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
-        """Return the id to make the next call with."""
+        """Return the id of the next question."""
         ...
 
-    def call(self, message: Question, /) -> Awaitable[Answer]:
+    def ask(self, message: StoreQuestion, /) -> Awaitable[StoreAnswer]:
         """Send `message` and return the reply to it. Raises ConnectionEnded."""
         ...
 
@@ -40,19 +40,19 @@ class Calls(Protocol):
 class RemoteStore:
     """A KeyValueStore at the other end of a connection."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, exchanges: Exchanges) -> None:
+        self._exchanges = exchanges
 
     async def get(self, path: str) -> Entry | None:
         """Return the record at `path`, or None. Raises StoreUnavailable."""
-        answer = await self._ask(Get(self._calls.next_id(), path))
+        answer = await self._ask(Get(self._exchanges.next_id(), path))
         if not isinstance(answer, Found):
             _refuse(answer)
         return None if answer.value is None else Entry(answer.value, answer.revision)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
-        answer = await self._ask(List(self._calls.next_id(), start, stop, limit))
+        answer = await self._ask(List(self._exchanges.next_id(), start, stop, limit))
         if not isinstance(answer, Listed):
             _refuse(answer)
         return answer.paths
@@ -62,7 +62,7 @@ class RemoteStore:
 
         Raises StoreUnavailable.
         """
-        answer = await self._ask(Scan(self._calls.next_id(), start, stop, limit_bytes))
+        answer = await self._ask(Scan(self._exchanges.next_id(), start, stop, limit_bytes))
         if not isinstance(answer, Scanned):
             _refuse(answer)
         return [Record(one.path, Entry(one.value, one.revision)) for one in answer.records]
@@ -74,7 +74,7 @@ class RemoteStore:
         """
         answer = await self._ask(
             Commit(
-                self._calls.next_id(),
+                self._exchanges.next_id(),
                 [Write(change.path, change.value, change.expected) for change in changes],
                 [Condition(check.path, check.revision) for check in checks],
             )
@@ -83,36 +83,36 @@ class RemoteStore:
             _refuse(answer)
         return answer.revision
 
-    async def _ask(self, question: Question) -> Answer:
+    async def _ask(self, question: StoreQuestion) -> StoreAnswer:
         try:
-            return await self._calls.call(question)
+            return await self._exchanges.ask(question)
         except ConnectionEnded as error:
             raise StoreUnavailable("The store is out of reach.") from error
 
 
-def _refuse(answer: Answer) -> NoReturn:
-    if isinstance(answer, Refused) and answer.reason == "stale":
+def _refuse(answer: StoreAnswer) -> NoReturn:
+    if isinstance(answer, StoreRefusal) and answer.reason == "stale":
         raise StaleRevision(answer.message)
-    if isinstance(answer, Refused) and answer.reason == "unwritable":
+    if isinstance(answer, StoreRefusal) and answer.reason == "unwritable":
         raise WriteRefused(answer.message)
-    if isinstance(answer, Refused):
+    if isinstance(answer, StoreRefusal):
         raise StoreUnavailable(answer.message)
     raise StoreUnavailable("The store gave an answer to another question.")
 
 
-async def answer(store: KeyValueStore, question: Question) -> Answer:
+async def answer(store: KeyValueStore, question: StoreQuestion) -> StoreAnswer:
     """Return the reply to one question, put to `store`. Raises nothing of its own."""
     try:
         return await _answer(store, question)
     except StaleRevision as error:
-        return Refused(question.id, "stale", error.message)
+        return StoreRefusal(question.id, "stale", error.message)
     except WriteRefused as error:
-        return Refused(question.id, "unwritable", error.message)
+        return StoreRefusal(question.id, "unwritable", error.message)
     except StoreUnavailable as error:
-        return Refused(question.id, "unavailable", error.message)
+        return StoreRefusal(question.id, "unavailable", error.message)
 
 
-async def _answer(store: KeyValueStore, question: Question) -> Answer:
+async def _answer(store: KeyValueStore, question: StoreQuestion) -> StoreAnswer:
     match question:
         case Get():
             found = await store.get(question.path)
