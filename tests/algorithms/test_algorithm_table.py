@@ -84,7 +84,7 @@ def test_a_key_refuses_every_mode_that_its_type_does_not_have(any_key: PrivateKe
             algorithms.mechanism_of(any_key.algorithm, how, "rot13")
 
 
-OPTIONS = {"iv": bytes(16), "tag": bytes(16), "aad": b"?", "signature": b"?"}
+OPTIONS = {"iv": bytes(16), "tag": bytes(16), "aad": b"?", "signature": b"?", "context": b"?"}
 
 
 def test_every_mechanism_works_or_says_what_does_not_fit(any_key: PrivateKey):

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -27,7 +27,14 @@ CURVES = {
     "BrainpoolP512": ec.BrainpoolP512R1(),
 }
 RSA_KEY = rsa.generate_private_key(65537, 2048)
-EDWARDS = {"Curve25519": ed25519.Ed25519PrivateKey, "Ed448": ed448.Ed448PrivateKey}
+WITH_RAW_BYTES = {
+    "Curve25519": ed25519.Ed25519PrivateKey,
+    "Ed448": ed448.Ed448PrivateKey,
+    "ML_DSA_44": mldsa.MLDSA44PrivateKey,
+    "ML_DSA_65": mldsa.MLDSA65PrivateKey,
+    "ML_DSA_87": mldsa.MLDSA87PrivateKey,
+}
+"""Types whose keys are bytes of their own, not numbers."""
 JSON = "application/json"
 BOUNDARY = "------boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
@@ -56,10 +63,10 @@ def made(key_type: str) -> tuple[dict[str, str], dict[str, str] | None]:
         }
     if key_type == "Generic":
         return {"data": b64(bytes(range(32)))}, None
-    if key_type in EDWARDS:
-        edwards = EDWARDS[key_type].generate()
-        return {"data": b64(edwards.private_bytes_raw())}, {
-            "data": b64(edwards.public_key().public_bytes_raw())
+    if key_type in WITH_RAW_BYTES:
+        key = WITH_RAW_BYTES[key_type].generate()
+        return {"data": b64(key.private_bytes_raw())}, {
+            "data": b64(key.public_key().public_bytes_raw())
         }
     key = ec.generate_private_key(CURVES[key_type])
     scalar = key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8)
@@ -281,7 +288,7 @@ async def test_an_operator_may_not_import(core: Core, operator: Credentials) -> 
 FORMS = {"PKCS8": PrivateFormat.PKCS8, "traditional": PrivateFormat.TraditionalOpenSSL}
 PEM_KEYS = {
     "RSA": RSA_KEY,
-    **{name: kind.generate() for name, kind in EDWARDS.items()},
+    **{name: kind.generate() for name, kind in WITH_RAW_BYTES.items()},
     **{name: ec.generate_private_key(curve) for name, curve in CURVES.items()},
 }
 

@@ -21,6 +21,7 @@ from tests.support.verification import (
     aes_cmac,
     encrypted_for,
     key_wrap,
+    ml_dsa_holds,
     opened_gcm,
     signature_holds,
     what_to_sign,
@@ -147,17 +148,83 @@ async def test_pkcs1_signs_what_fits_into_the_key(use) -> None:
         assert answer.status == status
 
 
-@pytest.mark.parametrize(("key_type", "mode"), [("Curve25519", "EdDSA"), ("EC_P256K1", "BIP340")])
+@pytest.mark.parametrize(
+    ("key_type", "mode", "size"),
+    [
+        ("Curve25519", "EdDSA", 64),
+        ("Ed448", "EdDSA", 114),
+        ("EC_P256K1", "BIP340", 64),
+        ("ML_DSA_65", "ML_DSA", 3309),
+    ],
+)
 @pytest.mark.parametrize("length", [1, 31, 32, 100_000])
 async def test_a_message_has_any_length(
-    core: Core, use, key_type: str, mode: str, length: int
+    core: Core, use, key_type: str, mode: str, size: int, length: int
 ) -> None:
     message = bytes(length)
     answer = await use(key_type, "sign", mode=mode, message=b64(message))
     assert answer.status == 200
     signature = base64.b64decode(answer.json()["signature"])
-    assert len(signature) == 64
+    assert len(signature) == size
     assert signature_holds(await show(core, key_type), mode, message, signature)
+
+
+@pytest.mark.parametrize("context", [b"", b"a context", bytes(255)])
+async def test_ml_dsa_signs_in_a_context(core: Core, use, context: bytes) -> None:
+    wanted = {"mode": "ML_DSA", "message": b64(b"message"), "context": b64(context)}
+    signed = await use("ML_DSA_44", "sign", **wanted)
+    signature = base64.b64decode(signed.json()["signature"])
+    shown = await show(core, "ML_DSA_44")
+    assert ml_dsa_holds(shown, "ML_DSA", b"message", signature, context)
+    for other, is_valid in ((wanted, True), ({**wanted, "context": b64(b"another")}, False)):
+        answer = await use("ML_DSA_44", "verify", **other, signature=b64(signature))
+        assert answer.json() == {"valid": is_valid}
+
+
+@pytest.mark.parametrize("how", ["sign", "verify"])
+async def test_a_context_that_does_not_fit_is_400(use, how: str) -> None:
+    wanted = {"mode": "ML_DSA", "message": b64(b"message")}
+    if how == "verify":
+        wanted["signature"] = b64(b"?")
+    answer = await use("ML_DSA_44", how, **wanted, context=b64(bytes(256)))
+    assert (answer.status, answer.message) == (
+        400,
+        "The context of ML_DSA has up to 255 bytes, not 256.",
+    )
+    answer = await use("ML_DSA_44", how, **wanted, context="A")
+    assert answer.status == 400
+    assert "context" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("key_id", "mode"),
+    [
+        ("ML_DSA_44", "ML_DSA_MU"),
+        ("Ed448", "EdDSA"),
+        ("RSA", "PKCS1"),
+        ("EC_P256", "ECDSA"),
+        ("EC_P256K1", "BIP340"),
+        ("AES-256", "HMAC_SHA256"),
+        ("AES-256", "AES_CMAC"),
+    ],
+)
+async def test_only_ml_dsa_takes_a_context(core: Core, use, key_id: str, mode: str) -> None:
+    wanted = {"mode": mode, "message": b64(bytes(64)), "context": b64(b"context")}
+    before = (await show(core, key_id))["operations"]
+    for how, more in (("sign", {}), ("verify", {"signature": b64(b"?")})):
+        answer = await use(key_id, how, **wanted, **more)
+        assert answer.status == 400
+        assert answer.message == f"{mode} does not take the field context to {how}."
+    assert (await show(core, key_id))["operations"] == before
+
+
+@pytest.mark.parametrize("length", [0, 63, 65])
+async def test_a_mu_has_64_bytes(use, length: int) -> None:
+    answer = await use("ML_DSA_87", "sign", mode="ML_DSA_MU", message=b64(bytes(length)))
+    assert (answer.status, answer.message) == (
+        400,
+        f"ML_DSA_MU signs a mu of 64 bytes, not {length}.",
+    )
 
 
 async def test_ecdsa_nonces_are_never_used_twice(use) -> None:

@@ -31,6 +31,9 @@ DIGESTS = {
     "BrainpoolP384": hashes.SHA384,
     "BrainpoolP512": hashes.SHA512,
     "Ed448": None,
+    "ML_DSA_44": None,
+    "ML_DSA_65": None,
+    "ML_DSA_87": None,
 }
 
 
@@ -67,7 +70,7 @@ def test_a_request_is_signed_by_its_key_with_the_hash_of_its_type(type_name):
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl command here")
-@pytest.mark.parametrize("type_name", DIGESTS)
+@pytest.mark.parametrize("type_name", [name for name in DIGESTS if not name.startswith("ML_DSA")])
 def test_the_openssl_command_verifies_a_request(type_name):
     verified = subprocess.run(
         ["openssl", "req", "-verify", "-noout"],  # noqa: S607  any openssl will do

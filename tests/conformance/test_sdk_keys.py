@@ -103,7 +103,7 @@ def test_a_key_of_a_type_that_the_sdk_does_not_know_breaks_no_other_call(hsm, ro
     wanted = {"id": row.name, "type": row.name, "mechanisms": sorted(set(names))}
     assert hsm.server.request("POST", "/keys/generate", user="admin", json=wanted).status == 201
     assert row.name in hsm.admin.list_keys()
-    with pytest.raises(ValueError, match=row.name):
+    with pytest.raises(ValueError, match="Invalid value"):
         hsm.admin.get_key(row.name)
     assert load_pem_public_key(hsm.admin.get_key_public_key(row.name).encode())
     hsm.admin.add_key_tag(row.name, "tag")

@@ -5,7 +5,7 @@ Whoever adds to the API adds a line here, and to docs/divergences.md.
 
 from typing import Final
 
-KEY_TYPES: Final = ("Ed448",)
+KEY_TYPES: Final = ("Ed448", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87")
 
 MECHANISMS: Final = (
     "AES_Encryption_GCM",
@@ -18,16 +18,25 @@ MECHANISMS: Final = (
     "HMAC_SHA256",
     "HMAC_SHA384",
     "HMAC_SHA512",
+    "ML_DSA_Signature",
 )
 
 MODES: Final[dict[str, tuple[str, ...]]] = {
-    "sign": ("AES_CMAC", "HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512"),
+    "sign": (
+        "AES_CMAC",
+        "HMAC_SHA256",
+        "HMAC_SHA384",
+        "HMAC_SHA512",
+        "ML_DSA",
+        "ML_DSA_MU",
+    ),
     "encrypt": ("AES_GCM", "AES_KW", "AES_KWP"),
     "decrypt": ("AES_GCM", "AES_KW", "AES_KWP"),
 }
 """Modes of uses that NetHSM has."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "POST /keys/{}/sign": ("context",),
     "POST /keys/{}/encrypt": ("aad",),
     "POST /keys/{}/decrypt": ("aad", "tag"),
 }

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from Crypto.Cipher import AES, PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import CMAC, MD5, SHA1, SHA224, SHA256, SHA384, SHA512
-from Crypto.PublicKey import RSA
-from Crypto.Signature import eddsa, pss
+from Crypto.PublicKey import MLDSA, RSA
+from Crypto.Signature import eddsa, mldsa, pss
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.algorithms.reference_curves import CURVES
@@ -51,6 +51,8 @@ def what_to_sign(key_type: str, mode: str) -> bytes:
         return HASHES[mode.removeprefix("PSS_")].new(b"signed").digest()
     if mode == "ECDSA":
         return hashlib.shake_256(b"signed").digest(DIGEST_BYTES[key_type])
+    if mode == "ML_DSA_MU":
+        return bytes(64)
     return b"a message of any length"
 
 
@@ -64,6 +66,8 @@ def signature_holds(shown: dict, mode: str, message: bytes, signature: bytes) ->
     point = b64decode(public["data"])
     if mode == "EdDSA":
         return _eddsa_holds(point, message, signature)
+    if mode.startswith("ML_DSA"):
+        return ml_dsa_holds(shown, mode, message, signature)
     curve = CURVES[shown["type"]]
     if mode == "BIP340":
         return curve.bip340_holds(curve.decode(point)[0], message, signature)
@@ -91,6 +95,21 @@ def _pss_holds(key: RSA.RsaKey, name: str, signature: bytes) -> bool:
 def _eddsa_holds(public: bytes, message: bytes, signature: bytes) -> bool:
     try:
         eddsa.new(eddsa.import_public_key(public), "rfc8032").verify(message, signature)
+    except ValueError:
+        return False
+    return True
+
+
+def ml_dsa_holds(
+    shown: dict, mode: str, message: bytes, signature: bytes, context: bytes = b""
+) -> bool:
+    """Whether pycryptodome finds an ML-DSA signature to be one of `message`, or of a mu."""
+    parameters = MLDSA.ParamSet[shown["type"]]
+    public = MLDSA.construct(param_set=parameters, pk=b64decode(shown["public"]["data"]))
+    if mode == "ML_DSA_MU":
+        return public._verify(message, signature, external_mu=True)  # noqa: SLF001  makes a mu itself
+    try:
+        mldsa.new(public, context=context).verify(message, signature)
     except ValueError:
         return False
     return True

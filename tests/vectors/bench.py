@@ -1,19 +1,22 @@
 """A core, and the keys that published cases are about, to be used through the API."""
 
 from base64 import b64decode
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, Final
 
 import coincurve
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
-from keystead.algorithms.ecdsa import EcdsaKey
+from keystead.algorithms.ecdsa import Curve, EcdsaKey
 from keystead.algorithms.eddsa import CURVE25519, ED448, EddsaKey
+from keystead.algorithms.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87, MlDsaKey
 from keystead.algorithms.rsa import RsaKey
 from keystead.model.ids import parse_key_id
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
@@ -94,25 +97,32 @@ class PublicHalf:
 
 def verifying_key(public: PublicKeyTypes) -> PrivateKey | None:
     """Return a key that can do no more than verify; None if it is of no type that there is."""
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return _on_curve(public)
+    for kind, make in _VERIFYING.items():
+        if isinstance(public, kind):
+            return make(PublicHalf(public))
+    return None
+
+
+_VERIFYING: Final[dict[Any, Callable[[Any], PrivateKey]]] = {
+    rsa.RSAPublicKey: RsaKey,
+    ed25519.Ed25519PublicKey: partial(EddsaKey, CURVE25519),
+    ed448.Ed448PublicKey: partial(EddsaKey, ED448),
+    mldsa.MLDSA44PublicKey: partial(MlDsaKey, ML_DSA_44),
+    mldsa.MLDSA65PublicKey: partial(MlDsaKey, ML_DSA_65),
+    mldsa.MLDSA87PublicKey: partial(MlDsaKey, ML_DSA_87),
+}
+
+
+def _on_curve(public: ec.EllipticCurvePublicKey) -> PrivateKey | None:
+    if isinstance(public.curve, ec.SECP256K1):
+        return _secp256k1(public)
     half: Any = PublicHalf(public)
-    match public:
-        case rsa.RSAPublicKey():
-            return RsaKey(half)
-        case ed25519.Ed25519PublicKey():
-            return EddsaKey(CURVE25519, half)
-        case ed448.Ed448PublicKey():
-            return EddsaKey(ED448, half)
-        case ec.EllipticCurvePublicKey(curve=ec.SECP256K1()):
-            return _secp256k1(public)
-        case ec.EllipticCurvePublicKey():
-            rows = [row for row in algorithms.ALL if _is_on(row, public)]
-            return EcdsaKey(rows[0], half) if rows else None
-        case _:
-            return None
-
-
-def _is_on(row: Any, public: ec.EllipticCurvePublicKey) -> bool:
-    return getattr(getattr(row, "curve", None), "name", None) == public.curve.name
+    for row in algorithms.ALL:
+        if isinstance(row, Curve) and row.curve.name == public.curve.name:
+            return EcdsaKey(row, half)
+    return None
 
 
 def _secp256k1(public: ec.EllipticCurvePublicKey) -> PrivateKey:

@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keystead.algorithms import ecdsa, eddsa, generic, rsa, secp256k1
+from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, rsa, secp256k1
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
@@ -65,6 +65,9 @@ ALL: Final[tuple[Algorithm, ...]] = (
     ecdsa.BRAINPOOL_P512,
     generic.GENERIC,
     eddsa.ED448,
+    ml_dsa.ML_DSA_44,
+    ml_dsa.ML_DSA_65,
+    ml_dsa.ML_DSA_87,
 )
 """Every key type, in the order of the API description."""
 

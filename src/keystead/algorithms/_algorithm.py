@@ -101,7 +101,7 @@ class PrivateParts:
 class PublicParts:
     """A public key as numbers: RSA's two (big-endian, no leading zeros), or `data`.
 
-    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y) or the 32 bytes of RFC 8032.
+    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as RFC 8032 or FIPS 204 has it.
     """
 
     modulus: bytes | None = None
@@ -111,7 +111,7 @@ class PublicParts:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSigner:
-    """What pyca's X.509 builders need to sign with a key; no digest for EdDSA."""
+    """What pyca's X.509 builders need to sign with a key; no digest for EdDSA and ML-DSA."""
 
     key: CertificateIssuerPrivateKeyTypes = field(repr=False)
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None

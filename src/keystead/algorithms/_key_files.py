@@ -8,7 +8,7 @@ no deeper whatever a file holds.
 
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import ObjectIdentifier
 
 from keystead.algorithms._curve_parameters import curve_of
+from keystead.algorithms._seed_keys import SEED_READERS, Reader
 from keystead.errors import InvalidInput
 
 _BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
@@ -51,8 +52,6 @@ _NOT_PRIVATE: Final = frozenset(
 
 _PKCS8_VERSIONS: Final = (0, 1)
 _POINTS: Final = (PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint)
-
-_Reader = Callable[[bytes, list[asn1.TLV]], PrivateKeyTypes]
 
 
 @asn1.sequence
@@ -285,19 +284,20 @@ def _curve(parameters: ObjectIdentifier | _Parameters) -> ec.EllipticCurve:
     return curve
 
 
-def _refuse(reason: str) -> _Reader:
+def _refuse(reason: str) -> Reader:
     def refuse(_: bytes, __: list[asn1.TLV]) -> PrivateKeyTypes:
         raise InvalidInput(reason)
 
     return refuse
 
 
-_READERS: Final[Mapping[str, _Reader]] = {
+_READERS: Final[Mapping[str, Reader]] = {
     "1.2.840.113549.1.1.1": lambda key, _: _rsa_key(key),
     "1.2.840.113549.1.1.10": _refuse("RSA keys for RSASSA-PSS alone are not supported."),
     "1.2.840.10045.2.1": lambda key, parameters: _ec_key(key, _curve_in(parameters)),
     "1.3.101.112": lambda key, _: Ed25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
     "1.3.101.113": lambda key, _: Ed448PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
     "1.2.840.10040.4.1": _refuse("DSA keys are not supported."),
+    **SEED_READERS,
 }
-"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, DSA."""
+"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, DSA, ML-DSA."""

@@ -17,6 +17,8 @@ AAD: Final = Option("aad")
 """Additional data, which is authenticated and not encrypted."""
 TAG: Final = Option("tag")
 SIGNATURE: Final = Option("signature")
+CONTEXT: Final = Option("context")
+"""What a signature is for, signed with the message: one for another purpose is not valid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

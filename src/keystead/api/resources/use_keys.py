@@ -98,14 +98,18 @@ def _answer_shape(use: Use) -> type[Any]:
     )
 
 
-def _given(use: Use, wanted: Any, options: Sequence[Option]) -> dict[str, bytes]:  # noqa: ANN401 - of a shape made here
+def _given(use: Use, wanted: Any, options: Sequence[Option]) -> Mapping[str, bytes]:  # noqa: ANN401 - of a shape made here
     """Return the options of a request, decoded, without those that its mode ignores."""
+    given = [
+        (option, text) for option in options if (text := getattr(wanted, option.name)) is not None
+    ]
+    if not given:  # As in nearly all requests to sign.
+        return _NO_OPTIONS
     ignored = ignored_options(use, wanted.mode)
-    texts = {
-        option.name: getattr(wanted, option.name) for option in options if option not in ignored
-    }
     return {
-        name: decode_base64(text, name=name) for name, text in texts.items() if text is not None
+        option.name: decode_base64(text, name=option.name)
+        for option, text in given
+        if option not in ignored
     }
 
 
