@@ -1,0 +1,248 @@
+"""The API as Python: requests with credentials in, JSON, bytes and typed errors out."""
+
+import base64
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
+from urllib.parse import quote, urlencode
+
+from urllib3.exceptions import HTTPError
+
+from keystead.client.errors import CannotConnect, UnexpectedAnswer, refusal
+from keystead.client.transport import Answer, Message, Transport
+from keystead.client.trust import Endpoint
+
+DEFAULT_TIMEOUT_SECONDS: Final = 60.0
+DEFAULT_CONNECTIONS: Final = 8
+CHUNK_BYTES: Final = 64 * 1024
+
+Json: TypeAlias = Any
+"""What JSON decodes to: its shape is the server's matter."""
+
+_BAD_REQUEST: Final = 400
+_ROOT: Final = "/api/v1"
+_REASON_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user of the HSM."""
+
+    user: str
+    passphrase: str = field(repr=False)
+
+    def header(self) -> str:
+        """Return the value of the Authorization header."""
+        pair = f"{self.user}:{self.passphrase}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+
+class Readable(Protocol):
+    """A file, as far as it is needed here."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes; none at the end."""
+        ...
+
+
+class Part(NamedTuple):
+    """The file of a form: the API's name for it, its contents and their size."""
+
+    name: str
+    file: Readable
+    size: int
+
+
+class Client:
+    """An HSM, by its API. Any number of threads may share one.
+
+    Every method raises a ClientError: CannotConnect, or Refused with the HSM's reason.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        credentials: Credentials | None = None,
+        *,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        connections: int = DEFAULT_CONNECTIONS,
+    ) -> None:
+        """Connect at the first request, to the first of `endpoints` that answers."""
+        self._transport = Transport(
+            endpoints, timeout_seconds=timeout_seconds, connections=connections
+        )
+        self._headers = {"User-Agent": "keystead"}
+        if credentials is not None:
+            self._headers["Authorization"] = credentials.header()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    # --- any request; paths are below /api/v1 ---
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Return the JSON at `path`."""
+        target = f"{path}?{urlencode(query)}" if query else path
+        return _decoded(self._send("GET", target, is_repeatable=True))
+
+    def get_bytes(self, path: str, *, accept: str = "*/*") -> bytes:
+        """Return what is at `path` as it is."""
+        return self._send("GET", path, headers={"Accept": accept}, is_repeatable=True).data
+
+    def post(self, path: str, content: Json = None, *, is_repeatable: bool = False) -> Json:
+        """Send JSON, or nothing; return the JSON of the answer, None if there is none."""
+        return _decoded(self._send_json("POST", path, content, is_repeatable=is_repeatable))
+
+    def post_for_bytes(self, path: str, content: Json = None) -> bytes:
+        """Send JSON; return the answer as it is."""
+        return self._send_json("POST", path, content, is_repeatable=False).data
+
+    def put(self, path: str, content: Json = None) -> Json:
+        """Send JSON, or nothing; return the JSON of the answer, None if there is none."""
+        return _decoded(self._send_json("PUT", path, content, is_repeatable=False))
+
+    def put_bytes(self, path: str, content: bytes, content_type: str) -> None:
+        """Send `content` as it is."""
+        self._send("PUT", path, headers={"Content-Type": content_type}, body=content)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`."""
+        self._send("DELETE", path)
+
+    def upload(self, path: str, file: Readable, size: int) -> Json:
+        """POST the `size` bytes of a file while it is read; return the JSON of the answer."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        return _decoded(self._send("POST", path, headers=headers, body=_parts(file)))
+
+    def upload_form(self, method: str, path: str, arguments: Json, part: Part) -> Json:
+        """Send a form of JSON `arguments` and a file, while it is read."""
+        boundary = secrets.token_hex(16)
+        head, tail = _form(boundary, arguments, part.name)
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(head) + part.size + len(tail)),
+        }
+        body = chain([head], _parts(part.file), [tail])
+        return _decoded(self._send(method, path, headers=headers, body=body))
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """POST to `path` and yield the answer's body while it arrives."""
+        answer = self._send("POST", path, is_streamed=True)
+        try:
+            yield from answer.stream(CHUNK_BYTES)
+        except HTTPError:
+            raise CannotConnect("The connection broke before the end.") from None
+        finally:
+            answer.close()
+
+    # --- keys ---
+
+    def use(self, key_id: str, verb: str, content: Mapping[str, str]) -> dict[str, Json]:
+        """Use a key: POST /keys/{id}/{verb}; binary fields are base64."""
+        answer: dict[str, Json] = self.post(
+            f"/keys/{segment(key_id)}/{verb}", dict(content), is_repeatable=True
+        )
+        return answer
+
+    def sign(self, key_id: str, mode: str, message: bytes) -> bytes:
+        """Return the signature: of a digest or of a message, as the mode has it."""
+        answer = self.use(key_id, "sign", {"mode": mode, "message": to_base64(message)})
+        return base64.b64decode(answer["signature"])
+
+    def decrypt(self, key_id: str, mode: str, encrypted: bytes) -> bytes:
+        """Return the plaintext."""
+        answer = self.use(key_id, "decrypt", {"mode": mode, "encrypted": to_base64(encrypted)})
+        return base64.b64decode(answer["decrypted"])
+
+    def key(self, key_id: str) -> dict[str, Json]:
+        """Return all that is public of a key."""
+        found: dict[str, Json] = self.get(f"/keys/{segment(key_id)}")
+        return found
+
+    def public_pem(self, key_id: str) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return self.get_bytes(f"/keys/{segment(key_id)}/public.pem")
+
+    def state(self) -> str:
+        """Return the HSM's state: Unprovisioned, Locked, Operational or Failed."""
+        return str(self.get("/health/state")["state"])
+
+    # --- how it is sent ---
+
+    def _send_json(self, method: str, path: str, content: Json, *, is_repeatable: bool) -> Answer:
+        headers, body = {}, None
+        if content is not None:
+            headers, body = {"Content-Type": "application/json"}, json.dumps(content).encode()
+        return self._send(method, path, headers=headers, body=body, is_repeatable=is_repeatable)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        **how: bool,
+    ) -> Answer:
+        message = Message(method, _ROOT + path, {**self._headers, **(headers or {})}, body, **how)
+        answer = self._transport.send(message)
+        if answer.status >= _BAD_REQUEST:
+            raise refusal(answer.status, _reason(answer))
+        return answer
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a path, whatever it holds."""
+    return quote(name, safe="~")
+
+
+def to_base64(content: bytes) -> str:
+    """Return bytes as the API has them in JSON."""
+    return base64.b64encode(content).decode()
+
+
+def _parts(file: Readable) -> Iterator[bytes]:
+    while part := file.read(CHUNK_BYTES):
+        yield part
+
+
+def _form(boundary: str, arguments: Json, name: str) -> tuple[bytes, bytes]:
+    """Return what multipart/form-data (RFC 7578) has before the file, and after it."""
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="arguments"\r\n'
+        f"Content-Type: application/json\r\n\r\n{json.dumps(arguments)}\r\n"
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+
+def _decoded(answer: Answer) -> Json:
+    if not answer.data:
+        return None
+    try:
+        return json.loads(answer.data)
+    except ValueError:
+        raise UnexpectedAnswer(
+            f"The answer is no JSON (status {answer.status}): is this an HSM?"
+        ) from None
+
+
+def _reason(answer: Answer) -> str:
+    """Return the reason of a refusal: the API's message, or the text as it came."""
+    text = answer.data[:_REASON_BYTES].decode(errors="replace").strip()
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text
+    return str(message) or f"The HSM answered with status {answer.status}."

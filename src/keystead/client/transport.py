@@ -1,0 +1,176 @@
+"""HTTPS to one of several hosts: pooled connections, pinned certificates, bounded retries."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from keystead.client.errors import CannotConnect, UntrustedCertificate
+from keystead.client.trust import Anyone, Endpoint, Pinned, SignedBy
+
+REPEATS: Final = 2
+"""How often all hosts are asked again before a busy HSM counts as busy."""
+MOST_WAIT_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 10.0
+_BUSY: Final = 503
+_OTHER_HOSTS_MAY_DO: Final = frozenset({412, _BUSY})
+_NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
+
+Answer = urllib3.BaseHTTPResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One request; `target` is path and query."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | Iterable[bytes] | None = field(default=None, repr=False)
+    is_repeatable: bool = False
+    """Whether doing it twice does no harm, so that it may be sent again when its answer is lost."""
+    is_streamed: bool = False
+    """Whether the caller reads the answer's body while it arrives."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body is still there after it was sent once."""
+        return self.body is None or isinstance(self.body, bytes)
+
+
+class Transport:
+    """Sends messages to the first host that answers. Any number of threads may share it."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], *, timeout_seconds: float, connections: int
+    ) -> None:
+        """Keep up to `connections` open to each host, and wait so long for each answer."""
+        self._pools = [_pool(one, timeout_seconds, connections) for one in endpoints]
+        self._first = 0
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        for pool in self._pools:
+            pool.close()
+
+    def send(self, message: Message) -> Answer:
+        """Return the answer, whatever its status.
+
+        A host that is busy or in the wrong state passes the request on to the next one. Raises
+        CannotConnect if none answers, or if one may have done what cannot be repeated.
+        """
+        answer = self._ask_all(message)
+        for _ in range(REPEATS):
+            if answer.status != _BUSY or not message.is_whole:
+                break
+            time.sleep(_wait_seconds(answer))
+            answer = self._ask_all(message)
+        return answer
+
+    def _ask_all(self, message: Message) -> Answer:
+        failure: CannotConnect | None = None
+        answer: Answer | None = None
+        for index, pool in self._in_turn():
+            try:
+                answer = _ask(pool, message)
+            except _Unreached as error:
+                failure = CannotConnect(str(error))
+                continue
+            if answer.status not in _OTHER_HOSTS_MAY_DO or not message.is_whole:
+                self._first = index
+                return answer
+        if answer is None:
+            raise failure or CannotConnect("There is no host to connect to.")
+        return answer
+
+    def _in_turn(self) -> Iterator[tuple[int, urllib3.HTTPSConnectionPool]]:
+        """Yield the hosts, the one that answered last first."""
+        first = self._first
+        for index in range(first, first + len(self._pools)):
+            yield index % len(self._pools), self._pools[index % len(self._pools)]
+
+
+class _Unreached(Exception):
+    """Raised where a host did not do it, and another one may be asked."""
+
+
+def _ask(pool: urllib3.HTTPSConnectionPool, message: Message) -> Answer:
+    where = f"{pool.host}:{pool.port}"
+    try:
+        return pool.urlopen(
+            message.method,
+            message.target,
+            body=message.body,
+            headers=dict(message.headers),
+            retries=False,
+            redirect=False,
+            preload_content=not message.is_streamed,
+        )
+    except SSLError as error:
+        raise _untrusted(where, error) from None
+    except _NOT_SENT as error:
+        raise _Unreached(f"{where} cannot be reached: {_reason(error)}.") from None
+    except ReadTimeoutError:
+        problem = f"{where} did not answer in time"
+    except ProtocolError as error:
+        problem = f"The connection to {where} broke ({_reason(error)})"
+    except HTTPError as error:
+        problem = f"{where}: {_reason(error)}"
+    if message.is_repeatable and message.is_whole:
+        raise _Unreached(f"{problem}.")
+    raise CannotConnect(f"{problem}; nobody knows whether it was done.")
+
+
+def _untrusted(where: str, error: SSLError) -> CannotConnect:
+    text = str(error)
+    if "ingerprint" in text:
+        return UntrustedCertificate(f"The certificate of {where} is not the pinned one.")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return UntrustedCertificate(f"The certificate of {where} is not trusted: {text}")
+    return CannotConnect(f"TLS with {where} failed: {text}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the operating system says, which urllib3 wraps in several layers."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rpartition(": ")[2]
+
+
+def _wait_seconds(answer: Answer) -> float:
+    wanted = answer.headers.get("Retry-After", "1")
+    return min(float(wanted) if wanted.isdecimal() else 1.0, MOST_WAIT_SECONDS)
+
+
+def _pool(endpoint: Endpoint, timeout_seconds: float, size: int) -> urllib3.HTTPSConnectionPool:
+    options: dict[str, Any] = {"cert_reqs": "CERT_NONE"}
+    match endpoint.trust:
+        case Pinned(sha256):
+            options["assert_fingerprint"] = sha256
+        case SignedBy(ca_file):
+            options = {"cert_reqs": "CERT_REQUIRED", "ca_certs": ca_file}
+        case Anyone():
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return urllib3.HTTPSConnectionPool(
+        endpoint.host,
+        endpoint.port,
+        timeout=urllib3.Timeout(
+            connect=min(timeout_seconds, CONNECT_SECONDS), read=timeout_seconds
+        ),
+        maxsize=size,
+        block=True,
+        **options,
+    )
