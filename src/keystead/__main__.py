@@ -1,33 +1,65 @@
-"""The command line: `keystead serve`, `doctor`, `image` and `device-key`."""
+"""The command line: which command is where. A module is imported when its command is called."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from importlib import import_module
+from typing import Final, NamedTuple
 
-from keystead import __version__, device_keys, images
+from keystead import __version__
 from keystead.errors import KeysteadError
-from keystead.processes.sandbox import INSECURE_OPTION
-from keystead.processes.supervisor.configuration import (
-    DEFAULT_DATA,
-    MAX_EDGES,
-    Configuration,
-    read_configuration,
-)
-from keystead.processes.supervisor.doctor import examine
-from keystead.processes.supervisor.listening import Address
 from keystead.processes.supervisor.standard_streams import open_standard_streams
-from keystead.processes.supervisor.supervisor import ServeOptions, serve
 
-DEFAULT_ADDRESS: Final = Address("localhost", 8443)
+
+class Command(NamedTuple):
+    """A command: its summary, and the function that gives a parser what it takes."""
+
+    name: str
+    summary: str
+    module: str
+    function: str = "add_commands"
+
+
+_CLI: Final = "keystead.cli"
+_SERVER: Final = "keystead.server_commands"
+_LIFECYCLE: Final = f"{_CLI}.lifecycle"
+_SYSTEM: Final = f"{_CLI}.system"
+
+COMMANDS: Final = (
+    Command("serve", "run the server in the foreground", _SERVER, "add_serve"),
+    Command("doctor", "say what protects the server on this machine", _SERVER, "add_doctor"),
+    Command("image", "make and examine update images", "keystead.images"),
+    Command("device-key", "see, move or replace the device key", "keystead.device_keys"),
+    Command("status", "show the state of the HSM", _LIFECYCLE, "add_status"),
+    Command("provision", "set up a new HSM", _LIFECYCLE, "add_provision"),
+    Command("unlock", "open the HSM after a start", _LIFECYCLE, "add_unlock"),
+    Command("lock", "close the HSM until it is unlocked", _LIFECYCLE, "add_lock"),
+    Command("keys", "make, import, show and use keys", f"{_CLI}.keys"),
+    Command("users", "list, add, change and remove users", f"{_CLI}.users"),
+    Command("namespaces", "list, add, limit and remove namespaces", f"{_CLI}.namespaces"),
+    Command("random", "get random bytes", _LIFECYCLE, "add_random"),
+    Command("backup", "make a backup, or examine one", "keystead.backup_files"),
+    Command("restore", "restore a backup", f"{_CLI}.backups", "add_restore"),
+    Command("config", "show and change settings", f"{_CLI}.config"),
+    Command("tls", "see and replace the HSM's own certificate", f"{_CLI}.tls"),
+    Command("system", "show, reboot, stop or erase the HSM", _SYSTEM),
+    Command("update", "install an update image", _SYSTEM, "add_update"),
+    Command("metrics", "show what the HSM counts", _LIFECYCLE, "add_metrics"),
+    Command("lockouts", "show who failed to log in lately", _LIFECYCLE, "add_lockouts"),
+    Command("top", "watch the HSM at work", f"{_CLI}.top"),
+    Command("profile", "keep where HSMs are, and whom to trust there", f"{_CLI}.profiles"),
+    Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     open_standard_streams()
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if "_ARGCOMPLETE" in os.environ:
+        import_module(f"{_CLI}.completion").complete(_parser(COMMANDS))
+    options = _parser([one for one in COMMANDS if one.name in given[:1]]).parse_args(given)
     try:
         status: int | None = options.run(options)
     except KeysteadError as error:
@@ -36,91 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: Sequence[Command]) -> argparse.ArgumentParser:
+    """Return the parser of all commands, of which it knows more of those that are `called`."""
     parser = argparse.ArgumentParser(
         prog="keystead", description="A network hardware security module in software."
     )
     parser.add_argument("--version", action="version", version=f"keystead {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser(
-        "serve",
-        help="run the server in the foreground",
-        description="Run the server in the foreground, until SIGTERM or Ctrl-C. "
-        "What is given here goes before what the configuration file says.",
-    )
-    serving.set_defaults(run=lambda given: serve(_serve_options(given)))
-    serving.add_argument("--config", type=Path, metavar="FILE", help="the configuration (TOML)")
-    serving.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="where keys and configuration are kept; made if it is missing "
-        f"(default: {DEFAULT_DATA})",
-    )
-    serving.add_argument(
-        "--listen",
-        type=Address.parse,
-        metavar="HOST:PORT",
-        help=f"where HTTPS is served (default: {DEFAULT_ADDRESS})",
-    )
-    serving.add_argument(
-        "--edges",
-        type=_edge_count,
-        metavar="N",
-        help="processes for TLS and HTTP (default: CPU cores - 1, at least 1)",
-    )
-    serving.add_argument(
-        INSECURE_OPTION,
-        dest="is_sandboxed",
-        action="store_false",
-        help="start without seccomp and Landlock: an attacker who takes over one process "
-        "can reach the others and the keys",
-    )
-    examining = commands.add_parser(
-        "doctor",
-        help="say what protects the processes on this machine, and what does not",
-        description="Try what this machine allows, and look at a running server. "
-        "Exit status 1 when something must not stay as it is.",
-    )
-    examining.set_defaults(run=_examine)
-    examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
-    examining.add_argument("--config", type=Path, metavar="FILE", help="a server's configuration")
-    images.add_commands(commands.add_parser("image", help="make and examine update images"))
-    device_keys.add_commands(
-        commands.add_parser("device-key", help="see, move or replace the device key")
-    )
+    for one in COMMANDS:
+        its_parser = commands.add_parser(one.name, help=one.summary)
+        if one in called:
+            getattr(import_module(one.module), one.function)(its_parser)
     return parser
-
-
-def _examine(given: argparse.Namespace) -> int:
-    if given.config is None:
-        findings = list(examine(given.data))
-    else:
-        file = read_configuration(given.config)
-        findings = list(examine(given.data or file.data, file.platform.device_key))
-    for finding in findings:
-        print(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}")  # noqa: T201 - the answer
-    return 1 if any(finding.is_fault for finding in findings) else 0
-
-
-def _serve_options(given: argparse.Namespace) -> ServeOptions:
-    """Return what to serve: the command line first, the file second, defaults last."""
-    file = Configuration() if given.config is None else read_configuration(given.config)
-    return ServeOptions(
-        data=given.data or file.data or DEFAULT_DATA,
-        address=given.listen or file.listen or DEFAULT_ADDRESS,
-        edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
-        platform=file.platform,
-        is_sandboxed=given.is_sandboxed,
-        proxies=file.proxies,
-    )
-
-
-def _edge_count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MAX_EDGES:
-        raise ValueError
-    return number
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""`keystead config`: show, and a command for each setting."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+from keystead.cli import passphrases
+from keystead.cli.command import Commands, Invocation, add_yes
+from keystead.cli.lifecycle import now
+
+_SHOWN = {
+    "unattended-boot": "unattendedBoot",
+    "time": "time",
+    "network": "network",
+    "logging": "logging",
+    "ntp": "ntp",
+}
+"""The settings that can be read, and what `show --json` calls them."""
+
+
+def add_commands(parser: ArgumentParser) -> None:
+    """Add the commands below `keystead config`."""
+    commands = Commands(parser)
+    commands.add("show", _show, "show all settings that can be read")
+    for kind, summary in (
+        ("unlock", "change the passphrase that opens the HSM"),
+        ("backup", "set the passphrase that opens backups made from now on"),
+    ):
+        changing = commands.add(f"{kind}-passphrase", _set_passphrase(kind), summary)
+        passphrases.add_options(changing, "current")
+        passphrases.add_options(changing, "new")
+    booting = commands.add("unattended-boot", _boot, "have the HSM open itself at a start, or not")
+    booting.add_argument("status", choices=("on", "off"))
+    add_yes(booting)
+    setting_time = commands.add("time", _time, "set the HSM's time")
+    setting_time.add_argument("time", nargs="?", metavar="RFC3339", help="(default: now)")
+    _add_network(commands)
+    _add_logging(commands)
+    serving = commands.add("ntp", _ntp, "keep time servers")
+    serving.add_argument("--ntp-ip", metavar="ADDRESS", help="of an NTP server")
+    serving.add_argument("--nts-name", metavar="NAME", help="of an NTS server")
+
+
+def _add_network(commands: Commands) -> None:
+    parser = commands.add("network", _network, "keep network settings")
+    for option in ("ip-address", "netmask", "gateway"):
+        parser.add_argument(f"--{option}", metavar="ADDRESS")
+
+
+def _add_logging(commands: Commands) -> None:
+    parser = commands.add("logging", _logging, "say where log events go")
+    parser.add_argument("--ip-address", metavar="ADDRESS")
+    parser.add_argument("--port", type=int, metavar="N")
+    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+
+
+def _show(call: Invocation) -> None:
+    found = {name: call.client.get(f"/config/{path}") for path, name in _SHOWN.items()}
+    for name in ("unattendedBoot", "time"):
+        (found[name],) = found[name].values()
+    call.screen.record(found)
+
+
+def _set_passphrase(kind: str) -> Callable[[Invocation], None]:
+    def run(call: Invocation) -> None:
+        hsm = call.client
+        question = f"Present {kind} passphrase (empty if there is none yet)"
+        current = passphrases.present(call.given, "current", question)
+        new = passphrases.new(call.given, "new", f"New {kind} passphrase")
+        content = {"currentPassphrase": current, "newPassphrase": new}
+        hsm.put(f"/config/{kind}-passphrase", content)
+        call.screen.done(f"The {kind} passphrase is changed.")
+
+    return run
+
+
+def _boot(call: Invocation) -> None:
+    status = call.given.status
+    warning = "Whoever has the machine's disk can start the HSM then. Turn unattended boot on?"
+    if status == "off" or call.confirm(warning):
+        call.client.put("/config/unattended-boot", {"status": status})
+        call.screen.done(f"Unattended boot is {status}.")
+
+
+def _time(call: Invocation) -> None:
+    call.client.put("/config/time", {"time": call.given.time or now()})
+    call.screen.done("The time is set.")
+
+
+def _network(call: Invocation) -> None:
+    given = call.given
+    wanted = {"ipAddress": given.ip_address, "netmask": given.netmask, "gateway": given.gateway}
+    _change(call, "/config/network", wanted)
+
+
+def _logging(call: Invocation) -> None:
+    given = call.given
+    wanted = {"ipAddress": given.ip_address, "port": given.port, "logLevel": given.log_level}
+    _change(call, "/config/logging", wanted)
+
+
+def _ntp(call: Invocation) -> None:
+    _change(call, "/config/ntp", {"ntpIP": call.given.ntp_ip, "ntsName": call.given.nts_name})
+
+
+def _change(call: Invocation, path: str, wanted: dict[str, object]) -> None:
+    """Change the fields that were given, and show all."""
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    if changes:
+        call.client.put(path, {**call.client.get(path), **changes})
+    call.screen.record(call.client.get(path))

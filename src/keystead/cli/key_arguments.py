@@ -1,0 +1,53 @@
+"""What several commands about keys take, and how a mechanism's name gives its mode."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from keystead.cli.command import Invocation
+from keystead.cli.completion import with_names
+from keystead.cli.exit_status import UsageError
+from keystead.client.client import segment
+
+SIGNATURE: Final = "Signature"
+DECRYPTION: Final = "Decryption"
+ENCRYPTION: Final = "Encryption"
+
+
+def add_key_id(parser: ArgumentParser) -> None:
+    """Give `parser` the argument that names a key; TAB completes it."""
+    with_names(parser.add_argument("key_id", metavar="KEY"), "/keys", "id")
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Give `parser` the option that says where a result goes."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="(default: stdout)")
+
+
+def key_path(call: Invocation) -> str:
+    """Return the path of the key that the command is about."""
+    return f"/keys/{segment(call.given.key_id)}"
+
+
+def read_input(path: Path) -> bytes:
+    """Return what is in a file, or on stdin for `-`."""
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+
+
+def mode_of(mechanisms: Sequence[str], kind: str) -> str:
+    """Return the mode of the first mechanism of this kind, one of the names above.
+
+    The mode `PSS_SHA256` is of the mechanism `RSA_Signature_PSS_SHA256`, `ECDSA` of
+    `ECDSA_Signature`, `AES_GCM` of `AES_Encryption_GCM`; a name without a kind is its own mode.
+    Raises UsageError if the key has none.
+    """
+    for name in mechanisms:
+        before, found, after = name.partition(f"_{kind}")
+        if found:
+            return after.removeprefix("_") if before == "RSA" else before + after
+    for name in mechanisms:
+        if kind == SIGNATURE and not any(other in name for other in (DECRYPTION, ENCRYPTION)):
+            return name
+    raise UsageError(f"The key has no mechanism for it, only: {', '.join(mechanisms) or 'none'}.")

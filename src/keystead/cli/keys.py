@@ -1,0 +1,161 @@
+"""`keystead keys`: list, show, move, remove, label, tag, untag, public, csr, cert; and the rest.
+
+How keys are made is in `key_making`, what they do in `key_uses`.
+"""
+
+from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from keystead.cli import key_making, key_uses, subjects
+from keystead.cli.command import Commands, Invocation, add_yes
+from keystead.cli.key_arguments import add_key_id, add_output, key_path
+from keystead.cli.screen import Row, progress, write_file
+from keystead.client.client import segment
+
+_COLUMNS = {
+    "id": "ID",
+    "type": "Type",
+    "mechanisms": "Mechanisms",
+    "operations": "Uses",
+    "label": "Label",
+    "tags": "Tags",
+}
+
+
+def add_commands(parser: ArgumentParser) -> None:
+    """Add the commands below `keystead keys`."""
+    commands = Commands(parser)
+    _add_list(commands)
+    add_key_id(commands.add("show", _show, "show all that is public of a key"))
+    key_making.add_commands(commands)
+    _add_changes(commands)
+    showing = commands.add("public", _public, "get the public key, PEM")
+    add_key_id(showing)
+    add_output(showing)
+    requesting = commands.add("csr", _csr, "get a certificate signing request, PEM")
+    add_key_id(requesting)
+    subjects.add_options(requesting)
+    add_output(requesting)
+    _add_certificates(Commands(commands.add_group("cert", "the certificate beside a key")))
+    key_uses.add_commands(commands)
+
+
+def _add_list(commands: Commands) -> None:
+    listing = commands.add("list", _list, "list the keys")
+    listing.add_argument("prefix", nargs="?", default="", help="only IDs that begin so")
+    listing.add_argument("--label", help="only keys with this label")
+    listing.add_argument("--usable", action="store_true", help="only keys that this user may use")
+    listing.add_argument("-l", "--long", action="store_true", help="types, mechanisms, uses, tags")
+
+
+def _add_changes(commands: Commands) -> None:
+    moving = commands.add("move", _move, "give a key another ID")
+    add_key_id(moving)
+    moving.add_argument("new_id", metavar="NEW_ID")
+    removing = commands.add("remove", _remove, "remove a key for ever")
+    add_key_id(removing)
+    add_yes(removing)
+    labelling = commands.add("label", _label, "label a key, or take its label off")
+    add_key_id(labelling)
+    labelling.add_argument("label", nargs="?", default="", help="without it, the label goes")
+    tagging = commands.add("tag", _tag, "let only Operators with this tag use a key")
+    untagging = commands.add("untag", _untag, "take a tag from a key")
+    for parser in (tagging, untagging):
+        add_key_id(parser)
+        parser.add_argument("tag")
+
+
+def _add_certificates(commands: Commands) -> None:
+    getting = commands.add("get", _get_certificate, "get the certificate")
+    add_key_id(getting)
+    add_output(getting)
+    setting = commands.add("set", _set_certificate, "store a certificate")
+    add_key_id(setting)
+    setting.add_argument("file", type=Path, metavar="FILE")
+    add_key_id(commands.add("remove", _remove_certificate, "remove the certificate"))
+
+
+def _list(call: Invocation) -> None:
+    given = call.given
+    query = {"label": given.label} if given.label is not None else {}
+    if given.usable:
+        query["filter"] = ""
+    path = f"/keys/{segment(given.prefix)}*" if given.prefix else "/keys"
+    found = call.client.get(path, query)
+    if not given.long:
+        call.screen.rows(found, {"id": "ID"})
+        return
+    with progress("Keys", len(found)) as advance, ThreadPoolExecutor(call.connections) as threads:
+
+        def shown(item: Row) -> Row:
+            key = _flat(item["id"], call.client.key(item["id"]))
+            advance(1)
+            return key
+
+        call.screen.rows(list(threads.map(shown, found)), _COLUMNS)
+
+
+def _show(call: Invocation) -> None:
+    key = call.client.key(call.given.key_id)
+    call.screen.record({"id": call.given.key_id, **key})
+
+
+def _flat(key_id: str, key: Row) -> Row:
+    return {"id": key_id, **key, "tags": key.get("restrictions", {}).get("tags", [])}
+
+
+def _move(call: Invocation) -> None:
+    call.client.post(f"{key_path(call)}/move", {"newId": call.given.new_id})
+    call.screen.done(f"{call.given.key_id} is {call.given.new_id} now.")
+
+
+def _remove(call: Invocation) -> None:
+    if call.confirm(f"Remove the key {call.given.key_id} for ever?"):
+        call.client.delete(key_path(call))
+        call.screen.done(f"{call.given.key_id} is removed.")
+
+
+def _label(call: Invocation) -> None:
+    path = f"{key_path(call)}/label"
+    if call.given.label:
+        call.client.put(path, {"label": call.given.label})
+    else:
+        call.client.delete(path)
+    call.screen.done("The label is changed.")
+
+
+def _tag(call: Invocation) -> None:
+    call.client.put(f"{key_path(call)}/restrictions/tags/{segment(call.given.tag)}")
+    call.screen.done(f"{call.given.key_id} is for Operators with the tag {call.given.tag}.")
+
+
+def _untag(call: Invocation) -> None:
+    call.client.delete(f"{key_path(call)}/restrictions/tags/{segment(call.given.tag)}")
+    call.screen.done(f"{call.given.key_id} no longer has the tag {call.given.tag}.")
+
+
+def _public(call: Invocation) -> None:
+    write_file(call.given.output, [call.client.public_pem(call.given.key_id)], is_text=True)
+
+
+def _csr(call: Invocation) -> None:
+    subject = subjects.subject_of(call.given)
+    pem = call.client.post_for_bytes(f"{key_path(call)}/csr.pem", subject)
+    write_file(call.given.output, [pem], is_text=True)
+
+
+def _get_certificate(call: Invocation) -> None:
+    content = call.client.get_bytes(f"{key_path(call)}/cert")
+    write_file(call.given.output, [content], is_text=content.startswith(b"-----BEGIN "))
+
+
+def _set_certificate(call: Invocation) -> None:
+    content = call.given.file.read_bytes()
+    call.client.put_bytes(f"{key_path(call)}/cert", content, "application/octet-stream")
+    call.screen.done(f"{call.given.key_id} has a certificate.")
+
+
+def _remove_certificate(call: Invocation) -> None:
+    call.client.delete(f"{key_path(call)}/cert")
+    call.screen.done(f"{call.given.key_id} has no certificate any more.")

@@ -1,0 +1,124 @@
+"""`keystead provision`, `unlock`, `lock`, `status`, `random`, `metrics` and `lockouts`."""
+
+import base64
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keystead.cli import passphrases
+from keystead.cli.command import Invocation, add_yes, run_by
+from keystead.cli.screen import write_file
+
+
+def add_provision(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead provision` takes."""
+    run_by(parser, _provision)
+    passphrases.add_options(parser, "unlock")
+    passphrases.add_options(parser, "admin")
+    parser.add_argument(
+        "--time", metavar="RFC3339", help="the HSM's time (default: this machine's)"
+    )
+
+
+def add_unlock(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead unlock` takes."""
+    run_by(parser, _unlock)
+    passphrases.add_options(parser, "unlock")
+
+
+def add_lock(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead lock` takes."""
+    run_by(parser, _lock)
+    add_yes(parser)
+
+
+def add_status(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead status` takes."""
+    run_by(parser, _status)
+
+
+def add_random(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead random` takes."""
+    run_by(parser, _random)
+    parser.add_argument("length", type=int, metavar="BYTES", help="how many, 1 to 1024")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write them as they are")
+
+
+def add_metrics(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead metrics` takes."""
+    run_by(parser, _metrics)
+    parser.add_argument("--prometheus", action="store_true", help="as Prometheus reads them")
+
+
+def add_lockouts(parser: ArgumentParser) -> None:
+    """Give `parser` what `keystead lockouts` takes."""
+    run_by(parser, _lockouts)
+
+
+def now() -> str:
+    """Return this machine's time as the API takes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a clock is asked for
+
+
+def _provision(call: Invocation) -> None:
+    hsm = call.anonymous
+    unlock = passphrases.new(call.given, "unlock", "New unlock passphrase")
+    admin = passphrases.new(call.given, "admin", "New passphrase of the user admin")
+    hsm.post(
+        "/provision",
+        {
+            "unlockPassphrase": unlock,
+            "adminPassphrase": admin,
+            "systemTime": call.given.time or now(),
+        },
+    )
+    call.screen.done("The HSM is Operational. Keep the unlock passphrase: without it all is lost.")
+
+
+def _unlock(call: Invocation) -> None:
+    hsm = call.anonymous
+    hsm.post(
+        "/unlock", {"passphrase": passphrases.present(call.given, "unlock", "Unlock passphrase")}
+    )
+    call.screen.done("The HSM is Operational.")
+
+
+def _lock(call: Invocation) -> None:
+    if call.confirm("Lock the HSM? Nothing works until it is unlocked."):
+        call.client.post("/lock")
+        call.screen.done("The HSM is Locked.")
+
+
+def _status(call: Invocation) -> None:
+    hsm = call.anonymous
+    call.screen.record({"state": hsm.state(), **hsm.get("/info")})
+
+
+def _random(call: Invocation) -> None:
+    answer = call.client.post("/random", {"length": call.given.length}, is_repeatable=True)
+    if call.given.output is not None:
+        write_file(call.given.output, [base64.b64decode(answer["random"])])
+    elif call.screen.is_json:
+        call.screen.record(answer)
+    else:
+        call.screen.text(answer["random"])
+
+
+def _metrics(call: Invocation) -> None:
+    if call.given.prometheus:
+        call.screen.text(call.client.get_bytes("/metrics", accept="text/plain").decode())
+    else:
+        call.screen.record(call.client.get("/metrics"))
+
+
+def _lockouts(call: Invocation) -> None:
+    columns = {
+        "user": "User",
+        "address": "Address",
+        "lockedOut": "Locked out",
+        "failed": "Failed",
+        "refused": "Refused",
+        "firstFailure": "First",
+        "lastFailure": "Last",
+    }
+    call.screen.rows(call.client.get("/health/lockouts"), columns)

@@ -1,0 +1,98 @@
+"""`keystead serve` and `keystead doctor`: what runs a server on this machine, and looks at it."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from keystead.processes.sandbox import INSECURE_OPTION
+from keystead.processes.supervisor.configuration import (
+    DEFAULT_DATA,
+    MAX_EDGES,
+    Configuration,
+    read_configuration,
+)
+from keystead.processes.supervisor.doctor import examine
+from keystead.processes.supervisor.listening import Address
+from keystead.processes.supervisor.supervisor import ServeOptions, serve
+
+DEFAULT_ADDRESS: Final = Address("localhost", 8443)
+
+
+def add_serve(serving: argparse.ArgumentParser) -> None:
+    """Give `serving` what `keystead serve` takes."""
+    serving.description = (
+        "Run the server in the foreground, until SIGTERM or Ctrl-C. "
+        "What is given here goes before what the configuration file says."
+    )
+    serving.set_defaults(run=lambda given: serve(_serve_options(given)))
+    serving.add_argument("--config", type=Path, metavar="FILE", help="the configuration (TOML)")
+    serving.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="where keys and configuration are kept; made if it is missing "
+        f"(default: {DEFAULT_DATA})",
+    )
+    serving.add_argument(
+        "--listen",
+        type=Address.parse,
+        metavar="HOST:PORT",
+        help=f"where HTTPS is served (default: {DEFAULT_ADDRESS})",
+    )
+    serving.add_argument(
+        "--edges",
+        type=_edge_count,
+        metavar="N",
+        help="processes for TLS and HTTP (default: CPU cores - 1, at least 1)",
+    )
+    serving.add_argument(
+        INSECURE_OPTION,
+        dest="is_sandboxed",
+        action="store_false",
+        help="start without seccomp and Landlock: an attacker who takes over one process "
+        "can reach the others and the keys",
+    )
+
+
+def add_doctor(examining: argparse.ArgumentParser) -> None:
+    """Give `examining` what `keystead doctor` takes."""
+    examining.description = (
+        "Try what this machine allows, and look at a running server. "
+        "Exit status 1 when something must not stay as it is."
+    )
+    examining.set_defaults(run=_examine)
+    examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
+    examining.add_argument("--config", type=Path, metavar="FILE", help="a server's configuration")
+
+
+def _examine(given: argparse.Namespace) -> int:
+    if given.config is None:
+        findings = list(examine(given.data))
+    else:
+        file = read_configuration(given.config)
+        findings = list(examine(given.data or file.data, file.platform.device_key))
+    for finding in findings:
+        sys.stdout.write(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}\n")
+    return 1 if any(finding.is_fault for finding in findings) else 0
+
+
+def _serve_options(given: argparse.Namespace) -> ServeOptions:
+    """Return what to serve: the command line first, the file second, defaults last."""
+    file = Configuration() if given.config is None else read_configuration(given.config)
+    return ServeOptions(
+        data=given.data or file.data or DEFAULT_DATA,
+        address=given.listen or file.listen or DEFAULT_ADDRESS,
+        edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
+        platform=file.platform,
+        is_sandboxed=given.is_sandboxed,
+        proxies=file.proxies,
+    )
+
+
+def _edge_count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_EDGES:
+        raise ValueError
+    return number

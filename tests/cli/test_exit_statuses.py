@@ -1,0 +1,72 @@
+"""The exit statuses that docs/client.md promises, and what to do next."""
+
+import pytest
+
+from keystead.cli.exit_status import ExitStatus
+from tests.cli.conftest import trusted
+from tests.support.server import running_server
+
+
+def test_a_refusal_is_1(keystead):
+    ran = keystead("keys", "generate", "bad id!", "--type", "EC_P256")
+    assert ran.status == ExitStatus.REFUSED
+    assert "ID may only contain" in ran.err
+
+
+def test_a_usage_error_is_2(command):
+    assert command("no-such-command").status == ExitStatus.USAGE
+    assert command("keys", "generate").status == ExitStatus.USAGE
+
+
+def test_no_connection_is_3_and_says_where_to_look(command):
+    ran = command("status", "--host", "127.0.0.1:1", "--insecure")
+    assert ran.status == ExitStatus.CANNOT_CONNECT
+    assert "127.0.0.1:1 cannot be reached: Connection refused." in ran.err
+    assert "keystead serve" in ran.err
+
+
+def test_a_wrong_passphrase_is_4(hsm, command):
+    options = (*trusted(hsm), "--user", "nobody")
+    ran = command("users", "list", *options, KEYSTEAD_PASSPHRASE="wrong passphrase")
+    assert ran.status == ExitStatus.NOT_AUTHENTICATED
+    assert "--user" in ran.err
+
+
+@pytest.fixture
+def new_hsm(tmp_path):
+    with running_server(tmp_path) as server:
+        yield server
+
+
+def test_the_wrong_state_is_5_and_names_the_command_that_helps(new_hsm, command):
+    options = (*trusted(new_hsm), "--user", "admin")
+    passphrase = {"KEYSTEAD_PASSPHRASE": "admin passphrase"}
+    new = {
+        "KEYSTEAD_UNLOCK_PASSPHRASE": "unlock passphrase",
+        "KEYSTEAD_ADMIN_PASSPHRASE": "admin passphrase",
+    }
+    ran = command("keys", "list", *options, **passphrase)
+    assert ran.status == ExitStatus.WRONG_STATE
+    assert "keystead provision" in ran.err
+    assert command("provision", *options, **new).status == ExitStatus.DONE
+    assert command("provision", *options, **new).status == ExitStatus.WRONG_STATE
+    assert command("lock", "--yes", *options, **passphrase).status == ExitStatus.DONE
+    ran = command("keys", "list", *options, **passphrase)
+    assert ran.status == ExitStatus.WRONG_STATE
+    assert "The HSM is Locked: run 'keystead unlock'." in ran.err
+    assert command("unlock", *options, **new).status == ExitStatus.DONE
+    assert command("keys", "list", *options, **passphrase).status == ExitStatus.DONE
+
+
+def test_what_is_not_there_is_6(keystead):
+    assert keystead("keys", "show", "no-such-key").status == ExitStatus.NOT_FOUND
+
+
+def test_a_dangerous_command_is_refused_when_nobody_can_be_asked(keystead):
+    keystead("keys", "generate", "precious", "--type", "EC_P256")
+    ran = keystead("keys", "remove", "precious")
+    assert ran.status == ExitStatus.USAGE
+    assert "--yes" in ran.err
+    assert keystead("keys", "show", "precious").status == ExitStatus.DONE
+    assert keystead("keys", "remove", "precious", "--yes").status == ExitStatus.DONE
+    assert keystead("keys", "show", "precious").status == ExitStatus.NOT_FOUND

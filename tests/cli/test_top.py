@@ -1,0 +1,45 @@
+"""`keystead top`, and how it reads the metrics."""
+
+import pytest
+
+from keystead.cli.exposition import Change, parse
+
+BEFORE = """# HELP keystead_x Something.
+# TYPE keystead_x counter
+keystead_x_total{kind="a b",more="c"} 10
+keystead_writable 1
+keystead_seconds_bucket{le="0.001"} 5
+keystead_seconds_bucket{le="+Inf"} 5
+"""
+AFTER = """keystead_x_total{kind="a b",more="c"} 30
+keystead_new_total 4.0
+keystead_writable 0
+keystead_seconds_bucket{le="0.001"} 14
+keystead_seconds_bucket{le="+Inf"} 15
+"""
+
+
+def test_two_readings_give_rates_gauges_and_quantiles():
+    change = Change(parse(BEFORE), parse(AFTER), seconds=2.0)
+    assert list(change.rates()) == [
+        ("keystead_x", "kind=a b more=c", 10.0, 30.0),
+        ("keystead_new", "", 2.0, 4.0),
+    ]
+    assert list(change.gauges()) == [("keystead_writable", "", 0.0)]
+    assert change.quantile("keystead_seconds", 0.5) == pytest.approx(0.001)
+    assert change.quantile("keystead_seconds", 0.99) == float("inf")
+    assert change.quantile("keystead_nothing", 0.5) is None
+
+
+def test_a_counter_that_begins_anew_has_no_negative_rate():
+    change = Change(parse("keystead_x_total 10"), parse("keystead_x_total 1"), seconds=1.0)
+    assert list(change.rates()) == [("keystead_x", "", 0.0, 1.0)]
+
+
+def test_top_shows_what_the_hsm_counts(keystead):
+    ran = keystead("top", "--times", "2", "--every", "0.1", user="metrics")
+    assert ran.status == 0
+    assert "HSM Operational" in ran.out
+    assert "http responses" in ran.out
+    assert keystead("top", "--every", "0", user="metrics").status == 2
+    assert keystead("top", "--times", "1", user="signer").status == 1
