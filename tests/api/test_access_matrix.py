@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.http.route import Call, Reach, Reply, Route
+from keystead.api.http.route import Authentication, Call, Reach, Reply, Route
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.model.users import Role
@@ -102,14 +102,20 @@ def matrix() -> Iterator[Matrix]:
         matrix.core.close()
 
 
-def expected_status(route: Route, state: State, caller: str) -> int:  # noqa: PLR0911 - the rules
+BY_STATE = {Authentication.ROLE_WHEN_OPERATIONAL, Authentication.ROLE_OR_UNLOCK_PASSPHRASE}
+
+
+def expected_status(route: Route, state: State, caller: str) -> int:  # noqa: C901, PLR0911 - the rules
     """Return what the row promises, read off its fields alone."""
     if state not in route.states:
         return 412
     provisioned = state in {State.LOCKED, State.FAILED}
-    if route.needs_unlock_passphrase or (route.guarded_when_provisioned and provisioned):
-        return 401
-    is_open = route.guarded_when_operational and state is not State.OPERATIONAL
+    match route.authentication:
+        case Authentication.UNLOCK_PASSPHRASE:
+            return 401
+        case Authentication.ROLE_OR_UNLOCK_PASSPHRASE if provisioned:
+            return 401
+    is_open = route.authentication in BY_STATE and state is not State.OPERATIONAL
     if not route.roles or is_open:
         return REACHED
     if caller in {"nobody", "stranger"}:
@@ -166,9 +172,10 @@ RESTORE = "POST /system/restore"
 def test_a_row_says_what_the_description_annotates(operation: str) -> None:
     route, described = OFFERED[operation], nethsm_api.OPERATIONS[operation]
     assert {state.value for state in route.states} == set(described["states"])
-    open_to = {"FailedUnlock"} if route.needs_unlock_passphrase else {"Public"}
+    is_for_unlocker = route.authentication is Authentication.UNLOCK_PASSPHRASE
+    open_to = {"FailedUnlock"} if is_for_unlocker else {"Public"}
     roles = {role.value for role in route.roles} or open_to
-    if route.guarded_when_operational:
+    if route.authentication in BY_STATE:
         roles.add("Public")
     if operation == RESTORE:
         assert roles == {"Administrator", *described["roles"]}

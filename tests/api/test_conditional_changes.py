@@ -162,7 +162,7 @@ async def test_a_row_whose_get_is_closed_to_the_caller_compares_nothing(core: Co
     closed = replace(TAGGED[row.path], handler=told, roles=frozenset())
     dispatcher, core.dispatcher = core.dispatcher, Dispatcher(core.hsm, [row, closed])
     path = row.path.replace("{user_id}", "someone").replace("{key_id}", "something")
-    types = {"content-type": (*row.early_types, *row.accepts, "application/json")[0]}
+    types = {"content-type": (*row.accepts.types, "application/json")[0]}
     answer = await core.request(
         row.method, path, user=ADMIN, body=b"", headers=types | {"if-none-match": "*"}
     )

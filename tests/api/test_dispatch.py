@@ -6,8 +6,9 @@ import json
 import pytest
 
 from keystead.api.dispatch import Dispatcher
-from keystead.api.http.route import ALL_STATES, Call, Reply, Route
+from keystead.api.http.route import ALL_STATES, Authentication, Call, Reply, Route
 from keystead.errors import CorruptRecord, DecryptionFailed, KeysteadError, NotFound
+from keystead.model.users import Role
 from keystead.wire.messages import Request, Response
 from tests.support.core import Core, WholeBody
 
@@ -18,7 +19,8 @@ async def ask(core: Core, failure: Exception) -> Response:
     async def handler(_: Call) -> Reply:
         raise failure
 
-    dispatcher = Dispatcher(core.hsm, [Route("GET", "/broken", handler, ALL_STATES)])
+    route = Route("GET", "/broken", handler, ALL_STATES, authentication=Authentication.NONE)
+    dispatcher = Dispatcher(core.hsm, [route])
     request = Request(7, "GET", "/api/v1/broken", "", {}, "192.0.2.1", b"")
     response = await dispatcher.answer(request, WholeBody(b""))
     assert isinstance(response, Response)
@@ -64,3 +66,13 @@ async def test_a_foreseen_failure_is_no_bug(core: Core, failure: Exception, stat
 async def test_a_request_that_is_called_off_is_not_answered(core: Core) -> None:
     with pytest.raises(asyncio.CancelledError):
         await ask(core, asyncio.CancelledError())  # type: ignore[arg-type]
+
+
+def test_a_row_with_roles_that_asks_for_none_is_no_row():
+    async def handler(_: Call[None]) -> Reply[None]:
+        return Reply(204)
+
+    roles = frozenset({Role.BACKUP})
+    for authentication in (Authentication.NONE, Authentication.UNLOCK_PASSPHRASE):
+        with pytest.raises(ValueError, match="GET /broken has roles"):
+            Route("GET", "/broken", handler, roles=roles, authentication=authentication)

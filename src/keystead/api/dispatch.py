@@ -16,6 +16,7 @@ from keystead import errors
 from keystead.api.http.conditions import require_conditions, require_untagged, tagged
 from keystead.api.http.negotiation import choose, media_type
 from keystead.api.http.route import (
+    Authentication,
     BodyReader,
     Call,
     LateBody,
@@ -142,13 +143,10 @@ class Dispatcher:
 
     async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request
-        if row.roles and not (row.guarded_when_operational and not self._hsm.is_operational):
+        if row.authentication is Authentication.ROLE:
             await _require_caller(call)
-            if request.more:
-                call.unread_body.belongs_to(of_user(call.caller.user_id))
-        if row.asks_unlock_passphrase(self._hsm):
-            header = request.headers.get("authorization")
-            await self._hsm.unlocking.authenticate(header, address=request.client)
+        elif row.authentication is not Authentication.NONE:
+            await self._authenticate_by_state(call)
         _require_fit(call)
         if row.changes_nothing:
             # Not before: a failed attempt to log in has to be counted, whoever waits for it.
@@ -162,6 +160,25 @@ class Dispatcher:
         if row.method == "GET":
             call.require_allowed()
         return reply
+
+    async def _authenticate_by_state(self, call: Call[Any]) -> None:
+        authentication = call.route.authentication
+        if authentication is not Authentication.UNLOCK_PASSPHRASE and self._hsm.is_operational:
+            await _require_caller(call)
+        # Asked only now: the HSM may have been locked while the caller was authenticated.
+        if self._asks_unlock_passphrase(authentication):
+            header = call.request.headers.get("authorization")
+            await self._hsm.unlocking.authenticate(header, address=call.request.client)
+
+    def _asks_unlock_passphrase(self, authentication: Authentication) -> bool:
+        match authentication:
+            case Authentication.UNLOCK_PASSPHRASE:
+                return True
+            case Authentication.ROLE_OR_UNLOCK_PASSPHRASE:
+                is_closed = self._hsm.state in {State.LOCKED, State.FAILED}
+                return is_closed and not self._hsm.has_open_shutdown
+            case _:
+                return False
 
     async def _require_conditions(self, call: Call[Any]) -> None:
         get = self._router.match(call.request.path).rows.get("GET")
@@ -236,13 +253,15 @@ async def _require_caller(call: Call[Any]) -> None:
         caller = await session.credentials.authenticate(header, request.client)
     call.authenticated = caller
     call.require_open(row)
+    if request.more:
+        call.unread_body.belongs_to(of_user(caller.user_id))
 
 
 def _require_fit(call: Call[Any]) -> None:
     """Raise 415, 413 or 406 for what the row cannot take or give, as far as the head tells."""
     row, request = call.route, call.request
-    if row.early_types:
-        _require_early_type(row, request)
+    if row.accepts.is_checked_early:
+        _require_early_type(row.accepts.types, request)
     if request.content_length is not None and request.content_length > row.body_limit:
         raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
     accept = request.headers.get("accept")
@@ -259,9 +278,9 @@ def _choose_type(row: Route, accept: str) -> str:
     return chosen
 
 
-def _require_early_type(row: Route, request: Request) -> None:
-    if media_type(request.headers.get("content-type", "")) not in row.early_types:
-        raise HttpError(415, f"Content-Type must be {' or '.join(row.early_types)}.")
+def _require_early_type(types: tuple[str, ...], request: Request) -> None:
+    if media_type(request.headers.get("content-type", "")) not in types:
+        raise HttpError(415, f"Content-Type must be {' or '.join(types)}.")
 
 
 def _headers(call: Call[Any], reply: Reply[Any]) -> Headers:

@@ -1,5 +1,8 @@
 """THE table: every operation of the API, who may call it, in which state, and what answers."""
 
+from functools import partial
+from typing import Final
+
 from keystead.algorithms import USES
 from keystead.api.description.openapi import describe, description_row
 from keystead.api.description.page import documentation_rows
@@ -13,6 +16,8 @@ from keystead.api.http.route import (
     PEM,
     PROMETHEUS,
     UPDATE_BODY,
+    Accepted,
+    Authentication,
     Reach,
     Route,
 )
@@ -27,404 +32,157 @@ from keystead.api.resources import (
     lifecycle,
     namespaces,
     system,
+    tags,
     tls,
     use_keys,
     users,
 )
-from keystead.api.resources import tags as restrictions
 from keystead.model.lifecycle import State
 from keystead.model.users import Role
 
-_ADMIN = frozenset({Role.ADMINISTRATOR})
-_OPERATOR = frozenset({Role.OPERATOR})
-_ADMIN_OR_OPERATOR = _ADMIN | _OPERATOR
-_METRICS = frozenset({Role.METRICS})
-_BACKUP = frozenset({Role.BACKUP})
+# --- whom rows are open to: each of these makes a row ---
 
-_ROOT = Reach.ROOT_ONLY
-_EMPTY_PUT = (JSON, BYTES)
+_ADMINS: Final = frozenset({Role.ADMINISTRATOR})
+_anyone = partial(Route, authentication=Authentication.NONE)
+_admin = partial(Route, roles=_ADMINS)
+_root = partial(Route, roles=_ADMINS, reach=Reach.ROOT_ONLY)
+"""Administrators without a namespace."""
+_user = partial(Route, roles=frozenset({Role.ADMINISTRATOR, Role.OPERATOR}))
+_operator = partial(Route, roles=frozenset({Role.OPERATOR}))
+_metrics = partial(Route, roles=frozenset({Role.METRICS}))
+_backup = partial(Route, roles=frozenset({Role.BACKUP}), reach=Reach.ROOT_ONLY)
+_unlocker = partial(Route, authentication=Authentication.UNLOCK_PASSPHRASE, reach=Reach.ROOT_ONLY)
+"""Whoever knows the unlock passphrase."""
+_root_when_up = partial(_root, authentication=Authentication.ROLE_WHEN_OPERATIONAL)
+"""Root Administrators in state Operational, and anyone in other states."""
+_root_or_unlocker = partial(_root, authentication=Authentication.ROLE_OR_UNLOCK_PASSPHRASE)
+_key_user = partial(_operator, body_limit=LARGE_BODY, only_computes=True)
+_fellow = partial(_admin, guard=users.same_namespace)
+"""Administrators of the namespace that the user of the path is in."""
+_self = partial(_user, guard=users.self_or_administrator)
+"""The user of the path, and such Administrators."""
+_self_or_root = partial(_user, guard=users.self_or_administrator_or_root)
+
+# --- what they take and give ---
+
+_JSON: Final = Accepted((JSON,))
+_PEM: Final = Accepted((PEM,))
+_BYTES: Final = Accepted((BYTES,))
+_NOTHING: Final = Accepted((JSON, BYTES))
 """A PUT without a body may come without a Content-Type, which counts as bytes."""
-_IMPORT = (JSON, MULTIPART)
-_KEY_FILTERS = ("label", "filter")
-_OPERATIONAL_OR_FAILED = frozenset({State.OPERATIONAL, State.FAILED})
-_UNPROVISIONED_OR_OPERATIONAL = frozenset({State.UNPROVISIONED, State.OPERATIONAL})
-_ALIVE = frozenset({State.LOCKED, State.UNPROVISIONED})
+_KEY: Final = Accepted((JSON, MULTIPART), is_checked_early=True)
+_CERT: Final = Accepted((BYTES,), is_checked_early=True)
+_BACKUP: Final = Accepted((MULTIPART,), is_checked_early=True)
+_FILTERS: Final = ("label", "filter")
+_SCRAPED: Final = (OPENMETRICS, PROMETHEUS)
+
+# --- when ---
+
+_LOCKED: Final = frozenset({State.LOCKED})
+_UNPROVISIONED: Final = frozenset({State.UNPROVISIONED})
+_FAILED: Final = frozenset({State.FAILED})
+_OPERATIONAL_OR_FAILED: Final = frozenset({State.OPERATIONAL, State.FAILED})
+_UNPROVISIONED_OR_OPERATIONAL: Final = frozenset({State.UNPROVISIONED, State.OPERATIONAL})
 
 _DESCRIBED: tuple[Route, ...] = (
-    Route("GET", "/info", health.info, ALL_STATES, answers_head=True, has_tag=True),
-    Route("GET", "/health/alive", health.empty, _ALIVE, answers_head=True),
-    Route("GET", "/health/ready", health.empty, answers_head=True),
-    Route("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
-    Route(
-        "GET",
-        "/health/diagnose",
-        cluster.diagnose,
-        ALL_STATES,
-        _ADMIN,
-        _ROOT,
-        answers_head=True,
-        guarded_when_operational=True,
-    ),
-    Route("GET", "/health/lockouts", health.lockouts, roles=_ADMIN, reach=_ROOT),
-    Route(
-        "GET",
-        "/metrics",
-        health.metrics,
-        roles=_METRICS,
-        also_produces=(OPENMETRICS, PROMETHEUS),
-        answers_head=True,
-    ),
-    Route("POST", "/provision", lifecycle.provision, frozenset({State.UNPROVISIONED})),
-    Route("POST", "/unlock", lifecycle.unlock, frozenset({State.LOCKED})),
-    Route("POST", "/lock", lifecycle.lock, roles=_ADMIN, reach=_ROOT, ends_session=True),
-    Route("POST", "/random", use_keys.random, roles=_OPERATOR, only_computes=True),
+    _anyone("GET", "/info", health.info, ALL_STATES, answers_head=True, has_tag=True),
+    _anyone("GET", "/health/alive", health.empty, _LOCKED | _UNPROVISIONED, answers_head=True),
+    _anyone("GET", "/health/ready", health.empty, answers_head=True),
+    _anyone("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
+    _root_when_up("GET", "/health/diagnose", cluster.diagnose, ALL_STATES, answers_head=True),
+    _root("GET", "/health/lockouts", health.lockouts),
+    _metrics("GET", "/metrics", health.metrics, also_produces=_SCRAPED, answers_head=True),
+    _anyone("POST", "/provision", lifecycle.provision, _UNPROVISIONED),
+    _anyone("POST", "/unlock", lifecycle.unlock, _LOCKED),
+    _root("POST", "/lock", lifecycle.lock, ends_session=True),
+    _operator("POST", "/random", use_keys.random, only_computes=True),
     # --- keys ---
-    Route(
-        "GET", "/keys", keys.list_keys, roles=_ADMIN_OR_OPERATOR, query=_KEY_FILTERS, has_tag=True
-    ),
-    Route("POST", "/keys", keys.import_new, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT),
-    Route("POST", "/keys/generate", keys.generate, roles=_ADMIN, accepts=(JSON,)),
-    Route(
-        "GET",
-        "/keys/{key_id}*",
-        keys.list_prefix,
-        roles=_ADMIN_OR_OPERATOR,
-        query=_KEY_FILTERS,
-        has_tag=True,
-    ),
-    Route("GET", "/keys/{key_id}", keys.show, roles=_ADMIN_OR_OPERATOR, has_tag=True),
-    Route(
-        "PUT", "/keys/{key_id}", keys.import_as, roles=_ADMIN, accepts=_IMPORT, early_types=_IMPORT
-    ),
-    Route("DELETE", "/keys/{key_id}", keys.delete, roles=_ADMIN),
-    Route("PUT", "/keys/{key_id}/label", keys.set_label, roles=_ADMIN, accepts=(JSON,)),
-    Route("DELETE", "/keys/{key_id}/label", keys.delete_label, roles=_ADMIN),
-    Route(
-        "GET",
-        "/keys/{key_id}/public.pem",
-        keys.public_pem,
-        roles=_ADMIN_OR_OPERATOR,
-        produces=PEM,
-        has_tag=True,
-    ),
-    Route("POST", "/keys/{key_id}/csr.pem", keys.csr, roles=_ADMIN_OR_OPERATOR, produces=PEM),
-    Route("POST", "/keys/{key_id}/move", keys.move, roles=_ADMIN),
-    Route(
-        "GET",
-        "/keys/{key_id}/cert",
-        keys.certificate,
-        roles=_ADMIN_OR_OPERATOR,
-        produces=BYTES,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/keys/{key_id}/cert",
-        keys.set_certificate,
-        roles=_ADMIN,
-        accepts=(BYTES,),
-        early_types=(BYTES,),
-        produces=BYTES,
-    ),
-    Route("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, roles=_ADMIN, produces=BYTES),
-    *(
-        Route(
-            "POST",
-            f"/keys/{{key_id}}/{use.verb}",
-            use_keys.handler_of(use),
-            roles=_OPERATOR,
-            body_limit=LARGE_BODY,
-            only_computes=True,
-        )
-        for use in USES
-    ),
-    Route(
-        "PUT",
-        "/keys/{key_id}/restrictions/tags/{tag}",
-        restrictions.add_key_tag,
-        roles=_ADMIN,
-        accepts=_EMPTY_PUT,
-    ),
-    Route(
-        "DELETE",
-        "/keys/{key_id}/restrictions/tags/{tag}",
-        restrictions.remove_key_tag,
-        roles=_ADMIN,
-    ),
+    _user("GET", "/keys", keys.list_keys, query=_FILTERS, has_tag=True),
+    _admin("POST", "/keys", keys.import_new, accepts=_KEY),
+    _admin("POST", "/keys/generate", keys.generate, accepts=_JSON),
+    _user("GET", "/keys/{key_id}*", keys.list_prefix, query=_FILTERS, has_tag=True),
+    _user("GET", "/keys/{key_id}", keys.show, has_tag=True),
+    _admin("PUT", "/keys/{key_id}", keys.import_as, accepts=_KEY),
+    _admin("DELETE", "/keys/{key_id}", keys.delete),
+    _admin("PUT", "/keys/{key_id}/label", keys.set_label, accepts=_JSON),
+    _admin("DELETE", "/keys/{key_id}/label", keys.delete_label),
+    _user("GET", "/keys/{key_id}/public.pem", keys.public_pem, produces=PEM, has_tag=True),
+    _user("POST", "/keys/{key_id}/csr.pem", keys.csr, produces=PEM),
+    _admin("POST", "/keys/{key_id}/move", keys.move),
+    _user("GET", "/keys/{key_id}/cert", keys.certificate, produces=BYTES, has_tag=True),
+    _admin("PUT", "/keys/{key_id}/cert", keys.set_certificate, accepts=_CERT, produces=BYTES),
+    _admin("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, produces=BYTES),
+    *(_key_user("POST", f"/keys/{{key_id}}/{use.verb}", use_keys.handler_of(use)) for use in USES),
+    _admin("PUT", "/keys/{key_id}/restrictions/tags/{tag}", tags.add_key_tag, accepts=_NOTHING),
+    _admin("DELETE", "/keys/{key_id}/restrictions/tags/{tag}", tags.remove_key_tag),
     # --- namespaces ---
-    Route("GET", "/namespaces", namespaces.list_all, roles=_ADMIN, reach=_ROOT, answers_head=True),
-    Route(
-        "PUT",
-        "/namespaces/{namespace_id}",
-        namespaces.create,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=_EMPTY_PUT,
-    ),
-    Route("DELETE", "/namespaces/{namespace_id}", namespaces.delete, roles=_ADMIN, reach=_ROOT),
-    Route(
-        "GET",
-        "/namespaces/{namespace_id}/quota",
-        namespaces.quota,
-        roles=_ADMIN,
-        reach=_ROOT,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/namespaces/{namespace_id}/quota",
-        namespaces.set_quota,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
+    _root("GET", "/namespaces", namespaces.list_all, answers_head=True),
+    _root("PUT", "/namespaces/{namespace_id}", namespaces.create, accepts=_NOTHING),
+    _root("DELETE", "/namespaces/{namespace_id}", namespaces.delete),
+    _root("GET", "/namespaces/{namespace_id}/quota", namespaces.quota, has_tag=True),
+    _root("PUT", "/namespaces/{namespace_id}/quota", namespaces.set_quota, accepts=_JSON),
     # --- users ---
-    Route("GET", "/users", users.list_all, roles=_ADMIN, has_tag=True),
-    Route("POST", "/users", users.create, roles=_ADMIN, accepts=(JSON,)),
-    Route(
-        "GET",
-        "/users/{user_id}",
-        users.show,
-        roles=_ADMIN_OR_OPERATOR,
-        has_tag=True,
-        guard=users.self_or_administrator_or_root,
-    ),
-    Route("PUT", "/users/{user_id}", users.create_as, roles=_ADMIN, accepts=(JSON,)),
-    Route("POST", "/users/{user_id}", users.create_in, roles=_ADMIN, accepts=(JSON,)),
-    Route("DELETE", "/users/{user_id}", users.delete, roles=_ADMIN, guard=users.same_namespace),
-    Route(
-        "POST",
-        "/users/{user_id}/passphrase",
-        users.set_passphrase,
-        roles=_ADMIN_OR_OPERATOR,
-        guard=users.self_or_administrator,
-    ),
-    Route(
-        "GET",
-        "/users/{user_id}/tags",
-        users.tags,
-        roles=_ADMIN_OR_OPERATOR,
-        guard=users.self_or_administrator_or_root,
-    ),
-    Route(
-        "PUT",
-        "/users/{user_id}/tags/{tag}",
-        restrictions.add_user_tag,
-        roles=_ADMIN,
-        guard=users.same_namespace,
-        accepts=_EMPTY_PUT,
-    ),
-    Route(
-        "DELETE",
-        "/users/{user_id}/tags/{tag}",
-        restrictions.remove_user_tag,
-        roles=_ADMIN,
-        guard=users.same_namespace,
-    ),
+    _admin("GET", "/users", users.list_all, has_tag=True),
+    _admin("POST", "/users", users.create, accepts=_JSON),
+    _self_or_root("GET", "/users/{user_id}", users.show, has_tag=True),
+    _admin("PUT", "/users/{user_id}", users.create_as, accepts=_JSON),
+    _admin("POST", "/users/{user_id}", users.create_in, accepts=_JSON),
+    _fellow("DELETE", "/users/{user_id}", users.delete),
+    _self("POST", "/users/{user_id}/passphrase", users.set_passphrase),
+    _self_or_root("GET", "/users/{user_id}/tags", users.tags),
+    _fellow("PUT", "/users/{user_id}/tags/{tag}", tags.add_user_tag, accepts=_NOTHING),
+    _fellow("DELETE", "/users/{user_id}/tags/{tag}", tags.remove_user_tag),
     # --- configuration ---
-    Route(
-        "PUT",
-        "/config/unlock-passphrase",
-        configuration.set_unlock_passphrase,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route(
-        "PUT",
-        "/config/backup-passphrase",
-        backup.set_passphrase,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route(
-        "GET",
-        "/config/unattended-boot",
-        configuration.unattended_boot,
-        roles=_ADMIN,
-        reach=_ROOT,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/config/unattended-boot",
-        configuration.set_unattended_boot,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route("GET", "/config/time", configuration.time, roles=_ADMIN, reach=_ROOT),
-    Route(
-        "PUT", "/config/time", configuration.set_time, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
-    ),
-    Route(
-        "GET",
-        "/config/network",
-        device_settings.network,
-        roles=_ADMIN,
-        reach=_ROOT,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/config/network",
-        device_settings.set_network,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route(
-        "GET",
-        "/config/logging",
-        device_settings.logging,
-        roles=_ADMIN,
-        reach=_ROOT,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/config/logging",
-        device_settings.set_logging,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route("GET", "/config/ntp", device_settings.ntp, roles=_ADMIN, reach=_ROOT, has_tag=True),
-    Route(
-        "PUT", "/config/ntp", device_settings.set_ntp, roles=_ADMIN, reach=_ROOT, accepts=(JSON,)
-    ),
-    Route("POST", "/config/tls/generate", tls.generate, roles=_ADMIN, reach=_ROOT),
-    Route(
+    _root("PUT", "/config/unlock-passphrase", configuration.set_unlock_passphrase, accepts=_JSON),
+    _root("PUT", "/config/backup-passphrase", backup.set_passphrase, accepts=_JSON),
+    _root("GET", "/config/unattended-boot", configuration.unattended_boot, has_tag=True),
+    _root("PUT", "/config/unattended-boot", configuration.set_unattended_boot, accepts=_JSON),
+    _root("GET", "/config/time", configuration.time),
+    _root("PUT", "/config/time", configuration.set_time, accepts=_JSON),
+    _root("GET", "/config/network", device_settings.network, has_tag=True),
+    _root("PUT", "/config/network", device_settings.set_network, accepts=_JSON),
+    _root("GET", "/config/logging", device_settings.logging, has_tag=True),
+    _root("PUT", "/config/logging", device_settings.set_logging, accepts=_JSON),
+    _root("GET", "/config/ntp", device_settings.ntp, has_tag=True),
+    _root("PUT", "/config/ntp", device_settings.set_ntp, accepts=_JSON),
+    _root("POST", "/config/tls/generate", tls.generate),
+    _root(
         "GET",
         "/config/tls/public.pem",
         tls.public_pem,
-        roles=_ADMIN,
-        reach=_ROOT,
         produces=PEM,
         answers_head=True,
         has_tag=True,
     ),
-    Route(
-        "GET",
-        "/config/tls/cert.pem",
-        tls.certificate,
-        roles=_ADMIN,
-        reach=_ROOT,
-        produces=PEM,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/config/tls/cert.pem",
-        tls.set_certificate,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(PEM,),
-        produces=PEM,
-    ),
-    Route("POST", "/config/tls/csr.pem", tls.csr, roles=_ADMIN, reach=_ROOT, produces=PEM),
-    Route(
-        "GET",
-        "/config/tls/cluster-ca.pem",
-        tls.cluster_ca,
-        roles=_ADMIN,
-        reach=_ROOT,
-        produces=PEM,
-        has_tag=True,
-    ),
-    Route(
-        "PUT",
-        "/config/tls/cluster-ca.pem",
-        tls.set_cluster_ca,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(PEM,),
-        produces=PEM,
-    ),
+    _root("GET", "/config/tls/cert.pem", tls.certificate, produces=PEM, has_tag=True),
+    _root("PUT", "/config/tls/cert.pem", tls.set_certificate, accepts=_PEM, produces=PEM),
+    _root("POST", "/config/tls/csr.pem", tls.csr, produces=PEM),
+    _root("GET", "/config/tls/cluster-ca.pem", tls.cluster_ca, produces=PEM, has_tag=True),
+    _root("PUT", "/config/tls/cluster-ca.pem", tls.set_cluster_ca, accepts=_PEM, produces=PEM),
     # --- cluster ---
-    Route("GET", "/cluster/members", cluster.list_members, roles=_ADMIN, reach=_ROOT),
-    Route(
-        "POST",
-        "/cluster/members",
-        cluster.add_member,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route(
-        "PUT",
-        "/cluster/members/{member_id}",
-        cluster.set_member_urls,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(JSON,),
-    ),
-    Route(
-        "DELETE", "/cluster/members/{member_id}", cluster.remove_member, roles=_ADMIN, reach=_ROOT
-    ),
-    Route(
-        "POST",
-        "/cluster/members/{member_id}/promote",
-        cluster.promote_member,
-        roles=_ADMIN,
-        reach=_ROOT,
-    ),
-    Route("POST", "/cluster/join", cluster.join, roles=_ADMIN, reach=_ROOT),
-    Route(
-        "POST",
-        "/cluster/force-new",
-        cluster.force_new,
-        frozenset({State.FAILED}),
-        reach=_ROOT,
-        needs_unlock_passphrase=True,
-    ),
+    _root("GET", "/cluster/members", cluster.list_members),
+    _root("POST", "/cluster/members", cluster.add_member, accepts=_JSON),
+    _root("PUT", "/cluster/members/{member_id}", cluster.set_member_urls, accepts=_JSON),
+    _root("DELETE", "/cluster/members/{member_id}", cluster.remove_member),
+    _root("POST", "/cluster/members/{member_id}/promote", cluster.promote_member),
+    _root("POST", "/cluster/join", cluster.join),
+    _unlocker("POST", "/cluster/force-new", cluster.force_new, _FAILED),
     # --- system ---
-    Route(
-        "GET",
-        "/system/info",
-        system.info,
-        roles=_ADMIN,
-        reach=_ROOT,
-        answers_head=True,
-        has_tag=True,
-    ),
-    Route("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT),
-    Route(
-        "POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED, _ADMIN, _ROOT
-    ),
-    Route(
-        "POST",
-        "/system/shutdown",
-        system.shutdown,
-        ALL_STATES,
-        _ADMIN,
-        _ROOT,
-        guarded_when_operational=True,
-        guarded_when_provisioned=True,
-    ),
-    Route(
-        "POST",
-        "/system/update",
-        system.update,
-        roles=_ADMIN,
-        reach=_ROOT,
-        accepts=(BYTES,),
-        body_limit=UPDATE_BODY,
-    ),
-    Route("POST", "/system/commit-update", system.commit_update, roles=_ADMIN, reach=_ROOT),
-    Route("POST", "/system/cancel-update", system.cancel_update, roles=_ADMIN, reach=_ROOT),
-    Route("POST", "/system/backup", backup.make, roles=_BACKUP, reach=_ROOT, produces=BYTES),
-    Route(
+    _root("GET", "/system/info", system.info, answers_head=True, has_tag=True),
+    _root("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED),
+    _root("POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED),
+    _root_or_unlocker("POST", "/system/shutdown", system.shutdown, ALL_STATES),
+    _root("POST", "/system/update", system.update, accepts=_BYTES, body_limit=UPDATE_BODY),
+    _root("POST", "/system/commit-update", system.commit_update),
+    _root("POST", "/system/cancel-update", system.cancel_update),
+    _backup("POST", "/system/backup", backup.make, produces=BYTES),
+    _root_when_up(
         "POST",
         "/system/restore",
         backup.restore_file,
         _UNPROVISIONED_OR_OPERATIONAL,
-        _ADMIN,
-        _ROOT,
-        early_types=(MULTIPART,),
+        accepts=_BACKUP,
         body_limit=BACKUP_BODY,
-        guarded_when_operational=True,
         ends_session=True,
     ),
 )

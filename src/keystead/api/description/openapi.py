@@ -14,6 +14,7 @@ from keystead.api.http.route import (
     API_ROOT,
     BYTES,
     MULTIPART,
+    Authentication,
     Call,
     Handler,
     Parts,
@@ -125,7 +126,15 @@ def description_row(routes: tuple[Route, ...]) -> Route:
         """GET /openapi.json: this description."""
         return Reply(200, document)
 
-    row = Route("GET", "/openapi.json", openapi, ALL_STATES, answers_head=True, has_tag=True)
+    row = Route(
+        "GET",
+        "/openapi.json",
+        openapi,
+        ALL_STATES,
+        authentication=Authentication.NONE,
+        answers_head=True,
+        has_tag=True,
+    )
     document = msgspec.json.encode(describe((*routes, row)))
     return row
 
@@ -149,7 +158,7 @@ def _operation(route: Route, signature: Signature, schema_of: dict[Any, Json]) -
             "required": True,
             "content": {
                 media_type: {"schema": _body_schema(media_type, signature.takes, schema_of)}
-                for media_type in route.accepts or route.early_types or (JSON,)
+                for media_type in route.accepts.types or (JSON,)
             },
         }
     return operation
@@ -177,9 +186,13 @@ def _summary(handler: Handler) -> str:
 
 
 def _security(route: Route) -> list[Json]:
-    if not route.roles and not route.needs_unlock_passphrase:
-        return []
-    return [{"basic": []}, {}] if route.guarded_when_operational else [{"basic": []}]
+    match route.authentication:
+        case Authentication.NONE:
+            return []
+        case Authentication.ROLE | Authentication.UNLOCK_PASSPHRASE:
+            return [{"basic": []}]
+        case Authentication.ROLE_WHEN_OPERATIONAL | Authentication.ROLE_OR_UNLOCK_PASSPHRASE:
+            return [{"basic": []}, {}]
 
 
 def _path_parameters(route: Route) -> list[Json]:
@@ -252,12 +265,13 @@ def _failures(route: Route, signature: Signature) -> set[int]:
     """Return the statuses of refusals that dispatch, or any handler like it, may answer."""
     has_parameters = "{" in route.path or bool(route.query)
     changes = route.method != "GET"
+    is_authenticated = route.authentication is not Authentication.NONE
     return {
         status
         for status, may_be in {
             304: route.has_tag,
             400: has_parameters or signature.takes is not type(None),
-            401: bool(route.roles) or route.needs_unlock_passphrase,
+            401: is_authenticated,
             403: bool(route.roles),
             404: "{" in route.path,
             406: True,
@@ -265,8 +279,8 @@ def _failures(route: Route, signature: Signature) -> set[int]:
             412: True,
             413: changes,
             414: has_parameters,
-            415: bool(route.accepts or route.early_types),
-            429: bool(route.roles) or route.needs_unlock_passphrase,
+            415: bool(route.accepts.types),
+            429: is_authenticated,
             503: True,
         }.items()
         if may_be

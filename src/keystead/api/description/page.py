@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from keystead.api.description.openapi import Json
-from keystead.api.http.route import ALL_STATES, HTML, Call, Reply, Route
+from keystead.api.http.route import ALL_STATES, HTML, Authentication, Call, Reply, Route
 
 PATHS: Final = ("/api_docs", "/")
 """The second is what people type; clients' test suites take any success there as a sign of life."""
@@ -64,6 +64,7 @@ def documentation_rows(document: Json) -> tuple[Route, ...]:
             path,
             api_docs,
             ALL_STATES,
+            authentication=Authentication.NONE,
             produces=HTML,
             answers_head=True,
             has_tag=True,

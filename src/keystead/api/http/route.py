@@ -1,8 +1,8 @@
 """What a row of the route table says, and what a handler gets and gives."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
@@ -238,12 +238,12 @@ class Call(Hidden, Generic[Body]):
         A missing one counts as application/octet-stream, as RFC 9110 section 8.3 has it.
         """
         sent = self.request.headers.get("content-type")
-        if media_type(sent if sent is not None else BYTES) not in self.route.accepts:
-            raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts)}.")
+        if media_type(sent if sent is not None else BYTES) not in self.route.accepts.types:
+            raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts.types)}.")
 
     def body(self) -> Awaitable[bytes]:
         """Return the whole body, within the row's limit."""
-        if self.route.accepts:
+        if self.route.accepts.types:
             self.require_content_type()
         return self.unread_body.read(self.route.body_limit)
 
@@ -268,51 +268,85 @@ ALL_STATES = frozenset(State)
 OPERATIONAL = frozenset({State.OPERATIONAL})
 
 
+class Authentication(Enum):
+    """What a caller has to prove before its request reaches the handler."""
+
+    NONE = auto()
+    ROLE = auto()
+    """To be a user of the row's roles."""
+    ROLE_WHEN_OPERATIONAL = auto()
+    """The same in state Operational, and nothing in others."""
+    ROLE_OR_UNLOCK_PASSPHRASE = auto()
+    """The same in state Operational, and to know the unlock passphrase in Locked and Failed.
+
+    Nothing in those either if the operator has chosen `open_shutdown`.
+    """
+    UNLOCK_PASSPHRASE = auto()
+    """To know the unlock passphrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The media types that a row takes."""
+
+    types: tuple[str, ...] = ()
+    """A body must have one of them; none means that Content-Type is ignored."""
+    is_checked_early: bool = False
+    """Whether they are checked before the size and the ID, as for uploads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the API: who may call it, when, and what answers.
-
-    `roles` empty means that no authentication is asked for. `guarded_when_operational` asks for
-    them in state Operational only; `needs_unlock_passphrase` asks for that one and no role.
-    `guarded_when_provisioned` asks for that one in states Locked and Failed, unless the operator
-    has chosen `open_shutdown`.
-    `accepts` lists the media types that a body must have; empty means that Content-Type is ignored.
-    `early_types` is checked before the size and the ID. `guard` refuses callers by more than role
-    and namespace (NotPermitted, or InvalidInput for an ID that it cannot read). `also_produces`
-    lists what it gives only to clients that prefer it. `query` names the parameters after `?`.
-    `has_tag`: what the row gives has an entity tag. `path` is below `root`. `only_computes`: it
-    changes no more than counters, and that when work begins which then is done to its end.
-    """
+    """One operation of the API: who may call it, when, and what answers."""
 
     method: str
+    """GET, POST, PUT or DELETE. HEAD is no row: see `answers_head`."""
     path: str
+    """Below `root`; `{name}` stands for a segment that is passed to the handler."""
     handler: Handler
+    """What answers. Its types and docstring are the row's part of the description."""
     states: frozenset[State] = OPERATIONAL
+    """The states of the HSM in which the row exists; in others it is 412."""
     roles: frozenset[Role] = frozenset()
+    """The roles that are let in where `authentication` asks for one."""
+    authentication: Authentication = Authentication.ROLE
+    """What a caller has to prove."""
     reach: Reach = Reach.ANY_NAMESPACE
+    """Whose users are let in."""
     guard: Guard | None = None
-    accepts: tuple[str, ...] = ()
-    early_types: tuple[str, ...] = ()
-    produces: str = JSON
-    also_produces: tuple[str, ...] = ()
-    query: tuple[str, ...] = ()
+    """Refuses callers by more than role and namespace.
+
+    Raises NotPermitted, or InvalidInput for an ID that it cannot read.
+    """
+    accepts: Accepted = Accepted()
+    """The media types of the body."""
     body_limit: int = SMALL_BODY
+    """The most bytes of a body."""
+    query: tuple[str, ...] = ()
+    """The names of the parameters after `?`, for the description."""
+    produces: str = JSON
+    """The media type of the answer."""
+    also_produces: tuple[str, ...] = ()
+    """Media types that it answers with only to clients that prefer them."""
     answers_head: bool = False
+    """Whether HEAD is answered as well."""
     has_tag: bool = False
-    guarded_when_operational: bool = False
-    guarded_when_provisioned: bool = False
-    needs_unlock_passphrase: bool = False
+    """Whether what a GET gives has an entity tag, which conditions are compared with."""
     ends_session: bool = False
+    """Whether it locks the HSM or replaces its records, and so answers after its session."""
     only_computes: bool = False
+    """Whether it changes no more than counters, and that when work begins which is done then."""
     root: str = API_ROOT
+    """What the path is below."""
+    changes_nothing: bool = field(init=False)
+    """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
 
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
-        return self.only_computes or self.method == "GET"
+    def __post_init__(self) -> None:
+        """Raise ValueError for roles that nobody is asked for."""
+        if self.roles and self.authentication in _WITHOUT_ROLES:
+            raise ValueError(f"{self.method} {self.path} has roles and asks for none")
+        changes_nothing = self.only_computes or self.method == "GET"
+        object.__setattr__(self, "changes_nothing", changes_nothing)
 
-    def asks_unlock_passphrase(self, hsm: Hsm) -> bool:
-        """Whether it is open in the present state to whoever knows the unlock passphrase."""
-        if not self.guarded_when_provisioned or hsm.has_open_shutdown:
-            return self.needs_unlock_passphrase
-        return hsm.state in {State.LOCKED, State.FAILED}
+
+_WITHOUT_ROLES = frozenset({Authentication.NONE, Authentication.UNLOCK_PASSPHRASE})
