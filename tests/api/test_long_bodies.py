@@ -5,6 +5,7 @@ import base64
 import json
 import tracemalloc
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,13 @@ from hypothesis import strategies as st
 from keystead.algorithms import ENCRYPT
 from keystead.api.http.encoding import decode_base64
 from keystead.api.http.json_bodies import decode_json
-from keystead.api.http.long_bodies import LONGEST_SHORT_STRING, MAX_REST_BYTES, STEP_BYTES
-from keystead.api.http.long_bodies import decode_long_json as decode
+from keystead.api.http.long_bodies import (
+    LONGEST_SHORT_STRING,
+    MAX_REST_BYTES,
+    MAX_STRINGS,
+    STEP_BYTES,
+    decode_long_json,
+)
 from keystead.api.resources.use_keys import REQUEST_SHAPES
 from keystead.errors import InvalidInput
 
@@ -25,6 +31,11 @@ DATA = bytes(range(256)) * (SIZE // 512)
 BASE64 = base64.b64encode(DATA)
 AROUND = b'{"mode":"AES_CBC","message":"%b"}'
 BLANKS = b" \t\r\n" * 20
+
+
+async def decode(body: bytes) -> tuple[object, bytes]:
+    wanted, decode_text = await decode_long_json(body, EncryptRequest)
+    return wanted, decode_text(wanted.message, name="message")
 
 
 def escaped(text: bytes) -> bytes:
@@ -54,8 +65,6 @@ HOSTILE = {
     "only quotes": b'"' * SIZE,
     "only escaped quotes": AROUND % (b'\\"' * (SIZE // 2)),
     "only backslashes": AROUND % (b"\\" * SIZE),
-    "a long mode": b'{"mode":"%b","message":""}' % BASE64,
-    "a long IV": b'{"mode":"x","message":"","iv":"%b"}' % BASE64,
     "a long name": b'{"%b":"x"}' % BASE64,
     "deep lists": b"[" * SIZE,
     "deep objects": b'{"a":' * (SIZE // 5),
@@ -80,13 +89,14 @@ HOSTILE = {
     "a repeated name behind": b'{"message":"%b","mode":"x","message":"QQ=="}' % BASE64,
     "a repeated name, escaped": b'{"message":"%b","mode":"x","m\\u006fde":"x"}' % BASE64,
     "a repeated long one": b'{"mode":"x","message":"%b","message":"%b"}' % (BASE64, BASE64),
+    "too many strings": b'{"mode":["%b"]}' % b'","'.join([b"Q"] * MAX_STRINGS) + b" " * SIZE,
     "another name": b'{"mode":"x","message":"%b","other":1}' % BASE64,
 }
 
 
 @pytest.mark.parametrize("body", LEGAL.values(), ids=LEGAL)
 async def test_what_clients_send_is_read_as_a_short_body_is(body):
-    wanted, message = await decode(body, EncryptRequest, name="message")
+    wanted, message = await decode(body)
     whole = json.loads(body)
     assert message == decode_base64(whole["message"], name="message")
     assert wanted.mode == whole["mode"]
@@ -95,14 +105,14 @@ async def test_what_clients_send_is_read_as_a_short_body_is(body):
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 async def test_the_rest_is_refused(body):
     with pytest.raises(InvalidInput):
-        await decode(body, EncryptRequest, name="message")
+        await decode(body)
 
 
 @pytest.mark.parametrize("body", (LEGAL | HOSTILE).values(), ids=LEGAL | HOSTILE)
 async def test_neither_takes_many_copies(body):
     tracemalloc.start()
     try:
-        await asyncio.gather(decode(body, EncryptRequest, name="message"), return_exceptions=True)
+        await asyncio.gather(decode(body), return_exceptions=True)
         assert tracemalloc.get_traced_memory()[1] < MOST_COPIES * len(body)
     finally:
         tracemalloc.stop()
@@ -126,7 +136,7 @@ class Watched(bytes):
 @pytest.mark.parametrize("body", (LEGAL | HOSTILE).values(), ids=LEGAL | HOSTILE)
 async def test_others_are_served_after_every_step(body):
     watched = Watched(body)
-    reading = asyncio.ensure_future(decode(watched, EncryptRequest, name="message"))
+    reading = asyncio.ensure_future(decode(watched))
     before, steps = 0, []
     while not reading.done():
         await asyncio.sleep(0)
@@ -144,7 +154,7 @@ LENGTHS = [bound + by for bound in (LONGEST_SHORT_STRING, STEP_BYTES) for by in 
 async def test_no_length_of_a_string_and_no_place_of_an_escape_is_special(length, digit):
     text = b"A" * (length % 6) + digit * (length // len(digit))
     whole = text + b"A" * (-len(json.loads(b'"%b"' % text)) % 4)
-    _, message = await decode(AROUND % whole, EncryptRequest, name="message")
+    _, message = await decode(AROUND % whole)
     assert message == base64.b64decode(json.loads(b'"%b"' % whole))
 
 
@@ -159,6 +169,39 @@ def test_what_is_read_is_what_a_short_body_says(tokens, blanks):
         data = decode_base64(expected.message, name="message")
     except InvalidInput:
         with pytest.raises(InvalidInput):
-            asyncio.run(decode(body, EncryptRequest, name="message"))
+            asyncio.run(decode(body))
         return
-    assert asyncio.run(decode(body, EncryptRequest, name="message")) == (expected, data)
+    wanted, message = asyncio.run(decode(body))
+    assert (wanted.mode, message) == (expected.mode, data)
+
+
+class Batch(msgspec.Struct):
+    messages: list[str]
+    context: str = ""
+
+
+@pytest.mark.parametrize("length", [4, LONGEST_SHORT_STRING, LONGEST_SHORT_STRING + 4, 40_000])
+async def test_many_strings_may_be_long(length):
+    texts = [base64.b64encode(bytes([number % 256]) * (length // 4 * 3)) for number in range(1000)]
+    body = b'{"context":"%b","messages":["%b"]}' % (texts[7], b'","'.join(texts))
+    batch, decode_text = await decode_long_json(body, Batch)
+    assert decode_text(batch.context, name="context") == base64.b64decode(texts[7])
+    contents = [decode_text(text, name="messages") for text in batch.messages]
+    assert contents == [base64.b64decode(text) for text in texts]
+
+
+async def test_a_long_string_that_is_no_base64_is_named_by_the_one_who_knows_its_name():
+    bad = b"QUJD" * 20_000 + b"?" + b"QUJD" * 20_000
+    body = b'{"messages":["%b","%b","QUI="]}' % (BASE64, bad)
+    batch, decode_text = await decode_long_json(body, Batch)
+    assert decode_text(batch.messages[0], name="messages[0]") == DATA
+    with pytest.raises(InvalidInput, match=r"^messages\[1\] is not valid base64"):
+        decode_text(batch.messages[1], name="messages[1]")
+    assert decode_text(batch.messages[2], name="messages[2]") == b"AB"
+
+
+async def test_what_stands_for_a_long_string_cannot_be_sent_by_a_client():
+    body = b'{"messages":["%b","%b"]}' % (BASE64, b"~" * (LONGEST_SHORT_STRING + 1) + b"0")
+    batch, decode_text = await decode_long_json(body, Batch)
+    with pytest.raises(InvalidInput):
+        decode_text(batch.messages[1], name="x")

@@ -12,38 +12,56 @@ STEP_BYTES: Final = 192 * 1024
 """What is encoded in one go, in less than a millisecond; divisible by 3."""
 
 
+class NotBase64(Exception):
+    """A text is not base64; says why."""
+
+    def of_field(self, name: str) -> InvalidInput:
+        """Return the error that says so of the field `name`."""
+        return InvalidInput(f"{name} is not valid base64: {self}.")
+
+
 def decode_base64(text: str, *, name: str) -> bytes:
     """Return the bytes; line breaks inside are accepted. InvalidInput names the field `name`."""
+    try:
+        return _decode(text)
+    except NotBase64 as error:
+        raise error.of_field(name) from None
+
+
+def _decode(text: str) -> bytes:
     digits = _without_line_breaks(text)
     try:
         data = binascii.a2b_base64(digits, strict_mode=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInput(f"{name} is not valid base64: {error}.") from None
+        raise NotBase64(str(error)) from None
     # Strict as it says it is, it lets padding follow where none belongs.
     if len(digits) != (len(data) + 2) // 3 * 4:
-        raise InvalidInput(f"{name} is not valid base64: Excess padding.")
+        raise NotBase64("Excess padding")
     return data
 
 
-async def decode_long_base64(pieces: Iterable[str], *, name: str) -> bytes:
-    """Return the bytes of a text that comes in pieces; the event loop serves others in between."""
+async def decode_long_base64(pieces: Iterable[str]) -> bytes:
+    """Return the bytes of a text in pieces; the event loop serves others in between.
+
+    Raises NotBase64.
+    """
     data = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
     waiting = ""
     for piece in pieces:
         digits = waiting + _without_line_breaks(piece)
         whole = len(digits) // 4 * 4
-        _append(data, digits[:whole], name=name)
+        _append(data, digits[:whole])
         waiting = digits[whole:]
         await asyncio.sleep(0)
-    _append(data, waiting, name=name)
+    _append(data, waiting)
     return data.getvalue()
 
 
-def _append(data: BytesIO, digits: str, *, name: str) -> None:
+def _append(data: BytesIO, digits: str) -> None:
     """Decode a part of a text; only the last part may have padding."""
     if digits and data.tell() % 3:
-        raise InvalidInput(f"{name} is not valid base64: Discontinuous padding.")
-    data.write(decode_base64(digits, name=name))
+        raise NotBase64("Discontinuous padding")
+    data.write(_decode(digits))
 
 
 def encode_base64(data: bytes) -> str:

@@ -1,17 +1,18 @@
-"""Long JSON bodies: their one long string is taken out and decoded, and what is left is short.
+"""Long JSON bodies: their long strings are taken out and decoded, and what is left is short.
 
 That rest is read as every body is (`decode_json`). All of it happens in steps of bounded work,
 between which the event loop serves others, and nothing of the body is copied but the rest and the
-decoded string: see docs/adr/0013-long-bodies.md.
+decoded strings: see docs/adr/0013-long-bodies.md.
 """
 
+import asyncio
 import re
-from collections.abc import Generator, Iterator
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from keystead.api.http.encoding import decode_base64, decode_long_base64
+from keystead.api.http.encoding import NotBase64, decode_base64, decode_long_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.errors import InvalidInput
 
@@ -21,33 +22,37 @@ SHORT_BODY_BYTES: Final = 64 * 1024
 """Bodies up to it are read in one go."""
 STEP_BYTES: Final = 32 * 1024
 """What is looked at in one go, in a millisecond at worst."""
-LONGEST_SHORT_STRING: Final = 8 * 1024
-MAX_REST_BYTES: Final = 32 * 1024
-"""Of a long body without its long string and its blanks: it is a mode, an IV, a signature."""
+LONGEST_SHORT_STRING: Final = 512
+MAX_STRINGS: Final = 1100
+"""In a long body: the messages of the longest batch, the other fields and all names."""
+MAX_REST_BYTES: Final = (MAX_STRINGS + 2) * (LONGEST_SHORT_STRING + 8)
+"""Of a long body without its long strings and its blanks."""
 
-_STAND_IN: Final = "A" * (LONGEST_SHORT_STRING + 1)
-"""What the rest has in place of the long string: longer than every string that stays in it."""
+_STAND_IN: Final = "~" * (LONGEST_SHORT_STRING + 1)
+"""What the rest has in place of a long string, with its number behind. It is longer than every
+string that stays in the rest, and not base64."""
 _BLANKS: Final = re.compile(rb"[ \t\r\n]+")
 _INSIDE: Final = re.compile(rb'[^"\\]*(?:\\(?:u[0-9A-Fa-f]{4}|[^u])[^"\\]*)*')
 """The inside of a string, up to its closing quote or what cannot be one, escapes in one piece."""
 _decode_text: Final = msgspec.json.Decoder(str).decode
 
 
-async def decode_long_json(data: bytes, shape: type[Shape], *, name: str) -> tuple[Shape, bytes]:
-    """Return `data` as a `shape`, and the bytes that its field `name` has as base64.
+class DecodeText(Protocol):
+    """Returns the bytes that a text of a decoded body has as base64; asked once for each text."""
 
-    The field itself has a meaningless text when it was long. Raises InvalidInput for what does not
-    fit, and when there is more than one long string, or another field has it.
+    def __call__(self, text: str, *, name: str) -> bytes:
+        """Raise InvalidInput, which names the field, if the text is not base64."""
+        ...
+
+
+async def decode_long_json(data: bytes, shape: type[Shape]) -> tuple[Shape, DecodeText]:
+    """Return `data` as a `shape`, and what gives the bytes of its base64 texts.
+
+    A text that was long is meaningless but for that. Raises InvalidInput for what does not fit.
     """
     body = _LongBody(data)
-    content = await decode_long_base64(body.pieces(), name=name)
-    decoded = decode_json(bytes(body.rest), shape)
-    text: str = getattr(decoded, name)
-    if not body.has_long_string:
-        return decoded, decode_base64(text, name=name)
-    if text != _STAND_IN:
-        raise InvalidInput(f"Invalid JSON: of a long body, only {name} may be long.")
-    return decoded, content
+    await body.read()
+    return decode_json(bytes(body.rest), shape), body.decode_text
 
 
 class _LongBody:
@@ -56,39 +61,59 @@ class _LongBody:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.rest = bytearray()
-        self.has_long_string = False
+        self._strings = 0
+        self._long: dict[str, bytes | NotBase64] = {}
+        """What each long string holds, by its stand-in."""
+        self._after_long = 0
 
-    def pieces(self) -> Iterator[str]:
-        """Yield the text of the long string, a piece a step; a step without any yields ''."""
-        data, position = self._data, 0
-        while position < len(data):
-            opening = data.find(b'"', position, position + MAX_REST_BYTES)
-            end = position + MAX_REST_BYTES if opening < 0 else opening + 1
-            self._keep(_BLANKS.sub(b" ", data[position:end]))
-            position = end
-            if opening < 0:
-                yield ""
-                continue
-            closing = self._end_inside(position, LONGEST_SHORT_STRING)
-            if data.startswith(b'"', closing):
-                self._keep(data[position : closing + 1])
-                position = closing + 1
-            else:
-                position = yield from self._long_string(position)
+    def decode_text(self, text: str, *, name: str) -> bytes:
+        """Return the bytes of a text of the rest. Raises InvalidInput if it is not base64."""
+        content = self._long.pop(text, None)  # It is then the caller's alone.
+        if content is None:
+            return decode_base64(text, name=name)
+        if isinstance(content, NotBase64):
+            raise content.of_field(name)
+        return content
 
-    def _long_string(self, position: int) -> Generator[str, None, int]:
-        """Yield the text of the string whose inside begins here; return the position after it."""
-        if self.has_long_string:
-            raise InvalidInput("Invalid JSON: two long strings.")
-        self.has_long_string = True
-        self._keep(_STAND_IN.encode() + b'"')
+    async def read(self) -> None:
+        """Fill the rest, and decode the long strings."""
+        position = 0
+        while position < len(self._data):
+            opening = self._data.find(b'"', position, position + STEP_BYTES)
+            end = position + STEP_BYTES if opening < 0 else opening + 1
+            self._keep(_BLANKS.sub(b" ", self._data[position:end]))
+            position = end if opening < 0 else await self._string(end)
+            await asyncio.sleep(0)
+
+    async def _string(self, position: int) -> int:
+        """Read the string whose inside begins here; return the position after it."""
+        self._strings += 1
+        if self._strings > MAX_STRINGS:
+            raise InvalidInput(f"Invalid JSON: more than {MAX_STRINGS} strings in a long body.")
+        end = self._end_inside(position, LONGEST_SHORT_STRING)
+        if self._data.startswith(b'"', end):
+            self._keep(self._data[position : end + 1])
+            return end + 1
+        stand_in = f"{_STAND_IN}{len(self._long)}"
+        self._keep(stand_in.encode() + b'"')
+        pieces = self._pieces(position)
+        try:
+            self._long[stand_in] = await decode_long_base64(pieces)
+        except NotBase64 as error:
+            self._long[stand_in] = error
+            for _ in pieces:
+                await asyncio.sleep(0)
+        return self._after_long
+
+    def _pieces(self, position: int) -> Iterator[str]:
+        """Yield the text of the string whose inside begins here; note the position after it."""
         while not self._data.startswith(b'"', position):
             end = self._end_inside(position, STEP_BYTES)
             if end == position:
                 raise InvalidInput("Invalid JSON: a string has no end, or a bad escape.")
             yield _unescaped(self._data[position:end])
             position = end
-        return position + 1
+        self._after_long = position + 1
 
     def _end_inside(self, position: int, most_bytes: int) -> int:
         """Return where the inside of a string ends that begins here, or goes on after a step."""
@@ -98,7 +123,7 @@ class _LongBody:
     def _keep(self, part: bytes) -> None:
         self.rest += part
         if len(self.rest) > MAX_REST_BYTES:
-            raise InvalidInput("Invalid JSON: too much in a long body beside its long string.")
+            raise InvalidInput("Invalid JSON: too much in a long body beside its long strings.")
 
 
 def _unescaped(inside: bytes) -> str:

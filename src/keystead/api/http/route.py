@@ -10,7 +10,7 @@ import msgspec
 
 from keystead.api.http.encoding import decode_base64
 from keystead.api.http.json_bodies import decode_json
-from keystead.api.http.long_bodies import SHORT_BODY_BYTES, decode_long_json
+from keystead.api.http.long_bodies import SHORT_BODY_BYTES, DecodeText, decode_long_json
 from keystead.api.http.negotiation import media_type
 from keystead.api.http.statuses import JSON, HttpError
 from keystead.errors import NotPermitted, WrongState
@@ -251,13 +251,12 @@ class Call(Hidden, Generic[Body]):
         """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
         return decode_json(await self.body(), shape)
 
-    async def json_and_base64(self, shape: type[Body], name: str) -> tuple[Body, bytes]:
-        """Return the same, and the bytes that its field `name` has as base64, which may be long."""
+    async def json_and_base64(self, shape: type[Body]) -> tuple[Body, DecodeText]:
+        """Return the body as a `shape`, and what decodes its base64 texts, which may be long."""
         body = await self.body()
         if len(body) > SHORT_BODY_BYTES:
-            return await decode_long_json(body, shape, name=name)
-        decoded = decode_json(body, shape)
-        return decoded, decode_base64(getattr(decoded, name), name=name)
+            return await decode_long_json(body, shape)
+        return decode_json(body, shape), decode_base64
 
 
 Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]

@@ -53,7 +53,8 @@ def handler_of(use: Use) -> Handler:
         # The 404 of the key comes before the 400 of a bad body.
         context = call.context
         key = await find(context, parse_key_id(call.parameters["key_id"]))
-        wanted, message = await call.json_and_base64(shape, use.takes)
+        wanted, decode = await call.json_and_base64(shape)
+        message = decode(getattr(wanted, use.takes), name=use.takes)
         given = _given(use, wanted, options) if options else _NO_OPTIONS
         result = await use_key(context, key, use, wanted.mode, message, given)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
