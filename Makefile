@@ -26,7 +26,8 @@ test: $(DEV_READY)
 	$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),tests -k "$(T)")
 else
 test: check ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
-	scripts/system-tools chromium curl openssl wrk swtpm $(TPM2_TOOLS)
+	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
+		zsh fish $(TPM2_TOOLS)
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 	KEYSTEAD_TEST_SECONDS=600 $(ON_DEBIAN_13) -x $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]

@@ -48,6 +48,7 @@ COMMANDS: Final = (
     Command("metrics", "show what the HSM counts", _LIFECYCLE, "add_metrics"),
     Command("lockouts", "show who failed to log in lately", _LIFECYCLE, "add_lockouts"),
     Command("top", "watch the HSM at work", f"{_CLI}.top"),
+    Command("migrate", "bring keys from a SoftHSM2 token or a folder", f"{_CLI}.migrate"),
     Command("profile", "keep where HSMs are, and whom to trust there", f"{_CLI}.profiles"),
     Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
 )

@@ -48,9 +48,9 @@ def read(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
         raise InvalidInput(f"The file has more than {MAX_BYTES} bytes: it is no private key.")
     for load in _LOADERS:
         try:
-            return _key_file(load(content, None), b"")
+            return key_file(load(content, None), b"")
         except TypeError:  # It is encrypted.
-            return _key_file(_decrypted(load, content, ask_passphrase()), b"")
+            return key_file(_decrypted(load, content, ask_passphrase()), b"")
         except (ValueError, UnsupportedAlgorithm):
             continue
     return _read_pkcs12(content, ask_passphrase)
@@ -99,9 +99,10 @@ def _read_pkcs12(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
         raise InvalidInput("The PKCS#12 file holds no private key.")
     chain = [] if found.cert is None else [found.cert, *found.additional_certs]
     pem = b"".join(one.certificate.public_bytes(Encoding.PEM) for one in chain)
-    return _key_file(found.key, pem)
+    return key_file(found.key, pem)
 
 
-def _key_file(key: PrivateKeyTypes, certificate: bytes) -> KeyFile:
+def key_file(key: PrivateKeyTypes, certificate: bytes) -> KeyFile:
+    """Return a key as it is sent, with the certificates (PEM) that belong to it."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return KeyFile(pem, type_of(key), certificate)

@@ -71,6 +71,12 @@ def bring(hsm: Client, key_id: str, key: "KeyFile", stored_with: Json) -> None:
         hsm.put_bytes(f"{path}/cert", key.certificate, "application/octet-stream")
 
 
+def bring_generic(hsm: Client, key_id: str, secret: bytes, stored_with: Json) -> None:
+    """Import a symmetric key."""
+    content = {"type": GENERIC, "private": {"data": to_base64(secret)}, **stored_with}
+    hsm.put(f"/keys/{segment(key_id)}", content)
+
+
 def _add_attributes(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mechanism",
@@ -108,9 +114,8 @@ def _generate(call: Invocation) -> None:
 def _import(call: Invocation) -> None:
     given = call.given
     if given.generic:
-        private = {"data": to_base64(given.file.read_bytes())}
-        content = {"type": GENERIC, "private": private, **attributes(call, [])}
-        call.client.put(f"/keys/{segment(given.key_id)}", content)
+        stored_with = attributes(call, [])
+        bring_generic(call.client, given.key_id, given.file.read_bytes(), stored_with)
     else:
         from keystead.cli import key_files
 
