@@ -76,7 +76,7 @@ class _LongBody:
         return content
 
     async def read(self) -> None:
-        """Fill the rest, and decode the long strings."""
+        """Fill the rest, decode the long strings and let go of the body."""
         position = 0
         while position < len(self._data):
             opening = self._data.find(b'"', position, position + STEP_BYTES)
@@ -84,6 +84,7 @@ class _LongBody:
             self._keep(_BLANKS.sub(b" ", self._data[position:end]))
             position = end if opening < 0 else await self._string(end)
             await asyncio.sleep(0)
+        self._data = b""  # The strings that it held are decoded.
 
     async def _string(self, position: int) -> int:
         """Read the string whose inside begins here; return the position after it."""
