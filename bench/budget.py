@@ -90,7 +90,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     if session is None:
         raise RuntimeError("the core is not operational")
     caller = _now(session.credentials.authenticate(headers["authorization"], CLIENT))
-    context = CallerContext(session, caller, CLIENT, core.hsm.now)
+    context = CallerContext(session, caller, CLIENT, core.hsm.time.now)
     stored = _now(find(context, parse_key_id("bench")))
     key = stored.release(Permit(stored.path))
 

@@ -182,7 +182,7 @@ async def answers(core: Core) -> dict[str, Any]:
             wanted = {"mode": "ECDSA", "message": b64(bytes(32))}
             answer = await core.request("POST", f"/keys/{key_id}/sign", user=user, json=wanted)
             found[f"{user} signs with {key_id}"] = answer.status
-    found["time"] = core.hsm.now() - core.clock()
+    found["time"] = core.hsm.time.now() - core.clock()
     found["log"] = core.hsm.log.threshold
     found["TLS"] = core.hsm.tls.identity.chain
     return found

@@ -128,7 +128,7 @@ async def test_without_a_time_it_is_the_files_as_far_as_that_is_one(stored, offs
     file = version_0(core, opened(await make(core, backup)), time_offset=stored)
     other = await started()
     assert (await restore(other, file)).status == 204
-    assert other.hsm.now() == other.clock() + offset
+    assert other.hsm.time.now() == other.clock() + offset
     core.close()
     other.close()
 

@@ -136,7 +136,7 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     session = other.hsm.session
     key = session.require_domain_key()
     caller = await session.credentials.authenticate(basic(ADMIN), "192.0.2.1")
-    context = CallerContext(session, caller, "192.0.2.1", other.hsm.now)
+    context = CallerContext(session, caller, "192.0.2.1", other.hsm.time.now)
     assert (await restore(other, file, ADMIN)).status == 204
     # As if the request had read both before, and went on only now.
     session._domain_key = key  # noqa: SLF001

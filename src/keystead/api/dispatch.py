@@ -82,7 +82,7 @@ class Dispatcher:
             depend_on(None)
         if reply.status in REFUSALS:
             self._record_refusal(request, call, reply.status)
-        headers.append(("Date", self._date(int(hsm.now()))))
+        headers.append(("Date", self._date(int(hsm.time.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
             self._log.debug("answered", **self._named(request), status=reply.status)

@@ -1,24 +1,19 @@
 """The HSM as a whole: its state, and what leads from one to the next."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from keystead import SECURITY_VERSION, __version__
 from keystead.access.gate import Gate
 from keystead.access.record import AccessRecord
 from keystead.errors import (
     Conflict,
-    InvalidInput,
-    NotPermitted,
     StaleRevision,
     StoreUnavailable,
     WriteRefused,
     WrongState,
 )
-from keystead.journal.exposition import Family
 from keystead.journal.log import Level
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
@@ -28,6 +23,7 @@ from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
+from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
@@ -57,11 +53,6 @@ REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
 """Lines that refused uses and requests may write: refusing must not fill the log."""
 STORE_RETRY_SECONDS: Final = 1.0
-NETHSM_VERSION: Final = "5.0"
-"""Whose API this is. Clients learn from `softwareVersion` what they may ask for: labels from 5 on,
-namespaces from 2 on."""
-LATEST_TIME: Final = 253_402_300_799
-"""9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
 
 
 async def _ignore(_: SystemAction) -> None:
@@ -86,19 +77,19 @@ class Hsm:
         self.log = context.log
         self.kdf_pool = context.kdf_pool
         self.succession = Succession(store, context.log)
+        self.time = ConfiguredTime(context.wall_clock, store, local)
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
         self.access_record = AccessRecord(context.log, metrics, pace)
         self.gate = Gate(self.access_record)
-        self.unlocking = Unlocking(context, local, self.failed_attempts)
         self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()
         """Held by whatever leads from state to state or replaces a lock of the domain key."""
+        self.unlocking = Unlocking(context, local, self.failed_attempts, self.changing)
         self.unattended_boot = UnattendedBoot(context, local, self.changing)
         self.has_open_shutdown = context.open_shutdown
         self.allows_common_passphrases = context.common_passphrases
-        self._time_offset = 0
         self._recovering: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
         self.metrics = metrics
@@ -122,7 +113,7 @@ class Hsm:
         provisioned = await local.is_provisioned()
         state = State.LOCKED if provisioned else State.UNPROVISIONED
         hsm = cls(replace(context, store=store), metrics, alarm, store, local, state)
-        hsm._time_offset = await local.settings.get(settings.TIME_OFFSET) or 0
+        await hsm.time.load()
         await hsm.tls.load()
         domain_key = await hsm.unattended_boot.open()
         if provisioned:
@@ -145,35 +136,6 @@ class Hsm:
         """The public name of this device: 10 characters."""
         return self.local.device_id
 
-    def now(self) -> float:
-        """Return the configured time, in Unix seconds from 0 to LATEST_TIME."""
-        return min(max(self._around.wall_clock() + self._time_offset, 0), LATEST_TIME)
-
-    def system_info(self) -> dict[str, object]:
-        """Return what /system/info tells. Nothing is attested."""
-        return {
-            "softwareVersion": NETHSM_VERSION,
-            "softwareBuild": f"{__version__}-{SECURITY_VERSION}",
-            "firmwareVersion": "N/A",
-            "hardwareVersion": "N/A",
-            "deviceId": self.device_id,
-            "akPub": {},
-            "pcr": {},
-        }
-
-    def metric_values(self) -> dict[str, str]:
-        """Return all metrics by NetHSM's names."""
-        return self.metrics.values(log_warnings=self.log.warnings, log_errors=self.log.errors)
-
-    def metric_families(self) -> list[Family]:
-        """Return all metrics for Prometheus."""
-        return self.metrics.families(
-            version=__version__,
-            log_warnings=self.log.warnings,
-            log_errors=self.log.errors,
-            is_writable=self.alarm.reason is None,
-        )
-
     # --- from state to state ---
 
     async def provision(self, *, unlock: Secret, admin: Secret, system_time: float) -> None:
@@ -186,7 +148,7 @@ class Hsm:
             verifier = await self._around.kdf_pool.run(lambda: make_verifier(admin))
             user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
             domain_key = new_domain_key()
-            offset = self.offset_to(system_time + self.monotonic() - began)
+            offset = self.time.offset_to(system_time + self.monotonic() - began)
             local = self.local
             stores = DomainStores(self.store, domain_key)
             try:
@@ -203,7 +165,7 @@ class Hsm:
                 )
             except StaleRevision:
                 raise WrongState("The HSM is provisioned already.") from None
-            self._time_offset = offset
+            self.time.offset = offset
             await self.unlocking.remember()
             await self._enter(Event.PROVISION, domain_key)
 
@@ -309,47 +271,12 @@ class Hsm:
         self.log.threshold = Level[wanted.log_level.upper()]
         self._around.aim_syslog(wanted)
 
-    async def change_unlock_passphrase(
-        self, caller: Caller, *, new: Secret, current: str, address: str
-    ) -> None:
-        """Lock the domain key with another passphrase; NotPermitted when `current` is wrong."""
-        session = self._operational()
-        async with self.changing:
-            try:
-                domain_key = await self.unlocking.open(current, address=address)
-            except InvalidInput:
-                # Not the new one's fault, as the 400 of this error would have the caller believe.
-                raise NotPermitted("The current unlock passphrase is wrong.") from None
-            salt = new_unlock_salt()
-            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(new, salt))
-            await session.store.commit(
-                [
-                    self.local.settings.put(settings.UNLOCK_SALT, salt),
-                    self.local.put_attended(domain_key, unlock_key),
-                ]
-            )
-            await self.unlocking.remember()
-        session.note(caller, "unlock passphrase changed")
-
-    async def set_time(self, caller: Caller, system_time: float) -> None:
-        """Set the configured time, kept as an offset to the machine's clock."""
-        session = self._operational()
-        offset = self.offset_to(system_time)
-        await self.store.commit([self.local.settings.put(settings.TIME_OFFSET, offset)])
-        self._time_offset = offset
-        session.note(caller, "time set")
-
     # --- inside ---
 
     def _operational(self) -> Session:
         if self.session is None:
             raise WrongState("The HSM is not operational.")
         return self.session
-
-    def offset_to(self, system_time: float) -> int:
-        """Return what has to be added to the machine's clock for it to be `system_time` now."""
-        # Rounded up: rounded down, the time read back would be before the one just set.
-        return math.ceil(system_time - self._around.wall_clock())
 
     async def _drop_session(self) -> None:
         session, self.session = self.session, None
@@ -358,7 +285,7 @@ class Hsm:
 
     async def _reread(self) -> None:
         """Read what is kept in memory of the device's own records."""
-        self._time_offset = await self.local.settings.get(settings.TIME_OFFSET) or 0
+        await self.time.load()
         await self.unlocking.remember()
         await self.tls.follow()
 

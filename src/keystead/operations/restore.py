@@ -14,7 +14,8 @@ from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.hsm import LATEST_TIME, Hsm
+from keystead.operations.configured_time import LATEST_TIME
+from keystead.operations.hsm import Hsm
 from keystead.operations.restore_pace import Pace
 from keystead.operations.session import Session
 from keystead.operations.tls import TlsIdentity
@@ -228,6 +229,6 @@ class _Switch:
     def _offset(self) -> int:
         """Return the time offset to set: for the time that was wished for, or the file's."""
         if self.time is not None:
-            return self.hsm.offset_to(self.time)
+            return self.hsm.time.offset_to(self.time)
         offset = self.records.setting(settings.TIME_OFFSET) or 0
         return offset if abs(offset) <= LATEST_TIME else 0

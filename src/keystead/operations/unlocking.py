@@ -17,9 +17,10 @@ from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject, subject_of
 from keystead.operations.authentication import Credentials, parse_basic
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party, Turns
-from keystead.sealing.domain_key import unlock
+from keystead.sealing.domain_key import new_unlock_salt, unlock
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import UNLOCK_SALT
@@ -33,10 +34,18 @@ MOST_WAITING: Final = 16
 class Unlocking:
     """Checks the unlock passphrase, one attempt at a time, so that nobody guesses in parallel."""
 
-    def __init__(self, context: CoreContext, local: LocalStore, failed: FailedAttempts) -> None:
+    def __init__(
+        self,
+        context: CoreContext,
+        local: LocalStore,
+        failed: FailedAttempts,
+        changing: asyncio.Lock,
+    ) -> None:
+        """Take `changing`, which is held by whatever replaces a lock of the domain key."""
         self._kdf_pool: Final = context.kdf_pool
         self._local: Final = local
         self._failed: Final = failed
+        self._changing: Final = changing
         self._one_at_a_time: Final = asyncio.Lock()
         self._turns: Final = Turns(MOST_WAITING)
         self._last_read: tuple[bytes, bytes] | None = None
@@ -99,6 +108,28 @@ class Unlocking:
                 await self._open(credentials.passphrase, subject)
             except DecryptionFailed:
                 raise NotAuthenticated("The unlock passphrase is wrong.") from None
+
+    async def change(self, context: CallerContext, *, new: Secret, current: str) -> None:
+        """Lock the domain key with another passphrase.
+
+        Raises NotPermitted if `current` is wrong, TooManyAttempts as `open` does.
+        """
+        async with self._changing:
+            try:
+                domain_key = await self.open(current, address=context.address)
+            except InvalidInput:
+                # Not the new one's fault, as the 400 of this error would have the caller believe.
+                raise NotPermitted("The current unlock passphrase is wrong.") from None
+            salt = new_unlock_salt()
+            unlock_key = await self._kdf_pool.run(lambda: derive_unlock_key(new, salt))
+            await context.session.store.commit(
+                [
+                    self._local.settings.put(UNLOCK_SALT, salt),
+                    self._local.put_attended(domain_key, unlock_key),
+                ]
+            )
+            await self.remember()
+        context.note("unlock passphrase changed")
 
     async def remember(self) -> None:
         """Read what `authenticate` needs once the store is out of reach, if it is there."""

@@ -183,7 +183,7 @@ class Call(Hidden, Generic[Body]):
         session, caller = self.operational, self.authenticated
         if session is None or caller is None:
             raise NotPermitted("Authentication required.")
-        return CallerContext(session, caller, self.request.client, self.hsm.now)
+        return CallerContext(session, caller, self.request.client, self.hsm.time.now)
 
     def new_passphrase(self, text: str, *, name: str = "passphrase") -> Secret:
         """Return a passphrase that someone chooses now; InvalidInput names the field `name`.

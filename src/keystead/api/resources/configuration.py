@@ -32,11 +32,10 @@ class Time(msgspec.Struct, forbid_unknown_fields=True):
 async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[None]:
     """PUT /config/unlock-passphrase: change the unlock passphrase."""
     wanted = await call.json(UnlockPassphraseRequest)
-    await call.hsm.change_unlock_passphrase(
-        call.caller,
+    await call.hsm.unlocking.change(
+        call.context,
         new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
         current=wanted.current_passphrase,
-        address=call.request.client,
     )
     return NO_CONTENT
 
@@ -58,11 +57,11 @@ async def set_unattended_boot(call: Call[UnattendedBoot]) -> Reply[None]:
 
 async def time(call: Call[None]) -> Reply[Time]:
     """GET /config/time: the configured time."""
-    return json_reply(Time(format_timestamp(call.hsm.now())))
+    return json_reply(Time(format_timestamp(call.hsm.time.now())))
 
 
 async def set_time(call: Call[Time]) -> Reply[None]:
     """PUT /config/time: set the time."""
     wanted = parse_timestamp((await call.json(Time)).time)
-    await call.hsm.set_time(call.caller, wanted)
+    await call.hsm.time.set(call.context, wanted)
     return NO_CONTENT

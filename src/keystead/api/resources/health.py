@@ -2,11 +2,13 @@
 
 import msgspec
 
+from keystead import __version__
 from keystead.api.http.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
 from keystead.api.http.timestamps import format_timestamp
 from keystead.api.resources.shapes import json_reply
 from keystead.journal import exposition
 from keystead.model.lifecycle import State
+from keystead.operations.hsm import Hsm
 
 _VARY = ("Vary", "Accept")
 
@@ -58,7 +60,7 @@ async def lockouts(call: Call[None]) -> Reply[list[FailedPair]]:
     """GET /health/lockouts: who failed to log in or unlock within 15 minutes, the latest first."""
     hsm = call.hsm
     # What the configured time was when the monotonic clock was at 0.
-    zero = hsm.now() - hsm.monotonic()
+    zero = hsm.time.now() - hsm.monotonic()
     return json_reply(
         [
             FailedPair(
@@ -78,10 +80,21 @@ async def lockouts(call: Call[None]) -> Reply[list[FailedPair]]:
 async def metrics(call: Call[None]) -> Reply[dict[str, str]]:
     """GET /metrics: what it counts, as JSON by NetHSM's names, or for Prometheus."""
     if call.produces == OPENMETRICS:
-        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(call.hsm.metric_families()))
+        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(_families(call.hsm)))
     if call.produces == PROMETHEUS:
-        return _exposed(exposition.PROMETHEUS, exposition.prometheus(call.hsm.metric_families()))
-    return Reply(200, msgspec.json.encode(call.hsm.metric_values()), [_VARY])
+        return _exposed(exposition.PROMETHEUS, exposition.prometheus(_families(call.hsm)))
+    log = call.hsm.log
+    values = call.hsm.metrics.values(log_warnings=log.warnings, log_errors=log.errors)
+    return Reply(200, msgspec.json.encode(values), [_VARY])
+
+
+def _families(hsm: Hsm) -> list[exposition.Family]:
+    return hsm.metrics.families(
+        version=__version__,
+        log_warnings=hsm.log.warnings,
+        log_errors=hsm.log.errors,
+        is_writable=hsm.alarm.reason is None,
+    )
 
 
 def _exposed(content_type: str, text: str) -> Reply[dict[str, str]]:

@@ -1,15 +1,20 @@
 """The machine: what it is, and its ends."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
+from keystead import SECURITY_VERSION, __version__
 from keystead.api.http.route import NO_CONTENT, Call, Reply
 from keystead.api.resources.shapes import json_reply
 
+NETHSM_VERSION: Final = "5.0"
+"""Whose API this is. Clients learn from `softwareVersion` what they may ask for: labels from 5 on,
+namespaces from 2 on."""
+
 
 class SystemInfo(msgspec.Struct, rename="camel"):
-    """GET /system/info."""
+    """GET /system/info. Nothing is attested."""
 
     software_version: str
     software_build: str
@@ -28,7 +33,17 @@ class SystemUpdateData(msgspec.Struct, rename="camel"):
 
 async def info(call: Call[None]) -> Reply[SystemInfo]:
     """GET /system/info: versions, and the name of this device."""
-    return json_reply(msgspec.convert(call.hsm.system_info(), SystemInfo))
+    return json_reply(
+        SystemInfo(
+            software_version=NETHSM_VERSION,
+            software_build=f"{__version__}-{SECURITY_VERSION}",
+            firmware_version="N/A",
+            hardware_version="N/A",
+            device_id=call.hsm.device_id,
+            ak_pub={},
+            pcr={},
+        )
+    )
 
 
 async def reboot(call: Call[None]) -> Reply[None]:

@@ -1,0 +1,47 @@
+"""The configured time: the machine's clock, and the offset that an Administrator gave it."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from keystead.operations.caller_context import CallerContext
+from keystead.storage.key_value_store import KeyValueStore
+from keystead.storage.local import LocalStore
+from keystead.storage.settings import TIME_OFFSET
+
+LATEST_TIME: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
+
+
+class ConfiguredTime:
+    """The configured time, kept as an offset to the machine's clock. `load` comes first."""
+
+    def __init__(
+        self, wall_clock: Callable[[], float], store: KeyValueStore, local: LocalStore
+    ) -> None:
+        """`wall_clock` is the machine's clock, in Unix seconds."""
+        self._wall_clock: Final = wall_clock
+        self._store: Final = store
+        self._local: Final = local
+        self.offset = 0
+        """Seconds that are added to the machine's clock: what the store has."""
+
+    async def load(self) -> None:
+        """Read the offset from the store. Raises CorruptRecord, StoreUnavailable."""
+        self.offset = await self._local.settings.get(TIME_OFFSET) or 0
+
+    def now(self) -> float:
+        """Return the configured time, in Unix seconds from 0 to LATEST_TIME."""
+        return min(max(self._wall_clock() + self.offset, 0), LATEST_TIME)
+
+    def offset_to(self, system_time: float) -> int:
+        """Return what has to be added to the machine's clock for it to be `system_time` now."""
+        # Rounded up: rounded down, the time read back would be before the one just set.
+        return math.ceil(system_time - self._wall_clock())
+
+    async def set(self, context: CallerContext, system_time: float) -> None:
+        """Have the configured time be `system_time`, in Unix seconds, now."""
+        offset = self.offset_to(system_time)
+        await self._store.commit([self._local.settings.put(TIME_OFFSET, offset)])
+        self.offset = offset
+        context.note("time set")
