@@ -26,7 +26,8 @@ IDLE_CONNECTIONS = 10_000 if IS_FULL else 1_000
 STORM_SECONDS = 15 if IS_FULL else 4
 STORM_CLIENTS = 40
 NOT_NOTICED_SECONDS = 0.05
-BYTES_PER_IDLE_CONNECTION = 64 * 1024
+BYTES_PER_IDLE_CONNECTION = 36 * 1024
+BYTES_PER_CONNECTION_AFTER_A_LONG_ANSWER = 80 * 1024
 GET = b"GET /api/v1/info HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
@@ -84,6 +85,17 @@ def test_idle_connections_take_little_memory_and_signing_goes_on(signing_server)
     assert each < BYTES_PER_IDLE_CONNECTION
     assert signer.statuses == {200}
     assert p99 < NOT_NOTICED_SECONDS
+
+
+@pytest.mark.skipif(not files_allow(IDLE_CONNECTIONS), reason="the limit on open files is lower")
+def test_connections_that_had_a_long_answer_take_little_memory(signing_server):
+    edge = signing_server.child("edge")
+    before = resident_bytes(edge)
+    path = "/api/v1/openapi.json"
+    with idle_connections(signing_server.port, IDLE_CONNECTIONS, path):
+        each = (resident_bytes(edge) - before) // IDLE_CONNECTIONS
+    tell("bytes for each connection that had a long answer", each)
+    assert each < BYTES_PER_CONNECTION_AFTER_A_LONG_ANSWER
 
 
 def test_a_storm_of_handshakes_does_not_slow_down_who_is_connected(signing_server):

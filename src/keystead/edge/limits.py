@@ -63,7 +63,7 @@ MAX_SLOW_READERS: Final = 400
 KiB, waiting for it. Beyond it the one that has been slow for longest makes room."""
 
 MAX_CONNECTIONS: Final = 12_000
-"""Connections of one edge, handshakes included; about 50 KiB each while idle."""
+"""Connections of one edge, handshakes included; about 25 KiB each while idle."""
 
 FILES_BESIDE_CONNECTIONS: Final = 64
 """Open files of an edge: standard streams, listeners, the event loop's own, and connections that
