@@ -210,7 +210,7 @@ async def test_keys_whose_namespace_is_not_in_the_file_are_left_out_and_named():
     other = await started()
     assert (await restore(other, file)).status == 204
     assert not [path for path in await contents(other.store) if "/key/.ns/" in path]
-    assert any("keys of no namespace" in line and "ns" in line for line in other.log_lines)
+    assert any("keys of a missing namespace" in line and "ns" in line for line in other.log_lines)
     assert await unlock(other) == 204
     assert (await other.request("PUT", "/namespaces/ns", user=ADMIN)).status == 204
     assert (await other.request("GET", "/keys", user=NAMESPACED)).json() == []

@@ -63,7 +63,7 @@ async def test_attempts_to_unlock_are_there_once_it_is_unlocked(fresh_core: Core
     assert (await core.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204
     (pair,) = (await core.request("GET", "/health/lockouts", user=ADMIN)).json()
     assert (pair["user"], pair["failed"], pair["refused"]) == ("/unlock", 1, 1)
-    assert [event["user"] for event in events(core, "attempt failed")] == ["/unlock"]
+    assert [event["user"] for event in events(core, "authentication failed")] == ["/unlock"]
 
 
 async def test_a_lock_does_not_let_in_who_has_to_wait(fresh_core: Core) -> None:
@@ -86,7 +86,7 @@ async def test_who_logged_in_from_where_is_logged_once_a_failure_each_time(
         await fail(core, "admin")
         core.clock.advance(1)
     assert [(e["user"], e["address"]) for e in events(core, "logged in")] == [("admin", ELSEWHERE)]
-    failures = events(core, "attempt failed")
+    failures = events(core, "authentication failed")
     assert [(e["user"], e["address"], e["failed"]) for e in failures] == [
         ("admin", "192.0.2.1", 1),
         ("admin", "192.0.2.1", 2),

@@ -11,7 +11,7 @@ from tests.support.core import ADMIN, Core, MemoryUnattendedKey, start_core
 from tests.support.stores import Crash
 
 PATH = "/config/unattended-boot"
-NOT_OPENED = "unattended boot does not open the database"
+NOT_OPENED = "the unattended key does not fit the database"
 
 
 async def turn(core: Core, status: str) -> int:

@@ -166,7 +166,7 @@ def test_each_failure_is_logged_with_user_and_address(failed, lines):
     failed.record(ALICE, is_user=True)
     event = json.loads(lines[0])
     assert event["level"] == "warning"
-    assert event["event"] == "attempt failed"
+    assert event["event"] == "authentication failed"
     assert (event["user"], event["address"], event["failed"]) == ("alice", "192.0.2.1", 1)
 
 

@@ -193,7 +193,7 @@ def test_the_command_line_goes_before_the_file_and_the_log_goes_to_syslog_over_t
         assert not (tmp_path / "not this one").exists()
         assert '"event": "core started"' in collector.next()
         server.provision()
-        while '"event": "provision"' not in collector.next():
+        while '"cause": "provision"' not in collector.next():
             pass
 
         collector.close()

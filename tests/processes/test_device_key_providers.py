@@ -143,7 +143,7 @@ def test_a_server_lives_with_a_tpm(tmp_path, swtpm):
     (server.data / "device.key").write_bytes(b"left behind")
     with running_server(tmp_path, config=config) as server:
         assert server.ready_state == "Operational"
-        assert "a device key of another provider is here as well" in server.log()
+        assert "the data directory also holds a device key of another provider" in server.log()
         kept = key_files(server)["device.key.tpm2"]
         reset(server)
         assert list(key_files(server)) == ["device.key.tpm2"]

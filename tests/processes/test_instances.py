@@ -22,7 +22,7 @@ def test_a_killed_edge_is_replaced_and_service_goes_on(provisioned_server):
     assert server.state() == "Operational", "waits in the backlog for the next edge"
     assert server.child("core") == core
     assert server.child("edge") != edge
-    assert '"event": "edge ended", "edge": 0, "status": -9' in server.log()
+    assert '"event": "edge ended unexpectedly", "edge": 0, "status": -9' in server.log()
 
 
 def test_the_other_edge_serves_while_one_is_replaced(tmp_path):
@@ -39,7 +39,7 @@ def test_after_a_crash_of_core_or_platform_it_comes_back_locked(provisioned_serv
     killed(server, role)
     server.wait_ready(times=2)
     assert server.ready_state == "Locked"
-    assert f'"event": "{role} ended", "status": -9' in server.log()
+    assert f'"event": "process ended unexpectedly", "name": "{role}", "status": -9' in server.log()
     server.unlock()
     assert server.request("GET", "/users", user="admin").json() == [{"user": "admin"}]
 

@@ -366,7 +366,7 @@ def test_no_secret_is_found_in_anything_a_server_says_or_keeps(tmp_path, collect
         life = Life(server, temporary)
         shown = live(life, port)
     wait_until(lambda: b"locked" in syslog, seconds=5)
-    assert b'"answered"' in syslog
+    assert b'"request answered"' in syslog
     assert life.answers > 250
     assert len(life.secrets.values) > 200
     require_nothing_found(life, "the log", server.log_file.read_bytes())

@@ -50,9 +50,13 @@ def test_every_line_on_standard_error_is_json(provisioned_server: Server):
     provisioned_server.add_user("operator", "Operator")
     wait_until(lambda: "user created" in provisioned_server.log(), seconds=5)
     events = [json.loads(line) for line in provisioned_server.log().splitlines()]
-    assert {"platform started", "core started", "edge started", "provision", "user created"} <= {
-        event["event"] for event in events
-    }
+    assert {
+        "platform started",
+        "core started",
+        "edge started",
+        "state changed",
+        "user created",
+    } <= {event["event"] for event in events}
     created = next(event for event in events if event["event"] == "user created")
     assert created["request"] > 0
     assert created["user"] == "operator"
@@ -67,7 +71,7 @@ def test_syslog_gets_events_from_the_level_on_that_was_asked_for(
     while "/users" not in (messages or [""])[-1]:
         messages.append(collector.recv(2048).decode())
     answered = json.loads(messages[-1].partition(": ")[2])
-    assert answered["event"] == "answered"
+    assert answered["event"] == "request answered"
     assert messages[-1].startswith("<87>")
 
     log_to(provisioned_server, collector, "error")

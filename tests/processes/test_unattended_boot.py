@@ -10,7 +10,7 @@ import pytest
 from tests.support.server import Server, running_server
 
 PATH = "/config/unattended-boot"
-NOT_OPENED = "unattended boot does not open the database"
+NOT_OPENED = "the unattended key does not fit the database"
 DATABASE = ("keystead.db", "keystead.db-wal", "keystead.db-shm")
 
 

@@ -77,7 +77,7 @@ def test_it_starts_and_starts_again_after_the_next_mount(volume: Path) -> None:
             server.passphrases[operator] = passphrase
             server.unlock()
             assert server.request("POST", "/keys/k/sign", user=operator, json=SIGN).status == 200
-            assert "are closed again" in server.log()
+            assert "are private again" in server.log()
             for path in (volume / "data").iterdir():
                 assert path.stat().st_mode & 0o077 == 0, path
         assert (volume / "data").stat().st_mode & 0o7777 == 0o2775

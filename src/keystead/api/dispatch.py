@@ -85,7 +85,7 @@ class Dispatcher:
         headers.append(("Date", self._date(int(hsm.time.now()))))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
-            self._log.debug("answered", **self._named(request), status=reply.status)
+            self._log.debug("request answered", **self._named(request), status=reply.status)
         if reply.parts is None:
             return Response(request.id, reply.status, headers, reply.body)
         head = Response(request.id, reply.status, headers, b"", remaining=None)

@@ -143,7 +143,7 @@ class FailedAttempts:
         if (unlogged := self._pace.step()) is None:
             return
         self._log.warning(
-            "attempt failed",
+            "authentication failed",
             user=failures.user,
             address=failures.address,
             failed=failures.failed,

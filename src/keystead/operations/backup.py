@@ -69,7 +69,7 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
         device_id=hsm.device_id,
         local_config_key=hsm.local.config_key,
     )
-    context.note("backup begun")
+    context.note("backup started")
     sealed = RecordSet(locked_domain_key=locked, device_id=hsm.device_id)
     return _parts(context.session, writer, head, own, sealed)
 

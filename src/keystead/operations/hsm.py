@@ -191,7 +191,7 @@ class Hsm:
         self.session = None
         # The request that asks for it is under way itself.
         await session.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
-        self.log.info("locked")
+        self._state_changed(Event.LOCK)
 
     async def stop(self) -> None:
         """Keep the counters and forget all secrets; for the end of the process."""
@@ -205,7 +205,9 @@ class Hsm:
 
         Returns when it will happen even if everything crashes right then.
         """
-        self.log.info("asked for", action=action, caller=str(caller.user_id) if caller else "")
+        self.log.info(
+            "action requested", action=action, caller=str(caller.user_id) if caller else ""
+        )
         await self.wanted(action)
 
     def store_lost(self) -> None:
@@ -237,7 +239,7 @@ class Hsm:
             except StoreUnavailable:
                 self.store_lost()
             except (WriteRefused, Conflict, StaleRevision) as error:
-                self.log.debug("operation counters are written later", reason=error.message)
+                self.log.debug("cannot write operation counters yet", reason=error.message)
 
     async def replace_records(
         self, following: NextGeneration, changes: Sequence[Change], *, event: Event
@@ -254,7 +256,7 @@ class Hsm:
         self.session = None
         if goes_on:
             self.state = State.LOCKED
-        self.log.info(event.value)
+        self._state_changed(event)
         try:
             await self._reread()
             if old is not None and goes_on and state is State.OPERATIONAL:
@@ -278,6 +280,9 @@ class Hsm:
             raise WrongState("The HSM is not operational.")
         return self.session
 
+    def _state_changed(self, event: Event) -> None:
+        self.log.info("state changed", cause=event.value, state=self.state.value)
+
     async def _drop_session(self) -> None:
         session, self.session = self.session, None
         if session is not None:
@@ -300,7 +305,7 @@ class Hsm:
         # The store may have been lost meanwhile: then this is not the way out.
         self.state = after(self.state, event)
         self.session = session
-        self.log.info(event.value)
+        self._state_changed(event)
 
     async def _recover(self) -> None:
         """Come back from Failed by itself, as soon as the store answers."""

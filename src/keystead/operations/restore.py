@@ -66,11 +66,15 @@ async def restore(
         time = None if wish.system_time is None else wish.system_time + hsm.monotonic() - began
         switch = _Switch(hsm, following, origin, records, time)
         await (switch.everything() if session is None else switch.shared(session))
-    hsm.log.info("restored", caller=str(context.caller.user_id) if context else "")
+    hsm.log.info("backup restored", caller=str(context.caller.user_id) if context else "")
     if strays:
-        hsm.log.warning("keys of no namespace were left out", namespaces=" ".join(strays))
+        hsm.log.warning(
+            "keys of a missing namespace were not restored", namespaces=" ".join(strays)
+        )
     if records.ignored:
-        hsm.log.warning("left out of what was restored", paths=" ".join(records.ignored))
+        hsm.log.warning(
+            "unknown records of the backup were not restored", paths=" ".join(records.ignored)
+        )
     if session is None:
         hsm.apply_logging(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
 
@@ -122,7 +126,7 @@ class _Switch:
         hsm, records = self.hsm, self.records
         if not records.is_sealed:
             hsm.log.warning(
-                "the backup has no seal over its records: some may be missing or from another one"
+                "the backup has no seal: records may be missing, or come from another backup"
             )
         copied = records.resealed(
             hsm.local.settings,
@@ -183,7 +187,7 @@ class _Switch:
         try:
             await self.hsm.unattended_boot.forget_key()
         except WriteRefused as error:
-            self.hsm.log.warning("the unattended key is still there", reason=error.message)
+            self.hsm.log.warning("cannot delete the unattended key", reason=error.message)
 
     def _seal(self) -> list[Change]:
         """Return what has the next unlock check the seal, under the key that it opens."""
@@ -221,7 +225,7 @@ class _Switch:
         if key is None or chain is None:
             return []
         if not await self.hsm.tls.is_servable(TlsIdentity(key, chain)):
-            self.hsm.log.warning("the TLS identity in the backup cannot be served: left out")
+            self.hsm.log.warning("the TLS identity was not restored: clients could not connect")
             return []
         own = self.hsm.local.settings
         return [own.put(settings.TLS_KEY, key), own.put(settings.TLS_CHAIN, chain)]

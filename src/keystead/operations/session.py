@@ -169,7 +169,9 @@ class Session:
         try:
             await asyncio.wait_for(self._until_left(but), seconds)
         except TimeoutError:
-            self._log.warning("locked under requests", requests=self._requests - but)
+            self._log.warning(
+                "keys were dropped while requests were running", requests=self._requests - but
+            )
         self.ended = True
         self.credentials.forget_all()
         try:

@@ -60,7 +60,7 @@ class Succession:
                 await self._store.sweep()
         except KeysteadError as error:
             # They are in nobody's way; the next start or restore tries again.
-            self._log.warning("leftovers of a restore are still there", reason=error.message)
+            self._log.warning("cannot delete what a restore left over", reason=error.message)
 
 
 async def require_intact(

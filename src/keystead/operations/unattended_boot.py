@@ -45,7 +45,10 @@ class UnattendedBoot:
         try:
             await self._settle(domain_key, slots=has_slot or has_old, alone=has_old)
         except WriteRefused as error:
-            self._log.warning("unattended boot is settled at the next start", reason=error.message)
+            self._log.warning(
+                "cannot finish a change of unattended boot: the next start tries again",
+                reason=error.message,
+            )
         return domain_key
 
     async def is_on(self) -> bool:
@@ -68,7 +71,7 @@ class UnattendedBoot:
                     self._put(domain_key, self._key),
                 ]
             )
-        context.note("unattended boot on")
+        context.note("unattended boot turned on")
 
     async def turn_off(self, context: CallerContext) -> None:
         """Have every restart wait for the unlock passphrase, with older databases as well."""
@@ -80,7 +83,7 @@ class UnattendedBoot:
                 ]
             )
             await self.forget_key()
-        context.note("unattended boot off")
+        context.note("unattended boot turned off")
 
     async def forget_key(self) -> None:
         """Destroy the key of a slot that is removed: older copies of the slot open no more.
@@ -102,8 +105,8 @@ class UnattendedBoot:
                 return domain_key
         if slot is not None or alone is not None:
             self._log.warning(
-                "unattended boot does not open the database: it is of another time than its key",
-                key="unattended.key",
+                "unattended boot failed: the unattended key does not fit the database",
+                file="unattended.key",
             )
         return None
 

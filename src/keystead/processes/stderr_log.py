@@ -28,6 +28,6 @@ def log_bugs(loop: asyncio.AbstractEventLoop, log: Log) -> None:
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        log.bug("unforeseen", error if isinstance(error, BaseException) else RuntimeError())
+        log.bug("unexpected error", error if isinstance(error, BaseException) else RuntimeError())
 
     loop.set_exception_handler(handle)

@@ -72,7 +72,7 @@ class Edges:
         _, late = await asyncio.wait(waiting, timeout=SERVE_PATIENCE_SECONDS)
         for one in late:
             one.cancel()
-            self._log.warning("an edge is late to serve the new TLS identity")
+            self._log.warning("an edge does not serve the new TLS identity yet")
 
     async def renew_forever(self) -> None:
         """Have every edge make new keys for session tickets, again and again."""

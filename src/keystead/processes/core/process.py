@@ -174,7 +174,7 @@ class Core:
     async def _attach(self, number: int, end: socket.socket) -> None:
         def lost(session: EdgeLink, reason: str) -> None:
             self.edges.discard(session)
-            self._log.info("edge gone", edge=number, reason=reason)
+            self._log.info("edge disconnected", edge=number, reason=reason)
 
         end.setblocking(False)
         budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
@@ -259,7 +259,7 @@ async def serve(
     flushing.cancel()
     renewing.cancel()
     if platform.lost.is_set():
-        log.error("the platform is gone")
+        log.error("the core lost its connection to the platform")
         return 1
     await hsm.stop()
     platform.connection.close()

@@ -64,7 +64,7 @@ def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     frames = traceback.extract_tb(error.__traceback__) if error else []
     where = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    sys.stderr.write(f"edge[{os.getpid()}] unforeseen {type(error).__name__} at {where}\n")
+    sys.stderr.write(f"edge[{os.getpid()}] unexpected error {type(error).__name__} at {where}\n")
 
 
 def _load_tls_settings() -> None:

@@ -50,7 +50,9 @@ async def serve(
     store = SqliteStore(data.database)
     device_key = fetched.settle(await devices(store))
     for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
-        log.warning("a device key of another provider is here as well", provider=provider)
+        log.warning(
+            "the data directory also holds a device key of another provider", provider=provider
+        )
     tls_syslog = _tls_syslog(settings.syslog, log)
     start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)

@@ -234,7 +234,7 @@ class Instance:
                 self._resources.data.begin_reset()
             except OSError as error:
                 # Not noted, so the core never says that it will happen.
-                self._log.error("a factory reset cannot begin", reason=error.strerror)
+                self._log.error("cannot begin the factory reset", reason=error.strerror)
                 self._decide(Outcome.CRASHED)
                 return
         self._tell_core(Noted())
@@ -254,7 +254,7 @@ class Instance:
         )
         if message.max_connections < MAX_CONNECTIONS:
             self._log.warning(
-                "the hard limit on open files (RLIMIT_NOFILE) allows few connections",
+                "the limit on open files (RLIMIT_NOFILE) allows few connections",
                 edge=number,
                 connections=message.max_connections,
                 wanted=MAX_CONNECTIONS,
@@ -274,13 +274,13 @@ class Instance:
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
         # Who was killed may be noticed after another one, which has ended because of that.
         if not self._outcome.done() or ended.result() < 0:
-            self._log.error(f"{child.kind} ended", **_how(ended.result()))
+            self._log.error("process ended unexpectedly", name=child.kind, **_how(ended.result()))
         self._decide(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
         self._ready_edges.discard(number)
         if not self._outcome.done():
-            self._log.error("edge ended", edge=number, **_how(ended.result()))
+            self._log.error("edge ended unexpectedly", edge=number, **_how(ended.result()))
             if self._edges[number].age_seconds > STEADY_SECONDS:
                 self._replacements = 0
             self._replace_edge(number)
@@ -308,7 +308,9 @@ class Instance:
 
     async def _end_child(self, child: Child, patience_seconds: float) -> None:
         if not await child.end_within(patience_seconds):
-            self._log.warning("killed: it did not end in time", process=child.kind, pid=child.pid)
+            self._log.warning(
+                "process killed: it did not end in time", name=child.kind, killed_pid=child.pid
+            )
 
 
 def _how(status: int) -> dict[str, int | str]:

@@ -77,17 +77,19 @@ class Supervisor:
         """Do what comes between two instances; return whether there is a next one."""
         match outcome:
             case Outcome.STOPPED | Outcome.SHUTDOWN:
-                self._log.info("stopped")
+                self._log.info("server stopped")
                 return False
             case Outcome.REBOOT:
-                self._log.info("starting again, as an administrator asked")
+                self._log.info("restarting: an Administrator asked for a reboot")
             case Outcome.FACTORY_RESET:
                 self._resources.data.reset()
                 self._log.warning("factory reset done: all keys and records are destroyed")
             case Outcome.CRASHED:
                 if failures >= MAX_FAILED_STARTS:
                     raise StartRefused(f"Gave up: {failures} starts in a row have failed.")
-                self._log.error("starting again after a crash; unlock it if it was unlocked")
+                self._log.error(
+                    "restarting after a crash: the HSM is Locked unless unattended boot is on"
+                )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
         return not self._stop.is_set()
@@ -99,7 +101,7 @@ class Supervisor:
         self._service_manager.tell(READY="1", STATUS=line)
 
     def _stop_by(self, number: signal.Signals) -> None:
-        self._log.info("stopping", signal=number.name)
+        self._log.info("server stopping", signal=number.name)
         self._service_manager.tell(STOPPING="1")
         self._stop.set()
 
@@ -131,7 +133,7 @@ def serve(options: ServeOptions) -> None:
 def _warn_of_others(data: DataDirectory, log: Log) -> None:
     if data.were_open:
         log.warning(
-            "files were open to other users and are closed again: such a user may have read them",
+            "files were open to other users and are private again: a user may have read them",
             files=", ".join(data.were_open),
         )
     if data.owner_elsewhere is not None:
