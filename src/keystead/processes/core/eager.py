@@ -1,4 +1,7 @@
-"""Coroutines that begin at once: most requests are answered without ever waiting for anything."""
+"""Coroutines that begin at once: most requests are answered without ever waiting for anything.
+
+ADR 28 says why, and when this module can go.
+"""
 
 import asyncio
 import sys
