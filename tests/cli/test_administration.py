@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import trusted
 from tests.support.server import running_server
+from tests.support.update_images import key_pair, signed
 
 NEW = {"KEYSTEAD_NEW_PASSPHRASE": "a new passphrase"}
 
@@ -138,3 +139,20 @@ def test_a_factory_reset_asks_and_erases(own_hsm, command):
     assert command("system", "factory-reset", "--yes", *where, **passphrase).status == 0
     own_hsm.wait_ready(times=2)
     assert own_hsm.ready_state == "Unprovisioned"
+
+
+def test_an_update_image_is_staged_and_removed_again(command, tmp_path):
+    (tmp_path / "update.pem").write_bytes(key_pair(0)[1])
+    image = tmp_path / "keystead.image"
+    image.write_bytes(signed())
+    with running_server(tmp_path, config='[update]\npublic_key = "update.pem"\n') as server:
+        server.provision()
+        where = (*trusted(server), "--user", "admin")
+        passphrase = {"KEYSTEAD_PASSPHRASE": server.passphrases["admin"]}
+        ran = command("update", image, "--yes", *where, **passphrase)
+        assert "Better." in ran.err
+        # An installation from a package is updated by its package manager.
+        assert ran.status == 5
+        assert "package manager" in ran.err
+        assert command("system", "cancel-update", *where, **passphrase).status == 0
+        assert command("system", "cancel-update", *where, **passphrase).status == 5

@@ -1,68 +1,11 @@
 """A person at a terminal: from an empty HSM to a restored backup, typed into a pseudo-terminal."""
 
-import os
-import pty
 import re
-import select
-import signal
-import sys
-import time
 
 import pytest
 
 from tests.support.server import running_server
-
-PATIENCE_SECONDS = 60
-
-
-class Terminal:
-    """A pseudo-terminal in which commands run, one after the other."""
-
-    def __init__(self, directory, environment):
-        self._directory = directory
-        self._environment = {**os.environ, "TERM": "xterm", **environment}
-        self._pid = self._descriptor = 0
-        self.seen = ""
-
-    def run(self, command, *dialogue):
-        """Type `command` and answer each question in turn; return all that was shown.
-
-        `dialogue` is pairs of what is waited for and what is then typed.
-        """
-        self.seen = ""
-        self._pid, self._descriptor = pty.fork()
-        if not self._pid:
-            os.chdir(self._directory)
-            arguments = [sys.executable, "-m", "keystead", *command.split()]
-            os.execve(sys.executable, arguments, self._environment)  # noqa: S606
-        for question, answer in dialogue:
-            self._wait_for(question)
-            os.write(self._descriptor, f"{answer}\n".encode())
-        self._wait_for(None)
-        _, ended = os.waitpid(self._pid, 0)
-        os.close(self._descriptor)
-        assert os.waitstatus_to_exitcode(ended) == 0, self.seen
-        return self.seen
-
-    def _wait_for(self, text):
-        """Read until `text` is shown after what was seen before, or to the end."""
-        begin, give_up = len(self.seen), time.monotonic() + PATIENCE_SECONDS
-        while text is None or text not in self.seen[begin:]:
-            assert time.monotonic() < give_up, self._stop(f"{text} did not come")
-            if not select.select([self._descriptor], [], [], 0.1)[0]:
-                continue
-            try:
-                read = os.read(self._descriptor, 4096).decode(errors="replace")
-            except OSError:  # The other end is closed.
-                read = ""
-            if not read:
-                assert text is None, self._stop(f"{text} did not come")
-                return
-            self.seen += read
-
-    def _stop(self, reason):
-        os.kill(self._pid, signal.SIGKILL)
-        return f"{reason}:\n{self.seen}"
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture
@@ -77,7 +20,9 @@ def test_a_person_provisions_signs_backs_up_and_restores(servers, tmp_path):
     first, second = servers
     terminal = Terminal(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")})
     (tmp_path / "message").write_text("hello\n")
-    run = terminal.run
+
+    def run(line, *dialogue):
+        return terminal.run(line.split(), *dialogue)
 
     run(f"profile add work --host {first.host}:{first.port} --user admin")
     shown = run(
@@ -140,7 +85,7 @@ def test_a_typed_passphrase_that_differs_changes_nothing(servers, tmp_path):
     where = f"--host {first.host}:{first.port} --pin sha256:{first.fingerprint}"
     with pytest.raises(AssertionError, match="The two are not the same"):
         terminal.run(
-            f"provision {where}",
+            f"provision {where}".split(),
             ("New unlock passphrase:", "my unlock phrase"),
             ("again:", "another unlock phrase"),
         )
@@ -151,5 +96,5 @@ def test_no_to_an_unknown_certificate_connects_to_nothing(servers, tmp_path):
     first, _ = servers
     terminal = Terminal(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")})
     with pytest.raises(AssertionError, match="was not trusted"):
-        terminal.run(f"status --host {first.host}:{first.port}", ("yes/no", "no"))
+        terminal.run(["status", "--host", f"{first.host}:{first.port}"], ("yes/no", "no"))
     assert not (tmp_path / "config").exists()

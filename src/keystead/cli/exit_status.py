@@ -56,7 +56,6 @@ _ADVICE: dict[type[KeysteadError], str] = {
 STATE_ADVICE = {
     "Unprovisioned": "The HSM is Unprovisioned: run 'keystead provision' or 'keystead restore'.",
     "Locked": "The HSM is Locked: run 'keystead unlock'.",
-    "Operational": "The HSM is Operational: this is for an HSM that is not.",
     "Failed": "The HSM is Failed: its store cannot be read. Look at the server's log.",
 }
 """What to do in each state after the HSM refused a command for its state."""

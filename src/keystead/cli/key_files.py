@@ -28,6 +28,10 @@ AskPassphrase = Callable[[], str]
 _LOADERS: Final = (load_pem_private_key, load_ssh_private_key, load_der_private_key)
 
 
+class NoPrivateKey(InvalidInput):
+    """The file holds no private key: something else, or nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyFile:
     """A private key that was read, and the certificates that were beside it."""
@@ -85,7 +89,7 @@ def _decrypted(
 
 def _read_pkcs12(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
     if not content.startswith(b"\x30"):
-        raise InvalidInput("There is no private key in the file.")
+        raise NoPrivateKey("There is no private key in the file.")
     try:
         found = pkcs12.load_pkcs12(content, None)
     except ValueError:
@@ -96,7 +100,7 @@ def _read_pkcs12(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
                 "The passphrase is wrong, or there is no private key in the file."
             ) from None
     if found.key is None:
-        raise InvalidInput("The PKCS#12 file holds no private key.")
+        raise NoPrivateKey("There is no private key in the file.")
     chain = [] if found.cert is None else [found.cert, *found.additional_certs]
     pem = b"".join(one.certificate.public_bytes(Encoding.PEM) for one in chain)
     return key_file(found.key, pem)

@@ -38,6 +38,8 @@ class Candidate:
     symmetric: bytes | None = field(default=None, repr=False)
     mechanisms: Sequence[str] = ()
     problem: str = ""
+    is_key: bool = True
+    """Whether something stays behind when it does not come."""
 
     @property
     def type_name(self) -> str:
@@ -98,6 +100,8 @@ def _from_file(call: Invocation, file: Path) -> Candidate:
         return Candidate(file.name, file.stem, key_files.read(file.read_bytes(), ask))
     except UsageError:
         problem = "It is encrypted: give --file-passphrase-file."
+    except key_files.NoPrivateKey as error:
+        return Candidate(file.name, file.stem, problem=error.message, is_key=False)
     except InvalidInput as error:
         problem = error.message
     except OSError as error:
@@ -106,7 +110,7 @@ def _from_file(call: Invocation, file: Path) -> Candidate:
 
 
 def _migrate(call: Invocation, found: Sequence[Candidate]) -> int:
-    """Show the plan, ask, bring the keys, and report; status 1 if one did not come."""
+    """Show the plan, ask, bring the keys, and report; status 1 if a key did not come."""
     ids = list(_ids(found, call.given.prefix))
     plan = [
         _row(one, key_id, one.problem or "would come")
@@ -122,7 +126,9 @@ def _migrate(call: Invocation, found: Sequence[Candidate]) -> int:
             return ExitStatus.DONE
     report = _bring_all(call, found, ids)
     call.screen.rows(report, _COLUMNS)
-    all_came = all(row["result"] == _CAME for row in report)
+    all_came = all(
+        row["result"] == _CAME for row, one in zip(report, found, strict=True) if one.is_key
+    )
     call.screen.done("The sources are unchanged: destroy them when all is tried.")
     return ExitStatus.DONE if all_came else ExitStatus.REFUSED
 
