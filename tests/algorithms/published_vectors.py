@@ -74,6 +74,19 @@ def nist_blocks(path: str) -> Iterator[tuple[str, dict[str, bytes]]]:
             block = {}
 
 
+def text_blocks(path: str) -> Iterator[dict[str, str]]:
+    """Read blocks of `name = text`, which begin with a COUNT; the names are in lower case."""
+    block = dict[str, str]()
+    for line in [*read(path).decode().splitlines(), "COUNT ="]:
+        name, separator, value = line.partition("=")
+        if not separator or line.startswith("#"):
+            continue
+        if name.strip() == "COUNT" and block:
+            yield block
+            block = {}
+        block[name.strip().lower()] = value.strip()
+
+
 def bip340() -> list[dict[str, str]]:
     with (OURS / "bip-0340" / "test-vectors.csv").open(newline="") as file:
         return list(csv.DictReader(file))

@@ -5,7 +5,17 @@ import pkgutil
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import DECRYPT, ENCRYPT, SIGN, USES, VERIFY, PrivateKey, PrivateParts
+from keystead.algorithms import (
+    DECRYPT,
+    ENCRYPT,
+    SIGN,
+    USES,
+    VERIFY,
+    Kdf,
+    PrivateKey,
+    PrivateParts,
+    field_name,
+)
 from keystead.errors import DecryptionFailed, InvalidInput
 from tests.support import beyond_nethsm, nethsm_api
 
@@ -84,7 +94,18 @@ def test_a_key_refuses_every_mode_that_its_type_does_not_have(any_key: PrivateKe
             algorithms.mechanism_of(any_key.algorithm, how, "rot13")
 
 
-OPTIONS = {"iv": bytes(16), "tag": bytes(16), "aad": b"?", "signature": b"?", "context": b"?"}
+OPTIONS = {
+    "iv": bytes(16),
+    "tag": bytes(16),
+    "aad": b"?",
+    "signature": b"?",
+    "context": b"?",
+    "public_key": bytes(range(32)),
+    "kdf": Kdf(hkdf="SHA256", length=32),
+    "salt": b"?",
+    "info": b"?",
+    "length": 16,
+}
 
 
 def test_every_mechanism_works_or_says_what_does_not_fit(any_key: PrivateKey):
@@ -92,7 +113,8 @@ def test_every_mechanism_works_or_says_what_does_not_fit(any_key: PrivateKey):
         options = {option.name: OPTIONS[option.name] for option in (*one.needs, *one.options)}
         for message in (b"?", bytes(16), bytes(32), bytes(48), bytes(64), bytes(256)):
             with contextlib.suppress(InvalidInput, DecryptionFailed):
-                result = one.run(any_key, message, **options)
+                messages = () if one.use.takes is None else (message,)
+                result = one.run(any_key, *messages, **options)
                 parts = result if isinstance(result, tuple) else (result,)
                 kinds = list(one.use.gives.values())
                 assert [type(part) for part in parts] == kinds[: len(parts)]
@@ -104,7 +126,9 @@ def test_a_mechanism_refuses_options_that_it_does_not_take_and_misses_those_that
         with pytest.raises(InvalidInput, match=f"{one.mode} does not take"):
             one.require_options({*own, "colour"})
         for option in one.needs:
-            with pytest.raises(InvalidInput, match=f"{one.mode} needs the field {option.name}"):
+            with pytest.raises(
+                InvalidInput, match=f"{one.mode} needs the field {field_name(option.name)}"
+            ):
                 one.require_options(own - {option.name})
 
 

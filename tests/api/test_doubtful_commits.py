@@ -16,6 +16,7 @@ from keystead.errors import StoreUnavailable
 from keystead.operations import hsm as hsm_module
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check
+from tests.algorithms.reference_curves import CURVES
 from tests.support.authority import Authority
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
@@ -40,6 +41,13 @@ IDS = {
     "tag": ["t"],
 }
 
+POINT = b"\4" + b"".join(number.to_bytes(32) for number in CURVES["EC_P256"].g or ())
+DERIVED = {
+    "mode": "ECDH",
+    "publicKey": b64(POINT),
+    "into": {"id": "k3", "mechanisms": ["AES_Encryption_CBC"]},
+}
+
 OPERATIONS = re.compile(rb'"operations":[0-9]+')
 """Those that are not written yet are lost by a restart."""
 
@@ -53,6 +61,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "DELETE /keys/{key_id}": ("/keys/k1", {}),
     "PUT /keys/{key_id}/label": ("/keys/k2/label", {"json": {"label": "a label"}}),
     "DELETE /keys/{key_id}/label": ("/keys/k1/label", {}),
+    "POST /keys/{key_id}/derive": ("/keys/k1/derive", {"user": OPERATOR, "json": DERIVED}),
     "POST /keys/{key_id}/move": ("/keys/k1/move", {"json": {"newId": "k3"}}),
     "PUT /keys/{key_id}/cert": (
         "/keys/k2/cert",
@@ -152,7 +161,7 @@ async def furnished(store: MemoryStore) -> Core:
     await core.add_user("ns2~admin", "Administrator")
     namespaced = await core.add_namespace("ns")
     for key_id, by in (("k1", ADMIN), ("k2", ADMIN), ("k1", namespaced)):
-        await core.generate(key_id, "EC_P256", "ECDSA_Signature", by=by)
+        await core.generate(key_id, "EC_P256", "ECDSA_Signature", "ECDH_Derivation", by=by)
     await core.request("PUT", "/keys/k1/label", user=ADMIN, json={"label": "first"})
     await core.request("PUT", "/keys/k1/restrictions/tags/t", user=ADMIN)
     octets = {"content-type": "application/octet-stream"}

@@ -5,7 +5,15 @@ import json
 import re
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    rsa,
+    x448,
+    x25519,
+)
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -26,6 +34,7 @@ CURVES = {
     "BrainpoolP384": ec.BrainpoolP384R1(),
     "BrainpoolP512": ec.BrainpoolP512R1(),
 }
+MONTGOMERY = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 WITH_RAW_BYTES = {
     "Curve25519": ed25519.Ed25519PrivateKey,
@@ -33,6 +42,7 @@ WITH_RAW_BYTES = {
     "ML_DSA_44": mldsa.MLDSA44PrivateKey,
     "ML_DSA_65": mldsa.MLDSA65PrivateKey,
     "ML_DSA_87": mldsa.MLDSA87PrivateKey,
+    **MONTGOMERY,
 }
 """Types whose keys are bytes of their own, not numbers."""
 JSON = "application/json"

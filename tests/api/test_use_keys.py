@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from keystead import algorithms
-from keystead.algorithms import DECRYPT, SIGN, USES, Algorithm, Mechanism, Use
+from keystead.algorithms import DECRYPT, SIGN, USES, Algorithm, Mechanism, Use, field_name
 from tests.algorithms.reference_curves import CURVES
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
 from tests.support.verification import (
@@ -639,8 +639,12 @@ async def test_a_key_does_only_what_its_mechanisms_allow(core: Core, use, row: A
     await core.generate(key_id, row.name, first.name, length=1024 if row.name == "RSA" else 256)
     for mechanism in others:
         how = mechanism.use.verb
-        wanted = {option.name: b64(bytes(16)) for option in mechanism.needs}
-        wanted[mechanism.use.takes] = b64(bytes(32))
+        wanted = {
+            field_name(option.name): 16 if option.kind is int else b64(bytes(16))
+            for option in mechanism.needs
+        }
+        if mechanism.use.takes is not None:
+            wanted[mechanism.use.takes] = b64(bytes(32))
         answer = await use(key_id, how, mode=mechanism.mode, **wanted)
         assert answer.status == 400
         assert "mechanisms do not allow" in answer.message

@@ -5,7 +5,7 @@ Whoever adds to the API adds a line here, and to docs/divergences.md.
 
 from typing import Final
 
-KEY_TYPES: Final = ("Ed448", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87")
+KEY_TYPES: Final = ("Ed448", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "X25519", "X448")
 
 MECHANISMS: Final = (
     "AES_Encryption_GCM",
@@ -19,6 +19,10 @@ MECHANISMS: Final = (
     "HMAC_SHA384",
     "HMAC_SHA512",
     "ML_DSA_Signature",
+    "HKDF_SHA256",
+    "HKDF_SHA384",
+    "HKDF_SHA512",
+    "ECDH_Derivation",
 )
 
 MODES: Final[dict[str, tuple[str, ...]]] = {
@@ -46,6 +50,7 @@ OPERATIONS: Final = (
     "GET /health/lockouts",
     "GET /openapi.json",
     "POST /keys/{}/verify",
+    "POST /keys/{}/derive",
     "GET /namespaces/{}/quota",
     "PUT /namespaces/{}/quota",
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.

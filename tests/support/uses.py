@@ -13,8 +13,11 @@ SIGNERS: Final[tuple[Algorithm, ...]] = tuple(
 """Key types that sign and have a public half, which anybody verifies with."""
 
 
-def use(key: PrivateKey, how: Use, mode: str, message: bytes, **options: bytes) -> Result:
-    """Return what the key makes of `message`. Raises InvalidInput and DecryptionFailed."""
+def use(key: PrivateKey, how: Use, mode: str, *message: bytes, **options: object) -> Result:
+    """Return what the key makes of a message, if its use has one.
+
+    Raises InvalidInput and DecryptionFailed.
+    """
     mechanism = mechanism_of(key.algorithm, how, mode)
     mechanism.require_options(options)
-    return mechanism.run(key, message, **options)
+    return mechanism.run(key, *message, **options)

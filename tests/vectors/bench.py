@@ -21,6 +21,7 @@ from keystead.algorithms.rsa import RsaKey
 from keystead.model.ids import parse_key_id
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
 from keystead.storage.key_cache import StoredKey
+from tests.api.test_keys_import import MULTIPART, upload
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
 
 
@@ -44,6 +45,19 @@ class Bench:
         assert answer.status in {204, 400}, answer
         return key_id if answer.status == 204 else None
 
+    async def import_pem(self, pem: str, *mechanisms: str) -> str | None:
+        """Import a key from a file; return its ID, or None if it is refused."""
+        key_id = f"key{next(self._numbers)}"
+        answer = await self._core.request(
+            "PUT",
+            f"/keys/{key_id}",
+            user=ADMIN,
+            body=upload(pem.encode(), mechanisms=list(mechanisms)),
+            headers={"content-type": MULTIPART},
+        )
+        assert answer.status in {204, 400}, answer
+        return key_id if answer.status == 204 else None
+
     def hold(self, private: PrivateKey) -> str:
         """Put a key among the decrypted ones, as if it were in the store; return its ID."""
         path = KeyPath(None, parse_key_id(f"key{next(self._numbers)}"))
@@ -55,15 +69,19 @@ class Bench:
         keys._cache.put(StoredKey(path, record, 1, private))  # noqa: SLF001  not storable
         return path.key_id
 
-    async def use(self, key_id: str, how: str, mode: str, **fields: bytes) -> Answer:
-        """Return what the API answers; all fields are sent in base64."""
-        wanted = {"mode": mode, **{name: b64(value) for name, value in fields.items()}}
+    async def use(self, key_id: str, how: str, mode: str, **fields: bytes | int) -> Answer:
+        """Return what the API answers; bytes are sent in base64."""
+        sent = {
+            name: b64(value) if isinstance(value, bytes) else value
+            for name, value in fields.items()
+        }
+        wanted = {"mode": mode, **sent}
         path = f"/keys/{key_id}/{how}"
         answer = await self._core.request("POST", path, user=self._operator, json=wanted)
         assert answer.status in {200, 400}, answer
         return answer
 
-    async def result(self, key_id: str, how: str, mode: str, **fields: bytes) -> bytes | None:
+    async def result(self, key_id: str, how: str, mode: str, **fields: bytes | int) -> bytes | None:
         """Return the first field of the answer, decoded; None if the request is refused."""
         answer = await self.use(key_id, how, mode, **fields)
         if answer.status == 400:

@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, rsa, secp256k1
+from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, montgomery, rsa, secp256k1
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
@@ -23,7 +23,18 @@ from keystead.algorithms._algorithm import (
     Result,
 )
 from keystead.algorithms._key_files import read_private_key
-from keystead.algorithms._uses import DECRYPT, ENCRYPT, SIGN, USES, VERIFY, Option, Use
+from keystead.algorithms._uses import (
+    DECRYPT,
+    DERIVE,
+    ENCRYPT,
+    SIGN,
+    USES,
+    VERIFY,
+    Kdf,
+    Option,
+    Use,
+    field_name,
+)
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -31,13 +42,16 @@ __all__ = [
     "ALL",
     "BY_NAME",
     "DECRYPT",
+    "DERIVE",
     "ENCRYPT",
+    "GENERIC",
     "MECHANISMS",
     "SIGN",
     "USES",
     "VERIFY",
     "Algorithm",
     "CertificateSigner",
+    "Kdf",
     "Mechanism",
     "Option",
     "PrivateKey",
@@ -45,6 +59,7 @@ __all__ = [
     "PublicParts",
     "Result",
     "Use",
+    "field_name",
     "ignored_options",
     "import_pem",
     "is_mode",
@@ -68,8 +83,13 @@ ALL: Final[tuple[Algorithm, ...]] = (
     ml_dsa.ML_DSA_44,
     ml_dsa.ML_DSA_65,
     ml_dsa.ML_DSA_87,
+    montgomery.X25519,
+    montgomery.X448,
 )
 """Every key type, in the order of the API description."""
+
+GENERIC: Final[Algorithm] = generic.GENERIC
+"""The type of keys that are made of derived secrets."""
 
 BY_NAME: Final[Mapping[str, Algorithm]] = MappingProxyType({row.name: row for row in ALL})
 """Key types by name."""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from keystead.algorithms._uses import SIGN, SIGNATURE, VERIFY, Option, Use
+from keystead.algorithms._uses import SIGN, SIGNATURE, VERIFY, Option, Use, field_name
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -42,7 +42,7 @@ class Mechanism:
     mode: str
     """What a request calls it."""
     run: Callable[..., Result]
-    """run(key, message, **options) does the work, on any thread.
+    """run(key, message, **options) does the work, on any thread. A use without a message has none.
 
     Raises InvalidInput, which says what did not fit, and DecryptionFailed, which does not.
     """
@@ -52,6 +52,8 @@ class Mechanism:
     """Options that a request may have."""
     ignores: tuple[Option, ...] = ()
     """Options that a request may have to no effect, as in NetHSM. Any other option is refused."""
+    works_slowly: bool = False
+    """Whether it takes longer than an event loop may wait, whatever the key."""
     run_with_padding_errors: Callable[..., Result] | None = None
     """Runs instead of `run` where the operator has chosen `pkcs1_padding_errors`."""
 
@@ -60,11 +62,13 @@ class Mechanism:
         verb = self.use.verb
         for option in self.needs:
             if option.name not in given:
-                raise InvalidInput(f"{self.mode} needs the field {option.name} to {verb}.")
+                name = field_name(option.name)
+                raise InvalidInput(f"{self.mode} needs the field {name} to {verb}.")
         known = {option.name for option in (*self.needs, *self.options)}
         for name in given:
             if name not in known:
-                raise InvalidInput(f"{self.mode} does not take the field {name} to {verb}.")
+                field = field_name(name)
+                raise InvalidInput(f"{self.mode} does not take the field {field} to {verb}.")
 
 
 def signature_rows(
@@ -101,7 +105,8 @@ class PrivateParts:
 class PublicParts:
     """A public key as numbers: RSA's two (big-endian, no leading zeros), or `data`.
 
-    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as RFC 8032 or FIPS 204 has it.
+    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as RFC 8032, RFC 7748 or FIPS 204
+    has it.
     """
 
     modulus: bytes | None = None

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -297,7 +299,9 @@ _READERS: Final[Mapping[str, Reader]] = {
     "1.2.840.10045.2.1": lambda key, parameters: _ec_key(key, _curve_in(parameters)),
     "1.3.101.112": lambda key, _: Ed25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
     "1.3.101.113": lambda key, _: Ed448PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
+    "1.3.101.110": lambda key, _: X25519PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
+    "1.3.101.111": lambda key, _: X448PrivateKey.from_private_bytes(asn1.decode_der(bytes, key)),
     "1.2.840.10040.4.1": _refuse("DSA keys are not supported."),
     **SEED_READERS,
 }
-"""By the algorithm's object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, DSA, ML-DSA."""
+"""By the object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, X25519, X448, DSA, ML-DSA."""

@@ -7,9 +7,29 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A field that a request may have beside the message: base64 in JSON, bytes in Python."""
+    """A field that a request may have beside the message."""
 
     name: str
+    """Of the argument in Python. In JSON it is in camel case."""
+    kind: type = bytes
+    """bytes, which are base64 in JSON; str; int; or a dataclass whose fields are of these kinds."""
+
+
+def field_name(option_name: str) -> str:
+    """Return the name that an option has in JSON."""
+    first, *others = option_name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kdf:
+    """HKDF (RFC 5869) with the hash named `hkdf`, applied to a secret before it leaves."""
+
+    hkdf: str
+    length: int
+    """In bytes."""
+    salt: bytes = b""
+    info: bytes = b""
 
 
 IV: Final = Option("iv")
@@ -19,6 +39,13 @@ TAG: Final = Option("tag")
 SIGNATURE: Final = Option("signature")
 CONTEXT: Final = Option("context")
 """What a signature is for, signed with the message: one for another purpose is not valid."""
+PUBLIC_KEY: Final = Option("public_key")
+"""The other party's."""
+KDF: Final = Option("kdf", Kdf)
+SALT: Final = Option("salt")
+INFO: Final = Option("info")
+LENGTH: Final = Option("length", int)
+"""Of what is derived, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +56,12 @@ class Use:
     """Completes "this key cannot …". Also the last part of the path, and a label of the metric."""
     summary: str
     """What the API's description says of the use."""
-    takes: str
-    """The request's field for the message."""
+    takes: str | None
+    """The request's field for the message; None if there is no message."""
     gives: Mapping[str, type[bytes | bool]]
     """The answer's fields, in the order of what a mechanism returns. Some modes give fewer."""
+    may_stay: bool = False
+    """Whether the result, a secret, may become a new key instead of the answer (`into`)."""
 
 
 SIGN: Final = Use("sign", "sign a digest or a message", "message", {"signature": bytes})
@@ -41,6 +70,9 @@ ENCRYPT: Final = Use(
     "encrypt", "encrypt", "message", {"encrypted": bytes, "iv": bytes, "tag": bytes}
 )
 VERIFY: Final = Use("verify", "check a signature", "message", {"valid": bool})
+DERIVE: Final = Use(
+    "derive", "derive a secret, or a key that stays", None, {"secret": bytes}, may_stay=True
+)
 
-USES: Final = (SIGN, DECRYPT, ENCRYPT, VERIFY)
+USES: Final = (SIGN, DECRYPT, ENCRYPT, VERIFY, DERIVE)
 """Every use, in the order of the API description."""

@@ -1,4 +1,7 @@
-"""ECDSA (FIPS 186-5) on the NIST curves and on Brainpool's (RFC 5639): one row a curve."""
+"""ECDSA (FIPS 186-5) and ECDH (SP 800-56A) on the NIST curves and on Brainpool's (RFC 5639).
+
+There is one row for each curve.
+"""
 
 from dataclasses import dataclass
 
@@ -20,6 +23,8 @@ from keystead.algorithms._algorithm import (
     signature_rows,
     spki_pem,
 )
+from keystead.algorithms._key_agreement import agree_on_curve, agreement_row
+from keystead.algorithms._uses import Kdf
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -62,6 +67,10 @@ class EcdsaKey(PrivateKey):
         self._require_digest(message)
         return holds(self._key.public_key().verify, signature, message, self._scheme)
 
+    def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
+        """Return the secret with the other party, or what `kdf` makes of it."""
+        return agree_on_curve(self._key, public_key, kdf)
+
     def _require_digest(self, message: bytes) -> None:
         if len(message) != self._digest.digest_size:
             raise InvalidInput(
@@ -82,8 +91,9 @@ class Curve:
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512
     works_slowly: bool = False
 
-    mechanisms = signature_rows(
-        "ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify
+    mechanisms = (
+        *signature_rows("ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify),
+        agreement_row(EcdsaKey.derive, works_slowly=True),
     )
     generates_slowly = False
     needs_length = False

@@ -1,4 +1,4 @@
-"""Generic keys: plain bytes, for AES and CMAC (those of an AES key's length) and for HMAC."""
+"""Generic keys: plain bytes, for AES and CMAC (those of an AES key's length), HMAC and HKDF."""
 
 import secrets
 from collections.abc import Callable
@@ -28,7 +28,19 @@ from keystead.algorithms._algorithm import (
     holds,
     signature_rows,
 )
-from keystead.algorithms._uses import AAD, DECRYPT, ENCRYPT, IV, TAG
+from keystead.algorithms._key_derivation import HASHES, derive
+from keystead.algorithms._uses import (
+    AAD,
+    DECRYPT,
+    DERIVE,
+    ENCRYPT,
+    INFO,
+    IV,
+    LENGTH,
+    SALT,
+    TAG,
+    Kdf,
+)
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -140,6 +152,10 @@ class GenericKey(PrivateKey):
         """Return whether `signature` is the whole HMAC of `message`, in constant time."""
         return holds(self._hmac(digest, message).verify, signature)
 
+    def derive(self, kdf: Kdf) -> bytes:
+        """Return what HKDF (RFC 5869) derives of the key."""
+        return derive(self._value, kdf)
+
     def _hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> HMAC:
         hmac = HMAC(self._value, digest)
         hmac.update(message)
@@ -206,6 +222,14 @@ def _hmac_rows(name: str, digest: hashes.HashAlgorithm) -> tuple[Mechanism, Mech
     return signature_rows(name, name, sign=sign, verify=verify)
 
 
+def _hkdf_row(hash_name: str) -> Mechanism:
+    def run(key: GenericKey, length: int, salt: bytes = b"", info: bytes = b"") -> bytes:
+        return key.derive(Kdf(hkdf=hash_name, length=length, salt=salt, info=info))
+
+    name = f"HKDF_{hash_name}"
+    return Mechanism(name, DERIVE, name, run, needs=(LENGTH,), options=(SALT, INFO))
+
+
 class _Generic:
     """The row of Generic keys."""
 
@@ -232,6 +256,7 @@ class _Generic:
         *_hmac_rows("HMAC_SHA256", hashes.SHA256()),
         *_hmac_rows("HMAC_SHA384", hashes.SHA384()),
         *_hmac_rows("HMAC_SHA512", hashes.SHA512()),
+        *(_hkdf_row(hash_name) for hash_name in HASHES),
     )
 
     def generate(self, length: int | None) -> GenericKey:

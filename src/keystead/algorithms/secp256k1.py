@@ -1,4 +1,4 @@
-"""secp256k1 (SEC 2): ECDSA and BIP-340's Schnorr signatures, by Bitcoin Core's libsecp256k1."""
+"""secp256k1 (SEC 2): ECDSA and BIP-340's Schnorr signatures by libsecp256k1, ECDH by OpenSSL."""
 
 from secrets import token_bytes
 
@@ -24,6 +24,8 @@ from keystead.algorithms._algorithm import (
     signature_rows,
     spki_pem,
 )
+from keystead.algorithms._key_agreement import agree_on_curve, agreement_row
+from keystead.algorithms._uses import Kdf
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
 
@@ -105,6 +107,10 @@ class Secp256k1Key(PrivateKey):
             return False
         return self._signer.public_key_xonly.verify(signature, message)
 
+    def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
+        """Return the secret with the other party, or what `kdf` makes of it."""
+        return agree_on_curve(self._key, public_key, kdf)
+
 
 def _require_digest(message: bytes) -> None:
     if len(message) != DIGEST_BYTES:
@@ -132,6 +138,7 @@ class _Secp256k1:
             sign=Secp256k1Key.sign_bip340,
             verify=Secp256k1Key.verify_bip340,
         ),
+        agreement_row(Secp256k1Key.derive, works_slowly=True),
     )
 
     def generate(self, length: int | None) -> Secp256k1Key:  # noqa: ARG002  there is one length

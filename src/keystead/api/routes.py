@@ -56,7 +56,7 @@ _unlocker = partial(Route, authentication=Authentication.UNLOCK_PASSPHRASE, reac
 _root_when_up = partial(_root, authentication=Authentication.ROLE_WHEN_OPERATIONAL)
 """Root Administrators in state Operational, and anyone in other states."""
 _root_or_unlocker = partial(_root, authentication=Authentication.ROLE_OR_UNLOCK_PASSPHRASE)
-_key_user = partial(_operator, body_limit=LARGE_BODY, only_computes=True)
+_key_user = partial(_operator, body_limit=LARGE_BODY)
 _fellow = partial(_admin, guard=users.same_namespace)
 """Administrators of the namespace that the user of the path is in."""
 _self = partial(_user, guard=users.self_or_administrator)
@@ -112,7 +112,15 @@ _DESCRIBED: tuple[Route, ...] = (
     _user("GET", "/keys/{key_id}/cert", keys.certificate, produces=BYTES, has_tag=True),
     _admin("PUT", "/keys/{key_id}/cert", keys.set_certificate, accepts=_CERT, produces=BYTES),
     _admin("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, produces=BYTES),
-    *(_key_user("POST", f"/keys/{{key_id}}/{use.verb}", use_keys.handler_of(use)) for use in USES),
+    *(
+        _key_user(
+            "POST",
+            f"/keys/{{key_id}}/{use.verb}",
+            use_keys.handler_of(use),
+            only_computes=not use.may_stay,
+        )
+        for use in USES
+    ),
     _admin("PUT", "/keys/{key_id}/restrictions/tags/{tag}", tags.add_key_tag, accepts=_NOTHING),
     _admin("DELETE", "/keys/{key_id}/restrictions/tags/{tag}", tags.remove_key_tag),
     # --- namespaces ---

@@ -107,6 +107,21 @@ async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> Priva
     return await context.session.keygen_pool.run(read, party=context.party)
 
 
+async def require_new(
+    context: CallerContext,
+    key_id: KeyId | None,
+    algorithm: Algorithm,
+    attributes: KeyAttributes,
+) -> None:
+    """Raise InvalidInput if the mechanisms do not fit the type, AlreadyExists for a taken ID."""
+    if not attributes.mechanisms:
+        raise InvalidInput("Empty set of mechanisms.")
+    if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
+        raise InvalidInput("Mechanism does not match key type.")
+    if key_id is not None and await context.session.keys.exists(_path(context, key_id)):
+        raise AlreadyExists(f"Key with id {key_id} already exists.")
+
+
 async def generate(
     context: CallerContext,
     *,
@@ -116,12 +131,7 @@ async def generate(
     attributes: KeyAttributes,
 ) -> KeyId:
     """Make a key and return its ID; the mechanisms must be some and fit the type."""
-    if not attributes.mechanisms:
-        raise InvalidInput("Empty set of mechanisms.")
-    if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
-        raise InvalidInput("Mechanism does not match key type.")
-    if key_id is not None and await context.session.keys.exists(_path(context, key_id)):
-        raise AlreadyExists(f"Key with id {key_id} already exists.")
+    await require_new(context, key_id, algorithm, attributes)
     if algorithm.generates_slowly:
         private = await context.session.keygen_pool.run(
             lambda: algorithm.generate(length), party=context.party

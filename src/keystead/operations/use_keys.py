@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
-from keystead.algorithms import SIGN, Result, Use
+from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result, Use
 from keystead.certificates.csr import SubjectName, make_csr
+from keystead.errors import InvalidInput
+from keystead.model.ids import KeyId
+from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.manage_keys import find
+from keystead.operations.manage_keys import KeyAttributes, add, find, require_new
 from keystead.storage.key_cache import StoredKey
 
 Made = TypeVar("Made")
@@ -18,40 +22,103 @@ INLINE_BYTES: Final = 64 * 1024
 """Longer messages are worked on off the event loop, whatever the algorithm."""
 
 
+class WantedUse(Hidden):
+    """What a request asks of a key."""
+
+    use: Use
+    mode: str
+    """What the request calls the mechanism."""
+    message: bytes | None
+    """None if the use has none."""
+    options: Mapping[str, Any]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the message takes longer than an event loop may wait, whatever the algorithm."""
+        return self.message is not None and len(self.message) > INLINE_BYTES
+
+    def work(
+        self, run: Callable[..., Result], private: PrivateKey, finish: Callable[[Result], Made]
+    ) -> Made:
+        """Return finish(what `run`, a mechanism's function, makes of the message)."""
+        if self.message is None:
+            return finish(run(private, **self.options))
+        return finish(run(private, self.message, **self.options))
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """The Generic key that a secret is to become."""
+
+    key_id: KeyId | None
+    """None: one is made up."""
+    attributes: KeyAttributes
+    inherits_tags: bool
+    """Whether its tags are those of the key that gives the secret."""
+    bits: int | None
+    """Its length; None: the secret's."""
+
+    def of_secret(self, secret: Result) -> PrivateKey:
+        """Return the key that `secret` begins with. Raises InvalidInput if it is too short."""
+        if not isinstance(secret, bytes):
+            raise TypeError("only a secret can become a key")
+        if self.bits is None:
+            return GENERIC.from_parts(PrivateParts(data=secret))
+        if self.bits % 8 or not 0 <= self.bits <= 8 * len(secret):
+            raise InvalidInput(
+                f"The new key has a multiple of 8 and at most {8 * len(secret)} bits, "
+                f"not {self.bits}."
+            )
+        return GENERIC.from_parts(PrivateParts(data=secret[: self.bits // 8]))
+
+
 async def use_key(
     context: CallerContext,
     key: StoredKey,
-    use: Use,
-    mode: str,
-    message: bytes,
-    options: Mapping[str, bytes],
-) -> Result:
-    """Return what a permitted use of `key` makes of `message`.
+    wanted: WantedUse,
+    finish: Callable[[Result], Made],
+) -> Made:
+    """Return finish(what a permitted use of `key` gives).
 
-    `key` is what `manage_keys.find` has found for the caller, and `mode` is what the request calls
-    the mechanism. Raises what the gate does, InvalidInput if the message or an option does not fit,
-    and DecryptionFailed.
+    `key` is what `manage_keys.find` has found for the caller. Raises what the gate and `finish` do,
+    InvalidInput if the message or an option does not fit, and DecryptionFailed.
     """
     session = context.session
     if not session.keys.is_current(key):
         key = await _current(context, key)
-    attempt = _attempt(context, key, use, mode)
+    attempt = _attempt(context, key, wanted.use, wanted.mode)
     permit, mechanism = session.gate.permit(attempt, key)
-    if options or mechanism.needs:
-        mechanism.require_options(options)
+    if wanted.options or mechanism.needs:
+        mechanism.require_options(wanted.options)
     run = mechanism.run
     if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
         run = mechanism.run_with_padding_errors
     private = key.release(permit)
-    if not private.works_slowly and len(message) <= INLINE_BYTES:
-        result = run(private, message, **options)
+    if private.works_slowly or mechanism.works_slowly or wanted.is_long:
+        work = partial(wanted.work, run, private, finish)
+        made = await _in_a_thread(context, attempt, key, work)
     else:
-        result = await _in_a_thread(
-            context, attempt, key, partial(run, private, message, **options)
-        )
+        made = wanted.work(run, private, finish)
     session.keys.count_use(key.path)
-    session.metrics.count_key_operation(use.verb)
-    return result
+    session.metrics.count_key_operation(wanted.use.verb)
+    return made
+
+
+async def use_key_into(
+    context: CallerContext, key: StoredKey, wanted: WantedUse, new: NewKey
+) -> KeyId:
+    """Make a Generic key of the secret that a use of `key` gives, and return its ID.
+
+    Raises what `use_key` does and what `manage_keys.generate` does for such a key. Nothing is
+    counted if the secret does not fit.
+    """
+    await require_new(context, new.key_id, GENERIC, new.attributes)
+    private = await use_key(context, key, wanted, new.of_secret)
+    attributes = new.attributes
+    if new.inherits_tags:
+        tags = (await _current(context, key)).record.tags
+        attributes = replace(attributes, tags=tags)
+    return await add(context, new.key_id, private, attributes)
 
 
 async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> bytes:

@@ -1,10 +1,10 @@
 """The API's own description (OpenAPI 3.1), read off the route table and the handlers' types."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -63,23 +63,34 @@ class Signature:
     """What a handler's types say: the shapes of body and answer, and statuses."""
 
     takes: Any
-    gives: Any
-    statuses: tuple[int, ...]
+    gives: Mapping[int, Any]
+    """What answers of each status have in them."""
 
     @classmethod
     def of(cls, handler: Handler) -> "Signature":
-        """Read a handler `(call: Call[takes]) -> Reply[gives]`, or Annotated with statuses."""
+        """Read a handler `(call: Call[takes]) -> Reply[gives]`, or Annotated with statuses.
+
+        A handler with several kinds of answers has a union of these.
+        """
         hints = get_type_hints(handler, include_extras=True)
         answer = hints.pop("return")
         (call,) = hints.values()
-        statuses: tuple[int, ...] = ()
-        if get_origin(answer) is Annotated:
-            answer, *rest = get_args(answer)
-            statuses = tuple(rest)
-        (takes,), (gives,) = get_args(call), get_args(answer)
-        if not any(status in _SUCCESSES for status in statuses):
-            statuses = (204 if gives is type(None) else 200, *statuses)
-        return cls(takes, gives, statuses)
+        (takes,) = get_args(call)
+        answers = get_args(answer) if get_origin(answer) in {UnionType, Union} else (answer,)
+        return cls(takes, {status: gives for one in answers for status, gives in _statuses(one)})
+
+
+def _statuses(answer: Any) -> Iterator[tuple[int, Any]]:  # noqa: ANN401 - an annotation
+    """Yield each status of an annotated answer, and what it has in it."""
+    statuses: tuple[int, ...] = ()
+    if get_origin(answer) is Annotated:
+        answer, *rest = get_args(answer)
+        statuses = tuple(rest)
+    (gives,) = get_args(answer)
+    if not any(status in _SUCCESSES for status in statuses):
+        statuses = (204 if gives is type(None) else 200, *statuses)
+    for status in statuses:
+        yield status, gives
 
 
 def describe(routes: Iterable[Route]) -> Json:
@@ -88,7 +99,7 @@ def describe(routes: Iterable[Route]) -> Json:
     shapes = {
         shape
         for _, signature in signatures
-        for shape in (*_alternatives(signature.takes), signature.gives)
+        for shape in (*_alternatives(signature.takes), *signature.gives.values())
         if shape not in {type(None), bytes}
     }
     ordered = [ErrorMessage, *sorted(shapes, key=str)]
@@ -239,14 +250,15 @@ def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> 
 
 def _responses(route: Route, signature: Signature, schema_of: dict[Any, Json]) -> Json:
     responses: Json = {}
-    for status in sorted({*signature.statuses, *_failures(route, signature)}):
+    for status in sorted({*signature.gives, *_failures(route, signature)}):
         if status >= _FIRST_REFUSAL:
             responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
             continue
         response: Json = {"description": _REASONS[status]}
-        if status not in _BODILESS and signature.gives is not type(None):
+        gives = signature.gives.get(status, type(None))
+        if status not in _BODILESS and gives is not type(None):
             response["content"] = {
-                media_type: {"schema": _content_schema(media_type, signature.gives, schema_of)}
+                media_type: {"schema": _content_schema(media_type, gives, schema_of)}
                 for media_type in (route.produces, *route.also_produces)
             }
         responses[str(status)] = response

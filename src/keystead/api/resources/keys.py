@@ -27,6 +27,7 @@ from keystead.api.resources.shapes import (
     KeyTypeName,
     MechanismName,
     Restrictions,
+    created,
     id_list,
     json_reply,
 )
@@ -36,8 +37,6 @@ from keystead.model.keys import StoredCertificate
 from keystead.model.secret import Hidden
 from keystead.operations import manage_keys, use_keys
 from keystead.operations.manage_keys import KeyAttributes, KeyView
-
-_LOCATION = "/api/v1/keys/"
 
 
 class PrivateData(Hidden, forbid_unknown_fields=True, rename="camel"):
@@ -133,13 +132,13 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
         length=wanted.length,
         attributes=wanted.attributes(),
     )
-    return _created(key_id)
+    return created(key_id)
 
 
 async def import_new(call: Call[ImportRequest | KeyFile]) -> Created[Item]:
     """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
-    return _created(await manage_keys.add(call.context, None, private, attributes))
+    return created(await manage_keys.add(call.context, None, private, attributes))
 
 
 async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
@@ -253,10 +252,6 @@ def _parts(private: PrivateData) -> PrivateParts:
         public_exponent=decoded(private.public_exponent, "publicExponent"),
         data=decoded(private.data, "data"),
     )
-
-
-def _created(key_id: KeyId) -> Created[Item]:
-    return Reply(201, msgspec.json.encode(Item(key_id)), [("Location", _LOCATION + key_id)])
 
 
 def _public_view(view: KeyView) -> PublicKeyView:

@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from keystead import algorithms
-from keystead.api.http.route import Content, Reply
+from keystead.api.http.route import API_ROOT, Content, Created, Reply
 from keystead.certificates.csr import SubjectName
 from keystead.errors import InvalidInput
-from keystead.model.ids import MAX_TAGS, parse_label, parse_tag
+from keystead.model.ids import MAX_TAGS, KeyId, parse_label, parse_tag
 from keystead.operations.manage_keys import KeyAttributes
 
 KeyTypeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.BY_NAME)})]
@@ -18,6 +18,8 @@ MechanismName = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
 ]
 
+
+_KEYS = f"{API_ROOT}/keys/"
 
 LIST_STEP = 1000
 """IDs that are listed in one go, in less than a millisecond."""
@@ -92,6 +94,11 @@ class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="came
 def json_reply(content: Content) -> Reply[Content]:
     """Return a 200 with `content` as JSON."""
     return Reply(200, msgspec.json.encode(content))
+
+
+def created(key_id: KeyId) -> Created[Item]:
+    """Return a 201 with the ID and the place of a new key."""
+    return Reply(201, msgspec.json.encode(Item(key_id)), [("Location", _KEYS + key_id)])
 
 
 async def id_list(name: str, ids: Sequence[object]) -> bytes:

@@ -8,22 +8,34 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
-from keystead.algorithms import USES, Option, Result, Use, ignored_options, options_of
-from keystead.api.http.encoding import (
-    STEP_BYTES,
-    decode_base64,
-    encode_base64,
-    encode_long_base64,
+from keystead.algorithms import (
+    USES,
+    Option,
+    Result,
+    Use,
+    field_name,
+    ignored_options,
+    options_of,
 )
-from keystead.api.http.route import Call, Handler, Reply
-from keystead.api.resources.shapes import json_reply
-from keystead.model.ids import parse_key_id
+from keystead.api.http.encoding import STEP_BYTES, encode_base64, encode_long_base64
+from keystead.api.http.long_bodies import DecodeText
+from keystead.api.http.route import Call, Created, Handler, Reply
+from keystead.api.resources.options import shape_of, value_of
+from keystead.api.resources.shapes import (
+    Item,
+    KeyAttributesRequest,
+    MechanismName,
+    Restrictions,
+    created,
+    json_reply,
+)
+from keystead.model.ids import parse_key_id, parse_new_key_id
 from keystead.model.secret import Hidden
 from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
-from keystead.operations.use_keys import use_key
+from keystead.operations.use_keys import NewKey, WantedUse, use_key, use_key_into
 
-_NO_OPTIONS: Final[Mapping[str, bytes]] = MappingProxyType({})
+_NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _JSON_TYPES: Final = {bytes: str, bool: bool}
 
 
@@ -45,49 +57,86 @@ async def random(call: Call[RandomRequest]) -> Reply[Random]:
     return json_reply(Random(encode_base64(random_bytes(length))))
 
 
+class IntoRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The Generic key that a secret becomes; `length` is in bits, as of a key that is generated."""
+
+    mechanisms: list[MechanismName]
+    id: str = ""
+    label: str = ""
+    restrictions: Restrictions | None = None
+    length: int | None = None
+
+    def new_key(self) -> NewKey:
+        """Return the same as operations name it. Raises InvalidInput for what cannot be."""
+        restrictions = Restrictions() if self.restrictions is None else self.restrictions
+        return NewKey(
+            key_id=parse_new_key_id(self.id) if self.id else None,
+            attributes=KeyAttributesRequest(self.mechanisms, restrictions, self.label).attributes(),
+            inherits_tags=self.restrictions is None,
+            bits=self.length,
+        )
+
+
 def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
     first = next(iter(use.gives)).encode()
-    no_options = (None,) * len(options)
+    required = 1 + (use.takes is not None)
+    no_options = (None,) * (len(options) + use.may_stay)
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
         context = call.context
         key = await find(context, parse_key_id(call.parameters["key_id"]))
-        wanted, decode = await call.json_and_base64(shape)
-        message = decode(getattr(wanted, use.takes), name=use.takes)
-        has_options = astuple(wanted)[2:] != no_options  # Nearly no request to sign has any.
-        given = _given(use, wanted, options) if has_options else _NO_OPTIONS
-        result = await use_key(context, key, use, wanted.mode, message, given)
+        body, decode = await call.json_and_base64(shape)
+        message = decode(getattr(body, use.takes), name=use.takes) if use.takes else None
+        has_options = astuple(body)[required:] != no_options  # Nearly no request to sign has any.
+        given = _given(use, body, options, decode) if has_options else _NO_OPTIONS
+        wanted = WantedUse(use, body.mode, message, given)
+        if use.may_stay and body.into is not None:
+            return created(await use_key_into(context, key, wanted, body.into.new_key()))
+        result = await use_key(context, key, wanted, _as_it_is)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
             return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
-        del message  # It may be long, and the answer is as long again.
+        del message, wanted  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
 
     handler.__doc__ = f"POST /keys/{{id}}/{use.verb}: {use.summary}."
     # The description reads them. They are made here, where no type checker can see them.
     handler.__annotations__ = {
         "call": GenericAlias(Call, shape),
-        "return": GenericAlias(Reply, _answer_shape(use)),
+        "return": _answer(use),
     }
     return handler
 
 
+def _as_it_is(result: Result) -> Result:
+    return result
+
+
 def _request_shape(use: Use) -> type[Any]:
-    options = [(option.name, str | None, None) for option in options_of(use)]
+    message = [] if use.takes is None else [(use.takes, str)]
+    options = [(option.name, shape_of(option.kind) | None, None) for option in options_of(use)]
+    into = [("into", IntoRequest | None, None)] if use.may_stay else []
     return msgspec.defstruct(
         f"{use.verb.capitalize()}Request",
-        [("mode", str), (use.takes, str), *options],
+        [("mode", str), *message, *options, *into],
         bases=(Hidden,),
         namespace={"__doc__": f"POST /keys/{{id}}/{use.verb}; base64."},
         module=__name__,
         forbid_unknown_fields=True,
+        rename="camel",
     )
 
 
 REQUEST_SHAPES: Final = MappingProxyType({use: _request_shape(use) for use in USES})
 """What the body of a request must be, for each use."""
+
+
+def _answer(use: Use) -> object:
+    """Return what the handler of `use` is annotated to give."""
+    given = GenericAlias(Reply, _answer_shape(use))
+    return given | Created[Item] if use.may_stay else given
 
 
 def _answer_shape(use: Use) -> type[Any]:
@@ -102,14 +151,18 @@ def _answer_shape(use: Use) -> type[Any]:
     )
 
 
-def _given(use: Use, wanted: Any, options: Sequence[Option]) -> dict[str, bytes]:  # noqa: ANN401 - of a shape made here
+def _given(
+    use: Use,
+    body: Any,  # noqa: ANN401 - of a shape made here
+    options: Sequence[Option],
+    decode: DecodeText,
+) -> dict[str, Any]:
     """Return the options of a request, decoded, without those that its mode ignores."""
-    ignored = ignored_options(use, wanted.mode)
-    texts = {
-        option.name: getattr(wanted, option.name) for option in options if option not in ignored
-    }
+    ignored = ignored_options(use, body.mode)
     return {
-        name: decode_base64(text, name=name) for name, text in texts.items() if text is not None
+        option.name: value_of(option.kind, sent, decode, name=field_name(option.name))
+        for option in options
+        if option not in ignored and (sent := getattr(body, option.name)) is not None
     }
 
 

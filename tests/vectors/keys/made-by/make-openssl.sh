@@ -34,6 +34,10 @@ openssl pkey -in RSA.pkcs8.pem -pubout -out RSA.public.pem
 
 openssl genpkey -algorithm ED25519 -out Curve25519.pkcs8.pem
 openssl pkey -in Curve25519.pkcs8.pem -pubout -out Curve25519.public.pem
+for type in Ed448 X25519 X448; do
+    openssl genpkey -algorithm "${type^^}" -out "$type.pkcs8.pem"
+    openssl pkey -in "$type.pkcs8.pem" -pubout -out "$type.public.pem"
+done
 
 # Line ends as Windows has them, and no end of the last line.
 sed 's/$/\r/' EC_P256.pkcs8.pem > EC_P256.pkcs8-crlf.pem
@@ -53,8 +57,6 @@ openssl ec -in ../openssl/EC_P256.pkcs8.pem -aes256 -passout pass:worthless -out
 openssl rsa -in ../openssl/RSA.pkcs8.pem -traditional -aes256 -passout pass:worthless -out encrypted-pkcs1.pem
 openssl dsaparam -genkey -noout -out dsa.pem 1024
 openssl pkcs8 -topk8 -nocrypt -in dsa.pem -out dsa-pkcs8.pem
-openssl genpkey -algorithm X25519 -out x25519.pem
-openssl genpkey -algorithm ED448 -out ed448.pem
 openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out rsa-pss.pem
 openssl ecparam -name secp224r1 -genkey -noout -out secp224r1.pem
 openssl ecparam -name secp224r1 -genkey -noout -param_enc explicit -out secp224r1-explicit.pem

@@ -1,0 +1,76 @@
+"""X25519 and X448 (RFC 7748): keys that agree on a secret with another party, and do not sign."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    pkcs8_pem,
+    require_data,
+    spki_pem,
+)
+from keystead.algorithms._key_agreement import agree_by_montgomery, agreement_row
+from keystead.algorithms._uses import Kdf
+from keystead.model.keys import PrivateMaterial
+
+
+class MontgomeryKey(PrivateKey):
+    """A key of X25519 or X448."""
+
+    def __init__(self, algorithm: "Function", key: X25519PrivateKey | X448PrivateKey) -> None:
+        self.algorithm: Algorithm = algorithm
+        self._key = key
+
+    def material(self) -> PrivateMaterial:
+        """Return the key as PKCS#8 PEM (RFC 8410)."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def public(self) -> PublicParts:
+        """Return the public key's 32 or 56 bytes."""
+        return PublicParts(data=self._key.public_key().public_bytes_raw())
+
+    def public_pem(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return spki_pem(self._key.public_key())
+
+    def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
+        """Return the secret with the other party, or what `kdf` makes of it."""
+        return agree_by_montgomery(self._key, public_key, kdf)
+
+
+@dataclass(frozen=True)
+class Function:
+    """One of the two functions of RFC 7748."""
+
+    name: str
+    kind: type[X25519PrivateKey] | type[X448PrivateKey]
+    size: int
+    """Of a private key, in bytes."""
+
+    mechanisms = (agreement_row(MontgomeryKey.derive),)
+    generates_slowly = False
+    needs_length = False
+
+    def generate(self, length: int | None) -> MontgomeryKey:  # noqa: ARG002  there is one length
+        """Make a new key."""
+        return MontgomeryKey(self, self.kind.generate())
+
+    def from_parts(self, parts: PrivateParts) -> MontgomeryKey:
+        """Make a key of its bytes; any are one."""
+        return MontgomeryKey(
+            self, self.kind.from_private_bytes(require_data(self, parts, self.size))
+        )
+
+    def adopt(self, parsed: PrivateKeyTypes) -> MontgomeryKey | None:
+        """Wrap a parsed key if it is for this function."""
+        return MontgomeryKey(self, parsed) if isinstance(parsed, self.kind) else None
+
+
+X25519 = Function("X25519", X25519PrivateKey, 32)
+X448 = Function("X448", X448PrivateKey, 56)
