@@ -136,7 +136,7 @@ class Dispatcher:
         finally:
             session.request_ends()
         if session.ended and not call.route.ends_session:
-            raise errors.WrongState("The HSM was locked meanwhile.")
+            raise errors.WrongState("The HSM was locked in the meantime.")
         if reply.parts is not None:
             reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
         return reply, _headers(call, reply)

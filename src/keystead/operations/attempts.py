@@ -1,4 +1,7 @@
-"""The brake on guessing: one second of refusal after a failed attempt; and who failed of late."""
+"""Rate limiting of logins: a failed attempt is followed by one second in which others are refused.
+
+The recent failures are kept, to be shown to Administrators.
+"""
 
 import hashlib
 import ipaddress
@@ -17,38 +20,39 @@ from keystead.model.ids import MAX_ID_LENGTH
 REFUSAL_SECONDS: Final = 1.0
 REMEMBERED_SECONDS: Final = 15 * 60.0
 REMEMBERED_PAIRS: Final = 4096
-"""The one that failed longest ago is forgotten beyond that, and let in: so many addresses at once
-have so many guesses anyway."""
+"""When this many pairs of network and user are remembered, the oldest one is evicted and its rate
+limit lapses. An attacker with this many addresses is not slowed by a limit for each of them."""
 
 LOGGED_AT_ONCE: Final = 60
+"""Failed attempts that may be logged in a burst. Guessing must not fill the log."""
 LOGGED_A_SECOND: Final = 1
-"""Lines about failed attempts beyond those at once: guessing must not fill the log."""
+"""Failed attempts that may be logged in each second after the burst."""
 
 UNLOCK: Final = "/unlock"
-"""Stands for the user where the unlock passphrase is tried; no user has a slash in its name."""
+"""Replaces the user name for attempts with the unlock passphrase. No user name has a slash."""
 UNKNOWN: Final = "/unknown-"
-"""Shown in the place of a name that no user has, with a hash that tells such names apart: it may be
-a passphrase in the wrong field."""
+"""Replaces a user name that does not exist. A hash that tells these names apart follows. The name
+itself is not shown: it may be a passphrase that was typed into the wrong field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is braked: a client's network and the user name it gave, or UNLOCK."""
+    """What is rate-limited: a client's network together with the user name it gave, or UNLOCK."""
 
     network: str
     user: str
     address: str = field(compare=False)
-    """Of this attempt."""
+    """The client's address in this attempt."""
 
 
 def subject_of(address: str, user_name: str) -> Subject:
-    """Return whom to brake; a name is cut, as none that is too long belongs to a user."""
+    """Return what to rate-limit. A name is cut where it is too long to belong to any user."""
     return Subject(network_of(address), user_name[: MAX_ID_LENGTH + 1], address)
 
 
 @lru_cache(maxsize=REMEMBERED_PAIRS)
 def network_of(address: str) -> str:
-    """Return what one client can have many addresses of: an IPv6 network of 64 bits; or itself."""
+    """Return the unit that is rate-limited: an IPv4 address, or the /64 of an IPv6 address."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return address
@@ -62,17 +66,17 @@ class Failures:
     """The failed attempts of one network and user; times in seconds of the monotonic clock."""
 
     address: str
-    """Of the latest one."""
+    """The address of the latest attempt."""
     user: str
     first: float
     last: float
     failed: int = 0
     refused: int = 0
-    """Attempts that were not even tried, because one had failed less than a second before."""
+    """Attempts that were refused untried, because another had failed less than a second before."""
 
 
 class FailedAttempts:
-    """Who failed of late. Attempts that are refused do not prolong the refusal."""
+    """The recent failures. Attempts that are refused do not extend the refusal."""
 
     def __init__(self, monotonic: Callable[[], float], log: Log) -> None:
         self._monotonic = monotonic
@@ -84,11 +88,11 @@ class FailedAttempts:
 
     @property
     def is_refusing(self) -> bool:
-        """Whether there is anyone to refuse now; a cheap question before `require_none`."""
+        """Whether any attempt would be refused now. Cheaper to ask than `require_none`."""
         return self._monotonic() < self._refusing_until
 
     def require_none(self, subject: Subject) -> None:
-        """Raise TooManyAttempts when `subject` failed less than a second ago."""
+        """Raise TooManyAttempts if `subject` failed less than a second ago."""
         failures = self._pairs.get(subject)
         if failures is not None and self.is_refused(failures):
             failures.refused += 1
@@ -100,15 +104,16 @@ class FailedAttempts:
         return subject in self._pairs
 
     def record(self, subject: Subject, *, is_user: bool = False) -> None:
-        """Note and log that `subject` failed, and refuse it for the next second.
+        """Record and log that `subject` failed, and refuse it for the next second.
 
-        Its name is shown only if a user has it (or it is UNLOCK).
+        Its name is shown only if a user has this name, or if it is UNLOCK.
         """
         now = self._monotonic()
         self._forget_old(now)
         failures = self._pairs.pop(subject, None) or Failures(subject.address, "", now, now)
         failures.address = subject.address
-        pseudonym = self._pseudonym(subject.user)  # Made for those that exist too: in equal time.
+        # Also computed for existing users, so that both take the same time.
+        pseudonym = self._pseudonym(subject.user)
         failures.user = subject.user if is_user or subject.user == UNLOCK else pseudonym
         failures.failed += 1
         failures.last = now
@@ -119,16 +124,16 @@ class FailedAttempts:
         self._write(failures)
 
     def recent(self) -> list[Failures]:
-        """Return who failed within REMEMBERED_SECONDS, the latest first."""
+        """Return the failures of the last REMEMBERED_SECONDS, the latest first."""
         self._forget_old(self._monotonic())
         return [replace(failures) for failures in reversed(self._pairs.values())]
 
     def is_refused(self, failures: Failures) -> bool:
-        """Whether the next attempt of this one would be refused now."""
+        """Whether the next attempt of this network and user would be refused now."""
         return self._monotonic() < failures.last + REFUSAL_SECONDS
 
     def _pseudonym(self, name: str) -> str:
-        """Return what stands for a name; the same one until the server is started anew."""
+        """Return what stands for a name. It stays the same until the server restarts."""
         data = name.encode("utf-8", "surrogatepass")
         return UNKNOWN + hashlib.blake2b(data, key=self._hash_key, digest_size=4).hexdigest()
 

@@ -1,4 +1,7 @@
-"""Who asks: from HTTP Basic credentials (RFC 7617) to a Caller; the KDF runs once for each."""
+"""Authentication: from HTTP Basic credentials (RFC 7617) to a Caller.
+
+The slow key derivation runs once for each user and passphrase until the HSM is locked.
+"""
 
 import asyncio
 import binascii
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 MAX_TRIED_BYTES: Final = 1024
-"""Longest name and longest passphrase that are tried; neither can be right beyond that."""
+"""The longest name and the longest passphrase that are tried. Longer ones cannot be right."""
 
 _FAILED: Final = "Invalid user name or passphrase."
 
@@ -47,7 +50,7 @@ class Credentials:
 
 
 def parse_basic(header: str | None) -> Credentials:
-    """Read an Authorization header; NotAuthenticated when it is missing or malformed."""
+    """Read an Authorization header. Raises NotAuthenticated if it is missing or malformed."""
     if header is None:
         raise NotAuthenticated("Authentication required.")
     scheme, _, encoded = header.partition(" ")
@@ -66,10 +69,10 @@ def parse_basic(header: str | None) -> Credentials:
 
 
 class Authenticator:
-    """Verifies credentials, remembers the ones verified, and brakes guessing.
+    """Verifies credentials, remembers verified ones, and rate-limits guessing.
 
-    What is remembered is a keyed hash of the header, under a key that lives as long as this object:
-    a lookup by it tells an attacker nothing about the credentials it was made from.
+    A keyed hash of the header is remembered, under a key that lives as long as this object. A
+    lookup by this hash tells an attacker nothing about the credentials that it was made from.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Authenticator:
         self._pool = kdf_pool
         self._failed = failed
         self._log = log
-        # Does not exist, and costs what one costs that does.
+        # A user that does not exist, with a verifier that costs as much as that of a real user.
         nobody = User(UserId(None, "nobody"), "nobody", Role.OPERATOR, passphrases.dummy_verifier())
         self._read_nobody = users.decoy(nobody)
         self._hash_key = os.urandom(32)
@@ -90,7 +93,7 @@ class Authenticator:
         """How often any user has changed."""
 
     def known(self, header: str | None, address: str) -> Caller | None:
-        """Return whom a `header` that was verified before proves; None for any other.
+        """Return the caller that `header` was verified for before, or None for any other header.
 
         Raises TooManyAttempts within a second of a failed attempt by the same address and user.
         """
@@ -103,10 +106,10 @@ class Authenticator:
         return caller
 
     async def authenticate(self, header: str | None, address: str) -> Caller:
-        """Return who `header` proves to be.
+        """Return the caller whose credentials are in `header`.
 
-        Raises NotAuthenticated; TooManyAttempts as `known` does; Overloaded when too many
-        passphrases wait to be verified, or too many of this address's network.
+        Raises NotAuthenticated if they are wrong, TooManyAttempts as `known` does, and Overloaded
+        if too many passphrases wait to be verified, in all or from the network of this address.
         """
         caller = self.known(header, address)
         if caller is not None:
@@ -116,7 +119,7 @@ class Authenticator:
         subject = subject_of(address, credentials.user_name)
         self._failed.require_none(subject)
         async with self._turn(subject):
-            # Whoever waited here sees what the attempt before it came to: no guessing in parallel.
+            # An attempt that waited sees the outcome of the one before: no parallel guessing.
             self._failed.require_none(subject)
             caller = self._verified.get(digest)
             if caller is not None:
@@ -150,7 +153,7 @@ class Authenticator:
         return caller
 
     async def _current(self, verified: User) -> tuple[User, int] | None:
-        """Return a verified user as it is now; None if it or its passphrase is another by now."""
+        """Return a verified user as it is now, or None if it or its passphrase was changed."""
         while True:
             changes = self._changes
             current = await self._users.get(verified.user_id)
@@ -166,7 +169,7 @@ class Authenticator:
         return standing
 
     async def _renew(self, found: tuple[User, int], passphrase: Secret) -> None:
-        """Replace a verifier that came in by a NetHSM backup, or was made with a lower cost."""
+        """Replace a verifier that a NetHSM backup brought, or that was made with a lower cost."""
         user, revision = found
         if not passphrases.needs_renewal(user.verifier):
             return
@@ -184,7 +187,7 @@ class Authenticator:
         return found[0] if found else None
 
     def retag(self, user: User) -> None:
-        """Have requests under way and later ones go by the tags that the user has now."""
+        """Apply the tags that the user has now to running and later requests."""
         self._changes += 1
         standing = self._standings.get(user.user_id)
         if standing is not None:
@@ -192,9 +195,9 @@ class Authenticator:
             self._verified.reweigh(user.user_id)
 
     def revoke(self, user_id: UserId) -> None:
-        """Refuse what was proven before: the user is gone, or its passphrase is another one.
+        """Refuse credentials that were verified before: the user or its passphrase was changed.
 
-        Requests under way learn it by their Caller, later ones are verified anew.
+        Running requests are refused through their Caller; later ones are verified again.
         """
         self._changes += 1
         standing = self._standings.pop(user_id, None)
@@ -212,7 +215,7 @@ class Authenticator:
 
     @asynccontextmanager
     async def _turn(self, subject: Subject) -> "AsyncIterator[None]":
-        """Let the attempts of one address and user through one by one."""
+        """Let the attempts of one network and user through one at a time."""
         turn = self._turns.setdefault(subject, _Turn())
         turn.interested += 1
         try:

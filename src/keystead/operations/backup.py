@@ -19,9 +19,9 @@ from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, SEALS_BACKUPS
 
 
 async def set_passphrase(hsm: Hsm, context: CallerContext, *, new: Secret, current: str) -> None:
-    """Have backups open with `new`; `current` is what they opened with, "" when nothing was set.
+    """Set the passphrase that encrypts backups to `new`.
 
-    NotPermitted when it is not.
+    `current` is the present one, or "" if none is set. Raises NotPermitted if `current` is wrong.
     """
     async with hsm.changing:
         await _check(context.session, current)
@@ -48,9 +48,10 @@ async def _check(session: Session, passphrase: str) -> None:
 
 
 async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]:
-    """Return the parts of a backup; each is made when it is asked for.
+    """Return the parts of a backup. Each part is made when it is asked for.
 
-    WrongState when no backup passphrase is set. A part is too when the HSM was locked meanwhile.
+    Raises WrongState if no backup passphrase is set. Reading a part raises it too, if the HSM was
+    locked in the meantime.
     """
     with suppress(WriteRefused):  # A full disk is no reason to go without a backup.
         await context.session.flush_counters()
@@ -60,7 +61,7 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
         if key is None or salt is None:
             raise WrongState("No backup passphrase is set.")
         await _remember_sealing(hsm, context.session)
-        # Of one moment: this salt opens this domain key.
+        # Read together: this salt belongs to this wrapped domain key.
         own = await hsm.local.records_for_backup()
         locked = await hsm.local.locked_domain_key()
     writer = BackupWriter(key, salt)
@@ -75,10 +76,10 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
 
 
 async def _remember_sealing(hsm: Hsm, session: Session) -> None:
-    """Have a restore under this domain key ask for the seal from now on.
+    """Record that restores under this domain key need a seal from now on.
 
-    Raises WriteRefused if that cannot be written: while the mark is missing, a file without a seal
-    would be taken. A domain key that was made here has the mark from the beginning.
+    Raises WriteRefused if the mark cannot be written: without it, a restore would accept a file
+    without a seal. A domain key that was made here has the mark from the beginning.
     """
     local = hsm.local.settings
     mark = fingerprint(session.require_domain_key())
@@ -92,7 +93,7 @@ async def _parts(
     session.backups.add(writer)
     try:
         async with session.moving:
-            pass  # A move that had begun is over; another one does not begin now.
+            pass  # Wait for a running move. No other move begins while a backup is made.
         yield head
         for path, entry in own:
             sealed.add(path, entry.value)

@@ -1,4 +1,4 @@
-"""What an operation is told of the request that asks for it: one value, its first argument."""
+"""The context of a request, which is the first argument of each operation."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ from keystead.operations.shares import Party, of_user
 
 
 class CallerContext(msgspec.Struct, frozen=True):
-    """Who asks for an operation, from where, and what the operation works with.
+    """The caller of an operation, its address, and the session that the operation works with.
 
-    Dispatch makes one for each request of an authenticated caller. It grants nothing by itself:
-    whoever uses it asks what the caller may do, and asks again after a wait (ADR 14). An operation
-    that needs no caller takes the session alone.
+    Dispatch makes a context for each request of an authenticated caller. A context grants nothing:
+    an operation checks what the caller may do, and checks again after each wait (ADR 14). An
+    operation that needs no caller takes the session alone.
     """
 
     session: Session
-    """What an Operational HSM works with; it may have ended after a wait."""
+    """The session of the Operational HSM. After a wait, it may have ended."""
     caller: Caller
     """The user that was authenticated."""
     address: str
@@ -28,7 +28,7 @@ class CallerContext(msgspec.Struct, frozen=True):
 
     @property
     def party(self) -> Party:
-        """The party whose share of the threads the caller's slow work takes."""
+        """The party that the caller's slow work belongs to in queues."""
         return of_user(self.caller.user_id)
 
     def note(self, event: str, **details: str) -> None:

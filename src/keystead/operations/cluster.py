@@ -1,4 +1,4 @@
-"""The cluster, as an installation on the embedded store has it: one member, itself."""
+"""The cluster API for an installation with the embedded store: one member, this HSM."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Whether the store answers, and what it last complained about."""
+    """Whether the store can be read, and why it cannot be written, if so."""
 
     store_answers: bool
     complaints: tuple[str, ...]
 
 
 def diagnose(hsm: Hsm) -> Diagnosis:
-    """Return how the store is."""
+    """Return the health of the store."""
     if hsm.state is State.FAILED:
         return Diagnosis(store_answers=False, complaints=("The embedded store is out of reach.",))
     reason = hsm.alarm.reason
@@ -46,19 +46,19 @@ def members(hsm: Hsm) -> list[Member]:
 
 
 def require_member(hsm: Hsm, member_id: MemberId) -> None:
-    """Raise NotFound unless there is such a member."""
+    """Raise NotFound unless the cluster has this member."""
     if member_id not in {member.member_id for member in members(hsm)}:
         raise NotFound(f"There is no cluster member {member_id}. {_EMBEDDED}")
 
 
 def refuse_change() -> NoReturn:
-    """Raise WrongState: there is nothing to join, promote, move or remove."""
+    """Raise WrongState: members cannot be added, promoted, moved or removed."""
     raise WrongState(_EMBEDDED)
 
 
 def refuse_force() -> NoReturn:
-    """Raise WrongState: what failed is no cluster."""
+    """Raise WrongState: the state Failed was not caused by a cluster."""
     raise WrongState(
         f"There is no cluster to force. {_EMBEDDED} "
-        "It comes back by itself when the disk or the file system does."
+        "The HSM recovers by itself once the disk and the file system work."
     )

@@ -10,7 +10,7 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import TIME_OFFSET
 
 LATEST_TIME: Final = 253_402_300_799
-"""9999-12-31T23:59:59Z: neither HTTP nor RFC 3339 can tell a later time."""
+"""9999-12-31T23:59:59Z, the latest time that HTTP and RFC 3339 can express."""
 
 
 class ConfiguredTime:
@@ -24,7 +24,7 @@ class ConfiguredTime:
         self._store: Final = store
         self._local: Final = local
         self.offset = 0
-        """Seconds that are added to the machine's clock: what the store has."""
+        """Seconds that are added to the machine's clock, as the store has them."""
 
     async def load(self) -> None:
         """Read the offset from the store. Raises CorruptRecord, StoreUnavailable."""
@@ -35,12 +35,12 @@ class ConfiguredTime:
         return min(max(self._wall_clock() + self.offset, 0), LATEST_TIME)
 
     def offset_to(self, system_time: float) -> int:
-        """Return what has to be added to the machine's clock for it to be `system_time` now."""
-        # Rounded up: rounded down, the time read back would be before the one just set.
+        """Return the offset from the machine's clock to `system_time`, in seconds."""
+        # Rounded up, so that the time read back is not before the time just set.
         return math.ceil(system_time - self._wall_clock())
 
     async def set(self, context: CallerContext, system_time: float) -> None:
-        """Have the configured time be `system_time`, in Unix seconds, now."""
+        """Set the configured time to `system_time`, in Unix seconds."""
         offset = self.offset_to(system_time)
         await self._store.commit([self._local.settings.put(TIME_OFFSET, offset)])
         self.offset = offset

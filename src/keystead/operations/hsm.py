@@ -45,22 +45,22 @@ from keystead.storage.local import LocalStore
 SystemAction = Literal["reboot", "shutdown", "factory-reset"]
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
-"""How long lock waits for requests under way before it drops the keys under them."""
+"""How long lock waits for running requests before it drops their keys."""
 STOP_PATIENCE_SECONDS: Final = 1.0
 FLUSH_SECONDS: Final = 5.0
 """How often operation counters are written; a crash may lose those of the last few seconds."""
 REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
-"""Lines that refused uses and requests may write: refusing must not fill the log."""
+"""Refusals that may be logged, at once and each second after: they must not fill the log."""
 STORE_RETRY_SECONDS: Final = 1.0
 
 
 async def _ignore(_: SystemAction) -> None:
-    """Stand in until the process that runs the HSM says whom to tell."""
+    """Do nothing, until the process that runs the HSM sets its own handler."""
 
 
 class Hsm:
-    """One HSM. Made by `start`; everything else works on what that found in the store."""
+    """One HSM. Use `start` to make it: that reads its state from the store."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Hsm:
         self.gate = Gate(self.access_record)
         self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()
-        """Held by whatever leads from state to state or replaces a lock of the domain key."""
+        """Held while the state changes or a wrapped domain key is replaced."""
         self.unlocking = Unlocking(context, local, self.failed_attempts, self.changing)
         self.unattended_boot = UnattendedBoot(context, local, self.changing)
         self.has_open_shutdown = context.open_shutdown
@@ -100,10 +100,10 @@ class Hsm:
 
     @classmethod
     async def start(cls, context: CoreContext) -> "Hsm":
-        """Return the HSM in the state its store says: Unprovisioned, Locked or Operational.
+        """Return the HSM in the state that its store says: Unprovisioned, Locked or Operational.
 
-        Raises UnsupportedFormat for a store that is newer than this software, CorruptRecord for
-        one of another device key, StoreUnavailable.
+        Raises UnsupportedFormat if the store is newer than this software, CorruptRecord if it
+        belongs to another device key, and StoreUnavailable if it cannot be read.
         """
         metrics = Metrics(context.monotonic)
         alarm = WriteAlarm(context.log, metrics)
@@ -139,7 +139,7 @@ class Hsm:
     # --- from state to state ---
 
     async def provision(self, *, unlock: Secret, admin: Secret, system_time: float) -> None:
-        """Make the domain key, the first Administrator `admin`, and become Operational."""
+        """Make the domain key and the first Administrator, `admin`, and become Operational."""
         began = self.monotonic()
         async with self.changing:
             after(self.state, Event.PROVISION)
@@ -170,10 +170,10 @@ class Hsm:
             await self._enter(Event.PROVISION, domain_key)
 
     async def unlock(self, passphrase: str, *, address: str) -> None:
-        """Open the domain key with the unlock passphrase and become Operational.
+        """Unwrap the domain key with the unlock passphrase and become Operational.
 
-        Raises NotPermitted for a wrong one, TooManyAttempts for a second after it, and Overloaded
-        when many wait already.
+        Raises NotPermitted if the passphrase is wrong, TooManyAttempts for a second after that, and
+        Overloaded if too many attempts wait.
         """
         async with self.unlocking.queued(address):
             await self._unlock(passphrase, address)
@@ -189,21 +189,21 @@ class Hsm:
         session = self._operational()
         self.state = after(self.state, Event.LOCK)
         self.session = None
-        # The request that asks for it is under way itself.
+        # The request that asks for this is running itself.
         await session.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
         self._state_changed(Event.LOCK)
 
     async def stop(self) -> None:
-        """Keep the counters and forget all secrets; for the end of the process."""
+        """Write the counters and forget all secrets. Called when the process ends."""
         if self._recovering is not None:
             self._recovering.cancel()
         self.succession.stop()
         await self._drop_session()
 
     async def want(self, action: SystemAction, caller: Caller | None) -> None:
-        """Have the machine do what a caller asked for, after the answer is on its way.
+        """Reboot, shut down or reset the server, after the response is on its way.
 
-        Returns when it will happen even if everything crashes right then.
+        Returns once the action will be carried out even after a crash.
         """
         self.log.info(
             "action requested", action=action, caller=str(caller.user_id) if caller else ""
@@ -211,10 +211,11 @@ class Hsm:
         await self.wanted(action)
 
     def store_lost(self) -> None:
-        """Note that the store does not answer: Failed until it does again.
+        """Become Failed, until the store answers again.
 
-        What it has done last is in doubt: a change may be durable that nobody was told of. So all
-        that is remembered of the store is forgotten, here, and read again before anyone is served.
+        The last changes are in doubt: one may be durable although its caller got an error. So
+        everything that is cached from the store is forgotten here, and read again before the next
+        request is served.
         """
         if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
             return
@@ -225,9 +226,9 @@ class Hsm:
         self._recovering = asyncio.create_task(self._recover())
 
     async def flush_counters_forever(self) -> None:
-        """Write operation counters every few seconds; for a background task.
+        """Write operation counters every few seconds. Run as a background task.
 
-        It also notices that a store which could not write can do so again.
+        It also notices when a store that could not write can write again.
         """
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
@@ -244,14 +245,14 @@ class Hsm:
     async def replace_records(
         self, following: NextGeneration, changes: Sequence[Change], *, event: Event
     ) -> None:
-        """Switch to the records of a restore, together with `changes` of this device's own.
+        """Switch to the records of a restore, together with `changes` to records of this device.
 
-        `event` says in which state that ends. The caller holds `changing`.
+        `event` decides the state after that. The caller holds `changing`.
         """
         state, old = after(self.state, event), self.session
         await following.bring_into_force(changes)
-        depend_on(None)  # It is done; who asked for it may be no user any more.
-        # Locked or lost meanwhile: that stands.
+        depend_on(None)  # The restore is done. Its caller may not exist in the new records.
+        # If the HSM was locked or the store was lost in the meantime, it stays so.
         goes_on = self.session is old and self.state is not State.FAILED
         self.session = None
         if goes_on:
@@ -263,13 +264,13 @@ class Hsm:
                 await self._enter(Event.UNLOCK, old.require_domain_key().copy())
         finally:
             if old is not None:
-                # The request that asks for it is under way itself.
+                # The request that asks for this is running itself.
                 await old.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
 
     # --- settings ---
 
     def apply_logging(self, wanted: LoggingSettings) -> None:
-        """Log from this level on, and send it to this syslog server."""
+        """Set the lowest level that is logged, and the syslog server."""
         self.log.threshold = Level[wanted.log_level.upper()]
         self._around.aim_syslog(wanted)
 
@@ -289,26 +290,26 @@ class Hsm:
             await session.end(seconds=STOP_PATIENCE_SECONDS)
 
     async def _reread(self) -> None:
-        """Read what is kept in memory of the device's own records."""
+        """Read the records of this device that are kept in memory."""
         await self.time.load()
         await self.unlocking.remember()
         await self.tls.follow()
 
     async def _enter(self, event: Event, domain_key: Secret) -> None:
-        # A session must not write what it has sealed or decided into the records of a restore.
+        # Pinned: a session must not write its records into those of a later restore.
         pinned = self.store.pinned()
         around = replace(self._around, store=pinned)
         await require_intact(pinned, self.local.settings, domain_key, self.log)
         session = Session(around, self.metrics, self.failed_attempts, self.gate, domain_key)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
-        # The store may have been lost meanwhile: then this is not the way out.
+        # Raises WrongState if the store was lost in the meantime: only recovery leaves Failed.
         self.state = after(self.state, event)
         self.session = session
         self._state_changed(event)
 
     async def _recover(self) -> None:
-        """Come back from Failed by itself, as soon as the store answers."""
+        """Leave the state Failed as soon as the store answers."""
         depend_on(None)
         while True:
             await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -321,7 +322,7 @@ class Hsm:
                 self.apply_logging(logging or DEFAULT_LOGGING)
                 if self.session is not None:
                     self.session.forget()
-                    # The deletion of a namespace may have been cut off half-way.
+                    # This finishes the deletion of a namespace that was interrupted.
                     await self.session.open()
             except StoreUnavailable:
                 continue

@@ -1,4 +1,4 @@
-"""What an Administrator does with keys as things, and what users may see of them."""
+"""Keys: made, changed and deleted by Administrators, and shown to users."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _GENERATED_ID_BYTES = 10
 
 @dataclass(frozen=True, slots=True)
 class KeyAttributes:
-    """What a new key is stored with besides itself."""
+    """What is stored together with a new key."""
 
     mechanisms: frozenset[str]
     tags: frozenset[Tag]
@@ -27,7 +27,7 @@ class KeyAttributes:
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """All that is shown of a key."""
+    """The parts of a key that the API shows."""
 
     record: KeyRecord
     type_name: str
@@ -46,7 +46,7 @@ async def find(context: CallerContext, key_id: KeyId) -> StoredKey:
 
 
 async def _get(context: CallerContext, key_id: KeyId) -> StoredKey:
-    """As `find`, for what has an entity tag: conditions need the revision that it was made from."""
+    """Return the key as `find` does, from the store: an entity tag needs its revision."""
     key = await context.session.keys.get(_path(context, key_id))
     if key is None:
         raise NotFound(f"Key {key_id} not found.")
@@ -77,7 +77,7 @@ async def list_keys(
     kept: list[KeyId] = []
     after: KeyId | None = None
     while True:
-        # One page at a time for all lists together, by turns: a list reads each of the records.
+        # Lists take turns page by page, because such a list reads every record.
         async with context.session.listing.turn(context.party):
             page = await context.session.keys.page(context.caller.namespace, prefix, after=after)
         if not page:
@@ -98,12 +98,12 @@ async def view(context: CallerContext, key_id: KeyId) -> KeyView:
 
 
 async def public_pem(context: CallerContext, key_id: KeyId) -> bytes:
-    """Return the public key as SubjectPublicKeyInfo PEM; InvalidInput for a Generic key."""
+    """Return the public key as SubjectPublicKeyInfo PEM. Raises InvalidInput if it has none."""
     return (await _get(context, key_id)).public_pem()
 
 
 async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> PrivateKey:
-    """Return read()'s key, off the event loop: checking an untrusted RSA key takes long."""
+    """Return the key that `read` parses, in a thread: checking an untrusted RSA key takes long."""
     return await context.session.keygen_pool.run(read, party=context.party)
 
 
@@ -130,7 +130,7 @@ async def generate(
     length: int | None,
     attributes: KeyAttributes,
 ) -> KeyId:
-    """Make a key and return its ID; the mechanisms must be some and fit the type."""
+    """Make a key and return its ID. Raises InvalidInput if a mechanism is missing or unfit."""
     await require_new(context, key_id, algorithm, attributes)
     if algorithm.generates_slowly:
         private = await context.session.keygen_pool.run(
@@ -148,7 +148,7 @@ async def add(
     private: PrivateKey,
     attributes: KeyAttributes,
 ) -> KeyId:
-    """Store a key under `key_id`, or a made-up ID; AlreadyExists when it is taken."""
+    """Store a key under `key_id` or a random ID. Raises AlreadyExists if the ID is taken."""
     chosen = key_id or parse_key_id(os.urandom(_GENERATED_ID_BYTES).hex())
     record = KeyRecord(
         private=private.material(),
@@ -168,10 +168,10 @@ async def delete(context: CallerContext, key_id: KeyId) -> None:
 
 
 async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
-    """Give a key another ID; AlreadyExists when that is taken.
+    """Give a key another ID. Raises AlreadyExists if that is taken.
 
-    Conflict while a backup is made: its scan could pass both places at the wrong moments, and the
-    key be in neither.
+    Raises Conflict while a backup is made: its scan could pass the new place before the move and
+    the old place after it, and miss the key.
     """
     async with context.session.moving:
         if context.session.backups:
@@ -183,7 +183,7 @@ async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
 async def _change(
     context: CallerContext, key_id: KeyId, edit: Callable[[KeyRecord], KeyRecord]
 ) -> bool:
-    """Replace the record by `edit` of it; return False, and write nothing, when it is as it was."""
+    """Replace a key's record by `edit(record)`. Return False, without a write, if it is equal."""
     record = (await find(context, key_id)).record
     if edit(record) == record:
         return False
@@ -193,25 +193,25 @@ async def _change(
 
 
 async def set_label(context: CallerContext, key_id: KeyId, label: Label) -> bool:
-    """Set the label (empty removes it); return whether it was another one."""
+    """Set the label, or remove it if empty. Return whether this changed it."""
     return await _change(context, key_id, lambda record: replace(record, label=label))
 
 
 async def add_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> bool:
-    """Restrict the key to users with one of its tags, `tag` included; False when it was there."""
+    """Restrict the key to users with one of its tags. Return False if it had `tag` already."""
     return await _change(
         context, key_id, lambda record: replace(record, tags=with_tag(record.tags, tag))
     )
 
 
 async def remove_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> None:
-    """Remove a tag; NotFound when the key does not have it."""
+    """Remove a tag. Raises NotFound if the key does not have it."""
     if not await _change(context, key_id, lambda record: replace(record, tags=record.tags - {tag})):
         raise NotFound(f"Key {key_id} has no tag {tag}.")
 
 
 async def certificate(context: CallerContext, key_id: KeyId) -> StoredCertificate:
-    """Return the certificate stored with the key, or raise NotFound."""
+    """Return the certificate stored with the key. Raises NotFound if there is none."""
     stored = (await _get(context, key_id)).record.certificate
     if stored is None:
         raise NotFound(f"There is no certificate for key {key_id}.")
@@ -219,7 +219,7 @@ async def certificate(context: CallerContext, key_id: KeyId) -> StoredCertificat
 
 
 async def set_certificate(context: CallerContext, key_id: KeyId, stored: StoredCertificate) -> None:
-    """Store a certificate; Conflict when there is one."""
+    """Store a certificate. Raises Conflict if the key has one already."""
 
     def with_certificate(record: KeyRecord) -> KeyRecord:
         if record.certificate is not None:
@@ -230,6 +230,6 @@ async def set_certificate(context: CallerContext, key_id: KeyId, stored: StoredC
 
 
 async def delete_certificate(context: CallerContext, key_id: KeyId) -> None:
-    """Remove the certificate; NotFound when there is none."""
+    """Remove the certificate. Raises NotFound if there is none."""
     if not await _change(context, key_id, lambda record: replace(record, certificate=None)):
         raise NotFound(f"There is no certificate for key {key_id}.")

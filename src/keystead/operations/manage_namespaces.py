@@ -1,4 +1,4 @@
-"""Namespaces, as root Administrators make and remove them."""
+"""Namespaces: made and removed by Administrators of the root."""
 
 from keystead.errors import AlreadyExists, InvalidInput, NotFound, WriteRefused
 from keystead.model.ids import NamespaceId
@@ -13,7 +13,7 @@ async def list_namespaces(session: Session) -> list[NamespaceId]:
 
 
 async def create(context: CallerContext, namespace: NamespaceId) -> None:
-    """Create a namespace; from then on only its own Administrators manage its users."""
+    """Create a namespace. From then on, only its own Administrators manage its users."""
     try:
         await context.session.namespaces.create(namespace)
     except AlreadyExists:
@@ -23,7 +23,7 @@ async def create(context: CallerContext, namespace: NamespaceId) -> None:
 
 
 async def delete(context: CallerContext, namespace: NamespaceId) -> None:
-    """Delete a namespace and all its keys. Its users stay and can do nothing."""
+    """Delete a namespace and all its keys. Its users stay, and their requests are refused."""
     if not context.session.is_namespace(namespace):
         raise NotFound(f"Namespace {namespace} not found.")
     context.session.namespace_deleted(namespace)
@@ -37,12 +37,12 @@ async def delete(context: CallerContext, namespace: NamespaceId) -> None:
 
 
 async def quota(session: Session, namespace: NamespaceId) -> Quota:
-    """Return what a namespace may hold; NotFound when it does not exist."""
+    """Return a namespace's quota. Raises NotFound if the namespace does not exist."""
     await session.namespaces.require(namespace)
     return await session.namespaces.quota(namespace)
 
 
 async def set_quota(context: CallerContext, namespace: NamespaceId, quota: Quota) -> None:
-    """Change what a namespace may hold. What it holds beyond that stays."""
+    """Set a namespace's quota. Keys and users that exceed it stay."""
     await context.session.namespaces.set_quota(namespace, quota)
     context.note("quota set", namespace=namespace)

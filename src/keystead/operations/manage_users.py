@@ -21,7 +21,7 @@ _GENERATED_ID_BYTES = 10
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What a user is made from."""
+    """The data of a new user."""
 
     real_name: str
     role: Role
@@ -29,12 +29,12 @@ class NewUser:
 
 
 def new_id(namespace: NamespaceId | None) -> UserId:
-    """Return a made-up user ID in `namespace`."""
+    """Return a random user ID in `namespace`."""
     return UserId(namespace, os.urandom(_GENERATED_ID_BYTES).hex())
 
 
 async def list_users(context: CallerContext) -> list[UserId]:
-    """Return the users of the caller's namespace; of all namespaces for a caller without one."""
+    """Return the users of the caller's namespace, or all users for a caller without a namespace."""
     return await context.session.users.list(context.caller.namespace)
 
 
@@ -46,12 +46,12 @@ async def _find(session: Session, user_id: UserId) -> tuple[User, int]:
 
 
 async def get(session: Session, user_id: UserId) -> User:
-    """Return a user, or raise NotFound."""
+    """Return a user. Raises NotFound if it does not exist."""
     return (await _find(session, user_id))[0]
 
 
 async def get_operator(session: Session, user_id: UserId) -> User:
-    """Return an Operator; NotFound for anyone else: only Operators have tags."""
+    """Return an Operator. Raises NotFound for any other user, because only Operators have tags."""
     user = await get(session, user_id)
     if user.role is not Role.OPERATOR:
         raise NotFound(f"User {user_id} is not an Operator.")
@@ -59,7 +59,7 @@ async def get_operator(session: Session, user_id: UserId) -> User:
 
 
 async def add(context: CallerContext, user_id: UserId, wanted: NewUser) -> None:
-    """Make a user in the caller's namespace, or, for the root, in one not created yet."""
+    """Make a user in the caller's namespace, or, for the root, in a namespace not yet created."""
     _require_may_create(context, user_id.namespace)
     if await context.session.users.get(user_id) is not None:
         raise AlreadyExists(f"User {user_id} already exists.")
@@ -83,7 +83,7 @@ def _require_may_create(context: CallerContext, namespace: NamespaceId | None) -
 
 
 async def delete(context: CallerContext, user_id: UserId) -> None:
-    """Remove a user; InvalidInput when it is the caller."""
+    """Remove a user. Raises InvalidInput if it is the caller."""
     await _find(context.session, user_id)
     if user_id == context.caller.user_id:
         raise InvalidInput("Users cannot delete themselves.")
@@ -94,7 +94,7 @@ async def delete(context: CallerContext, user_id: UserId) -> None:
 
 
 async def set_passphrase(context: CallerContext, user_id: UserId, passphrase: Secret) -> None:
-    """Give a user a new passphrase; the old one is refused from then on."""
+    """Give a user a new passphrase. The old passphrase is refused from then on."""
     verifier = await context.session.kdf_pool.run(
         lambda: make_verifier(passphrase), party=context.party
     )
@@ -105,7 +105,7 @@ async def set_passphrase(context: CallerContext, user_id: UserId, passphrase: Se
 
 
 async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
-    """Give an Operator a tag; return False when it had it."""
+    """Give an Operator a tag. Return False if it had the tag already."""
     user = await get(context.session, user_id)
     if user.role is not Role.OPERATOR:
         raise InvalidInput("Only Operators have tags.")
@@ -117,7 +117,7 @@ async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
 
 
 async def remove_tag(context: CallerContext, user_id: UserId, tag: Tag) -> None:
-    """Take a tag from an Operator; NotFound when it did not have it."""
+    """Take a tag from an Operator. Raises NotFound if it did not have the tag."""
     if tag not in (await get(context.session, user_id)).tags:
         raise NotFound(f"User {user_id} has no tag {tag}.")
     await _retag(context.session, user_id, lambda tags: tags - {tag})
@@ -125,7 +125,7 @@ async def remove_tag(context: CallerContext, user_id: UserId, tag: Tag) -> None:
 
 
 async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]) -> None:
-    """Replace a user's tags by `edit` of them, for its requests under way too."""
+    """Replace a user's tags by `edit(tags)`, also for its running requests."""
     with _revoked_in_doubt(session, user_id):
         user = await session.users.update(user_id, lambda user: replace(user, tags=edit(user.tags)))
     session.credentials.retag(user)
@@ -133,9 +133,10 @@ async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]
 
 @contextmanager
 def _revoked_in_doubt(session: Session, user_id: UserId) -> Iterator[None]:
-    """Refuse what a user has proven before, unless a change that failed has changed nothing.
+    """Refuse credentials that were verified before, if a failed change may have been made.
 
-    A store that fails may have made the change; a user that is not there was deleted in such a way.
+    A store that fails may have made the change. A user that is missing may have been deleted by
+    an earlier change of this kind.
     """
     try:
         yield

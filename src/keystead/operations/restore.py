@@ -1,7 +1,7 @@
-"""Restoring a backup: all of it or nothing, whatever the file holds and whoever crashes.
+"""Restoring a backup: all of it or nothing, whatever the file holds and whatever crashes.
 
-The records go into a new generation, in commits of bounded size, while the file is read. Only when
-its end has been seen is the new generation brought into force, in one commit with the lock of its
+The records are written into a new generation, in commits of bounded size, while the file is read.
+At the end of the file, one commit makes the new generation the current one and stores its wrapped
 domain key.
 """
 
@@ -31,17 +31,17 @@ from keystead.storage.local import LAYOUT, LAYOUT_PATH
 
 BATCH_BYTES: Final = 256 * 1024
 BATCH_RECORDS: Final = 500
-"""Written in one commit: so much, or a little over."""
+"""One commit writes at most this many records, and about BATCH_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What comes with the file."""
+    """The options that come with a backup file."""
 
     passphrase: Secret | None = field(repr=False)
-    """None: the one that backups are made with now."""
+    """None stands for the present backup passphrase."""
     system_time: float | None
-    """Unix seconds, at the beginning of the restore; None leaves the time to the file."""
+    """Unix seconds at the beginning of the restore. None takes the time offset from the file."""
 
 
 async def restore(
@@ -49,8 +49,8 @@ async def restore(
 ) -> None:
     """Replace all records by those in `file`; without a caller, the device's settings as well.
 
-    InvalidInput says what is wrong with the file or the passphrase; Conflict while another restore
-    is under way. Nothing has changed then.
+    Raises InvalidInput if the file or the passphrase is wrong, and Conflict while another restore
+    is running. Nothing has changed in either case.
     """
     session = None if context is None else context.session
     began = hsm.monotonic()
@@ -80,7 +80,7 @@ async def restore(
 
 
 def _never() -> bool:
-    """Answer for a restore by a user: it has its place to the end."""
+    """Return False: the restore of an authenticated user runs to its end."""
     return False
 
 
@@ -93,7 +93,7 @@ async def _key(hsm: Hsm, session: Session | None, wish: Wish, salt: bytes) -> Se
         if key is not None:
             return key
     raise InvalidInput(
-        "backupPassphrase is missing, and the file was not made under the present one."
+        "backupPassphrase is missing, and the file was not made with the present passphrase."
     )
 
 
@@ -113,7 +113,7 @@ async def _fill(following: NextGeneration, reader: BackupReader, records: Restor
 
 @dataclass(frozen=True, slots=True)
 class _Switch:
-    """From the present records to those of a file that has been read to its end."""
+    """The switch from the present records to those of a file that was read to its end."""
 
     hsm: Hsm
     following: NextGeneration
@@ -122,7 +122,7 @@ class _Switch:
     time: float | None
 
     async def everything(self) -> None:
-        """Take the device's settings from the file too; ends Locked."""
+        """Take the device's settings from the file too. The HSM is Locked after that."""
         hsm, records = self.hsm, self.records
         if not records.is_sealed:
             hsm.log.warning(
@@ -147,7 +147,7 @@ class _Switch:
             await hsm.replace_records(self.following, changes, event=Event.RESTORE)
 
     async def shared(self, session: Session) -> None:
-        """Keep the device's settings; ends Locked when the file has another locked domain key."""
+        """Keep the device's settings. If the file has another domain key, the HSM is Locked."""
         hsm = self.hsm
         changes = [*self._backup_key()]
         if self.time is not None:
@@ -174,8 +174,8 @@ class _Switch:
     async def _require_intact(self, session: Session) -> None:
         """Raise InvalidInput unless the file's seal fits its records.
 
-        A file without one passes only as long as no backup was ever sealed under this domain key:
-        until then it can be one of a NetHSM.
+        A file without a seal passes only if no backup was ever sealed under this domain key: it
+        may come from a NetHSM.
         """
         domain_key = session.require_domain_key()
         sealed = await self.hsm.local.settings.get(settings.SEALS_BACKUPS)
@@ -183,21 +183,21 @@ class _Switch:
             self.records.sealed_set.require_intact(domain_key)
 
     async def _forget_unattended_key(self) -> None:
-        """Destroy the key of the slot that was removed; the next start does it if this fails."""
+        """Destroy the key of the slot that was removed. If this fails, the next start does it."""
         try:
             await self.hsm.unattended_boot.forget_key()
         except WriteRefused as error:
             self.hsm.log.warning("cannot delete the unattended key", reason=error.message)
 
     def _seal(self) -> list[Change]:
-        """Return what has the next unlock check the seal, under the key that it opens."""
+        """Return the changes that make the next unlock check the seal under its domain key."""
         return [self._put_seal()] if self.records.is_sealed else []
 
     def _put_seal(self) -> Change:
         return self.hsm.local.settings.put(settings.RESTORED_SEAL, self.records.sealed_set)
 
     def _lock(self) -> list[Change]:
-        """Return what makes the file's unlock passphrase the one that opens the domain key."""
+        """Return the changes that install the file's wrapped domain key and unlock salt."""
         local = self.hsm.local
         return [
             local.put_locked_domain_key(self.origin.locked_domain_key),
@@ -207,7 +207,7 @@ class _Switch:
         ]
 
     def _backup_key(self) -> list[Change]:
-        """Return what keeps the backup key of a version 0 file until it can be sealed."""
+        """Return the changes that keep a version 0 file's backup key until it can be sealed."""
         key = self.records.setting(settings.BACKUP_KEY)
         salt = self.records.setting(settings.BACKUP_SALT)
         if self.origin.device_id is not None or key is None or salt is None:
@@ -219,7 +219,7 @@ class _Switch:
         ]
 
     async def _tls(self) -> list[Change]:
-        """Return what makes the file's TLS identity this device's, if clients could use it."""
+        """Return the changes that install the file's TLS identity, if clients could use it."""
         key = self.records.setting(settings.TLS_KEY)
         chain = self.records.setting(settings.TLS_CHAIN)
         if key is None or chain is None:
@@ -231,7 +231,7 @@ class _Switch:
         return [own.put(settings.TLS_KEY, key), own.put(settings.TLS_CHAIN, chain)]
 
     def _offset(self) -> int:
-        """Return the time offset to set: for the time that was wished for, or the file's."""
+        """Return the time offset to set: for the time in the request, or the one in the file."""
         if self.time is not None:
             return self.hsm.time.offset_to(self.time)
         offset = self.records.setting(settings.TIME_OFFSET) or 0

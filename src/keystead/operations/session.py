@@ -1,4 +1,4 @@
-"""What an Operational HSM works with; lock drops it whole."""
+"""The session of an Operational HSM: everything that lock drops."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,12 +27,12 @@ from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
-"""Lists of keys with ?filter or ?label that may be under way together."""
+"""Lists of keys with ?filter or ?label that may run or wait at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoreContext:
-    """What the core is given: it has no clock, store or thread of its own."""
+    """What the process gives to the core, which has no clock, store or thread of its own."""
 
     store: KeyValueStore
     device_key: Secret
@@ -41,29 +41,29 @@ class CoreContext:
     monotonic: Callable[[], float]
     """Seconds."""
     crypto_pool: WorkPool
-    """For uses of keys: milliseconds each."""
+    """Runs uses of keys, which take milliseconds each."""
     keygen_pool: WorkPool
-    """For keys that are made or checked: up to many seconds each for RSA."""
+    """Makes and checks keys. With RSA, one can take many seconds."""
     kdf_pool: WorkPool
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
-    """Has the log sent there from now on."""
+    """Sends the log to this syslog server from now on."""
     unattended_key: UnattendedKeyFile
     update_slot: UpdateSlot
     update_key: UpdateKey | None
-    """Signs update images; None: none is accepted."""
+    """Verifies update images. None refuses every image."""
     pkcs1_padding_errors: bool = False
-    """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+    """Whether decryption with PKCS#1 v1.5 reports a wrong padding, as NetHSM does."""
     open_shutdown: bool = False
-    """Whether anyone may shut down a Locked or Failed HSM, as NetHSM lets them."""
+    """Whether clients without credentials may shut down a Locked or Failed HSM, as with NetHSM."""
     common_passphrases: bool = False
-    """Whether a new passphrase may be one of the commonest, as in NetHSM."""
+    """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
 
 
 class Session:
-    """The domain key's stores and all that was learned through them, from unlock to lock."""
+    """The stores under the domain key and everything cached from them, from unlock to lock."""
 
     def __init__(
         self,
@@ -80,21 +80,21 @@ class Session:
         self.namespaces = stores.namespaces
         self.config = stores.config
         self.for_backup: Final = stores.for_backup
-        """Returns the value of a record of these stores as a backup has it."""
+        """Returns the value of a record in the form that it has in a backup."""
         self.store = context.store
         self.backups: set[BackupWriter] = set()
-        """Under way now."""
+        """The backups that are being made now."""
         self.moving = asyncio.Lock()
         """Held while a key is moved."""
         self.listing = Turns(MOST_LISTS)
-        """Whose turn it is to read records for a list of keys that is chosen by more than IDs."""
+        """The turns of lists that read records of keys, because they select by tag or label."""
         self.crypto_pool = context.crypto_pool
         self.keygen_pool = context.keygen_pool
         self.kdf_pool = context.kdf_pool
         self.pkcs1_padding_errors = context.pkcs1_padding_errors
         self.metrics = metrics
         self.gate = gate
-        """Before every use of a key."""
+        """Permits or refuses every use of a key."""
         self.credentials = Authenticator(
             stores.users, context.kdf_pool, failed_attempts, context.log
         )
@@ -104,20 +104,20 @@ class Session:
         self._namespaces: set[NamespaceId] = set()
         self._requests = 0
         self._one_done: asyncio.Event | None = None
-        """While somebody waits for requests to end."""
+        """Set whenever a request ends; exists while `end` waits for requests."""
 
     async def open(self) -> None:
-        """Check that the stores open under the domain key; UnsupportedFormat if they are newer.
+        """Check that the stores open under the domain key, and finish what a crash interrupted.
 
-        Finishes what a crash left half done.
+        Raises UnsupportedFormat if a store is newer than this software.
         """
         await self._stores.open()
         self._namespaces = set(await self.namespaces.list())
 
     def forget(self) -> None:
-        """Forget what is remembered of the store: something in it may have changed.
+        """Forget what is cached from the store, because it may have changed.
 
-        `open` reads again which namespaces there are.
+        `open` reads the list of namespaces again.
         """
         self.credentials.forget_all()
         self.keys.forget_all()
@@ -127,7 +127,7 @@ class Session:
         return namespace is None or namespace in self._namespaces
 
     def namespace_created(self, namespace: NamespaceId) -> None:
-        """Let the namespace's users in."""
+        """Accept requests of the namespace's users from now on."""
         self._namespaces.add(namespace)
 
     def namespace_deleted(self, namespace: NamespaceId) -> None:
@@ -135,13 +135,13 @@ class Session:
         self._namespaces.discard(namespace)
 
     def require_domain_key(self) -> Secret:
-        """Return the domain key; WrongState once the session has ended."""
+        """Return the domain key. Raises WrongState if the session has ended."""
         if self._domain_key is None:
-            raise WrongState("The HSM was locked meanwhile.")
+            raise WrongState("The HSM was locked in the meantime.")
         return self._domain_key
 
     async def flush_counters(self) -> None:
-        """Write the operation counters of keys used since the last time."""
+        """Write the operation counters of keys that were used since they were last written."""
         await self.keys.flush_counts()
 
     def note(self, caller: Caller | None, event: str, **details: str) -> None:
@@ -153,18 +153,18 @@ class Session:
         self._requests += 1
 
     def request_ends(self) -> None:
-        """Count it no more."""
+        """Stop counting a request that began with `request_begins`."""
         self._requests -= 1
         if self._one_done is not None:
             self._one_done.set()
 
     async def end(self, *, seconds: float, but: int = 0) -> None:
-        """Wait up to `seconds` for all requests under way but so many, then forget all secrets.
+        """Wait up to `seconds` until only `but` requests run, then forget all secrets.
 
-        The operation counters are kept. What is still under way after that gets WrongState, and
-        backups do at once.
+        The operation counters are written. Requests that still run after that get WrongState;
+        backups get it at once.
         """
-        depend_on(None)  # Whoever asked for it may be no user any more when it comes to its end.
+        depend_on(None)  # The user that asked for this may be deleted before it is done.
         self.end_backups()
         try:
             await asyncio.wait_for(self._until_left(but), seconds)
@@ -185,7 +185,7 @@ class Session:
             self._domain_key = None
 
     def end_backups(self) -> None:
-        """Forget the keys of the backups under way: they end in the middle."""
+        """Forget the keys of all running backups, which end incomplete."""
         for writer in self.backups:
             writer.forget()
 

@@ -1,10 +1,11 @@
-"""Who is served, and who is refused, where slow work queues up: one rule for all such queues.
+"""Fair queues for slow work: which request is served next, and which is refused.
 
-A party is named from the widest to the narrowest: the edge that its requests come by, then the
-namespace and the user, or for those who are not authenticated yet the network. At each level those
-with something waiting take turns. When a queue is full, a newcomer takes the place of the party
-that has most in it, unless that is the newcomer itself. So one client, one namespace, one network
-or one edge that was taken over can fill a queue, but not keep the others out of it.
+A party has a name at three levels: the edge that forwards its requests, the namespace, and the
+user. For a client that is not authenticated yet, the network takes the place of the namespace. At
+each level, the parties with waiting work take turns. When a queue is full, new work replaces the
+newest work of the party that has most in the queue. If the new work's own party has most, the new
+work is refused. So one client, namespace, network or captured edge can fill a queue, but it cannot
+keep the others out.
 """
 
 import asyncio
@@ -20,58 +21,58 @@ from keystead.errors import Overloaded
 from keystead.model.ids import UserId
 
 EDGE: Final = ContextVar[object]("edge", default=None)
-"""The edge that the request being worked on came by; None: it came by none."""
+"""The edge that forwarded the present request. None for other work."""
 
 Item = TypeVar("Item")
 
 
 class Party(NamedTuple):
-    """Whose share something takes, within the share of the edge."""
+    """The owner of a piece of work, within the share of an edge."""
 
     group: Hashable
-    """A namespace, or where nobody is authenticated a network."""
+    """A namespace, or the network of a client that is not authenticated."""
     member: Hashable = None
     comes_first: bool = False
-    """Its newest work is served before that of its group's other members, and when the queue is
-    full takes the place of the one of them that would be served last."""
+    """Whether its newest work is served before that of the other members of its group. In a full
+    queue, it replaces the work of the member that would be served last."""
 
     def names(self) -> tuple[Hashable, ...]:
-        """Return the names of its lines, from the edge of this request down."""
+        """Return the names of the party at each level, from the edge of this request down."""
         return EDGE.get(), self.group, self.member
 
 
 HSM: Final = Party("")
-"""For work that is no user's, or that only one request at a time can ask for."""
+"""Owns work that belongs to no user, or that only one request at a time can ask for."""
 
 
 def of_user(user_id: UserId) -> Party:
-    """Return whose share the work of a user takes."""
+    """Return the party of a user."""
     return Party(user_id.namespace, user_id)
 
 
 def of_network(network: str) -> Party:
-    """Return whose share the login of somebody in this network takes."""
+    """Return the party of clients in this network that log in."""
     return Party(("network", network))
 
 
 class _Line(Generic[Item]):
-    """What waits for one party, or the lines of those that it consists of."""
+    """The waiting work of one party, or the lines of the parties that it consists of."""
 
     __slots__ = ("items", "parts", "size")
 
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
         self.parts: OrderedDict[Hashable, _Line[Item]] = OrderedDict()
-        """By name; the one whose turn is next comes first."""
+        """The lines of the next level by name. The first one has the next turn."""
         self.size = 0
 
     def largest(self) -> Hashable:
-        """Return the name of the part with most in it."""
+        """Return the name of the part that has most waiting work."""
         return max(self.parts, key=lambda name: self.parts[name].size)
 
 
 class Lines(Generic[Item]):
-    """What waits, in the order of turns. Not for more than one thread."""
+    """All waiting work, in the order of turns. Use it from one thread only."""
 
     def __init__(self) -> None:
         self._all = _Line[Item]()
@@ -80,7 +81,7 @@ class Lines(Generic[Item]):
         return self._all.size
 
     def append(self, item: Item, party: Party) -> None:
-        """Append an item to the line of a party, which came by the edge of this request."""
+        """Append an item to the line of `party`, below the edge of the present request."""
         line = self._all
         line.size += 1
         group = line
@@ -95,7 +96,7 @@ class Lines(Generic[Item]):
             group.parts.move_to_end(party.member, last=False)
 
     def has_any_of(self, names: Sequence[Hashable]) -> bool:
-        """Whether something waits in the line of these names, from the edge down."""
+        """Whether work waits in the line with these names, from the edge down."""
         line = self._all
         for name in names:
             part = line.parts.get(name)
@@ -105,7 +106,7 @@ class Lines(Generic[Item]):
         return True
 
     def pop(self) -> Item:
-        """Take out the item whose turn it is; there must be one."""
+        """Remove and return the item whose turn it is. There must be one."""
         line = self._all
         line.size -= 1
         while line.parts:
@@ -121,10 +122,10 @@ class Lines(Generic[Item]):
         self._largest_for(party)
 
     def make_room(self, party: Party) -> Item:
-        """Take out and return the newest item of the party that has most.
+        """Remove and return the newest item of the party that has most items.
 
-        Raises Overloaded if nobody has more than `party` would have with one more, and `party` does
-        not come first in its group.
+        Raises Overloaded if no party has more items than `party` would have with one more. A party
+        that comes first in its group can still replace another member's item.
         """
         names = self._largest_for(party)
         line = self._all
@@ -138,7 +139,7 @@ class Lines(Generic[Item]):
         return line.items.pop()
 
     def _largest_for(self, party: Party) -> list[Hashable]:
-        """Return the names of the line, from the edge down, that has to make room for `party`."""
+        """Return the names, from the edge down, of the line that loses an item to `party`."""
         names: list[Hashable] = []
         line = self._all
         for name in party.names():
@@ -167,13 +168,13 @@ def _names_of_largest(line: _Line[Item]) -> list[Hashable]:
 
 
 class TurnQueue(Generic[Item]):
-    """Lines between threads."""
+    """A thread-safe queue with one line for each party."""
 
     def __init__(self) -> None:
         self._lines = Lines[Item]()
         self._lock = Lock()
         self._count = SimpleQueue[bool]()
-        """As many as there are in the lines; False for the end."""
+        """One True for each item in the lines, and a False for each reader that has to end."""
 
     def put(self, item: Item, party: Party) -> None:
         """Append an item to the line of a party."""
@@ -182,9 +183,9 @@ class TurnQueue(Generic[Item]):
         self._count.put(True)
 
     def put_instead(self, item: Item, party: Party) -> Item:
-        """Put an item in the place of the party that has most; return what was there.
+        """Replace the newest item of the party that has most items, and return the replaced item.
 
-        Raises Overloaded if nobody has more than `party`.
+        Raises Overloaded as `Lines.make_room` does.
         """
         with self._lock:
             removed = self._lines.make_room(party)
@@ -192,19 +193,19 @@ class TurnQueue(Generic[Item]):
         return removed
 
     def require_room(self, party: Party) -> None:
-        """Raise Overloaded unless `put_instead` would take something of this party."""
+        """Raise Overloaded if `put_instead` would raise it for this party."""
         with self._lock:
             self._lines.require_room(party)
 
     def get(self) -> Item | None:
-        """Wait for the next item and take it out; None at an end."""
+        """Wait for the next item, and remove and return it. Return None at an end."""
         if not self._count.get():
             return None
         with self._lock:
             return self._lines.pop()
 
     def has_any_of(self, names: Sequence[Hashable]) -> bool:
-        """Whether something waits in the line of these names, from the edge down."""
+        """Whether work waits in the line with these names, from the edge down."""
         with self._lock:
             return self._lines.has_any_of(names)
 
@@ -213,7 +214,7 @@ class TurnQueue(Generic[Item]):
         return self._count.empty()
 
     def end(self, readers: int) -> None:
-        """Drop what waits, and give so many readers an end each."""
+        """Drop all items, and let `readers` calls of `get` return None."""
         while not self._count.empty():
             self._count.get()
         for _ in range(readers):
@@ -221,10 +222,10 @@ class TurnQueue(Generic[Item]):
 
 
 class Turns:
-    """Lets tasks through one at a time, by the turns of their parties."""
+    """Lets tasks run one at a time. Their parties take turns."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is how many may be through or waiting together."""
+        """`limit` is how many tasks may run or wait at a time."""
         self._most_waiting = limit - 1
         self._waiting = Lines[asyncio.Future[None]]()
         self._is_taken = False
@@ -233,7 +234,7 @@ class Turns:
     async def turn(self, party: Party) -> AsyncIterator[None]:
         """Wait for a turn and keep it until the end of the block.
 
-        Raises Overloaded if too many wait, at once or while it waits.
+        Raises Overloaded if too many tasks wait, either at once or while this one waits.
         """
         if self._is_taken:
             await self._wait(party)
@@ -251,7 +252,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled() and turn.exception() is None:  # It was its turn already.
+            if not turn.cancelled() and turn.exception() is None:  # Its turn had come already.
                 self._pass_on()
             raise
 
@@ -266,4 +267,6 @@ class Turns:
 
 def _refuse(turn: "asyncio.Future[None]") -> None:
     if not turn.done():
-        turn.set_exception(Overloaded("This had to make room for others; try again."))
+        turn.set_exception(
+            Overloaded("The request was dropped to make room for other users; try again.")
+        )

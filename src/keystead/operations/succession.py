@@ -1,4 +1,4 @@
-"""One set of records after another: who fills the next one, and who sweeps up after that."""
+"""The change from one generation of records to the next, and the removal of old records."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,23 +14,22 @@ from keystead.storage.settings import RESTORED_SEAL, SEALS_BACKUPS, SettingStore
 
 
 class Succession:
-    """Lends the next generation to one restore at a time; sweeps away what is left of any."""
+    """Lends the next generation to one restore at a time, and deletes what restores leave over."""
 
     def __init__(self, store: GenerationStore, log: Log) -> None:
         self._store = store
         self._log = log
         self._makes_way: Callable[[], bool] | None = None
-        """Has the restore that the next generation is lent to give it up, if it must; None: none.
-        """
+        """Asks the running restore to give up the generation. None if there is none."""
         self._alone = asyncio.Lock()
         self._sweeping: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def next_generation(self, makes_way: Callable[[], bool]) -> AsyncIterator[NextGeneration]:
-        """Lend the next generation, empty; what is not brought into force is swept away after.
+        """Lend the next generation, empty. It is deleted later unless it became the current one.
 
-        `makes_way` is asked when another wants it: whether this one gives it up, soon then.
-        Conflict while it is lent to one that does not.
+        `makes_way` is called when another restore wants the generation. It returns whether this
+        restore gives it up soon. Raises Conflict while a restore has it that does not give it up.
         """
         if self._makes_way is not None and not self._makes_way():
             raise Conflict("Another restore is under way.")
@@ -44,31 +43,31 @@ class Succession:
             self.sweep_soon()
 
     def sweep_soon(self) -> None:
-        """Remove leftovers in the background, in commits that leave room for others."""
+        """Delete leftovers in the background, in small commits."""
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     def stop(self) -> None:
-        """Leave the rest to the next start."""
+        """Stop deleting. The next start continues."""
         if self._sweeping is not None:
             self._sweeping.cancel()
 
     async def _sweep(self) -> None:
-        depend_on(None)  # Whichever request was the occasion for it.
+        depend_on(None)  # This does not depend on the request that started it.
         try:
             async with self._alone:
                 await self._store.sweep()
         except KeysteadError as error:
-            # They are in nobody's way; the next start or restore tries again.
+            # They do no harm. The next start or restore tries again.
             self._log.warning("cannot delete what a restore left over", reason=error.message)
 
 
 async def require_intact(
     store: GenerationStore, local: SettingStore, domain_key: Secret, log: Log
 ) -> None:
-    """Check the seal of the backup that was restored last, now that its domain key is open.
+    """Check the seal of the last restored backup, which needs the unwrapped domain key.
 
-    Raises WrongState when its records are not those that it was sealed with: the HSM stays Locked.
+    Raises WrongState if the records are not those that were sealed. The HSM stays Locked then.
     """
     restored = await local.get(RESTORED_SEAL)
     if restored is None:

@@ -1,4 +1,4 @@
-"""The TLS identity of this device: its key, the certificates it shows, and the cluster's CA."""
+"""The TLS identity of this device: its key, its certificates, and the cluster's CA."""
 
 import asyncio
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TlsIdentity:
-    """What clients are shown: a private key (PKCS#8 PEM) and its certificates (PEM)."""
+    """A private key (PKCS#8 PEM) and the certificates that clients see (PEM)."""
 
     key: Secret
     chain: bytes
@@ -46,15 +46,15 @@ class TlsServers(Protocol):
         ...
 
     async def serve(self, identity: TlsIdentity) -> None:
-        """Return once every new connection is served with it; open ones keep theirs."""
+        """Return once every new connection gets this identity. Open connections keep theirs."""
         ...
 
 
 class _NoServers:
-    """Stands in until the process that runs the HSM says who serves."""
+    """Stands in until the process that runs the HSM sets the real servers."""
 
     async def try_out(self, _: TlsIdentity) -> None:
-        """Refuse: what nobody has tried must not be installed."""
+        """Raise WrongState: an identity that was not tried must not be installed."""
         raise WrongState("Nothing serves TLS yet.")
 
     async def serve(self, _: TlsIdentity) -> None:
@@ -62,7 +62,7 @@ class _NoServers:
 
 
 class Tls:
-    """Keeps the identity and changes it: tried out first, then durable, then served."""
+    """Keeps the identity and changes it. A new one is tried out, then stored, then served."""
 
     def __init__(self, context: CoreContext, local: LocalStore) -> None:
         self._store: Final = context.store
@@ -74,13 +74,13 @@ class Tls:
 
     @property
     def identity(self) -> TlsIdentity:
-        """What is served to new connections."""
+        """The identity that new connections get."""
         if self._identity is None:
             raise WrongState("The TLS identity is not loaded yet.")
         return self._identity
 
     async def load(self) -> None:
-        """Read key and certificates; make them at the first start."""
+        """Read the key and the certificates. At the first start, make them."""
         settings = self._local.settings
         key, chain = await settings.get(TLS_KEY), await settings.get(TLS_CHAIN)
         if key is None or chain is None:
@@ -89,7 +89,7 @@ class Tls:
         self._identity = TlsIdentity(key, chain)
 
     async def follow(self) -> None:
-        """Serve what is stored, if that is another identity than the one served now."""
+        """Serve the stored identity, if it differs from the one served now."""
         async with self._changing:
             if await self._local.settings.get(TLS_CHAIN) != self.identity.chain:
                 await self.load()
@@ -109,8 +109,8 @@ class Tls:
     ) -> None:
         """Serve a new key with a self-signed certificate.
 
-        InvalidInput for a type or length that cannot be served; WrongState when a cluster CA is
-        set, which would not have signed it.
+        Raises InvalidInput if the type or length cannot be served, and WrongState if a cluster CA
+        is set, because it has not signed the new certificate.
         """
         await self._require_no_authority()
 
@@ -126,7 +126,7 @@ class Tls:
         context.note("TLS key generated", type=algorithm.name)
 
     async def set_chain(self, context: CallerContext, pem: bytes) -> None:
-        """Show these certificates: the key's own first, then each one's issuer.
+        """Serve this chain: the certificate of the key first, then each certificate's issuer.
 
         Raises InvalidInput if the chain is not that
         or clients would not accept it now, and WrongState if the cluster CA has not signed it.
@@ -142,7 +142,7 @@ class Tls:
         context.note("TLS certificate changed")
 
     async def chain(self) -> bytes:
-        """Return the certificates as they are kept: what If-Match compares has a revision."""
+        """Return the stored certificates. If-Match needs the revision of their record."""
         return await self._local.settings.get(TLS_CHAIN) or self.identity.chain
 
     def public_pem(self) -> bytes:
@@ -155,14 +155,14 @@ class Tls:
         return await self._pool.run(lambda: make_csr(private, subject), party=context.party)
 
     async def cluster_ca(self) -> bytes:
-        """Return the certificate (PEM) of the cluster's authority; NotFound when there is none."""
+        """Return the certificate (PEM) of the cluster's CA. Raises NotFound if none is set."""
         authority = await self._local.settings.get(CLUSTER_CA)
         if authority is None:
             raise NotFound("The cluster CA has not been set.")
         return authority
 
     async def set_cluster_ca(self, context: CallerContext, pem: bytes) -> None:
-        """Keep the certificate of the cluster's authority.
+        """Store the certificate of the cluster's CA.
 
         Raises InvalidInput if it is none of an
         authority or clients would not accept it now, and WrongState if it has not signed the TLS
@@ -178,7 +178,9 @@ class Tls:
 
     async def _require_no_authority(self) -> None:
         if await self._local.settings.get(CLUSTER_CA) is not None:
-            raise WrongState("The cluster CA is set: only a certificate that it signed is taken.")
+            raise WrongState(
+                "The cluster CA is set: only a certificate that it signed is accepted."
+            )
 
     @property
     def _common_name(self) -> str:
@@ -188,7 +190,7 @@ class Tls:
         return _private(self.identity)
 
     async def _install(self, identity: TlsIdentity) -> None:
-        """Never keep what cannot be served: nobody could reach the HSM to change it again."""
+        """Try the identity before it is stored: with a bad one, nobody could reach the HSM."""
         await self._try_out(identity)
         await self._keep(identity)
         self._identity = identity

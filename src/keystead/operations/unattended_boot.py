@@ -1,9 +1,9 @@
-"""Unattended boot: whether a restart opens the domain key by itself.
+"""Unattended boot: whether a restart unwraps the domain key without a passphrase.
 
-It takes three things: the device key, the slot in the database, and the unattended key in a file
-that no copy of the database holds. A crash between two steps leaves one of the last two, and the
-next start removes the key, or comes up Locked. A database file of earlier, put back, comes up
-Locked as well, once unattended boot was turned off after it.
+Three things are needed: the device key, the slot in the database, and the unattended key in a file
+outside of the database. A crash while unattended boot is turned on or off leaves the slot or the
+key alone. The next start then removes the key, or comes up Locked. An older copy of the database
+comes up Locked too, if unattended boot was turned off after the copy was made.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ from keystead.storage.settings import UNATTENDED_BOOT
 
 
 class UnattendedBoot:
-    """Unattended boot of one device. `open` comes first."""
+    """Unattended boot of one device. Call `open` first."""
 
     def __init__(self, context: CoreContext, local: LocalStore, changing: asyncio.Lock) -> None:
-        """Take `changing`, which is held by whatever replaces a lock of the domain key."""
+        """Take the lock `changing`, which is held while a wrapped domain key is replaced."""
         self._store = context.store
         self._local = local
         self._file = context.unattended_key
         self._changing = changing
         self._log = context.log
         self._key: Secret | None = None
-        """What is in the file, unless it opened nothing at the start."""
+        """The key in the file, unless it did not fit the slot at the start."""
 
     async def open(self) -> Secret | None:
-        """Return the domain key at a start; None when that waits for the unlock passphrase.
+        """Return the domain key at a start, or None if the unlock passphrase is needed.
 
-        What a crash has left of turning it on or off is finished.
+        This also finishes a change of unattended boot that a crash interrupted.
         """
         slot, alone = await self._local.unattended(), await self._local.unattended_alone()
         domain_key = self._unlock(slot, alone)
@@ -57,14 +57,14 @@ class UnattendedBoot:
         return self._key is not None and is_wanted is True
 
     async def turn_on(self, context: CallerContext) -> None:
-        """Keep the domain key where this device opens it with the unattended key."""
+        """Store the domain key wrapped under the unattended key."""
         async with self._changing:
             domain_key = context.session.require_domain_key()
             if self._key is None:
                 key = domain_keys.new_unattended_key()
                 await self._file.keep(key.reveal())
                 self._key = key
-            # In the session's own store: a restore may bring another domain key at any moment.
+            # Into the session's own store: a restore may bring another domain key at any moment.
             await context.session.store.commit(
                 [
                     self._local.settings.put(UNATTENDED_BOOT, True),
@@ -74,7 +74,7 @@ class UnattendedBoot:
         context.note("unattended boot turned on")
 
     async def turn_off(self, context: CallerContext) -> None:
-        """Have every restart wait for the unlock passphrase, with older databases as well."""
+        """Make every restart need the unlock passphrase, also with older database files."""
         async with self._changing:
             await self._store.commit(
                 [
@@ -86,9 +86,9 @@ class UnattendedBoot:
         context.note("unattended boot turned off")
 
     async def forget_key(self) -> None:
-        """Destroy the key of a slot that is removed: older copies of the slot open no more.
+        """Destroy the unattended key, so that older copies of the removed slot cannot be unwrapped.
 
-        The caller holds `changing`. Raises WriteRefused, StoreUnavailable.
+        The caller holds `changing`. Raises WriteRefused or StoreUnavailable.
         """
         self._key = None
         if self._file.content != b"":
@@ -111,13 +111,13 @@ class UnattendedBoot:
         return None
 
     async def _settle(self, domain_key: Secret | None, *, slots: bool, alone: bool) -> None:
-        """Finish what a crash has left, and make the file if there is none."""
+        """Finish what a crash interrupted, and make the file if there is none."""
         if domain_key is None:
             if self._file.content is None or (self._file.content and not slots):
                 await self._file.keep(b"")
             return
         if self._key is None:
-            # Both slots are there until the file is: a crash in between has it done again.
+            # Both slots stay until the file is written: after a crash in between, this runs again.
             key = domain_keys.new_unattended_key()
             await self._store.commit([self._put(domain_key, key)])
             await self._file.keep(key.reveal())

@@ -1,15 +1,15 @@
-"""What the core needs of the place where the unattended key is kept."""
+"""The interface between the core and the file that keeps the unattended key."""
 
 from typing import Protocol
 
 
 class UnattendedKeyFile(Protocol):
-    """A file that no copy of the database holds."""
+    """The file with the unattended key, outside of the database."""
 
     content: bytes | None
-    """What it holds: 32 bytes while unattended boot is on, nothing once it is off; None: there is
-    no file."""
+    """The content of the file: 32 bytes while unattended boot is on, and empty after it was turned
+    off. None if there is no file."""
 
     async def keep(self, content: bytes) -> None:
-        """Have it hold this, durably. Raises WriteRefused, StoreUnavailable."""
+        """Replace the content durably. Raises WriteRefused or StoreUnavailable."""
         ...

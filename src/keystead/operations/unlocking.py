@@ -1,4 +1,4 @@
-"""The unlock passphrase: it opens the domain key, and guessing it is braked."""
+"""The unlock passphrase: it unwraps the domain key, and guessing it is rate-limited."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import UNLOCK_SALT
 
 USER_NAME: Final = "unlock"
-"""Whom the unlock passphrase authenticates where the users cannot be read."""
+"""The user name for the unlock passphrase, in states in which the users cannot be read."""
 MOST_WAITING: Final = 16
-"""Attempts that wait for their turn, half a second each, with the one that has it."""
+"""Attempts that may wait or run at a time. Each runs for about half a second."""
 
 
 class Unlocking:
-    """Checks the unlock passphrase, one attempt at a time, so that nobody guesses in parallel."""
+    """Checks the unlock passphrase, one attempt at a time, to prevent parallel guessing."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Unlocking:
         failed: FailedAttempts,
         changing: asyncio.Lock,
     ) -> None:
-        """Take `changing`, which is held by whatever replaces a lock of the domain key."""
+        """Take the lock `changing`, which is held while a wrapped domain key is replaced."""
         self._kdf_pool: Final = context.kdf_pool
         self._local: Final = local
         self._failed: Final = failed
@@ -54,10 +54,11 @@ class Unlocking:
     async def queued(self, address: str) -> AsyncIterator[None]:
         """Wait for the turn of an attempt, and keep it until the end of the block.
 
-        All networks with a recent failure take turns with all others, and of those the one that
-        came last is next: whoever knows the passphrase waits for the attempt under way and one
-        guess, even while many networks make their first. Raises TooManyAttempts for a second after
-        a failed attempt of the same network, and Overloaded when too many wait.
+        Networks with a recent failure are one group, all others are a second group, and the two
+        groups take turns. In the second group, the latest arrival is next. So an owner who knows
+        the passphrase waits only for the running attempt and one guess, even while many networks
+        make their first attempts. Raises TooManyAttempts for a second after a failed attempt of
+        the same network, and Overloaded if too many attempts wait.
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
@@ -67,7 +68,7 @@ class Unlocking:
                 if party == self._party(subject):
                     yield
                     return
-            # The network has failed while this waited: it waits with the others that have.
+            # The network failed in the meantime, so the attempt changes to the other group.
 
     def _party(self, subject: Subject) -> Party:
         has_failed = self._failed.has_failed(subject)
@@ -76,7 +77,7 @@ class Unlocking:
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
 
-        Raises NotPermitted for a wrong passphrase, InvalidInput for one that cannot be right, and
+        Raises NotPermitted if the passphrase is wrong, InvalidInput if it is malformed, and
         TooManyAttempts for a second after either.
         """
         async with self._one_at_a_time:
@@ -91,13 +92,13 @@ class Unlocking:
                 raise
 
     async def authenticate(self, header: str | None, *, address: str) -> None:
-        """Check an Authorization header that names the user `unlock`; also in state Failed.
+        """Check an Authorization header that names the user `unlock`. Works in state Failed too.
 
         Raises NotAuthenticated, and TooManyAttempts for a second after a wrong passphrase.
         """
         credentials = parse_basic(header)
         if credentials.user_name != USER_NAME:
-            raise NotAuthenticated(f"This takes the user {USER_NAME} and the unlock passphrase.")
+            raise NotAuthenticated(f"This needs the user {USER_NAME} and the unlock passphrase.")
         async with self.queued(address):
             await self._authenticate(credentials, subject_of(address, UNLOCK))
 
@@ -110,7 +111,7 @@ class Unlocking:
                 raise NotAuthenticated("The unlock passphrase is wrong.") from None
 
     async def change(self, context: CallerContext, *, new: Secret, current: str) -> None:
-        """Lock the domain key with another passphrase.
+        """Wrap the domain key under another passphrase.
 
         Raises NotPermitted if `current` is wrong, TooManyAttempts as `open` does.
         """
@@ -118,7 +119,7 @@ class Unlocking:
             try:
                 domain_key = await self.open(current, address=context.address)
             except InvalidInput:
-                # Not the new one's fault, as the 400 of this error would have the caller believe.
+                # InvalidInput would be a 400, as if the new passphrase were malformed.
                 raise NotPermitted("The current unlock passphrase is wrong.") from None
             salt = new_unlock_salt()
             unlock_key = await self._kdf_pool.run(lambda: derive_unlock_key(new, salt))
@@ -132,7 +133,7 @@ class Unlocking:
         context.note("unlock passphrase changed")
 
     async def remember(self) -> None:
-        """Read what `authenticate` needs once the store is out of reach, if it is there."""
+        """Cache what `authenticate` needs while the store is out of reach."""
         with contextlib.suppress(StoreUnavailable, NotFound):
             await self._read()
 
@@ -146,7 +147,7 @@ class Unlocking:
             raise
 
     async def _read(self) -> tuple[bytes, bytes]:
-        """Return the salt and the locked domain key; those last read when the store is lost."""
+        """Return the salt and the wrapped domain key, cached ones if the store is out of reach."""
         try:
             salt = await self._local.settings.get(UNLOCK_SALT) or b""
             self._last_read = salt, await self._local.locked_domain_key()

@@ -1,4 +1,4 @@
-"""Updates of the software: an image comes in, and nothing of it is kept that is not verified."""
+"""Updates of the software. No part of an image is stored before it is verified."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -21,7 +21,7 @@ from keystead.sealing.update_image import (
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What runs now; an update leads to nothing older."""
+    """The software that runs now. An update must not be older."""
 
     major: int
     security_version: int
@@ -31,7 +31,7 @@ THIS_SOFTWARE: Final = Running(parse_version(__version__)[0], SECURITY_VERSION)
 
 
 class _NoKey:
-    """Stands in for the key where there is none: what might be an image is not looked into."""
+    """Stands in if no key is configured: images are refused before they are parsed."""
 
     def verify(self, _header: bytes, _signature: bytes) -> None:
         """Raise WrongState."""
@@ -42,24 +42,23 @@ class _NoKey:
 
 
 class Updates:
-    """The update slot, for Administrators: one upload at a time."""
+    """The update slot, for Administrators. It takes one upload at a time."""
 
     def __init__(
         self, slot: UpdateSlot, key: UpdateKey | None, running: Running = THIS_SOFTWARE
     ) -> None:
-        """`key` is the one that images must be signed with; without one, none is accepted."""
+        """`key` verifies the signature of images. Without a key, no image is accepted."""
         self._slot = slot
         self._check: SignatureCheck = key or _NoKey()
         self._running = running
         self._is_receiving = False
 
     async def receive(self, context: CallerContext, body: AsyncIterator[bytes]) -> ImageHeader:
-        """Stage the image that `body` is, in the place of one staged before; return its header.
+        """Stage the image in `body`, instead of one staged before, and return its header.
 
-        InvalidInput when it is not exactly one image that the key signed; Conflict when it would
-        lead back to an older major or security version, or when another one is just coming in;
-        WrongState without a key, for what begins as an image does. Whatever is raised, the image
-        staged before stays.
+        Raises InvalidInput if the body is not exactly one image signed with the key, Conflict if
+        its major or security version is older or another upload is running, and WrongState if no
+        key is configured. After an error, the image that was staged before stays.
         """
         if self._is_receiving:
             raise Conflict("Another update image is being uploaded.")
@@ -72,12 +71,12 @@ class Updates:
         return header
 
     async def cancel(self, context: CallerContext) -> None:
-        """Remove the staged image; WrongState when there is none."""
+        """Remove the staged image. Raises WrongState if there is none."""
         await self._slot.cancel()
         context.note("update cancelled")
 
     async def commit(self, context: CallerContext) -> None:
-        """Have the staged image take over; WrongState when there is none, or no way to."""
+        """Install the staged image. Raises WrongState if there is none, or no way to install it."""
         await self._slot.commit()
         context.note("update committed")
 
@@ -91,7 +90,7 @@ class Updates:
             header = image.finish()
             _require_open(session)
             await self._slot.keep()
-        except BaseException:  # A client that went away is a CancelledError.
+        except BaseException:  # Also if the client disconnected.
             if image.header is not None:
                 with suppress(KeysteadError):  # The first error says more; `begin` cleans as well.
                     await self._slot.abandon()
@@ -109,15 +108,15 @@ class Updates:
         if header.security_version < self._running.security_version:
             raise Conflict(
                 f"The image has the security version {header.security_version}, older than "
-                f"{self._running.security_version}, which runs: it would open a closed hole again."
+                f"the running {self._running.security_version}. It would reopen a vulnerability."
             )
         if header.major < self._running.major:
             raise Conflict(
-                f"The image has the major version {header.major}; a way back from "
-                f"{self._running.major} does not exist."
+                f"The image has the major version {header.major}. Going back from "
+                f"{self._running.major} is not supported."
             )
 
 
 def _require_open(session: Session) -> None:
-    """Raise WrongState once the session has ended: nobody changes anything any more."""
+    """Raise WrongState if the session has ended: nothing may be changed after that."""
     session.require_domain_key()

@@ -1,16 +1,17 @@
-"""What the core needs of the place where update images are kept."""
+"""The interface between the core and the place that keeps update images."""
 
 from typing import Protocol
 
 
 class UpdateSlot(Protocol):
-    """One staged image, and one that is arriving.
+    """One staged image, and one image that is arriving.
 
-    Every method raises Overloaded when the disk refuses, StoreUnavailable when it is out of reach.
+    Every method raises Overloaded if the disk is full or fails, and StoreUnavailable if the slot
+    is out of reach.
     """
 
     async def begin(self, size: int) -> None:
-        """Make ready for an image of at most `size` bytes, in the place of an unfinished one."""
+        """Begin an image of at most `size` bytes. An unfinished one is dropped."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -26,9 +27,9 @@ class UpdateSlot(Protocol):
         ...
 
     async def cancel(self) -> None:
-        """Remove the staged image; WrongState when there is none."""
+        """Remove the staged image. Raises WrongState if there is none."""
         ...
 
     async def commit(self) -> None:
-        """Have the staged image take over; WrongState when there is none, or no way to."""
+        """Install the staged image. Raises WrongState if there is none, or no way to install it."""
         ...

@@ -1,4 +1,4 @@
-"""What an Operator does with keys. The key itself never leaves."""
+"""Uses of keys by Operators. The key itself never leaves the HSM."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from keystead.storage.key_cache import StoredKey
 Made = TypeVar("Made")
 
 INLINE_BYTES: Final = 64 * 1024
-"""Longer messages are worked on off the event loop, whatever the algorithm."""
+"""Messages longer than this are processed in a thread, whatever the algorithm."""
 
 
 class WantedUse(Hidden):
@@ -143,7 +143,7 @@ def _attempt(context: CallerContext, key: StoredKey, use: Use, mode: str) -> Att
 
 
 async def _current(context: CallerContext, key: StoredKey) -> StoredKey:
-    """Return the key as it is now, if it changed while a long message arrived."""
+    """Return the key as it is now: it may have changed while a long message arrived."""
     if context.session.keys.is_current(key):
         return key
     return await find(context, key.path.key_id)
@@ -152,10 +152,10 @@ async def _current(context: CallerContext, key: StoredKey) -> StoredKey:
 async def _in_a_thread(
     context: CallerContext, attempt: Attempt, key: StoredKey, work: Callable[[], Made]
 ) -> Made:
-    """Return work()'s result, if the use would still be permitted when it is done.
+    """Return the result of `work`, if the use is still permitted when the work is done.
 
-    It may have waited long for a thread: nothing leaves that would not be begun now. A use that has
-    begun counts also when its request is cancelled.
+    The work may have waited long for a thread. Its result is dropped if the use would be refused
+    by now. A use that has begun is counted even if its request is cancelled.
     """
     session = context.session
     begun: list[bool] = []

@@ -1,4 +1,4 @@
-"""Credentials that were verified: the ones used last, up to a number and a size."""
+"""A cache of verified credentials: the most recently used, up to a number and a size."""
 
 from collections import OrderedDict
 from typing import Final
@@ -7,21 +7,21 @@ from keystead.model.ids import UserId
 from keystead.model.users import Caller
 
 VERIFIED_LIMIT: Final = 10_000
-"""Credentials remembered; the least recently used one is forgotten beyond that."""
+"""The most credentials in the cache. The least recently used one makes room for another."""
 BYTES_A_CREDENTIAL: Final = 4 * 1024
-"""The memory for each on average, or so many tags would fill the core: a user has up to 1,000."""
+"""The average memory for each entry. Up to 1,000 tags for each user could fill the core."""
 _CALLER_BYTES: Final = 512
 _TAG_BYTES: Final = 64
 """What Python adds to the characters of a tag."""
 
 
 def _weight(caller: Caller) -> int:
-    """Return about how many bytes of memory a caller takes, with the tags of its user."""
+    """Return about how many bytes of memory a caller and its tags take."""
     return _CALLER_BYTES + sum(len(tag) + _TAG_BYTES for tag in caller.tags)
 
 
 class VerifiedCredentials:
-    """Callers, by a digest of the credentials that prove them."""
+    """A cache of callers, by a digest of their credentials."""
 
     def __init__(
         self, *, most: int = VERIFIED_LIMIT, most_bytes: int = VERIFIED_LIMIT * BYTES_A_CREDENTIAL
@@ -32,19 +32,19 @@ class VerifiedCredentials:
         self._weights: dict[bytes, int] = {}
         self._bytes = 0
         self.get: Final = self._callers.get
-        """Returns whom the credentials of a digest prove, None for what is not known."""
+        """Returns the caller for a digest, or None if it is not in the cache."""
         self.used: Final = self._callers.move_to_end
-        """Counts the credentials of a digest, which are known, as used last."""
+        """Marks a digest in the cache as the most recently used."""
 
     def add(self, digest: bytes, caller: Caller) -> None:
-        """Remember a caller, and forget others for it."""
+        """Add a caller, and remove others to make room."""
         self._forget(digest)
         self._callers[digest] = caller
         self._weigh(digest, caller)
         self._make_room()
 
     def reweigh(self, user_id: UserId) -> None:
-        """Count the tags that a user has now, and forget others for them."""
+        """Count the memory of the tags that a user has now, and make room if needed."""
         for digest in self._of(user_id):
             self._weigh(digest, self._callers[digest])
         self._make_room()

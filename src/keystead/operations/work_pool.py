@@ -16,19 +16,20 @@ Result = TypeVar("Result")
 
 _NICEST: Final = 19
 SLOW_WORK_NICENESS: Final = 10
-"""So that a full pool of RSA or scrypt leaves the CPU to the event loop when both want it."""
+"""The niceness of pool threads: under load, the event loop gets the CPU before RSA and scrypt."""
 
 MOST_UNDELIVERED: Final = 8
+"""Results are delivered together, up to this many, while more work of the same namespace waits for
+a thread. To wake the event loop and an edge for each result would cost a third of an RSA-2048
+signature."""
 LONGEST_HOLD_SECONDS: Final = 0.008
-"""Results that wait for each other while more of the same namespace waits for a thread, so that
-nobody's wait for what others have to do; and how long at most. To wake the
-event loop and then an edge for each of them costs a third of an RSA-2048 signature."""
+"""The longest time that a result waits for others to be delivered with."""
 
 NEVER: Final = float("-inf")
 
 
 class _Job:
-    """One piece of work, and the future of whoever waits for it."""
+    """One piece of work, and the future that its caller waits for."""
 
     __slots__ = ("answer", "error", "group", "result", "work")
 
@@ -42,7 +43,7 @@ class _Job:
         self.error: BaseException | None = None
 
     def do(self) -> None:
-        """Work, in a thread of the pool, unless nobody waits for it any more."""
+        """Do the work, in a thread of the pool, unless its caller was cancelled."""
         if self.answer.cancelled():
             return
         try:
@@ -51,12 +52,12 @@ class _Job:
             self.error = error
 
     def refuse(self) -> None:
-        """Tell whoever waits that it will not be done: another party needs the place."""
+        """Raise Overloaded in the caller: another party got the place in the queue."""
         self.error = Overloaded("Too much slow work is waiting; try again in a moment.")
         self.deliver()
 
     def deliver(self) -> None:
-        """Wake whoever waits, on the event loop."""
+        """Wake the caller. Runs on the event loop."""
         if self.answer.done():
             return
         if self.error is None:
@@ -68,11 +69,11 @@ class _Job:
 class WorkPool:
     """Runs blocking functions that release the GIL; at most `queue_limit` wait for a thread.
 
-    Whose turn it is, and who is refused when it is full, is the rule of `shares`.
+    The rule of `shares` decides the order of work, and what is refused when the pool is full.
 
     The standard library's executor does the same with a lock, a condition and a system call for
-    each piece of work. Here those that end while the event loop is busy share one wake-up: an
-    RSA-2048 signature costs about 30 µs less. ADR 27 has all reasons, and when this class can go.
+    each piece of work. Here, all work that ends while the event loop is busy shares one wake-up,
+    which makes an RSA-2048 signature about 30 µs cheaper. ADR 27 has all reasons, and when this class can go.
     """
 
     def __init__(
@@ -85,12 +86,12 @@ class WorkPool:
     ) -> None:
         """With `cpus`, each thread keeps to one of them.
 
-        The scheduler sees a thread that waits for the GIL leave its CPU, and for such short times
-        moves none of the others there: with RSA-2048, a tenth of two CPUs was idle so.
+        A thread that waits for the GIL leaves its CPU, and the scheduler moves no other thread
+        there for the short time. With RSA-2048, this left a tenth of two CPUs idle.
         """
         self._limit = threads + queue_limit
         self._under_way = 0
-        """What waits, is being done, or is done and not delivered yet."""
+        """How much work waits, is being done, or is done and not delivered yet."""
         self._waiting = TurnQueue[_Job]()
         self._done = deque[_Job]()
         self._loop_is_told = False
@@ -112,17 +113,17 @@ class WorkPool:
         started.wait()
 
     def require_room(self, party: Party) -> None:
-        """Raise Overloaded when `run` would take nothing of this party now."""
+        """Raise Overloaded if `run` would raise it for this party now."""
         if self._under_way >= self._limit:
             self._waiting.require_room(party)
 
     async def run(self, work: Callable[[], Result], *, party: Party = HSM) -> Result:
-        """Return work()'s result from a pool thread.
+        """Return the result of `work`, which runs in a thread of the pool.
 
-        Raises Overloaded when the pool is full and `party` has most of what waits: at once, or
-        later when another party needs the place. Work whose caller is cancelled holds its place
-        until a thread has done or skipped it: who asks and goes away again and again cannot fill
-        more than the queue.
+        Raises Overloaded if the pool is full and `party` has most of the waiting work. It is raised
+        at once, or later when another party gets the place. Work of a cancelled caller keeps its
+        place until a thread skips it, so that a client that connects and disconnects again and
+        again cannot fill more than the queue.
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         job = _Job(work, answer, party)
@@ -134,32 +135,34 @@ class WorkPool:
         return await answer
 
     def close(self) -> None:
-        """Wait for what runs; what has not begun never will."""
+        """Wait for running work. Work that has not begun is dropped."""
         self._waiting.end(len(self._threads))
         for thread in self._threads:
             thread.join()
 
     def _serve(self, started: threading.Barrier, cpus: set[int] | None) -> None:
         if cpus is not None:
-            with contextlib.suppress(OSError):  # Not ours any more: then where it may.
+            with contextlib.suppress(
+                OSError
+            ):  # If the CPU is no longer available, the thread runs anywhere.
                 os.sched_setaffinity(threading.get_native_id(), cpus)
         _lower_priority()
         started.wait()
         while (job := self._waiting.get()) is not None:
             if self._done and self._waiting.is_empty():
-                # Now, and not when this is done: those who get their results may have more to do.
+                # Deliver now, not after this job: the callers of the results may have more work.
                 self._tell_loop(job)
             job.do()
             self._done.append(job)
             if self._is_time_to_deliver(job):
                 self._tell_loop(job)
-            del job  # It holds a key or a passphrase; none may outlive its use by waiting here.
+            del job  # A job holds a key or a passphrase, which must not stay here.
 
     def _tell_loop(self, job: _Job) -> None:
         if self._loop_is_told:
             return
         self._loop_is_told = True
-        with contextlib.suppress(RuntimeError):  # The loop has ended, and all waiting.
+        with contextlib.suppress(RuntimeError):  # The loop has ended, and its callers with it.
             job.answer.get_loop().call_soon_threadsafe(self._deliver)
 
     def _is_time_to_deliver(self, job: _Job) -> bool:
@@ -168,7 +171,7 @@ class WorkPool:
         return perf_counter() - self._delivered_at >= LONGEST_HOLD_SECONDS
 
     def _deliver(self) -> None:
-        # First: what is done from here on is either found below or tells the loop again.
+        # Reset first: work that ends from here on is found below, or wakes the loop again.
         self._loop_is_told = False
         self._delivered_at = NEVER
         if self._done:
@@ -179,9 +182,9 @@ class WorkPool:
             job.deliver()
 
     def _deliver_again_soon(self) -> None:
-        """See to it that nothing is held for long: what the threads are at may take its time.
+        """Limit how long results are held, because the next work may take long.
 
-        Only from here on may they hold anything; a timer of this event loop can be early.
+        Threads hold results only after this. The timer of the event loop can fire early.
         """
         self._delivered_at = perf_counter()
         if self._soon is not None:

@@ -50,7 +50,7 @@ class RemoteUpdateSlot:
         await self._step("abandon")
 
     async def cancel(self) -> None:
-        """Remove the staged image; WrongState when there is none."""
+        """Remove the staged image. Raises WrongState if there is none."""
         await self._step("cancel")
 
     async def commit(self) -> None:

@@ -78,7 +78,7 @@ class UpdateSlot:
             durable.remove(self._directory / _ARRIVING)
 
     def cancel(self) -> None:
-        """Remove the staged image; WrongState when there is none."""
+        """Remove the staged image. Raises WrongState if there is none."""
         self._require_staged()
         durable.remove(self._directory / _STAGED)
         if self._arriving is None:

@@ -149,5 +149,5 @@ class SealedRecords:
 
     def _require_key(self) -> Secret:
         if self._key is None:
-            raise WrongState("The HSM was locked meanwhile.")
+            raise WrongState("The HSM was locked in the meantime.")
         return self._key

@@ -171,11 +171,11 @@ class CoreSettings(Message, frozen=True):
     update_key_pem: bytes | None = None
     """The public key that update images must be signed with; None: nobody signs, none is taken."""
     pkcs1_padding_errors: bool = False
-    """Whether decryption with PKCS#1 v1.5 says that a padding was wrong, as NetHSM does."""
+    """Whether decryption with PKCS#1 v1.5 reports a wrong padding, as NetHSM does."""
     open_shutdown: bool = False
-    """Whether anyone may shut down a Locked or Failed HSM, as NetHSM lets them."""
+    """Whether clients without credentials may shut down a Locked or Failed HSM, as with NetHSM."""
     common_passphrases: bool = False
-    """Whether a new passphrase may be one of the commonest, as in NetHSM."""
+    """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
 

@@ -205,7 +205,7 @@ class Call(Hidden, Generic[Body]):
             if self.hsm.state is not self.state:
                 raise WrongState("The state of the HSM has changed meanwhile.")
         elif session.ended:
-            raise WrongState("The HSM was locked meanwhile.")
+            raise WrongState("The HSM was locked in the meantime.")
         self.require_open(self.route)
 
     def require_open(self, row: "Route") -> None:

@@ -9,8 +9,8 @@ from keystead.api.http.route import NO_CONTENT, Call, Reply
 from keystead.api.resources.shapes import json_reply
 
 NETHSM_VERSION: Final = "5.0"
-"""Whose API this is. Clients learn from `softwareVersion` what they may ask for: labels from 5 on,
-namespaces from 2 on."""
+"""The version of NetHSM whose API this is. Clients decide by `softwareVersion` what they use:
+namespaces from 2 on, labels from 5 on."""
 
 
 class SystemInfo(msgspec.Struct, rename="camel"):
