@@ -73,7 +73,8 @@ class WorkPool:
 
     The standard library's executor does the same with a lock, a condition and a system call for
     each piece of work. Here, all work that ends while the event loop is busy shares one wake-up,
-    which makes an RSA-2048 signature about 30 µs cheaper. ADR 27 has all reasons, and when this class can go.
+    which makes an RSA-2048 signature about 30 µs cheaper. ADR 27 gives all reasons, and says when
+    this class can be removed.
     """
 
     def __init__(
