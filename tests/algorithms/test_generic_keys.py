@@ -1,5 +1,7 @@
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from Crypto.Cipher import AES
@@ -143,3 +145,33 @@ def test_a_generic_key_has_no_public_half_and_signs_no_certificate():
         key.public_pem()
     with pytest.raises(InvalidInput, match="Generic keys cannot sign a certificate request"):
         key.certificate_signer()
+
+
+def longest_pause(work: Callable[[], object]) -> float:
+    """Return the longest time that another thread was kept from running, as a share of all."""
+    pauses, stopping = [0.0], threading.Event()
+
+    def tick() -> None:
+        last = time.perf_counter()
+        while not stopping.wait(0.0005):
+            now = time.perf_counter()
+            pauses.append(now - last)
+            last = now
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    began = time.perf_counter()
+    work()
+    lasted = time.perf_counter() - began
+    stopping.set()
+    thread.join()
+    return max(pauses) / lasted
+
+
+@pytest.mark.parametrize(
+    ("verb", "mode"),
+    [(SIGN, "AES_CMAC"), (SIGN, "HMAC_SHA256"), (ENCRYPT, "AES_CBC"), (ENCRYPT, "AES_GCM")],
+)
+def test_a_long_message_keeps_the_interpreter_from_nobody(verb, mode):
+    key, message = key_of(bytes(32)), bytes(48 * 2**20)
+    assert min(longest_pause(lambda: use(key, verb, mode, message)) for _ in range(3)) < 0.5

@@ -338,7 +338,7 @@ async def test_where_no_iv_belongs_it_is_ignored_as_clients_send_any(core: Core,
 
 
 @pytest.mark.parametrize("bits", AES_KEYS)
-@pytest.mark.parametrize("aad", [None, b"", b"additional data"])
+@pytest.mark.parametrize("aad", [None, b"", b"additional data", bytes(100_000)])
 async def test_aes_gcm_is_what_other_code_makes_of_it(core: Core, use, bits: int, aad) -> None:
     key_id, message = f"AES-{bits}", b"a message of no whole block"
     more = {} if aad is None else {"aad": b64(aad)}

@@ -1,32 +1,43 @@
 """Bodies of tens of megabytes through all processes, without the edge ever holding one."""
 
 import base64
+import hmac
 import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
 
 from tests.support.signer import Signer
 
 MIB = 1024 * 1024
 LIMIT = 67 * MIB
 EDGE_MEMORY = 100 * MIB
+SECRET = bytes(range(32))
+AAD = bytes(20 * MIB)
+MECHANISMS = [
+    "AES_Encryption_CBC",
+    "AES_Decryption_CBC",
+    "AES_Encryption_GCM",
+    "AES_CMAC",
+    "HMAC_SHA256",
+]
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
 
 
 @pytest.fixture
 def operator_server(provisioned_server):
     server = provisioned_server
     server.add_user("operator", "Operator")
-    for key_id, wanted in {
-        "signer": {"type": "Curve25519", "mechanisms": ["EdDSA_Signature"]},
-        "sealer": {
-            "type": "Generic",
-            "length": 256,
-            "mechanisms": ["AES_Encryption_CBC", "AES_Decryption_CBC"],
-        },
-    }.items():
-        json = {"id": key_id, **wanted}
-        assert server.request("POST", "/keys/generate", user="admin", json=json).status == 201
+    json = {"id": "signer", "type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+    assert server.request("POST", "/keys/generate", user="admin", json=json).status == 201
+    json = {"type": "Generic", "mechanisms": MECHANISMS, "private": {"data": b64(SECRET)}}
+    assert server.request("PUT", "/keys/sealer", user="admin", json=json).status == 204
     return server
 
 
@@ -59,14 +70,46 @@ def test_an_answer_of_as_many_bytes_comes_back(operator_server):
     assert peak_memory(server.child("edge")) < EDGE_MEMORY
 
 
-def test_others_are_served_meanwhile(operator_server):
+def is_cbc(answer, message):
+    return len(base64.b64decode(answer["encrypted"])) == len(message)
+
+
+def is_gcm(answer, message):
+    encrypted, iv, tag = (base64.b64decode(answer[name]) for name in ("encrypted", "iv", "tag"))
+    return AESGCM(SECRET).decrypt(iv, encrypted + tag, AAD) == message
+
+
+def is_hmac(answer, message):
+    return base64.b64decode(answer["signature"]) == hmac.digest(SECRET, message, "sha256")
+
+
+def is_cmac(answer, message):
+    expected = CMAC(AES(SECRET))
+    expected.update(message)
+    return base64.b64decode(answer["signature"]) == expected.finalize()
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "more", "is_right"),
+    [
+        ("AES_CBC", 48 * MIB, {}, is_cbc),
+        ("AES_GCM", 24 * MIB, {"aad": b64(AAD)}, is_gcm),
+        ("HMAC_SHA256", 48 * MIB, {}, is_hmac),
+        ("AES_CMAC", 48 * MIB, {}, is_cmac),
+    ],
+)
+def test_others_are_served_meanwhile(operator_server, mode, size, more, is_right):
     server = operator_server
     server.add_user("signer", "Operator")
     json = {"id": "key", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
     assert server.request("POST", "/keys/generate", user="admin", json=json).status == 201
-    json = {"mode": "AES_CBC", "message": base64.b64encode(bytes(48 * MIB)).decode()}
+    message = bytes(size)
+    json = {"mode": mode, "message": b64(message), **more}
+    path = f"/keys/sealer/{'encrypt' if mode in {'AES_CBC', 'AES_GCM'} else 'sign'}"
     with Signer(server) as signer:
-        assert server.request("POST", "/keys/sealer/encrypt", user="operator", json=json)[0] == 200
+        answer = server.request("POST", path, user="operator", json=json)
+    assert answer.status == 200
+    assert is_right(answer.json(), message)
     assert signer.statuses == {200}
     assert max(signer.seconds) < 0.5  # About 0.1 s on a machine that has nothing else to do.
 

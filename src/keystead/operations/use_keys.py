@@ -19,7 +19,7 @@ from keystead.storage.key_cache import StoredKey
 Made = TypeVar("Made")
 
 INLINE_BYTES: Final = 64 * 1024
-"""Messages longer than this are processed in a thread, whatever the algorithm."""
+"""Messages that are longer with their options are processed in a thread, whatever the algorithm."""
 
 
 class WantedUse(Hidden):
@@ -34,8 +34,11 @@ class WantedUse(Hidden):
 
     @property
     def is_long(self) -> bool:
-        """Whether the message takes longer than an event loop may wait, whatever the algorithm."""
-        return self.message is not None and len(self.message) > INLINE_BYTES
+        """Whether the bytes take longer than an event loop may wait, whatever the algorithm."""
+        size = 0 if self.message is None else len(self.message)
+        for option in self.options.values():
+            size += len(option) if isinstance(option, bytes) else 0
+        return size > INLINE_BYTES
 
     def work(
         self, run: Callable[..., Result], private: PrivateKey, finish: Callable[[Result], Made]
