@@ -47,6 +47,7 @@ DERIVED = {
     "publicKey": b64(POINT),
     "into": {"id": "k3", "mechanisms": ["AES_Encryption_CBC"]},
 }
+DECAPSULATED = {"ciphertext": b64(bytes(1088)), "into": DERIVED["into"]}
 
 OPERATIONS = re.compile(rb'"operations":[0-9]+')
 """Those that are not written yet are lost by a restart."""
@@ -62,6 +63,10 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "PUT /keys/{key_id}/label": ("/keys/k2/label", {"json": {"label": "a label"}}),
     "DELETE /keys/{key_id}/label": ("/keys/k1/label", {}),
     "POST /keys/{key_id}/derive": ("/keys/k1/derive", {"user": OPERATOR, "json": DERIVED}),
+    "POST /keys/{key_id}/decapsulate": (
+        "/keys/k4/decapsulate",
+        {"user": OPERATOR, "json": DECAPSULATED},
+    ),
     "POST /keys/{key_id}/move": ("/keys/k1/move", {"json": {"newId": "k3"}}),
     "PUT /keys/{key_id}/cert": (
         "/keys/k2/cert",
@@ -119,7 +124,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
 NO_CHANGE = {
     *(f"POST /{path}" for path in ("provision", "unlock", "lock", "random", "cluster/join")),
     *(f"POST /keys/{{key_id}}/{use}" for use in ("csr.pem", "sign", "decrypt", "encrypt")),
-    "POST /keys/{key_id}/verify",
+    *(f"POST /keys/{{key_id}}/{use}" for use in ("verify", "encapsulate")),
     "POST /config/tls/csr.pem",
     *(f"{method} /cluster/members/{{member_id}}" for method in ("PUT", "DELETE")),
     "POST /cluster/members",
@@ -162,6 +167,7 @@ async def furnished(store: MemoryStore) -> Core:
     namespaced = await core.add_namespace("ns")
     for key_id, by in (("k1", ADMIN), ("k2", ADMIN), ("k1", namespaced)):
         await core.generate(key_id, "EC_P256", "ECDSA_Signature", "ECDH_Derivation", by=by)
+    await core.generate("k4", "ML_KEM_768", "ML_KEM_Decapsulation")
     await core.request("PUT", "/keys/k1/label", user=ADMIN, json={"label": "first"})
     await core.request("PUT", "/keys/k1/restrictions/tags/t", user=ADMIN)
     octets = {"content-type": "application/octet-stream"}

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed448,
     ed25519,
     mldsa,
+    mlkem,
     rsa,
     x448,
     x25519,
@@ -42,6 +43,8 @@ WITH_RAW_BYTES = {
     "ML_DSA_44": mldsa.MLDSA44PrivateKey,
     "ML_DSA_65": mldsa.MLDSA65PrivateKey,
     "ML_DSA_87": mldsa.MLDSA87PrivateKey,
+    "ML_KEM_768": mlkem.MLKEM768PrivateKey,
+    "ML_KEM_1024": mlkem.MLKEM1024PrivateKey,
     **MONTGOMERY,
 }
 """Types whose keys are bytes of their own, not numbers."""

@@ -5,7 +5,16 @@ Whoever adds to the API adds a line here, and to docs/divergences.md.
 
 from typing import Final
 
-KEY_TYPES: Final = ("Ed448", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "X25519", "X448")
+KEY_TYPES: Final = (
+    "Ed448",
+    "ML_DSA_44",
+    "ML_DSA_65",
+    "ML_DSA_87",
+    "X25519",
+    "X448",
+    "ML_KEM_768",
+    "ML_KEM_1024",
+)
 
 MECHANISMS: Final = (
     "AES_Encryption_GCM",
@@ -23,6 +32,7 @@ MECHANISMS: Final = (
     "HKDF_SHA384",
     "HKDF_SHA512",
     "ECDH_Derivation",
+    "ML_KEM_Decapsulation",
 )
 
 MODES: Final[dict[str, tuple[str, ...]]] = {
@@ -51,6 +61,8 @@ OPERATIONS: Final = (
     "GET /openapi.json",
     "POST /keys/{}/verify",
     "POST /keys/{}/derive",
+    "POST /keys/{}/decapsulate",
+    "POST /keys/{}/encapsulate",
     "GET /namespaces/{}/quota",
     "PUT /namespaces/{}/quota",
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.

@@ -88,6 +88,14 @@ class Bench:
             return None
         return b64decode(next(iter(answer.json().values())))
 
+    async def decapsulated(self, key_id: str, ciphertext: bytes) -> bytes | None:
+        """Return the secret in a ciphertext; None if the request is refused."""
+        wanted = {"ciphertext": b64(ciphertext)}
+        path = f"/keys/{key_id}/decapsulate"
+        answer = await self._core.request("POST", path, user=self._operator, json=wanted)
+        assert answer.status in {200, 400}, answer
+        return b64decode(answer.json()["secret"]) if answer.status == 200 else None
+
     async def is_valid(self, key_id: str, mode: str, **fields: bytes) -> bool:
         """Return what verify says; a request that is refused is no valid signature."""
         answer = await self.use(key_id, "verify", mode, **fields)

@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, montgomery, rsa, secp256k1
+from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, ml_kem, montgomery, rsa, secp256k1
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
@@ -24,8 +24,10 @@ from keystead.algorithms._algorithm import (
 )
 from keystead.algorithms._key_files import read_private_key
 from keystead.algorithms._uses import (
+    DECAPSULATE,
     DECRYPT,
     DERIVE,
+    ENCAPSULATE,
     ENCRYPT,
     SIGN,
     USES,
@@ -41,8 +43,10 @@ from keystead.model.keys import PrivateMaterial
 __all__ = [
     "ALL",
     "BY_NAME",
+    "DECAPSULATE",
     "DECRYPT",
     "DERIVE",
+    "ENCAPSULATE",
     "ENCRYPT",
     "GENERIC",
     "MECHANISMS",
@@ -85,6 +89,8 @@ ALL: Final[tuple[Algorithm, ...]] = (
     ml_dsa.ML_DSA_87,
     montgomery.X25519,
     montgomery.X448,
+    ml_kem.ML_KEM_768,
+    ml_kem.ML_KEM_1024,
 )
 """Every key type, in the order of the API description."""
 

@@ -105,8 +105,8 @@ class PrivateParts:
 class PublicParts:
     """A public key as numbers: RSA's two (big-endian, no leading zeros), or `data`.
 
-    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as RFC 8032, RFC 7748 or FIPS 204
-    has it.
+    `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as FIPS 203, FIPS 204, RFC 7748
+    or RFC 8032 has it.
     """
 
     modulus: bytes | None = None

@@ -304,4 +304,4 @@ _READERS: Final[Mapping[str, Reader]] = {
     "1.2.840.10040.4.1": _refuse("DSA keys are not supported."),
     **SEED_READERS,
 }
-"""By the object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, X25519, X448, DSA, ML-DSA."""
+"""By the object identifier: RSA, RSASSA-PSS, EC, Ed25519, Ed448, X25519, X448, DSA; the seeds."""

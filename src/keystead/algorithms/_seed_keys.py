@@ -1,4 +1,6 @@
-"""Private keys of ML-DSA in PKCS #8 (RFC 9881, 6): a seed, the key that it expands to, or both.
+"""Private keys of ML-DSA and ML-KEM in PKCS #8 (RFC 9881 and 9935, 6).
+
+Each holds a seed, the key that it expands to, or both.
 
 A key is kept as its seed. OpenSSL 3.5 writes both by default, which pyca does not load.
 """
@@ -8,13 +10,14 @@ from hmac import compare_digest
 from types import MappingProxyType
 from typing import Any, Final
 
-from Crypto.PublicKey import MLDSA
+from Crypto.PublicKey import MLDSA, MLKEM
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric.mldsa import (
     MLDSA44PrivateKey,
     MLDSA65PrivateKey,
     MLDSA87PrivateKey,
 )
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from keystead.errors import InvalidInput
@@ -55,6 +58,17 @@ def _ml_dsa(kind: Any, parameters: MLDSA.ParamSet) -> Reader:  # noqa: ANN401  p
     def expand(seed: bytes) -> bytes:
         return MLDSA.construct(param_set=parameters, seed=seed).sk
 
+    return _reader(kind, expand)
+
+
+def _ml_kem(kind: Any, parameters: MLKEM.ParamSet) -> Reader:  # noqa: ANN401  same
+    def expand(seed: bytes) -> bytes:
+        return MLKEM.construct(param_set=parameters, seed=seed).expanded_dk
+
+    return _reader(kind, expand)
+
+
+def _reader(kind: Any, expand: Callable[[bytes], bytes]) -> Reader:  # noqa: ANN401  same
     def read(octets: bytes, _: list[asn1.TLV]) -> PrivateKeyTypes:
         key: PrivateKeyTypes = kind.from_seed_bytes(_read_seed(octets, expand))
         return key
@@ -64,6 +78,8 @@ def _ml_dsa(kind: Any, parameters: MLDSA.ParamSet) -> Reader:  # noqa: ANN401  p
 
 SEED_READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     {
+        "2.16.840.1.101.3.4.4.2": _ml_kem(MLKEM768PrivateKey, MLKEM.ML_KEM_768),
+        "2.16.840.1.101.3.4.4.3": _ml_kem(MLKEM1024PrivateKey, MLKEM.ML_KEM_1024),
         "2.16.840.1.101.3.4.3.17": _ml_dsa(MLDSA44PrivateKey, MLDSA.ML_DSA_44),
         "2.16.840.1.101.3.4.3.18": _ml_dsa(MLDSA65PrivateKey, MLDSA.ML_DSA_65),
         "2.16.840.1.101.3.4.3.19": _ml_dsa(MLDSA87PrivateKey, MLDSA.ML_DSA_87),

@@ -60,6 +60,8 @@ class Use:
     """The request's field for the message; None if there is no message."""
     gives: Mapping[str, type[bytes | bool]]
     """The answer's fields, in the order of what a mechanism returns. Some modes give fewer."""
+    mode: str | None = None
+    """The mode of every request, if there is only one: then requests do not name it."""
     may_stay: bool = False
     """Whether the result, a secret, may become a new key instead of the answer (`into`)."""
 
@@ -73,6 +75,21 @@ VERIFY: Final = Use("verify", "check a signature", "message", {"valid": bool})
 DERIVE: Final = Use(
     "derive", "derive a secret, or a key that stays", None, {"secret": bytes}, may_stay=True
 )
+DECAPSULATE: Final = Use(
+    "decapsulate",
+    "open a ciphertext for the secret in it",
+    "ciphertext",
+    {"secret": bytes},
+    mode="ML_KEM",
+    may_stay=True,
+)
+ENCAPSULATE: Final = Use(
+    "encapsulate",
+    "make a secret, and a ciphertext of it for the key",
+    None,
+    {"ciphertext": bytes, "secret": bytes},
+    mode="ML_KEM",
+)
 
-USES: Final = (SIGN, DECRYPT, ENCRYPT, VERIFY, DERIVE)
+USES: Final = (SIGN, DECRYPT, ENCRYPT, VERIFY, DERIVE, DECAPSULATE, ENCAPSULATE)
 """Every use, in the order of the API description."""

@@ -252,8 +252,11 @@ class Call(Hidden, Generic[Body]):
         return decode_json(await self.body(), shape)
 
     async def json_and_base64(self, shape: type[Body]) -> tuple[Body, DecodeText]:
-        """Return the body as a `shape`, and what decodes its base64 texts, which may be long."""
-        body = await self.body()
+        """Return the body as a `shape`, and what decodes its base64 texts, which may be long.
+
+        No body at all is an object without fields, which will do where none is required.
+        """
+        body = await self.body() or b"{}"
         if len(body) > SHORT_BODY_BYTES:
             return await decode_long_json(body, shape)
         return decode_json(body, shape), decode_base64

@@ -81,7 +81,7 @@ def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
     first = next(iter(use.gives)).encode()
-    required = 1 + (use.takes is not None)
+    required = (use.mode is None) + (use.takes is not None)
     no_options = (None,) * (len(options) + use.may_stay)
 
     async def handler(call: Call[Any]) -> Reply[Any]:
@@ -92,7 +92,7 @@ def handler_of(use: Use) -> Handler:
         message = decode(getattr(body, use.takes), name=use.takes) if use.takes else None
         has_options = astuple(body)[required:] != no_options  # Nearly no request to sign has any.
         given = _given(use, body, options, decode) if has_options else _NO_OPTIONS
-        wanted = WantedUse(use, body.mode, message, given)
+        wanted = WantedUse(use, use.mode or body.mode, message, given)
         if use.may_stay and body.into is not None:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
@@ -115,12 +115,13 @@ def _as_it_is(result: Result) -> Result:
 
 
 def _request_shape(use: Use) -> type[Any]:
+    mode = [("mode", str)] if use.mode is None else []
     message = [] if use.takes is None else [(use.takes, str)]
     options = [(option.name, shape_of(option.kind) | None, None) for option in options_of(use)]
     into = [("into", IntoRequest | None, None)] if use.may_stay else []
     return msgspec.defstruct(
         f"{use.verb.capitalize()}Request",
-        [("mode", str), *message, *options, *into],
+        [*mode, *message, *options, *into],
         bases=(Hidden,),
         namespace={"__doc__": f"POST /keys/{{id}}/{use.verb}; base64."},
         module=__name__,
@@ -158,7 +159,7 @@ def _given(
     decode: DecodeText,
 ) -> dict[str, Any]:
     """Return the options of a request, decoded, without those that its mode ignores."""
-    ignored = ignored_options(use, body.mode)
+    ignored = ignored_options(use, use.mode or body.mode)
     return {
         option.name: value_of(option.kind, sent, decode, name=field_name(option.name))
         for option in options

@@ -1,0 +1,95 @@
+"""ML-KEM (FIPS 203): secrets that a quantum computer does not find; one row a parameter set."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from keystead.algorithms._algorithm import (
+    Algorithm,
+    Mechanism,
+    PrivateKey,
+    PrivateParts,
+    PublicParts,
+    pkcs8_pem,
+    require_data,
+    spki_pem,
+)
+from keystead.algorithms._uses import DECAPSULATE, ENCAPSULATE
+from keystead.errors import InvalidInput
+from keystead.model.keys import PrivateMaterial
+
+SEED_BYTES = 64
+
+
+class MlKemKey(PrivateKey):
+    """A key of one of the parameter sets of this module."""
+
+    def __init__(
+        self, algorithm: "ParameterSet", key: MLKEM768PrivateKey | MLKEM1024PrivateKey
+    ) -> None:
+        self.algorithm: Algorithm = algorithm
+        self._key = key
+        self._ciphertext_bytes = algorithm.ciphertext_bytes
+
+    def material(self) -> PrivateMaterial:
+        """Return the seed as PKCS#8 PEM (RFC 9935, 6)."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def public(self) -> PublicParts:
+        """Return the encapsulation key as FIPS 203 encodes it (algorithm 13)."""
+        return PublicParts(data=self._key.public_key().public_bytes_raw())
+
+    def public_pem(self) -> bytes:
+        """Return the encapsulation key as SubjectPublicKeyInfo PEM (RFC 9935, 4)."""
+        return spki_pem(self._key.public_key())
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """Return the 32-byte secret of a ciphertext (FIPS 203, algorithm 21).
+
+        A ciphertext of the right length that was not made for this key has a secret too, which
+        nobody else can know (implicit rejection). Raises InvalidInput for another length.
+        """
+        if len(ciphertext) != self._ciphertext_bytes:
+            raise InvalidInput(
+                f"A ciphertext of {self.algorithm.name} has {self._ciphertext_bytes} bytes, "
+                f"not {len(ciphertext)}."
+            )
+        return self._key.decapsulate(ciphertext)
+
+    def encapsulate(self) -> tuple[bytes, bytes]:
+        """Return a ciphertext for this key, and its secret (FIPS 203, algorithm 20)."""
+        secret, ciphertext = self._key.public_key().encapsulate()
+        return ciphertext, secret
+
+
+@dataclass(frozen=True)
+class ParameterSet:
+    """A parameter set, by the library's class of its keys."""
+
+    name: str
+    kind: type[MLKEM768PrivateKey | MLKEM1024PrivateKey]
+    ciphertext_bytes: int
+
+    mechanisms = (
+        Mechanism("ML_KEM_Decapsulation", DECAPSULATE, "ML_KEM", MlKemKey.decapsulate),
+        Mechanism("ML_KEM_Decapsulation", ENCAPSULATE, "ML_KEM", MlKemKey.encapsulate),
+    )
+    generates_slowly = False
+    needs_length = False
+
+    def generate(self, length: int | None) -> MlKemKey:  # noqa: ARG002  the set says the length
+        """Make a new key."""
+        return MlKemKey(self, self.kind.generate())
+
+    def from_parts(self, parts: PrivateParts) -> MlKemKey:
+        """Make a key of its seed (d ‖ z in FIPS 203); every seed is one."""
+        return MlKemKey(self, self.kind.from_seed_bytes(require_data(self, parts, SEED_BYTES)))
+
+    def adopt(self, parsed: PrivateKeyTypes) -> MlKemKey | None:
+        """Wrap a parsed key if it is of this parameter set."""
+        return MlKemKey(self, parsed) if isinstance(parsed, self.kind) else None
+
+
+ML_KEM_768 = ParameterSet("ML_KEM_768", MLKEM768PrivateKey, 1088)
+ML_KEM_1024 = ParameterSet("ML_KEM_1024", MLKEM1024PrivateKey, 1568)
