@@ -85,5 +85,9 @@ class DecryptionFailed(KeysteadError):
     """A ciphertext or seal did not open. One message for every cause, on purpose."""
 
 
+class SelfTestFailed(KeysteadError):
+    """The software does not work as it must; the HSM stops."""
+
+
 class StartRefused(KeysteadError):
     """The server will not start on this data directory or address; nothing was touched."""

@@ -205,6 +205,7 @@ async def start_core(  # noqa: PLR0913
     key_cache: int = DEFAULT_KEY_CACHE,
     open_shutdown: bool = False,
     common_passphrases: bool = False,
+    self_test_failure: str | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -234,6 +235,7 @@ async def start_core(  # noqa: PLR0913
             key_cache=key_cache,
             open_shutdown=open_shutdown,
             common_passphrases=common_passphrases,
+            self_test_failure=self_test_failure,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

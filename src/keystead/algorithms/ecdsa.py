@@ -95,8 +95,12 @@ class Curve:
         *signature_rows("ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify),
         agreement_row(EcdsaKey.derive, works_slowly=True),
     )
-    generates_slowly = False
     needs_length = False
+
+    @property
+    def generates_slowly(self) -> bool:
+        """A new key is tested, with a signature."""
+        return self.works_slowly
 
     def generate(self, length: int | None) -> EcdsaKey:  # noqa: ARG002  the curve says the length
         """Make a new key."""

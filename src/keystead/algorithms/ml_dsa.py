@@ -99,7 +99,7 @@ class ParameterSet:
             "ML_DSA_Signature", "ML_DSA_MU", sign=MlDsaKey.sign_mu, verify=MlDsaKey.verify_mu
         ),
     )
-    generates_slowly = False
+    generates_slowly = True  # A new key is tested, with a signature.
     needs_length = False
 
     def generate(self, length: int | None) -> MlDsaKey:  # noqa: ARG002  the set says the length

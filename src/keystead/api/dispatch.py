@@ -208,6 +208,8 @@ class Dispatcher:
             return self._bug(error)
         if isinstance(error, errors.StoreUnavailable):
             self._hsm.store_lost()
+        if isinstance(error, errors.SelfTestFailed):
+            self._hsm.self_test_failed(error.message)
         return _refusal(status, error.message)
 
     def _bug(self, error: Exception) -> tuple[Reply[Any], Headers]:

@@ -27,6 +27,7 @@ class Event(Enum):
     RESTORE = "restore"
     RESTORE_SAME_KEY = "restore under the same domain key"
     RESTORE_OTHER_KEY = "restore under another domain key"
+    SELF_TEST_FAILED = "self-test failed"
     STORE_LOST = "store lost"
     STORE_BACK_UNPROVISIONED = "store back, empty"
     STORE_BACK_LOCKED = "store back, without the domain key"
@@ -46,6 +47,7 @@ TRANSITIONS = MappingProxyType(
         (State.UNPROVISIONED, Event.STORE_LOST): State.FAILED,
         (State.LOCKED, Event.STORE_LOST): State.FAILED,
         (State.OPERATIONAL, Event.STORE_LOST): State.FAILED,
+        **{(state, Event.SELF_TEST_FAILED): State.FAILED for state in State},
         (State.FAILED, Event.STORE_BACK_UNPROVISIONED): State.UNPROVISIONED,
         (State.FAILED, Event.STORE_BACK_LOCKED): State.LOCKED,
         (State.FAILED, Event.STORE_BACK_UNLOCKED): State.OPERATIONAL,

@@ -91,6 +91,7 @@ class Hsm:
         self.has_open_shutdown = context.open_shutdown
         self.allows_common_passphrases = context.common_passphrases
         self._recovering: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
         self.metrics = metrics
         self.alarm = alarm
@@ -115,12 +116,15 @@ class Hsm:
         hsm = cls(replace(context, store=store), metrics, alarm, store, local, state)
         await hsm.time.load()
         await hsm.tls.load()
+        hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+        if context.self_test_failure is not None:
+            hsm.self_test_failed(context.self_test_failure)
+            return hsm
         domain_key = await hsm.unattended_boot.open()
         if provisioned:
             await hsm.unlocking.remember()
             if domain_key is not None:
                 await hsm._enter(Event.UNLOCK, domain_key)
-        hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         hsm.succession.sweep_soon()
         return hsm
 
@@ -224,6 +228,19 @@ class Hsm:
             self.session.forget()
         self.log.error("the store is out of reach")
         self._recovering = asyncio.create_task(self._recover())
+
+    def self_test_failed(self, reason: str) -> None:
+        """Stop: Failed until the process starts anew and passes its tests. All secrets are dropped.
+
+        What the software does is not to be trusted, so nothing waits for requests under way.
+        """
+        self.log.error("self-test failed", reason=reason)
+        self.state = after(self.state, Event.SELF_TEST_FAILED)
+        if self._recovering is not None:
+            self._recovering.cancel()
+        session, self.session = self.session, None
+        if session is not None:
+            self._ending = asyncio.create_task(session.end(seconds=0))
 
     async def flush_counters_forever(self) -> None:
         """Write operation counters every few seconds. Run as a background task.

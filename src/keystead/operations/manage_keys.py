@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
-from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
 from keystead.operations.caller_context import CallerContext
+from keystead.self_tests.entropy import healthy_sample
+from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
 from keystead.storage.keys import ListedKey
@@ -103,8 +105,21 @@ async def public_pem(context: CallerContext, key_id: KeyId) -> bytes:
 
 
 async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> PrivateKey:
-    """Return the key that `read` parses, in a thread: checking an untrusted RSA key takes long."""
-    return await context.session.keygen_pool.run(read, party=context.party)
+    """Return the key that `read` parses, in a thread: checking an untrusted RSA key takes long.
+
+    Raises InvalidInput also if the key does not undo what it does. That is the key's fault, and
+    whoever sends one must not stop the HSM.
+    """
+
+    def checked() -> PrivateKey:
+        private = read()
+        try:
+            require_consistent(private)
+        except SelfTestFailed as error:
+            raise InvalidInput(f"The private key is not sound. {error.message}") from None
+        return private
+
+    return await context.session.keygen_pool.run(checked, party=context.party)
 
 
 async def require_new(
@@ -134,12 +149,20 @@ async def generate(
     await require_new(context, key_id, algorithm, attributes)
     if algorithm.generates_slowly:
         private = await context.session.keygen_pool.run(
-            lambda: algorithm.generate(length), party=context.party
+            lambda: _generated(algorithm, length), party=context.party
         )
     else:
-        private = algorithm.generate(length)
+        private = _generated(algorithm, length)
     context.session.metrics.count_key_operation("generate")
     return await add(context, key_id, private, attributes)
+
+
+def _generated(algorithm: Algorithm, length: int | None) -> PrivateKey:
+    """Return a new key that works. Raises SelfTestFailed if it does not, or chance does not."""
+    healthy_sample()
+    private = algorithm.generate(length)
+    require_consistent(private)
+    return private
 
 
 async def add(

@@ -18,6 +18,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.ConditionFailed: 412,
     errors.TooLarge: 413,
     errors.TooManyAttempts: 429,
+    errors.SelfTestFailed: 500,
     errors.StoreUnavailable: 503,
     errors.WriteRefused: 503,
     errors.Overloaded: 503,

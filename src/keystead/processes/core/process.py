@@ -31,6 +31,7 @@ from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.sealing.update_image import UpdateKey
+from keystead.self_tests import first_failure
 from keystead.storage.backends.remote import RemoteStore, StoreAnswer
 from keystead.wire import control, messages
 from keystead.wire.connection import Connection, Exchanges
@@ -206,6 +207,7 @@ class _Pools:
 
 
 async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreContext:
+    failure = await pools.keygen.run(first_failure)
     device_key = await platform.device_key
     settings = platform.settings
     update_key_pem = settings.update_key_pem
@@ -226,6 +228,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreConte
         open_shutdown=settings.open_shutdown,
         common_passphrases=settings.common_passphrases,
         key_cache=settings.key_cache,
+        self_test_failure=failure,
     )
 
 

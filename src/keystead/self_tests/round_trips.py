@@ -1,0 +1,94 @@
+"""Pairwise tests: a key verifies what it signs, decrypts what it encrypts, agrees with another."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from keystead.algorithms import (
+    DECRYPT,
+    DERIVE,
+    ENCRYPT,
+    SIGN,
+    VERIFY,
+    Algorithm,
+    Mechanism,
+    PrivateKey,
+    Use,
+    mechanism_of,
+)
+from keystead.errors import InvalidInput, SelfTestFailed
+
+_BACK: Final = MappingProxyType({SIGN: VERIFY, ENCRYPT: DECRYPT})
+_LENGTHS: Final = (32, 48, 64, 20, 28, 16)
+"""Of messages: of digests, and of whole blocks. Each mode takes one of them."""
+
+
+def tests(
+    algorithm: Algorithm, key_of: Callable[[], PrivateKey]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the name of each round trip of a key type, and what tests it: it raises if not."""
+    for row in algorithm.mechanisms:
+        if row.use in _BACK:
+            name = f"{algorithm.name} {row.use.verb} {row.mode}"
+            yield name, partial(_require_round_trip_of, key_of, row)
+
+
+def require_consistent(key: PrivateKey) -> None:
+    """Raise SelfTestFailed unless a new key undoes what it does, in one mode of each use.
+
+    A key that only agrees on secrets has to agree with another one.
+    """
+    rows = key.algorithm.mechanisms
+    for use in _BACK:
+        for row in rows:
+            if row.use is use and _takes(key, row):
+                break
+    if all(row.use is DERIVE for row in rows):
+        _require_agreement(key, rows[0])
+
+
+def _require_agreement(key: PrivateKey, row: Mechanism) -> None:
+    other = key.algorithm.generate(None)
+    secrets = {row.run(one, _public_of(peer)) for one, peer in ((key, other), (other, key))}
+    if len(secrets) != 1:
+        raise SelfTestFailed("The key and another one do not agree on a secret.")
+
+
+def _public_of(key: PrivateKey) -> bytes | None:
+    public = key.public()
+    return None if public is None else public.data
+
+
+def _require_round_trip_of(key_of: Callable[[], PrivateKey], row: Mechanism) -> None:
+    _require_round_trip(key_of(), row)
+
+
+def _takes(key: PrivateKey, row: Mechanism) -> bool:
+    try:
+        _require_round_trip(key, row)
+    except InvalidInput:  # A Generic key of no length that AES has.
+        return False
+    return True
+
+
+def _require_round_trip(key: PrivateKey, row: Mechanism) -> None:
+    message, made = _first_taken(key, row)
+    names = row.use.gives
+    parts = dict(zip(names, made if isinstance(made, tuple) else (made,), strict=False))
+    back: Use = _BACK[row.use]
+    undo = mechanism_of(key.algorithm, back, row.mode).run
+    if row.use is SIGN:
+        if undo(key, message, **parts) is not True:
+            raise SelfTestFailed("A signature of the key is not valid.")
+    elif undo(key, parts.pop("encrypted"), **parts) != message:
+        raise SelfTestFailed("What the key encrypts decrypts to something else.")
+
+
+def _first_taken(key: PrivateKey, row: Mechanism) -> tuple[bytes, object]:
+    *lengths, last = _LENGTHS
+    for length in lengths:
+        with contextlib.suppress(InvalidInput):
+            return bytes(length), row.run(key, bytes(length))
+    return bytes(last), row.run(key, bytes(last))
