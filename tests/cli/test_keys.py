@@ -14,6 +14,8 @@ SIGNERS = {
     "k256": ["--type", "EC_P256K1"],
     "brainpool": ["--type", "BrainpoolP512"],
     "edwards": ["--type", "Curve25519"],
+    "edwards448": ["--type", "Ed448"],
+    "lattice": ["--type", "ML_DSA_65"],
     "rsa": ["--type", "RSA", "--length", "2048"],
     "pss": ["--type", "RSA", "--length", "2048", "--mechanism", "RSA_Signature_PSS_SHA512"],
 }
@@ -187,3 +189,26 @@ def test_a_key_type_that_this_client_does_not_know_passes_through(keystead):
     ran = keystead("keys", "generate", "new", "--type", "New_Type")
     assert ran.status == 2
     assert "--mechanism" in ran.err
+
+
+def test_two_keys_agree_on_a_secret_that_may_stay(keystead, tmp_path):
+    for name in ("alice", "bob"):
+        assert keystead("keys", "generate", name, "--type", "X25519").status == 0
+        keystead("keys", "public", name, "-o", tmp_path / f"{name}.pem")
+    hkdf = ("--hkdf", "SHA256", "--length", 32)
+    derive = ("keys", "derive")
+    here = keystead(*derive, "alice", "--peer", "bob.pem", *hkdf, user="signer")
+    there = keystead(*derive, "bob", "--peer", "alice.pem", *hkdf, "--json", user="signer")
+    assert here.status == 0, here
+    assert here.out == there.json()["secret"] + "\n"
+    info = tmp_path / "info"
+    info.write_bytes(b"another purpose")
+    other = keystead(*derive, "bob", "--peer", "alice.pem", *hkdf, "--info", info, user="signer")
+    assert other.out not in ("", here.out)
+    assert keystead(*derive, "alice", "--peer", info, user="signer").status == 2
+    into = ("--into", "shared", "--mechanism", "HKDF_SHA256")
+    ran = keystead(*derive, "alice", "--peer", "bob.pem", *hkdf, *into, user="signer")
+    assert (ran.status, ran.out) == (0, "")
+    again = keystead(*derive, "shared", "--length", 16, "-o", "derived", user="signer")
+    assert again.status == 0, again
+    assert (tmp_path / "derived").stat().st_size == 16

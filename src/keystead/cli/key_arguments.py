@@ -9,11 +9,16 @@ from typing import Final
 from keystead.cli.command import Invocation
 from keystead.cli.completion import with_names
 from keystead.cli.exit_status import UsageError
-from keystead.client.client import segment
+from keystead.cli.screen import write_file
+from keystead.client.client import Json, segment, to_base64
 
 SIGNATURE: Final = "Signature"
 DECRYPTION: Final = "Decryption"
 ENCRYPTION: Final = "Encryption"
+DERIVATION: Final = "Derivation"
+_KINDS: Final = (SIGNATURE, DECRYPTION, ENCRYPTION, DERIVATION)
+_MAY_BE_LEFT_OUT: Final = (SIGNATURE, DERIVATION)
+"""HMAC and HKDF are in the names of their mechanisms as they are."""
 
 
 def add_key_id(parser: ArgumentParser) -> None:
@@ -48,6 +53,16 @@ def mode_of(mechanisms: Sequence[str], kind: str) -> str:
         if found:
             return after.removeprefix("_") if before == "RSA" else before + after
     for name in mechanisms:
-        if kind == SIGNATURE and not any(other in name for other in (DECRYPTION, ENCRYPTION)):
+        if kind in _MAY_BE_LEFT_OUT and not any(other in name for other in _KINDS):
             return name
     raise UsageError(f"The key has no mechanism for it, only: {', '.join(mechanisms) or 'none'}.")
+
+
+def give(call: Invocation, content: bytes, as_json: Json) -> None:
+    """Write bytes to the file that was asked for, or show them as base64."""
+    if call.given.output is not None:
+        write_file(call.given.output, [content])
+    elif call.screen.is_json:
+        call.screen.record(as_json)
+    else:
+        call.screen.text(to_base64(content))

@@ -21,8 +21,13 @@ _USUAL: Final = {
     "EC_": ["ECDSA_Signature"],
     "Brainpool": ["ECDSA_Signature"],
     "Curve25519": ["EdDSA_Signature"],
+    "Ed448": ["EdDSA_Signature"],
+    "ML_DSA": ["ML_DSA_Signature"],
+    "X": ["ECDH_Derivation"],
 }
-"""What a key is for when nothing is said: signatures. By the beginning of the type's name."""
+"""What a key is for when nothing is said: signatures, or a key exchange where it cannot sign.
+
+By the beginning of the type's name."""
 
 
 def add_commands(commands: Commands) -> None:

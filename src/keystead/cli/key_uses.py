@@ -1,4 +1,4 @@
-"""`keystead keys sign`, `verify`, `encrypt`, `decrypt`."""
+"""`keystead keys sign`, `verify`, `encrypt`, `decrypt`. What derives is in `key_derivation`."""
 
 import base64
 import binascii
@@ -16,6 +16,7 @@ from keystead.cli.key_arguments import (
     SIGNATURE,
     add_key_id,
     add_output,
+    give,
     mode_of,
     read_input,
 )
@@ -74,17 +75,7 @@ def _sign(call: Invocation) -> None:
     signature = call.client.sign(given.key_id, mode, message)
     if given.format == _RAW:
         signature = signatures.raw_of(public, signature)
-    _give(call, signature, {"mode": mode, "signature": to_base64(signature)})
-
-
-def _give(call: Invocation, content: bytes, as_json: Json) -> None:
-    """Write bytes to the file that was asked for, or show them as base64."""
-    if call.given.output is not None:
-        write_file(call.given.output, [content])
-    elif call.screen.is_json:
-        call.screen.record(as_json)
-    else:
-        call.screen.text(to_base64(content))
+    give(call, signature, {"mode": mode, "signature": to_base64(signature)})
 
 
 def _verify(call: Invocation) -> None:

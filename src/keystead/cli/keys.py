@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from keystead.cli import key_making, key_uses, subjects
+from keystead.cli import key_derivation, key_making, key_uses, subjects
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.key_arguments import add_key_id, add_output, key_path
 from keystead.cli.screen import Row, progress, write_file
@@ -39,6 +39,7 @@ def add_commands(parser: ArgumentParser) -> None:
     add_output(requesting)
     _add_certificates(Commands(commands.add_group("cert", "the certificate beside a key")))
     key_uses.add_commands(commands)
+    key_derivation.add_command(commands)
 
 
 def _add_list(commands: Commands) -> None:
