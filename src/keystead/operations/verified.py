@@ -12,7 +12,7 @@ BYTES_A_CREDENTIAL: Final = 4 * 1024
 """The average memory for each entry. Up to 1,000 tags for each user could fill the core."""
 _CALLER_BYTES: Final = 512
 _TAG_BYTES: Final = 64
-"""What Python adds to the characters of a tag."""
+"""The memory that Python needs for a tag besides its characters."""
 
 
 def _weight(caller: Caller) -> int:

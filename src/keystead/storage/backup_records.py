@@ -1,7 +1,7 @@
-"""Which records a backup has, and what becomes of each record of a backup that is restored.
+"""Which records a backup contains, and what a restore does with each record of a file.
 
-The shared records go from store to file and back as they are sealed. Those of the device that made
-the file are opened with the key that it brings, to be sealed anew by the device that reads it.
+Shared records are copied from store to file and back, sealed. The records of the device that made
+the file are opened with the key in the file, and sealed again for the device that restores it.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,9 +22,9 @@ from keystead.storage.settings import Setting, SettingStore
 T = TypeVar("T")
 
 SCAN_BYTES: Final = 64 * 1024
-"""Read at a time; a backup holds a few times as much, and so many are sealed in one go."""
+"""Bytes of records that are read and sealed at a time. A backup needs a few times this memory."""
 MAX_LOCAL_BYTES: Final = 256 * 1024
-"""The longest device-local value that is kept: a chain of certificates has up to 64 KiB."""
+"""The longest device-local value that is kept. A chain of certificates has up to 64 KiB."""
 
 _USERS: Final = "/authentication/"
 _KEYS: Final = "/key/"
@@ -41,14 +41,14 @@ _RAW: Final[Mapping[str, Callable[[bytes], object]]] = MappingProxyType(
         settings.LOGGING.name: device_records.decode_raw_logging,
     }
 )
-"""What version 0 writes in another way than we do."""
+"""Settings that version 0 encodes in another way."""
 
 
 async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
-    """Yield every record that the devices of an HSM share.
+    """Yield every record that the devices of an HSM share, each as it was during the scan.
 
-    Each is as it was at one moment of the scan. Namespaces come first, and of the keys only those
-    in one of these: a namespace that is made or deleted meanwhile leaves no keys without it.
+    Namespaces come first, and then only keys in these namespaces. So the backup holds no keys of a
+    namespace that was created or deleted during the scan.
     """
     namespaces: set[str] = set()
     async for record in _scan(store, _NAMESPACES):
@@ -72,7 +72,7 @@ async def _scan(store: KeyValueStore, root: str) -> AsyncIterator[Record]:
 
 
 async def adopt_backup_key(store: KeyValueStore, local: SettingStore, config: SettingStore) -> None:
-    """Seal the backup key of a restored version 0 file under the domain key, now that it can be."""
+    """Seal the backup key of a restored version 0 file under the unwrapped domain key."""
     key = await local.get(settings.RESTORED_BACKUP_KEY)
     salt = await local.get(settings.RESTORED_BACKUP_SALT)
     if key is None or salt is None:
@@ -88,9 +88,9 @@ async def adopt_backup_key(store: KeyValueStore, local: SettingStore, config: Se
 
 
 async def remove_stray_keys(store: KeyValueStore) -> list[NamespaceId]:
-    """Remove the keys of namespaces that do not exist; return the first of these namespaces.
+    """Remove the keys of namespaces that do not exist. Return the first of these namespaces.
 
-    Keys belong to their namespace: who made it anew would get at them otherwise.
+    Otherwise, anyone who creates such a namespace later would get its keys.
     """
     strays: list[NamespaceId] = []
     start, stop = f"{_KEYS}.", f"{_KEYS}/"
@@ -107,7 +107,7 @@ async def remove_stray_keys(store: KeyValueStore) -> list[NamespaceId]:
 
 
 class RestoredRecords:
-    """Sorts the records of one file as they come."""
+    """Sorts the records of one file in the order in which they arrive."""
 
     def __init__(self, origin: BackupOrigin) -> None:
         self._origin = origin
@@ -125,17 +125,17 @@ class RestoredRecords:
         )
         self._seal: bytes | None = None
         self.ignored: list[str] = []
-        """The first paths that mean nothing to this software."""
+        """The first paths that this software does not know."""
 
     def is_shared(self, path: str, value: bytes) -> bool:
-        """Whether the record is to be stored as it is. InvalidInput for a newer layout of paths.
+        """Whether to store the record as it is. Raises InvalidInput if the path layout is newer.
 
-        What belongs to the device that made the file is kept for `setting`, the rest dropped.
+        Records of the device that made the file are kept for `setting`. All others are dropped.
         """
         if path == SEAL_PATH:
             self._seal = value
             return False
-        self._seal = None  # Of other software, which keeps it as any record: not the last one.
+        self._seal = None  # A seal that is not the last record was kept by other software.
         self._set.add(path, value)
         if path == LAYOUT_PATH:
             _check_layout(value)
@@ -151,18 +151,18 @@ class RestoredRecords:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the file ends with a seal over its records; that it fits is not checked yet."""
+        """Whether the file ends with a seal over its records. The seal is not checked yet."""
         return self._seal is not None
 
     @property
     def sealed_set(self) -> SealedSet:
-        """What the seal is to be checked against. InvalidInput when there is none."""
+        """The seal with what it is checked against. Raises InvalidInput if there is none."""
         if self._seal is None:
             raise InvalidInput("The backup file has no seal over its records.")
         return SealedSet(self._set.summary(), self._seal)
 
     def setting(self, setting: Setting[T]) -> T | None:
-        """Return a setting of the device that made the file, None when it has none of use."""
+        """Return a setting of the device that made the file, or None if it cannot be read."""
         raw = self._local.get(setting.name)
         if raw is None:
             return None
@@ -177,12 +177,12 @@ class RestoredRecords:
         return value
 
     def resealed(self, own: SettingStore, *wanted: Setting[Any]) -> list[Change]:
-        """Return what makes these settings, as far as the file has them, this device's `own`."""
+        """Return the changes that copy these settings, if the file has them, to this device."""
         values = [(setting, self.setting(setting)) for setting in wanted]
         return [own.put(setting, value) for setting, value in values if value is not None]
 
     def require_complete(self) -> None:
-        """Raise InvalidInput when the file lacks what every one has."""
+        """Raise InvalidInput if the file lacks a record that every backup has."""
         stores = {root + format_version.NAME for root in (_USERS, _KEYS)}
         if not self._versions >= stores or not self._local.get(settings.UNLOCK_SALT.name):
             raise InvalidInput("The backup file is incomplete.")
@@ -209,7 +209,7 @@ class RestoredRecords:
 _MOST_IGNORED: Final = 20
 _MOST_SHOWN: Final = 200
 _KNOWN_USELESS: Final = ("/.initialized", "/domain-key/", "/local/", f"{_CONFIG}unattended-boot")
-"""Of other devices of a cluster, or of use only under the device key of the one that made it."""
+"""Paths of other devices of a cluster, and records that only their own device key opens."""
 
 _LOCAL_NAMES: Final = frozenset(
     setting.name
@@ -230,7 +230,7 @@ _LOCAL_NAMES: Final = frozenset(
 
 def _check_layout(value: bytes) -> None:
     if value not in _LAYOUTS:
-        raise InvalidInput("The backup file is of a newer layout than this software reads.")
+        raise InvalidInput("The backup file has a newer layout than this software supports.")
 
 
 def _is_in_a_store(path: str) -> bool:

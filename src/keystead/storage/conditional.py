@@ -1,9 +1,9 @@
-"""What the changes of one request depend on; each of its commits asks for it again.
+"""The conditions of one request, which are checked again at each of its commits.
 
-What allows a request is decided when its head has come. Until it changes anything, its body has to
-arrive, a passphrase or an RSA key may wait for a thread, and a lock for its turn. Meanwhile its
-caller may be deleted, or what its If-Match was compared with may change. So the last word is here,
-where no handler can forget it.
+Whether a request is allowed is decided when its head has arrived. Before it changes anything, its
+body has to arrive, and it may wait for a thread or a lock. In that time, its caller may be deleted,
+or the resource that its If-Match was compared with may change. So the last check is here, where no
+handler can forget it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,17 +22,18 @@ from keystead.storage.key_value_store import (
 )
 
 Revisions = dict[str, int]
-"""Of records, by their paths."""
+"""The revisions of records, by their paths."""
 
 
 class Conditions(Protocol):
-    """What one request depends on."""
+    """The conditions of one request."""
 
     compared: Revisions
-    """What its If-Match or If-None-Match was compared with; empty without one."""
+    """The revisions that If-Match or If-None-Match was compared with. Empty without these
+    headers."""
 
     def require_allowed(self) -> None:
-        """Raise unless the caller may do now what it was allowed to do at first."""
+        """Raise an error unless the caller is still allowed to make the request."""
         ...
 
 
@@ -40,15 +41,15 @@ _CONDITIONS: Final = ContextVar[Conditions | None]("conditions", default=None)
 _WITNESSED: Final = ContextVar[Revisions | None]("witnessed", default=None)
 
 depend_on: Final = _CONDITIONS.set
-"""Has every commit from here on depend on these conditions; with None, on nothing.
+"""Makes every commit from here on depend on these conditions, or with None on no conditions.
 
-None is for what the HSM does on its own account, whoever was the occasion for it.
+None is for work that the HSM does for itself, even if a request has started it.
 """
 
 
 @contextmanager
 def witnessed() -> Iterator[Revisions]:
-    """Give the revisions of all records that are read in this context."""
+    """Collect the revisions of all records that are read in this context."""
     revisions: Revisions = {}
     token = _WITNESSED.set(revisions)
     try:
@@ -58,12 +59,12 @@ def witnessed() -> Iterator[Revisions]:
 
 
 def is_witnessed() -> bool:
-    """Whether what is read now must come from the store, with its revision, and from no cache."""
+    """Whether reads must come from the store, with their revision, and not from a cache."""
     return _WITNESSED.get() is not None
 
 
 class ConditionalStore:
-    """A KeyValueStore over another; its commits depend on the conditions of their request."""
+    """A KeyValueStore that makes the commits of another depend on the request's conditions."""
 
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
@@ -89,9 +90,10 @@ class ConditionalStore:
         return records
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none; StaleRevision when an expectation or check fails.
+        """Apply all `changes` or none. Raises StaleRevision if an expectation or check fails.
 
-        Raises what `require_allowed` does, and ConditionFailed when what was compared has changed.
+        Raises what `require_allowed` raises, and ConditionFailed if a record that was compared has
+        changed.
         """
         conditions = _CONDITIONS.get()
         if conditions is None:
@@ -106,7 +108,7 @@ class ConditionalStore:
         except StaleRevision:
             await self._require_same(compared)
             raise
-        # What the request has changed itself fails none of its later commits.
+        # The request's own changes must not make its later commits fail.
         own = {change.path: MISSING if change.value is None else revision for change in changes}
         compared.update((path, own[path]) for path in own.keys() & compared.keys())
         return revision

@@ -1,4 +1,4 @@
-"""A store that tells what becomes of its commits."""
+"""A store that reports the outcome of its commits."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,9 +7,10 @@ from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
 
 
 class CountedStore:
-    """A KeyValueStore over another.
+    """A KeyValueStore that reports the commits of another.
 
-    `on_written` gets the number of changes of each commit, `on_refused` why one was refused.
+    `on_written` gets the number of changes of each commit, and `on_refused` the reason of a
+    refusal.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class CountedStore:
         return await self._store.scan(start, stop, limit_bytes=limit_bytes)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none; StaleRevision when an expectation or check fails."""
+        """Apply all `changes` or none. Raises StaleRevision if an expectation or check fails."""
         try:
             revision = await self._store.commit(changes, checks=checks)
         except WriteRefused as error:

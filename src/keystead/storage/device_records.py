@@ -1,7 +1,7 @@
-"""How a device's network and logging settings are written: NetHSM's JSON, and what it had before.
+"""The encodings of a device's network and logging settings: NetHSM's JSON, and raw bytes.
 
-In containers of version 0 both are raw bytes: 12 of gateway, address and netmask; 4 of an address,
-2 of a port, and the name of a level.
+Containers of version 0 have raw bytes. Network settings are 12 bytes: gateway, address and netmask.
+Logging settings are 4 bytes of address, 2 bytes of port, and the name of a level.
 """
 
 from ipaddress import IPv4Address, IPv4Interface
@@ -47,7 +47,7 @@ def encode_network(settings: NetworkSettings) -> bytes:
 
 
 def decode_network(stored: bytes) -> NetworkSettings:
-    """Return the network settings in a record; ValueError for anything else."""
+    """Return the network settings in a record. Raises ValueError if it has none."""
     record = msgspec.json.decode(stored, type=_NetworkJson)
     interface = IPv4Interface(record.ipv4.cidr)
     return NetworkSettings(
@@ -59,7 +59,7 @@ def decode_network(stored: bytes) -> NetworkSettings:
 
 
 def decode_raw_network(stored: bytes) -> NetworkSettings:
-    """Return the network settings in a record of version 0; ValueError for anything else."""
+    """Return the network settings in a record of version 0. Raises ValueError if it has none."""
     if len(stored) != _RAW_NETWORK_BYTES:
         raise ValueError("not network settings")
     gateway, address, netmask = (str(IPv4Address(stored[at : at + 4])) for at in (0, 4, 8))
@@ -72,13 +72,13 @@ def encode_logging(settings: LoggingSettings) -> bytes:
 
 
 def decode_logging(stored: bytes) -> LoggingSettings:
-    """Return the logging settings in a record; ValueError for anything else."""
+    """Return the logging settings in a record. Raises ValueError if it has none."""
     record = msgspec.json.decode(stored, type=_LoggingJson)
     return LoggingSettings(record.ip_address or _NOWHERE, record.port, record.log_level)
 
 
 def decode_raw_logging(stored: bytes) -> LoggingSettings:
-    """Return the logging settings in a record of version 0; ValueError for anything else."""
+    """Return the logging settings in a record of version 0. Raises ValueError if it has none."""
     head, level = stored[:_RAW_LOGGING_HEAD_BYTES], stored[_RAW_LOGGING_HEAD_BYTES:]
     fields = {
         "ipAddress": str(IPv4Address(head[:4])),

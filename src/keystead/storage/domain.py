@@ -1,4 +1,4 @@
-"""Everything that is sealed under the domain key, as typed stores; they exist while unlocked."""
+"""The typed stores of all records under the domain key. They exist while unlocked."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ from keystead.storage.users import UserStore
 
 
 class DomainStores:
-    """The stores of one HSM; `close` them to lock."""
+    """The stores of one HSM. `close` ends them when the HSM is locked."""
 
     def __init__(self, store: KeyValueStore, domain_key: Secret, *, key_cache: int = 0) -> None:
-        """`domain_key` has 32 bytes; the stores' own keys are derived from it here.
+        """`domain_key` has 32 bytes. The keys of the stores are derived from it here.
 
         `key_cache` is the greatest number of decrypted keys kept in memory.
         """
@@ -45,7 +45,7 @@ class DomainStores:
         self.config = SettingStore(config)
 
     def initial(self) -> Sequence[Change]:
-        """Return the changes that begin empty stores of the current format version."""
+        """Return the changes that create empty stores of the current format version."""
         return [format_version.initial(sealed) for sealed in self._versioned.values()]
 
     async def open(self) -> None:
@@ -56,9 +56,9 @@ class DomainStores:
     async def check(self) -> None:
         """Check the format versions.
 
-        UnsupportedFormat when a store is newer than this software; CorruptRecord when the domain
-        key is not the one these stores were sealed under. A namespace store begins here where a
-        NetHSM of before version 4 left none.
+        Raises UnsupportedFormat if a store is newer than this software, and CorruptRecord if the
+        stores were sealed under another domain key. Creates the namespace store if there is none,
+        as in a backup of a NetHSM before version 4.
         """
         namespaces = self._versioned["namespace store"]
         if await namespaces.get(format_version.NAME) is None:
@@ -67,12 +67,12 @@ class DomainStores:
             await format_version.check_store(sealed, what=what)
 
     def for_backup(self, record: Record) -> bytes:
-        """Return a record's value as a backup has it: in the form that a NetHSM reads."""
+        """Return a record's value for a backup, in the form that a NetHSM reads."""
         (sealed,) = (one for one in self._all if one.has(record.path))
         return sealed.for_backup(record.path, record.entry.value)
 
     def close(self) -> None:
-        """Forget every key and decrypted record; what is still under way gets WrongState."""
+        """Forget every key and decrypted record. Running requests get WrongState."""
         self.keys.drop()
         for sealed in self._all:
             sealed.close()

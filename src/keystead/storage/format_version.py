@@ -1,4 +1,4 @@
-"""The format version that every store carries, so that we read only what we understand."""
+"""The format version of each store, so that newer formats are refused."""
 
 from keystead.errors import UnsupportedFormat
 from keystead.storage.key_value_store import MISSING, Change
@@ -22,7 +22,7 @@ def check(stored: bytes, *, current: bytes, what: str) -> None:
 
 
 async def check_store(records: SealedRecords, *, what: str) -> None:
-    """Raise UnsupportedFormat when the store is newer than this software, or has no version."""
+    """Raise UnsupportedFormat if the store is newer than this software or has no version."""
     opened = await records.get(NAME)
     if opened is None:
         raise UnsupportedFormat(f"The {what} has no format version.")

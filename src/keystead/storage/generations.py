@@ -1,17 +1,17 @@
 """Generations: one set of records is replaced by another in a single commit.
 
-A restore replaces every shared record, and may be too large for one commit. So they lie below a
-number, the generation, and one small record says which number is in force:
+A restore replaces every shared record, and may be too large for one commit. So the paths of shared
+records begin with a number, the generation, and one small record holds the current number:
 
-    /generation                 the number in force; none means 0
+    /generation                 the current number; without this record, it is 0
     /<number>/<path>            every record but the device-local ones
     /local/<device id>/<path>   device-local records, which no generation holds
 
-A restore fills the next generation in commits of bounded size, and then switches to it in one,
-together with the device-local records that go with it. What is in no generation in force is garbage
-of a restore that was interrupted or of the one before it, and swept away in bounded commits.
+A restore fills the next generation in commits of bounded size. Then one commit switches to it and
+writes the device-local records that belong to it. Records outside of the current generation are
+left over from an earlier generation or an interrupted restore, and are deleted in small commits.
 
-Records are sealed to their path without the number, as they are in a backup.
+Each record is sealed to its path without the number, as in a backup.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,19 +34,19 @@ LOCAL: Final = "/local/"
 
 _FIRST_NUMBER: Final = "/0"
 _AFTER_NUMBERS: Final = "/:"
-"""The character after the digits."""
+"""The slash and the character that follows the digits in ASCII."""
 _AFTER_SLASH: Final = "0"
-"""The character after the slash."""
+"""The character that follows the slash in ASCII."""
 
 
 class GenerationStore:
-    """A KeyValueStore of the paths of the generation in force.
+    """A KeyValueStore of the records in the current generation.
 
-    It follows the switches that are made through it. `pinned` gives one that does not.
+    It follows the switches that are made through it. A `pinned` store does not.
     """
 
     def __init__(self, store: KeyValueStore, *, number: int, revision: int) -> None:
-        """`revision` is that of the pointer when `number` was read from it."""
+        """`revision` is that of the pointer record from which `number` was read."""
         self._store = store
         self._enter(number, revision)
 
@@ -57,24 +57,24 @@ class GenerationStore:
 
     @classmethod
     async def open(cls, store: KeyValueStore) -> "GenerationStore":
-        """Return the generation in force. CorruptRecord, StoreUnavailable."""
+        """Return the current generation. Raises CorruptRecord or StoreUnavailable."""
         number, revision = await _in_force(store)
         return cls(store, number=number, revision=revision)
 
     async def follow(self) -> bool:
-        """Read again which generation is in force; return whether it is another one than before.
+        """Read the current number again. Return whether it has changed.
 
-        For after a switch that failed in doubt.
+        Use it if a switch failed and may have been made.
         """
         before = self._number
         self._enter(*await _in_force(self._store))
         return self._number != before
 
     def pinned(self) -> "GenerationStore":
-        """Return the present generation alone: once it is replaced, commits are StaleRevision.
+        """Return a store of the present generation. After a switch, commits raise StaleRevision.
 
-        For whoever decides by what they have read before, or seals under a key that a switch may
-        replace.
+        Use it for decisions that rest on earlier reads, and for records that are sealed under a
+        key that a switch may replace.
         """
         return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
@@ -83,21 +83,21 @@ class GenerationStore:
         return await self._store.get(self._physical(path))
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order; see `scan` for the range."""
+        """Return at most `limit` paths in [start, stop), in order. See `scan` for the range."""
         found = await self._store.list(*self._range(start, stop), limit=limit)
         return [self._logical(path) for path in found]
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them.
 
-        A range is within the device-local records or without them.
+        A range must lie entirely inside or entirely outside of the device-local records.
         """
         first, end = self._range(start, stop)
         found = await self._store.scan(first, end, limit_bytes=limit_bytes)
         return [Record(self._logical(path), entry) for path, entry in found]
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Make all `changes` durable or none. Raises StaleRevision, StoreUnavailable."""
+        """Make all `changes` durable or none. Raises StaleRevision or StoreUnavailable."""
         return await self._store.commit(
             [self._change(change) for change in changes],
             checks=[
@@ -109,12 +109,12 @@ class GenerationStore:
     # --- the next generation ---------------------------------------------------------------
 
     async def begin_next(self) -> "NextGeneration":
-        """Return the generation after this one, empty. One at a time, and no `sweep` meanwhile."""
+        """Return the next generation, empty. There must be one at a time, and no `sweep`."""
         await self.sweep()
         return NextGeneration(self, self._store, number=self._number + 1, in_force=self._in_force)
 
     async def sweep(self) -> None:
-        """Remove what belongs to no generation in force. Raises StaleRevision when this is none."""
+        """Delete all other generations. Raises StaleRevision if this one is no longer current."""
         for start, stop in self._others():
             _ = await remove_range(self._store, start, stop, checks=[self._in_force])
 
@@ -142,7 +142,7 @@ class GenerationStore:
 
 
 async def _in_force(store: KeyValueStore) -> tuple[int, int]:
-    """Return the number in force, and the revision of the record that says so."""
+    """Return the current number, and the revision of its record."""
     pointer = await store.get(POINTER)
     if pointer is None:
         return 0, MISSING
@@ -152,21 +152,22 @@ async def _in_force(store: KeyValueStore) -> tuple[int, int]:
 
 
 class NextGeneration:
-    """A generation that is being filled, and is not in force yet."""
+    """A generation that is being filled and is not the current one yet."""
 
     def __init__(
         self, present: GenerationStore, store: KeyValueStore, *, number: int, in_force: Check
     ) -> None:
-        """`in_force` is the condition that nobody has switched since."""
+        """`in_force` is the condition that the current generation has not changed since."""
         self._present = present
         self._store = store
         self._number = number
         self._in_force = in_force
 
     async def add(self, records: Mapping[str, bytes]) -> None:
-        """Write `records`, by their paths without the number; none is device-local.
+        """Write `records`, which are given by their paths without the number.
 
-        StaleRevision when another generation came into force meanwhile.
+        None of them may be device-local. Raises StaleRevision if another generation has become the
+        current one in the meantime.
         """
         _ = await self._store.commit(
             [Change(f"/{self._number}{path}", value) for path, value in records.items()],
@@ -180,8 +181,8 @@ class NextGeneration:
     async def bring_into_force(self, changes: Sequence[Change]) -> None:
         """Switch to this generation, in one commit with `changes` of device-local records.
 
-        StaleRevision when another one came into force meanwhile; StoreUnavailable. Nothing has
-        changed then.
+        Raises StaleRevision, with nothing changed, if another generation has become the current
+        one in the meantime, and StoreUnavailable if the store fails.
         """
         pointer = Change(POINTER, b"%d" % self._number, self._in_force.revision)
         revision = await self._store.commit([pointer, *changes])

@@ -1,4 +1,4 @@
-"""Decrypted, parsed keys: the ones used last, up to a number and a size, each loaded only once."""
+"""A cache of decrypted, parsed keys: the most recently used, up to a number and a size."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,18 +11,18 @@ from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord, Permit
 
 BYTES_A_KEY: Final = 16 * 1024
-"""The cache keeps so many bytes for each key that it may keep: a key without a certificate weighs
-less, also RSA-8192."""
+"""The average memory for each key in the cache. A key without a certificate needs less, even with
+RSA-8192."""
 _PARSED_BYTES: Final = 4 * 1024
 _TAG_BYTES: Final = 64
-"""What Python adds to the characters of a tag."""
+"""The memory that Python needs for a tag besides its characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as the store has it. Its private key works only for the holder of a permit.
+    """A key as it is in the store. Its private key is released only to the holder of a permit.
 
-    `record.operations` is what is stored; see KeyStore.operations.
+    `record.operations` is the stored count. `KeyStore.operations` adds the pending uses.
     """
 
     path: KeyPath
@@ -32,7 +32,7 @@ class StoredKey:
 
     @property
     def algorithm(self) -> algorithms.Algorithm:
-        """The row of its key type."""
+        """The row of the key's type in the algorithm table."""
         return self._private.algorithm
 
     def public(self) -> algorithms.PublicParts | None:
@@ -40,22 +40,22 @@ class StoredKey:
         return self._private.public()
 
     def public_pem(self) -> bytes:
-        """Return the public half as PEM. Raises InvalidInput if there is none."""
+        """Return the public key as PEM. Raises InvalidInput if there is none."""
         return self._private.public_pem()
 
     def release(self, permit: Permit) -> algorithms.PrivateKey:
-        """Return the key that works. Raises ValueError for the permit of another key."""
+        """Return the private key. Raises ValueError if the permit is for another key."""
         if permit.path != self.path:
             raise ValueError("the permit is for another key")
         return self._private
 
     def with_record(self, record: KeyRecord, revision: int) -> "StoredKey":
-        """Return the same private key with a later record of it."""
+        """Return the same private key with a newer record."""
         return replace(self, record=record, revision=revision)
 
     @property
     def weight(self) -> int:
-        """About how many bytes of memory it takes, with all that its owner stored beside it."""
+        """About how many bytes of memory the key takes, with its certificate and tags."""
         record = self.record
         material = len(record.private.pem or record.private.raw or b"")
         certificate = len(record.certificate.data) if record.certificate else 0
@@ -67,15 +67,16 @@ Load = Callable[[], Coroutine[None, None, StoredKey | None]]
 
 
 class KeyCache:
-    """Least recently used goes first. Absences are not kept: they would have no bound.
+    """The cache. The least recently used key is evicted first. Missing keys are not cached.
 
-    Whoever changes a record forgets its key after that, also when the change has failed: a store
-    that raises may have made it durable all the same. Forgetting also disowns the
-    loads under way, which may have read the old record: they answer their callers, and no more.
+    Code that changes a record calls `forget` after that, even if the change has failed, because a
+    store that raises an error may still have made the change durable. `forget` also covers running
+    loads, which may have read the old record: their result goes to their callers and not into the
+    cache.
     """
 
     def __init__(self, size: int) -> None:
-        """`size` is the greatest number of keys kept, and BYTES_A_KEY for each the most memory."""
+        """`size` is the most keys that are kept, in at most BYTES_A_KEY of memory for each."""
         self._size = size
         self._most_bytes = size * BYTES_A_KEY
         self._bytes = 0
@@ -83,18 +84,18 @@ class KeyCache:
         self._loading: dict[KeyPath, asyncio.Task[StoredKey | None]] = {}
 
     def get(self, path: KeyPath) -> StoredKey | None:
-        """Return a key that is here, and count it as used last."""
+        """Return a cached key, and mark it as the most recently used."""
         found = self._keys.get(path)
         if found is not None:
             self._keys.move_to_end(path)
         return found
 
     def holds(self, key: StoredKey) -> bool:
-        """Whether this very object is here; that does not count as a use."""
+        """Whether this very object is in the cache. This does not mark it as used."""
         return self._keys.get(key.path) is key
 
     def put(self, key: StoredKey) -> None:
-        """Keep a key as it is now in the store, unless it alone is over the size."""
+        """Keep a key as it is now in the store, unless it alone exceeds the memory."""
         self.forget(key.path)
         if key.weight > self._most_bytes:
             return
@@ -105,13 +106,13 @@ class KeyCache:
             self._bytes -= oldest.weight
 
     async def load(self, path: KeyPath, load: Load) -> StoredKey | None:
-        """Return what `load` returns and keep it; a load of the same key under way is joined."""
+        """Return and cache the result of `load`. Concurrent loads of a key are shared."""
         task = self._loading.get(path)
         if task is None:
             task = asyncio.create_task(load())
             self._loading[path] = task
             task.add_done_callback(lambda done: self._loaded(path, done))
-        # One caller that gives up must not take the others' load with it.
+        # A caller that is cancelled must not cancel the load of the others.
         return await asyncio.shield(task)
 
     def forget(self, path: KeyPath) -> None:
@@ -134,7 +135,7 @@ class KeyCache:
         self._loading.clear()
 
     def _loaded(self, path: KeyPath, done: asyncio.Task[StoredKey | None]) -> None:
-        # Asking for the exception marks it as seen, should every caller have given up.
+        # exception() marks the error as seen, in case every caller was cancelled.
         failed = done.cancelled() or done.exception() is not None
         if self._loading.get(path) is not done:
             return

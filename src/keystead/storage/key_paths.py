@@ -1,4 +1,4 @@
-"""Where keys lie: /key/<id> in the root namespace, /key/.<namespace>/<id> in another."""
+"""The paths of keys: /key/<id> in the root, /key/.<namespace>/<id> in a namespace."""
 
 from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath
@@ -7,7 +7,7 @@ ROOT = "/key/"
 
 
 def folder(namespace: NamespaceId | None) -> str:
-    """Return what a namespace's key names begin with, relative to ROOT."""
+    """Return the prefix of the names of a namespace's keys, relative to ROOT."""
     return "" if namespace is None else f".{namespace}/"
 
 

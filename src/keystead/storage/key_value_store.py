@@ -1,4 +1,4 @@
-"""The store under all typed stores: sealed bytes at paths, with revisions."""
+"""The interface of a storage backend: sealed bytes at paths, with revisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class Entry:
 class Change:
     """Put `value` at `path`, or delete what is there when `value` is None.
 
-    `expected` is the revision the record must have now (MISSING: none may exist); None: any.
+    `expected` is the revision that the record must have now. MISSING stands for no record, and None
+    for any revision.
     """
 
     path: str
@@ -30,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition on a record that a commit leaves alone: its revision now (or MISSING)."""
+    """A condition on a record that a commit does not change: its revision now, or MISSING."""
 
     path: str
     revision: int
@@ -55,22 +56,21 @@ class KeyValueStore(Protocol):
         ...
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
-        """Return the first records in [start, stop), in order; none only when there are none.
+        """Return the first records in [start, stop), in order. Empty only if there are none.
 
-        They are as many as fit in `limit_bytes` of paths and values, and one at least; so many
-        bytes and a record are the memory that it takes. Raises StoreUnavailable.
+        Returns as many records as fit in `limit_bytes` of paths and values, and at least one. It
+        needs memory for `limit_bytes` and one record. Raises StoreUnavailable.
         """
         ...
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable together and return their revision, or change nothing.
 
-        Expectations and `checks` hold against the state before the commit, which is theirs alone.
-        Raises StaleRevision when one does not hold, and WriteRefused when the store cannot write
-        now but can be read. After StoreUnavailable the changes are in doubt.
-        On a full disk the store goes on taking what deletes or replaces as long as it can, and
-        makes a commit of no changes only if it would take a record more.
-        Compare-and-set is a commit of one change, a batch one of many. A path is changed at most
-        once in a commit.
+        Expectations and `checks` refer to the state just before the commit. No other commit comes
+        in between. Raises StaleRevision if one does not hold, and WriteRefused if the store cannot
+        write now but can be read. After StoreUnavailable, the changes may have been made or not.
+        On a full disk, the store accepts changes that delete or replace as long as it can. It
+        accepts an empty commit only if it would also accept another record. A commit may change
+        each path at most once.
         """
         ...

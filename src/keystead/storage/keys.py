@@ -28,19 +28,21 @@ from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecor
 from keystead.storage.use_counts import UseCounts
 
 _FLUSH_RECORDS = 100
+"""The most records in one commit when use counts are flushed."""
 _FLUSH_BYTES = 2**20
-"""Records rewritten in one commit when counts are flushed: so many, or a little over so much."""
+"""The approximate most bytes in one commit when use counts are flushed."""
 _FLUSH_READS = 32
-"""Records read at the same time for that. One by one, a flush would fall behind many callers who
-use ever other keys, and what is pending would grow with the keys in the store."""
+"""Records that a flush reads at the same time. If it read them one by one, it could not keep up
+with callers that use many different keys, and the pending counts would grow with the number of
+keys."""
 
 
 PAGE_BYTES = 64 * 1024
-"""Records read at a time for a list, or one that is longer."""
+"""Bytes of records that a list reads at a time. A longer record is read alone."""
 
 
 class ListedKey(NamedTuple):
-    """What a list of keys may be chosen by."""
+    """The attributes by which a list selects keys."""
 
     key_id: KeyId
     tags: frozenset[Tag]
@@ -49,7 +51,7 @@ class ListedKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """A record about to be written with `count` more uses."""
+    """A record that is about to be written with `count` more uses."""
 
     path: KeyPath
     record: KeyRecord
@@ -78,16 +80,16 @@ class KeyStore:
         self._counts = UseCounts()
 
         self.cached: Final = self._cache.get
-        """Returns a key that is in memory, at once; None says nothing about the store."""
+        """Returns a key if it is in memory. After None, the key may still be in the store."""
         self.is_current: Final = self._cache.holds
-        """Whether a key is in memory just so. If not, it may have changed since it was read."""
+        """Whether this key object is still the cached one. If not, the key may have changed."""
         self.count_use: Final = self._counts.count
         """Counts one use of a key, in memory."""
 
     # --- reading ---------------------------------------------------------------------------
 
     async def get(self, path: KeyPath) -> StoredKey | None:
-        """Return a key ready for use, None when there is none. CorruptRecord if unreadable."""
+        """Return a parsed key, or None if there is none. Raises CorruptRecord if unreadable."""
         if is_witnessed():
             return await self._load(path)
         return self._cache.get(path) or await self._cache.load(path, lambda: self._load(path))
@@ -101,7 +103,7 @@ class KeyStore:
         return record, opened.revision
 
     async def exists(self, path: KeyPath) -> bool:
-        """Whether there is such a key."""
+        """Whether the key exists."""
         return self._cache.get(path) is not None or await self._revision(path) != MISSING
 
     async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
@@ -116,9 +118,9 @@ class KeyStore:
     async def page(
         self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
     ) -> Sequence[ListedKey]:
-        """Return some of what `list` does, those that follow `after`; none only at the end.
+        """Return the next keys of a `list`, those that follow `after`. Empty only at the end.
 
-        It takes bounded time and memory, a record's or two, however much there is.
+        One call takes bounded time and memory, however many keys there are.
         """
         if (limits := _limits(prefix)) is None:
             return []
@@ -140,23 +142,24 @@ class KeyStore:
     async def put(self, path: KeyPath, record: KeyRecord, *, expected: int | None) -> int:
         """Write a key and return its revision.
 
-        StaleRevision when the record's revision is not the `expected` one; AlreadyExists when
-        that is MISSING and there is a key; NotFound when the namespace does not exist;
-        QuotaExceeded when it may not hold so much more.
+        Raises StaleRevision if the record does not have the `expected` revision, AlreadyExists if
+        that is MISSING and the key exists, NotFound if the namespace does not exist, and
+        QuotaExceeded if the namespace's quota does not allow it.
         """
         if expected:
             return await self._write(path, record, expected)
         return await retry_when_stale(partial(self._create, path, record, expected))
 
     def change(self, path: KeyPath, record: KeyRecord, *, expected: int | None = None) -> Change:
-        """Return the change that writes a key, to be committed with others; then `drop`."""
+        """Return the change that writes a key, for a commit with others. Call `drop` after it."""
         name = key_paths.name_of(path)
         return self._sealed.put(name, records.encode_key(record), expected=expected)
 
     async def update(self, path: KeyPath, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
-        """Replace a key's record by `edit` of it, and return the new one.
+        """Replace a key's record by `edit(record)`, and return the new record.
 
-        `edit` may run more than once, on what is stored by then. NotFound when there is none.
+        `edit` may run more than once, each time on the latest record. Raises NotFound if there is
+        no such key.
         """
 
         async def attempt() -> KeyRecord:
@@ -168,7 +171,7 @@ class KeyStore:
         return await retry_when_stale(attempt)
 
     async def delete(self, path: KeyPath) -> None:
-        """Remove a key, readable or not; NotFound when there is none."""
+        """Remove a key, readable or not. Raises NotFound if there is none."""
 
         async def attempt() -> None:
             revision = await self._revision(path)
@@ -185,9 +188,10 @@ class KeyStore:
         self._counts.forget(path)
 
     async def move(self, source: KeyPath, target: KeyPath) -> None:
-        """Give a key another ID or namespace, with its uses so far; both paths change together.
+        """Give a key another ID or namespace, in one commit. Its count of uses moves with it.
 
-        NotFound when there is no such key or namespace, AlreadyExists when the new name is taken.
+        Raises NotFound if the key or namespace does not exist, and AlreadyExists if the new name is
+        taken.
         """
 
         async def attempt() -> None:
@@ -206,7 +210,7 @@ class KeyStore:
         self._counts.move(source, target)
 
     async def delete_namespace(self, namespace: NamespaceId) -> None:
-        """Remove a namespace and all its keys; NotFound. See `namespaces` for crashes."""
+        """Remove a namespace and all its keys. Raises NotFound. See `namespaces` for crashes."""
         try:
             await self._namespaces.begin_deletion(namespace)
         finally:
@@ -218,23 +222,23 @@ class KeyStore:
         self._counts.forget_namespace(namespace)
 
     def forget_all(self) -> None:
-        """Forget every decrypted key, and what namespaces hold; the counts of uses stay."""
+        """Forget every decrypted key and the counts for quotas. The counts of uses stay."""
         self._cache.clear()
         self._quotas.forget()
 
     def drop(self) -> None:
-        """Forget every decrypted key and every count not flushed."""
+        """Forget every decrypted key and every pending count."""
         self.forget_all()
         self._counts.clear()
 
     # --- counting --------------------------------------------------------------------------
 
     def operations(self, path: KeyPath, record: KeyRecord) -> int:
-        """Return how often a key was used, its stored `record` and what is pending together."""
+        """Return how often a key was used: the stored count and the pending uses."""
         return record.operations + self._counts.of(path)
 
     async def flush_counts(self) -> None:
-        """Write the pending counts into the records. Raises StoreUnavailable; nothing is lost."""
+        """Write the pending counts into the records. They stay pending after StoreUnavailable."""
         batch: list[_Counted] = []
         size = 0
         paths = self._counts.paths()
@@ -253,7 +257,7 @@ class KeyStore:
             await self._store_counts(batch)
 
     async def _with_count(self, path: KeyPath, known: StoredKey | None) -> _Counted | None:
-        """Return a key's record with its pending count added; None when there is none any more."""
+        """Return a key's record with its pending count added, or None if the key is gone."""
         try:
             found = (known.record, known.revision) if known else await self._require(path)
         except (NotFound, CorruptRecord):
@@ -309,7 +313,7 @@ class KeyStore:
             if expected == MISSING and await self._revision(path) != MISSING:
                 raise AlreadyExists(f"Key {path.key_id} already exists.") from None
             raise
-        # A use of an older key of this name may have been counted after that was deleted.
+        # A use of a deleted key with this name may have been counted late.
         self._counts.forget(path)
         return revision
 
@@ -343,9 +347,9 @@ class KeyStore:
 
 
 def _limits(prefix: str) -> tuple[str, str] | None:
-    """Return from where up to where key IDs lie that begin so.
+    """Return the range of key IDs that begin with `prefix`.
 
-    None when no ID can: such a prefix must not reach into other paths.
+    Returns None if no ID can begin so: the range must not reach into other paths.
     """
     if not prefix:
         return FIRST_ID, AFTER_LAST_ID

@@ -1,4 +1,4 @@
-"""What belongs to this device alone and is read before unlock, sealed by its device key."""
+"""The records of this device alone. They are sealed under its device key and read before unlock."""
 
 from keystead.errors import CorruptRecord, NotFound
 from keystead.model.secret import Secret
@@ -18,15 +18,15 @@ from keystead.storage.settings import (
 
 _ROOT = "/local/"
 _AFTER_ROOT = "/local0"
-"""The character after the slash."""
+"""The end of the range below _ROOT: 0 follows the slash in ASCII."""
 LAYOUT_PATH = "/config/version"
 LAYOUT = b"1"
-"""NetHSM's number for the layout of paths; in clear, because it is read before anything opens."""
+"""NetHSM's number for the layout of paths. It is stored in clear, to be read before unlock."""
 
 _ATTENDED = "attended"
 _UNATTENDED = "unattended-with-key"
 _UNATTENDED_ALONE = "unattended"
-"""Of earlier software: the device key opens it alone."""
+"""The slot of earlier software, which the device key alone opens."""
 _FIRST_LETTER = "a"
 _NOT_IN_BACKUPS = frozenset(
     setting.name
@@ -49,15 +49,15 @@ class LocalStore:
         self.device_id = device_id(device_key)
         root = f"{_ROOT}{self.device_id}"
         self.config_key = local_config_key(device_key)
-        """Opens the settings; it travels in backups, for whoever restores them elsewhere."""
+        """Opens the settings. Backups contain it, so that another device can restore them."""
         self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
         self._config = SealedRecords(store, self.config_key, f"{root}/config/")
         self.settings = SettingStore(self._config)
 
     async def moved_to(self, other: "LocalStore") -> list[Change]:
-        """Return the changes that seal all that is this device's as `other`'s, for one commit.
+        """Return the changes, for one commit, that seal this device's records as those of `other`.
 
-        CorruptRecord when a record does not open, or is not one of this software.
+        Raises CorruptRecord if a record does not open or is unknown to this software.
         """
         slots = (self._slots, other._slots)  # noqa: SLF001 - of its own class
         config = (self._config, other._config)  # noqa: SLF001 - of its own class
@@ -71,14 +71,14 @@ class LocalStore:
         root = f"{_ROOT}{self.device_id}"
         there = await list_paths(self._store, root + "/", root + "0")
         if unknown := set(there) - {change.path for change in changes}:
-            raise CorruptRecord(f"The record {min(unknown)} is not one of this software.")
+            raise CorruptRecord(f"The record {min(unknown)} is unknown to this software.")
         return changes
 
     async def is_provisioned(self) -> bool:
         """Whether this device has a domain key.
 
-        Raises UnsupportedFormat when the store's layout is newer, CorruptRecord when the store
-        was provisioned under another device key.
+        Raises UnsupportedFormat if the store's layout is newer, and CorruptRecord if the store was
+        provisioned under another device key.
         """
         layout = await self._store.get(LAYOUT_PATH)
         if layout is None:
@@ -91,24 +91,24 @@ class LocalStore:
     def initial(self) -> Change:
         """Return the change that marks an empty store as one of the current layout.
 
-        It fails with StaleRevision on a store that is provisioned already.
+        The commit raises StaleRevision if the store is provisioned already.
         """
         return Change(LAYOUT_PATH, LAYOUT, MISSING)
 
     async def locked_domain_key(self) -> bytes:
-        """Return the domain key as it is in a backup: locked by the unlock key alone."""
+        """Return the domain key wrapped under the unlock key alone, as it is in a backup."""
         opened = await self._slots.get(_ATTENDED)
         if opened is None:
             raise NotFound("This device has no domain key.")
         return opened.plaintext
 
     async def unattended(self) -> bytes | None:
-        """Return the domain key locked by the unattended key, None if unattended boot is off."""
+        """Return the domain key wrapped under the unattended key, or None if there is none."""
         opened = await self._slots.get(_UNATTENDED)
         return None if opened is None else opened.plaintext
 
     async def unattended_alone(self) -> Secret | None:
-        """Return the domain key from the slot of earlier software, None if there is none."""
+        """Return the domain key from the slot of earlier software, or None if there is none."""
         opened = await self._slots.get(_UNATTENDED_ALONE)
         return None if opened is None else Secret(opened.plaintext)
 
@@ -129,13 +129,13 @@ class LocalStore:
         return self._slots.delete(_UNATTENDED_ALONE)
 
     def remove_unattended(self) -> list[Change]:
-        """Return the changes that have a restart wait for the unlock passphrase."""
+        """Return the changes that make a restart wait for the unlock passphrase."""
         return [self._slots.delete(_UNATTENDED), self.remove_unattended_alone()]
 
     async def records_for_backup(self) -> list[Record]:
-        """Return the records of this device that a backup has, sealed as they are.
+        """Return the records of this device that a backup contains, sealed as they are.
 
-        Not whatever lets this device open the domain key without the unlock passphrase.
+        Records that unwrap the domain key without the unlock passphrase are not among them.
         """
         names = await self._config.names(start=_FIRST_LETTER)
         paths = [self._config.path(name) for name in names if name not in _NOT_IN_BACKUPS]
@@ -145,7 +145,7 @@ class LocalStore:
 
 
 async def devices(store: KeyValueStore) -> frozenset[str] | None:
-    """Return the IDs of all devices that have records in the store; None when it has none at all.
+    """Return the IDs of all devices with records in the store, or None if the store is empty.
 
     Raises StoreUnavailable.
     """

@@ -1,9 +1,9 @@
-"""Namespaces, and their end: when one is gone, so are all its keys, whoever crashes in between.
+"""Namespaces, and their deletion with all their keys, which a crash only delays.
 
 A deletion first replaces the namespace's record by a mark, in one commit. From then on no key can
-be created in it, because that is conditional on the record. Then the keys go, in batches
-conditional on there being no record, and at last the mark. A mark that a crash left behind is
-acted on at the next unlock, and before the namespace is created again.
+be created in it, because that depends on the record. Then the keys are deleted in batches, which
+depend on the absence of the record, and at last the mark. If a crash leaves a mark, the deletion is
+finished at the next unlock, or before the namespace is created again.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ _QUOTAS = ".quota/"
 
 
 class NamespaceStore:
-    """The namespaces there are; the root is not one of them."""
+    """All namespaces except the root."""
 
     def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
         self._store = store
@@ -32,11 +32,11 @@ class NamespaceStore:
         return await self._revision(namespace) != MISSING
 
     async def condition(self, namespace: NamespaceId) -> Check:
-        """Return the condition that the namespace stays as it is, there or not, with its quota."""
+        """Return the condition that the namespace, present or absent, and its quota do not change."""
         return Check(self._sealed.path(namespace), await self._revision(namespace))
 
     async def require(self, namespace: NamespaceId) -> Check:
-        """Return the same; NotFound when the namespace does not exist."""
+        """Return `condition`. Raises NotFound if the namespace does not exist."""
         condition = await self.condition(namespace)
         if condition.revision == MISSING:
             raise NotFound(f"Namespace {namespace} does not exist.")
@@ -47,14 +47,14 @@ class NamespaceStore:
         return [NamespaceId(name) for name in await self._sealed.names()]
 
     async def create(self, namespace: NamespaceId) -> None:
-        """Create a namespace without keys; AlreadyExists."""
+        """Create a namespace without keys. Raises AlreadyExists if it exists."""
         created = records.encode_namespace(namespace)
 
         async def attempt() -> None:
             if await self.exists(namespace):
                 raise AlreadyExists(f"Namespace {namespace} already exists.")
             mark = await self._sealed.revision(_MARKS + namespace)
-            # Whatever lies there, and however it came there, is no key of the new namespace.
+            # Keys that are there, for whatever reason, do not belong to the new namespace.
             await self._purge(namespace)
             _ = await self._store.commit(
                 [
@@ -67,7 +67,7 @@ class NamespaceStore:
         await retry_when_stale(attempt)
 
     async def quota(self, namespace: NamespaceId) -> Quota:
-        """Return what the namespace may hold. CorruptRecord if unreadable."""
+        """Return the namespace's quota. Raises CorruptRecord if it is unreadable."""
         name = _QUOTAS + namespace
         opened = await self._sealed.get(name)
         if opened is None:
@@ -75,7 +75,7 @@ class NamespaceStore:
         return records.decode_quota(opened.plaintext, path=self._sealed.path(name))
 
     async def set_quota(self, namespace: NamespaceId, quota: Quota) -> None:
-        """Change what the namespace may hold; NotFound. See `quotas`."""
+        """Set the namespace's quota. Raises NotFound if there is no such namespace."""
 
         async def attempt() -> None:
             condition = await self.require(namespace)
@@ -90,7 +90,7 @@ class NamespaceStore:
         await retry_when_stale(attempt)
 
     async def begin_deletion(self, namespace: NamespaceId) -> None:
-        """Make the namespace not exist any more; NotFound. Its keys may still lie there."""
+        """Delete the namespace's record. Raises NotFound. Its keys are deleted later."""
 
         async def attempt() -> None:
             condition = await self.require(namespace)
@@ -105,7 +105,7 @@ class NamespaceStore:
         await retry_when_stale(attempt)
 
     async def finish_deletion(self, namespace: NamespaceId) -> None:
-        """Remove the keys that a deleted namespace left, unless it was created again since."""
+        """Delete the keys of a deleted namespace, unless it was created again since."""
         mark = await self._sealed.revision(_MARKS + namespace)
         if mark == MISSING:
             return
@@ -116,14 +116,14 @@ class NamespaceStore:
                 checks=[self._is_gone(namespace)],
             )
         except StaleRevision:
-            # Who created it again removed the old keys first, and the new ones are not ours to
-            # touch; or who deleted it again removes the rest.
+            # The namespace was created again, which deletes the old keys first. Or it was deleted
+            # again, and that deletion deletes the rest.
             return
 
     async def finish_deletions(self) -> None:
         """Finish what a crash interrupted, if the store can write now.
 
-        What is left is out of reach: the namespace is gone, and one of its name begins by a purge.
+        Keys that are left cannot be used: their namespace is gone, and creating it deletes them.
         """
         marks = await self._sealed.names(start=_MARKS + FIRST_ID, stop=_MARKS + AFTER_LAST_ID)
         with suppress(WriteRefused):

@@ -1,9 +1,9 @@
-"""Quotas: a namespace that holds as much as it may is refused more.
+"""Quotas: limits on what a namespace may hold.
 
-What it holds is counted at its first change after unlock, and kept in memory. A change reserves
-room before it is committed, so that of two at once one gets the last place. It is conditional on
-the namespace's record, which a new quota writes anew: a change that began before that fails, and is
-tried again under the new quota.
+The content of a namespace is counted at its first change after unlock, and kept in memory. A change
+reserves its part of the quota before it is committed, so that only one of two simultaneous changes
+gets the last place. Setting a quota rewrites the namespace's record, and every change depends on
+that record: a change that began earlier fails, and is tried again under the new quota.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
 
 Amounts = Counter[str]
-"""By the names that `Quota` has for them."""
+"""Amounts by the names of the fields of `Quota`."""
 
 _SCAN_BYTES: Final = 2**18
 _SHOWN: Final = {
@@ -31,20 +31,20 @@ _SHOWN: Final = {
     "users": ("user", "users"),
     "key_bytes": ("byte of keys", "bytes of keys"),
 }
-"""What is counted, for a limit of one and for any other."""
+"""The names of the counted things, in singular and plural."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """What a namespace holds, with what is reserved."""
+    """What a namespace holds, including reservations."""
 
     revision: int
-    """Of the namespace's record when this was counted."""
+    """The revision of the namespace's record at the time of counting."""
     quota: Quota
     held: Amounts
 
     def reserve(self, growth: Amounts) -> None:
-        """Count what a change adds, before it is made; QuotaExceeded when that is too much."""
+        """Reserve what a change adds. Raises QuotaExceeded if the quota does not allow it."""
         limits = msgspec.structs.asdict(self.quota)
         for name, more in (+growth).items():
             limit = limits[name]
@@ -54,21 +54,21 @@ class _Count:
         self.held.update(+growth)
 
     def settle(self, growth: Amounts, commit: asyncio.Future[int]) -> None:
-        """Take off what the change removed, or what it had reserved if it was not made."""
+        """Subtract what the change removed, or its reservation if it was not made."""
         is_made = not commit.cancelled() and commit.exception() is None
         self.held.subtract(-growth if is_made else +growth)
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one namespace; the lock is held while it is counted."""
+    """The count of one namespace. The lock is held while counting."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     count: _Count | None = None
 
 
 class Quotas:
-    """Commits what adds to namespaces, or removes from them, within their quotas."""
+    """Commits changes to keys and users within the quotas of their namespaces."""
 
     def __init__(
         self,
@@ -85,13 +85,14 @@ class Quotas:
         self._known: dict[NamespaceId, _Known] = {}
 
     def forget(self) -> None:
-        """Count everything anew when it is needed: the store may not hold what was counted."""
+        """Forget all counts, because the content of the store may have changed."""
         self._known.clear()
 
     async def commit_keys(self, namespace: NamespaceId | None, changes: Sequence[Change]) -> int:
-        """Commit changes to keys of a namespace (None: the root, which has no quota).
+        """Commit changes to keys of a namespace. None stands for the root, which has no quota.
 
-        Raises NotFound if it does not exist, QuotaExceeded, and what `KeyValueStore.commit` does.
+        Raises NotFound if the namespace does not exist, QuotaExceeded if its quota does not allow
+        the changes, and what `KeyValueStore.commit` raises.
         """
         if namespace is None:
             return await self._store.commit(changes)
@@ -99,9 +100,9 @@ class Quotas:
         return await self._commit(namespace, check, changes)
 
     async def commit_user(self, namespace: NamespaceId | None, change: Change) -> int:
-        """Commit the making or removal of a user. The namespace may not exist yet.
+        """Commit the creation or removal of a user, whose namespace need not exist yet.
 
-        Raises QuotaExceeded, and what `KeyValueStore.commit` does.
+        Raises QuotaExceeded, and what `KeyValueStore.commit` raises.
         """
         if namespace is None:
             return await self._store.commit([change])
@@ -111,9 +112,9 @@ class Quotas:
         return await self._commit(namespace, check, [change])
 
     async def commit_counts(self, changes: Sequence[tuple[NamespaceId | None, Change]]) -> int:
-        """Commit records of keys that differ by their counts of uses, which no quota refuses.
+        """Commit records of keys with new counts of uses, which quotas never refuse.
 
-        Raises what `KeyValueStore.commit` does.
+        Raises what `KeyValueStore.commit` raises.
         """
         grown = [
             (known.count, await self._growth(namespace, [change]))
@@ -134,14 +135,14 @@ class Quotas:
         growth = await self._growth(namespace, changes)
         count.reserve(growth)
         commit = asyncio.ensure_future(self._store.commit(changes, checks=[check]))
-        # Also when this caller is cancelled, which does not take back what the store was given.
+        # Also if this caller is cancelled: the store makes the commit nevertheless.
         commit.add_done_callback(lambda done: count.settle(growth, done))
         return await asyncio.shield(commit)
 
     async def _growth(self, namespace: NamespaceId, changes: Sequence[Change]) -> Amounts:
-        """Return what the changes add to what is stored now; what they remove counts negative.
+        """Return what the changes add to the stored content. Removals count as negative.
 
-        A key that comes from another namespace counts there until that is counted anew.
+        A key moved from another namespace is still counted there until the next count.
         """
         keys, users = self._keys_in(namespace), self._users_in(namespace)
         growth = Amounts()
@@ -156,14 +157,14 @@ class Quotas:
         return growth
 
     async def _count_at(self, namespace: NamespaceId, revision: int) -> _Count:
-        """Return what the namespace holds; StaleRevision if that revision is not its latest."""
+        """Return the namespace's count. Raises StaleRevision if `revision` is not its latest."""
         known = self._known.setdefault(namespace, _Known())
         async with known.lock:
             count = known.count
             if count is None or count.revision < revision:
                 count = known.count = await self._counted(namespace, revision)
         if count.revision > revision:
-            raise StaleRevision("The namespace has changed meanwhile.")
+            raise StaleRevision("The namespace has changed in the meantime.")
         return count
 
     async def _counted(self, namespace: NamespaceId, revision: int) -> _Count:

@@ -1,7 +1,7 @@
-"""How users, keys and namespaces are written: NetHSM's JSON, with our own optional fields.
+"""The encodings of users, keys and namespaces: NetHSM's JSON, with optional fields of our own.
 
-Its strings hold raw bytes: UTF-8 in names and labels, anything in salts, digests and certificates.
-Read as Latin-1 each byte is one character, and every record is a valid JSON text.
+The strings in this JSON hold raw bytes: UTF-8 in names and labels, and any bytes in salts, digests
+and certificates. If a record is decoded as Latin-1, it is valid JSON with a character for a byte.
 """
 
 import base64
@@ -21,9 +21,9 @@ _MAX_SCRYPT_MEMORY = 2**28
 _MAX_SCRYPT_PASSES = 64
 _SMALL = 4096
 _MAX_GROWTH = 2
-"""A certificate that JSON's escapes would make longer than so many times itself is in base64,
-unless it is small. The escape of a byte takes six. PEM and DER stay below, and so as NetHSM has
-them."""
+"""A certificate that grows by more than this factor through JSON's escapes is stored in base64,
+unless it is small. An escaped byte takes six bytes. PEM and DER grow less and are stored as in
+NetHSM."""
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class _KeyJson(StoredJson, omit_defaults=True):
 
 
 class _ListedKeyJson(StoredJson):
-    """A key's record without a look at what is long in it. It has the fields of `_KeyJson`."""
+    """A key's record whose long fields are not decoded. It has the fields of `_KeyJson`."""
 
     mechanisms: msgspec.Raw
     priv: msgspec.Raw
@@ -82,7 +82,7 @@ def _read(raw: bytes, kind: type[T], path: str) -> T:
 
 
 def corrupt(path: str) -> CorruptRecord:
-    """Return the error for a record that opened and makes no sense; it tells nothing of it."""
+    """Return the error for an unsealed record with invalid content, which it does not quote."""
     return CorruptRecord(f"The record {path} cannot be read.")
 
 
@@ -110,7 +110,7 @@ def encode_user(user: User) -> bytes:
 
 
 def decode_user(user_id: UserId, raw: bytes, *, path: str) -> User:
-    """Return the user in a record; CorruptRecord names `path`."""
+    """Return the user in a record. Raises CorruptRecord, which names `path`."""
     stored = _read(raw, _UserJson, path)
     try:
         return User(
@@ -183,7 +183,7 @@ def _encode_private(material: PrivateMaterial) -> _PrivateJson:
 
 
 def decode_key(raw: bytes, *, path: str) -> KeyRecord:
-    """Return the key in a record; CorruptRecord names `path`."""
+    """Return the key in a record. Raises CorruptRecord, which names `path`."""
     stored = _read(raw, _KeyJson, path)
     try:
         return KeyRecord(
@@ -199,9 +199,9 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
 
 
 def decode_listed(raw: bytes, *, path: str) -> tuple[frozenset[Tag], Label]:
-    """Return the tags and the label in a key's record; CorruptRecord names `path`.
+    """Return the tags and the label in a key's record. Raises CorruptRecord, which names `path`.
 
-    The rest is not decoded: a list has no use for the key and its certificate.
+    The rest is not decoded, because a list does not show the key and its certificate.
     """
     stored = _read(raw, _ListedKeyJson, path)
     try:
@@ -243,5 +243,5 @@ def encode_quota(quota: Quota) -> bytes:
 
 
 def decode_quota(raw: bytes, *, path: str) -> Quota:
-    """Return the quota in a record; CorruptRecord names `path`."""
+    """Return the quota in a record. Raises CorruptRecord, which names `path`."""
     return _read(raw, Quota, path)

@@ -1,4 +1,4 @@
-"""Optimistic changes: read, decide, compare and set, and again when someone was faster."""
+"""Optimistic changes: read, decide, compare and set, and repeat after a concurrent change."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -8,11 +8,11 @@ from keystead.errors import Conflict, StaleRevision
 T = TypeVar("T")
 
 _ATTEMPTS = 10
-"""Each lost attempt means that another one won; ten in a row means a hot spot, not bad luck."""
+"""The most attempts. Each failed attempt means that a concurrent change was made instead."""
 
 
 async def retry_when_stale(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Return what `attempt` returns; run it again while it raises StaleRevision, then Conflict."""
+    """Return the result of `attempt`. Repeat it after StaleRevision; raise Conflict in the end."""
     for _ in range(_ATTEMPTS):
         try:
             return await attempt()

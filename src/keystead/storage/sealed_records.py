@@ -1,4 +1,4 @@
-"""One store's records, sealed: each opens under the store's key at its own path only."""
+"""The sealed records of one store. Each opens only under the store's key and at its own path."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueSto
 Seal = Callable[[Secret, str, bytes], bytes]
 
 PAGE = 1000
-"""Paths asked for at a time."""
+"""Paths that are listed at a time."""
 REMOVED_AT_ONCE = 500
 """Records removed in one commit."""
 
 FIRST_ID = "0"
-"""The smallest character that an ID begins with; names that begin with a dot sort before it."""
+"""The smallest first character of an ID. Names that begin with a dot sort before it."""
 AFTER_LAST_ID = "{"
-"""The character after the largest one that an ID begins with."""
+"""The character after the largest first character of an ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Opened:
 
 
 async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str = "") -> list[str]:
-    """Return every path in [start, stop), in byte order, without the `below` it begins with."""
+    """Return every path in [start, stop), in byte order, without its prefix `below`."""
     found: list[str] = []
     while page := await store.list(start, stop, limit=PAGE):
         found += [path[len(below) :] for path in page] if below else page
@@ -43,10 +43,10 @@ async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str 
 async def remove_range(
     store: KeyValueStore, start: str, stop: str, *, checks: Sequence[Check] = ()
 ) -> int:
-    """Remove every record in [start, stop), in commits of bounded size; return how many it were.
+    """Remove every record in [start, stop), in commits of bounded size. Return their number.
 
-    Where a full disk has no room for a commit, smaller ones are tried. Raises StaleRevision when
-    one of the `checks`, which go with every commit, does not hold, and WriteRefused.
+    If a full disk has no space for a commit, smaller commits are tried. Raises StaleRevision if one
+    of the `checks`, which are part of every commit, does not hold, and WriteRefused.
     """
     removed, at_once = 0, REMOVED_AT_ONCE
     while paths := await store.list(start, stop, limit=at_once):
@@ -67,14 +67,14 @@ class SealedRecords:
     def __init__(
         self, store: KeyValueStore, key: Secret, root: str, seal: Seal = envelope.seal
     ) -> None:
-        """`root` begins and ends with a slash; `key` has 32 bytes; `seal` is a form to write."""
+        """`root` begins and ends with a slash. `key` has 32 bytes. `seal` seals new records."""
         self._store = store
         self._key: Secret | None = key
         self._root = root
         self._seal = seal
 
     def close(self) -> None:
-        """Wipe the key: whatever still wants to read or write a record gets WrongState."""
+        """Wipe the key. Later reads and writes raise WrongState."""
         if self._key is not None:
             self._key.wipe()
         self._key = None
@@ -84,12 +84,12 @@ class SealedRecords:
         return self._root + name
 
     async def get(self, name: str) -> Opened | None:
-        """Return a record, None when there is none. CorruptRecord when it does not open."""
+        """Return a record, or None if there is none. Raises CorruptRecord if it does not open."""
         entry = await self._store.get(self.path(name))
         return None if entry is None else Opened(self.open(name, entry.value), entry.revision)
 
     def open(self, name: str, sealed: bytes) -> bytes:
-        """Return the plaintext of a record. CorruptRecord when it does not open."""
+        """Return the plaintext of a record. Raises CorruptRecord if it does not open."""
         try:
             return envelope.unseal_any(self._require_key(), self.path(name), sealed)
         except DecryptionFailed:
@@ -98,9 +98,9 @@ class SealedRecords:
     async def scan(
         self, start: str, stop: str, *, limit_bytes: int
     ) -> Iterator[tuple[str, Opened]]:
-        """Return the first records with names in [start, stop), with those, as the store's scan.
+        """Return the first records in [start, stop) with their names, limited as the store's scan.
 
-        Each is opened when its turn comes. CorruptRecord when one does not open.
+        Each record is opened when it is iterated. Raises CorruptRecord if one does not open.
         """
         first, end = self.path(start), self.path(stop)
         found = await self._store.scan(first, end, limit_bytes=limit_bytes)
@@ -111,7 +111,7 @@ class SealedRecords:
         )
 
     async def revision(self, name: str) -> int:
-        """Return a record's revision, MISSING when there is none; whether it opens or not."""
+        """Return a record's revision, or MISSING if there is none. The record is not opened."""
         entry = await self._store.get(self.path(name))
         return MISSING if entry is None else entry.revision
 
@@ -125,7 +125,7 @@ class SealedRecords:
         return path.startswith(self._root)
 
     def for_backup(self, path: str, sealed: bytes) -> bytes:
-        """Return a record in the form that a NetHSM reads; as it is if it does not open."""
+        """Return a record in the form that a NetHSM reads, or unchanged if it does not open."""
         try:
             plaintext = self.open(path.removeprefix(self._root), sealed)
         except CorruptRecord:
@@ -140,9 +140,9 @@ class SealedRecords:
     async def names(
         self, *, start: str = FIRST_ID, stop: str = AFTER_LAST_ID, below: str = ""
     ) -> list[str]:
-        """Return the names in [start, stop), in byte order; by default every name that is an ID.
+        """Return the names in [start, stop), in byte order. The default range holds all IDs.
 
-        With `below`, which all of them begin with: what follows it.
+        Names are returned without the prefix `below`, which all of them must have.
         """
         first, end = self.path(start), self.path(stop)
         return await list_paths(self._store, first, end, below=self._root + below)

@@ -1,4 +1,4 @@
-"""Settings of the HSM: one typed, sealed record each. A new one is a row here."""
+"""Settings of the HSM: one typed, sealed record each. A new setting is a row here."""
 
 import base64
 import re
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
-    """A setting's name in its store, and how its value is written. `decode` raises ValueError."""
+    """A setting's name in its store, and its encoding. `decode` raises ValueError."""
 
     name: str
     encode: Callable[[T], bytes]
@@ -86,14 +86,14 @@ def _decode_chain(stored: bytes) -> bytes:
     return chain
 
 
-# Of one device, readable before unlock (LocalStore).
+# Settings of one device, readable before unlock (LocalStore).
 UNLOCK_SALT = _raw("unlock-salt")
 TLS_CHAIN: Setting[bytes] = Setting("certificate", _encode_chain, _decode_chain)
-"""PEM, the server's certificate first."""
+"""The TLS certificates in PEM, the server's own first."""
 TLS_KEY = _secret("private-key")
-"""PKCS#8 PEM."""
+"""The TLS key in PKCS#8 PEM."""
 CLUSTER_CA = _raw("cluster-ca")
-"""PEM, one certificate."""
+"""The certificate of the cluster's CA in PEM."""
 TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)
 """Seconds to add to the machine's clock."""
 UNATTENDED_BOOT: Setting[bool] = Setting("unattended-boot", _encode_flag, _decode_flag)
@@ -102,16 +102,16 @@ LOGGING: Setting[LoggingSettings] = Setting("log-config", encode_logging, decode
 NTP = _json("ntp-config", NtpSettings)
 RESTORED_BACKUP_SALT = _raw("restored-backup-salt")
 RESTORED_BACKUP_KEY = _secret("restored-backup-key")
-"""From a restored file of version 0, which has both in clear: here until the next unlock, when they
-can be sealed under the domain key."""
+"""The backup key of a restored file of version 0, which has key and salt in clear. They stay here
+until the next unlock, when they can be sealed under the domain key."""
 RESTORED_SEAL: Setting[SealedSet] = Setting(
     "restored-backup-seal", SealedSet.encode, SealedSet.decode
 )
-"""Of a restored file: here until the next unlock, when it can be checked."""
+"""The seal of a restored file. It stays here until the next unlock, when it can be checked."""
 SEALS_BACKUPS = _raw("seals-backups")
-"""The fingerprint of the domain key that backups were sealed under last."""
+"""The fingerprint of the domain key under which the last backup was sealed."""
 
-# Of the HSM as a whole, sealed under the domain key (DomainStores.config).
+# Settings of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")
 BACKUP_KEY = _secret("backup-key")
 
@@ -123,7 +123,7 @@ class SettingStore:
         self._records = records
 
     async def get(self, setting: Setting[T]) -> T | None:
-        """Return a setting's value, None when it was never set. CorruptRecord if unreadable."""
+        """Return a setting's value, or None if it was never set. Raises CorruptRecord."""
         opened = await self._records.get(setting.name)
         if opened is None:
             return None

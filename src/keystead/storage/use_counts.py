@@ -1,4 +1,4 @@
-"""Uses of keys that are counted and not stored yet."""
+"""Counts of uses of keys that are not stored yet."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from keystead.model.keys import KeyPath
 
 
 class UseCounts:
-    """A number for each key used since its record was written; a crash loses these, no more."""
+    """The pending uses of each key since its record was written. A crash loses only these."""
 
     def __init__(self) -> None:
         self._pending: Counter[KeyPath] = Counter()
@@ -17,7 +17,7 @@ class UseCounts:
         self._pending[path] += 1
 
     def of(self, path: KeyPath) -> int:
-        """Return how many are pending."""
+        """Return the pending uses of a key."""
         return self._pending[path]
 
     def paths(self) -> list[KeyPath]:
@@ -25,15 +25,15 @@ class UseCounts:
         return list(self._pending)
 
     def stored(self, path: KeyPath, count: int) -> None:
-        """Take off what has become part of the record; more may have come in since."""
+        """Subtract the uses that were written to the record. More may be pending by now."""
         self._pending[path] -= count
         if self._pending[path] <= 0:
             del self._pending[path]
         if not self._pending:
-            self._pending.clear()  # Gives back the room of many keys; deleting them does not.
+            self._pending.clear()  # clear() releases memory, and deleting single keys does not.
 
     def move(self, source: KeyPath, target: KeyPath) -> None:
-        """Let what is pending follow a key that moved."""
+        """Move the pending uses with a key."""
         pending = self._pending.pop(source, 0)
         if pending:
             self._pending[target] += pending

@@ -16,7 +16,7 @@ _AFTER_SEPARATOR = chr(ord(NAMESPACE_SEPARATOR) + 1)
 
 
 class UserStore:
-    """Reads go to the store every time; callers that authenticate keep their own cache."""
+    """Reads always go to the store. Authentication has a cache of its own."""
 
     def __init__(self, store: KeyValueStore, sealed: SealedRecords, quotas: Quotas) -> None:
         self._store = store
@@ -24,14 +24,14 @@ class UserStore:
         self._quotas = quotas
 
     async def get(self, user_id: UserId) -> tuple[User, int] | None:
-        """Return a user and the record's revision, or None. CorruptRecord if unreadable."""
+        """Return a user and the record's revision, or None. Raises CorruptRecord if unreadable."""
         opened = await self._sealed.get(str(user_id))
         return None if opened is None else (self._read(user_id, opened.plaintext), opened.revision)
 
     def decoy(self, user: User) -> Callable[[], User]:
-        """Return what does the work of `get` on a record of `user`, which is not stored.
+        """Return a function that does the work of `get` on a record of `user`, which is not stored.
 
-        Whoever looks for a user that does not exist does that too: then time does not tell.
+        It runs in the search for a user that does not exist, so that both take the same time.
         """
         name, sealed = str(user.user_id), self.change(user).value or b""
         return lambda: self._read(user.user_id, self._sealed.open(name, sealed))
@@ -42,8 +42,8 @@ class UserStore:
     async def put(self, user: User, *, expected: int | None) -> int:
         """Write a user and return the record's revision.
 
-        StaleRevision when it is not the `expected` one before, AlreadyExists when that is MISSING
-        and there is a user, QuotaExceeded when the namespace may not have another one.
+        Raises StaleRevision if the record does not have the `expected` revision, AlreadyExists if
+        that is MISSING and the user exists, and QuotaExceeded if the quota allows no more users.
         """
         change = self.change(user, expected=expected)
         if expected:
@@ -59,13 +59,14 @@ class UserStore:
             raise AlreadyExists(f"User {user_id} already exists.") from None
 
     def change(self, user: User, *, expected: int | None = None) -> Change:
-        """Return the change that writes a user, to be committed with others."""
+        """Return the change that writes a user, for a commit with others."""
         return self._sealed.put(str(user.user_id), records.encode_user(user), expected=expected)
 
     async def update(self, user_id: UserId, edit: Callable[[User], User]) -> User:
-        """Replace a user by `edit` of it, and return the new one.
+        """Replace a user by `edit(user)`, and return the new user.
 
-        `edit` may run more than once, on what is stored by then. NotFound when there is none.
+        `edit` may run more than once, each time on the latest record. Raises NotFound if the user
+        does not exist.
         """
 
         async def attempt() -> User:
@@ -80,7 +81,7 @@ class UserStore:
         return await retry_when_stale(attempt)
 
     async def delete(self, user_id: UserId) -> None:
-        """Remove a user, readable or not; NotFound when there is none."""
+        """Remove a user, readable or not. Raises NotFound if there is none."""
 
         async def attempt() -> None:
             revision = await self._sealed.revision(str(user_id))
@@ -92,7 +93,7 @@ class UserStore:
         await retry_when_stale(attempt)
 
     async def list(self, namespace: NamespaceId | None) -> list[UserId]:
-        """Return the users of a namespace; for the root (None), of all of them."""
+        """Return the users of a namespace, or all users for the root (None)."""
         if namespace is None:
             names = await self._sealed.names(start=FIRST_ID, stop=AFTER_LAST_ID)
         else:

@@ -1,4 +1,4 @@
-"""A store that ends with the process: for tests, and for a trial without a disk."""
+"""A store in memory, for tests and for trials without a disk."""
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class MemoryStore:
         return found
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none; StaleRevision when an expectation or check fails."""
+        """Apply all `changes` or none. Raises StaleRevision if an expectation or check fails."""
         for check in checks:
             self._require(check.path, check.revision)
         for change in changes:

@@ -1,4 +1,4 @@
-"""A store in another process: the core's half, and the half that answers for it in the platform."""
+"""A store in another process: the client in the core, and the server in the platform."""
 
 from collections.abc import Awaitable, Sequence
 from typing import NoReturn, Protocol
@@ -70,7 +70,7 @@ class RemoteStore:
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none.
 
-        Raises StaleRevision, WriteRefused, StoreUnavailable.
+        Raises StaleRevision, WriteRefused or StoreUnavailable.
         """
         answer = await self._ask(
             Commit(
@@ -97,11 +97,11 @@ def _refuse(answer: StoreAnswer) -> NoReturn:
         raise WriteRefused(answer.message)
     if isinstance(answer, StoreRefusal):
         raise StoreUnavailable(answer.message)
-    raise StoreUnavailable("The store gave an answer to another question.")
+    raise StoreUnavailable("The store sent a reply of another kind.")
 
 
 async def answer(store: KeyValueStore, question: StoreQuestion) -> StoreAnswer:
-    """Return the reply to one question, put to `store`. Raises nothing of its own."""
+    """Return the reply of `store` to one question. Errors of the store become a reply too."""
     try:
         return await _answer(store, question)
     except StaleRevision as error:

@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file, every commit durable before it is acknowledged.
 
-Commits go through one thread. It takes all that have queued up while the last ones were synced to
-disk, and pays for the next sync once for all of them. Reads see the last commit; they take
-microseconds and run on the event loop.
+One thread writes the commits. While it syncs some commits to disk, others queue up, and one sync
+makes all of those durable together. Reads see the last commit. They take microseconds and run on
+the event loop.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from keystead.storage.backends.sqlite_writer import Job, SqliteWriter
 from keystead.storage.key_value_store import Change, Check, Entry, Record
 
 MAX_PENDING = 1024
-"""Commits queued or running; more wait for a place."""
+"""The most commits that may be queued or running. More of them wait for a place."""
 
 _SCAN = """
 SELECT path, value, revision FROM record WHERE path >= ? AND path < ? ORDER BY path
@@ -28,7 +28,7 @@ SELECT path, value, revision FROM record WHERE path >= ? AND path < ? ORDER BY p
 
 
 class SqliteStore:
-    """A KeyValueStore in a file; one event loop at a time may use it."""
+    """A KeyValueStore in a file. Only one event loop at a time may use it."""
 
     def __init__(self, path: Path) -> None:
         """Open the database at `path`, or create it. See `sqlite_file.prepare` for the errors."""
@@ -67,11 +67,11 @@ class SqliteStore:
             try:
                 return _first(rows, limit_bytes)
             finally:
-                # A statement left open would keep the log from being cut back.
+                # An open statement would keep the log from being truncated.
                 rows.close()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Make all `changes` durable or none. Raises StaleRevision, WriteRefused, StoreUnavailable.
+        """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does.
 
         A caller that is cancelled does not know whether its changes were made.
         """
@@ -84,7 +84,7 @@ class SqliteStore:
         return await job.revision
 
     async def close(self) -> None:
-        """Finish the commits already accepted, then give the file back."""
+        """Finish the commits already accepted, then close the file."""
         if self._closed:
             return
         self._closed = True
@@ -97,7 +97,7 @@ class SqliteStore:
 
     def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         with self._reading() as reader:
-            # All rows at once: a statement left open would keep the log from being cut back.
+            # All rows at once: an open statement would keep the log from being truncated.
             return reader.execute(query, parameters).fetchall()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The SQLite database file: made whole or not at all, recognised before it is touched."""
+"""The SQLite database file. It is created as a whole, and checked before it is touched."""
 
 import os
 import sqlite3
@@ -11,25 +11,25 @@ APPLICATION_ID = int.from_bytes(b"KSTD")
 FORMAT_VERSION = 1
 
 LOG_BYTES = 16 * 2**20
-"""What the log takes of the disk from the start; it is cut back to this after a burst.
+"""The size of the log from the start, and after it was truncated.
 
-Records are added only while the disk has as much left again. So on a full disk the log still has
-room for what deletes or replaces: copied into the database, which does not grow by it, it is
-written again from its beginning.
+Records are added only while the disk has this much free space besides. So on a full disk, the log
+still has room for changes that delete or replace. They do not make the database grow, so the log
+can be copied into it and then be overwritten from its beginning.
 """
 
 RESERVE = "-reserve"
-"""At the end of the name of a file that lies there while the database is closed."""
+"""The suffix of the file that reserves space while the database is closed."""
 _RESERVE_BYTES = LOG_BYTES + 64 * 1024
-"""The log, and twice what its index takes, which has to be created even to read."""
+"""The size of the log, and twice that of its index, which has to be created even to read."""
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _VERSION_AT = slice(60, 64)
 _APPLICATION_AT = slice(68, 72)
 
-# A table of its own for the records: as the primary key of a WITHOUT ROWID table, the path would
-# drag every value through the inner pages (measured: three times the size, a fifth of the speed).
+# The path is not the primary key of a WITHOUT ROWID table: each value would be in the inner pages
+# then (measured: three times the size, a fifth of the speed).
 _SCHEMA = """
 CREATE TABLE record (
     path BLOB NOT NULL UNIQUE,
@@ -53,10 +53,10 @@ PRAGMA cache_size = -16384;
 
 
 def prepare(path: Path) -> None:
-    """Create the database at `path` (mode 0600) unless it is there.
+    """Create the database at `path` (mode 0600) unless it exists.
 
-    UnsupportedFormat when what is there is newer than this software or not a Keystead database;
-    it is not touched then. StoreUnavailable when it can be neither read nor made.
+    Raises UnsupportedFormat, and touches nothing, if the file is newer than this software or not a
+    Keystead database. Raises StoreUnavailable if it can be neither read nor created.
     """
     try:
         if path.exists():
@@ -73,19 +73,18 @@ def prepare(path: Path) -> None:
 
 
 def keep_room(path: Path) -> None:
-    """Keep the room that `prepare` needs, for the case that the disk is full by then.
+    """Reserve the space that `prepare` needs, in case the disk is full at the next start.
 
-    There is some now: the log and its index have just been removed.
+    There is space now, because the log and its index have just been removed.
     """
     with suppress(OSError):
         _allocate(path.with_name(path.name + RESERVE), _RESERVE_BYTES, flags=os.O_CREAT)
 
 
 def has_room(path: Path) -> bool:
-    """Return whether the disk has room to add records; give the log its length if it has not.
+    """Return whether the disk has space to add records. Extend the log if it is too short.
 
-    The caller holds the database's lock for writing. What SQLite finds behind the end of the log is
-    nothing to it.
+    The caller holds the database's write lock. SQLite ignores what lies behind the end of the log.
     """
     log = path.with_name(path.name + "-wal")
     try:
@@ -109,7 +108,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _allocate(path: Path, size: int, *, flags: int = 0) -> None:
-    """Have a file take `size` bytes of the disk. Raises OSError; it may have become longer then."""
+    """Allocate `size` bytes of disk space for a file. Raises OSError, possibly after a part."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, size)
@@ -134,7 +133,7 @@ def _check_version(path: Path, version: int) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make the database under another name first: a crash leaves none, or a whole one."""
+    """Create the database under another name first, so that a crash leaves it whole or absent."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))

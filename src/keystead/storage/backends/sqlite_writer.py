@@ -13,15 +13,15 @@ from keystead.storage.backends import sqlite_file
 from keystead.storage.key_value_store import MISSING, Change, Check
 
 _MAX_GROUP = 256
-"""Commits written with one sync."""
+"""The most commits that are written with one sync."""
 
 _QUIET_SECONDS = 1
-"""Without a commit, until what the log holds is copied into the database."""
+"""After this time without a commit, the log is copied into the database."""
 
 _SAME_SIZE_BYTES = 128
-"""By which a commit that replaces may grow: by digits of a counter, by a newer form of a seal."""
+"""How much a commit that replaces records may grow: a longer counter, a newer form of a seal."""
 
-_DISK_FULL = "The disk is full. Nothing can be added until there is room again."
+_DISK_FULL = "The disk is full. Nothing can be added until there is free space again."
 
 _PUT = """
 INSERT INTO record (path, value, revision) VALUES (?, ?, ?)
@@ -31,7 +31,7 @@ ON CONFLICT (path) DO UPDATE SET value = excluded.value, revision = excluded.rev
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A commit, and the future that gets its revision, or StaleRevision or WriteRefused."""
+    """A commit, and the future for its revision or for the error that refused it."""
 
     changes: Sequence[Change]
     checks: Sequence[Check]
@@ -39,7 +39,7 @@ class Job:
 
 
 class SqliteWriter:
-    """Takes jobs off a queue until it finds a future there, which it completes at its end."""
+    """Takes jobs from a queue. A future in the queue ends it, and is completed then."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class SqliteWriter:
         self._revision = MISSING
         self._has_room = True
         self._is_copied = True
-        """Whether the database holds all that is in the log."""
+        """Whether the whole log was copied into the database."""
 
     def run(self) -> None:
-        """Write until told to stop; then leave a file without a log."""
-        self._write([])  # Has the log take its room of the disk.
+        """Write until told to stop. Then the database file is complete without a log."""
+        self._write([])  # This extends the log to its reserved size.
         stopped = None
         while stopped is None:
             jobs, stopped = self._take()
@@ -74,9 +74,9 @@ class SqliteWriter:
         stopped.get_loop().call_soon_threadsafe(stopped.set_result, None)
 
     def _take(self) -> tuple[list[Job], asyncio.Future[None] | None]:
-        """Wait for a job, and return it with those queued behind it, and the end if it is there.
+        """Wait for a job. Return it with all jobs queued behind it, and the end if it is queued.
 
-        There is neither when it has been quiet for a while.
+        Returns neither after a while without a commit.
         """
         jobs: list[Job] = []
         patience = None if self._is_copied else _QUIET_SECONDS
@@ -108,7 +108,7 @@ class SqliteWriter:
             if jobs and _is_full(error):
                 self._cut_log()
             if len(jobs) > 1 and _is_full(error):
-                # A large one must not keep out the small ones that share its commit.
+                # A large job must not make the small jobs in the same transaction fail.
                 return [outcome for job in jobs for outcome in self._write([job])]
             return [_refusal(error) for _ in jobs]
 
@@ -126,7 +126,7 @@ class SqliteWriter:
         return outcomes
 
     def _apply(self, connection: sqlite3.Connection, job: Job) -> int | KeysteadError:
-        """Check everything first, so that what is refused has changed nothing."""
+        """Check everything first, so that a refused job has changed nothing."""
         expected = [(change.path, change.expected) for change in job.changes]
         expected += [(check.path, check.revision) for check in job.checks]
         for path, revision in expected:
@@ -143,14 +143,14 @@ class SqliteWriter:
         return self._revision
 
     def _cut_log(self) -> None:
-        """Give back what a commit that failed has taken: the first one of a log cuts it back."""
+        """Release the space of a failed commit: the first commit after a copy truncates the log."""
         self._copy()
         self._write([])
 
     def _copy(self) -> None:
-        """Copy the log into the database, while the disk has the room by which that grows.
+        """Copy the log into the database, while the disk has space for it to grow.
 
-        On a full disk the log can be written from its beginning only when all of it is copied.
+        On a full disk, the log can be overwritten only after all of it was copied.
         """
         self._is_copied = True
         with suppress(sqlite3.Error):
@@ -162,22 +162,22 @@ class SqliteWriter:
         return self._connection
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Go on after the last revision, also where another process wrote it."""
+        """Continue after the last revision, even if another process wrote it."""
         (stored,) = connection.execute("SELECT revision FROM last_commit").fetchone()
         self._revision = max(self._revision, stored)
 
     def _disconnect(self) -> None:
-        """Roll back by closing: after an error, the connection is not trusted."""
+        """Roll back by closing the connection, which is not trusted after an error."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
 
 def _refusal(error: Exception) -> WriteRefused:
-    """Return what callers are told: nobody will see what was not committed.
+    """Return the error for callers. It is WriteRefused, because nothing was committed.
 
-    Where the sync of a commit has failed, its pages may be in the log. But no connection looks
-    there, and the next commit overwrites them. Whether the store can be read, reads tell.
+    If the sync of a commit has failed, its pages may be in the log. But no connection reads them,
+    and the next commit overwrites them. Whether the store can be read shows at the next read.
     """
     if _is_full(error):
         return WriteRefused(_DISK_FULL)
@@ -195,7 +195,7 @@ def _name_of(error: Exception) -> str:
 def _adds(connection: sqlite3.Connection, job: Job) -> bool:
     """Whether a commit makes the store larger.
 
-    A commit of nothing counts as one that does: it asks whether there is room.
+    An empty commit counts as if it did, because callers use it to ask whether there is space.
     """
     growth = 0 if job.changes else _SAME_SIZE_BYTES + 1
     for change in job.changes:
