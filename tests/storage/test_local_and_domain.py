@@ -396,7 +396,7 @@ def test_a_record_that_this_software_does_not_know_is_not_left_behind(path):
         store, _ = await provisioned()
         old, new = LocalStore(store, DEVICE_KEY), LocalStore(store, Secret(b"n" * 32))
         await store.commit([Change(path.format(old.device_id), b"x")])
-        with pytest.raises(CorruptRecord, match="not one of this software"):
+        with pytest.raises(CorruptRecord, match="unknown to this software"):
             await old.moved_to(new)
 
     asyncio.run(scenario())

@@ -32,7 +32,7 @@ class NamespaceStore:
         return await self._revision(namespace) != MISSING
 
     async def condition(self, namespace: NamespaceId) -> Check:
-        """Return the condition that the namespace, present or absent, and its quota do not change."""
+        """Return the condition that the namespace, there or not, and its quota do not change."""
         return Check(self._sealed.path(namespace), await self._revision(namespace))
 
     async def require(self, namespace: NamespaceId) -> Check:

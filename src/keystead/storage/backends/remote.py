@@ -97,7 +97,7 @@ def _refuse(answer: StoreAnswer) -> NoReturn:
         raise WriteRefused(answer.message)
     if isinstance(answer, StoreRefusal):
         raise StoreUnavailable(answer.message)
-    raise StoreUnavailable("The store sent a reply of another kind.")
+    raise StoreUnavailable("The store gave an answer to another question.")
 
 
 async def answer(store: KeyValueStore, question: StoreQuestion) -> StoreAnswer:
