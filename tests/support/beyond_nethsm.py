@@ -50,11 +50,14 @@ MODES: Final[dict[str, tuple[str, ...]]] = {
 """Modes of uses that NetHSM has."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "POST /keys/{}/sign": ("context",),
+    "POST /keys/{}/sign": ("context", "messages"),
     "POST /keys/{}/encrypt": ("aad",),
     "POST /keys/{}/decrypt": ("aad", "tag"),
 }
 """Optional fields of requests that NetHSM has."""
+
+OPTIONAL: Final[dict[str, tuple[str, ...]]] = {"POST /keys/{}/sign": ("message",)}
+"""Fields that NetHSM's requests need, and that a field of ours can stand for."""
 
 OPERATIONS: Final = (
     "GET /health/lockouts",

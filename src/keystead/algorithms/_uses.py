@@ -62,11 +62,19 @@ class Use:
     """The answer's fields, in the order of what a mechanism returns. Some modes give fewer."""
     mode: str | None = None
     """The mode of every request, if there is only one: then requests do not name it."""
+    batch: str | None = None
+    """The answer's field for the results of many `messages`; None: a request has one message."""
     may_stay: bool = False
     """Whether the result, a secret, may become a new key instead of the answer (`into`)."""
 
 
-SIGN: Final = Use("sign", "sign a digest or a message", "message", {"signature": bytes})
+SIGN: Final = Use(
+    "sign",
+    "sign a digest or a message, or up to 1,000 of them",
+    "message",
+    {"signature": bytes},
+    batch="signatures",
+)
 DECRYPT: Final = Use("decrypt", "decrypt", "encrypted", {"decrypted": bytes})
 ENCRYPT: Final = Use(
     "encrypt", "encrypt", "message", {"encrypted": bytes, "iv": bytes, "tag": bytes}

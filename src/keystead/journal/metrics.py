@@ -36,9 +36,9 @@ class Metrics:
         self._seconds_counts = [0] * (len(RESPONSE_SECONDS_BOUNDS) + 1)
         self._writes = 0
 
-    def count_key_operation(self, kind: str) -> None:
-        """Count a key that was generated, `generate`, or used: the verb of the use."""
-        self._key_operations[kind] += 1
+    def count_key_operation(self, kind: str, number: int = 1) -> None:
+        """Count keys that were generated, `generate`, or uses of a key: the verb of the use."""
+        self._key_operations[kind] += number
 
     def count_refusals(self, counts: Mapping[Refusal, int]) -> None:
         """Count what edges refused by themselves, by reason."""

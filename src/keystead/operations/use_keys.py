@@ -88,8 +88,8 @@ async def use_key(
     """
     session = context.session
     if not session.keys.is_current(key):
-        key = await _current(context, key)
-    attempt = _attempt(context, key, wanted.use, wanted.mode)
+        key = await current(context, key)
+    attempt = attempt_of(context, key, wanted.use, wanted.mode)
     permit, mechanism = session.gate.permit(attempt, key)
     if wanted.options or mechanism.needs:
         mechanism.require_options(wanted.options)
@@ -119,7 +119,7 @@ async def use_key_into(
     private = await use_key(context, key, wanted, new.of_secret)
     attributes = new.attributes
     if new.inherits_tags:
-        tags = (await _current(context, key)).record.tags
+        tags = (await current(context, key)).record.tags
         attributes = replace(attributes, tags=tags)
     return await add(context, new.key_id, private, attributes)
 
@@ -127,8 +127,8 @@ async def use_key_into(
 async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> bytes:
     """Return a PKCS #10 request for `subject`, signed by the key, as PEM. Raises as the gate."""
     session = context.session
-    key = await _current(context, key)
-    attempt = _attempt(context, key, SIGN, CERTIFICATE_REQUEST)
+    key = await current(context, key)
+    attempt = attempt_of(context, key, SIGN, CERTIFICATE_REQUEST)
     private = key.release(session.gate.permit_certificate_request(attempt, key))
     if private.works_slowly:
         pem = await _in_a_thread(context, attempt, key, partial(make_csr, private, subject))
@@ -140,12 +140,14 @@ async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> b
     return pem
 
 
-def _attempt(context: CallerContext, key: StoredKey, use: Use, mode: str) -> Attempt:
-    """Return one use of a key, for the gate to judge."""
-    return Attempt(context.caller, context.address, key.path, use, mode, 1, context.now)
+def attempt_of(
+    context: CallerContext, key: StoredKey, use: Use, mode: str, uses: int = 1
+) -> Attempt:
+    """Return uses of a key, for the gate to judge."""
+    return Attempt(context.caller, context.address, key.path, use, mode, uses, context.now)
 
 
-async def _current(context: CallerContext, key: StoredKey) -> StoredKey:
+async def current(context: CallerContext, key: StoredKey) -> StoredKey:
     """Return the key as it is now: it may have changed while a long message arrived."""
     if context.session.keys.is_current(key):
         return key
@@ -173,5 +175,5 @@ async def _in_a_thread(
         if begun:
             session.keys.count_use(key.path)
         raise
-    session.gate.require_still_permitted(attempt, await _current(context, key))
+    session.gate.require_still_permitted(attempt, await current(context, key))
     return result

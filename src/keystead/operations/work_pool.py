@@ -90,6 +90,7 @@ class WorkPool:
         A thread that waits for the GIL leaves its CPU, and the scheduler moves no other thread
         there for the short time. With RSA-2048, this left a tenth of two CPUs idle.
         """
+        self.threads: Final = threads
         self._limit = threads + queue_limit
         self._under_way = 0
         """How much work waits, is being done, or is done and not delivered yet."""

@@ -12,9 +12,9 @@ class UseCounts:
     def __init__(self) -> None:
         self._pending: Counter[KeyPath] = Counter()
 
-    def count(self, path: KeyPath) -> None:
-        """Count one use."""
-        self._pending[path] += 1
+    def count(self, path: KeyPath, uses: int = 1) -> None:
+        """Count uses of a key."""
+        self._pending[path] += uses
 
     def of(self, path: KeyPath) -> int:
         """Return the pending uses of a key."""

@@ -1,8 +1,9 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from types import GenericAlias, MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,14 +30,19 @@ from keystead.api.resources.shapes import (
     created,
     json_reply,
 )
+from keystead.errors import InvalidInput
 from keystead.model.ids import parse_key_id, parse_new_key_id
 from keystead.model.secret import Hidden
+from keystead.operations.batches import MAX_MESSAGES, PART_MESSAGES, WantedBatch, use_key_for_each
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import find
 from keystead.operations.random import random_bytes
 from keystead.operations.use_keys import NewKey, WantedUse, use_key, use_key_into
+from keystead.storage.key_cache import StoredKey
 
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _JSON_TYPES: Final = {bytes: str, bool: bool}
+_BATCH: Final = msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)
 
 
 class RandomRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,7 +87,7 @@ def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
     first = next(iter(use.gives)).encode()
-    required = (use.mode is None) + (use.takes is not None)
+    first_option = sum(part is not None for part in (use.takes, use.batch)) + (use.mode is None)
     no_options = (None,) * (len(options) + use.may_stay)
 
     async def handler(call: Call[Any]) -> Reply[Any]:
@@ -89,8 +95,12 @@ def handler_of(use: Use) -> Handler:
         context = call.context
         key = await find(context, parse_key_id(call.parameters["key_id"]))
         body, decode = await call.json_and_base64(shape)
-        message = decode(getattr(body, use.takes), name=use.takes) if use.takes else None
-        has_options = astuple(body)[required:] != no_options  # Nearly no request to sign has any.
+        text: Any = getattr(body, use.takes) if use.takes else None
+        if use.batch is not None and (text is UNSET or body.messages is not UNSET):
+            return await _answer_batch(context, key, use, body, decode)
+        message = decode(text, name=use.takes) if use.takes else None
+        # Nearly no request to sign has any.
+        has_options = astuple(body)[first_option:] != no_options
         given = _given(use, body, options, decode) if has_options else _NO_OPTIONS
         wanted = WantedUse(use, use.mode or body.mode, message, given)
         if use.may_stay and body.into is not None:
@@ -110,13 +120,33 @@ def handler_of(use: Use) -> Handler:
     return handler
 
 
+async def _answer_batch(
+    context: CallerContext,
+    key: StoredKey,
+    use: Use,
+    body: Any,  # noqa: ANN401 - of a shape made here
+    decode: DecodeText,
+) -> Reply[Any]:
+    """Answer a request with many messages."""
+    if body.messages is UNSET:
+        raise InvalidInput("Invalid data for JSON schema: message or messages is missing.")
+    if body.message is not UNSET:
+        raise InvalidInput("message and messages exclude each other.")
+    texts = enumerate(body.messages)
+    messages = [decode(text, name=f"messages[{place}]") for place, text in texts]
+    given = _given(use, body, options_of(use), decode)
+    wanted = WantedBatch(use, body.mode, messages, given)
+    results = await use_key_for_each(context, key, wanted)
+    return Reply(200, await _encoded_batch(use, results))
+
+
 def _as_it_is(result: Result) -> Result:
     return result
 
 
 def _request_shape(use: Use) -> type[Any]:
     mode = [("mode", str)] if use.mode is None else []
-    message = [] if use.takes is None else [(use.takes, str)]
+    message = _message_fields(use)
     options = [(option.name, shape_of(option.kind) | None, None) for option in options_of(use)]
     into = [("into", IntoRequest | None, None)] if use.may_stay else []
     return msgspec.defstruct(
@@ -128,6 +158,15 @@ def _request_shape(use: Use) -> type[Any]:
         forbid_unknown_fields=True,
         rename="camel",
     )
+
+
+def _message_fields(use: Use) -> list[Any]:
+    if use.takes is None:
+        return []
+    if use.batch is None:
+        return [(use.takes, str)]
+    messages = Annotated[list[str], _BATCH]
+    return [(use.takes, str | UnsetType, UNSET), ("messages", messages | UnsetType, UNSET)]
 
 
 REQUEST_SHAPES: Final = MappingProxyType({use: _request_shape(use) for use in USES})
@@ -142,10 +181,16 @@ def _answer(use: Use) -> object:
 
 def _answer_shape(use: Use) -> type[Any]:
     (first, kind), *others = use.gives.items()
-    optional = [(name, _JSON_TYPES[kind] | UnsetType, UNSET) for name, kind in others]
+    fields: list[Any] = [(first, _JSON_TYPES[kind])]
+    if use.batch is not None:
+        fields = [
+            (first, _JSON_TYPES[kind] | UnsetType, UNSET),
+            (use.batch, GenericAlias(list, _JSON_TYPES[kind]) | UnsetType, UNSET),
+        ]
+    fields += [(name, _JSON_TYPES[kind] | UnsetType, UNSET) for name, kind in others]
     return msgspec.defstruct(
         f"{use.verb.capitalize()}Answer",
-        [(first, _JSON_TYPES[kind]), *optional],
+        fields,
         bases=(Hidden,),
         namespace={"__doc__": f"The answer to {use.verb}; base64."},
         module=__name__,
@@ -178,6 +223,16 @@ async def _encoded(names: Iterable[str], result: Result) -> bytes:
     if isinstance(first, bool) or len(first) <= STEP_BYTES:
         return b'{"%b":%b%b' % (name, _json(first), after)
     return await encode_long_base64(first, before=b'{"%b":"' % name, after=b'"' + after)
+
+
+async def _encoded_batch(use: Use, results: Sequence[Any]) -> bytes:
+    """Return a JSON object with a list of results; the event loop serves others in between."""
+    name = str(use.batch)
+    parts = []
+    for start in range(0, len(results), PART_MESSAGES):
+        parts += [_json(result) for result in results[start : start + PART_MESSAGES]]
+        await asyncio.sleep(0)
+    return b'{"%b":[%b]}' % (name.encode(), b",".join(parts))
 
 
 def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
