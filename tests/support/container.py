@@ -6,6 +6,7 @@ Keystead instead, and nothing of theirs is edited. KEYSTEAD_CONTAINERS names the
 servers keep their data.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -34,7 +35,8 @@ def run(folder: Path) -> None:
 def stop(container: Path) -> None:
     """Stop a server, and remove what it stored."""
     pid = int((container / "pid").read_text())
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid), seconds=STOP_SECONDS)
     shutil.rmtree(container)
 
