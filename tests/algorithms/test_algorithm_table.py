@@ -11,13 +11,13 @@ from keystead.algorithms import (
     SIGN,
     USES,
     VERIFY,
-    Kdf,
     PrivateKey,
     PrivateParts,
     field_name,
 )
 from keystead.errors import DecryptionFailed, InvalidInput
 from tests.support import beyond_nethsm, nethsm_api
+from tests.support.uses import MESSAGES, OPTIONS
 
 EVERY = [one for row in algorithms.ALL for one in row.mechanisms]
 
@@ -94,24 +94,10 @@ def test_a_key_refuses_every_mode_that_its_type_does_not_have(any_key: PrivateKe
             algorithms.mechanism_of(any_key.algorithm, how, "rot13")
 
 
-OPTIONS = {
-    "iv": bytes(16),
-    "tag": bytes(16),
-    "aad": b"?",
-    "signature": b"?",
-    "context": b"?",
-    "public_key": bytes(range(32)),
-    "kdf": Kdf(hkdf="SHA256", length=32),
-    "salt": b"?",
-    "info": b"?",
-    "length": 16,
-}
-
-
 def test_every_mechanism_works_or_says_what_does_not_fit(any_key: PrivateKey):
     for one in any_key.algorithm.mechanisms:
         options = {option.name: OPTIONS[option.name] for option in (*one.needs, *one.options)}
-        for message in (b"?", bytes(16), bytes(32), bytes(48), bytes(64), bytes(256)):
+        for message in MESSAGES:
             with contextlib.suppress(InvalidInput, DecryptionFailed):
                 messages = () if one.use.takes is None else (message,)
                 result = one.run(any_key, *messages, **options)

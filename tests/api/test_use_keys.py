@@ -2,6 +2,8 @@
 
 import base64
 import hmac
+import re
+from dataclasses import fields, is_dataclass
 from itertools import product
 
 import pytest
@@ -14,6 +16,7 @@ from keystead import algorithms
 from keystead.algorithms import DECRYPT, SIGN, USES, Algorithm, Mechanism, Use, field_name
 from tests.algorithms.reference_curves import CURVES
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+from tests.support.uses import MESSAGES, OPTIONS
 from tests.support.verification import (
     DIGEST_BYTES,
     HASHES,
@@ -30,6 +33,9 @@ from tests.support.verification import (
 RSA_BITS = 2048
 AES_KEYS = {128: bytes(range(16)), 192: bytes(range(24)), 256: bytes(range(32))}
 IV = bytes(range(100, 116))
+NOT_REACHED = re.compile(
+    "Unknown|does not allow|do not allow|does not take the field|needs the field"
+)
 KEY_WRAPS = [
     *(("AES_KW", length) for length in (16, 24, 4096)),
     *(("AES_KWP", length) for length in (16, 17, 24, 4095, 4096)),
@@ -89,6 +95,39 @@ def use(core: Core, operator: Credentials):
 
 async def show(core: Core, key_id: str) -> dict:
     return (await core.request("GET", f"/keys/{key_id}", user=ADMIN)).json()
+
+
+# --- every mechanism -----------------------------------------------------------------------------
+
+
+def in_json(value: object) -> object:
+    """Return the value of an option as a request has it."""
+    if isinstance(value, bytes):
+        return b64(value)
+    if not is_dataclass(value):
+        return value
+    members = {one.name: getattr(value, one.name) for one in fields(value)}
+    return {field_name(name): in_json(one) for name, one in members.items() if one is not None}
+
+
+@pytest.mark.parametrize(
+    ("row", "mechanism"),
+    [(row, one) for row in algorithms.ALL for one in row.mechanisms],
+    ids=pair_name,
+)
+async def test_every_mechanism_is_reached_by_its_mode(
+    use, row: Algorithm, mechanism: Mechanism
+) -> None:
+    key_id = "AES-128" if row.name == "Generic" else row.name
+    taken = (*mechanism.needs, *mechanism.options)
+    options = {field_name(one.name): in_json(OPTIONS[one.name]) for one in taken}
+    field = mechanism.use.takes
+    for message in MESSAGES:
+        body = options if field is None else {field: b64(message), **options}
+        answer = await use(key_id, mechanism.use.verb, mode=mechanism.mode, **body)
+        if answer.status != 200:
+            assert answer.status == 400, answer
+            assert not NOT_REACHED.search(answer.message)
 
 
 # --- sign ----------------------------------------------------------------------------------------

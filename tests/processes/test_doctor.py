@@ -76,10 +76,22 @@ def test_a_data_directory_of_another_user_than_its_files_is_told(tmp_path):
     assert any(line.startswith(told) for line in lines)
 
 
-def test_a_data_directory_that_is_not_there_is_a_fault(tmp_path):
-    status, lines = doctor(f"--data={tmp_path / 'nowhere'}")
+def test_before_the_first_start_it_says_what_is_not_there_yet_and_finds_no_fault(tmp_path):
+    data = tmp_path / "data"
+    status, lines = doctor(f"--data={data}")
+    assert status == 0
+    assert f"there is no data directory {data} yet: the first start makes it" in lines
+    data.mkdir(0o700)
+    status, lines = doctor(f"--data={data}")
+    assert status == 0
+    assert f"there is no database in {data} yet: nothing is provisioned" in lines
+
+
+def test_a_data_directory_that_is_none_is_a_fault(tmp_path):
+    (tmp_path / "data").touch(0o600)
+    status, lines = doctor(f"--data={tmp_path / 'data'}")
     assert status == 1
-    assert f"FAULT: there is no data directory {tmp_path / 'nowhere'}" in lines
+    assert f"FAULT: {tmp_path / 'data'} is no directory" in lines
 
 
 @pytest.mark.parametrize("name", ["device.key.tpm2", "device.key.next", "keystead.db-wal"])

@@ -3,7 +3,7 @@
 from typing import Final
 
 from keystead import algorithms
-from keystead.algorithms import SIGN, Algorithm, PrivateKey, Result, Use, mechanism_of
+from keystead.algorithms import SIGN, Algorithm, Kdf, PrivateKey, Result, Use, mechanism_of
 
 SIGNERS: Final[tuple[Algorithm, ...]] = tuple(
     row
@@ -11,6 +11,22 @@ SIGNERS: Final[tuple[Algorithm, ...]] = tuple(
     if row.name != "Generic" and any(one.use is SIGN for one in row.mechanisms)
 )
 """Key types that sign and have a public half, which anybody verifies with."""
+
+OPTIONS: Final[dict[str, object]] = {
+    "iv": bytes(16),
+    "tag": bytes(16),
+    "aad": b"?",
+    "signature": b"?",
+    "context": b"?",
+    "public_key": bytes(range(32)),
+    "kdf": Kdf(hkdf="SHA256", length=32),
+    "salt": b"?",
+    "info": b"?",
+    "length": 16,
+}
+"""A value for each option that a mechanism may have."""
+MESSAGES: Final = (b"?", bytes(16), bytes(32), bytes(48), bytes(64), bytes(256))
+"""One of these has a length that a mechanism takes."""
 
 
 def use(key: PrivateKey, how: Use, mode: str, *message: bytes, **options: object) -> Result:

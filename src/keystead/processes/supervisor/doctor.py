@@ -104,8 +104,14 @@ def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
 
 
 def _modes(data: Path) -> Iterator[Finding]:
+    if not data.exists():
+        yield Finding(f"there is no data directory {data} yet: the first start makes it")
+        return
     if not data.is_dir():
-        yield Finding(f"there is no data directory {data}", is_fault=True)
+        yield Finding(f"{data} is no directory", is_fault=True)
+        return
+    if not (data / "keystead.db").exists():
+        yield Finding(f"there is no database in {data} yet: nothing is provisioned")
     with contextlib.suppress(FileNotFoundError):
         user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
         if user != owner:
