@@ -12,6 +12,7 @@ from typing import Final
 
 from keystead.cli import passphrases
 from keystead.cli.backups import add_backup
+from keystead.cli.command import run_offline
 from keystead.cli.screen import Screen, say
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.secret import Secret
@@ -47,9 +48,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     verifying = commands.add_parser(
         "verify", help="open a backup and list what is in it, without an HSM"
     )
-    verifying.set_defaults(run=_verify)
+    run_offline(verifying, _verify)
     verifying.add_argument("file", type=Path, metavar="FILE")
-    verifying.add_argument("--json", action="store_true", help="print JSON, for scripts")
     verifying.add_argument(
         "--unlock", action="store_true", help="open every record, with the unlock passphrase"
     )
@@ -58,11 +58,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(given: argparse.Namespace) -> None:
-    path: Path = given.file
-    try:
-        asyncio.run(_show(given, path))
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}.") from None
+    asyncio.run(_show(given, given.file))
 
 
 async def _show(given: argparse.Namespace, path: Path) -> None:

@@ -57,6 +57,10 @@ def test_a_wrong_passphrase_or_a_damaged_file_is_said(backup, command):
     assert "No such file" in verify(command, backup).err
 
 
+def test_without_a_passphrase_nobody_can_be_asked(backup, command):
+    assert command("backup", "verify", backup).status == ExitStatus.USAGE
+
+
 def test_a_backup_that_breaks_off_leaves_no_file(keystead, tmp_path):
     file = tmp_path / "never.backup"
     assert keystead("backup", "-o", file, user="signer").status == ExitStatus.REFUSED

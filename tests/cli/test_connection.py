@@ -112,3 +112,20 @@ def test_a_file_of_settings_that_is_wrong_is_named(command, at_home, content):
     ran = command("profile", "list")
     assert ran.status == 2
     assert "config.toml" in ran.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon", "inf"])
+def test_a_timeout_that_is_none_is_a_usage_error(command, seconds):
+    assert command("status", "--timeout", seconds).status == 2
+
+
+def test_a_profile_keeps_where_the_authoritys_file_is(command, at_home):
+    command("profile", "add", "test", "--host", "hsm", "--ca", "ca.pem")
+    file = at_home / "config/keystead/config.toml"
+    assert tomllib.loads(file.read_text())["profiles"]["test"]["ca"] == str(at_home / "ca.pem")
+
+
+def test_without_the_package_keyring_its_option_says_how_to_get_it(hsm, command):
+    ran = command("users", "list", *trusted(hsm), "--user", "admin", "--keyring")
+    assert ran.status == 2
+    assert "pip install keyring" in ran.err

@@ -5,6 +5,8 @@ it is called (`keystead.__main__`), so that the others start fast.
 """
 
 import contextlib
+import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,6 +86,12 @@ def run_by(parser: ArgumentParser, run: Run) -> None:
     connection.add_options(parser)
 
 
+def run_offline(parser: ArgumentParser, run: Callable[[Namespace], int | None]) -> None:
+    """Have `run` do what `parser` reads, without an HSM."""
+    parser.set_defaults(run=lambda given: _ended(lambda: run(given), advice))
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
 def add_yes(parser: ArgumentParser) -> None:
     """Give `parser` the option that answers the question before a dangerous command."""
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -92,20 +100,31 @@ def add_yes(parser: ArgumentParser) -> None:
 def _run(run: Run, given: Namespace) -> int:
     invocation = Invocation(given, Screen(is_json=given.json))
     try:
-        return run(invocation) or ExitStatus.DONE
+        return _ended(lambda: run(invocation), lambda error: _next_step(invocation, error))
+    finally:
+        invocation.close()
+
+
+def _ended(run: Callable[[], int | None], next_step: Callable[[KeysteadError], str]) -> int:
+    """Run a command to its end; say what went wrong, if anything; return the exit status."""
+    try:
+        status = run() or ExitStatus.DONE
+        sys.stdout.flush()
     except KeysteadError as error:
         say(f"keystead: {printable(error.message)}")
-        if hint := _next_step(invocation, error):
+        if hint := next_step(error):
             say(hint)
         return status_of(error)
     except KeyboardInterrupt:
         say("keystead: interrupted")
         return ExitStatus.INTERRUPTED
+    except BrokenPipeError:  # Whoever reads has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.DONE
     except OSError as error:
         say(f"keystead: {error.filename or 'The file'}: {error.strerror}.")
         return ExitStatus.REFUSED
-    finally:
-        invocation.close()
+    return status
 
 
 def _next_step(invocation: Invocation, error: KeysteadError) -> str:

@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from keystead.cli import passphrases
 from keystead.cli.exit_status import UsageError
@@ -23,7 +24,8 @@ from keystead.client.trust import (
     presented_pin,
 )
 
-DEFAULT_HOST = "localhost:8443"
+DEFAULT_HOST: Final = "localhost:8443"
+MOST_SECONDS: Final = 86400.0
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -40,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=DEFAULT_TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="for each answer (default: %(default)g)",
@@ -49,6 +51,14 @@ def add_options(parser: ArgumentParser) -> None:
         "--keyring", action="store_true", help="take the passphrase from the desktop keyring"
     )
     passphrases.add_options(parser)
+
+
+def _seconds(text: str) -> float:
+    """Return a number of seconds; argparse names the option if this raises ValueError."""
+    seconds = float(text)
+    if not 0 < seconds <= MOST_SECONDS:
+        raise ValueError
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 import io
 from argparse import ArgumentParser
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keystead.cli import passphrases
 from keystead.cli.command import Commands, Invocation
 from keystead.cli.exit_status import UsageError
-from keystead.cli.screen import Row, progress
+from keystead.cli.parallel import in_parallel
+from keystead.cli.screen import Row
 from keystead.client.client import Client, Json, Part, segment, to_base64
 
 if TYPE_CHECKING:
@@ -103,17 +103,20 @@ def _generate(call: Invocation) -> None:
     if given.length is not None:
         content["length"] = given.length
     hsm = call.client
-    with progress("Keys", given.count) as advance, ThreadPoolExecutor(call.connections) as threads:
+    made: dict[int, Row] = {}
 
-        def made(number: int) -> Row:
+    def make(number: int) -> None:
+        wanted = content
+        if given.key_id:
             name = given.key_id if given.count == 1 else f"{given.key_id}-{number}"
-            key: Row = hsm.post(
-                "/keys/generate", {**content, "id": name} if given.key_id else content
-            )
-            advance(1)
-            return key
+            wanted = {**content, "id": name}
+        made[number] = hsm.post("/keys/generate", wanted)
 
-        call.screen.rows(list(threads.map(made, range(1, given.count + 1))), {"id": "ID"})
+    try:
+        numbers = range(1, given.count + 1)
+        in_parallel("Keys", make, numbers, connections=call.connections)
+    finally:  # Those that were made before an error are there.
+        call.screen.rows([made[number] for number in sorted(made)], {"id": "ID"})
 
 
 def _import(call: Invocation) -> None:

@@ -4,13 +4,13 @@ How keys are made is in `key_making`, what they do in `key_uses`.
 """
 
 from argparse import ArgumentParser
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keystead.cli import key_derivation, key_making, key_uses, subjects
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.key_arguments import add_key_id, add_output, key_path
-from keystead.cli.screen import Row, progress, write_file
+from keystead.cli.parallel import in_parallel
+from keystead.cli.screen import Row, write_file
 from keystead.client.client import segment
 
 _COLUMNS = {
@@ -87,14 +87,12 @@ def _list(call: Invocation) -> None:
     if not given.long:
         call.screen.rows(found, {"id": "ID"})
         return
-    with progress("Keys", len(found)) as advance, ThreadPoolExecutor(call.connections) as threads:
 
-        def shown(item: Row) -> Row:
-            key = _flat(item["id"], call.client.key(item["id"]))
-            advance(1)
-            return key
+    def shown(item: Row) -> Row:
+        return _flat(item["id"], call.client.key(item["id"]))
 
-        call.screen.rows(list(threads.map(shown, found)), _COLUMNS)
+    rows = in_parallel("Keys", shown, found, connections=call.connections)
+    call.screen.rows(rows, _COLUMNS)
 
 
 def _show(call: Invocation) -> None:

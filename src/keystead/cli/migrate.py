@@ -3,7 +3,6 @@
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,8 @@ from keystead.cli import passphrases
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.exit_status import ExitStatus, UsageError
 from keystead.cli.key_making import bring, bring_generic, usual_mechanisms
-from keystead.cli.screen import Row, progress
+from keystead.cli.parallel import in_parallel
+from keystead.cli.screen import Row
 from keystead.client.client import Client, Json
 from keystead.errors import InvalidInput, KeysteadError
 
@@ -138,14 +138,13 @@ _CAME: Final = "came"
 
 def _bring_all(call: Invocation, found: Sequence[Candidate], ids: Sequence[str]) -> list[Row]:
     hsm = call.client
-    with progress("Keys", len(found)) as advance, ThreadPoolExecutor(call.connections) as threads:
 
-        def brought(one: Candidate, key_id: str) -> Row:
-            result = one.problem or _bring(hsm, one, key_id)
-            advance(1)
-            return _row(one, key_id, result)
+    def brought(pair: tuple[Candidate, str]) -> Row:
+        one, key_id = pair
+        return _row(one, key_id, one.problem or _bring(hsm, one, key_id))
 
-        return list(threads.map(brought, found, ids))
+    pairs = list(zip(found, ids, strict=True))
+    return in_parallel("Keys", brought, pairs, connections=call.connections)
 
 
 def _bring(hsm: Client, one: Candidate, key_id: str) -> str:

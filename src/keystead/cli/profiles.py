@@ -1,6 +1,7 @@
 """`keystead profile`: add, list, default, remove, forget. They ask no HSM."""
 
 from argparse import ArgumentParser
+from pathlib import Path
 
 from keystead.cli import connection
 from keystead.cli.command import Commands, Invocation
@@ -34,7 +35,7 @@ def _add(call: Invocation) -> None:
     profile = Profile(
         host=given.host,
         user=given.user or "",
-        ca=given.ca or "",
+        ca=str(Path(given.ca).absolute()) if given.ca else "",
         pin=f"sha256:{parse_pin(given.pin).sha256}" if given.pin else "",
         insecure=given.insecure,
         keyring=given.keyring,

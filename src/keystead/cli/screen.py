@@ -79,7 +79,7 @@ def cell(value: Json) -> str:
 def printable(text: str) -> str:
     """Return text with everything escaped that a terminal could take for a command."""
     return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
         for one in text
     )
 
@@ -87,20 +87,35 @@ def printable(text: str) -> str:
 def write_file(path: Path | None, parts: Iterable[bytes], *, is_text: bool = False) -> None:
     """Write a result to `path`, which appears when it is complete, or to stdout if None.
 
-    Raises UsageError if stdout is a terminal and the bytes are no text.
+    Text is for everyone; what is no text may be a secret, and its file is for its owner only.
+    Raises UsageError if stdout is a terminal and the result is no text.
     """
     if path is None:
-        if sys.stdout.isatty() and not is_text:
-            raise UsageError("The result is binary: name a file with -o FILE.")
-        for part in parts:
-            sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
-        return
+        _write_out(parts, is_text=is_text)
+    elif path.exists() and not path.is_file():  # /dev/null, a pipe
+        with path.open("wb") as file:
+            file.writelines(parts)
+    else:
+        _write_new(path, parts, mode=0o666 if is_text else 0o600)
+
+
+def _write_out(parts: Iterable[bytes], *, is_text: bool) -> None:
+    is_terminal = sys.stdout.isatty()
+    if is_terminal and not is_text:
+        raise UsageError("The result is binary: name a file with -o FILE.")
+    for part in parts:
+        # What is text for others may be a command for a terminal.
+        shown = printable(part.decode(errors="replace")).encode() if is_terminal else part
+        sys.stdout.buffer.write(shown)
+    sys.stdout.buffer.flush()
+
+
+def _write_new(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with unfinished.open("xb") as file:
-            for part in parts:
-                file.write(part)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
