@@ -33,6 +33,8 @@ from keystead.wire.messages import (
     Hello,
     KeepUnattendedKey,
     Noted,
+    Ping,
+    Pong,
     Request,
     RequestAborted,
     Response,
@@ -267,6 +269,8 @@ OF_OTHERS = (
     Wanted("factory-reset"),
     CannotStart("x"),
     EdgeReady([], [], 1),
+    Ping(),
+    Pong(),
 )
 
 

@@ -1,13 +1,17 @@
 """`keystead serve` as an operator sees it: start, stop, refusals."""
 
 import contextlib
+import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
+from keystead.processes.supervisor.notify import ServiceManager
 from tests.support.server import is_alive, running_server, start_server, wait_until
 
 
@@ -139,6 +143,42 @@ def test_the_service_manager_hears_ready_and_stopping(tmp_path):
         with running_server(tmp_path, environment={"NOTIFY_SOCKET": str(path)}):
             assert manager.recv(4096).startswith(b"READY=1\nSTATUS=ready on https://127.0.0.1:")
         assert manager.recv(4096) == b"STOPPING=1"
+
+
+def watched_for(manager, seconds) -> int:
+    """How many signs of life the service manager gets within so many seconds."""
+    manager.settimeout(0.2)
+    signs, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
+            signs += manager.recv(4096) == b"WATCHDOG=1"
+    return signs
+
+
+def test_the_watchdog_hears_of_the_core_as_long_as_it_answers(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+        with running_server(tmp_path, environment=environment) as server:
+            wait_until(lambda: watched_for(manager, 1), seconds=10)
+            os.kill(server.child("core"), signal.SIGSTOP)
+            watched_for(manager, 1)  # What was on its way.
+            assert watched_for(manager, 2) == 0
+            os.kill(server.child("core"), signal.SIGCONT)
+            wait_until(lambda: watched_for(manager, 1), seconds=10)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
+    ],
+)
+def test_without_a_watchdog_for_this_process_there_is_no_limit(environment):
+    assert ServiceManager.of_environment(environment).watchdog_seconds is None
 
 
 def test_the_edge_process_loads_no_key_handling_code():

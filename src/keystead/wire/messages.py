@@ -411,7 +411,15 @@ class EdgeReady(Message, tag=25, frozen=True):
     """As many as it was made for, or as the limit on open files lets it have."""
 
 
-SupervisorToCore = AttachEdge | Noted
-CoreToSupervisor = Started | Wanted | CannotStart
+class Ping(Message, tag=26, frozen=True):
+    """supervisor → core: a Pong is expected."""
+
+
+class Pong(Message, tag=27, frozen=True):
+    """core → supervisor: the core's event loop runs."""
+
+
+SupervisorToCore = AttachEdge | Noted | Ping
+CoreToSupervisor = Started | Wanted | CannotStart | Pong
 PlatformToSupervisor = CannotStart
 EdgeToSupervisor = EdgeReady | CannotStart

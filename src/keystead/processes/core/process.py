@@ -165,6 +165,8 @@ class Core:
             case messages.Noted():
                 if self._unnoted and not (noted := self._unnoted.popleft()).done():
                     noted.set_result(None)
+            case messages.Ping():
+                control.send(self._supervisor, messages.Pong())
             case messages.AttachEdge():
                 task = asyncio.get_running_loop().create_task(
                     self._attach(order.edge, received[1][0])

@@ -30,8 +30,11 @@ from keystead.wire.messages import (
     EdgeReady,
     EdgeToSupervisor,
     Noted,
+    Ping,
     PlatformToSupervisor,
+    Pong,
     Started,
+    SupervisorToCore,
     Wanted,
 )
 
@@ -90,11 +93,21 @@ class Resources:
 class Instance:
     """Use `run` once."""
 
-    def __init__(self, resources: Resources, *, on_ready: Callable[[Started], None]) -> None:
-        """`on_ready` is called when every edge accepts connections."""
+    def __init__(
+        self,
+        resources: Resources,
+        *,
+        on_ready: Callable[[Started], None],
+        on_alive: Callable[[], None],
+    ) -> None:
+        """`on_ready` is called when every edge accepts connections.
+
+        `on_alive` is called when the core answers a `ping`.
+        """
         self._resources = resources
         self._log = resources.log
         self._on_ready = on_ready
+        self._on_alive = on_alive
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._platform: Child | None = None
         self._core: Child | None = None
@@ -206,7 +219,11 @@ class Instance:
             )
         return Child(kind, process, ours, log, says=says, on_message=on_message)
 
-    def _tell_core(self, message: AttachEdge | Noted, *, descriptor: int | None = None) -> None:
+    def ping(self) -> None:
+        """Ask the core whether its event loop runs."""
+        self._tell_core(Ping())
+
+    def _tell_core(self, message: SupervisorToCore, *, descriptor: int | None = None) -> None:
         if self._core is not None:
             self._core.tell(message, descriptor=descriptor)
 
@@ -223,6 +240,8 @@ class Instance:
             case Started():
                 self._started = message
                 self._note_readiness()
+            case Pong():
+                self._on_alive()
             case Wanted():
                 self._wanted(_ACTIONS[message.action])
             case _:

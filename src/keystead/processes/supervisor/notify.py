@@ -1,21 +1,39 @@
 """Tells a service manager how the server is, by the protocol of sd_notify(3)."""
 
+import os
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+_MICROSECONDS: Final = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
 class ServiceManager:
     """The service manager that started us, if one did."""
 
-    def __init__(self, address: str | None) -> None:
-        """`address` is the value of NOTIFY_SOCKET, None when it is not set."""
-        self._address = address
+    address: str = ""
+    """The socket that it listens at, as NOTIFY_SOCKET says it; empty if there is none."""
+    watchdog_seconds: float | None = None
+    """It ends the server if it hears no WATCHDOG="1" for so long. None: it does not watch."""
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return what `environment` says, as sd_notify(3) and sd_watchdog_enabled(3) read it."""
+        address = environment.get("NOTIFY_SOCKET", "")
+        limit = environment.get("WATCHDOG_USEC", "")
+        is_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        if not is_for_us or not limit.isdecimal() or not int(limit):
+            return cls(address)
+        return cls(address, int(limit) / _MICROSECONDS)
 
     def tell(self, **state: str) -> None:
         """Send assignments such as READY="1". Never fails: nobody has to listen."""
-        if not self._address:
+        if not self.address:
             return
         text = "\n".join(f"{name}={value}" for name, value in state.items())
-        path = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        path = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
             try:
                 end.sendto(text.encode(), path)

@@ -26,6 +26,8 @@ from keystead.wire.messages import Started
 MAX_FAILED_STARTS: Final = 5
 """Instances in a row that may die before they serve; then the server gives up."""
 RETRY_SECONDS: Final = 0.5
+PINGS_WITHIN_LIMIT: Final = 4
+"""How often the core is asked within the time after which the service manager ends the server."""
 
 FILES_OF_A_CHILD: Final = 8
 """What the supervisor has open for each process, while one is replaced by another too."""
@@ -65,8 +67,10 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop_by, number)
         failures = 0
         while True:
-            instance = Instance(self._resources, on_ready=self._ready)
+            instance = Instance(self._resources, on_ready=self._ready, on_alive=self._alive)
+            pinging = loop.create_task(self._ping(instance))
             outcome = await instance.run(self._stop)
+            pinging.cancel()
             if instance.refusal is not None:
                 raise StartRefused(instance.refusal)
             failures = 0 if instance.was_ready else failures + 1
@@ -99,6 +103,16 @@ class Supervisor:
         with contextlib.suppress(OSError):  # Nobody has to read it.
             print(f"keystead: {line} tls-sha256={started.tls_fingerprint}", flush=True)  # noqa: T201 - the ready line
         self._service_manager.tell(READY="1", STATUS=line)
+
+    async def _ping(self, instance: Instance) -> None:
+        """Ask the core again and again whether it runs, where a service manager wants to know."""
+        limit = self._service_manager.watchdog_seconds
+        while limit is not None:
+            await asyncio.sleep(limit / PINGS_WITHIN_LIMIT)
+            instance.ping()
+
+    def _alive(self) -> None:
+        self._service_manager.tell(WATCHDOG="1")
 
     def _stop_by(self, number: signal.Signals) -> None:
         self._log.info("server stopping", signal=number.name)
@@ -158,5 +172,5 @@ def _require_files(edges: int) -> None:
 
 
 async def _run(resources: Resources, address: Address) -> None:
-    service_manager = ServiceManager(os.environ.get("NOTIFY_SOCKET"))
+    service_manager = ServiceManager.of_environment(os.environ)
     await Supervisor(resources, address=address, service_manager=service_manager).run()
