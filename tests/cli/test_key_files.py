@@ -1,6 +1,7 @@
 """`keystead keys import`: private keys as other tools write them."""
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -59,6 +60,21 @@ def test_a_private_key_comes_in_from_every_form(keystead, tmp_path, name):
     assert ran.status == 0, ran
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert keystead("keys", "public", name).out == public.decode()
+
+
+MADE_BY_OPENSSL = Path(__file__).parents[1] / "vectors" / "keys" / "made-by" / "openssl-3.5"
+
+
+@pytest.mark.parametrize(("form", "more"), [("seed", ()), ("both", ("ML_DSA_Signature",))])
+def test_a_key_of_ml_dsa_comes_in_and_its_signature_is_valid(keystead, tmp_path, form, more):
+    file, signature = MADE_BY_OPENSSL / f"ML_DSA_65.{form}.pem", tmp_path / "signature"
+    name = f"ml-dsa-{form}"
+    options = [part for mechanism in more for part in ("--mechanism", mechanism)]
+    assert keystead("keys", "import", name, file, *options).status == 0
+    assert keystead("keys", "sign", name, file, "-o", signature, user="signer").status == 0
+    for where in ((), ("--on-hsm",), ("--public", MADE_BY_OPENSSL / "ML_DSA_65.public.pem")):
+        ran = keystead("keys", "verify", name, signature, file, *where, user="signer")
+        assert ran.status == 0, ran
 
 
 @pytest.mark.parametrize("lock", [NoEncryption(), SECRET])

@@ -13,7 +13,7 @@ from tests.support.server import running_server
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 PASSPHRASE = "the same passphrase"
 KINDS = ("", "UNLOCK_", "ADMIN_", "NEW_", "BACKUP_")
-NO_HSM_COMMAND = {"serve", "doctor", "image", "device-key"}
+NO_HSM_COMMAND = {"serve", "doctor", "image", "device-key", "selftest"}
 BEGINNING = """set -euo pipefail
 keystead() { "$PYTHON" -m keystead "$@"; }
 """

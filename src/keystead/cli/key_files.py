@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,6 +25,7 @@ from keystead.errors import InvalidInput
 MAX_BYTES: Final = 1024 * 1024
 AskPassphrase = Callable[[], str]
 
+_PKCS8: Final = b"-----BEGIN PRIVATE KEY-----"
 _LOADERS: Final = (load_pem_private_key, load_ssh_private_key, load_der_private_key)
 
 
@@ -38,7 +39,7 @@ class KeyFile:
 
     pem: bytes = field(repr=False)
     type_name: str
-    """How the API names its type, as far as this client knows it; else empty."""
+    """How the API's name of its type begins, as far as this client knows it; else empty."""
     certificate: bytes
     """PEM, the key's own first; empty if there is none."""
 
@@ -57,11 +58,13 @@ def read(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
             return key_file(_decrypted(load, content, ask_passphrase()), b"")
         except (ValueError, UnsupportedAlgorithm):
             continue
+    if _PKCS8 in content:  # OpenSSL 3.5 writes ML-DSA so that pyca does not load it; the HSM does.
+        return KeyFile(content, "", b"")
     return _read_pkcs12(content, ask_passphrase)
 
 
 def type_of(key: PrivateKeyTypes) -> str:
-    """Return how the API names the type of a key; empty for one that this client does not know."""
+    """Return how the API's name of a key's type begins; empty if this client does not know it."""
     match key:
         case rsa.RSAPrivateKey():
             return "RSA"
@@ -69,6 +72,10 @@ def type_of(key: PrivateKeyTypes) -> str:
             return "EC_"
         case ed25519.Ed25519PrivateKey():
             return "Curve25519"
+        case ed448.Ed448PrivateKey():
+            return "Ed448"
+        case mldsa.MLDSA44PrivateKey() | mldsa.MLDSA65PrivateKey() | mldsa.MLDSA87PrivateKey():
+            return "ML_DSA_"
         case _:
             return ""
 
