@@ -21,7 +21,7 @@ def test_every_test_that_the_threat_model_names_exists():
 
 def test_every_row_about_an_attacker_names_a_test_or_says_that_there_is_none():
     text = (ROOT / "docs" / "security.md").read_text()
-    section = text.partition("## Who attacks")[2].partition("## What holds it up")[0]
+    section = text.partition("## Who attacks")[2].partition("## Defences")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     assert len(rows) > 15
     for row in rows:
