@@ -36,6 +36,8 @@ class WantedUse(Hidden):
     def is_long(self) -> bool:
         """Whether the bytes take longer than an event loop may wait, whatever the algorithm."""
         size = 0 if self.message is None else len(self.message)
+        if not self.options:
+            return size > INLINE_BYTES
         for option in self.options.values():
             size += len(option) if isinstance(option, bytes) else 0
         return size > INLINE_BYTES

@@ -80,13 +80,8 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
     # Unless the shape is open it has no names but these. They are looked for as strings anywhere:
     # that takes a fraction of the time to parse it again. With escapes, a name can be spelled in
     # many ways.
-    if is_open or b"\\" in data:
+    if is_open or b"\\" in data or max(map(data.count, quoted_names), default=0) > 1:
         _require_single_names(data)
-    else:
-        for name in quoted_names:
-            if data.count(name) > 1:
-                _require_single_names(data)
-                break
     return decoded
 
 

@@ -87,23 +87,24 @@ def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
     first = next(iter(use.gives)).encode()
-    first_option = sum(part is not None for part in (use.takes, use.batch)) + (use.mode is None)
-    no_options = (None,) * (len(options) + use.may_stay)
+    takes, mode, may_stay, has_batches = use.takes, use.mode, use.may_stay, use.batch is not None
+    first_option = (takes is not None) + has_batches + (mode is None)
+    no_options = (None,) * (len(options) + may_stay)
 
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
         context = call.context
         key = await find(context, parse_key_id(call.parameters["key_id"]))
         body, decode = await call.json_and_base64(shape)
-        text: Any = getattr(body, use.takes) if use.takes else None
-        if use.batch is not None and (text is UNSET or body.messages is not UNSET):
+        text: Any = getattr(body, takes) if takes else None
+        if has_batches and (text is UNSET or body.messages is not UNSET):
             return await _answer_batch(context, key, use, body, decode)
-        message = decode(text, name=use.takes) if use.takes else None
+        message = decode(text, name=takes) if takes else None
         # Nearly no request to sign has any.
         has_options = astuple(body)[first_option:] != no_options
         given = _given(use, body, options, decode) if has_options else _NO_OPTIONS
-        wanted = WantedUse(use, use.mode or body.mode, message, given)
-        if use.may_stay and body.into is not None:
+        wanted = WantedUse(use, mode or body.mode, message, given)
+        if may_stay and body.into is not None:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
