@@ -89,7 +89,7 @@ def test_an_id_can_be_used_again_once_it_is_answered_and_not_before():
             link.edge.send(request(1))
             link.edge.send(request(1))
             await asyncio.sleep(0.02)
-            assert link.lost == ["a request with the id of another one"]
+            assert link.lost == ["two requests with the same id"]
 
     asyncio.run(scenario())
 
@@ -135,7 +135,7 @@ def test_a_request_that_no_edge_of_ours_lets_through_ends_it(fields):
         async with linked() as link:
             link.edge.send(request(1, **fields))
             await asyncio.sleep(0.02)
-            assert link.lost == ["a request that no edge lets through"]
+            assert link.lost == ["a request that breaks the limits of an edge"]
 
     asyncio.run(scenario())
 

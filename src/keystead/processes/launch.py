@@ -1,4 +1,4 @@
-"""Starting a process of ours as a fresh interpreter, and what each gets to know at its start."""
+"""Starts a process as a fresh interpreter, and reads its options in the new process."""
 
 import argparse
 import asyncio
@@ -32,8 +32,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start `keystead.processes.<kind>` with nothing inherited but `files`.
 
-    Each file's number is passed as an option, `--name=number`. The environment is empty; what it
-    writes to standard output and standard error goes to the descriptor `log`. Raises OSError.
+    Each file's number is passed as an option, `--name=number`. The environment is empty. The
+    process writes standard output and standard error to the descriptor `log`. Raises OSError.
     """
     numbers = [f"--{name}={file.fileno()}" for name, file in files]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no outside input
@@ -65,7 +65,7 @@ def parser(kind: ProcessKind) -> argparse.ArgumentParser:
 
 
 def inherited_socket(number: str) -> socket.socket:
-    """Return the inherited socket of this number, non-blocking; an option's type for `parser`."""
+    """Return the inherited socket with this number, non-blocking. Used as an option's type."""
     end = socket.socket(fileno=int(number))
     end.setblocking(False)
     end.set_inheritable(False)
@@ -74,7 +74,7 @@ def inherited_socket(number: str) -> socket.socket:
 
 @contextlib.contextmanager
 def telling_refusal(supervisor: socket.socket) -> Iterator[None]:
-    """Tell the supervisor why no start is possible, at a KeysteadError, and exit."""
+    """After a KeysteadError, tell the supervisor why the process cannot start, and exit."""
     try:
         yield
     except KeysteadError as error:
@@ -85,8 +85,8 @@ def telling_refusal(supervisor: socket.socket) -> Iterator[None]:
 def selector_loop() -> asyncio.AbstractEventLoop:
     """Return an event loop that never calls sendmsg(2), which can send descriptors.
 
-    From Python 3.12 on it is how asyncio writes what a full socket did not take; the sandbox ends
-    who calls it. What asyncio does where there is no such call will do.
+    From Python 3.12 on, asyncio uses it for data that a full socket did not accept, and the sandbox
+    kills a process that calls it. Without it, asyncio uses send(2), which is enough.
     """
     selector_events._HAS_SENDMSG = False  # type: ignore[attr-defined]  # noqa: SLF001
     return asyncio.SelectorEventLoop()
@@ -99,7 +99,8 @@ def run(
 ) -> NoReturn:
     """Run `main`, and exit with the status that it returns.
 
-    The loop is not closed: that would make sockets and threads first, and the sandbox forbids it.
+    The loop is not closed, because that would create sockets and threads, which the sandbox
+    forbids.
     """
     status = asyncio.Runner(loop_factory=loop_factory).run(main)
     sys.stderr.flush()

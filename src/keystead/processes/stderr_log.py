@@ -1,4 +1,4 @@
-"""The log of a process: its own lines on the standard error it inherited."""
+"""The log of a process, which it writes to the standard error that it inherited."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,9 @@ def log_to_stderr(process: Literal["supervisor", "core", "platform"]) -> Log:
 
 
 def log_bugs(loop: asyncio.AbstractEventLoop, log: Log) -> None:
-    """Have errors that end up in the event loop logged as bugs.
+    """Log errors that reach the event loop as bugs.
 
-    Its own handler would print their messages and what was being worked on, secrets included.
+    The event loop's own handler would print their messages, which may quote secrets.
     """
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

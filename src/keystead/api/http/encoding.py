@@ -51,7 +51,7 @@ async def decode_long_base64(pieces: Iterable[str]) -> bytes:
 
     Raises NotBase64.
     """
-    data = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
+    data = BytesIO()  # Unlike a bytearray, it returns its content without a copy.
     waiting = ""
     for piece in pieces:
         digits = waiting + _without_line_breaks(piece)

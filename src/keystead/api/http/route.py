@@ -68,7 +68,7 @@ class BodyReader(Protocol):
         ...
 
     def end_with_client(self) -> None:
-        """Have the request cancelled once its client is gone; at once when that is so already."""
+        """Cancel the request when its client disconnects, or now if it has disconnected already."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Bodies between core and edge: whole, or in parts as fast as the receiver asks for them."""
+"""Bodies between core and edge: whole, or in parts at the speed of the receiver."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -16,27 +16,27 @@ from keystead.wire.frames import BrokenFrame
 from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 
 WINDOW_BYTES: Final = 512 * 1024
-"""How much of a body is on its way at a time: enough to keep an edge busy."""
+"""The most bytes of a body that are sent ahead. This is enough to keep an edge busy."""
 FIRST_CREDIT_BYTES: Final = 16 * 1024
-"""What a body may send before any of it has arrived. After that it is as much again as has."""
+"""The bytes that a body may send at first. Later it may send as much again as has arrived."""
 
 
 class _Abandonable:
     """A request that its client may leave before it is answered."""
 
     is_abandoned = False
-    """Whether the client is gone."""
+    """Whether the client has disconnected."""
     ends_with_client = False
-    """Whether the request may be cancelled then: it changes nothing."""
+    """Whether the request may be cancelled in that case, because it changes nothing."""
 
     def end_with_client(self) -> None:
-        """Have the request cancelled once its client is gone; at once when that is so already."""
+        """Cancel the request when its client disconnects, or now if it has disconnected already."""
         self.ends_with_client = True
         if self.is_abandoned:
             raise asyncio.CancelledError
 
     def abort(self) -> None:
-        """Note that the client is gone."""
+        """Note that the client has disconnected."""
         self.is_abandoned = True
 
 
@@ -47,21 +47,21 @@ class WholeBody(_Abandonable):
         self._body = body
 
     async def read(self, limit: int) -> bytes:
-        """Return the body; raises TooLarge when it has more than `limit` bytes."""
+        """Return the body. Raises TooLarge if it has more than `limit` bytes."""
         if len(self._body) > limit:
             raise TooLarge(f"The body is over {limit} bytes.")
         return self._body
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body; raises TooLarge when it has more than `limit` bytes."""
+        """Yield the body. Raises TooLarge if it has more than `limit` bytes."""
         yield await self.read(limit)
 
     def belongs_to(self, party: Party) -> None:
-        """Take no note of it: the body takes no memory beside its request."""
+        """Do nothing: the body takes no memory besides its request."""
 
 
 class IncomingBody(_Abandonable):
-    """A body that the edge sends when asked to."""
+    """A body that the edge sends in parts, when the core asks for them."""
 
     def __init__(
         self, request: Request, budget: BodyBudget, *, ask: Callable[[WantBody], None]
@@ -71,22 +71,22 @@ class IncomingBody(_Abandonable):
         self._budget = budget
         self._ask = ask
         self.party = of_network(network_of(request.client))
-        """Whose share of the budget it takes."""
+        """The holder that the memory of the body is counted for."""
         self.taken_bytes = 0
         self._arrived_bytes = 0
         self._is_begun = False
         self._is_refused = False
         self._credit = 0
-        self._received = BytesIO()  # Unlike a bytearray, it gives what it has without a copy.
+        self._received = BytesIO()  # Unlike a bytearray, it returns its content without a copy.
         self._received.write(request.body)
         self._is_complete = False
         self._news: asyncio.Future[None] | None = None
 
     async def read(self, limit: int) -> bytes:
-        """Return the whole body; raises TooLarge when it has more than `limit` bytes.
+        """Return the whole body. Raises TooLarge if it has more than `limit` bytes.
 
-        Raises Overloaded when all bodies together take too much memory. Ends as if cancelled when
-        the client goes away first.
+        Raises Overloaded if all bodies together take too much memory, and CancelledError if the
+        client disconnects.
         """
         length = self._request.content_length
         while True:
@@ -97,9 +97,9 @@ class IncomingBody(_Abandonable):
             await self._wait_for_more()
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives; the client sends no faster than parts are taken.
+        """Yield the body as it arrives. The client can send only as fast as parts are taken.
 
-        Raises TooLarge and Overloaded as `read` does, and ends as it does without the client.
+        Raises TooLarge, Overloaded and CancelledError as `read` does.
         """
         left = limit
         while True:
@@ -120,7 +120,7 @@ class IncomingBody(_Abandonable):
         self.party = party
 
     def arrived(self, chunk: BodyChunk) -> None:
-        """Take a part from the edge. Raises BrokenFrame for more than was asked for."""
+        """Take a part from the edge. Raises BrokenFrame if the part was not asked for."""
         self._credit -= len(chunk.data)
         if self._credit < 0 or self._is_complete:
             raise BrokenFrame("more of a body than was asked for")
@@ -141,20 +141,20 @@ class IncomingBody(_Abandonable):
             self._news.cancel()
 
     def refuse(self) -> None:
-        """Give the memory back at once, to others; whoever reads the body gets Overloaded."""
+        """Release the memory at once. The reader of the body gets Overloaded."""
         self._is_refused = True
         self.close()
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
     def close(self) -> None:
-        """Give the memory back; the request is answered."""
+        """Release the memory, because the request is answered."""
         self._budget.end(self)
         self._take_received()
         self._give_back(self.taken_bytes)
 
     def _take_received(self) -> bytes:
-        """Return what has arrived, and keep nothing of it: a long body is there only once."""
+        """Return what has arrived and drop it, so that a long body is in memory only once."""
         received, self._received = self._received, BytesIO()
         return received.getvalue()
 
@@ -167,7 +167,8 @@ class IncomingBody(_Abandonable):
     def _extend_credit(self) -> None:
         """Ask for more when half of the window is used up, so that the edge never has to wait.
 
-        The window grows with what has arrived: an announcement alone takes next to nothing.
+        The window grows with the bytes that have arrived, so that a body that is only announced
+        takes little memory.
         """
         window = min(max(self._arrived_bytes, FIRST_CREDIT_BYTES), WINDOW_BYTES)
         if self._credit > window // 2:
@@ -187,7 +188,7 @@ class IncomingBody(_Abandonable):
             self._is_begun = True
         try:
             self._extend_credit()
-        except ConnectionEnded:  # The edge is gone, and the client with it.
+        except ConnectionEnded:  # The edge is gone, and with it the client.
             raise asyncio.CancelledError from None
         self._news = asyncio.get_running_loop().create_future()
         await self._news
@@ -202,7 +203,7 @@ class OutgoingBody:
     """The body of a response that is too long for one frame."""
 
     PART_BYTES: ClassVar = 256 * 1024
-    """The longest body that goes with its response, and the longest part after it."""
+    """The longest body that is sent with its response, and the longest later part."""
 
     def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:
         """`send` sends a message to the edge, or raises ConnectionEnded."""
@@ -213,7 +214,7 @@ class OutgoingBody:
         self._news: asyncio.Future[None] | None = None
 
     async def send(self) -> None:
-        """Send the response with the first part of its body, the rest as the edge asks for it."""
+        """Send the response with the first part of its body, and the rest when the edge asks."""
         response, body = self._response, memoryview(self._response.body)
         position = self.PART_BYTES
         remaining = len(body) - position
@@ -236,7 +237,7 @@ class OutgoingBody:
         self._wake()
 
     def abort(self) -> None:
-        """Send no more: nobody is there to take it."""
+        """Stop sending, because the client has disconnected."""
         self._is_aborted = True
         self._wake()
 
@@ -246,7 +247,7 @@ class OutgoingBody:
 
 
 class OutgoingStream:
-    """The body of a response that is made while it is sent, a part each time the edge asks."""
+    """A body that is made while it is sent, one part each time the edge asks."""
 
     def __init__(
         self,
@@ -260,7 +261,7 @@ class OutgoingStream:
         self._is_aborted = False
 
     async def send(self) -> None:
-        """Send the response and its body, until its end or until nobody is there to take it."""
+        """Send the response and its body, until its end or until the client disconnects."""
         head = self._response.head
         self._send(head)
         async with aclosing(_regrouped(self._response.parts, OutgoingBody.PART_BYTES)) as parts:
@@ -275,12 +276,12 @@ class OutgoingStream:
         self._send(BodyChunk(head.id, b"", last=True))
 
     def wanted(self, credit: int) -> None:
-        """Send one part more; `credit` is always enough for it."""
+        """Send the next part. `credit` is always enough for it."""
         if credit >= OutgoingBody.PART_BYTES:
             self._wanted.set()
 
     def abort(self) -> None:
-        """Send no more: nobody is there to take it."""
+        """Stop sending, because the client has disconnected."""
         self._is_aborted = True
         self._wanted.set()
 

@@ -20,7 +20,7 @@ class ArrivingBody(Protocol):
     """A body that takes memory, and can be refused while it arrives."""
 
     party: Party
-    """Whose share of the budget it takes."""
+    """The holder that the memory of the body is counted for."""
     taken_bytes: int
 
     def refuse(self) -> None:
@@ -36,7 +36,7 @@ class BodyBudget:
     """
 
     def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
-        """Count what is taken in `part_of` too."""
+        """Memory that is taken also counts in the budget `part_of`."""
         self._free = limit_bytes
         self._whole = part_of
         self._held: Counter[_Names] = Counter()
@@ -45,7 +45,7 @@ class BodyBudget:
         self._number_of: Counter[_Names] = Counter()
 
     def take(self, size: int, party: Party) -> None:
-        """Reserve `size` bytes. Raises Overloaded, at once, when so many cannot be had."""
+        """Reserve `size` bytes. Raises Overloaded at once if they are not available."""
         while size > self._free and self._end_one_for(party, size):
             pass
         if size > self._free:
@@ -77,7 +77,7 @@ class BodyBudget:
         self._arriving[body] = None
 
     def end(self, body: ArrivingBody) -> None:
-        """Forget a body that has arrived, or will not."""
+        """Remove a body that has arrived or was given up."""
         if body not in self._arriving:
             return
         del self._arriving[body]

@@ -11,10 +11,10 @@ from typing import Any
 
 
 def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-    """Run `coroutine` until it first waits; return the task that does the rest, None without one.
+    """Run `coroutine` until it first waits. Return the task for the rest, or None if it has ended.
 
-    What it raises before that goes to the event loop's exception handler, as a task's would. Until
-    it first waits it must not ask for the current task (on Python 3.11, which has no eager tasks).
+    An error that it raises before goes to the event loop's exception handler, as for a task. On
+    Python 3.11, which has no eager tasks, it must not ask for the current task before it waits.
     """
     if sys.version_info >= (3, 12):
         loop = asyncio.get_running_loop()
@@ -42,7 +42,7 @@ def _report(failure: BaseException) -> None:
 
 
 class _Begun(Coroutine[Any, Any, None]):
-    """A coroutine that waits for `awaited`, as if it had not begun: the first step is to wait."""
+    """A begun coroutine as a new one, whose first step is to wait for `awaited`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:  # noqa: ANN401 - what coroutines yield
         self._coroutine = coroutine

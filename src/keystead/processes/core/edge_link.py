@@ -1,4 +1,4 @@
-"""The core's side of one edge: requests in, each begun at once; responses out; bodies as wanted."""
+"""The core's side of the connection to one edge: requests, responses and their bodies."""
 
 import asyncio
 import ipaddress
@@ -41,14 +41,14 @@ from keystead.wire.messages import (
 )
 
 MAX_UNANSWERED: Final = 12_288
-"""Requests of one edge under way: more than it may have connections. An edge that sends more is
-not one of ours any longer."""
+"""The most running requests of one edge, which is more than its connections. An edge that sends
+more was captured."""
 
 MAX_ADDRESS_CHARACTERS: Final = 64
-"""Of an IPv6 address with the name of an interface."""
+"""The length of an IPv6 address with the name of an interface."""
 
 MAX_REFUSAL_CHARACTERS: Final = 300
-"""Of what an edge has against a TLS identity; more is cut off."""
+"""The longest reason of an edge against a TLS identity. A longer reason is cut."""
 
 
 class _UnderWay(NamedTuple):
@@ -62,16 +62,16 @@ Dispatch = Callable[[Request, BodyReader], Awaitable[Response | StreamedResponse
 
 
 class EdgeLink:
-    """One edge, from its Welcome to its end."""
+    """The session of one edge, from its Welcome to its end."""
 
     def __init__(
         self, answer: Dispatch, *, budget: BodyBudget, on_lost: Callable[["EdgeLink", str], None]
     ) -> None:
-        """`answer` never raises; `budget` is what the bodies of this edge may take."""
+        """`answer` never raises. `budget` is the memory for bodies of this edge."""
         self._answer = answer
         self._budget = budget
         self._under_way: dict[int, _UnderWay] = {}
-        """The requests that have to wait for something. A task is kept alive by being here."""
+        """The requests that wait for something. This reference keeps their tasks alive."""
         self._incoming: dict[int, IncomingBody] = {}
         self._outgoing: dict[int, OutgoingBody | OutgoingStream] = {}
         self._tell_lost = on_lost
@@ -83,7 +83,7 @@ class EdgeLink:
             on_writable=self._keeps_up,
         )
         self.on_refusals: Callable[[Mapping[Refusal, int]], None] = lambda _: None
-        """Is given what the edge has refused by itself, as it counts that."""
+        """Called with the counts of what the edge has refused by itself."""
         self._trials = Exchanges[TriedOut](self.connection.send, self.connection.drain)
         self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
@@ -96,11 +96,11 @@ class EdgeLink:
         self.connection.send(Welcome(key_pem, chain_pem))
 
     async def serves(self) -> None:
-        """Wait until the edge serves what it was last welcomed with, or is gone."""
+        """Wait until the edge serves the identity of the last Welcome, or is gone."""
         await self._serving.wait()
 
     async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
-        """Return what the edge has against a TLS identity; raises ConnectionEnded."""
+        """Return why the edge refuses a TLS identity, or "". Raises ConnectionEnded."""
         trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
         return (await self._trials.ask(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
 
@@ -126,7 +126,7 @@ class EdgeLink:
     def _asked(self, request: Request) -> None:
         _require_modest(request)
         if request.id in self._under_way:
-            raise BrokenFrame("a request with the id of another one")
+            raise BrokenFrame("two requests with the same id")
         if len(self._under_way) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
         body = self._late_body(request) if request.more else WholeBody(request.body)
@@ -136,7 +136,7 @@ class EdgeLink:
         self._require_progress()
 
     def _require_progress(self) -> None:
-        """Have the edge take its answers before it asks for more."""
+        """Read no more requests while the edge does not read its responses."""
         if not self.connection.is_writable:
             self.connection.pause_reading()
 
@@ -144,7 +144,7 @@ class EdgeLink:
         self.connection.resume_reading()
 
     def _aborted(self, request_id: int) -> None:
-        """Stop waiting for the client; what changes something for it is done to its end."""
+        """Stop waiting for a client that is gone. A request that changes something goes on."""
         if (outgoing := self._outgoing.get(request_id)) is not None:
             outgoing.abort()
         if (under_way := self._under_way.get(request_id)) is not None:
@@ -161,7 +161,7 @@ class EdgeLink:
             self.on_refusals(message.counts)
             return
         if not self._unserved:
-            raise BrokenFrame("it serves what it was not given")
+            raise BrokenFrame("the edge serves a TLS identity that it was not given")
         self._unserved -= 1
         if not self._unserved:
             self._serving.set()
@@ -198,7 +198,7 @@ class EdgeLink:
             self._under_way.pop(request.id, None)
 
     async def _edge_takes_answers(self) -> None:
-        """Wait, one after the other: answers that nobody takes would fill the memory."""
+        """Wait, one request at a time: unread responses would fill the memory."""
         async with self._turn:
             await self.connection.drain()
 
@@ -246,7 +246,7 @@ class EdgeLink:
 
 
 def _require_modest(request: Request) -> None:
-    """Raise BrokenFrame for a request that an edge of ours would not let through."""
+    """Raise BrokenFrame for a request that an honest edge would have refused."""
     target = request.method + request.path + request.query
     values = "".join(request.headers.values())
     if not (
@@ -258,7 +258,7 @@ def _require_modest(request: Request) -> None:
         and len(request.client) <= MAX_ADDRESS_CHARACTERS
         and _is_address(request.client)
     ):
-        raise BrokenFrame("a request that no edge lets through")
+        raise BrokenFrame("a request that breaks the limits of an edge")
 
 
 @lru_cache(maxsize=4096)

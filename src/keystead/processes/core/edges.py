@@ -1,4 +1,4 @@
-"""All edges that the core answers: together they serve one TLS identity."""
+"""All edges of the core, which serve the same TLS identity."""
 
 import asyncio
 import contextlib
@@ -11,20 +11,20 @@ from keystead.processes.core.edge_link import EdgeLink
 from keystead.wire.connection import ConnectionEnded
 
 SERVE_PATIENCE_SECONDS: Final = 5.0
-"""How long a change of the TLS identity waits for an edge that is busy; it serves it later."""
+"""How long a change of the TLS identity waits for a busy edge, which then changes later."""
 
 TRY_PATIENCE_SECONDS: Final = 5.0
-"""How long one edge may take to try an identity out before another one is asked."""
+"""How long one edge may take to try out an identity before another edge is asked."""
 
 RENEW_SECONDS: Final = 3600.0
-"""How often every edge is welcomed again. Each time it makes a new TLS context, with new keys for
-session tickets: who takes a key of TLS 1.2's reads the sessions that were resumed within the hour,
-and no others. Resuming in TLS 1.3 agrees on a new key each time (psk_dhe_ke), so that it takes no
-ticket's key to be forgotten."""
+"""How often every edge gets a new Welcome. Each time it makes a new TLS context with new keys for
+session tickets. An attacker who takes such a key of TLS 1.2 can read only sessions that were
+resumed within this hour. Resuming in TLS 1.3 agrees on a new key each time (psk_dhe_ke), so its
+ticket keys reveal no session."""
 
 
 class Edges:
-    """The edges that are connected now, and the identity that each of them is welcomed with."""
+    """The connected edges, and the identity that each of them gets."""
 
     def __init__(
         self, identity: TlsIdentity, log: Log, *, renew_seconds: float = RENEW_SECONDS
@@ -35,7 +35,7 @@ class Edges:
         self._sessions: set[EdgeLink] = set()
 
     def add(self, session: EdgeLink) -> None:
-        """Have a new edge serve."""
+        """Add a new edge, and give it the TLS identity."""
         self._sessions.add(session)
         self._welcome(session)
 
@@ -44,9 +44,9 @@ class Edges:
         self._sessions.discard(session)
 
     async def try_out(self, identity: TlsIdentity) -> None:
-        """Have one edge try it, for all: they run the same TLS library on the same settings.
+        """Let one edge try the identity. All edges have the same TLS library and settings.
 
-        Raises InvalidInput when clients could not connect, Overloaded when no edge says anything.
+        Raises InvalidInput if clients could not connect, and Overloaded if no edge answers.
         """
         for session in list(self._sessions):
             try:
@@ -59,10 +59,10 @@ class Edges:
                     f"Clients could not connect with this key or certificate: {refusal}."
                 )
             return
-        raise Overloaded("No process could try it out; try again in a moment.")
+        raise Overloaded("No edge could try out the TLS identity; try again in a moment.")
 
     async def serve(self, identity: TlsIdentity) -> None:
-        """Have every edge serve it; return once they do."""
+        """Give every edge the identity, and return once they serve it."""
         self._identity = identity
         for session in self._sessions:
             self._welcome(session)
@@ -75,12 +75,12 @@ class Edges:
             self._log.warning("an edge does not serve the new TLS identity yet")
 
     async def renew_forever(self) -> None:
-        """Have every edge make new keys for session tickets, again and again."""
+        """Let every edge make new keys for session tickets at intervals."""
         while True:
             await asyncio.sleep(self._renew_seconds)
             for session in self._sessions:
                 self._welcome(session)
 
     def _welcome(self, session: EdgeLink) -> None:
-        with contextlib.suppress(ConnectionEnded):  # It is gone, and so is its need.
+        with contextlib.suppress(ConnectionEnded):  # The edge is gone.
             session.welcome(self._identity.key.reveal(), self._identity.chain)

@@ -1,4 +1,4 @@
-"""The core process: everything that decides, and every key. It reaches no file and no network."""
+"""The core process, which makes all decisions and holds all keys, without files and network."""
 
 import asyncio
 import os
@@ -48,29 +48,30 @@ from keystead.wire.messages import (
 )
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
-"""Memory for bodies that do not come with their requests, all together: four of the largest."""
+"""The memory for all bodies that do not come with their requests: four of the largest."""
 EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
-"""For those of one edge: three. One that was taken over leaves room for the others."""
+"""The memory for bodies of one edge: three of the largest. A captured edge leaves room for
+others."""
 
 SLOW_WORK_QUEUE: Final = 256
 """RSA operations that may wait for a thread: with RSA-4096, a fifth of a second on two CPUs."""
 KEYGEN_QUEUE: Final = 64
-"""RSA keys that may wait to be made or checked, apart from uses of keys: these must not wait for
-them. With RSA-4096 the last one waits for about half a minute on two CPUs."""
+"""RSA keys that may wait to be made or checked. The queue is separate, so that uses of keys need
+not wait for it. With RSA-4096, the last key waits for about half a minute on two CPUs."""
 
 KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 96
-"""Passphrases that may wait to be stretched, at 16 MiB and about 0.16 s each once it is their turn;
-with this queue full, the last one has waited for eight seconds."""
+"""Passphrases that may wait for key derivation, which takes 16 MiB and about 0.16 s each. In a full
+queue, the last one waits for eight seconds."""
 
 
 class PlatformLink:
-    """The core's end of its connection to the platform: the keys first, then store and slot."""
+    """The core's end of its connection to the platform: keys, store and update slot."""
 
     def __init__(self) -> None:
         self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
         self.settings = CoreSettings()
-        """The operator's, once the device key is there."""
+        """The operator's settings, valid once the device key has arrived."""
         self.lost = asyncio.Event()
         self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
             PlatformToCore,
@@ -88,12 +89,12 @@ class PlatformLink:
         self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
-        """Have the platform send what `syslog` gets to this server."""
+        """Let the platform send the log to this syslog server."""
         address = None if wanted.is_off else wanted.ip_address
         self.connection.send(AimSyslog(address, wanted.port))
 
     def syslog(self, level: Level, line: str) -> None:
-        """Send one event to syslog; it is lost when the platform is busy or gone."""
+        """Send one event to syslog. It is lost if the platform is busy or gone."""
         if self.connection.is_writable and not self.lost.is_set():
             self.connection.send(SyslogLine(level, line))
 
@@ -116,7 +117,9 @@ class PlatformLink:
         self._slot_exchanges.lost(reason)
         self._key_exchanges.lost(reason)
         if not self.device_key.done():
-            self.device_key.set_exception(StoreUnavailable("The platform is gone."))
+            self.device_key.set_exception(
+                StoreUnavailable("The connection to the platform is lost.")
+            )
         self.lost.set()
 
 
@@ -134,13 +137,14 @@ class Core:
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
         self._unnoted = deque[asyncio.Future[None]]()
-        """Whoever waits for the supervisor to note something, in the order in which it will."""
+        """The callers that wait for the supervisor to note a request, in the order of its
+        replies."""
         self.stop = asyncio.Event()
         hsm.wanted = self._want
         hsm.tls.servers = self.edges
 
     def listen(self) -> None:
-        """Tell the supervisor that the core has started, and do what it says."""
+        """Tell the supervisor that the core has started, and follow its messages."""
         chain = self._hsm.tls.identity.chain
         control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
         asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
@@ -148,7 +152,7 @@ class Core:
     # --- the supervisor --------------------------------------------------------------------
 
     async def _want(self, action: SystemAction) -> None:
-        """Ask the supervisor, and wait until it has noted that."""
+        """Ask the supervisor for an action, and wait until it has noted that."""
         noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unnoted.append(noted)
         control.send(self._supervisor, messages.Wanted(action))
@@ -190,7 +194,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class _Pools:
-    """All threads there will be."""
+    """All thread pools of the core."""
 
     crypto: WorkPool
     keygen: WorkPool
@@ -198,7 +202,7 @@ class _Pools:
 
     @classmethod
     def start(cls) -> "_Pools":
-        """Return them running."""
+        """Start all threads and return the pools."""
         cpus = sorted(os.sched_getaffinity(0))
         threads = len(cpus)
         return cls(
@@ -273,7 +277,7 @@ async def serve(
 
 
 def main() -> None:
-    """Run the core; the supervisor gives the options."""
+    """Run the core, with options from the supervisor."""
     parser = launch.parser("core")
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the edges have refused by themselves: counted, and told in the log once a minute."""
+"""Counts of what the edges have refused by themselves, which are logged once a minute."""
 
 import asyncio
 from collections import Counter
@@ -10,11 +10,11 @@ from keystead.journal.metrics import Metrics
 from keystead.wire.messages import Refusal
 
 TELL_SECONDS: Final = 60.0
-"""Who is refused again and again makes one line of log in this time."""
+"""The interval between lines in the log, whatever the number of refusals."""
 
 
 class RefusalLog:
-    """Takes the counts of all edges. They are only what an edge says that they are."""
+    """Takes the counts of all edges. A captured edge can report wrong counts."""
 
     def __init__(self, metrics: Metrics, log: Log, *, tell_seconds: float = TELL_SECONDS) -> None:
         self._metrics = metrics
@@ -23,7 +23,7 @@ class RefusalLog:
         self._untold: Counter[Refusal] = Counter()
 
     def note(self, counts: Mapping[Refusal, int]) -> None:
-        """Count these; the next line of log is due within `tell_seconds`."""
+        """Add these counts. They are logged within `tell_seconds`."""
         self._metrics.count_refusals(counts)
         if not self._untold:
             asyncio.get_running_loop().call_later(self._tell_seconds, self._tell)

@@ -1,4 +1,4 @@
-"""The edge process: TLS and HTTP for clients, nothing else. It loads no key-handling code."""
+"""The edge process, for TLS and HTTP only. It loads no key-handling code."""
 
 import asyncio
 import ipaddress
@@ -30,7 +30,7 @@ async def serve(
     proxies: Sequence[Network],
     confinement: Sandbox,
 ) -> int:
-    """Serve until the supervisor closes its end, or the core is gone; return the exit status."""
+    """Serve until the supervisor closes its end or the core is gone. Return the exit status."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_say_where)
     server = EdgeServer(
@@ -48,7 +48,7 @@ async def serve(
         loop.remove_reader(supervisor)
         server.stop()
 
-    # The supervisor never writes here: readable means that it closed its end.
+    # The supervisor never writes to this socket. It is readable once the other end is closed.
     loop.add_reader(supervisor, stop)
     await loop.create_unix_connection(lambda: server.link.protocol, sock=core)
     await server.run()
@@ -56,10 +56,9 @@ async def serve(
 
 
 def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say what kind of error was not foreseen, and where.
+    """Print the type of an unexpected error and where it happened.
 
-    The event loop's own handler would print the error's message and what it was working on: that
-    may be part of a request.
+    The event loop's own handler would print the error's message, which may quote a request.
     """
     error = context.get("exception")
     frames = traceback.extract_tb(error.__traceback__) if error else []
@@ -68,13 +67,13 @@ def _say_where(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def _load_tls_settings() -> None:
-    """Have the TLS library read its settings, while it can."""
+    """Let the TLS library read its settings before files are out of reach."""
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def main() -> None:
-    """Run one edge; the supervisor gives the options."""
+    """Run one edge, with options from the supervisor."""
     parser = launch.parser("edge")
     parser.add_argument("--core", type=launch.inherited_socket, required=True)
     parser.add_argument("--listen", type=launch.inherited_socket, action="append", required=True)

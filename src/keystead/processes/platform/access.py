@@ -1,4 +1,4 @@
-"""What the platform needs of the machine once it runs, and has to be ready for before."""
+"""What the platform needs of the machine while it runs, and must prepare before."""
 
 import asyncio
 import socket
@@ -14,20 +14,20 @@ from keystead.processes.sandbox import AllowedAccess
 _NAME_SERVERS: Final = Path("/etc/resolv.conf")
 _NAME_SERVER_PORT: Final = 53
 _LOOKUP_THREADS: Final = 2
-"""One that hangs, and one for the next attempt."""
+"""One thread for a lookup that hangs, and one for the next attempt."""
 
 _SETTINGS: Final = Path("/etc")
 _AUTHORITIES: Final = Path("/usr/share/ca-certificates")
-"""What the names in /etc/ssl/certs point to."""
+"""The target of the symbolic links in /etc/ssl/certs."""
 
 
 def platform_access(data: Path, syslog: SyslogReceiver | None) -> AllowedAccess:
-    """Return its data directory; and for syslog over TLS, what finds and verifies a host name."""
+    """Return the data directory, and for syslog over TLS what host names need."""
     if syslog is None:
         return AllowedAccess(read_write=(data,))
     return AllowedAccess(
         read_write=(data,),
-        # Changed name servers are a new file: the directory has to be known, not the file.
+        # A change of name servers replaces the file, so the rule is for its directory.
         read_only=(
             _SETTINGS,
             _NAME_SERVERS.resolve().parent,
@@ -39,13 +39,13 @@ def platform_access(data: Path, syslog: SyslogReceiver | None) -> AllowedAccess:
 
 
 def load_name_services() -> None:
-    """Have the C library and Python load what they look names up with."""
+    """Let the C library and Python load their modules for host names."""
     "localhost".encode("idna")
     socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
 
 
 def start_lookup_threads(loop: asyncio.AbstractEventLoop) -> None:
-    """Start the threads that look names up, as none can be started later."""
+    """Start the threads that look up host names, because none can be started later."""
     executor = ThreadPoolExecutor(_LOOKUP_THREADS, "lookup")
     barrier = threading.Barrier(_LOOKUP_THREADS + 1)
     for _ in range(_LOOKUP_THREADS):

@@ -1,4 +1,4 @@
-"""Which provider keeps the device key, as the operator's configuration says."""
+"""The provider of the device key, as the operator's configuration says."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from keystead.processes.platform.settings import DeviceKeySettings
 
 
 def device_key_provider(settings: DeviceKeySettings) -> DeviceKeyProvider:
-    """Return the provider that `settings` name. StartRefused when its library is not installed."""
+    """Return the provider in `settings`. Raises StartRefused if its library is not installed."""
     match settings.provider:
         case "file":
             return InClear()

@@ -1,4 +1,4 @@
-"""The platform process: keeps the records, hands over the device key. It sees ciphertext only."""
+"""The platform process: it keeps the sealed records, and hands over the device key."""
 
 import asyncio
 import os
@@ -41,9 +41,10 @@ async def serve(
     log: Log,
     confinement: Sandbox,
 ) -> int:
-    """Serve the store in `data` until the core is gone; return the exit status.
+    """Serve the store in `data` until the core is gone. Return the exit status.
 
-    `fetched` holds the device key, which this forgets. Raises KeysteadError if it cannot start.
+    `fetched` holds the device key, which is forgotten after it was handed over. Raises
+    KeysteadError if it cannot start.
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
@@ -111,7 +112,7 @@ def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
 
 
 def main() -> None:
-    """Run the platform; the supervisor gives the options."""
+    """Run the platform, with options from the supervisor."""
     parser = launch.parser("platform")
     parser.add_argument("--core", type=launch.inherited_socket, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -127,7 +128,7 @@ def main() -> None:
         data = DataDirectory(given.data, given.data_lock)
         settings = PlatformSettings.read(given.settings)
         os.close(given.settings)
-        # Once it is confined, neither a credential nor the TPM is within reach.
+        # After this, confinement puts credentials and the TPM out of reach.
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
         load_name_services()

@@ -1,4 +1,4 @@
-"""What the platform is told at its start, beyond where the data is: in an anonymous file.
+"""The settings of the platform, which it gets at its start in an anonymous file.
 
 The supervisor keeps the file, so that every instance gets the same, and no path is needed twice.
 """
@@ -17,7 +17,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class SyslogReceiver(msgspec.Struct, frozen=True):
-    """Where syslog goes over TLS, and the CAs (PEM) that it is known by; None: the machine's."""
+    """The syslog server over TLS, and its CAs (PEM). None stands for the machine's CAs."""
 
     host: str
     port: int
@@ -25,29 +25,29 @@ class SyslogReceiver(msgspec.Struct, frozen=True):
 
 
 def _credentials_directory() -> str | None:
-    """Return where the service manager has put this service's credentials, if it has."""
+    """Return the directory with the credentials from the service manager, or None."""
     return os.environ.get("CREDENTIALS_DIRECTORY")
 
 
 class DeviceKeySettings(msgspec.Struct, frozen=True):
-    """How the device key is kept; with the options of all providers, for moving it."""
+    """How the device key is kept. Has the options of all providers, because it can be moved."""
 
     provider: ProviderName = "file"
     credential: str = "keystead-device-key"
     credentials_directory: str | None = msgspec.field(default_factory=_credentials_directory)
     tcti: str = "device:/dev/tpmrm0"
     pcrs: str = "sha256:7"
-    """As `PcrSelection` reads it. The default is the state of Secure Boot: the updates of firmware,
-    boot loader and kernel leave it as it is."""
+    """The PCRs, in the form of `PcrSelection`. The default is the state of Secure Boot, which
+    updates of firmware, boot loader and kernel do not change."""
 
 
 class PlatformSettings(msgspec.Struct, frozen=True):
-    """What the operator's configuration says to the platform."""
+    """The part of the operator's configuration that is for the platform."""
 
     syslog: SyslogReceiver | None = None
     device_key: DeviceKeySettings = msgspec.field(default_factory=DeviceKeySettings)
     core: CoreSettings = CoreSettings()
-    """To be passed on."""
+    """Settings that the platform passes on to the core."""
 
     @classmethod
     def read(cls, descriptor: int) -> "PlatformSettings":
@@ -57,17 +57,17 @@ class PlatformSettings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """Settings in a file of memory that a child inherits."""
+    """Settings in an anonymous file that a child process inherits."""
 
     descriptor: int
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> "SettingsFile":
-        """Return a new file with these settings; it is there until this process ends."""
+        """Return a new file with these settings. It exists until this process ends."""
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         descriptor = os.memfd_create("platform settings", flags)
         os.write(descriptor, msgspec.msgpack.encode(settings))
-        # A child could write to it too, and so say to the next one what to do.
+        # Otherwise a child could write to it, and so control the next child.
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
         return cls(descriptor)
 

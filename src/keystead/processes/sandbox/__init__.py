@@ -1,4 +1,4 @@
-"""What a process may no longer do once it runs: the one place that says so."""
+"""The sandbox: it defines and enforces what each process may do."""
 
 from keystead.processes.sandbox.confinement import (
     INSECURE_OPTION,

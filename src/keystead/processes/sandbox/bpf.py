@@ -22,17 +22,17 @@ from keystead.processes.sandbox.system_calls import (
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
-"""The whole process, with SIGSYS."""
+"""Kills the whole process with SIGSYS."""
 
 
 def fail(error: int) -> int:
-    """Return the answer to a system call that fails with `error`, and does nothing."""
+    """Return the action that makes a system call fail with `error`, without any effect."""
     return 0x00050000 | error
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Holds when the low 32 bits of an argument, masked, are one of some values."""
+    """A condition: the low 32 bits of an argument, masked, are one of some values."""
 
     argument: int
     values: tuple[int, ...]
@@ -41,7 +41,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens at a system call: `then` when all conditions hold, `otherwise` if not."""
+    """The action for a system call: `then` if all conditions hold, and `otherwise` if not."""
 
     then: int = ALLOW
     conditions: tuple[Where, ...] = ()
@@ -49,7 +49,7 @@ class Rule:
 
 
 Rules = Mapping[str, Rule]
-"""By the name of the system call. What has no rule kills the process."""
+"""Rules by the name of the system call. A system call without a rule kills the process."""
 
 # From linux/bpf_common.h.
 _LOAD_WORD: Final = 0x20
@@ -81,7 +81,8 @@ def assemble(rules: Rules, *, default: int = KILL) -> bytes:
         _instruction(_JUMP_IF_NOT_LESS, FOREIGN_NUMBERS, if_false=1),
         _instruction(_RETURN, KILL),
     ]
-    # Only rules with conditions are run: the kernel (5.11 on) remembers what is always allowed.
+    # The kernel (from 5.11 on) remembers what is always allowed, and runs only rules with
+    # conditions.
     for name, rule in sorted(rules.items(), key=lambda item: not item[1].conditions):
         if is_known(name):
             body = _body(rule)
@@ -90,9 +91,9 @@ def assemble(rules: Rules, *, default: int = KILL) -> bytes:
 
 
 def install(program: bytes) -> None:
-    """Put this filter over all threads of this process, for good. Raises OSError.
+    """Install this filter permanently for all threads of this process. Raises OSError.
 
-    The process must have given up new privileges.
+    The process must have set no-new-privileges before.
     """
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
@@ -107,7 +108,7 @@ def require_support() -> None:
     kill = ctypes.create_string_buffer(struct.pack("=I", KILL), 4)
     kernel.call("seccomp", _GET_ACTION_AVAILABLE, 0, kill)
     try:
-        # No filter at all: the kernel knows the flags if it gets as far as looking for one.
+        # Without a filter, EFAULT shows that the kernel accepts the flags.
         kernel.call("seccomp", _SET_MODE_FILTER, _ALL_THREADS, None)
     except OSError as error:
         if error.errno != errno.EFAULT:
@@ -117,7 +118,7 @@ def require_support() -> None:
 
 
 def _body(rule: Rule) -> list[bytes]:
-    """Return what runs at a system call that has this rule; it ends with an answer."""
+    """Return the code for a system call with this rule. It ends with an action."""
     code = []
     for condition in rule.conditions:
         left = len(condition.values)

@@ -1,8 +1,8 @@
-"""What a process gives up, in three steps; none of them can be taken back.
+"""The confinement of a process, in three steps that cannot be undone.
 
 `isolate` comes first, before any secret reaches the process. `confine` comes when every module is
 loaded and the platform has its device key, while there is one thread. `lock_down` comes last,
-before the first byte from anyone.
+before the process reads the first byte of input.
 """
 
 import contextlib
@@ -25,18 +25,19 @@ _LOG: Final = 2
 _STANDARD_STREAMS: Final = frozenset({0, 1, _LOG})
 
 FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 0, "edge": 1024 * 1024}
-"""The largest file that a process may write; the edge's is the memory its TLS key goes through."""
+"""The largest file that a process may write. An edge needs it for its TLS key, in anonymous
+memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protections:
-    """What is in force in this process, and what is not."""
+    """The protections that are in force in this process, and those that are missing."""
 
     in_force: tuple[str, ...]
     missing: tuple[str, ...]
 
     def fields(self) -> dict[str, str]:
-        """Return both as fields of a log line."""
+        """Return both lists as fields of a log event."""
         return {"in_force": ", ".join(self.in_force), "missing": ", ".join(self.missing)}
 
 
@@ -44,7 +45,7 @@ class Sandbox:
     """The confinement of the process that makes it."""
 
     def __init__(self, kind: ProcessKind, *, is_filtered: bool = True) -> None:
-        """Without `is_filtered`, there are neither seccomp nor Landlock."""
+        """If `is_filtered` is False, seccomp and Landlock are not used."""
         self._kind = kind
         self._is_filtered = is_filtered
         self._parent = os.getppid()
@@ -53,12 +54,13 @@ class Sandbox:
         self._missing: list[str] = []
 
     def isolate(self, *, parent: int, keep: Iterable[int]) -> None:
-        """Die with the parent, leave no core file, be opaque to debuggers, own only `keep` files.
+        """End with the parent, forbid core files and debuggers, and close all files except `keep`.
 
-        `parent` is the process ID that started this one; when it is gone already, so is this one.
+        `parent` is the ID of the process that started this one. If it is gone, this process exits.
         """
         self._parent = parent
-        # The supervisor says when to stop. A terminal or a service manager signals the whole group.
+        # Only the supervisor stops this process. Terminals and service managers signal the whole
+        # group.
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         with _refusing(self._kind):
@@ -88,7 +90,7 @@ class Sandbox:
                 self._restrict_files()
 
     def lock_down(self) -> Protections:
-        """Keep the system calls that `rules` names; return what is in force.
+        """Allow only the system calls in `rules`. Return what is in force.
 
         Raises StartRefused.
         """
@@ -101,7 +103,7 @@ class Sandbox:
         return Protections(tuple(self._in_force), tuple(self._missing))
 
     def _stay_private(self) -> None:
-        """Die with the parent, be opaque; once more after each change of credentials."""
+        """End with the parent and forbid debuggers. Repeat after each change of credentials."""
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)

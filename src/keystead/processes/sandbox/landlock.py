@@ -26,13 +26,13 @@ _TRUNCATE: Final = 1 << 14
 _CONNECT_TCP: Final = 1 << 1
 
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
-"""The rights that a rule for something else than a directory may have."""
+"""The rights that a rule may have for a path that is not a directory."""
 
 _READ: Final = _READ_FILE | _READ_DIRECTORY
 _READ_WRITE: Final = _READ | _WRITE_FILE | _TRUNCATE | _REMOVE_FILE | _MAKE_FILE | _MAKE_DIRECTORY
 
 _ALL_FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""How many rights on files a version knows; later ones as many as the last here."""
+"""The number of file rights in each version. Later versions have as many as the last one here."""
 _VERSION_WITH_TCP: Final = 4
 _VERSION_WITH_SCOPES: Final = 6
 _BIND_OR_CONNECT_TCP: Final = 0b11
@@ -40,7 +40,7 @@ _ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 
 
 def version() -> int:
-    """Return the version of Landlock that this kernel has, 0 when it has none."""
+    """Return the Landlock version of this kernel, or 0 if it has none."""
     try:
         return kernel.call("landlock_create_ruleset", None, 0, _GET_VERSION)
     except OSError:
@@ -50,7 +50,7 @@ def version() -> int:
 def restrict(allowed: AllowedAccess) -> None:
     """Take everything but `reach` from this thread and those it starts, for good. Raises OSError.
 
-    The process must have given up new privileges, and the kernel have Landlock.
+    The process must have set no-new-privileges, and the kernel must have Landlock.
     """
     best = version()
     files = (1 << _ALL_FILE_RIGHTS.get(best, 16)) - 1
@@ -69,7 +69,7 @@ def restrict(allowed: AllowedAccess) -> None:
 
 
 def describe(best: int) -> str:
-    """Return what a version restricts, in words for the log."""
+    """Return what a Landlock version restricts, as text for the log."""
     what = ["files"]
     if best >= _VERSION_WITH_TCP:
         what.append("TCP")
@@ -90,7 +90,7 @@ def _ruleset(best: int, files: int) -> int:
 
 
 def _add_path(ruleset: int, path: Path, rights: int) -> None:
-    """Allow what is at `path` and beneath it; nothing when it does not exist."""
+    """Allow `path` and everything beneath it. Do nothing if it does not exist."""
     try:
         at = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:

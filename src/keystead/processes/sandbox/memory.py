@@ -1,4 +1,4 @@
-"""Keeping what is in memory out of core files, debuggers and swap, and no longer than needed."""
+"""Keeps memory out of core files, debuggers and swap, and returns it to the kernel early."""
 
 import contextlib
 import resource
@@ -8,7 +8,7 @@ from typing import Final
 from keystead.processes.sandbox import kernel
 from keystead.processes.sandbox.process_kind import ProcessKind
 
-# From linux/mman.h. On fault: nothing is made resident that would not be.
+# From linux/mman.h. ONFAULT locks only pages that are used.
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
@@ -25,9 +25,9 @@ an idle connection took twice as much in all. Long answers, which come and go, l
 
 
 def forbid_dumps() -> None:
-    """No core file, no ptrace, no reading of /proc/self/mem by others of the same user.
+    """Forbid core files, ptrace, and access to /proc/self/mem by processes of the same user.
 
-    The kernel forgets it at a change of user: it has to be said again then.
+    The kernel resets this at a change of user, so call it again after that.
     """
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -44,10 +44,10 @@ def return_large_blocks(kind: ProcessKind) -> None:
 
 
 def lock_all(*, is_unlimited: bool) -> bool:
-    """Keep this process out of swap, from now on; return whether that could be.
+    """Lock the memory of this process from now on. Return whether all of it is locked.
 
-    `is_unlimited` is whether the process may lock as much as it likes. Where it may not, later
-    memory is not locked either: growing beyond a limit would end it.
+    `is_unlimited` is whether the process may lock any amount. If not, memory that is allocated
+    later is not locked, because the process would end when it exceeds the limit.
     """
     if not is_unlimited:
         _lock_private_memory()
@@ -60,7 +60,7 @@ def lock_all(*, is_unlimited: bool) -> bool:
 
 
 def lift_limit() -> bool:
-    """Raise the limit on locked memory as far as allowed; return whether there is none now."""
+    """Raise the limit on locked memory as far as allowed. Return whether it is unlimited now."""
     _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     with contextlib.suppress(OSError, ValueError):
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -71,7 +71,7 @@ def lift_limit() -> bool:
 
 
 def _lock_private_memory() -> None:
-    """Lock the heaps, as far as the limit allows; not the stack, which could not grow then."""
+    """Lock the heaps, as far as the limit allows, but not the stack, which must be able to grow."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         addresses, access, _, _, inode, *name = line.split(maxsplit=5)
         if access == "rw-p" and inode == "0" and name != ["[stack]"]:

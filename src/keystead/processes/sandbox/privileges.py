@@ -1,4 +1,4 @@
-"""User, capabilities and network of a process: what it has, and what it gives up."""
+"""Gives up capabilities, the network, and the user of a process."""
 
 import ctypes
 import os
@@ -11,8 +11,8 @@ from keystead.processes.sandbox import kernel
 from keystead.processes.sandbox.process_kind import ProcessKind
 
 USERS: Final[dict[ProcessKind, int]] = {"core": 65521, "edge": 65522, "platform": 65523}
-"""User and group of each process where the supervisor is root. They need no name. Neither Debian
-nor systemd gives these numbers to anyone, and a container has them."""
+"""The user and group of each process if the supervisor is root. They need no name. Debian and
+systemd do not use these numbers, and containers have them."""
 
 # From linux/capability.h.
 CHOWN: Final = 0
@@ -24,7 +24,7 @@ IPC_LOCK: Final = 14
 SYS_ADMIN: Final = 21
 
 _FOR_OTHER_USERS: Final = frozenset({CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID})
-"""To start processes as other users, to end them, and to give the platform its files."""
+"""The capabilities to run processes as other users, end them, and give the platform its files."""
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _CLONE_NEWUSER: Final = 0x10000000
@@ -39,9 +39,9 @@ def capabilities() -> frozenset[int]:
 
 
 def keep_only(wanted: AbstractSet[int]) -> None:
-    """Give up all capabilities but those of `wanted` that there are. Raises OSError.
+    """Give up all capabilities except those in `wanted`. Raises OSError.
 
-    Nothing stays that could be inherited, so the ambient ones go as well.
+    The inheritable set becomes empty, and with it the ambient set.
     """
     mask = sum(1 << number for number in wanted & capabilities())
     low, high = mask & 0xFFFFFFFF, mask >> 32
@@ -55,7 +55,7 @@ def keep_only(wanted: AbstractSet[int]) -> None:
 
 
 def may_use_other_users() -> bool:
-    """Return whether this process, the supervisor, may run others as users of their own."""
+    """Return whether the supervisor, this process, may run the others as users of their own."""
     return os.geteuid() == 0 and capabilities() >= _FOR_OTHER_USERS
 
 
@@ -65,7 +65,7 @@ def own_user(kind: ProcessKind) -> int | None:
 
 
 def become(user: int) -> bool:
-    """Become this user and its group, and keep the capabilities; return whether that could be.
+    """Become this user and its group, and keep the capabilities. Return whether that worked.
 
     The process must have one thread.
     """
@@ -75,16 +75,16 @@ def become(user: int) -> bool:
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     except OSError:
-        return False  # A container without these users.
+        return False  # In a container without these users.
     return True
 
 
 def leave_network() -> bool:
-    """Move to a network without interfaces; return whether that could be.
+    """Move to a network namespace without interfaces. Return whether that worked.
 
-    Sockets that are open stay where they are, and what a listening one accepts is there too. The
-    process must have one thread. An ordinary user needs a user namespace of its own for it. There,
-    the right to lock memory would be lost.
+    Open sockets stay in their namespace, and so do connections that a listening socket accepts. The
+    process must have one thread. An unprivileged user needs a user namespace for this, in which the
+    right to lock memory would be lost.
     """
     held = capabilities()
     if IPC_LOCK in held and SYS_ADMIN not in held:

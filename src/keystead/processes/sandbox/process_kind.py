@@ -1,4 +1,4 @@
-"""The processes, and what beyond memory and open sockets each of them still needs."""
+"""The kinds of processes, and what each may access besides memory and open sockets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ ProcessKind = Literal["edge", "core", "platform"]
 
 @dataclass(frozen=True, slots=True)
 class AllowedAccess:
-    """What of the machine a process needs for as long as it runs; nothing by default."""
+    """What a process may access for as long as it runs. The default is nothing."""
 
     read_write: tuple[Path, ...] = ()
     read_only: tuple[Path, ...] = ()
     tcp_ports: tuple[int, ...] = ()
-    """It may connect to these."""
+    """The ports that it may connect to."""
 
 
 NOTHING = AllowedAccess()

@@ -1,6 +1,6 @@
-"""The system calls of each process once it runs: the one table that says so.
+"""The table of system calls that each process may make once it runs.
 
-Without a rule, a system call kills the process. EPERM is for what libraries try and can do without.
+A system call without a rule kills the process. EPERM is for calls that libraries can do without.
 """
 
 import errno
@@ -22,7 +22,7 @@ _PR_SET_NAME: Final = 15
 _PR_SET_VMA: Final = 0x53564D41
 _FIOCLEX: Final = 0x5451
 _KERNEL_O_LARGEFILE: Final = 0x8000 | 0x20000
-"""Of x86-64 and of AArch64; os.O_LARGEFILE is 0."""
+"""The kernel's flags on x86-64 and AArch64, where os.O_LARGEFILE is 0."""
 _SOCKET_TYPE: Final = 0xF
 
 
@@ -41,14 +41,14 @@ def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF, otherwise: int = 
 _FILE_NAMES: Final = (
     "open openat stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"
 )
-"""Tried by tracebacks, by imports that come too late, by the C library for its settings."""
+"""Calls that tracebacks, late imports and the C library make to look for files."""
 
 _COMMON: Final[Rules] = {
     # Memory; never executable.
     **_allow("brk munmap mremap madvise"),
     "mmap": _only(2, 0, mask=mmap.PROT_EXEC),
     "mprotect": _only(2, 0, mask=mmap.PROT_EXEC),
-    # Threads that run already, time, the end.
+    # Threads that exist already, time, and the end of the process.
     **_allow("futex sched_yield sched_getaffinity getrandom getrusage sysinfo"),
     **_allow("clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time"),
     **_allow("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall"),
@@ -56,8 +56,8 @@ _COMMON: Final[Rules] = {
     # Files and sockets that are open already.
     **_allow("read write readv writev pread64 pwrite64 lseek fstat close ftruncate"),
     **_allow("recvfrom sendto recvmsg getsockopt getsockname getpeername"),
-    # Nothing sends descriptors: one that lingers as it closes would hold up whoever receives it.
-    # The listening socket is everyone's; to shut down its reading end would end it for all.
+    # No process may send descriptors: one that is slow to close would delay its receiver.
+    # All edges share the listening socket. Shutting down its reading end would end it for all.
     "shutdown": _only(1, socket.SHUT_WR),
     **_allow("epoll_wait epoll_pwait epoll_pwait2 epoll_ctl poll ppoll select pselect6"),
     "fcntl": _only(
@@ -69,7 +69,7 @@ _COMMON: Final[Rules] = {
         otherwise=fail(errno.EPERM),
     ),
     "ioctl": _only(1, termios.FIONBIO, _FIOCLEX, otherwise=fail(errno.EPERM)),
-    # What the C library asks on the way, and does without.
+    # Calls of the C library that may fail.
     **_refuse(_FILE_NAMES),
     **_refuse("openat2"),
     **_refuse("getcwd getdents64 uname prlimit64 getrlimit"),
@@ -77,7 +77,7 @@ _COMMON: Final[Rules] = {
 }
 
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
-"""Never in the mode of a file: whoever runs it would be as free as its owner."""
+"""Mode bits that no file may get: a program with them would run outside of the sandbox."""
 _READ_ONLY: Final = 0xFFFFFFFF & ~(os.O_CLOEXEC | _KERNEL_O_LARGEFILE)
 
 _EDGE: Final[Rules] = {
@@ -85,7 +85,7 @@ _EDGE: Final[Rules] = {
     "setsockopt": Rule(
         conditions=(Where(1, (socket.IPPROTO_TCP,)), Where(2, (socket.TCP_NODELAY,)))
     ),
-    # A TLS key can be loaded by a path only. Landlock leaves no file that has one.
+    # A TLS key can be loaded only by a path. Landlock allows no file with a path.
     "open": _only(1, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
     "openat": _only(2, 0, mask=_READ_ONLY, otherwise=fail(errno.EPERM)),
 }
@@ -114,9 +114,9 @@ _PLATFORM: Final[Rules] = {
         otherwise=fail(errno.EPERM),
     ),
     **_refuse("fchown"),
-    # Name services that are loaded only now are done without.
+    # Name services that are not loaded yet must fail.
     "mmap": _only(2, 0, mask=mmap.PROT_EXEC, otherwise=fail(errno.EPERM)),
-    # Syslog over UDP goes wherever an Administrator says.
+    # An Administrator may set any address for syslog over UDP.
     "socket": Rule(
         conditions=(
             Where(0, (socket.AF_INET, socket.AF_INET6)),
@@ -145,12 +145,12 @@ _PLATFORM_THAT_CALLS: Final[Rules] = {
 }
 
 EARLY: Final[Rules] = {"io_uring_setup": _UNKNOWN}
-"""From the first moment on: with an io_uring, the event loop would go around the filter. Without
-one, it does with epoll."""
+"""Rules from the beginning. With an io_uring, the event loop would bypass the filter. Without it,
+the event loop uses epoll."""
 
 
 def rules_for(kind: ProcessKind, allowed: AllowedAccess) -> Rules:
-    """Return all rules for this process."""
+    """Return all rules for a process of this kind."""
     own: dict[ProcessKind, Rules] = {
         "core": {},
         "edge": _EDGE,

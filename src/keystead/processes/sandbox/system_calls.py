@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 _MACHINES: Final = {"x86_64": 0, "aarch64": 1}
-"""Columns of the table below."""
+"""The columns of the table below."""
 
 MACHINE: Final = os.uname().machine
 _column: Final = _MACHINES.get(MACHINE)
 
 ARCHITECTURE: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE, 0)
-"""As the kernel calls it (linux/audit.h); 0 for one that is not known here."""
+"""The kernel's number (linux/audit.h) for this architecture, or 0 if it is not supported."""
 
 FOREIGN_NUMBERS: Final = 0x40000000
-"""From here on, numbers are those of x32, another set of system calls on x86-64."""
+"""The first number of x32, another set of system calls on x86-64."""
 
 # From asm/unistd_64.h and asm-generic/unistd.h.
 _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {

@@ -16,7 +16,7 @@ from keystead.wire.frames import UNDECODABLE
 
 
 class Child:
-    """One running process: what it says, what it is told, and how it ended."""
+    """One running process: messages from it, messages to it, and its exit status."""
 
     def __init__(
         self,
@@ -28,11 +28,11 @@ class Child:
         says: object,
         on_message: Callable[[Any], None],
     ) -> None:
-        """`says` is the type, or the union of types, of the messages that go to `on_message`."""
+        """`says` is the type, or union of types, of the messages that `on_message` gets."""
         self.kind: Final = kind
         self.pid: Final = process.pid
         self.ended: Final[asyncio.Future[int]] = asyncio.get_running_loop().create_future()
-        """How it ended: its exit status, or minus the number of the signal that killed it."""
+        """The exit status, or minus the number of the signal that killed the process."""
         self._process = process
         self._control = supervisor_end
         self._log = log
@@ -51,19 +51,19 @@ class Child:
         return self._loop.time() - self._started_at
 
     def tell(self, message: msgspec.Struct, *, descriptor: int | None = None) -> None:
-        """Send it a message; one that has ended already does not hear it."""
+        """Send a message to the process. It is lost if the process has ended."""
         try:
             control.send(self._control, message, descriptor=descriptor)
         except OSError:
             return
 
     def finish(self) -> None:
-        """Tell it to do what is left to do and to exit."""
+        """Tell the process to finish its work and exit."""
         if not self.ended.done():
             self._control.shutdown(socket.SHUT_WR)
 
     async def end_within(self, seconds: float) -> bool:
-        """Wait for its end, and make an end after `seconds`; return whether it ended by itself."""
+        """Wait for its end, and kill it after `seconds`. Return whether it ended by itself."""
         if not self.ended.done():
             await asyncio.wait([self.ended], timeout=seconds)
         if self.ended.done():
@@ -73,13 +73,13 @@ class Child:
         return False
 
     def _receive(self) -> bool:
-        """Take a message or the end, if one is there; return whether there may be more."""
+        """Take a message, or the end of messages. Return whether there may be more."""
         try:
             received = control.receive(self._control, self._says)
         except BlockingIOError:
             return False
         except (OSError, *UNDECODABLE):
-            received = None  # It broke the protocol or is gone; nothing more is heard from it.
+            received = None  # It broke the protocol or is gone. No more messages are read.
         if received is None:
             self._is_listening = False
             self._loop.remove_reader(self._control)
@@ -88,11 +88,11 @@ class Child:
         return self._is_listening
 
     def _reap(self) -> None:
-        """Hear its last words, then note its end."""
+        """Read the last messages, then set `ended`."""
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         status = self._process.wait()
-        # Up to the end, or to where nothing comes though another process may hold its socket open.
+        # Until the end, or until nothing more comes: another process may hold the socket open.
         while self._is_listening and self._receive():
             pass
         self._loop.remove_reader(self._control)

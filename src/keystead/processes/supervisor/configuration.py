@@ -1,7 +1,7 @@
 """The configuration file: one TOML file for what the machine's operator decides.
 
-Paths in it are relative to its own directory. The files that it names are read when it is, so that
-a mistake shows before anything is touched, and no other process needs to find them.
+Paths in it are relative to its own directory. The files that it names are read together with it. So
+a mistake shows before anything is changed, and no other process needs the files.
 """
 
 import ssl
@@ -25,17 +25,17 @@ MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
 MAX_PROXY_NETWORKS: Final = 64
 MAX_KEY_CACHE: Final = 1_000_000
-"""Some gigabytes."""
+"""This many keys take some gigabytes."""
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Of the configuration and of each file it names; a bundle of all public CAs has 250 KiB."""
+"""The largest configuration file, and file that it names. All public CAs together have 250 KiB."""
 
 
 DEFAULT_DATA: Final = Path("data")
 
 _CREDENTIAL_NAME: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$"
-"""A file name that leads nowhere else."""
+"""A file name without a path."""
 _TCTI: Final = r"^[a-z0-9]+(:.+)?$"
-"""A way to a TPM, as the TSS names it: a module, and what it is told."""
+"""The address of a TPM for the TSS: a module and its options."""
 
 
 class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +81,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What the file says; None for what it leaves open."""
+    """The content of the file. None stands for a missing key."""
 
     data: Path | None = None
     listen: Address | None = None
@@ -91,7 +91,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Return what is in the file at `path`. StartRefused says in one line what is wrong with it."""
+    """Return the content of the file at `path`. Raises StartRefused if it has a mistake."""
     try:
         found = _parse(path)
         return Configuration(

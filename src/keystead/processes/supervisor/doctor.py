@@ -1,6 +1,6 @@
-"""`keystead doctor`: what this machine allows the sandbox, and what of it is in force.
+"""`keystead doctor`: which protections this machine allows, and which are in force.
 
-It changes nothing but what it tries in processes of its own.
+It changes nothing, except in the processes that it starts for trials.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A line of the report; a fault is what must not stay as it is."""
+    """A line of the report. A fault is a finding that has to be corrected."""
 
     text: str
     is_fault: bool = False
 
 
 def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> Iterator[Finding]:
-    """Yield what is found: of the machine, and of the server that runs on `data`, if one does.
+    """Yield findings about the machine, and about the server that runs on `data`, if there is one.
 
-    `device_key` is how a server would keep its device key.
+    `device_key` are the settings of the device key of a server.
     """
     yield Finding(
         f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
@@ -84,7 +84,7 @@ def _tried(kind: ProcessKind) -> Finding:
 
 
 def _machine() -> Iterator[Finding]:
-    """Yield warnings about what is around the processes."""
+    """Yield warnings about the machine."""
     if len(_read(Path("/proc/swaps")).splitlines()) > 1:
         yield Finding("warning: swap is on; what is not locked in memory may be written there")
     if _read(Path("/proc/sys/kernel/yama/ptrace_scope")).strip() in ("", "0", "1", "2"):
@@ -127,7 +127,7 @@ def _modes(data: Path) -> Iterator[Finding]:
 
 
 def _running(data: Path) -> Iterator[Finding]:
-    """Yield what the kernel says of the processes of the server that uses `data`."""
+    """Yield what the kernel reports about the processes of the server that uses `data`."""
     holder = _read(data / "keystead.lock").strip()
     children = _read(Path(f"/proc/{holder}/task/{holder}/children")).split() if holder else []
     kinds = {child: kind for child in children if (kind := _kind(child)) is not None}

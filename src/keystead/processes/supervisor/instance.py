@@ -39,22 +39,22 @@ from keystead.wire.messages import (
 )
 
 EDGE_PATIENCE_SECONDS: Final = 30.0
-"""For edges to finish what is in flight; they give up by themselves before."""
+"""How long edges may take to finish running requests. They give up earlier by themselves."""
 CRASH_PATIENCE_SECONDS: Final = 5.0
-"""For edges to tell their clients that the core is gone."""
+"""How long edges may take to tell their clients that the core is gone."""
 STOP_PATIENCE_SECONDS: Final = 15.0
-"""For the core to forget and for the platform to flush."""
+"""How long the core may take to forget its keys, and the platform to close the store."""
 
 EDGE_LOG_BYTES_A_SECOND: Final = 64 * 1024
-"""An edge has little to say. One that was taken over must not fill the disk with it."""
+"""The log of an edge is short. A captured edge must not fill the disk with it."""
 
 QUICK_REPLACEMENTS: Final = 3
-"""Edges that are replaced at once; after so many, each next one has to wait longer."""
+"""The number of edges that are replaced at once. Later replacements wait longer and longer."""
 FIRST_DELAY_SECONDS: Final = 0.2
 MOST_DOUBLINGS: Final = 6
 LONGEST_DELAY_SECONDS: Final = 10.0
 STEADY_SECONDS: Final = 60.0
-"""An edge that has lived so long was no failed start: the counting begins anew."""
+"""An edge that ran for this long was no failed start, and resets the count of replacements."""
 
 
 class Outcome(Enum):
@@ -117,10 +117,10 @@ class Instance:
         self._started: Started | None = None
         self.was_ready = False
         self.refusal: str | None = None
-        """Why no start is possible on this data, when the platform or the core said so."""
+        """Why the server cannot start on this data, if the platform or the core has said so."""
 
     async def run(self, stop: asyncio.Event) -> Outcome:
-        """Start everything, wait for a reason to end or for `stop`, end everything."""
+        """Start all processes, wait for a reason to end or for `stop`, and end all processes."""
         waiting = asyncio.get_running_loop().create_task(stop.wait())
         waiting.add_done_callback(lambda _: self._decide(Outcome.STOPPED))
         try:
@@ -252,7 +252,7 @@ class Instance:
             try:
                 self._resources.data.begin_reset()
             except OSError as error:
-                # Not noted, so the core never says that it will happen.
+                # Without Noted, the core never acknowledges the reset.
                 self._log.error("cannot begin the factory reset", reason=error.strerror)
                 self._decide(Outcome.CRASHED)
                 return
@@ -261,7 +261,7 @@ class Instance:
 
     def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
         if number in self._ready_edges:
-            return  # It has no more to say: it has spoken with clients, and may have been captured.
+            return  # A ready edge may be captured by a client, so its messages are ignored.
         if isinstance(message, CannotStart):
             self._refused(message)
             return
@@ -291,7 +291,7 @@ class Instance:
     # --- ends ------------------------------------------------------------------------------
 
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
-        # Who was killed may be noticed after another one, which has ended because of that.
+        # A killed process may be noticed only after another one that ended because of it.
         if not self._outcome.done() or ended.result() < 0:
             self._log.error("process ended unexpectedly", name=child.kind, **_how(ended.result()))
         self._decide(Outcome.CRASHED)
@@ -305,7 +305,7 @@ class Instance:
             self._replace_edge(number)
 
     def _replace_edge(self, number: int) -> None:
-        """Start another edge: at once the first times, with growing delay when that goes on."""
+        """Start another edge, at once for the first few times and then with a growing delay."""
         self._replacements += 1
         excess = self._replacements - QUICK_REPLACEMENTS
         doubled = FIRST_DELAY_SECONDS * 2 ** min(excess, MOST_DOUBLINGS)
@@ -313,7 +313,7 @@ class Instance:
         asyncio.get_running_loop().call_later(delay, self._start_edge, number)
 
     async def _end(self) -> None:
-        """Edges first, so that every answer gets out; then the core; the platform last."""
+        """End the edges, so that all responses are sent, then the core, and last the platform."""
         crashed = self._outcome.result() is Outcome.CRASHED
         patience = CRASH_PATIENCE_SECONDS if crashed else EDGE_PATIENCE_SECONDS
         edges = list(self._edges.values())
@@ -333,7 +333,7 @@ class Instance:
 
 
 def _how(status: int) -> dict[str, int | str]:
-    """Return how a process ended, as fields of a log line."""
+    """Return how a process ended, as fields of a log event."""
     if status == -signal.SIGSYS:
         return {"status": status, "reason": "a system call that its sandbox does not allow"}
     return {"status": status}

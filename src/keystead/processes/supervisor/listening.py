@@ -1,4 +1,4 @@
-"""Where the server listens: parsing HOST:PORT, and taking the addresses before anything else."""
+"""The addresses that the server listens on: parsing HOST:PORT, and binding the port."""
 
 import socket
 import struct
@@ -9,20 +9,20 @@ from keystead.edge.limits import LISTEN_BACKLOG
 from keystead.errors import StartRefused
 
 _ACCEPT_WAITS: Final = struct.pack("ll", 0, 10_000)
-"""A struct timeval: 10 ms."""
+"""A struct timeval of 10 ms."""
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host name or IP address, and a TCP port; 0 lets the kernel choose one."""
+    """A host name or IP address, and a TCP port. With 0, the kernel chooses the port."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read `HOST:PORT`, `[IPv6]:PORT` or `:PORT`, the last for all addresses. ValueError."""
+        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all addresses. Raises ValueError."""
         host, colon, port = text.rpartition(":")
         if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
             raise ValueError(f"{text!r} is not HOST:PORT")
@@ -40,8 +40,8 @@ class Address:
 def listen(address: Address) -> tuple[list[socket.socket], Address]:
     """Return listening sockets for `address`, and the address with the port that was taken.
 
-    `localhost` is both loopback addresses, the second only where the machine has it. StartRefused
-    when an address is in use or not ours.
+    `localhost` stands for both loopback addresses, if the machine has both. Raises StartRefused if
+    an address is in use or does not belong to this machine.
     """
     if address.host != "localhost":
         first = _listen_on(address.host, address.port)
@@ -78,6 +78,6 @@ def _listen_on(host: str, port: int) -> socket.socket:
         listener.close()
         raise StartRefused(f"Cannot listen on {Address(host, port)}: {error.strerror}.") from error
     listener.setblocking(False)
-    # All edges share its state. One that was taken over may have it block again, but not for long.
+    # All edges share its state. A captured edge may make it block again, but only for a short time.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ACCEPT_WAITS)
     return listener

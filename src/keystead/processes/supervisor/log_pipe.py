@@ -1,6 +1,6 @@
-"""What a child writes to its standard error, passed on to that of the supervisor.
+"""Copies a child's standard error to that of the supervisor.
 
-So no child holds the file that the operator sends the log to.
+So no child process has access to the file that the operator sends the log to.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Final, Self
 
 MAX_LINE_BYTES: Final = 64 * 1024
-"""Of a line that has not ended; a longer one is passed on in pieces."""
+"""The longest line that is passed on as a whole. A longer line is passed on in pieces."""
 _READ_BYTES: Final = 64 * 1024
 
 
 class LogPipe:
-    """A pipe with a child at its other end; what comes is not looked at, only cut into lines."""
+    """A pipe from a child. Its data is not parsed, only cut into lines."""
 
     def __init__(self, *, bytes_a_second: float = math.inf) -> None:
-        """Have a child that says more than that wait, once the pipe is full."""
+        """Make a child that writes faster than `bytes_a_second` wait once the pipe is full."""
         self._bytes_a_second = bytes_a_second
         self._left = bytes_a_second
         self._next_second: asyncio.TimerHandle | None = None
@@ -39,13 +39,13 @@ class LogPipe:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the child's end: it has its own copy, or never came to be."""
+        """Close the child's end here. The child has its own copy, or was not started."""
         os.close(self.child_end)
         if error is not None:
             self.drain()
 
     def drain(self) -> None:
-        """Pass on what is left of a child that has ended, and close."""
+        """Pass on the rest of the output of a child that has ended, and close."""
         if self._next_second is not None:
             self._next_second.cancel()
         while self._pass_on():
@@ -66,7 +66,7 @@ class LogPipe:
         self._loop.add_reader(self._end, self._arrived)
 
     def _pass_on(self) -> int:
-        """Pass on the lines that are there; return how many bytes came, 0: there are none now."""
+        """Pass on complete lines. Return the number of bytes read, 0 if there are none now."""
         try:
             received = os.read(self._end, _READ_BYTES)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Tells a service manager how the server is, by the protocol of sd_notify(3)."""
+"""Notifies a service manager of the server's state, by the protocol of sd_notify(3)."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ _MICROSECONDS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """The service manager that started us, if one did."""
+    """The service manager that started the server, if there is one."""
 
     address: str = ""
     """The socket that it listens at, as NOTIFY_SOCKET says it; empty if there is none."""
@@ -29,7 +29,7 @@ class ServiceManager:
         return cls(address, int(limit) / _MICROSECONDS)
 
     def tell(self, **state: str) -> None:
-        """Send assignments such as READY="1". Never fails: nobody has to listen."""
+        """Send assignments such as READY="1". Errors are ignored, because nobody has to listen."""
         if not self.address:
             return
         text = "\n".join(f"{name}={value}" for name, value in state.items())

@@ -1,4 +1,4 @@
-"""Whose the data directory is: the platform's own user's, where the supervisor is root."""
+"""The owner of the data directory: the platform's own user, if the supervisor is root."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def hand_over(directory: Path) -> int | None:
-    """Give a data directory, and all in it, to the user that the platform is to run as.
+    """Give a data directory, and all in it, to the user that the platform will run as.
 
-    Returns that user; None when the platform has to stay the user that this process is: no right to
-    be another, or the way to the directory is closed to others. Raises StartRefused.
+    Returns that user. Returns None if the platform has to run as the present user, because this
+    process may not use other users or they cannot reach the directory. Raises StartRefused.
     """
     if os.geteuid() != 0:
         return None
@@ -30,7 +30,7 @@ def hand_over(directory: Path) -> int | None:
 
 
 def _reaches(user: int, directory: Path) -> bool:
-    """Return whether the directories on the way let this user pass."""
+    """Return whether this user can reach the directory through its parents."""
     group = os.getegid()
     os.setegid(user)
     os.seteuid(user)
@@ -46,7 +46,7 @@ def _reaches(user: int, directory: Path) -> bool:
 
 
 def _give(directory: Path, user: int) -> None:
-    """Change the owner of everything in `directory`, then its own."""
+    """Change the owner of everything in `directory`, and then of the directory itself."""
     known = {os.geteuid(), sandbox.USERS["platform"]}
     for parent, directories, files in os.walk(directory):
         for name in (*files, *directories):
@@ -56,9 +56,9 @@ def _give(directory: Path, user: int) -> None:
 
 
 def _give_one(path: Path, user: int, known: set[int]) -> None:
-    """Change the owner of a file or directory, unless it is a third one's or lies elsewhere too.
+    """Change the owner of a file or directory, unless a third user owns it or it has other links.
 
-    The platform may write here. Taken over, it could link to a file that is not its own.
+    A captured platform could create a link here to a file that it does not own.
     """
     if path.is_symlink():
         return

@@ -1,7 +1,7 @@
-"""Standard input, output and error of the command, open whatever it was started with.
+"""Keeps standard input, output and error open.
 
-Without them the next file or socket that is opened would be number 0, 1 or 2, and what is printed
-would go there, or what a child inherits as its own streams.
+If one of them is closed at the start, the next file or socket would get its number. Then output
+would be written there, and children would inherit it as their standard stream.
 """
 
 import os

@@ -30,14 +30,14 @@ PINGS_WITHIN_LIMIT: Final = 4
 """How often the core is asked within the time after which the service manager ends the server."""
 
 FILES_OF_A_CHILD: Final = 8
-"""What the supervisor has open for each process, while one is replaced by another too."""
+"""Open files of the supervisor for each process, also while the process is being replaced."""
 FILES_OF_ITS_OWN: Final = 64
 """Standard streams, listeners, the event loop's own, and what libraries open for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What the operator chose."""
+    """The options that the operator chose."""
 
     data: Path
     address: Address
@@ -123,7 +123,7 @@ class Supervisor:
 def serve(options: ServeOptions) -> None:
     """Run the server in the foreground until it is told to stop. Raises StartRefused.
 
-    The address and the data directory are taken before anything is written.
+    The port is bound and the data directory locked before anything is written.
     """
     os.umask(0o077)
     _require_files(options.edges)
@@ -160,7 +160,7 @@ def _warn_of_others(data: DataDirectory, log: Log) -> None:
 def _require_files(edges: int) -> None:
     """Raise the soft limit on open files as far as it is needed. Raises StartRefused if it cannot.
 
-    The limit is one for each process. An edge that may have more than the least accepts more.
+    The limit applies to each process. An edge with a higher limit accepts more connections.
     """
     needed = max(LEAST_EDGE_FILES, FILES_OF_ITS_OWN + FILES_OF_A_CHILD * (edges + 2))
     allowed = sandbox.allow_files(needed)

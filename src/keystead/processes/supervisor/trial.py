@@ -14,7 +14,7 @@ from keystead.processes.sandbox import ProcessKind, Protections, Sandbox, own_us
 
 
 def main() -> None:
-    """Confine this process and print its Protections; exit with a reason when that cannot be."""
+    """Confine this process and print its Protections, or exit with the reason if that fails."""
     parser = argparse.ArgumentParser(prog="keystead.processes.supervisor.trial")
     parser.add_argument("kind", choices=get_args(ProcessKind))
     parser.add_argument("parent", type=int)
