@@ -19,35 +19,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead.processes.core.process import EDGE_BODY_BYTES
+from keystead.wire.control_messages import (
+    AttachEdge,
+    CannotStart,
+    EdgeReady,
+    Noted,
+    Ping,
+    Pong,
+    Started,
+    Wanted,
+)
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder
 from keystead.wire.messages import (
-    AttachEdge,
     BodyChunk,
-    CannotStart,
     Committed,
     CoreSettings,
     CoreToEdge,
-    EdgeReady,
     Found,
     Get,
     Hello,
     KeepUnattendedKey,
-    Noted,
-    Ping,
-    Pong,
     Request,
     RequestAborted,
     Response,
     Serving,
     SlotAnswer,
-    Started,
     StoreRefusal,
     SyslogLine,
     TriedOut,
     TryOut,
     UnattendedKeyKept,
     WantBody,
-    Wanted,
     Welcome,
     Write,
 )

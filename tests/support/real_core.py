@@ -28,16 +28,14 @@ from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
 from keystead.wire import control
+from keystead.wire.control_messages import AttachEdge, CoreToSupervisor, Started
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.messages import (
-    AttachEdge,
     BodyChunk,
     CoreToEdge,
-    CoreToSupervisor,
     Request,
     Response,
     Serving,
-    Started,
     WantBody,
     Welcome,
 )

@@ -8,23 +8,26 @@ import asyncio
 from math import inf
 from typing import Final, cast
 
+from keystead.edge.client_stream import ClientStream
 from keystead.edge.context import EdgeContext
+from keystead.edge.core_request import CoreRequest
 from keystead.edge.limits import (
-    BODY_WINDOW_BYTES,
     MAX_AHEAD_BYTES,
     MAX_HEAD_BYTES,
     MAX_INLINE_BODY_BYTES,
     MAX_SLOW_READERS,
-    MAX_TARGET_BYTES,
-    UNSENT_BYTES,
-    WRITE_STEP_BYTES,
 )
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
-from keystead.edge.request_head import RequestHead, RequestRefused, parse_request_head
+from keystead.edge.request_head import (
+    RequestHead,
+    RequestRefused,
+    check_partial_head,
+    parse_request_head,
+)
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
 from keystead.edge.upload import Upload
-from keystead.wire.messages import BodyChunk, Request, Response, WantBody
+from keystead.wire.messages import BodyChunk, Response
 
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -36,18 +39,16 @@ class HttpConnection(asyncio.Protocol):
         """`client` is the peer's IP address."""
         self._all = context
         self._link = context.link
+        self._request = CoreRequest(context.link, self)
         self.client = client
-        self._transport: asyncio.Transport
+        self._stream: ClientStream
         self._phase = Phase.HEAD
         self._unparsed = b""
         self._upload: Upload | None = None
-        self._request_id = 0
         self._wants_head_only = False
         self._framing = Framing.LENGTH
         self._unknown_length = Framing.CHUNKS
         self._is_last = False
-        self._is_reading = True
-        self._is_writable = True
         self._gives_up_at = inf
         self.deadline = inf
         """When `timed_out` is to be called, on the clock `EdgeContext.now`."""
@@ -58,8 +59,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for the first request."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        self._stream = ClientStream(cast("asyncio.Transport", transport))
         self._all.on_opened(self)
         self._expect_within(self._all.timeouts.head)
 
@@ -73,7 +73,7 @@ class HttpConnection(asyncio.Protocol):
                 self._read_body(data)
             case Phase.ANSWERING | Phase.STREAMING:
                 self._unparsed += data
-                self._pause_reading()
+                self._stream.pause_reading()
             case Phase.DRAINING:
                 self._drain_body(data)
             case Phase.CLOSING:
@@ -81,7 +81,7 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the client takes its answers slowly."""
-        self._is_writable = False
+        self._stream.is_writable = False
         self._expect_within(self._all.timeouts.write)
         slow = self._all.slow_readers
         slow[self] = None
@@ -92,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on: the client took what was written."""
-        self._is_writable = True
+        self._stream.is_writable = True
         self._all.slow_readers.pop(self, None)
         match self._phase:
             case Phase.HEAD:
@@ -119,18 +119,18 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_waiting(self) -> bool:
         """Whether it is the client's turn, and the core has no request of it."""
-        return self._request_id == 0
+        return not self._request.is_under_way
 
     def make_room(self) -> None:
         """End the connection at once, for another one to take its place."""
         self._all.connections.discard(self)
-        self._transport.abort()
+        self._stream.abort()
 
     def timed_out(self) -> None:
         """End the connection: the client was too slow."""
-        if not self._is_writable or self._transport.is_closing():
-            self._all.refusals["slow_reader"] += not self._is_writable
-            self._transport.abort()
+        if not self._stream.is_writable or self._stream.is_closing():
+            self._all.refusals["slow_reader"] += not self._stream.is_writable
+            self._stream.abort()
         elif self._phase in {Phase.CLOSING, Phase.DRAINING}:
             self._close()
         elif self._phase is Phase.BODY or self._unparsed:
@@ -153,7 +153,8 @@ class HttpConnection(asyncio.Protocol):
         end = data.find(_HEAD_END, 0, MAX_HEAD_BYTES)
         try:
             if end < 0:
-                self._check_partial_head(data)
+                check_partial_head(data)
+                self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.head)
                 return
             head = parse_request_head(data[: end + 2])
         except RequestRefused as refused:
@@ -163,16 +164,6 @@ class HttpConnection(asyncio.Protocol):
         self._wants_head_only = head.method == "HEAD"
         self._unknown_length = Framing.CHUNKS if head.takes_chunks else Framing.END
         self._begin(head, data[end + len(_HEAD_END) :])
-
-    def _check_partial_head(self, data: bytes) -> None:
-        # Counted, not searched for by a pattern: a client may send a head byte by byte.
-        if data.count(b"\n") > data.count(b"\r\n"):
-            raise RequestRefused(400, "Lines end with CR LF.")
-        if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data[:MAX_TARGET_BYTES]:
-            raise RequestRefused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
-        if len(data) >= MAX_HEAD_BYTES:
-            raise RequestRefused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
-        self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.head)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         length = head.content_length
@@ -228,33 +219,20 @@ class HttpConnection(asyncio.Protocol):
     ) -> None:
         if self._link.is_lost:
             self.core_lost()
-            return
-        self._request_id = self._link.begin(self)
-        self._link.send(
-            Request(
-                self._request_id,
-                head.method,
-                head.path,
-                head.query,
-                head.headers,
-                self.client,
-                body,
-                length,
-                more,
-            )
-        )
+        else:
+            self._request.send(head, self.client, body, length, more=more)
 
     def _send_body(self, upload: Upload) -> None:
         """Send what the core gave credit for; read from the client only as fast."""
-        if upload.send(self._link, self._request_id):
+        if self._request.send_body(upload):
             self._upload, self._unparsed = None, upload.body.rest
             self._phase = Phase.ANSWERING
             self.deadline = inf
         elif upload.has_enough:
             self.deadline = inf
-            self._pause_reading()
+            self._stream.pause_reading()
         else:
-            self._resume_reading()
+            self._stream.resume_reading()
             if not upload.credit:  # It is the core that the client waits for.
                 self.deadline = inf
             elif self.deadline == inf:
@@ -263,10 +241,7 @@ class HttpConnection(asyncio.Protocol):
     def _abort_request(self) -> None:
         """Tell the core that nobody waits any more, if it has this request."""
         self._upload = None
-        if self._request_id:
-            self._link.end(self._request_id)
-            self._link.abort(self._request_id)
-            self._request_id = 0
+        self._request.abort()
 
     # --- from the core ---------------------------------------------------------------------
 
@@ -278,7 +253,7 @@ class HttpConnection(asyncio.Protocol):
         upload.credit += credit
         if upload.owes_continue:
             upload.owes_continue = False
-            self._transport.write(CONTINUE)
+            self._stream.write(CONTINUE)
         self._send_body(upload)
 
     def answer(self, response: Response) -> None:
@@ -301,21 +276,21 @@ class HttpConnection(asyncio.Protocol):
             framing=self._framing,
             is_last=self._is_last,
         )
-        self._write(head if self._wants_head_only else head + response.body)
+        self._stream.write(head if self._wants_head_only else head + response.body)
         if is_streamed:
             self._phase = Phase.STREAMING
             self.deadline = inf
             self._ask_for_more()
             return
         if remaining != 0:
-            self._link.abort(self._request_id)
+            self._request.abort()
         self._answered(upload)
 
     def answer_more(self, part: BodyChunk) -> None:
         """Write the next part of a long answer."""
         if self._phase is not Phase.STREAMING:
             return
-        self._write(self._framing.part(part.data, is_last=part.last))
+        self._stream.write(self._framing.part(part.data, is_last=part.last))
         if part.last:
             self._answered(None)
         else:
@@ -323,9 +298,8 @@ class HttpConnection(asyncio.Protocol):
 
     def answer_aborted(self) -> None:
         """Cut the connection, so that the client does not take what it has for the whole."""
-        self._link.end(self._request_id)
-        self._request_id = 0
-        self._transport.abort()
+        self._request.end()
+        self._stream.abort()
 
     def core_keeps_up(self) -> None:
         """Go on sending a body: the core reads again."""
@@ -334,23 +308,22 @@ class HttpConnection(asyncio.Protocol):
 
     def core_lost(self) -> None:
         """Give up: there is no core to answer."""
-        self._request_id = 0
+        self._request.end()
         self._upload = None
         if self._phase is Phase.STREAMING:
-            self._transport.abort()
+            self._stream.abort()
         else:
             self._refuse(RequestRefused(503, "The service is restarting."))
 
     def _ask_for_more(self) -> None:
-        if self._is_writable:
-            self._link.send(WantBody(self._request_id, BODY_WINDOW_BYTES))
+        if self._stream.is_writable:
+            self._request.ask_for_more()
 
     # --- the end of an exchange ------------------------------------------------------------
 
     def _answered(self, upload: Upload | None) -> None:
         """Go on after an answer; `upload` is what the core did not want to have."""
-        self._link.end(self._request_id)
-        self._request_id = 0
+        self._request.end()
         if self._is_last:
             self._linger_or_close(upload)
         elif upload is None:
@@ -358,15 +331,15 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._phase = Phase.DRAINING
             self._upload = upload
-            self._resume_reading()
+            self._stream.resume_reading()
             self._expect_within(self._all.timeouts.body)
             self._drain_body(b"")
 
     def _await_request(self) -> None:
         """Serve the next request, unless the client does not take the answers it has."""
         self._phase = Phase.HEAD
-        if not self._is_writable:
-            self._pause_reading()
+        if not self._stream.is_writable:
+            self._stream.pause_reading()
             self._expect_within(self._all.timeouts.write)
             return
         self.waiting_since = self._all.now()
@@ -374,7 +347,7 @@ class HttpConnection(asyncio.Protocol):
         if self._unparsed:
             self._read_head()
         if self._phase is Phase.HEAD:
-            self._resume_reading()
+            self._stream.resume_reading()
 
     def _drain_body(self, data: bytes) -> None:
         upload = self._upload
@@ -393,7 +366,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, refused: RequestRefused) -> None:
         """Answer without the core, and end the connection."""
         self._all.refusals[refused.reason] += 1
-        self._transport.write(own_answer(refused.status, refused.message))
+        self._stream.write(own_answer(refused.status, refused.message))
         self._linger()
 
     def _linger_or_close(self, upload: Upload | None) -> None:
@@ -407,29 +380,13 @@ class HttpConnection(asyncio.Protocol):
         self._phase = Phase.CLOSING
         self._unparsed = b""
         self._gives_up_at = self._all.now() + self._all.timeouts.body
-        self._resume_reading()
+        self._stream.resume_reading()
         self._expect_within(self._all.timeouts.linger)
 
     def _close(self) -> None:
         self._phase = Phase.CLOSING
-        self._transport.close()
+        self._stream.close()
         self._expect_within(self._all.timeouts.linger)
-
-    # --- small things ----------------------------------------------------------------------
-
-    def _write(self, data: bytes) -> None:
-        for start in range(0, len(data), WRITE_STEP_BYTES):
-            self._transport.write(data[start : start + WRITE_STEP_BYTES])
 
     def _expect_within(self, seconds: float) -> None:
         self.deadline = self._all.now() + seconds
-
-    def _pause_reading(self) -> None:
-        if self._is_reading:
-            self._is_reading = False
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._is_reading:
-            self._is_reading = True
-            self._transport.resume_reading()

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.edge.limits import MAX_HEADERS, MAX_TARGET_BYTES
+from keystead.edge.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from keystead.wire.messages import FORWARDED_HEADERS, Refusal
 
 # Possessive quantifiers (++, *+) never give back what they took, so matching is linear in time.
@@ -104,6 +104,17 @@ def parse_request_head(block: bytes) -> RequestHead:
         expects_continue=expects_continue,
         takes_chunks=is_http_1_1,
     )
+
+
+def check_partial_head(data: bytes) -> None:
+    """Raise RequestRefused if no more bytes can make `data` the beginning of a head."""
+    # Counted, not searched for by a pattern: a client may send a head byte by byte.
+    if data.count(b"\n") > data.count(b"\r\n"):
+        raise RequestRefused(400, "Lines end with CR LF.")
+    if len(data) >= MAX_HEAD_BYTES and b"\r\n" not in data[:MAX_TARGET_BYTES]:
+        raise RequestRefused(414, f"The URI is longer than {MAX_TARGET_BYTES} bytes.")
+    if len(data) >= MAX_HEAD_BYTES:
+        raise RequestRefused(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
 
 
 def _why_malformed(block: bytes) -> RequestRefused:

@@ -14,7 +14,7 @@ from typing import Final, NoReturn, Protocol
 from keystead.errors import KeysteadError
 from keystead.processes.sandbox import INSECURE_OPTION, ProcessKind
 from keystead.wire import control
-from keystead.wire.messages import CannotStart
+from keystead.wire.control_messages import CannotStart
 
 PARENT_OPTION: Final = "--parent"
 

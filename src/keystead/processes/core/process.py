@@ -33,8 +33,17 @@ from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.sealing.update_image import UpdateKey
 from keystead.self_tests import first_failure
 from keystead.storage.backends.remote import RemoteStore, StoreAnswer
-from keystead.wire import control, messages
+from keystead.wire import control
 from keystead.wire.connection import Connection, Exchanges
+from keystead.wire.control_messages import (
+    AttachEdge,
+    Noted,
+    Ping,
+    Pong,
+    Started,
+    SupervisorToCore,
+    Wanted,
+)
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     AimSyslog,
@@ -135,7 +144,7 @@ class Core:
         self.edges = Edges(hsm.tls.identity, log)
         self._refusals = RefusalLog(hsm.metrics, log)
         self._attaching: set[asyncio.Task[None]] = set()
-        self._orders = msgspec.msgpack.Decoder[messages.SupervisorToCore](messages.SupervisorToCore)
+        self._orders = msgspec.msgpack.Decoder[SupervisorToCore](SupervisorToCore)
         self._unnoted = deque[asyncio.Future[None]]()
         """The callers that wait for the supervisor to note a request, in the order of its
         replies."""
@@ -146,7 +155,7 @@ class Core:
     def listen(self) -> None:
         """Tell the supervisor that the core has started, and follow its messages."""
         chain = self._hsm.tls.identity.chain
-        control.send(self._supervisor, messages.Started(self._hsm.state.value, fingerprint(chain)))
+        control.send(self._supervisor, Started(self._hsm.state.value, fingerprint(chain)))
         asyncio.get_running_loop().add_reader(self._supervisor, self._ordered)
 
     # --- the supervisor --------------------------------------------------------------------
@@ -155,7 +164,7 @@ class Core:
         """Ask the supervisor for an action, and wait until it has noted that."""
         noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unnoted.append(noted)
-        control.send(self._supervisor, messages.Wanted(action))
+        control.send(self._supervisor, Wanted(action))
         await noted
 
     def _ordered(self) -> None:
@@ -164,14 +173,14 @@ class Core:
             asyncio.get_running_loop().remove_reader(self._supervisor)
             self.stop.set()
             return
-        order: messages.SupervisorToCore = received[0]
+        order: SupervisorToCore = received[0]
         match order:
-            case messages.Noted():
+            case Noted():
                 if self._unnoted and not (noted := self._unnoted.popleft()).done():
                     noted.set_result(None)
-            case messages.Ping():
-                control.send(self._supervisor, messages.Pong())
-            case messages.AttachEdge():
+            case Ping():
+                control.send(self._supervisor, Pong())
+            case AttachEdge():
                 task = asyncio.get_running_loop().create_task(
                     self._attach(order.edge, received[1][0])
                 )

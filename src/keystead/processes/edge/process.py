@@ -18,7 +18,7 @@ from keystead.edge.server import EdgeServer, Network
 from keystead.processes import launch, sandbox
 from keystead.processes.sandbox import Sandbox
 from keystead.wire import control
-from keystead.wire.messages import EdgeReady
+from keystead.wire.control_messages import EdgeReady
 
 
 async def serve(

@@ -23,7 +23,7 @@ from keystead.processes.supervisor import ownership
 from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
 from keystead.wire import control
-from keystead.wire.messages import (
+from keystead.wire.control_messages import (
     AttachEdge,
     CannotStart,
     CoreToSupervisor,

@@ -21,7 +21,7 @@ from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.notify import ServiceManager
-from keystead.wire.messages import Started
+from keystead.wire.control_messages import Started
 
 MAX_FAILED_STARTS: Final = 5
 """Instances in a row that may die before they serve; then the server gives up."""

@@ -1,0 +1,60 @@
+"""What the supervisor and the other processes say to each other, over `wire/control`."""
+
+from typing import Literal
+
+from keystead.wire.messages import Message
+
+
+class AttachEdge(Message, tag=20, frozen=True):
+    """supervisor → core: a socket to a new edge comes with this message (SCM_RIGHTS)."""
+
+    edge: int
+
+
+class Noted(Message, tag=21, frozen=True):
+    """supervisor → core: what was Wanted will happen, even if everything crashes right now."""
+
+
+class Started(Message, tag=22, frozen=True):
+    """core → supervisor: ready to answer, in this state, with this TLS certificate (SHA-256)."""
+
+    state: str
+    tls_fingerprint: str
+
+
+class Wanted(Message, tag=23, frozen=True):
+    """core → supervisor: what an administrator asked of the machine; answered once it is Noted."""
+
+    action: Literal["reboot", "shutdown", "factory-reset"]
+
+
+class CannotStart(Message, tag=24, frozen=True):
+    """To the supervisor: no start is possible, on this data or machine; trying again is useless."""
+
+    reason: str
+
+
+class EdgeReady(Message, tag=25, frozen=True):
+    """edge → supervisor: connections are accepted. What protects this process, and what does not.
+
+    The edge has no log of its own: this is all it has to say.
+    """
+
+    in_force: list[str]
+    missing: list[str]
+    max_connections: int
+    """As many as it was made for, or as the limit on open files lets it have."""
+
+
+class Ping(Message, tag=26, frozen=True):
+    """supervisor → core: a Pong is expected."""
+
+
+class Pong(Message, tag=27, frozen=True):
+    """core → supervisor: the core's event loop runs."""
+
+
+SupervisorToCore = AttachEdge | Noted | Ping
+CoreToSupervisor = Started | Wanted | CannotStart | Pong
+PlatformToSupervisor = CannotStart
+EdgeToSupervisor = EdgeReady | CannotStart
