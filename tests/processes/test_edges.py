@@ -117,7 +117,7 @@ def test_an_edge_that_is_late_is_not_waited_for_for_ever(monkeypatch):
             late.is_late = True
             await edges.serve(SECOND)
             assert quick.chains()[-1] == late.chains()[-1] == SECOND.chain
-        assert "an edge is late" in "".join(lines)
+        assert "does not serve the new TLS identity" in "".join(lines)
 
     asyncio.run(scenario())
 
