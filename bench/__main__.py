@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import machine, mixed, plots, signing
 from bench.backups import measure_backups
+from bench.batches import measure_batches, measure_secret_keys
 from bench.budget import measure_budget
 from bench.handshakes import measure_handshakes
 from bench.key_generation import measure_generation
@@ -49,10 +50,14 @@ def _signing_cases(peer: SoftHsm | None) -> dict[str, Measure]:
     def measure(one: signing.Signing, run: Run, server: Server) -> Findings:
         return signing.measure_signing(run, server, peer, one)
 
-    return {name: partial(measure, one) for name, one in signing.SIGNING.items()}
+    cases: dict[str, Measure] = {
+        name: partial(measure, one) for name, one in signing.SIGNING.items()
+    }
+    return cases | {"batches": partial(measure_batches, peer=peer)}
 
 
 _OTHER_CASES: dict[str, Measure] = {
+    "secret-keys": measure_secret_keys,
     "unloaded": signing.measure_unloaded,
     "mixed": mixed.measure_beside_rsa,
     "handshakes": measure_handshakes,
@@ -70,7 +75,8 @@ _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
     "backups": measure_backups,
 }
 """They start servers of their own, or none."""
-_ALL = (*signing.SIGNING, *_OTHER_CASES, *_OWN_SERVERS)
+_WITH_PEER = (*signing.SIGNING, "batches")
+_ALL = (*_WITH_PEER, *_OTHER_CASES, *_OWN_SERVERS)
 
 
 def _peer(folder: Path) -> SoftHsm | None:
@@ -83,7 +89,7 @@ def _peer(folder: Path) -> SoftHsm | None:
 
 def _measure(options: Options, folder: Path) -> Findings:
     run = Run(folder, options.seconds, options.rounds, options.edges, options.keys)
-    wants_peer = any(name in signing.SIGNING for name in options.only)
+    wants_peer = any(name in _WITH_PEER for name in options.only)
     cases = _signing_cases(_peer(folder) if wants_peer else None) | _OTHER_CASES
     rows, drawn, failures = list[Row](), list[Plot](), list[str]()
     for name in options.only:

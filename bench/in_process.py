@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from coincurve import PrivateKey as Secp256k1Key
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 _DIGEST = bytes(range(32))
@@ -24,6 +24,9 @@ def _signer(key_type: str, length: int | None) -> Callable[[], bytes]:
     if key_type == "EC_P256K1":
         koblitz_key = Secp256k1Key()
         return lambda: koblitz_key.sign(_DIGEST, hasher=None)
+    if key_type == "ML_DSA_65":
+        lattice_key = mldsa.MLDSA65PrivateKey.generate()
+        return lambda: lattice_key.sign(_DIGEST)
     ec_key = ec.generate_private_key(ec.SECP256R1())
     return lambda: ec_key.sign(_DIGEST, ec.ECDSA(prehashed))
 
