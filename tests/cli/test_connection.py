@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from tests.cli.conftest import trusted
+from tests.support.authority import Authority
 
 
 def test_a_profile_says_where_to_and_whom_to_trust(hsm, command, at_home):
@@ -61,13 +62,25 @@ def test_an_unknown_certificate_is_not_trusted_when_nobody_can_be_asked(hsm, com
     assert not (at_home / "config").exists()
 
 
-def test_a_certificate_of_another_authority_is_refused(hsm, command, tmp_path):
-    ca = tmp_path / "ca.pem"
-    ca.write_bytes(hsm.request("GET", "/config/tls/cert.pem", user="admin").body)
-    right = command("status", "--host", f"localhost:{hsm.port}", "--ca", ca)
-    wrong = command("status", "--host", f"{hsm.host}:{hsm.port}", "--ca", "/etc/ssl/none.pem")
-    assert (right.status, wrong.status) != (0, 0)
-    assert wrong.status == 3
+def test_a_certificate_is_trusted_by_its_authority(hsm, command, tmp_path):
+    own = tmp_path / "own.pem"
+    own.write_bytes(hsm.request("GET", "/config/tls/cert.pem", user="admin").body)
+    address = f"{hsm.host}:{hsm.port}"
+    assert command("status", "--host", address, "--ca", own).status == 0
+    other = tmp_path / "other.pem"
+    other.write_bytes(Authority("another").pem)
+    ran = command("status", "--host", address, "--ca", other)
+    assert ran.status == 3
+    assert "is not trusted" in ran.err
+
+
+def test_a_file_that_is_no_authority_is_a_usage_error(hsm, command, tmp_path):
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    for file in (empty, tmp_path / "missing.pem"):
+        ran = command("status", "--host", f"{hsm.host}:{hsm.port}", "--ca", file)
+        assert ran.status == 2
+        assert "has no certificates" in ran.err
 
 
 def test_insecure_is_said_at_each_call(hsm, command):

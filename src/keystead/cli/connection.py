@@ -1,6 +1,7 @@
 """Where a command goes, as whom, and whom it trusts there: by option, environment or profile."""
 
 import os
+import ssl
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -134,10 +135,18 @@ def _trust(given: Namespace, profile: Profile, address: tuple[str, int]) -> Trus
     if given.pin or (profile.pin and not given.ca):
         return parse_pin(given.pin or profile.pin)
     if given.ca or profile.ca:
-        return SignedBy(given.ca or profile.ca)
+        return _signed_by(given.ca or profile.ca)
     name = _name(*address)
     kept = Settings.read(settings_file()).pins.get(name)
     return parse_pin(kept) if kept else _trust_on_first_use(*address, given.timeout)
+
+
+def _signed_by(file: str) -> SignedBy:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one.
+        raise UsageError(f"{file} has no certificates: {error.strerror or error}.") from None
+    return SignedBy(file)
 
 
 def _trust_on_first_use(host: str, port: int, timeout_seconds: float) -> Pinned:
