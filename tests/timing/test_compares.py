@@ -6,11 +6,16 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from Crypto.Cipher import AES
+from Crypto.Cipher._mode_kw import W
 
+from keystead import algorithms
+from keystead.algorithms import DECRYPT, SIGN, VERIFY, PrivateKey, PrivateParts
 from keystead.errors import DecryptionFailed, NotAuthenticated
 from keystead.model.secret import Secret
 from keystead.model.users import ScryptParameters, Verifier
 from keystead.sealing import envelope, passphrase
+from tests.support.uses import use
 
 FLOOR_NS = 150
 SAMPLES = 4000
@@ -70,4 +75,61 @@ async def test_a_seals_tag_is_compared_in_constant_time(verdict) -> None:
     }
     kinds["text, first byte"] = [changed(one, envelope.NONCE_BYTES) for one in sealed]
     found = await verdict(opening(key), kinds, samples=SAMPLES, floor_ns=FLOOR_NS)
+    assert not found.leaks, found
+
+
+def generic_key(value: bytes) -> PrivateKey:
+    return algorithms.BY_NAME["Generic"].from_parts(PrivateParts(data=value))
+
+
+async def test_a_cmac_is_compared_in_constant_time(verdict) -> None:
+    key = generic_key(os.urandom(32))
+    messages = [os.urandom(64) for _ in range(VARIETY)]
+    tags = [use(key, SIGN, "AES_CMAC", message) for message in messages]
+    kinds = {
+        kind: [
+            (message, changed(tag, place // 2)) for message, tag in zip(messages, tags, strict=True)
+        ]
+        for kind, place in PLACES.items()
+    }
+
+    async def verify_cmac(pair: tuple[bytes, bytes]) -> None:
+        message, tag = pair
+        use(key, VERIFY, "AES_CMAC", message, signature=tag)
+
+    found = await verdict(verify_cmac, kinds, samples=SAMPLES, floor_ns=FLOOR_NS)
+    assert not found.leaks, found
+
+
+WRAPPED = {
+    "AES_KW": {
+        "check value, first byte": b"\xa7" + b"\xa6" * 7 + bytes(24),
+        "check value, middle byte": b"\xa6" * 4 + b"\xa7" + b"\xa6" * 3 + bytes(24),
+        "check value, last byte": b"\xa6" * 7 + b"\xa7" + bytes(24),
+    },
+    "AES_KWP": {
+        "check value, first byte": bytes.fromhex("a75959a600000014") + bytes(24),
+        "check value, last byte": bytes.fromhex("a65959a700000014") + bytes(24),
+        "length": bytes.fromhex("a65959a600000034") + bytes(24),
+        "padding, first byte": bytes.fromhex("a65959a600000014") + bytes(20) + b"?\0\0\0",
+        "padding, last byte": bytes.fromhex("a65959a600000014") + bytes(23) + b"?",
+    },
+}
+"""What a wrapped key of 24 or 20 bytes must not unwrap to (RFC 3394, 2.2.3; RFC 5649, 3)."""
+
+
+@pytest.mark.parametrize("mode", WRAPPED)
+async def test_key_wrap_does_not_tell_what_is_wrong(verdict, mode: str) -> None:
+    keys = [os.urandom(32) for _ in range(VARIETY)]
+    kinds = {
+        kind: [(generic_key(key), W(AES.new(key, AES.MODE_ECB), text)) for key in keys]
+        for kind, text in WRAPPED[mode].items()
+    }
+
+    async def unwrap(pair: tuple[PrivateKey, bytes]) -> None:
+        key, wrapped = pair
+        with pytest.raises(DecryptionFailed):
+            use(key, DECRYPT, mode, wrapped)
+
+    found = await verdict(unwrap, kinds, samples=SAMPLES, floor_ns=FLOOR_NS)
     assert not found.leaks, found
