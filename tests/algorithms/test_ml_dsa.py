@@ -1,3 +1,4 @@
+import contextlib
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from Crypto.PublicKey import MLDSA
 from Crypto.Signature import mldsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keystead import algorithms
 from keystead.algorithms import SIGN, VERIFY, PrivateParts
@@ -151,3 +154,20 @@ def test_a_mu_has_64_bytes(key, length):
 def test_a_seed_has_32_bytes(key, length):
     with pytest.raises(InvalidInput, match=f"has 32 bytes, not {length}"):
         key.algorithm.from_parts(PrivateParts(data=bytes(length)))
+
+
+@settings(max_examples=200)
+@given(
+    place=st.integers(0, 2700),
+    change=st.binary(min_size=1, max_size=3),
+    form=st.sampled_from(["seed", "both"]),
+)
+def test_a_damaged_file_is_refused_or_another_seed(place, change, form):
+    pem = (FILES / f"rfc9881_ml_dsa_44_{form}.pem").read_bytes()
+    der = b64decode(b"".join(pem.splitlines()[1:-1]))
+    place %= len(der)
+    damaged = der[:place] + change + der[place + len(change) :]
+    with contextlib.suppress(InvalidInput):
+        key = algorithms.import_pem(armoured(damaged))
+        assert form == "seed" or damaged == der
+        key.validate()
