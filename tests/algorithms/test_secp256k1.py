@@ -48,7 +48,7 @@ def test_the_published_bip340_signatures_come_out(monkeypatch, vector):
         PrivateParts(data=bytes.fromhex(vector["secret key"]))
     )
     monkeypatch.setattr(
-        "keystead.algorithms.secp256k1.token_bytes",
+        "keystead.algorithms._libsecp256k1.token_bytes",
         lambda length: bytes.fromhex(vector["aux_rand"])[:length],
     )
     assert public_x(key) == int(vector["public key"], 16)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import coincurve
 import pytest
 from cryptography.hazmat.primitives.asymmetric import (
     ec,
@@ -50,6 +51,8 @@ WITH_RAW_BYTES = {
 """Types whose keys are bytes of their own, not numbers."""
 JSON = "application/json"
 BOUNDARY = "------boundary"
+BIP32_MASTER = bytes.fromhex("0339a36013301597daef41fbe593a02cc513d0b55527ec2df1050e2e8ff49c85c2")
+"""Of the BIP's first vector, whose seed counts to 15."""
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
@@ -76,6 +79,9 @@ def made(key_type: str) -> tuple[dict[str, str], dict[str, str] | None]:
         }
     if key_type == "Generic":
         return {"data": b64(bytes(range(32)))}, None
+    if key_type == "BIP32":
+        point = coincurve.PublicKey(BIP32_MASTER).format(compressed=False)
+        return {"data": b64(bytes(range(16)))}, {"data": b64(point)}
     if key_type in WITH_RAW_BYTES:
         key = WITH_RAW_BYTES[key_type].generate()
         return {"data": b64(key.private_bytes_raw())}, {

@@ -14,6 +14,7 @@ KEY_TYPES: Final = (
     "X448",
     "ML_KEM_768",
     "ML_KEM_1024",
+    "BIP32",
 )
 
 MECHANISMS: Final = (
@@ -50,7 +51,7 @@ MODES: Final[dict[str, tuple[str, ...]]] = {
 """Modes of uses that NetHSM has."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "POST /keys/{}/sign": ("context", "messages"),
+    "POST /keys/{}/sign": ("context", "derivation", "messages"),
     "POST /keys/{}/encrypt": ("aad",),
     "POST /keys/{}/decrypt": ("aad", "tag"),
 }

@@ -16,6 +16,7 @@ OPTIONS: Final[dict[str, object]] = {
     "iv": bytes(16),
     "tag": bytes(16),
     "aad": b"?",
+    "derivation": "m/0'/1",
     "signature": b"?",
     "context": b"?",
     "public_key": bytes(range(32)),

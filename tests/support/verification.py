@@ -31,6 +31,7 @@ DIGEST_BYTES = MappingProxyType(
         "EC_P384": 48,
         "EC_P521": 64,
         "EC_P256K1": 32,
+        "BIP32": 32,
         "BrainpoolP256": 32,
         "BrainpoolP384": 48,
         "BrainpoolP512": 64,
@@ -68,7 +69,7 @@ def signature_holds(shown: dict, mode: str, message: bytes, signature: bytes) ->
         return _eddsa_holds(point, message, signature)
     if mode.startswith("ML_DSA"):
         return ml_dsa_holds(shown, mode, message, signature)
-    curve = CURVES[shown["type"]]
+    curve = CURVES["EC_P256K1" if shown["type"] == "BIP32" else shown["type"]]
     if mode == "BIP340":
         return curve.bip340_holds(curve.decode(point)[0], message, signature)
     r, s = decode_dss_signature(signature)

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import coincurve
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
+from keystead.algorithms._libsecp256k1 import Point
 from keystead.algorithms.ecdsa import Curve, EcdsaKey
 from keystead.algorithms.eddsa import CURVE25519, ED448, EddsaKey
 from keystead.algorithms.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87, MlDsaKey
@@ -33,13 +35,16 @@ class Bench:
         self._operator = operator
         self._numbers = count()
 
-    async def import_key(self, key_type: str, **private: bytes) -> str | None:
+    async def import_key(self, key_type: str, **private: bytes | str) -> str | None:
         """Import a key that may do all its type can; return its ID, or None if it is refused."""
         key_id = f"key{next(self._numbers)}"
         wanted = {
             "type": key_type,
             "mechanisms": sorted(_mechanisms(key_type)),
-            "private": {name: b64(value) for name, value in private.items()},
+            "private": {
+                name: b64(value) if isinstance(value, bytes) else value
+                for name, value in private.items()
+            },
         }
         answer = await self._core.request("PUT", f"/keys/{key_id}", user=ADMIN, json=wanted)
         assert answer.status in {204, 400}, answer
@@ -101,9 +106,10 @@ class Bench:
         answer = await self.use(key_id, "verify", mode, **fields)
         return answer.status == 200 and answer.json()["valid"]
 
-    async def show(self, key_id: str) -> Any:
-        """Return what is shown of a key."""
-        return (await self._core.request("GET", f"/keys/{key_id}", user=ADMIN)).json()
+    async def show(self, key_id: str, derivation: str | None = None) -> Any:
+        """Return what is shown of a key, or of the one that is derived from it."""
+        query = "" if derivation is None else f"?{urlencode({'derivation': derivation})}"
+        return (await self._core.request("GET", f"/keys/{key_id}{query}", user=ADMIN)).json()
 
 
 def _mechanisms(key_type: str) -> set[str]:
@@ -154,6 +160,6 @@ def _on_curve(public: ec.EllipticCurvePublicKey) -> PrivateKey | None:
 def _secp256k1(public: ec.EllipticCurvePublicKey) -> PrivateKey:
     point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     key = algorithms.BY_NAME["EC_P256K1"].generate(None)
-    signer = SimpleNamespace(public_key=coincurve.PublicKey(point))
-    key._signer = signer  # noqa: SLF001  libsecp256k1 makes no private key of a point
+    half = Point(coincurve.PublicKey(point), coincurve.PublicKeyXOnly(point[1:33]))
+    key._signer = SimpleNamespace(public=half)  # noqa: SLF001  there is no private key of a point
     return key

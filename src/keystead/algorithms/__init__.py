@@ -4,7 +4,7 @@ To add a key type: a module here that defines its row, the row in `ALL`, a file 
 To add a mechanism: a function and a row in the module of its key type, and its test vectors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -12,13 +12,24 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keystead.algorithms import ecdsa, eddsa, generic, ml_dsa, ml_kem, montgomery, rsa, secp256k1
+from keystead.algorithms import (
+    bip32,
+    ecdsa,
+    eddsa,
+    generic,
+    ml_dsa,
+    ml_kem,
+    montgomery,
+    rsa,
+    secp256k1,
+)
 from keystead.algorithms._algorithm import (
     Algorithm,
     CertificateSigner,
     Mechanism,
     PrivateKey,
     PrivateParts,
+    PublicHalf,
     PublicParts,
     Result,
 )
@@ -60,11 +71,13 @@ __all__ = [
     "Option",
     "PrivateKey",
     "PrivateParts",
+    "PublicHalf",
     "PublicParts",
     "Result",
     "Use",
     "field_name",
     "ignored_options",
+    "import_parts",
     "import_pem",
     "is_mode",
     "load",
@@ -91,6 +104,7 @@ ALL: Final[tuple[Algorithm, ...]] = (
     montgomery.X448,
     ml_kem.ML_KEM_768,
     ml_kem.ML_KEM_1024,
+    bip32.BIP32,
 )
 """Every key type, in the order of the API description."""
 
@@ -99,6 +113,11 @@ GENERIC: Final[Algorithm] = generic.GENERIC
 
 BY_NAME: Final[Mapping[str, Algorithm]] = MappingProxyType({row.name: row for row in ALL})
 """Key types by name."""
+
+_OF_RAW_BYTES: Final[Mapping[str, Callable[[bytes], PrivateKey]]] = MappingProxyType(
+    {generic.GENERIC.name: generic.GenericKey, bip32.BIP32.name: bip32.Bip32Key}
+)
+"""What makes a key of raw bytes that were stored, by their type."""
 
 _ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechanisms)
 
@@ -155,7 +174,7 @@ def load(material: PrivateMaterial) -> PrivateKey:
     nothing costly is checked again: validating an RSA key takes up to seconds.
     """
     if material.raw is not None:
-        return generic.GenericKey(material.raw)
+        return _load_raw(material.raw, material.raw_type)
     pem = material.pem or b""
     try:
         return _adopt(load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True))
@@ -166,6 +185,23 @@ def load(material: PrivateMaterial) -> PrivateKey:
         return _adopt(read_private_key(pem))
     except InvalidInput:
         raise CorruptRecord("A stored private key does not parse.") from None
+
+
+def _load_raw(raw: bytes, raw_type: str) -> PrivateKey:
+    make = _OF_RAW_BYTES.get(raw_type)
+    try:
+        if make is not None:
+            return make(raw)
+    except InvalidInput:
+        pass
+    raise CorruptRecord("A stored private key does not parse.")
+
+
+def import_parts(algorithm: Algorithm, parts: PrivateParts) -> PrivateKey:
+    """Return a key from outside of its numbers; slow for RSA. Raises InvalidInput."""
+    if algorithm is not bip32.BIP32 and (parts.mnemonic, parts.mnemonic_passphrase) != (None, None):
+        raise InvalidInput(f"{algorithm.name} keys are not made of a mnemonic.")
+    return algorithm.from_parts(parts)
 
 
 def import_pem(pem: bytes) -> PrivateKey:

@@ -92,13 +92,16 @@ def signature_rows(
 class PrivateParts:
     """A private key that came in as numbers: big-endian, already decoded from base64.
 
-    RSA takes the primes and the public exponent, every other type takes `data`.
+    RSA takes the primes and the public exponent, every other type takes `data`; BIP32 takes a
+    mnemonic too, which is text.
     """
 
     prime_p: bytes | None = field(default=None, repr=False)
     prime_q: bytes | None = field(default=None, repr=False)
     public_exponent: bytes | None = None
     data: bytes | None = field(default=None, repr=False)
+    mnemonic: str | None = field(default=None, repr=False)
+    mnemonic_passphrase: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,18 @@ class Algorithm(Protocol):
         ...
 
 
+class PublicHalf(Protocol):
+    """The public half of a key."""
+
+    def public(self) -> PublicParts | None:
+        """Return it as numbers; None if there is none."""
+        ...
+
+    def public_pem(self) -> bytes:
+        """Return it as SubjectPublicKeyInfo (RFC 5280) in PEM. Raises InvalidInput without one."""
+        ...
+
+
 class PrivateKey(ABC):
     """A key that works, safe to use from several threads at once.
 
@@ -185,6 +200,10 @@ class PrivateKey(ABC):
     def public_pem(self) -> bytes:
         """Return the public half as SubjectPublicKeyInfo (RFC 5280) in PEM."""
         raise InvalidInput(f"{self.algorithm.name} keys have no public key.")
+
+    def child(self, derivation: str) -> PublicHalf:  # noqa: ARG002 - for the types that have a tree
+        """Return the public half of the key at a path below this one."""
+        raise InvalidInput(f"{self.algorithm.name} keys have no derivation.")
 
     def certificate_signer(self) -> CertificateSigner:
         """Return what an X.509 builder needs to sign with this key."""

@@ -39,6 +39,8 @@ TAG: Final = Option("tag")
 SIGNATURE: Final = Option("signature")
 CONTEXT: Final = Option("context")
 """What a signature is for, signed with the message: one for another purpose is not valid."""
+DERIVATION: Final = Option("derivation", str)
+"""Which key of a tree: a path as m/44'/60'/0'/0/0."""
 PUBLIC_KEY: Final = Option("public_key")
 """The other party's."""
 KDF: Final = Option("kdf", Kdf)

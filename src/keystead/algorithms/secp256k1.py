@@ -1,13 +1,5 @@
 """secp256k1 (SEC 2): ECDSA and BIP-340's Schnorr signatures by libsecp256k1, ECDH by OpenSSL."""
 
-from secrets import token_bytes
-
-import coincurve
-from coincurve import ecdsa
-from coincurve._libsecp256k1 import (  # type: ignore[import-not-found]  # compiled, no stubs
-    ffi,
-    lib,
-)
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -25,16 +17,10 @@ from keystead.algorithms._algorithm import (
     spki_pem,
 )
 from keystead.algorithms._key_agreement import agree_on_curve, agreement_row
+from keystead.algorithms._libsecp256k1 import SCALAR_BYTES, Signer, require_digest
 from keystead.algorithms._uses import Kdf
 from keystead.errors import InvalidInput
 from keystead.model.keys import PrivateMaterial
-
-SCALAR_BYTES = 32
-DIGEST_BYTES = 32
-BIP340_SIGNATURE_BYTES = 64
-AUXILIARY_BYTES = 32
-# SECP256K1_SCHNORRSIG_EXTRAPARAMS_MAGIC of secp256k1_schnorrsig.h
-_EXTRAPARAMS_MAGIC = b"\xda\x6f\xb3\x8c"
 
 
 class Secp256k1Key(PrivateKey):
@@ -43,11 +29,7 @@ class Secp256k1Key(PrivateKey):
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self.algorithm: Algorithm = EC_P256K1
         self._key = key
-        scalar = key.private_numbers().private_value.to_bytes(SCALAR_BYTES)
-        self._signer = coincurve.PrivateKey(scalar)
-        self._keypair = ffi.new("secp256k1_keypair *")
-        # Cannot fail: the scalar was checked by OpenSSL and again by coincurve.
-        lib.secp256k1_keypair_create(self._signer.context.ctx, self._keypair, scalar)
+        self._signer = Signer(key.private_numbers().private_value.to_bytes(SCALAR_BYTES))
 
     def material(self) -> PrivateMaterial:
         """Return the key as PKCS#8 PEM."""
@@ -69,54 +51,25 @@ class Secp256k1Key(PrivateKey):
 
     def sign_ecdsa(self, message: bytes) -> bytes:
         """Sign a digest of 32 bytes; the signature is DER with a low s (BIP 146)."""
-        _require_digest(message)
-        return self._signer.sign(message, hasher=None)
+        require_digest(self.algorithm, message)
+        return self._signer.sign_ecdsa(message)
 
     def verify_ecdsa(self, message: bytes, signature: bytes) -> bool:
         """Return whether `signature`, in DER, is one of this digest; a high s is one as well."""
-        _require_digest(message)
-        try:
-            # The library takes a low s only, as Bitcoin does.
-            _, low = ecdsa.signature_normalize(ecdsa.der_to_cdata(signature))
-        except ValueError:
-            return False
-        public = self._signer.public_key
-        return bool(lib.secp256k1_ecdsa_verify(public.context.ctx, low, message, public.public_key))
+        require_digest(self.algorithm, message)
+        return self._signer.public.verify_ecdsa(message, signature)
 
     def sign_bip340(self, message: bytes) -> bytes:
         """Sign a message of any length; the signature has the 64 bytes of BIP-340."""
-        # coincurve's own method takes 32 bytes only; BIP-340 signs a message of any length.
-        context = self._signer.context.ctx
-        auxiliary = ffi.new("unsigned char[]", token_bytes(AUXILIARY_BYTES))
-        extra = ffi.new("secp256k1_schnorrsig_extraparams *")
-        extra.magic = _EXTRAPARAMS_MAGIC
-        extra.ndata = auxiliary
-        signature = ffi.new("unsigned char[]", BIP340_SIGNATURE_BYTES)
-        signed = lib.secp256k1_schnorrsig_sign_custom(
-            context, signature, message, len(message), self._keypair, extra
-        )
-        octets = bytes(ffi.buffer(signature))
-        # BIP-340 advises to verify before publishing: a faulty signature may tell the key.
-        if not signed or not self._signer.public_key_xonly.verify(octets, message):
-            raise ArithmeticError("a BIP-340 operation gave a wrong result")
-        return octets
+        return self._signer.sign_bip340(message)
 
     def verify_bip340(self, message: bytes, signature: bytes) -> bool:
         """Return whether `signature` is one of this message by BIP-340."""
-        if len(signature) != BIP340_SIGNATURE_BYTES:
-            return False
-        return self._signer.public_key_xonly.verify(signature, message)
+        return self._signer.public.verify_bip340(message, signature)
 
     def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
         """Return the secret with the other party, or what `kdf` makes of it."""
         return agree_on_curve(self._key, public_key, kdf)
-
-
-def _require_digest(message: bytes) -> None:
-    if len(message) != DIGEST_BYTES:
-        raise InvalidInput(
-            f"EC_P256K1 keys sign a digest of {DIGEST_BYTES} bytes, not {len(message)}."
-        )
 
 
 class _Secp256k1:

@@ -74,6 +74,7 @@ _KEY: Final = Accepted((JSON, MULTIPART), is_checked_early=True)
 _CERT: Final = Accepted((BYTES,), is_checked_early=True)
 _BACKUP: Final = Accepted((MULTIPART,), is_checked_early=True)
 _FILTERS: Final = ("label", "filter")
+_DERIVATION: Final = ("derivation",)
 _SCRAPED: Final = (OPENMETRICS, PROMETHEUS)
 
 # --- when ---
@@ -101,12 +102,19 @@ _DESCRIBED: tuple[Route, ...] = (
     _admin("POST", "/keys", keys.import_new, accepts=_KEY),
     _admin("POST", "/keys/generate", keys.generate, accepts=_JSON),
     _user("GET", "/keys/{key_id}*", keys.list_prefix, query=_FILTERS, has_tag=True),
-    _user("GET", "/keys/{key_id}", keys.show, has_tag=True),
+    _user("GET", "/keys/{key_id}", keys.show, query=_DERIVATION, has_tag=True),
     _admin("PUT", "/keys/{key_id}", keys.import_as, accepts=_KEY),
     _admin("DELETE", "/keys/{key_id}", keys.delete),
     _admin("PUT", "/keys/{key_id}/label", keys.set_label, accepts=_JSON),
     _admin("DELETE", "/keys/{key_id}/label", keys.delete_label),
-    _user("GET", "/keys/{key_id}/public.pem", keys.public_pem, produces=PEM, has_tag=True),
+    _user(
+        "GET",
+        "/keys/{key_id}/public.pem",
+        keys.public_pem,
+        produces=PEM,
+        query=_DERIVATION,
+        has_tag=True,
+    ),
     _user("POST", "/keys/{key_id}/csr.pem", keys.csr, produces=PEM),
     _admin("POST", "/keys/{key_id}/move", keys.move),
     _user("GET", "/keys/{key_id}/cert", keys.certificate, produces=BYTES, has_tag=True),

@@ -8,6 +8,8 @@ from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.users import Caller
 
 NO_LABEL: Final = Label("")
+GENERIC: Final = "Generic"
+"""The type of raw bytes in records that do not name one."""
 
 
 class KeyPath(NamedTuple):
@@ -19,10 +21,12 @@ class KeyPath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PrivateMaterial:
-    """A private key as stored: a PKCS#8 PEM, or raw bytes for a Generic key. Exactly one is set."""
+    """A private key as stored: a PKCS#8 PEM, or raw bytes. Exactly one is set."""
 
     pem: bytes | None = field(default=None, repr=False)
     raw: bytes | None = field(default=None, repr=False)
+    raw_type: str = GENERIC
+    """The key type that the raw bytes are of."""
 
 
 @dataclass(frozen=True, slots=True)

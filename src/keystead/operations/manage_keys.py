@@ -88,20 +88,26 @@ async def list_keys(
         after = page[-1].key_id
 
 
-async def view(context: CallerContext, key_id: KeyId) -> KeyView:
-    """Return what is shown of a key."""
+async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None) -> KeyView:
+    """Return what is shown of a key, with the public half of the key at `derivation` below it.
+
+    Raises InvalidInput if there is no such key.
+    """
     key = await _get(context, key_id)
     return KeyView(
         record=key.record,
         type_name=key.algorithm.name,
-        public=key.public(),
+        public=key.public_half(derivation).public(),
         operations=context.session.keys.operations(_path(context, key_id), key.record),
     )
 
 
-async def public_pem(context: CallerContext, key_id: KeyId) -> bytes:
-    """Return the public key as SubjectPublicKeyInfo PEM. Raises InvalidInput if it has none."""
-    return (await _get(context, key_id)).public_pem()
+async def public_pem(context: CallerContext, key_id: KeyId, *, derivation: str | None) -> bytes:
+    """Return the public key, or that at `derivation` below it, as SubjectPublicKeyInfo PEM.
+
+    Raises InvalidInput if there is none.
+    """
+    return (await _get(context, key_id)).public_half(derivation).public_pem()
 
 
 async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> PrivateKey:

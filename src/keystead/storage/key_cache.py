@@ -35,13 +35,12 @@ class StoredKey:
         """The row of the key's type in the algorithm table."""
         return self._private.algorithm
 
-    def public(self) -> algorithms.PublicParts | None:
-        """Return the public half as numbers; None if there is none."""
-        return self._private.public()
+    def public_half(self, derivation: str | None) -> algorithms.PublicHalf:
+        """Return the public half, or that of the key at a path below this one.
 
-    def public_pem(self) -> bytes:
-        """Return the public key as PEM. Raises InvalidInput if there is none."""
-        return self._private.public_pem()
+        Raises InvalidInput if there is no such key.
+        """
+        return self._private if derivation is None else self._private.child(derivation)
 
     def release(self, permit: Permit) -> algorithms.PrivateKey:
         """Return the private key. Raises ValueError if the permit is for another key."""

@@ -12,7 +12,7 @@ import msgspec
 
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
-from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.keys import GENERIC, KeyRecord, PrivateMaterial, StoredCertificate
 from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage.stored_json import StoredJson
@@ -40,6 +40,8 @@ class _UserJson(StoredJson, omit_defaults=True):
 class _PrivateJson(StoredJson, omit_defaults=True):
     PEM: str | None = None
     raw: str | None = None
+    type: str = GENERIC
+    """Of `raw`. A NetHSM has Generic keys only."""
 
 
 class _RestrictionsJson(StoredJson, omit_defaults=True):
@@ -178,7 +180,7 @@ def _encode_private(material: PrivateMaterial) -> _PrivateJson:
     if material.pem is not None:
         return _PrivateJson(PEM=_to_text(material.pem))
     if material.raw is not None:
-        return _PrivateJson(raw=base64.b64encode(material.raw).decode())
+        return _PrivateJson(raw=base64.b64encode(material.raw).decode(), type=material.raw_type)
     raise ValueError("a key has a PEM or raw bytes")
 
 
@@ -221,7 +223,8 @@ def _decode_private(stored: _PrivateJson) -> PrivateMaterial:
     if stored.PEM is not None:
         return PrivateMaterial(pem=_to_bytes(stored.PEM))
     try:
-        return PrivateMaterial(raw=base64.b64decode(stored.raw or "", validate=True))
+        raw = base64.b64decode(stored.raw or "", validate=True)
+        return PrivateMaterial(raw=raw, raw_type=stored.type)
     except binascii.Error as error:
         raise ValueError("not base64") from error
 

@@ -46,6 +46,8 @@ class PrivateData(Hidden, forbid_unknown_fields=True, rename="camel"):
     prime_q: str | None = None
     public_exponent: str | None = None
     data: str | None = None
+    mnemonic: str | None = None
+    mnemonic_passphrase: str | None = None
 
 
 class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
@@ -150,8 +152,10 @@ async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
 
 
 async def show(call: Call[None]) -> Reply[PublicKeyView]:
-    """GET /keys/{id}: all that is public of a key."""
-    return json_reply(_public_view(await manage_keys.view(call.context, _key_id(call))))
+    """GET /keys/{id}: all that is public of a key, or of the BIP32 key at ?derivation=."""
+    derivation = call.query("derivation")
+    view = await manage_keys.view(call.context, _key_id(call), derivation=derivation)
+    return json_reply(_public_view(view))
 
 
 async def delete(call: Call[None]) -> Reply[None]:
@@ -175,8 +179,10 @@ async def delete_label(call: Call[None]) -> Reply[None]:
 
 
 async def public_pem(call: Call[None]) -> Reply[bytes]:
-    """GET /keys/{id}/public.pem: the public key."""
-    return Reply(200, await manage_keys.public_pem(call.context, _key_id(call)))
+    """GET /keys/{id}/public.pem: the public key, or that of the BIP32 key at ?derivation=."""
+    derivation = call.query("derivation")
+    pem = await manage_keys.public_pem(call.context, _key_id(call), derivation=derivation)
+    return Reply(200, pem)
 
 
 async def csr(call: Call[DistinguishedName]) -> Reply[bytes]:
@@ -238,7 +244,9 @@ async def _private_key(call: Call[Any]) -> tuple[PrivateKey, KeyAttributes]:
     wanted = decode_json(body, ImportRequest)
     algorithm, parts = _algorithm(wanted.type), _parts(wanted.private)
     attributes = wanted.attributes()
-    private = await manage_keys.parse(call.context, lambda: algorithm.from_parts(parts))
+    private = await manage_keys.parse(
+        call.context, lambda: algorithms.import_parts(algorithm, parts)
+    )
     return private, attributes
 
 
@@ -251,6 +259,8 @@ def _parts(private: PrivateData) -> PrivateParts:
         prime_q=decoded(private.prime_q, "primeQ"),
         public_exponent=decoded(private.public_exponent, "publicExponent"),
         data=decoded(private.data, "data"),
+        mnemonic=private.mnemonic,
+        mnemonic_passphrase=private.mnemonic_passphrase,
     )
 
 
