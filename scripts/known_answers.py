@@ -1,7 +1,8 @@
 """Writes src/keystead/self_tests/known_answers.json: what other implementations make of fixed keys.
 
-pycryptodome signs and encrypts, dilithium-py makes ML-DSA's signatures, the tests' plain arithmetic
-ECDSA's on curves that pycryptodome has not. BIP-340's answer is from the BIP. Run it again when the
+pycryptodome signs and encrypts, dilithium-py makes ML-DSA's signatures, kyber-py ML-KEM's secrets,
+slip10 derives BIP-32's key, the tests' plain arithmetic makes ECDSA's signatures on curves that
+pycryptodome has not. BIP-340's answer is from the BIP. Run it again when the
 table has a new row: python -m scripts.known_answers
 """
 
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import dilithium_py.ml_dsa
+import kyber_py.ml_kem
 import msgspec
 from Crypto.Cipher import AES, PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import CMAC, HMAC, SHA256, SHA384, SHA512
 from Crypto.Protocol import DH, KDF
-from Crypto.PublicKey import ECC, MLDSA, RSA
+from Crypto.PublicKey import ECC, MLDSA, MLKEM, RSA
 from Crypto.Signature import eddsa, mldsa, pss
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -28,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from slip10 import SLIP10
 
 from tests.algorithms.reference_curves import CURVES
 from tests.support.verification import DIGEST_BYTES, HASHES
@@ -173,6 +176,40 @@ def ml_dsa(name: str) -> Answer:
     return {"type": name, "pem": key.export_key(format="PEM"), "answers": answers}
 
 
+def ml_kem(name: str) -> Answer:
+    """Return a key of ML-KEM and its answer."""
+    key = MLKEM.construct(param_set=MLKEM.ParamSet[name], seed=bytes(range(64)))
+    secret, ciphertext = getattr(kyber_py.ml_kem, name).encaps(key.ek)
+    answers = [
+        {
+            "use": "decapsulate",
+            "mode": "ML_KEM",
+            "message": octets(ciphertext),
+            "result": octets(secret),
+        }
+    ]
+    return {"type": name, "pem": key.export_key(format="PEM"), "answers": answers}
+
+
+def bip32() -> Answer:
+    """Return a seed and its answers, by plain arithmetic on a key that slip10 derives."""
+    seed, derivation, curve = bytes(range(64)), "m/44'/60'/0'/0/0", CURVES["EC_P256K1"]
+    scalar = int.from_bytes(SLIP10.from_seed(seed).get_privkey_from_path(derivation))
+    digest = hashlib.sha256(MESSAGE).digest()
+    (r, r_y), (x, y) = curve.multiply(2, curve.g), curve.multiply(scalar, curve.g)
+    s = pow(2, -1, curve.n) * (int.from_bytes(digest) + r * scalar) % curve.n
+    tag = hashlib.sha256(b"BIP0340/challenge").digest()
+    commitment = r.to_bytes(32) + x.to_bytes(32) + MESSAGE
+    challenge = int.from_bytes(hashlib.sha256(tag * 2 + commitment).digest())
+    even = (2 if r_y % 2 == 0 else -2) + challenge * (scalar if y % 2 == 0 else -scalar)
+    signatures = [
+        verify("ECDSA", digest, encode_dss_signature(r, s)),
+        verify("BIP340", MESSAGE, r.to_bytes(32) + (even % curve.n).to_bytes(32)),
+    ]
+    answers = [{**one, "texts": {"derivation": derivation}} for one in signatures]
+    return {"type": "BIP32", "raw": octets(seed), "answers": answers}
+
+
 def generic() -> Answer:
     """Return an AES key and its answers."""
     iv, aad, block = bytes(range(16)), b"aad", bytes(range(32))
@@ -218,6 +255,9 @@ def keys() -> Iterator[Answer]:
         yield ml_dsa(name)
     yield montgomery("X25519", "Curve25519", 32)
     yield montgomery("X448", "Curve448", 56)
+    for name in ("ML_KEM_768", "ML_KEM_1024"):
+        yield ml_kem(name)
+    yield bip32()
 
 
 def main() -> int:

@@ -167,7 +167,7 @@ def test_an_error_about_a_choice_does_not_quote_what_was_chosen(around):
 
 SECRET_SOUNDING = re.compile(
     r"passphrase|private|secret|prime|_key|key_|^key|raw|pem|body|data|value|headers|header"
-    r"|message|plaintext|decrypted|encrypted|random|waiting|digest|credential"
+    r"|message|plaintext|decrypted|encrypted|random|waiting|digest|credential|mnemonic|seed"
 )
 HARMLESS = {
     "KnownKey.pem",  # published with the software
@@ -177,6 +177,7 @@ HARMLESS = {
     "HttpError.message",
     "Entry.value",  # sealed
     "Change.value",
+    "PrivateMaterial.raw_type",  # a name
     "PublicData.data",
     "PublicParts.data",
     "PublicKeyView.public",

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from keystead import algorithms, self_tests
-from keystead.algorithms import ENCRYPT, SIGN
+from keystead.algorithms import ENCAPSULATE, ENCRYPT, SIGN
 from keystead.errors import SelfTestFailed
 from keystead.self_tests import entropy, known_answers
 from keystead.self_tests.known_answers import KEYS
 
-WITH_RANDOM_PARTS = {SIGN, ENCRYPT}
+WITH_RANDOM_PARTS = {SIGN, ENCRYPT, ENCAPSULATE}
 """Uses whose results are checked by verifying and decrypting them."""
 
 

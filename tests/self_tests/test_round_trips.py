@@ -3,7 +3,7 @@
 import pytest
 
 from keystead import algorithms
-from keystead.algorithms import ENCRYPT, SIGN
+from keystead.algorithms import ENCAPSULATE, ENCRYPT, SIGN
 from keystead.errors import InvalidInput, SelfTestFailed
 from keystead.self_tests import round_trips
 from keystead.self_tests.known_answers import KEYS
@@ -24,7 +24,8 @@ def test_a_generic_key_of_every_length_is_consistent(bits):
 def test_every_round_trip_of_a_type_works_with_its_known_key(known):
     row = algorithms.BY_NAME[known.type]
     tests = dict(round_trips.tests(row, known.private_key))
-    assert len(tests) == sum(one.use in {SIGN, ENCRYPT} for one in row.mechanisms)
+    there_and_back = {SIGN, ENCRYPT, ENCAPSULATE}
+    assert len(tests) == sum(one.use in there_and_back for one in row.mechanisms)
     for test in tests.values():
         test()
 
@@ -50,6 +51,14 @@ def test_a_key_that_does_not_decrypt_what_it_encrypts_is_found(monkeypatch):
     key = make_key("Generic")
     replace_row(monkeypatch, "Generic", "decrypt_cbc", lambda *_, **__: b"?")
     with pytest.raises(SelfTestFailed, match="decrypts to something else"):
+        round_trips.require_consistent(key)
+
+
+@pytest.mark.parametrize("name", ["ML_KEM_768", "ML_KEM_1024"])
+def test_a_key_that_does_not_open_its_own_ciphertext_is_found(monkeypatch, name):
+    key = make_key(name)
+    replace_row(monkeypatch, name, "decapsulate", lambda *_: bytes(32))
+    with pytest.raises(SelfTestFailed, match="does not open its own ciphertext"):
         round_trips.require_consistent(key)
 
 

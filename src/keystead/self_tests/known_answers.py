@@ -26,6 +26,8 @@ class KnownAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: str
     message: bytes | None = None
     options: dict[str, bytes | int] = {}
+    texts: dict[str, str] = {}
+    """Options that are text; in JSON, bytes are text too."""
     result: bytes | bool = True
 
 
@@ -40,7 +42,7 @@ class KnownKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def private_key(self) -> PrivateKey:
         """Return the key, ready for use."""
         pem = None if self.pem is None else self.pem.encode()
-        return algorithms.load(PrivateMaterial(pem=pem, raw=self.raw))
+        return algorithms.load(PrivateMaterial(pem=pem, raw=self.raw, raw_type=self.type))
 
 
 KEYS: Final = msgspec.json.decode(
@@ -60,7 +62,7 @@ def tests(
 
 def _require_answer(key_of: Callable[[], PrivateKey], answer: KnownAnswer) -> None:
     key, use = key_of(), _USES[answer.use]
-    run = algorithms.mechanism_of(key.algorithm, use, answer.mode).run
+    run = partial(algorithms.mechanism_of(key.algorithm, use, answer.mode).run, **answer.texts)
     messages = () if answer.message is None else (answer.message,)
     if run(key, *messages, **answer.options) != answer.result:
         raise SelfTestFailed("The answer is not the known one.")

@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from keystead.algorithms import (
+    DECAPSULATE,
     DECRYPT,
     DERIVE,
+    ENCAPSULATE,
     ENCRYPT,
     SIGN,
     VERIFY,
@@ -20,7 +22,7 @@ from keystead.algorithms import (
 )
 from keystead.errors import InvalidInput, SelfTestFailed
 
-_BACK: Final = MappingProxyType({SIGN: VERIFY, ENCRYPT: DECRYPT})
+_BACK: Final = MappingProxyType({SIGN: VERIFY, ENCRYPT: DECRYPT, ENCAPSULATE: DECAPSULATE})
 _LENGTHS: Final = (32, 48, 64, 20, 28, 16)
 """Of messages: of digests, and of whole blocks. Each mode takes one of them."""
 
@@ -74,6 +76,9 @@ def _takes(key: PrivateKey, row: Mechanism) -> bool:
 
 
 def _require_round_trip(key: PrivateKey, row: Mechanism) -> None:
+    if row.use is ENCAPSULATE:
+        _require_same_secret(key, row)
+        return
     message, made = _first_taken(key, row)
     names = row.use.gives
     parts = dict(zip(names, made if isinstance(made, tuple) else (made,), strict=False))
@@ -84,6 +89,13 @@ def _require_round_trip(key: PrivateKey, row: Mechanism) -> None:
             raise SelfTestFailed("A signature of the key is not valid.")
     elif undo(key, parts.pop("encrypted"), **parts) != message:
         raise SelfTestFailed("What the key encrypts decrypts to something else.")
+
+
+def _require_same_secret(key: PrivateKey, row: Mechanism) -> None:
+    made = row.run(key)
+    ciphertext, secret = made if isinstance(made, tuple) else (made, None)
+    if mechanism_of(key.algorithm, DECAPSULATE, row.mode).run(key, ciphertext) != secret:
+        raise SelfTestFailed("The key does not open its own ciphertext.")
 
 
 def _first_taken(key: PrivateKey, row: Mechanism) -> tuple[bytes, object]:
