@@ -178,6 +178,7 @@ HARMLESS = {
     "Entry.value",  # sealed
     "Change.value",
     "PrivateMaterial.raw_type",  # a name
+    "_Both.seed",  # a shape of pyca's asn1, which has no repr of its own
     "PublicData.data",
     "PublicParts.data",
     "PublicKeyView.public",
