@@ -2,13 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from keystead.sealing import passphrase
-from tests.support.core import Core, Credentials, start_core
+from tests.support.core import Answer, Core, Credentials, start_core
+from tests.support.every_key import add_every_key
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,3 +66,19 @@ def fresh_core(runner: asyncio.Runner) -> Iterator[Core]:
     core = runner.run(start_core())
     yield core
     core.close()
+
+
+@pytest.fixture(scope="module")
+def every_key(runner: asyncio.Runner, core: Core) -> None:
+    """A key of each type that may do all its type can, named as its type."""
+    runner.run(add_every_key(core))
+
+
+@pytest.fixture
+def use(core: Core, operator: Credentials) -> Callable[..., Awaitable[Answer]]:
+    """Ask for a use of a key, as an Operator."""
+
+    async def use(key_id: str, how: str, **wanted: object) -> Answer:
+        return await core.request("POST", f"/keys/{key_id}/{how}", user=operator, json=wanted)
+
+    return use
