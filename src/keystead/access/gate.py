@@ -1,7 +1,7 @@
 """The one gate before every use of a private key.
 
-A key from the store cannot work. The gate permits a use, or names the rule that refuses it. It
-tells the recorder which, and only then is the key released.
+A key from the store cannot be used directly. The gate permits a use, or names the rule that refuses
+it. It tells the recorder its decision, and only then is the key released.
 """
 
 from collections.abc import Callable
@@ -16,34 +16,34 @@ from keystead.model.users import Caller
 from keystead.storage.key_cache import StoredKey
 
 CERTIFICATE_REQUEST = "certificate request"
-"""Stands for the mode where a key signs a request for a certificate."""
+"""Replaces the mode for a use that signs a certificate request."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A use of a key that somebody asks for."""
+    """A requested use of a key."""
 
     caller: Caller
     address: str
-    """The client's, as the edge says."""
+    """The client's address, as the edge reports it."""
     key: KeyPath
     use: Use
     mode: str
-    """What the request calls the mechanism, or CERTIFICATE_REQUEST."""
+    """The mode in the request, or CERTIFICATE_REQUEST."""
     uses: int
-    """How many uses of the key it is."""
+    """The number of uses of the key."""
     now: Callable[[], float]
     """The HSM's time in Unix seconds."""
 
 
 class Recorder(Protocol):
-    """Hears of every decision, before a key works."""
+    """Gets every decision before a key is used."""
 
     def permitted(self, attempt: Attempt) -> None:
-        """Note a use that was permitted."""
+        """Record a permitted use."""
         ...
 
     def refused(self, attempt: Attempt, reason: str) -> None:
-        """Note a use that was refused, and the rule that refused it, in words."""
+        """Record a refused use with the rule that refused it."""
         ...
 
 
@@ -93,7 +93,7 @@ class Gate:
             raise
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
-        # A mode that no key has may be anything that the client mistyped. It is not shown.
+        # An unknown mode is not shown, because it may be any input of the client.
         if attempt.mode != CERTIFICATE_REQUEST and not is_mode(attempt.use, attempt.mode):
             attempt = msgspec.structs.replace(attempt, mode="")
         self._recorder.refused(attempt, error.message)

@@ -1,4 +1,4 @@
-"""What becomes of the gate's decisions and of refused requests: a metric each, and log events."""
+"""Records the gate's decisions and refused requests as metrics and log events."""
 
 from keystead.access.gate import Attempt
 from keystead.journal.log import Level, Log
@@ -11,7 +11,7 @@ class AccessRecord:
     """Counts every decision, logs refusals at a bounded pace and permitted uses at debug."""
 
     def __init__(self, log: Log, metrics: Metrics, pace: Pace) -> None:
-        """`pace` bounds the lines that refusals write: whoever is refused can ask again at once."""
+        """`pace` limits the log events of refusals, because clients can repeat a request."""
         self._log = log
         self._metrics = metrics
         self._pace = pace
@@ -31,7 +31,7 @@ class AccessRecord:
     def request_refused(
         self, caller: Caller | None, *, address: str, status: int, **asked: str
     ) -> None:
-        """Log a request that was answered with a refusal; `asked` names its row."""
+        """Log a refused request. `asked` names its route."""
         if (unlogged := self._pace.step()) is not None:
             user = "" if caller is None else str(caller.user_id)
             self._log.info(

@@ -24,7 +24,7 @@ def parse_alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName
 
 
 def alternative_names_of(common_name: str) -> x509.SubjectAlternativeName | None:
-    """Return what a common name stands for, a DNS name or an address; None if it is neither.
+    """Return a common name as a DNS name or an address, or None if it is neither.
 
     Not every subject is a host: a name with a space in it is not a DNS name that a certificate
     authority would sign.

@@ -1,4 +1,4 @@
-"""Certificates that come from outside: what must hold before one is installed."""
+"""Checks of certificates from outside before they are installed."""
 
 import itertools
 import re
@@ -14,10 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from keystead.errors import InvalidInput, WrongState
 
 MAX_CHAIN_BYTES = 64 * 1024
-"""As DER. A chain goes over the wire in every handshake; OpenSSL's clients refuse 100 KiB."""
+"""The longest chain, as DER. It is sent in every handshake, and OpenSSL's clients refuse 100
+KiB."""
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clock of whoever signs certificates may be ahead of this one."""
+"""How far the clock of a certificate authority may be ahead of this one."""
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -102,7 +103,7 @@ def _require_acceptance(certificate: x509.Certificate, now: datetime) -> None:
         time = f"{now:{_TIME_FORMAT}}"
         raise InvalidInput(f"The certificate {what} {limit:{_TIME_FORMAT}}. It is {time} here.")
     digest = _digest(certificate)
-    # Nobody checks the signature of a certificate that has issued itself.
+    # Clients do not check the signature of a self-signed certificate.
     if isinstance(digest, hashes.MD5 | hashes.SHA1) and not _has_issued(certificate, certificate):
         raise InvalidInput(f"The certificate is signed with {digest.name}, which clients refuse.")
     for extension in _extensions(certificate):

@@ -1,4 +1,4 @@
-"""Certificate signing requests (PKCS #10, RFC 2986) for keys that stay inside."""
+"""Certificate signing requests (PKCS #10, RFC 2986) for keys in the HSM."""
 
 import re
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class SubjectName:
 
 
 def make_csr(private: PrivateKey, subject: SubjectName) -> bytes:
-    """Return a request in PEM, signed by `private`; InvalidInput says what does not fit in one.
+    """Return a request in PEM, signed by `private`. Raises InvalidInput if a value does not fit.
 
-    As slow as a signature of the key.
+    It takes as long as a signature of the key.
     """
     signer = private.certificate_signer()
     builder = x509.CertificateSigningRequestBuilder().subject_name(distinguished_name(subject))
@@ -75,7 +75,7 @@ class _Attribute:
     upper_bound: int
 
     def of(self, value: str) -> x509.NameAttribute[str]:
-        """Return the attribute with this value; InvalidInput if it does not fit."""
+        """Return the attribute with this value. Raises InvalidInput if it does not fit."""
         # A NUL or another control character makes readers disagree about where a name ends.
         if not value.isprintable():
             raise InvalidInput(f"{self.field} has a character that cannot be printed.")
@@ -99,7 +99,7 @@ _EMAIL = _Attribute("emailAddress", NameOID.EMAIL_ADDRESS, 255)
 
 
 def distinguished_name(subject: SubjectName) -> x509.Name:
-    """Return the subject as an X.501 name; InvalidInput says which attribute does not fit."""
+    """Return the subject as an X.501 name. Raises InvalidInput if an attribute does not fit."""
     if not subject.common_name:
         raise InvalidInput("commonName is empty.")
     if subject.country and not _COUNTRY.fullmatch(subject.country):

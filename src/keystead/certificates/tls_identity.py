@@ -1,4 +1,4 @@
-"""The certificate chain the server shows: a first one of its own making, and checks of others."""
+"""The server's certificate chain: a first self-signed one, and checks of others."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -81,7 +81,7 @@ def require_chain_of(private: PrivateKey, chain_pem: bytes) -> None:
 
 
 def require_strong_keys(chain_pem: bytes) -> None:
-    """Raise InvalidInput when a certificate has an RSA key of less than MIN_RSA_BITS."""
+    """Raise InvalidInput if a certificate has an RSA key of less than MIN_RSA_BITS."""
     for certificate in _certificates(chain_pem):
         public = _public(certificate)
         if isinstance(public, RSAPublicKey) and public.key_size < MIN_RSA_BITS:

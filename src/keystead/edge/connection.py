@@ -1,7 +1,7 @@
-"""One client connection: HTTP/1.1 requests in, one at a time, to the core and back as responses.
+"""One client connection: it passes HTTP/1.1 requests to the core, one at a time.
 
-No task, future or timer per request: a sweep over all connections looks at `deadline`. While a
-request is in flight, what the client sends beyond it waits, and reading stops.
+There is no task, future or timer for a request. A sweep over all connections checks `deadline`.
+While a request is running, later bytes of the client wait, and reading stops.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ class HttpConnection(asyncio.Protocol):
         self._is_last = False
         self._gives_up_at = inf
         self.deadline = inf
-        """When `timed_out` is to be called, on the clock `EdgeContext.now`."""
+        """The time to call `timed_out`, on the clock `EdgeContext.now`."""
         self.waiting_since = context.now()
-        """When it was accepted, or answered last."""
+        """The time when the connection was accepted or last answered."""
 
     # --- the transport's side --------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class HttpConnection(asyncio.Protocol):
             slowest.timed_out()
 
     def resume_writing(self) -> None:
-        """Go on: the client took what was written."""
+        """Continue after the client has read what was written."""
         self._stream.is_writable = True
         self._all.slow_readers.pop(self, None)
         match self._phase:
@@ -118,16 +118,16 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the client's turn, and the core has no request of it."""
+        """Whether the connection waits for its client, and the core has no request of it."""
         return not self._request.is_under_way
 
     def make_room(self) -> None:
-        """End the connection at once, for another one to take its place."""
+        """End the connection at once, to make room for another."""
         self._all.connections.discard(self)
         self._stream.abort()
 
     def timed_out(self) -> None:
-        """End the connection: the client was too slow."""
+        """End the connection, because the client was too slow."""
         if not self._stream.is_writable or self._stream.is_closing():
             self._all.refusals["slow_reader"] += not self._stream.is_writable
             self._stream.abort()
@@ -140,7 +140,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
 
     def stop(self) -> None:
-        """Close when idle; otherwise the answer under way is this connection's last."""
+        """Close the connection if it is idle, and otherwise after the running response."""
         if self._phase is Phase.HEAD and not self._unparsed:
             self._close()
 
@@ -223,7 +223,7 @@ class HttpConnection(asyncio.Protocol):
             self._request.send(head, self.client, body, length, more=more)
 
     def _send_body(self, upload: Upload) -> None:
-        """Send what the core gave credit for; read from the client only as fast."""
+        """Send as much as the core gave credit for, and read from the client at that speed."""
         if self._request.send_body(upload):
             self._upload, self._unparsed = None, upload.body.rest
             self._phase = Phase.ANSWERING
@@ -239,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
                 self._expect_within(self._all.timeouts.body)
 
     def _abort_request(self) -> None:
-        """Tell the core that nobody waits any more, if it has this request."""
+        """Tell the core that the client is gone, if it has this request."""
         self._upload = None
         self._request.abort()
 
@@ -297,7 +297,7 @@ class HttpConnection(asyncio.Protocol):
             self._ask_for_more()
 
     def answer_aborted(self) -> None:
-        """Cut the connection, so that the client does not take what it has for the whole."""
+        """Abort the connection, so that the client notices that the response is incomplete."""
         self._request.end()
         self._stream.abort()
 
@@ -307,7 +307,7 @@ class HttpConnection(asyncio.Protocol):
             self._send_body(self._upload)
 
     def core_lost(self) -> None:
-        """Give up: there is no core to answer."""
+        """Answer that the core is gone."""
         self._request.end()
         self._upload = None
         if self._phase is Phase.STREAMING:
@@ -322,7 +322,7 @@ class HttpConnection(asyncio.Protocol):
     # --- the end of an exchange ------------------------------------------------------------
 
     def _answered(self, upload: Upload | None) -> None:
-        """Go on after an answer; `upload` is what the core did not want to have."""
+        """Continue after a response. `upload` is the rest of a body that the core did not read."""
         self._request.end()
         if self._is_last:
             self._linger_or_close(upload)
@@ -376,7 +376,7 @@ class HttpConnection(asyncio.Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Drop what still comes for a moment, so that the last answer is not lost to a reset."""
+        """Drop later bytes for a moment, so that a reset does not discard the last response."""
         self._phase = Phase.CLOSING
         self._unparsed = b""
         self._gives_up_at = self._all.now() + self._all.timeouts.body

@@ -14,26 +14,26 @@ class Watched(Protocol):
     """A connection, as the edge looks after it."""
 
     deadline: float
-    """When `timed_out` is to be called, on the clock `EdgeContext.now`."""
+    """The time to call `timed_out`, on the clock `EdgeContext.now`."""
 
     waiting_since: float
-    """When it was accepted, or answered last, on the same clock."""
+    """The time when the connection was accepted or last answered, on the same clock."""
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the client's turn, and the core has no request of it."""
+        """Whether the connection waits for its client, and the core has no request of it."""
         ...
 
     def make_room(self) -> None:
-        """End the connection at once, for another one to take its place."""
+        """End the connection at once, to make room for another."""
         ...
 
     def timed_out(self) -> None:
-        """End the connection: the client was too slow."""
+        """End the connection, because the client was too slow."""
         ...
 
     def stop(self) -> None:
-        """Close when idle; otherwise the answer under way is this connection's last."""
+        """Close the connection if it is idle, and otherwise after the running response."""
         ...
 
 
@@ -48,7 +48,7 @@ class EdgeContext:
     on_closed: Callable[[], None]
     connections: set[Watched] = field(default_factory=set)
     slow_readers: dict[Watched, None] = field(default_factory=dict)
-    """Connections whose clients do not take their answers, the longest such first."""
+    """Connections whose clients do not read their responses, the longest first."""
     is_stopping: bool = False
     refusals: Counter[Refusal] = field(default_factory=Counter)
-    """What the core has not been told yet."""
+    """The refusals that were not reported to the core yet."""

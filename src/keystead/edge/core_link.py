@@ -1,4 +1,4 @@
-"""The edge's end of its connection to the core: which HTTP connection an answer is for."""
+"""The edge's end of its connection to the core. It matches responses to HTTP connections."""
 
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ from keystead.wire.messages import (
 
 
 class Asker(Protocol):
-    """Whoever waits for an answer of the core."""
+    """An HTTP connection that waits for a response of the core."""
 
     def answer(self, response: Response) -> None:
         """Take the answer, or its first part."""
@@ -47,7 +47,7 @@ class Asker(Protocol):
 
 
 class CoreLink:
-    """Numbers requests, and hands what the core says to whoever asked."""
+    """Numbers requests, and passes messages of the core to the connections that asked."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class CoreLink:
         self._askers.pop(request_id, None)
 
     def abort(self, request_id: int) -> None:
-        """Tell the core that nobody waits for the rest of a request or its answer."""
+        """Tell the core that the client of a request is gone."""
         if not self.is_lost:
             self.send(RequestAborted(request_id))
 

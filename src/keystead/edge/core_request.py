@@ -44,7 +44,7 @@ class CoreRequest:
         )
 
     def send_body(self, upload: Upload) -> bool:
-        """Send what the core gave credit for; return whether that was the rest of the body."""
+        """Send as much as the core gave credit for. Return whether the body is complete."""
         return upload.send(self._link, self._id)
 
     def ask_for_more(self) -> None:

@@ -1,8 +1,8 @@
-"""The server's side of a TLS handshake: a failing one ends with its alert, and with a reason.
+"""The server's side of a TLS handshake. A failing handshake ends with its alert and a reason.
 
-The event loop drops what the TLS library wrote as the handshake failed. So a failure is first shown
-to the loop as if the client had to say more, which has it send the alert; what the client still
-sends is dropped, within a bound, until it closes or its time for the handshake is over.
+The event loop would drop the alert that the TLS library writes when a handshake fails. So a failure
+is first shown to the loop as a wait for the client, and the loop sends the alert. Later bytes of
+the client are dropped, within a bound, until it closes or its time for the handshake is over.
 """
 
 import ssl
@@ -29,14 +29,14 @@ _REASONS: Final[dict[str, Refusal]] = {
     "NO_SHARED_SIGNATURE_ALGORITHMS": "tls_signature_algorithm",
     "WRONG_VERSION_NUMBER": "tls_not_tls",
 }
-"""The TLS library's names for what it found; all others are "tls_malformed"."""
+"""The reasons for errors of the TLS library by their names. All others are "tls_malformed"."""
 
 _HTTP: Final = b" HTTP/1."
-"""In the first line of any request. The TLS library knows only some of the methods."""
+"""A part of the first line of any HTTP request. The TLS library knows only some methods."""
 
 
 class Handshake:
-    """One handshake: whether it has failed."""
+    """One handshake, and why it failed, if it did."""
 
     def __init__(self, on_refused: Callable[[Refusal], None]) -> None:
         self._on_refused = on_refused
@@ -49,7 +49,7 @@ class Handshake:
 
 
 ATTEMPT: Final = ContextVar[Handshake | None]("attempt", default=None)
-"""The one that the event loop is at, which makes the TLS library's side without saying for whom."""
+"""The handshake that the event loop begins now: the loop does not pass it to the TLS library."""
 
 
 class _ServerSide(ssl.SSLObject):
@@ -61,7 +61,7 @@ class _ServerSide(ssl.SSLObject):
     dropped = 0
 
     def do_handshake(self) -> None:
-        """Go on as far as possible. Raises an error once there is no more to send about it."""
+        """Continue the handshake. Raises its error only after the alert was sent."""
         attempt = self.attempt
         if attempt is not None and attempt.is_refused:
             self._drop()
@@ -90,7 +90,7 @@ class _ServerSide(ssl.SSLObject):
 
 
 class ServerContext(ssl.SSLContext):
-    """A context whose handshakes end with their alert, where ATTEMPT says which one it is."""
+    """A context whose failing handshakes send their alert. ATTEMPT is the present handshake."""
 
     sslobject_class: type[ssl.SSLObject] = _ServerSide
 

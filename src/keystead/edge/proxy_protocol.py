@@ -1,4 +1,4 @@
-"""The PROXY protocol, versions 1 and 2: a proxy's word for where a connection really comes from.
+"""The PROXY protocol, versions 1 and 2, in which a proxy sends the address of its client.
 
 Sans-I/O: `read_header` says how many bytes it wants next and never takes one that follows the
 header. After haproxy's specification, doc/proxy-protocol.txt, sections 2.1 and 2.2.
@@ -35,9 +35,10 @@ _CASTAGNOLI: Final = 0x82F63B78
 
 
 def read_header() -> Generator[int, bytes, Address | None]:
-    """Yield how many bytes come next, and be sent as many; return the client's address.
+    """Yield the number of bytes to send next, and in the end return the client's address.
 
-    None: the proxy speaks for itself, or does not know. Raises ValueError for what is no header.
+    Returns None if the proxy connects for itself or does not know the address. Raises ValueError if
+    the bytes are not a valid header.
     """
     start = yield _SHORTEST
     if start.startswith(_SIGNATURE):

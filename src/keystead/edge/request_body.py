@@ -1,6 +1,6 @@
-"""Where the body of an HTTP/1.1 request ends: by its length, or chunk by chunk (RFC 9112, 6 and 7).
+"""Reads the body of an HTTP/1.1 request, by its length or in chunks (RFC 9112, 6 and 7).
 
-Sans-I/O: bytes in, the body's bytes out. What follows the body, the next request, is kept aside.
+It is sans-I/O: bytes in, the body's bytes out. Bytes after the body belong to the next request.
 """
 
 import re
@@ -25,14 +25,14 @@ class RequestBody(Protocol):
 
     is_complete: bool
     rest: bytes
-    """What was fed beyond the end of the body."""
+    """The bytes that follow the end of the body."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived and return what of it belongs to the body. Raises RequestRefused."""
+        """Take bytes and return those that belong to the body. Raises RequestRefused."""
         ...
 
     def left(self) -> int | None:
-        """Return how many bytes of the body are still to come, None when nobody knows yet."""
+        """Return the number of bytes still to come, or None if it is not known yet."""
         ...
 
 
@@ -45,7 +45,7 @@ class SizedBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived and return what of it belongs to the body."""
+        """Take bytes and return those that belong to the body."""
         part = data[: self._left]
         self._left -= len(part)
         if self._left == 0:
@@ -71,7 +71,7 @@ class ChunkedBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived and return what of it belongs to the body. Raises RequestRefused."""
+        """Take bytes and return those that belong to the body. Raises RequestRefused."""
         data = self._unparsed + data
         parts: list[bytes] = []
         position = 0
@@ -105,7 +105,7 @@ class ChunkedBody:
         return end + len(_CRLF)
 
     def _count_overhead(self, line_bytes: int) -> None:
-        """Refuse a body that is mostly framing: it would take work that no body limit counts."""
+        """Refuse a body that is mostly framing, whose work no body limit counts."""
         balance = self._overhead_allowed + MAX_OVERHEAD_PER_BYTE * self._left_of_chunk - line_bytes
         if balance < 0:
             raise RequestRefused(400, "The chunks are too small for their size lines.")

@@ -1,8 +1,8 @@
-"""The head of an HTTP/1.1 request: bytes in, checked values out; RFC 9112, read strictly.
+"""Parses the head of an HTTP/1.1 request strictly by RFC 9112.
 
-Sans-I/O and in Python alone: no line of it can corrupt memory. Whatever two parsers could read in
-two ways is refused: bare CR or LF, folded lines, space before a colon, two lengths, two hosts,
-a length beside a transfer coding.
+It is sans-I/O and pure Python, so it cannot corrupt memory. It refuses everything that two parsers
+could read in two ways: bare CR or LF, folded lines, space before a colon, two lengths, two hosts,
+and a length together with a transfer coding.
 """
 
 import re
@@ -23,7 +23,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}+")
 _ABSOLUTE_TARGET = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 
 _LISTS: Final = frozenset({"accept", "if-match", "if-none-match", "connection"})
-"""Headers that may be repeated; the values join with commas. All others we read may not."""
+"""Headers that may be repeated: their values are joined with commas. All others may not."""
 
 _READ: Final = FORWARDED_HEADERS | {
     "connection",
@@ -47,7 +47,7 @@ _REASONS: Final[dict[int, Refusal]] = {
 
 
 class RequestRefused(Exception):
-    """The request gets this status and message from the edge, and its connection is closed."""
+    """Makes the edge answer with this status and message, and close the connection."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class RequestRefused(Exception):
 
 @dataclass(slots=True)
 class RequestHead:
-    """What the edge and the core need of a request's head."""
+    """The parts of a request's head that the edge and the core use."""
 
     method: str
     path: str

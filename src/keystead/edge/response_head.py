@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 response, and the answers the edge gives by itself."""
+"""The head of an HTTP/1.1 response, and responses that the edge gives by itself."""
 
 import json
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ class Framing(Enum):
     LENGTH = auto()
     """By Content-Length."""
     CHUNKS = auto()
-    """By the last chunk: the body's length is not known before (RFC 9112, 7.1)."""
+    """By the last chunk, because the length is not known before (RFC 9112, 7.1)."""
     END = auto()
-    """By the end of the connection: the same for HTTP/1.0."""
+    """By the end of the connection, for HTTP/1.0 clients if the length is not known."""
 
     def head(self, length: int) -> str:
         """Return the header of a body of `length` bytes, as far as that is known."""

@@ -1,4 +1,4 @@
-"""Accepts connections, shakes hands, watches deadlines, and stops without cutting anyone off."""
+"""Accepts connections, runs handshakes, checks deadlines, and stops gracefully."""
 
 import asyncio
 import contextlib
@@ -31,11 +31,11 @@ from keystead.wire.messages import (
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SWEEP_SECONDS: Final = 0.5
-"""How exactly timeouts are kept."""
+"""The precision of timeouts."""
 
 
 class EdgeServer:
-    """Serves HTTPS on inherited listening sockets; what it answers, the core says."""
+    """Serves HTTPS on inherited listening sockets, with responses from the core."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class EdgeServer:
         sweep.cancel()
 
     def stop(self) -> None:
-        """Accept nothing more; idle connections close now, the others after their answer."""
+        """Accept no more connections. Idle ones close now, and others after their response."""
         if self._all.is_stopping:
             return
         self._all.is_stopping = True
@@ -101,7 +101,7 @@ class EdgeServer:
             self.link.send(TriedOut(message.id, refusal))
 
     def _welcome(self, welcome: Welcome) -> None:
-        """Serve the identity from now on; connections that are open keep the one they have."""
+        """Serve the identity to new connections. Open connections keep theirs."""
         is_first = self._context is None
         self._context = server_context(welcome.tls_key_pem, welcome.tls_chain_pem, self._key_memory)
         if is_first and not self._all.is_stopping:
@@ -147,9 +147,10 @@ class EdgeServer:
         return len(self._all.connections) + len(self._handshakes) >= self._max_connections
 
     def _make_room(self) -> bool:
-        """End the connections that have waited longest for their client, in a handshake or not.
+        """End the connections that have waited longest for their client, also in a handshake.
 
-        Return False when all are at work. Who holds many open does not keep the others out so.
+        Return False if all connections have a running request. So a client that keeps many
+        connections open does not keep others out.
         """
         waiting = [
             (one.waiting_since, one.make_room) for one in self._all.connections if one.is_waiting
@@ -203,7 +204,7 @@ class EdgeServer:
     async def _learn_client(
         self, accepted: socket.socket, connection: HttpConnection, attempt: Handshake
     ) -> None:
-        """Take a proxy's word for who its client is. Raises ConnectionError for a bad header."""
+        """Read the client's address from the proxy. Raises ConnectionError for a bad header."""
         if not self._proxies or not self._is_proxy(connection.client):
             return
         header = read_header()
@@ -235,7 +236,7 @@ class EdgeServer:
         return data
 
     def _refused(self, connection: Watched, reason: Refusal) -> None:
-        """Count a handshake that failed; its client has a moment to take the alert and close."""
+        """Count a failed handshake. Its client has a moment to read the alert and close."""
         self._all.refusals[reason] += 1
         if (handshake := self._handshakes.get(connection)) is not None:
             self._loop.call_later(self._timeouts.linger, handshake.cancel)
@@ -250,7 +251,7 @@ class EdgeServer:
             self._report()
 
     def _report(self) -> None:
-        """Tell the core what it was not asked about."""
+        """Report refusals to the core."""
         refusals = self._all.refusals
         if refusals and self.link.is_writable and not self.link.is_lost:
             counts = {one: min(count, MAX_REFUSALS) for one, count in refusals.items() if count}

@@ -12,13 +12,13 @@ _TLS_1_2_SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 _MOST_FLIGHTS: Final = 3
-"""Turns of each side until both have finished, in TLS 1.2."""
+"""Turns of each side in a handshake of TLS 1.2."""
 
 
 class KeyMemory:
-    """An anonymous file that keys are loaded through: the ssl module wants a path, and it has one.
+    """An anonymous file through which keys are loaded, because the ssl module needs a path.
 
-    It is made once, before the process can make files no more, and empty between two loads.
+    It is made once, before the sandbox forbids it, and is empty between two loads.
     """
 
     def __init__(self) -> None:
@@ -50,11 +50,11 @@ def server_context(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> ssl.S
 
 
 def try_out(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> str:
-    """Return why a client of today could not connect to this identity; empty when it could.
+    """Return why a current client could not connect to this identity, or "" if it could.
 
-    Certificates that load may still be of no use: hardly a client offers the Brainpool curves (the
-    newest OpenSSL does, and that in TLS 1.3 only), and some keys and hashes are too weak for the
-    system's policy. Only a handshake tells, one of each version that is served.
+    A certificate that loads may still be useless. Hardly any client offers the Brainpool curves
+    (the newest OpenSSL does, and only in TLS 1.3), and some keys and hashes are too weak for the
+    system's policy. Only a handshake shows it, with each TLS version that is served.
     """
     try:
         context = server_context(key_pem, chain_pem, memory)
@@ -67,7 +67,7 @@ def try_out(key_pem: bytes, chain_pem: bytes, memory: KeyMemory) -> str:
 
 
 def _shake_hands(context: ssl.SSLContext, version: ssl.TLSVersion) -> str:
-    """Return what is wrong once a client of this version has said all that it had to say."""
+    """Return the error of a handshake with a client of this TLS version, or ""."""
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_context.check_hostname = False
     client_context.verify_mode = ssl.CERT_NONE

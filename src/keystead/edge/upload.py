@@ -17,23 +17,23 @@ from keystead.wire.messages import BodyChunk
 
 @dataclass(slots=True)
 class Upload:
-    """What has arrived of a body, and how much of it the core wants to have."""
+    """The part of a body that has arrived, and how much of it the core has asked for."""
 
     head: RequestHead
     body: RequestBody
     owes_continue: bool
     """The client waits for 100 Continue before it sends the body."""
     waiting: bytearray = field(default_factory=bytearray, repr=False)
-    """Arrived, and not sent to the core yet."""
+    """The bytes that have arrived and were not sent to the core yet."""
     credit: int = 0
-    """How many bytes more the core asked for."""
+    """The number of bytes that the core has asked for."""
     is_announced: bool = False
-    """The core has the request's head."""
+    """Whether the core has the request's head."""
     dropped: int = 0
     _arrived: int = 0
 
     def take(self, data: bytes) -> float:
-        """Take what the client sent; return the seconds that gives it. Raises RequestRefused."""
+        """Take bytes of the client. Return the seconds they earn it. Raises RequestRefused."""
         self.waiting += self.body.feed(data)
         if data:
             self.owes_continue = False
@@ -43,7 +43,7 @@ class Upload:
         return len(data) / rate
 
     def send(self, link: CoreLink, request_id: int) -> bool:
-        """Send what the core gave credit for; return whether that was the rest of the body."""
+        """Send as much as the core gave credit for. Return whether the body is complete."""
         while self.waiting and self.credit and link.is_writable:
             part = bytes(self.waiting[: min(self.credit, BODY_WINDOW_BYTES)])
             del self.waiting[: len(part)]
@@ -64,15 +64,16 @@ class Upload:
 
     @property
     def can_be_dropped(self) -> bool:
-        """Whether having read the rest of the body to no end is cheaper than a new connection.
+        """Whether reading and dropping the rest of the body is cheaper than a new connection.
 
-        Not when the client waits for 100 Continue: after an answer it may or may not send the body.
+        False if the client waits for 100 Continue: after a response it may or may not send the
+        body.
         """
         unwanted = len(self.waiting) + (self.body.left() or 0)
         return not self.owes_continue and unwanted <= MAX_DRAIN_BYTES
 
     def drop(self, data: bytes) -> bool:
-        """Take more of a body that nobody wants; return whether to go on. Raises RequestRefused."""
+        """Drop more of an unread body. Return whether to go on. Raises RequestRefused."""
         self.dropped += len(data)
         self.body.feed(data)
         return self.dropped <= MAX_DRAIN_BYTES

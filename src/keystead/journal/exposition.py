@@ -12,7 +12,7 @@ _TOTAL: Final = "_total"
 
 
 class Kind(Enum):
-    """What the numbers of a family mean; the value is the name in both formats."""
+    """The kind of a family. The value is its name in both formats."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One number. Label values are our own words: nothing in them needs escaping."""
+    """One number. Label values are constants of ours, so they need no escaping."""
 
     value: float
     suffix: str = ""

@@ -1,4 +1,4 @@
-"""The log: an event a line, as JSON: its time, level, process, name and fields."""
+"""The log. Each line is one event in JSON, with its time, level, process, name and fields."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from typing import Final
 Field = str | int | float | bool | None
 
 REQUEST: Final = ContextVar[int | None]("request", default=None)
-"""The number of the request that is being worked on; every event then carries it."""
+"""The number of the present request, which every event has as a field."""
 
 
 class Level(IntEnum):
-    """How much an event matters; the numbers are syslog's severities (RFC 5424, 6.2.1)."""
+    """The importance of an event. The numbers are syslog's severities (RFC 5424, 6.2.1)."""
 
     DEBUG = 7
     INFO = 6
@@ -31,40 +31,40 @@ class Log:
     def __init__(
         self, process: str, *, clock: Callable[[], float], write: Callable[[str], object]
     ) -> None:
-        """`clock` gives Unix seconds; `write` takes one whole line, its newline included."""
+        """`clock` gives Unix seconds. `write` takes one whole line with its newline."""
         self._process = process
         self._pid = os.getpid()
         self._clock = clock
         self._write = write
         self.threshold = Level.INFO
-        """Events of less weight are dropped."""
+        """Events that are less important than this level are dropped."""
         self.forward: Callable[[Level, str], None] | None = None
-        """Also gets every line, without its newline; it must not log."""
+        """Gets every line too, without its newline. It must not log."""
         self.warnings = 0
         self.errors = 0
 
     def debug(self, event: str, **fields: Field) -> None:
-        """Log something that matters to who looks for a fault only."""
+        """Log an event that helps to find a fault."""
         self._line(Level.DEBUG, event, fields)
 
     def info(self, event: str, **fields: Field) -> None:
-        """Log something that is as it should be."""
+        """Log an event of normal operation."""
         self._line(Level.INFO, event, fields)
 
     def warning(self, event: str, **fields: Field) -> None:
-        """Log something that an operator should look at."""
+        """Log an event that an operator should look at."""
         self.warnings += 1
         self._line(Level.WARNING, event, fields)
 
     def error(self, event: str, **fields: Field) -> None:
-        """Log something that failed."""
+        """Log a failure."""
         self.errors += 1
         self._line(Level.ERROR, event, fields)
 
     def bug(self, event: str, error: BaseException) -> None:
-        """Log an error nobody foresaw: its type and where it happened.
+        """Log an unexpected error: its type and where it happened.
 
-        Its message is left out: an unforeseen error may quote what it was working on.
+        Its message is left out, because it may quote secret data.
         """
         frames = traceback.extract_tb(error.__traceback__)
         where = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
@@ -83,7 +83,7 @@ class Log:
         }
         if (request := REQUEST.get()) is not None:
             known["request"] = request
-        # ASCII only: no terminal, and no reader of lines, finds anything but one line in it.
+        # ASCII only, so that every terminal and reader sees exactly one line.
         line = json.dumps(
             known | {name: value for name, value in fields.items() if name not in known}
         )

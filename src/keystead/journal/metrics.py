@@ -1,4 +1,4 @@
-"""What the core counts about itself, under NetHSM's names."""
+"""The metrics of the core, under NetHSM's names and for Prometheus."""
 
 import gc
 from bisect import bisect_left
@@ -12,10 +12,10 @@ from keystead.journal.exposition import Family, Kind, Sample
 from keystead.wire.messages import Refusal
 
 RESPONSE_TIME_SMOOTHING = 0.3
-"""Weight of the newest response in the moving average, as NetHSM weighs it."""
+"""The weight of the newest response in the moving average, as in NetHSM."""
 
 RESPONSE_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Upper bounds of the histogram: from a signature inline to an RSA key that waited."""
+"""The upper bounds of the histogram, from a P-256 signature to an RSA key that waited."""
 
 KEY_OPERATIONS = ("generate", *(use.verb for use in USES))
 

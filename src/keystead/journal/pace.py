@@ -1,10 +1,10 @@
-"""How many lines an event may write that a client can cause at will."""
+"""A rate limit for log events that clients can cause at will."""
 
 from collections.abc import Callable
 
 
 class Pace:
-    """Allows a number of lines at once, and more by and by."""
+    """Allows a burst of lines, and then a number of lines in each second."""
 
     def __init__(self, monotonic: Callable[[], float], *, at_once: int, a_second: float) -> None:
         """`monotonic` gives seconds."""

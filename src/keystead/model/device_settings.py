@@ -40,13 +40,13 @@ class Ipv4Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class NetworkSettings(Ipv4Settings, frozen=True):
-    """The addresses an appliance should have."""
+    """The addresses for an appliance."""
 
     ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
 
 
 class WantedNetwork(Ipv4Settings, frozen=True):
-    """Network settings as they are asked for: a null means no IPv6, as leaving it out does."""
+    """Network settings as in a request. A null for IPv6 means the same as no field."""
 
     ipv6: Ipv6Settings | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -66,7 +66,7 @@ class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
 
     @property
     def is_off(self) -> bool:
-        """Whether messages go nowhere."""
+        """Whether syslog is off."""
         return ip_address(self.ip_address).is_unspecified
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Identifiers: parsed once at the rim, valid ever after."""
+"""Identifiers. They are parsed once at the API boundary and are valid after that."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAX_TAGS = 1000
 MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
 RESERVED_KEY_IDS = frozenset({"generate"})
-"""Paths of the API in the place of a key ID; a key of a restored backup may have one."""
+"""Words that the API uses in place of a key ID. A restored key may have one as its ID."""
 
 KeyId = NewType("KeyId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -42,7 +42,7 @@ def parse_key_id(text: str) -> KeyId:
 
 
 def parse_new_key_id(text: str) -> KeyId:
-    """Return `text` as the ID of a key to be made; InvalidInput for one of RESERVED_KEY_IDS."""
+    """Return `text` as the ID of a new key. Raises InvalidInput for RESERVED_KEY_IDS."""
     key_id = parse_key_id(text)
     if key_id in RESERVED_KEY_IDS:
         raise InvalidInput(f"No new key can have the ID {key_id}: the API has a path of this name.")
@@ -50,29 +50,29 @@ def parse_new_key_id(text: str) -> KeyId:
 
 
 def parse_namespace_id(text: str) -> NamespaceId:
-    """Return `text` as a namespace ID; same alphabet and length as a key ID."""
+    """Return `text` as a namespace ID. It has the form of a key ID."""
     return NamespaceId(_check_id(text))
 
 
 def parse_member_id(text: str) -> MemberId:
-    """Return `text` as the ID of a cluster member; same alphabet and length as a key ID."""
+    """Return `text` as the ID of a cluster member. It has the form of a key ID."""
     return MemberId(_check_id(text))
 
 
 def parse_tag(text: str) -> Tag:
-    """Return `text` as a tag; same alphabet and length as a key ID."""
+    """Return `text` as a tag. It has the form of a key ID."""
     return Tag(_check_id(text))
 
 
 def with_tag(tags: frozenset[Tag], tag: Tag) -> frozenset[Tag]:
-    """Return the tags with one more; InvalidInput beyond MAX_TAGS."""
+    """Return the tags with one more. Raises InvalidInput if there are more than MAX_TAGS."""
     if tag not in tags and len(tags) >= MAX_TAGS:
         raise InvalidInput(f"There cannot be more than {MAX_TAGS} tags.")
     return tags | {tag}
 
 
 def parse_label(text: str) -> Label:
-    """Return `text` as a key label: at most 32 bytes of UTF-8; empty means none."""
+    """Return `text` as a key label: at most 32 bytes of UTF-8. An empty text means no label."""
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
@@ -91,7 +91,7 @@ class UserId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `name` or `namespace~name`; each part is a valid ID, InvalidInput otherwise."""
+        """Read `name` or `namespace~name`. Raises InvalidInput unless each part is a valid ID."""
         if len(text) > MAX_ID_LENGTH:
             raise InvalidInput(f"ID cannot be longer than {MAX_ID_LENGTH} characters.")
         namespace, separator, name = text.rpartition(NAMESPACE_SEPARATOR)

@@ -1,4 +1,4 @@
-"""Stored keys, and who may use one."""
+"""Stored keys, and the rule of tags for their use."""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -39,7 +39,7 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """All that is stored of one key. `operations` counts its uses."""
+    """The stored data of one key. `operations` counts its uses."""
 
     private: PrivateMaterial = field(repr=False)
     mechanisms: frozenset[str]
@@ -50,7 +50,7 @@ class KeyRecord:
 
 
 class Permit:
-    """The gate's word that the key at `path` may work once. Only `access.gate` makes one."""
+    """The gate's permit for one use of the key at `path`. Only `access.gate` makes permits."""
 
     __slots__ = ("path",)
 
@@ -59,9 +59,9 @@ class Permit:
 
 
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:
-    """Whether the tags on a key let this caller use it: one in common, or none on the key.
+    """Whether a key's tags let this caller use it: it has one of them, or the key has none.
 
-    Administrators bypass them where they may act at all.
+    The tags do not apply to Administrators.
     """
     return not restrictions or caller.is_administrator or not restrictions.isdisjoint(caller.tags)
 

@@ -1,4 +1,4 @@
-"""The states of the HSM and what leads from one to the next, as one table."""
+"""The states of the HSM and their transitions, as one table."""
 
 from enum import Enum
 from types import MappingProxyType
@@ -7,14 +7,14 @@ from keystead.errors import WrongState
 
 
 class State(Enum):
-    """What the HSM can do now; the value is the name on the wire."""
+    """What the HSM can do now. The value is the name in the API."""
 
     UNPROVISIONED = "Unprovisioned"
     LOCKED = "Locked"
     OPERATIONAL = "Operational"
     FAILED = "Failed"
 
-    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+    __hash__ = object.__hash__  # Members are singletons, and Enum's own hash is slow.
 
 
 class Event(Enum):
@@ -56,7 +56,7 @@ TRANSITIONS = MappingProxyType(
 
 
 def after(state: State, event: Event) -> State:
-    """Return the state that `event` leads to, or raise WrongState: the pair is not in the table."""
+    """Return the state after `event`. Raises WrongState if the pair is not in the table."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:

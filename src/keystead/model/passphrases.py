@@ -1,4 +1,4 @@
-"""Passphrases: NetHSM's rule on their length, and a refusal of the commonest for new ones."""
+"""Passphrases: NetHSM's rule on their length, and a refusal of the most common new ones."""
 
 import re
 import string
@@ -16,7 +16,7 @@ _DECORATION: Final = string.digits + string.punctuation
 
 
 def parse_passphrase(text: str, *, name: str = "passphrase") -> Secret:
-    """Return a passphrase of 10 to 200 bytes of UTF-8; InvalidInput names the field `name`."""
+    """Return a passphrase of 10 to 200 bytes of UTF-8. Raises InvalidInput, which names `name`."""
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
@@ -27,9 +27,9 @@ def parse_passphrase(text: str, *, name: str = "passphrase") -> Secret:
 
 
 def parse_new_passphrase(text: str, *, name: str = "passphrase") -> Secret:
-    """Return a passphrase that someone chooses now; InvalidInput also for one of the commonest.
+    """Return a new passphrase. Raises InvalidInput also if it is one of the most common.
 
-    Whether it is does not depend on case, nor on digits and punctuation put after it.
+    That check ignores case, and digits and punctuation at the end.
     """
     passphrase = parse_passphrase(text, name=name)
     plain = text.lower()
@@ -54,5 +54,5 @@ def _commonest() -> frozenset[str]:
     return frozenset(word for word in ranked[1].split(",") if len(word) >= MIN_BYTES)
 
 
-# Read with the code, as nothing can be once the process is locked down.
+# Read at import, because no file can be read once the process is locked down.
 _COMMONEST: Final = _commonest()

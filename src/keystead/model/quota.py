@@ -1,4 +1,4 @@
-"""How much a namespace may hold."""
+"""The quota of a namespace."""
 
 from typing import Annotated, Final
 
@@ -10,7 +10,7 @@ _Limit = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] | None
 class Quota(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
 ):
-    """The most that a namespace may hold of each; without a number there is no limit."""
+    """The most of each thing that a namespace may hold. None stands for no limit."""
 
     keys: _Limit = None
     users: _Limit = None

@@ -1,4 +1,4 @@
-"""A value that guards itself: reviewers search for `reveal()`."""
+"""A secret value that never shows itself. Reviewers search for `reveal()`."""
 
 import ctypes
 from typing import Final, NoReturn
@@ -6,9 +6,9 @@ from typing import Final, NoReturn
 import msgspec
 
 _HEADER_BYTES: Final = bytes.__basicsize__ - 1
-"""Before the contents of a bytes object of CPython, whose basic size counts the final zero."""
+"""The offset of the content in a bytes object of CPython. Its basic size includes a final zero."""
 _SHARED_LENGTH: Final = 1
-"""CPython has one object for all equal bytes of up to this length."""
+"""Up to this length, CPython shares one object for all equal bytes."""
 
 
 class Secret:
@@ -24,13 +24,13 @@ class Secret:
         return self._value
 
     def copy(self) -> "Secret":
-        """Return another Secret of the same bytes, which the wiping of this one leaves alone."""
+        """Return an independent Secret with the same bytes. Wiping this one does not change it."""
         return Secret(bytes(bytearray(self._value)))
 
     def wipe(self) -> None:
-        """Overwrite the bytes where they are: here, and in what `reveal` has returned.
+        """Overwrite the bytes in place, also in what `reveal` has returned.
 
-        For a key that nobody else holds. What was made from it elsewhere in memory stays.
+        Use it for a key that no other code holds. Copies elsewhere in memory stay.
         """
         if len(self._value) > _SHARED_LENGTH:
             ctypes.memset(id(self._value) + _HEADER_BYTES, 0, len(self._value))

@@ -8,14 +8,14 @@ from keystead.model.ids import NamespaceId, Tag, UserId
 
 
 class Role(Enum):
-    """What a user may do; the value is the name on the wire."""
+    """What a user may do. The value is the name in the API."""
 
     ADMINISTRATOR = "Administrator"
     OPERATOR = "Operator"
     METRICS = "Metrics"
     BACKUP = "Backup"
 
-    __hash__ = object.__hash__  # There is one of each, and Enum's own hash is slow.
+    __hash__ = object.__hash__  # Members are singletons, and Enum's own hash is slow.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class ScryptParameters:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What a passphrase is checked against.
+    """The stored data that a passphrase is checked against.
 
-    `scrypt` is None for a digest that came in by a NetHSM backup: HMAC-SHA256(salt, passphrase).
+    `scrypt` is None for a digest from a NetHSM backup: HMAC-SHA256(salt, passphrase).
     """
 
     salt: bytes
@@ -41,7 +41,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as stored; `tags` are an Operator's only."""
+    """A stored user. Only Operators have `tags`."""
 
     user_id: UserId
     real_name: str
@@ -52,16 +52,16 @@ class User:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Standing:
-    """What has become of a user since it was authenticated; all its Callers share it."""
+    """Changes of a user since it was authenticated, shared by all its Callers."""
 
     tags: frozenset[Tag]
     is_revoked: bool = False
-    """The user was deleted, or its passphrase changed."""
+    """Whether the user was deleted or its passphrase was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The result of authentication: who asks. Operations get it in their CallerContext."""
+    """An authenticated user. Operations get it in their CallerContext."""
 
     user_id: UserId
     role: Role
@@ -69,17 +69,17 @@ class Caller:
 
     @property
     def tags(self) -> frozenset[Tag]:
-        """The tags that the user has now, which may be others than at its authentication."""
+        """The tags that the user has now. They may have changed since its authentication."""
         return self.standing.tags
 
     def require_unrevoked(self) -> None:
-        """Raise NotAuthenticated when the user was deleted or its passphrase changed meanwhile."""
+        """Raise NotAuthenticated if the user was deleted or its passphrase was changed."""
         if self.standing.is_revoked:
             raise NotAuthenticated("The credentials of this request have been revoked meanwhile.")
 
     @property
     def namespace(self) -> NamespaceId | None:
-        """The namespace the caller acts in; None is the root."""
+        """The namespace of the caller. None stands for the root."""
         return self.user_id.namespace
 
     @property

@@ -1,4 +1,4 @@
-"""The data directory: ours alone, one process at a time, and emptied for good on a factory reset.
+"""The data directory. One process uses it at a time, and a factory reset erases it.
 
 keystead.lock    locked while in use; its presence marks the directory as Keystead's
 keystead.db      the records, with SQLite's companions
@@ -34,7 +34,7 @@ _UPDATE = "update"
 _RESET = "reset.pending"
 
 _NOT_FOREIGN = frozenset({"lost+found"})
-"""What an empty file system holds."""
+"""The content of an empty file system."""
 
 
 class DataDirectory:
@@ -45,14 +45,14 @@ class DataDirectory:
         self.path = path
         self._lock = lock
         self.were_open: Sequence[str] = ()
-        """Files of ours that `open` found open to others, and has closed."""
+        """Own files that `open` found accessible to others and made private."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Lock the directory at `path`; create it (mode 0700) when it is missing.
 
-        A factory reset that was begun is finished before this returns. StartRefused when the
-        directory is in use, holds something else, or is out of reach; nothing is touched then.
+        An interrupted factory reset is finished before this returns. Raises StartRefused, and
+        touches nothing, if the directory is in use, has other content, or cannot be accessed.
         """
         try:
             _claim(path)
@@ -95,20 +95,20 @@ class DataDirectory:
         return UpdateSlot(self.path / _UPDATE)
 
     def begin_reset(self) -> None:
-        """Make it certain that all records become unreadable: at the next `open`, or by `reset`.
+        """Mark all records to be erased by `reset`, or else at the next `open`.
 
-        Raises OSError; the reset has not begun then.
+        Raises OSError if that fails. Then the reset has not begun.
         """
         if not self._reset_mark.exists():
             durable.create(self._reset_mark, b"")
 
     def reset(self) -> None:
-        """Erase everything now. The store must be closed. Raises OSError; `open` will finish it."""
+        """Erase everything now. The store must be closed. After an OSError, `open` finishes it."""
         self.begin_reset()
         self._finish_reset()
 
     def fileno(self) -> int:
-        """Return the descriptor of the lock; whoever inherits it holds the lock as well."""
+        """Return the descriptor of the lock. A process that inherits it holds the lock too."""
         return self._lock
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class DataDirectory:
     def _finish_reset(self) -> None:
         if not self._reset_mark.exists():
             return
-        # The device key goes first: without it no record opens, whatever happens next.
+        # The device key is destroyed first: without it, no record opens, even after a crash.
         for provider in PROVIDER_NAMES:
             destroy(self.path, provider)
         self.unattended_key.destroy()

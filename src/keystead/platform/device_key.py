@@ -29,23 +29,23 @@ _MAX_FILE_BYTES: Final = 64 * 1024
 
 
 class DeviceKeyProvider(Protocol):
-    """What the device key's file holds, and what it takes to get the key out of it."""
+    """A provider: it decides the content of the device key's file, and opens it."""
 
     @property
     def name(self) -> ProviderName:
-        """What the operator calls it."""
+        """The provider's name in the configuration file."""
         ...
 
     def seal(self, key: Secret) -> bytes:
-        """Return what is to be kept of `key`. StartRefused says what is in the way."""
+        """Return the file's content for `key`. Raises StartRefused if sealing fails."""
         ...
 
     def unseal(self, sealed: bytes) -> Secret:
-        """Return the key in what `seal` returned. StartRefused says why it does not come out."""
+        """Return the key in the result of `seal`. Raises StartRefused if it cannot be opened."""
         ...
 
     def describe(self, sealed: bytes) -> Sequence[str]:
-        """Return lines for the operator, on what decides whether `unseal` works; no secret."""
+        """Return lines for the operator about the conditions of `unseal`. They hold no secret."""
         ...
 
     def survey(self) -> Sequence[str]:
@@ -56,8 +56,8 @@ class DeviceKeyProvider(Protocol):
 class InClear:
     """Provider `file`: the key as it is, in a file that only its owner may read.
 
-    Whoever has the file and the database has what the attended slot leaves to the unlock
-    passphrase, and all of it where unattended boot is on.
+    An attacker with the file and the database can guess the unlock passphrase, and has all keys if
+    unattended boot is on.
     """
 
     name: Final = "file"
@@ -67,17 +67,17 @@ class InClear:
         return key.reveal()
 
     def unseal(self, sealed: bytes) -> Secret:
-        """Return the key; StartRefused unless it has 32 bytes."""
+        """Return the key. Raises StartRefused unless it has 32 bytes."""
         if len(sealed) != DEVICE_KEY_BYTES:
             raise StartRefused(f"it has {len(sealed)} bytes, not {DEVICE_KEY_BYTES}.")
         return Secret(sealed)
 
     def describe(self, _sealed: bytes) -> Sequence[str]:
-        """Return nothing: it depends on nothing."""
+        """Return no lines, because the key depends on nothing."""
         return []
 
     def survey(self) -> Sequence[str]:
-        """Return nothing: it depends on nothing."""
+        """Return no lines, because the key depends on nothing."""
         return []
 
 
@@ -91,13 +91,13 @@ class DeviceKey:
 
     @property
     def is_there(self) -> bool:
-        """Whether this provider has kept a key here, be it the right one or not."""
+        """Whether there is a file of this provider, with the right key or not."""
         return os.path.lexists(self.path) or os.path.lexists(self._next)
 
     def fetch(self, *, store_exists: bool) -> "Fetched":
-        """Have the provider open what it kept; make the first key when there is no store yet.
+        """Let the provider open its file, or make the first key if there is no store yet.
 
-        StartRefused when the key is missing although there is a store, or does not come out.
+        Raises StartRefused if the key cannot be opened, or is missing although there is a store.
         """
         with _named(self.path):
             if not self.is_there:
@@ -108,9 +108,9 @@ class DeviceKey:
             return self._open_files()
 
     def stage(self, key: Secret) -> None:
-        """Put `key` beside the present settled one, durably, and see that it comes out again.
+        """Store `key` durably beside the present one, and check that it can be opened.
 
-        StartRefused when it does not; the present one stays what it is.
+        Raises StartRefused if it cannot. The present key is not changed.
         """
         with _named(self._next):
             self.clear()
@@ -120,9 +120,9 @@ class DeviceKey:
                 raise StartRefused(f"The device key {self._next} is not what was written there.")
 
     def promote(self) -> None:
-        """Put the staged key in the place of the present one, which is destroyed. StartRefused.
+        """Replace the present key, which is destroyed, by the staged one. Raises StartRefused.
 
-        Interrupted anywhere, the staged one is still there, under one name or the other.
+        After a crash, the staged key still exists under one of the two names.
         """
         with _named(self.path):
             durable.destroy(self.path)
@@ -162,7 +162,7 @@ class DeviceKey:
 
 
 class Fetched:
-    """What a provider gave out: one key, or two when a change of the key was interrupted."""
+    """The keys that a provider has opened: one, or two after an interrupted change."""
 
     def __init__(
         self, kept: DeviceKey, found: list[tuple[Path, Secret]], refusals: Sequence[str]
@@ -172,9 +172,9 @@ class Fetched:
         self._refusals = refusals
 
     def choose(self, devices: Collection[str] | None) -> Secret:
-        """Return the key of one of the devices that the store has records of, None: it has none.
+        """Return the key of one of `devices`. None stands for an empty store.
 
-        Changes nothing. StartRefused when it is not there.
+        Changes nothing. Raises StartRefused if there is no such key.
         """
         return self._of(devices)[1]
 
@@ -249,7 +249,7 @@ def _missing(path: Path) -> StartRefused:
 
 
 def _read(path: Path) -> bytes:
-    """Return what is in the file, if only its owner may read it. StartRefused, OSError."""
+    """Return the content of a private file. Raises StartRefused or OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

@@ -1,7 +1,7 @@
 """The device key sealed under a credential that the service manager hands to the service.
 
-The credential is not the device key but the key around it: a factory reset can destroy the device
-key then, and a new one needs no new credential.
+The credential encrypts the device key and is not the device key itself. So a factory reset can
+destroy the device key, and a new device key needs no new credential.
 """
 
 import os
@@ -21,23 +21,23 @@ _PURPOSE: Final = "device-key"
 class UnderCredential:
     """Provider `credential`: AES-256-GCM under the 32 bytes of a systemd credential.
 
-    Whoever has the data directory needs the credential too: as safe as systemd keeps it, which is
-    in the TPM, or under /var/lib/systemd/credential.secret, or both.
+    An attacker with the data directory needs the credential too. systemd protects it with the TPM,
+    with /var/lib/systemd/credential.secret, or with both.
     """
 
     name: Final = "credential"
 
     def __init__(self, directory: Path | None, credential: str) -> None:
-        """`directory` is $CREDENTIALS_DIRECTORY; None: the service manager has set none."""
+        """`directory` is $CREDENTIALS_DIRECTORY, or None if it is not set."""
         self._directory = directory
         self._credential = credential
 
     def seal(self, key: Secret) -> bytes:
-        """Return the key sealed under the credential. StartRefused when there is none."""
+        """Return the key sealed under the credential. Raises StartRefused if it is missing."""
         return _HEADER + envelope.seal(self._around(), _PURPOSE, key.reveal())
 
     def unseal(self, sealed: bytes) -> Secret:
-        """Return the key; StartRefused when the credential is missing or another one."""
+        """Return the key. Raises StartRefused if the credential is missing or another one."""
         if not sealed.startswith(_HEADER):
             raise StartRefused("it is not one that this software made, or it is of a newer format.")
         try:

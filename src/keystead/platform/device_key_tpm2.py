@@ -1,4 +1,4 @@
-"""The device key sealed by the machine's TPM: it comes out on this machine, booted as it was."""
+"""The device key sealed by the machine's TPM. It opens only on this machine, booted as before."""
 
 from collections.abc import Callable, Sequence
 from threading import Thread
@@ -12,7 +12,8 @@ from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tpm2 import SealedSecret, Tpm, TpmFailed, changed_registers
 
 PATIENCE_SECONDS: Final = 60.0
-"""A slow TPM makes a storage root key in some seconds; one that hangs must not hang the start."""
+"""The time for the TPM. A slow TPM needs some seconds, and a hanging one must not block the
+start."""
 
 _HEADER: Final = b"keystead device key, tpm2, 1\n"
 
@@ -27,13 +28,13 @@ class InTpm:
     def __init__(
         self, tcti: str, pcrs: PcrSelection, *, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        """`tcti` is the way to the TPM; `pcrs` are for sealing: what is sealed knows its own."""
+        """`tcti` is the address of the TPM. `pcrs` are for sealing; a sealed key has its own."""
         self._tcti = tcti
         self._pcrs = pcrs
         self._patience_seconds = patience_seconds
 
     def seal(self, key: Secret) -> bytes:
-        """Return the key sealed to the present PCRs. StartRefused when the TPM does not."""
+        """Return the key sealed to the present PCRs. Raises StartRefused if the TPM fails."""
 
         def work(tpm: Tpm) -> SealedSecret:
             return tpm.seal(key, self._pcrs)
@@ -41,7 +42,7 @@ class InTpm:
         return _HEADER + msgspec.msgpack.encode(self._ask(work))
 
     def unseal(self, sealed: bytes) -> Secret:
-        """Return the key; StartRefused for another TPM, a cleared one, other PCRs, or none."""
+        """Return the key. Raises StartRefused if the TPM is another or missing, or PCRs differ."""
         secret = _parse(sealed)
         return self._ask(lambda tpm: tpm.unseal(secret))
 
@@ -82,7 +83,7 @@ class InTpm:
         return lines
 
     def _ask(self, work: Callable[[Tpm], T]) -> T:
-        """Return what `work` does with the TPM. It is closed then, or does not answer."""
+        """Return the result of `work` with the TPM, which is closed after that if it answers."""
         asking = _Asking(self._tcti, work)
         asking.start()
         asking.join(self._patience_seconds)
@@ -96,7 +97,7 @@ class InTpm:
 
 
 class _Asking(Thread, Generic[T]):
-    """Work with a TPM, on a thread that can be left behind: the TSS waits without a limit."""
+    """Work with a TPM on a thread that can be abandoned, because the TSS waits without a limit."""
 
     result: T
 

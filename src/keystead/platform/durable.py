@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Final
 
 UNFINISHED: Final = ".new"
-"""At the end of the name of a file that `create` has not finished."""
+"""The suffix of a file that `create` has not finished."""
 
 _OVERWRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def unfinished(path: Path) -> Path:
-    """Return where `create` writes what will be at `path`."""
+    """Return the path of the unfinished file that `create` renames to `path`."""
     return path.with_name(path.name + UNFINISHED)
 
 
@@ -25,10 +25,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def create(path: Path, content: bytes) -> None:
-    """Put a file of mode 0600 at `path`, whole or not at all. Raises OSError.
+    """Create a file of mode 0600 at `path`, whole or not at all. Raises OSError.
 
-    An unfinished one of an earlier crash is replaced; the caller knows that `path` is free. Made
-    by root, it belongs to whom its directory belongs to.
+    The caller knows that `path` is free. An unfinished file from an earlier crash is replaced. The
+    file gets the owner of its directory, which matters only if this process runs as root.
     """
     staged = unfinished(path)
     staged.unlink(missing_ok=True)
@@ -46,16 +46,16 @@ def create(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises OSError."""
+    """Remove a file, if it exists. Raises OSError."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
 def overwrite(path: Path) -> None:
-    """Overwrite a file with zeros, if it is there. Raises OSError.
+    """Overwrite a file with zeros, if it exists. Raises OSError.
 
-    Flash and copy-on-write file systems may keep old blocks; what must stay secret even then
-    belongs on an encrypted disk, or under a TPM.
+    Flash and copy-on-write file systems may keep old blocks. If the content must stay secret even
+    then, use an encrypted disk or a TPM.
     """
     try:
         try:
@@ -71,6 +71,6 @@ def overwrite(path: Path) -> None:
 
 
 def destroy(path: Path) -> None:
-    """Overwrite a file, then remove it, if it is there. Raises OSError."""
+    """Overwrite a file and then remove it, if it exists. Raises OSError."""
     overwrite(path)
     remove(path)

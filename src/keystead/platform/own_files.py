@@ -1,7 +1,7 @@
-"""Which files of the data directory are ours, and that no others can use these.
+"""Finds our own files in the data directory, and makes them private.
 
-A volume opens them: Kubernetes gives every file of one to the pod's group (fsGroup), to read and to
-write, each time that it is mounted. What belongs to another user is left as it is.
+Kubernetes gives the pod's group (fsGroup) read and write access to every file of a volume at each
+mount. Files of other users are not changed.
 """
 
 import os
@@ -15,19 +15,19 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def owners(directory: Path) -> Collection[int]:
-    """Return whose files in `directory` are ours. Raises OSError.
+    """Return the users whose files in `directory` count as ours. Raises OSError.
 
-    They are this process's own; for root, also those of the directory's owner, which may be the
-    platform's user.
+    These are the user of this process, and for root also the owner of the directory, which may be
+    the platform's user.
     """
     user = os.geteuid()
     return {user} if user else {user, directory.stat().st_uid}
 
 
 def close_again(directory: Path, *, keep: Collection[Path]) -> list[str]:
-    """Close what is ours to group and others; return the names of what was open. Raises OSError.
+    """Make our files private. Return the names of those that were not. Raises OSError.
 
-    What is in `keep` stays as it is if it is open to everyone: whoever read it has it.
+    A file in `keep` that everyone can access is not changed, because its content may be known.
     """
     ours = owners(directory)
     closed = []
@@ -48,9 +48,9 @@ def _all_in(directory: Path) -> Iterator[Path]:
 
 
 def _close(path: Path) -> bool:
-    """Close a file or directory; return whether it was. Not one that lies elsewhere too.
+    """Make a file or directory private, unless it has other links. Return whether it was.
 
-    The platform may write here. Taken over, it could link to a file that is not its own.
+    A captured platform could create a link here to a file that it does not own.
     """
     descriptor = os.open(path, _FLAGS)
     try:

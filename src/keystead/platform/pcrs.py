@@ -13,14 +13,14 @@ _LAST_PCR: Final = 23
 
 @dataclass(frozen=True, slots=True)
 class PcrSelection:
-    """Registers of one bank, in ascending order; without any, whatever boots may use the secret."""
+    """Registers of one bank, in ascending order. With none, any system may use the secret."""
 
     bank: str
     registers: tuple[int, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `sha256:7`, `sha384:0,2,7` or `none`. InvalidInput for anything else."""
+        """Read `sha256:7`, `sha384:0,2,7` or `none`. Raises InvalidInput for anything else."""
         if text == _NONE:
             return cls("sha256", ())
         found = _SELECTION.fullmatch(text)

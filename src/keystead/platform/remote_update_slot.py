@@ -1,4 +1,4 @@
-"""The update slot in another process: the core's half, and the half that answers for it."""
+"""The update slot in another process: the client in the core, and the server in the platform."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -54,7 +54,7 @@ class RemoteUpdateSlot:
         await self._step("cancel")
 
     async def commit(self) -> None:
-        """Have the staged image take over; WrongState where that cannot be."""
+        """Install the staged image. Raises WrongState if that is not possible."""
         await self._step("commit")
 
     async def _step(self, step: SlotStepName, size: int = 0) -> None:
@@ -72,7 +72,7 @@ class RemoteUpdateSlot:
 
 
 class UpdateSlotService:
-    """Answers for a slot, on a thread of its own: the disk must not hold up the store."""
+    """Serves a slot on a thread of its own, so that its disk access does not delay the store."""
 
     def __init__(self, slot: UpdateSlot) -> None:
         """Start the thread, and clean the slot. Raises StartRefused when that cannot be."""
@@ -84,7 +84,7 @@ class UpdateSlotService:
             raise StartRefused(f"The update images: {error.strerror}.") from error
 
     async def answer(self, question: SlotStep | SlotPart) -> SlotAnswer:
-        """Return the reply to one question; raises nothing of its own."""
+        """Return the reply to one question. Errors become a reply too."""
         work = self._work(question)
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -1,4 +1,4 @@
-"""The platform's side of its one client, the core: answers questions, passes on log lines."""
+"""The platform's end of the connection to the core: it answers questions and sends syslog."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ from keystead.wire.messages import (
 )
 
 MAX_UNANSWERED: Final = 4096
-"""Questions under way before no more are read; the core has one or two for each of its requests."""
+"""The most open questions. Then no more are read. The core has one or two for each request."""
 
 
 class StoreService:
@@ -48,7 +48,7 @@ class StoreService:
         self.connection.send(Hello(device_key.reveal(), settings, unattended_key))
 
     async def run(self) -> None:
-        """Serve until the core is gone, and every question it asked is dealt with."""
+        """Serve until the core is gone and all of its questions are done."""
         await self._ended.wait()
         if self._under_way:
             await asyncio.wait(self._under_way)
@@ -76,7 +76,7 @@ class StoreService:
             await self.connection.drain()
             self.connection.send(reply)
         except ConnectionEnded:
-            return  # The core that asked is gone; what it committed stays.
+            return  # The core is gone. Its commits stay.
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -1,4 +1,4 @@
-"""Syslog, here over UDP (RFC 3164): events to a collector, never at the cost of the service."""
+"""Syslog over UDP (RFC 3164). It sends events and never delays a request."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ from typing import Final, Protocol
 FACILITY: Final = 10
 """Security and authorization messages."""
 MAX_MESSAGE_BYTES: Final = 1024
-"""RFC 3164, section 4.1. What is longer is cut."""
+"""The longest message in RFC 3164, section 4.1. A longer message is cut."""
 TAG: Final = "keystead"
 
 
@@ -22,8 +22,9 @@ class Sender(Protocol):
 
 
 class UdpSyslog:
-    """Sends messages to one address. What cannot be sent is lost, and nobody is told: a log entry
-    about it would be the next message that cannot be sent.
+    """Sends messages to one address. A message that cannot be sent is lost.
+
+    The loss is not logged, because that event would be the next message that cannot be sent.
     """
 
     def __init__(self, *, host_name: str, clock: Callable[[], float]) -> None:
@@ -33,7 +34,7 @@ class UdpSyslog:
         self._socket: socket.socket | None = None
 
     def aim(self, address: str | None, port: int) -> None:
-        """Send to this IPv4 or IPv6 address from now on; to nobody for None."""
+        """Send to this IPv4 or IPv6 address from now on. None stops sending."""
         self.close()
         if address is None:
             return
@@ -50,7 +51,7 @@ class UdpSyslog:
                 self._socket.send(self._message(severity, text))
 
     def close(self) -> None:
-        """Send to nobody any more."""
+        """Stop sending."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -63,14 +64,14 @@ class UdpSyslog:
 
 
 class Syslog:
-    """All who get the log: whom an Administrator chose (UDP), and whom the operator did."""
+    """All receivers of the log: an Administrator's over UDP, and the operator's over TLS."""
 
     def __init__(self, udp: UdpSyslog, *others: Sender) -> None:
         self._udp = udp
         self._senders = (udp, *others)
 
     def aim(self, address: str | None, port: int) -> None:
-        """Send to this IPv4 or IPv6 address over UDP from now on; to nobody for None."""
+        """Send to this IPv4 or IPv6 address over UDP from now on. None stops sending."""
         self._udp.aim(address, port)
 
     def send(self, severity: int, text: str) -> None:

@@ -1,9 +1,9 @@
-"""Syslog over TLS (RFC 5425): events to one receiver that proves who it is.
+"""Syslog over TLS (RFC 5425), to one receiver that proves its identity.
 
-Never at the cost of the service: a bounded queue holds what cannot be sent yet; when it is full the
-oldest message goes. Syslog has no acknowledgements: what the kernel had taken when a connection
-broke is lost as well. Every message carries a sequence number (RFC 5424, 7.3.1), so that the
-receiver sees the gap.
+It never delays a request. A bounded queue holds messages that cannot be sent yet. When it is full,
+the oldest message is dropped. Syslog has no acknowledgements, so messages that the kernel had taken
+when a connection broke are lost as well. Every message carries a sequence number (RFC 5424, 7.3.1),
+so that the receiver sees the gap.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from typing import Final
 from keystead.platform.syslog import FACILITY, TAG
 
 MAX_WAITING: Final = 4096
-"""Messages in the queue: at a few hundred bytes each, about a MiB."""
+"""The most messages in the queue. With a few hundred bytes each, they take about a MiB."""
 MAX_MESSAGE_BYTES: Final = 8192
-"""What receivers should take (RFC 5425, 4.3.1). What is longer is cut."""
+"""The length that receivers should accept (RFC 5425, 4.3.1). A longer message is cut."""
 CONNECT_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 30.0
-"""For a receiver that has stopped reading, until its connection is given up."""
+"""After this time, the connection to a receiver that has stopped reading is given up."""
 COMPLAINT_SECONDS: Final = 60.0
 MAX_SEQUENCE: Final = 2**31 - 1
 """RFC 5424, 7.3.1."""
@@ -40,7 +40,7 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Who gets the messages; its certificate must be good for `host`."""
+    """The receiver of messages. Its certificate must be valid for `host`."""
 
     host: str
     port: int
@@ -48,9 +48,9 @@ class Receiver:
 
 
 def receiver_context(authorities_pem: bytes | None) -> ssl.SSLContext:
-    """Return how a receiver is verified: by these CAs alone, or by the machine's for None.
+    """Return a context that verifies a receiver by these CAs, or for None by the machine's CAs.
 
-    Raises ValueError or ssl.SSLError when there is no certificate in the PEM.
+    Raises ValueError or ssl.SSLError if there is no certificate in the PEM.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -86,10 +86,10 @@ class TlsSyslog:
         self._sequence = 0
         self._next_complaint = 0.0
         self.dropped = 0
-        """Messages that did not fit the queue."""
+        """The number of messages that were dropped because the queue was full."""
 
     def send(self, severity: int, text: str) -> None:
-        """Queue one message without waiting; the oldest goes when there are too many."""
+        """Queue one message without waiting. The oldest message makes room if the queue is full."""
         if len(self._queue) >= MAX_WAITING:
             self._queue.popleft()
             self.dropped += 1
@@ -97,7 +97,7 @@ class TlsSyslog:
         self._news.set()
 
     async def run(self) -> None:
-        """Send what is queued, connecting again and again; until it is cancelled."""
+        """Send queued messages, and connect again after errors, until cancelled."""
         loop = asyncio.get_running_loop()
         delay = self._back_off.first
         while True:

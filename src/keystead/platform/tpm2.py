@@ -67,11 +67,11 @@ _DEVICE: Final = "device"
 
 
 class TpmFailed(KeysteadError):
-    """The TPM did not do what was asked of it; the message begins with a small letter."""
+    """Raised if the TPM failed. The message begins with a small letter."""
 
 
 class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
-    """A secret that only one TPM gives out, while its PCRs are what they were."""
+    """A secret that only one TPM releases, while its PCRs are unchanged."""
 
     srk_name: bytes
     """The hash of the SRK's public part: the key that sessions are salted under."""
@@ -161,7 +161,7 @@ class Tpm:
         )
 
     def unseal(self, sealed: SealedSecret) -> Secret:
-        """Return the secret. TpmFailed when this is another TPM, or its PCRs are other ones."""
+        """Return the secret. Raises TpmFailed if this is another TPM or its PCRs have changed."""
         self.require_active(sealed.pcrs)
         srk = self._srk_of(sealed.srk_name)
         selection = _selection(sealed.pcrs)
@@ -183,7 +183,7 @@ class Tpm:
         return handle
 
     def _why_not(self, sealed: SealedSecret) -> str:
-        """Return which registers have changed since the sealing, nothing when none has."""
+        """Return the registers that have changed since the sealing."""
         present = self.pcr_values(sealed.pcrs)
         changed = changed_registers(sealed, present)
         if not changed:

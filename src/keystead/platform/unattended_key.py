@@ -27,7 +27,7 @@ class UnattendedKeyFile:
         self.path: Final = directory / "unattended.key"
 
     def read(self) -> bytes | None:
-        """Return the key, empty when unattended boot is off; None when there is no file.
+        """Return the key, empty if unattended boot is off, or None if there is no file.
 
         A file of another length holds no key.
         """
@@ -40,7 +40,7 @@ class UnattendedKeyFile:
         return content if len(content) == UNATTENDED_KEY_BYTES else b""
 
     def keep(self, content: bytes) -> None:
-        """Have the file hold this, a key or nothing; what it held before is overwritten first."""
+        """Write a key or nothing to the file. The old content is overwritten first."""
         durable.overwrite(self.path)
         durable.create(self.path, content)
 
@@ -63,12 +63,12 @@ class Exchanges(Protocol):
 
 
 class RemoteUnattendedKey:
-    """The core's half: the file at the other end of a connection."""
+    """The core's half, which reaches the file through a connection."""
 
     def __init__(self, exchanges: Exchanges) -> None:
         self._exchanges = exchanges
         self.content: bytes | None = None
-        """What the file holds, as far as is known; None: there is no file."""
+        """The last known content of the file, or None if there is no file."""
 
     async def keep(self, content: bytes) -> None:
         """Have the file hold this, durably.
@@ -87,7 +87,7 @@ class RemoteUnattendedKey:
 
 
 class UnattendedKeyService:
-    """The platform's half, on a thread of its own: the disk must not hold up the store."""
+    """The platform's half, on a thread of its own, so that it does not delay the store."""
 
     def __init__(self, file: UnattendedKeyFile) -> None:
         """Start the thread and read the file. Raises StartRefused if that fails."""
@@ -104,7 +104,7 @@ class UnattendedKeyService:
         return content
 
     async def answer(self, question: KeepUnattendedKey) -> UnattendedKeyKept:
-        """Return the reply to a question; raises nothing of its own."""
+        """Return the reply to a question. Errors become a reply too."""
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._thread, self._file.keep, question.content)

@@ -1,4 +1,4 @@
-"""Where update images lie: one that is complete, and one that is arriving.
+"""The files of update images: one that is complete, and one that is arriving.
 
 update/staged.image     complete, signed as a whole; it outlives restarts
 update/arriving.image   of an upload under way; what a crash left of one is removed
@@ -13,14 +13,14 @@ from keystead.errors import Overloaded, WrongState
 from keystead.platform import durable
 
 RESERVE_BYTES: Final = 256 * 1024 * 1024
-"""What an image must leave free on the disk, for the records that lie on it too."""
+"""The disk space that an image must leave free for records."""
 
 _STAGED: Final = "staged.image"
 _ARRIVING: Final = "arriving.image"
 
 
 class UpdateSlot:
-    """The slot in a directory. Every method may wait for the disk; OSError where not said."""
+    """The slot in a directory. Every method may wait for the disk, and raises OSError."""
 
     def __init__(self, directory: Path) -> None:
         """`directory` is made when an image comes."""
@@ -40,7 +40,7 @@ class UpdateSlot:
             durable.remove(self._directory / _STAGED)
 
     def begin(self, size: int) -> None:
-        """Make ready for an image of at most `size` bytes; Overloaded when there is no room."""
+        """Begin an image of at most `size` bytes. Raises Overloaded if the disk has no space."""
         self.clean()
         if not self._directory.exists():
             self._directory.mkdir(mode=stat.S_IRWXU)

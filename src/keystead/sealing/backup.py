@@ -1,4 +1,4 @@
-"""NetHSM's backup container: written in version 1, read in versions 0 and 1, a part at a time.
+"""NetHSM's backup container. Version 1 is written, and versions 0 and 1 are read, in parts.
 
     "_NETHSM_BACKUP_"  version byte
     field   salt of the backup passphrase, in clear
@@ -32,10 +32,10 @@ WRITTEN_VERSION: Final = 1
 LOCKED_KEY_BYTES: Final = envelope.NONCE_BYTES + envelope.KEY_BYTES + envelope.TAG_BYTES
 
 MAX_HEAD_FIELD_BYTES: Final = 1024
-"""Of the fields before the records; the longest one needed is 60 bytes."""
+"""The longest field before the records. The longest that is needed has 60 bytes."""
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024 - 64 * 1024
-"""Of a record: the largest holds a certificate of 1 MiB, each byte of which can take six in JSON.
-Whatever a length promises, memory is only taken for what has arrived."""
+"""The longest field of a record. The largest record holds a certificate of 1 MiB, each byte of
+which can take six in JSON. Memory is only allocated for bytes that have arrived."""
 
 _LENGTH_BYTES: Final = 3
 _CUT_SHORT: Final = "The backup was cut short: the HSM was locked or restored meanwhile."
@@ -43,16 +43,16 @@ _CUT_SHORT: Final = "The backup was cut short: the HSM was locked or restored me
 
 @dataclass(frozen=True, slots=True)
 class BackupOrigin:
-    """Where a backup comes from, and what opens it; the latter two are missing in version 0."""
+    """The origin of a backup, and the keys that open it. Version 0 lacks the last two fields."""
 
     locked_domain_key: bytes
-    """As the attended slot holds it: sealed under the unlock key."""
+    """The wrapped domain key of the attended slot, under the unlock key."""
     device_id: str | None
     local_config_key: Secret | None = field(repr=False)
 
 
 class BackupWriter:
-    """Makes the parts of one container, to be put one after the other."""
+    """Makes the parts of one container, which are concatenated."""
 
     def __init__(self, key: Secret, salt: bytes) -> None:
         """`key` is derived from the backup passphrase and `salt`."""
@@ -60,11 +60,11 @@ class BackupWriter:
         self._salt = salt
 
     def forget(self) -> None:
-        """Drop the key; from then on everything that needs it is WrongState."""
+        """Drop the key. Later calls that need it raise WrongState."""
         self._key = None
 
     def head(self, *, locked_domain_key: bytes, device_id: str, local_config_key: Secret) -> bytes:
-        """Return what comes before the records."""
+        """Return the head of the container, before the records."""
         version = bytes([WRITTEN_VERSION])
         return b"".join(
             (
@@ -78,11 +78,11 @@ class BackupWriter:
         )
 
     def record(self, path: str, value: bytes) -> bytes:
-        """Return one record; `value` is sealed already, as the store has it."""
+        """Return one record. `value` is already sealed, as in the store."""
         return self._sealed("backup", _field(path.encode()) + value)
 
     def end(self) -> bytes:
-        """Return what comes after the records; WrongState when the key was dropped before."""
+        """Return the end of the container. Raises WrongState if the key was dropped."""
         if self._key is None:
             raise WrongState(_CUT_SHORT)
         return _field(b"") + TRAILER
@@ -96,8 +96,8 @@ class BackupWriter:
 class BackupReader:
     """Reads one container in this order: `opening`, `origin`, `records`.
 
-    Each raises InvalidInput, which says what is wrong with the file. No more than one part of the
-    stream and one field is held at a time.
+    Each raises InvalidInput with the reason if the file is not valid. At most one part of the
+    stream and one field are in memory at a time.
     """
 
     def __init__(self, parts: AsyncIterator[bytes]) -> None:
@@ -107,7 +107,7 @@ class BackupReader:
         self._key = Secret(b"")
 
     async def opening(self) -> bytes:
-        """Check what the file says of itself, and return the salt of its passphrase."""
+        """Check the magic and version of the file, and return the salt of its passphrase."""
         if await self._stream.exactly(len(MAGIC)) != MAGIC:
             raise InvalidInput("This is not a NetHSM backup file.")
         (self._version,) = await self._stream.exactly(1)
@@ -119,7 +119,7 @@ class BackupReader:
         return await self._field(MAX_HEAD_FIELD_BYTES)
 
     async def origin(self, key: Secret) -> BackupOrigin:
-        """Open what comes before the records with the key derived from passphrase and salt."""
+        """Open the head of the file with the key derived from passphrase and salt."""
         self._key = key
         version = await self._sealed(
             "backup-version", "The backup passphrase is wrong, or the file is damaged."
@@ -181,7 +181,7 @@ class _Stream:
         self._position = 0
 
     async def exactly(self, size: int) -> bytes:
-        """Return the next `size` bytes; InvalidInput when the stream ends before them."""
+        """Return the next `size` bytes. Raises InvalidInput if the stream ends before."""
         end = self._position + size
         if end <= len(self._part):
             taken = self._part[self._position : end]
@@ -190,7 +190,7 @@ class _Stream:
         return await self._collect(size)
 
     async def is_at_end(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether the stream has ended."""
         while self._position == len(self._part):
             if not await self._next_part():
                 return True
@@ -213,7 +213,7 @@ class _Stream:
 
 
 def _field(content: bytes) -> bytes:
-    """Return `content` as a field; OverflowError for more than 16 MiB, which no record has."""
+    """Return `content` as a field. Raises OverflowError if it has more than 16 MiB."""
     return len(content).to_bytes(_LENGTH_BYTES) + content
 
 

@@ -31,20 +31,20 @@ class RecordSet:
     """The records of one backup in their order, as a number and a SHA-256 digest."""
 
     def __init__(self, *, locked_domain_key: bytes, device_id: str | None) -> None:
-        """Begin a set that belongs to this locked domain key and to the device that made it."""
+        """Begin a set that belongs to this wrapped domain key and to the device that made it."""
         self._count = 0
         self._digest = hashlib.sha256()
         self._feed(locked_domain_key)
         self._feed((device_id or "").encode())
 
     def add(self, path: str, value: bytes) -> None:
-        """Take in the next record, its value as it lies in the store."""
+        """Add the next record, with its value as in the store."""
         self._count += 1
         self._feed(path.encode())
         self._feed(value)
 
     def summary(self) -> bytes:
-        """Return what the seal holds: number and digest of the records so far."""
+        """Return the content of the seal: number and digest of the records so far."""
         return self._count.to_bytes(_COUNT_BYTES) + self._digest.digest()
 
     def _feed(self, part: bytes) -> None:
@@ -59,7 +59,7 @@ def seal_of(summary: bytes, domain_key: Secret) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SealedSet:
-    """What was found in a file: the summary of its records, and the seal that it ends with."""
+    """The summary of the records in a file, and the seal at its end."""
 
     summary: bytes
     seal: bytes

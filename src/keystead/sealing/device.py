@@ -1,4 +1,4 @@
-"""What is derived from the device key: the device's name, and the key of its own configuration."""
+"""Values derived from the device key: the device's name, and the key of its settings."""
 
 import base64
 import hashlib
@@ -19,12 +19,12 @@ def new_device_key() -> Secret:
 def device_id(device_key: Secret) -> str:
     """Return the public name of this device: 10 characters of A-Z2-7.
 
-    A keyed hash of the device key, so that nothing else has to be kept and nothing leaks.
+    It is a keyed hash of the device key: it needs no storage and reveals nothing about the key.
     """
     digest = hmac.digest(device_key.reveal(), b"device-id", hashlib.sha256)
     return base64.b32encode(digest)[:DEVICE_ID_LENGTH].decode()
 
 
 def local_config_key(device_key: Secret) -> Secret:
-    """Return the key of what must be readable before unlock: SHA-256(device key ‖ label)."""
+    """Return the key of records that are read before unlock: SHA-256(device key ‖ label)."""
     return Secret(hashlib.sha256(device_key.reveal() + b"early_config_store").digest())

@@ -1,4 +1,4 @@
-"""The domain key, which everything shared is sealed under, and the two locks around it.
+"""The domain key, under which all shared records are sealed, and how it is wrapped.
 
     attended slot:    seal(device key, path, seal(unlock key, "passphrase", domain key))
     unattended slot:  seal(device key, path, seal(unattended key, "unattended", domain key))
@@ -24,14 +24,14 @@ _UNATTENDED_PURPOSE = "unattended"
 
 
 class StoreLabel(Enum):
-    """What a store key is for; the value goes into its derivation."""
+    """The purpose of a store key. The value is used in its derivation."""
 
     USERS = b"auth_store"
     KEYS = b"key_store"
     NAMESPACES = b"namespace_store"
     CONFIG = b"config_store"
     BACKUPS = b"backup_seal"
-    """Not a store: the seals of backups."""
+    """For the seals of backups, which are no store."""
 
 
 def new_domain_key() -> Secret:
@@ -55,22 +55,22 @@ def store_key(domain_key: Secret, label: StoreLabel) -> Secret:
 
 
 def fingerprint(domain_key: Secret) -> bytes:
-    """Return 32 bytes that tell domain keys apart and give nothing of them away."""
+    """Return 32 bytes that identify a domain key and reveal nothing about it."""
     return hashlib.sha256(store_key(domain_key, StoreLabel.BACKUPS).reveal()).digest()
 
 
 def lock(domain_key: Secret, unlock_key: Secret) -> bytes:
-    """Return the domain key locked with the unlock key, as it is in a backup."""
+    """Return the domain key wrapped under the unlock key, as it is in a backup."""
     return envelope.seal(unlock_key, _LOCK_PURPOSE, domain_key.reveal())
 
 
 def unlock(locked: bytes, unlock_key: Secret) -> Secret:
-    """Return the domain key; DecryptionFailed when the unlock key is not the one of `lock`."""
+    """Return the domain key. Raises DecryptionFailed if the unlock key is not that of `lock`."""
     return Secret(envelope.unseal(unlock_key, _LOCK_PURPOSE, locked))
 
 
 def lock_unattended(domain_key: Secret, unattended_key: Secret) -> bytes:
-    """Return the domain key locked with the unattended key, as it is in its slot."""
+    """Return the domain key wrapped under the unattended key, as it is in its slot."""
     return envelope.seal(unattended_key, _UNATTENDED_PURPOSE, domain_key.reveal())
 
 

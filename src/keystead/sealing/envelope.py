@@ -21,8 +21,8 @@ def seal(key: Secret, path: str, plaintext: bytes) -> bytes:
     """Return nonce ‖ ciphertext ‖ tag: AES-256-GCM (SP 800-38D) with `path` as associated data.
 
     The nonce is random: one key may seal 2**32 records before a repeated nonce becomes as likely
-    as 2**-32 (SP 800-38D section 8.3). So it is for what is written seldom, and for backups, which
-    a NetHSM reads.
+    as 2**-32 (SP 800-38D section 8.3). So it is used for records that are seldom written, and for
+    backups, which a NetHSM reads.
     """
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key.reveal()).encrypt(nonce, plaintext, path.encode())
@@ -39,7 +39,7 @@ def seal_extended(key: Secret, path: str, plaintext: bytes) -> bytes:
 
 
 def unseal_any(key: Secret, path: str, sealed: bytes) -> bytes:
-    """Return what `seal_extended` put in, or `seal` of earlier software.
+    """Return the plaintext of `seal_extended`, or of `seal` in earlier software.
 
     Raises DecryptionFailed for anything else. Both are authenticated under the same key and path,
     so what opens in one form was sealed in it.
@@ -68,7 +68,7 @@ def _subkey(key: Secret, nonce: bytes) -> AESGCM:
 
 
 def unseal(key: Secret, path: str, sealed: bytes) -> bytes:
-    """Return what `seal` put in under the same key and path; DecryptionFailed for anything else."""
+    """Return the plaintext of `seal` under the same key and path. Raises DecryptionFailed."""
     if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise DecryptionFailed("The sealed data does not open.")
     try:

@@ -15,7 +15,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import ScryptParameters, Verifier
 
 UNLOCK_COST = ScryptParameters(n=2**14, r=8, p=16)
-"""Fixed: a backup of a NetHSM is locked with this cost. 16 MiB."""
+"""The cost of unlock keys, which needs 16 MiB. It is fixed, because backups of a NetHSM have it."""
 
 VERIFIER_COST = ScryptParameters(n=2**14, r=8, p=5)
 """One of the equivalent settings that OWASP's Password Storage Cheat Sheet recommends. 16 MiB."""
@@ -45,8 +45,8 @@ def make_verifier(passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST)
 def dummy_verifier(*, cost: ScryptParameters = VERIFIER_COST) -> Verifier:
     """Return a verifier that no passphrase fits.
 
-    Verify against it when the user is unknown: the answer then takes as long as for a wrong
-    passphrase, and does not tell who exists.
+    It is used for unknown users. The response then takes as long as for a wrong passphrase, and
+    does not reveal which users exist.
     """
     return Verifier(salt=os.urandom(SALT_BYTES), digest=os.urandom(_DIGEST_BYTES), scrypt=cost)
 
@@ -54,10 +54,10 @@ def dummy_verifier(*, cost: ScryptParameters = VERIFIER_COST) -> Verifier:
 def verify(
     verifier: Verifier, passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST
 ) -> None:
-    """Return if `passphrase` fits; raise NotAuthenticated if not. Compares in constant time.
+    """Raise NotAuthenticated unless `passphrase` is right. Compares in constant time.
 
     A verifier without scrypt parameters is a digest restored from a NetHSM. Both kinds are computed
-    for either, the missing scrypt with `cost`: the time of an answer must not show who has which.
+    for each user, the missing scrypt with `cost`, so that the time does not reveal the kind.
     """
     stretched = _scrypt(passphrase, verifier.salt, verifier.scrypt or cost)
     keyed = hmac.digest(verifier.salt, passphrase.reveal(), hashlib.sha256)

@@ -30,13 +30,13 @@ SIGNED_CONTEXT: Final = b"keystead update image, format 1\0"
 PRODUCT: Final = "keystead"
 
 MAX_HEADER_BYTES: Final = 256 * 1024
-"""Held in memory before its signature can be verified."""
+"""The longest header, which is in memory before its signature is verified."""
 MAX_IMAGE_BYTES: Final = 2 * 1024**3
 """Most bytes in all chunks: several times a whole appliance, and what the header has room for
 (2,048 digests of the longest chunks are 134 KiB)."""
 MIN_CHUNK_BYTES: Final = 4 * 1024
 MAX_CHUNK_BYTES: Final = 1024 * 1024
-"""Held in memory until its digest is verified."""
+"""The longest chunk, which is in memory until its digest is verified."""
 MAX_NOTES_CHARACTERS: Final = 32 * 1024
 
 _SCALAR_BYTES: Final = 48
@@ -60,7 +60,7 @@ class ImageHeader(
     version: str
     """`major.minor.patch`."""
     security_version: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-    """Raised with every release that closes a hole which must not be opened again."""
+    """Increased with each release that fixes a vulnerability which must not be reopened."""
     release_notes: Annotated[str, msgspec.Meta(max_length=MAX_NOTES_CHARACTERS)]
     size: Annotated[int, msgspec.Meta(ge=1, le=MAX_IMAGE_BYTES)]
     """Bytes in all chunks."""
@@ -83,7 +83,7 @@ class ImageHeader(
 
 
 def parse_version(text: str) -> tuple[int, int, int]:
-    """Return the numbers of `major.minor.patch`; ValueError for anything else."""
+    """Return the numbers of `major.minor.patch`. Raises ValueError for anything else."""
     found = _VERSION.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a version, as 1.2.3 is")
@@ -92,10 +92,10 @@ def parse_version(text: str) -> tuple[int, int, int]:
 
 
 class SignatureCheck(Protocol):
-    """Who says whether a header is to be trusted; `UpdateKey` is one."""
+    """Decides whether a header is trusted. `UpdateKey` is an implementation."""
 
     def verify(self, header: bytes, signature: bytes) -> None:
-        """Return if `signature` is one of `header`; raise InvalidInput if not."""
+        """Raise InvalidInput unless `signature` is a valid signature of `header`."""
         ...
 
 
@@ -113,7 +113,7 @@ class UpdateKey:
         self._key = key
 
     def verify(self, header: bytes, signature: bytes) -> None:
-        """Return if `signature` is one of `header`; raise InvalidInput if not."""
+        """Raise InvalidInput unless `signature` is a valid signature of `header`."""
         r = int.from_bytes(signature[:_SCALAR_BYTES])
         s = int.from_bytes(signature[_SCALAR_BYTES:])
         try:
@@ -123,7 +123,7 @@ class UpdateKey:
 
 
 class SigningKey:
-    """The private key of an `UpdateKey`; never on a device, only where images are made."""
+    """The private key of an `UpdateKey`. It exists only where images are made."""
 
     def __init__(self, pem: bytes, passphrase: bytes | None = None) -> None:
         """Raise InvalidInput unless `pem` is a P-384 private key that `passphrase` opens.
@@ -172,7 +172,7 @@ def make_header(
 
 
 def parse_header(encoded: bytes) -> ImageHeader:
-    """Return the header in this JSON; InvalidInput says what does not fit."""
+    """Return the header in this JSON. Raises InvalidInput if a value does not fit."""
     try:
         return msgspec.json.decode(encoded, type=ImageHeader)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -180,13 +180,13 @@ def parse_header(encoded: bytes) -> ImageHeader:
 
 
 class IncomingImage:
-    """An image on its way in. Gives back what of it is verified, and nothing else."""
+    """An image that arrives. It returns only verified parts."""
 
     def __init__(self, check: SignatureCheck) -> None:
         self._check = check
         self._buffer = bytearray()
         self.chunks_done = 0
-        """How many chunks were given back."""
+        """The number of chunks that were returned."""
         self._digest = hashlib.sha256()
         self.header: ImageHeader | None = None
         """Set when the signature is verified."""
@@ -215,7 +215,7 @@ class IncomingImage:
                 yield chunk
 
     def finish(self) -> ImageHeader:
-        """Return the header of the image if it is complete; raise InvalidInput if not."""
+        """Return the header of the image. Raises InvalidInput if the image is incomplete."""
         if self.header is None or self.chunks_done < len(self.header.chunks):
             raise InvalidInput("The update image is truncated.")
         return self.header
@@ -246,7 +246,7 @@ class IncomingImage:
             raise InvalidInput("There are bytes after the end of the update image.")
         part = view[: header.length_of(self.chunks_done) - len(self._buffer)]
         self._buffer += part
-        self._digest.update(part)  # Bit by bit, so that no single turn takes long.
+        self._digest.update(part)  # In small parts, so that no turn of the event loop takes long.
         return len(part)
 
     def _complete_chunk(self, header: ImageHeader) -> bytes | None:

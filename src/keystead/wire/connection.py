@@ -18,19 +18,19 @@ Outgoing = TypeVar("Outgoing", bound=msgspec.Struct)
 
 
 MOST_UNSENT = 16
-"""Messages that wait for the end of a turn. If all of a turn's did, edge and core would work by
-turns under load, each on a batch that the other waits for, instead of side by side."""
+"""The most messages that wait for the end of a turn of the event loop. If all messages of a turn
+waited, edge and core would work alternately under load, each waiting for the batch of the other."""
 
 
 class ConnectionEnded(Exception):
-    """The other process is gone, or broke the protocol."""
+    """Raised if the other process is gone or broke the protocol."""
 
 
 class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
     """An asyncio protocol for one stream of frames; give it to a transport, then send and receive.
 
-    `on_message` is called with every message, in order; it raises BrokenFrame at one that makes no
-    sense here. `on_lost` is called once, at the end, with the reason.
+    `on_message` is called with every message in order. It raises BrokenFrame for a message that is
+    not allowed at this point. `on_lost` is called once, at the end, with the reason.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._unsent = 0
         self._is_receiving = False
         self.is_writable = True
-        """Whether the other side keeps up; sending is possible all the same."""
-        # The same for who waits: to ask an event takes a call, and each request asks.
+        """Whether the other side keeps up. Sending is possible in any case."""
+        # An Event for waiting tasks. The flag is separate, because each request reads it.
         self._writable = asyncio.Event()
         self._writable.set()
         self._end: str | None = None
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
     def send(self, message: Outgoing) -> None:
         """Queue `message`; it leaves at the end of this turn of the event loop at the latest.
 
-        Raises ConnectionEnded when nobody will read it, ValueError when it is over the limit.
+        Raises ConnectionEnded if the connection is over, and ValueError if the message is too long.
         """
         if self._transport is None:
             raise ConnectionEnded(self._end or "not connected yet")
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
             raise ConnectionEnded(self._end)
 
     def pause_reading(self) -> None:
-        """Stop taking messages; the other side will feel it."""
+        """Stop taking messages, which makes the other side wait."""
         if self._transport is not None:
             self._transport.pause_reading()
 
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Decode and hand on; a protocol violation ends the connection."""
+        """Decode messages and pass them on. A protocol violation ends the connection."""
         self._is_receiving = True
         try:
             for message in self._decoder.feed(data):
@@ -156,7 +156,7 @@ class Numbered(Protocol):
 
     @property
     def id(self) -> int:
-        """Different in every question of one connection."""
+        """The id, which is unique in one connection."""
         ...
 
 
@@ -193,13 +193,13 @@ class Exchanges(Generic[Reply]):
             self._waiting.pop(message.id, None)
 
     def answered(self, reply: Reply) -> None:
-        """Wake the caller that waits for this reply; a reply nobody waits for is dropped."""
+        """Wake the caller that waits for this reply. Other replies are dropped."""
         waiting = self._waiting.get(reply.id)
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
 
     def lost(self, reason: str) -> None:
-        """Fail every question that waits: the connection is over."""
+        """Raise ConnectionEnded in every waiting caller."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(ConnectionEnded(reason))

@@ -1,7 +1,8 @@
-"""Control messages of the supervisor: one msgpack message a packet, a file descriptor with some.
+"""Control messages between the supervisor and the other processes.
 
-Over AF_UNIX SOCK_SEQPACKET socket pairs: a packet arrives whole or not at all, and the end of the
-other process is the end of the stream.
+They go over AF_UNIX SOCK_SEQPACKET socket pairs. Each packet holds one msgpack message, and may
+carry a file descriptor. A packet arrives as a whole or not at all. The stream ends when the other
+process ends.
 """
 
 import socket
@@ -23,21 +24,21 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(end: socket.socket, message: msgspec.Struct, *, descriptor: int | None = None) -> None:
-    """Send one message, with a copy of `descriptor`. Raises OSError when the other end is gone."""
+    """Send one message, with a copy of `descriptor`. Raises OSError if the other end is gone."""
     packet = _encoder.encode(message)
     if descriptor is None:
         end.send(packet)
     else:
-        socket.send_fds(end, [packet], [descriptor])  # The supervisor's right alone.
+        socket.send_fds(end, [packet], [descriptor])  # Only the supervisor may send descriptors.
 
 
 def receive(
     end: socket.socket, decoder: msgspec.msgpack.Decoder[Message]
 ) -> tuple[Message, list[socket.socket]] | None:
-    """Return the next message and the sockets that came with it, None at the end of the stream.
+    """Return the next message and the sockets that came with it, or None at the end of the stream.
 
-    Raises BlockingIOError when there is none yet, one of frames.UNDECODABLE for a message of
-    another type than the decoder's.
+    Raises BlockingIOError if there is no message yet, and an error in frames.UNDECODABLE if the
+    message does not have the decoder's type.
     """
     data, descriptors, _flags, _address = socket.recv_fds(end, MAX_PACKET_BYTES, 1)
     if not data:

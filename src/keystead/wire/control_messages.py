@@ -12,7 +12,7 @@ class AttachEdge(Message, tag=20, frozen=True):
 
 
 class Noted(Message, tag=21, frozen=True):
-    """supervisor → core: what was Wanted will happen, even if everything crashes right now."""
+    """supervisor → core: the requested action will be done, even after a crash."""
 
 
 class Started(Message, tag=22, frozen=True):
@@ -23,13 +23,13 @@ class Started(Message, tag=22, frozen=True):
 
 
 class Wanted(Message, tag=23, frozen=True):
-    """core → supervisor: what an administrator asked of the machine; answered once it is Noted."""
+    """core → supervisor: an action that an Administrator asked for. The reply is Noted."""
 
     action: Literal["reboot", "shutdown", "factory-reset"]
 
 
 class CannotStart(Message, tag=24, frozen=True):
-    """To the supervisor: no start is possible, on this data or machine; trying again is useless."""
+    """To the supervisor: the process cannot start on this data or machine. Do not try again."""
 
     reason: str
 
@@ -37,13 +37,13 @@ class CannotStart(Message, tag=24, frozen=True):
 class EdgeReady(Message, tag=25, frozen=True):
     """edge → supervisor: connections are accepted. What protects this process, and what does not.
 
-    The edge has no log of its own: this is all it has to say.
+    The edge has no log of its own, so it sends this here.
     """
 
     in_force: list[str]
     missing: list[str]
     max_connections: int
-    """As many as it was made for, or as the limit on open files lets it have."""
+    """The most connections of the edge. The limit on open files may lower it."""
 
 
 class Ping(Message, tag=26, frozen=True):

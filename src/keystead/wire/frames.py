@@ -1,7 +1,7 @@
 """Frames: a 4-byte big-endian length, then that many bytes of msgpack, one message each.
 
-Sans-I/O: bytes in, messages out. A frame that is too long, or does not hold a message of the
-expected kind, raises BrokenFrame; the connection it came from is over then, and only that one.
+It is sans-I/O: bytes in, messages out. A frame that is too long, or does not hold an expected
+message, raises BrokenFrame. That ends its connection, and no other.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import msgspec
 LENGTH_BYTES = 4
 
 EDGE_FRAME_BYTES = 1024 * 1024 + 64 * 1024
-"""Longest frame between edge and core: a body part of up to 1 MiB, and slack for its envelope."""
+"""The longest frame between edge and core: a body part of up to 1 MiB, and its envelope."""
 
 STORE_FRAME_BYTES = 8 * 1024 * 1024
-"""Longest frame between core and platform: a commit of a batch of records, the largest of which
-holds a certificate of 1 MiB; each of its bytes can take six in JSON."""
+"""The longest frame between core and platform: a commit of several records. The largest record
+holds a certificate of 1 MiB, each byte of which can take six in JSON."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _read_length = Struct(">I").unpack_from
@@ -26,15 +26,15 @@ M = TypeVar("M")
 
 
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are not a message of the wanted type."""
+"""The errors of decoding bytes that are not a message of the expected type."""
 
 
 class BrokenFrame(Exception):
-    """The other side broke the protocol; its connection must be closed."""
+    """Raised if the other side broke the protocol. Its connection must be closed."""
 
 
 def append_frame(buffer: bytearray, message: msgspec.Struct, *, max_bytes: int) -> None:
-    """Append `message` as one frame; ValueError, and `buffer` as before, when it is too long."""
+    """Append `message` as one frame. Raises ValueError, and appends nothing, if it is too long."""
     payload = _encode(message)
     length = len(payload)
     if length > max_bytes:

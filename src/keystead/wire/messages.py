@@ -1,7 +1,6 @@
-"""What the processes say to each other: one msgpack message a frame, each field checked on arrival.
+"""The messages between the processes: one msgpack message in a frame, with checked fields.
 
-Each pair of processes has its own closed set of messages; a frame outside of it ends the
-connection.
+Each pair of processes has its own closed set of messages. Any other frame ends the connection.
 """
 
 from typing import Annotated, Final, Literal
@@ -12,7 +11,7 @@ DEFAULT_KEY_CACHE: Final = 10_000
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One message, or a part of one. It never shows its fields: many hold what is secret."""
+    """A message or a part of one. It never shows its fields, because many are secret."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -50,7 +49,7 @@ class BodyChunk(Message, tag=1, frozen=True):
 
 
 class RequestAborted(Message, tag=2, frozen=True):
-    """edge → core: the client went away before its request was complete or answered."""
+    """edge → core: the client disconnected before its request was complete or answered."""
 
     id: int
 
@@ -63,11 +62,11 @@ class Welcome(Message, tag=3, frozen=True):
 
 
 class Response(Message, tag=4, frozen=True):
-    """core → edge: the answer to a request. Framing headers are the edge's own business.
+    """core → edge: the response to a request. The edge adds the framing headers.
 
     With `remaining` above 0, `body` is a first part, and that many bytes more follow in BodyChunk
-    messages with the same `id`, as far as WantBody gives credit. With `remaining` None nobody knows
-    how many: as many as there are until the last BodyChunk, or until ResponseAborted.
+    messages with the same `id`, as far as WantBody gives credit. With `remaining` None, the length
+    is not known: the body ends with the last BodyChunk, or is aborted by ResponseAborted.
     """
 
     id: int
@@ -78,13 +77,13 @@ class Response(Message, tag=4, frozen=True):
 
 
 class ResponseAborted(Message, tag=9, frozen=True):
-    """core → edge: the rest of a response will not come; its client must not take it for whole."""
+    """core → edge: the response is incomplete. The edge must make its client notice that."""
 
     id: int
 
 
 class WantBody(Message, tag=5, frozen=True):
-    """To the sender of a body, from its receiver: send up to `credit` bytes more of it."""
+    """From the receiver of a body to its sender: send up to `credit` bytes more."""
 
     id: int
     credit: int
@@ -95,7 +94,7 @@ class Serving(Message, tag=6, frozen=True):
 
 
 class TryOut(Message, tag=7, frozen=True):
-    """core → edge: say whether clients could connect with this TLS identity; serve it not."""
+    """core → edge: test whether clients could connect with this TLS identity."""
 
     id: int
     tls_key_pem: bytes
@@ -103,7 +102,7 @@ class TryOut(Message, tag=7, frozen=True):
 
 
 class TriedOut(Message, tag=8, frozen=True):
-    """edge → core: they could, or `refusal` says what the TLS library has against it."""
+    """edge → core: the result of TryOut. `refusal` is the TLS library's reason, or ""."""
 
     id: int
     refusal: str
@@ -134,11 +133,11 @@ Refusal = Literal[
     "http_503",
     "http_505",
 ]
-"""Why an edge ended a connection, or a try at one, without asking the core; `http_…` is the status
-that it answered with."""
+"""Why an edge ended a connection or a handshake without asking the core. `http_…` has the status of
+its response."""
 
 MAX_REFUSALS: Final = 1_000_000
-"""Of one kind in a message: half a second's."""
+"""The most refusals of one kind in a message, which covers half a second."""
 
 
 class Refusals(Message, tag=35, frozen=True):
@@ -166,10 +165,10 @@ FORWARDED_HEADERS = frozenset(
 
 
 class CoreSettings(Message, frozen=True):
-    """What the operator's configuration file says to the core."""
+    """The part of the operator's configuration file that is for the core."""
 
     update_key_pem: bytes | None = None
-    """The public key that update images must be signed with; None: nobody signs, none is taken."""
+    """The public key that verifies update images. With None, every image is refused."""
     pkcs1_padding_errors: bool = False
     """Whether decryption with PKCS#1 v1.5 reports a wrong padding, as NetHSM does."""
     open_shutdown: bool = False
@@ -181,11 +180,11 @@ class CoreSettings(Message, frozen=True):
 
 
 UnattendedKey = Annotated[bytes, msgspec.Meta(max_length=32)]
-"""32 bytes while unattended boot is on, empty while it is off."""
+"""The unattended key: 32 bytes while unattended boot is on, empty while it is off."""
 
 
 class Hello(Message, tag=10, frozen=True):
-    """platform → core, once, first: this machine's keys, then forgotten there.
+    """platform → core, once and first: this machine's keys, which the platform then forgets.
 
     The device key has 32 bytes. `unattended_key` is None when there is no file of it.
     """
@@ -234,7 +233,7 @@ class ScannedRecord(Message, frozen=True):
 class Write(Message, frozen=True):
     """One change: `value` None deletes. `expected` is the revision the record must have.
 
-    0 means that it must not exist; None that it does not matter.
+    0 means that the record must not exist. None means any revision.
     """
 
     path: str
@@ -243,7 +242,7 @@ class Write(Message, frozen=True):
 
 
 class Condition(Message, frozen=True):
-    """The revision that a record must have for a commit that leaves it alone; 0: none may exist."""
+    """The revision that an unchanged record must have for a commit. 0 means no record."""
 
     path: str
     revision: int
@@ -258,7 +257,7 @@ class Commit(Message, tag=13, frozen=True):
 
 
 class AimSyslog(Message, tag=18, frozen=True):
-    """core → platform: send syslog messages there from now on; no address: nowhere. No reply."""
+    """core → platform: the syslog server from now on, or no address to send nothing. No reply."""
 
     address: str | None
     port: int
@@ -301,7 +300,7 @@ class Committed(Message, tag=16, frozen=True):
 
 
 class StoreRefusal(Message, tag=17, frozen=True):
-    """platform → core: no, or not known.
+    """platform → core: the question failed, or its outcome is not known.
 
     `stale` is for an expected revision that did not hold, `unwritable` for a store that cannot
     write, as on a full disk: nothing was changed. `unavailable` leaves that open.
@@ -328,16 +327,17 @@ class SlotStep(Message, tag=32, frozen=True):
 
 
 class SlotPart(Message, tag=33, frozen=True):
-    """core → platform: the next part of the update image; it is verified."""
+    """core → platform: the next part of the update image, already verified."""
 
     id: int
     data: bytes
 
 
 class SlotAnswer(Message, tag=34, frozen=True):
-    """platform → core: a SlotStep or SlotPart is done, durably; or refused, nothing was changed.
+    """platform → core: a SlotStep or SlotPart was done durably, or refused with nothing changed.
 
-    `state`: there is no image for that, or no such machine; `disk`: it has no room, or is broken.
+    `state` means that there is no image for the step, or that this machine cannot do it. `disk`
+    means that the disk is full or broken.
     """
 
     id: int
@@ -346,14 +346,14 @@ class SlotAnswer(Message, tag=34, frozen=True):
 
 
 class KeepUnattendedKey(Message, tag=36, frozen=True):
-    """core → platform: have the file of the unattended key hold this."""
+    """core → platform: the new content of the file with the unattended key."""
 
     id: int
     content: UnattendedKey
 
 
 class UnattendedKeyKept(Message, tag=37, frozen=True):
-    """platform → core: it does, durably; or `refusal` says why it may not."""
+    """platform → core: the content is durable, or `refusal` says why it may not be."""
 
     id: int
     refusal: str = ""
