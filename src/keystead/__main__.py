@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     given = sys.argv[1:] if arguments is None else arguments
     if "_ARGCOMPLETE" in os.environ:
-        import_module(f"{_CLI}.completion").complete(_parser(COMMANDS))
-    options = _parser([one for one in COMMANDS if one.name in given[:1]]).parse_args(given)
+        import_module(f"{_CLI}.completion").complete(parser_of(COMMANDS))
+    options = parser_of([one for one in COMMANDS if one.name in given[:1]]).parse_args(given)
     try:
         status: int | None = options.run(options)
     except KeysteadError as error:
@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or 0
 
 
-def _parser(called: Sequence[Command]) -> argparse.ArgumentParser:
-    """Return the parser of all commands, of which it knows more of those that are `called`."""
+def parser_of(called: Sequence[Command]) -> argparse.ArgumentParser:
+    """Return the parser of all commands; it knows what those that are `called` take."""
     parser = argparse.ArgumentParser(
         prog="keystead", description="A network hardware security module in software."
     )

@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 
+from keystead.__main__ import COMMANDS, parser_of
 from tests.cli.conftest import trusted
 from tests.support.authority import Authority
 
@@ -142,3 +143,18 @@ def test_without_the_package_keyring_its_option_says_how_to_get_it(hsm, command)
     ran = command("users", "list", *trusted(hsm), "--user", "admin", "--keyring")
     assert ran.status == 2
     assert "pip install keyring" in ran.err
+
+
+def options_of(parser):
+    """Every option of a parser and of the commands below it."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way
+        yield from action.option_strings
+        if isinstance(action.choices, dict):
+            for below in action.choices.values():
+                yield from options_of(below)
+
+
+def test_no_option_takes_a_passphrase():
+    names = {name for name in options_of(parser_of(COMMANDS)) if "passphrase" in name}
+    assert len(names) > 10
+    assert [name for name in names if not name.endswith(("-file", "-fd"))] == []

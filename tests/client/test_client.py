@@ -116,6 +116,7 @@ class Breaking:
             connection.close()
 
     def close(self):
+        self._listening.shutdown(socket.SHUT_RDWR)  # It wakes up who accepts.
         self._listening.close()
 
 

@@ -76,10 +76,13 @@ class Scripted:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.requests = []
         self.endpoint = Endpoint("127.0.0.1", self._listening.getsockname()[1], pin(identity))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def close(self):
+        self._listening.shutdown(socket.SHUT_RDWR)  # It wakes up who accepts.
         self._listening.close()
+        self._thread.join(timeout=60)
 
     def _serve(self):
         while True:

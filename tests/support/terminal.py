@@ -3,7 +3,7 @@
 import os
 import pty
 import select
-import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class Terminal:
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._directory = directory
         self._environment = {**os.environ, "TERM": "xterm", **environment}
-        self._pid = self._descriptor = 0
+        self._descriptor = -1
         self.seen = ""
 
     def run(self, arguments: Sequence[str], *dialogue: tuple[str, str]) -> str:
@@ -27,25 +27,36 @@ class Terminal:
         `dialogue` is pairs of what is waited for and what is then typed.
         """
         self.seen = ""
-        self._pid, self._descriptor = pty.fork()
-        if not self._pid:
-            os.chdir(self._directory)
-            command = [sys.executable, "-m", "keystead", *arguments]
-            os.execve(sys.executable, command, self._environment)  # noqa: S606
-        for question, answer in dialogue:
-            self._wait_for(question)
-            os.write(self._descriptor, f"{answer}\n".encode())
-        self._wait_for(None)
-        _, ended = os.waitpid(self._pid, 0)
-        os.close(self._descriptor)
-        assert os.waitstatus_to_exitcode(ended) == 0, self.seen
+        self._descriptor, inside = pty.openpty()
+        # Not pty.fork: other threads of the tests may hold locks at that moment.
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "keystead", *arguments],
+            cwd=self._directory,
+            env=self._environment,
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            start_new_session=True,
+        )
+        os.close(inside)
+        try:
+            for question, answer in dialogue:
+                self._wait_for(question)
+                os.write(self._descriptor, f"{answer}\n".encode())
+            self._wait_for(None)
+            status = process.wait(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()  # It has ended already, unless something was waited for in vain.
+            process.wait()
+            os.close(self._descriptor)
+        assert status == 0, self.seen
         return self.seen
 
     def _wait_for(self, text: str | None) -> None:
         """Read until `text` is shown after what was seen before, or to the end."""
         begin, give_up = len(self.seen), time.monotonic() + PATIENCE_SECONDS
         while text is None or text not in self.seen[begin:]:
-            assert time.monotonic() < give_up, self._stop(f"{text} did not come")
+            assert time.monotonic() < give_up, f"{text} did not come:\n{self.seen}"
             if not select.select([self._descriptor], [], [], 0.1)[0]:
                 continue
             try:
@@ -53,10 +64,6 @@ class Terminal:
             except OSError:  # The other end is closed.
                 read = ""
             if not read:
-                assert text is None, self._stop(f"{text} did not come")
+                assert text is None, f"{text} did not come:\n{self.seen}"
                 return
             self.seen += read
-
-    def _stop(self, reason: str) -> str:
-        os.kill(self._pid, signal.SIGKILL)
-        return f"{reason}:\n{self.seen}"
