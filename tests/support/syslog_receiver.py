@@ -14,16 +14,21 @@ from cryptography.x509 import DNSName, SubjectAlternativeName
 from tests.support.authority import Authority, name
 
 
-def server_context(directory: Path, authority: Authority, host: str) -> ssl.SSLContext:
-    """Return a server's context with a certificate for `host`."""
+def write_server_identity(directory: Path, authority: Authority, host: str) -> None:
+    """Write certificate.pem and key.pem of a server for `host`."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = SubjectAlternativeName([DNSName(host)])
     certificate = authority.certify(key.public_key(), name(host), (names,))
-    file = directory / f"{host}.pem"
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    (directory / "key.pem").write_bytes(private)
+    (directory / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def server_context(directory: Path, authority: Authority, host: str) -> ssl.SSLContext:
+    """Return a server's context with a certificate for `host`."""
+    write_server_identity(directory, authority, host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context.load_cert_chain(directory / "certificate.pem", directory / "key.pem")
     return context
 
 

@@ -1,0 +1,169 @@
+"""What watches a server: Prometheus with our rules, and rsyslog at the end of our TLS syslog."""
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from keystead.journal.exposition import Kind
+from keystead.journal.metrics import Metrics
+from tests.support.authority import Authority
+from tests.support.server import running_server, wait_until
+from tests.support.syslog_receiver import write_server_identity
+
+MONITORING = Path(__file__).parents[2] / "packaging/monitoring"
+SECONDS = 60
+
+
+def needs(command: str):
+    return pytest.mark.skipif(shutil.which(command) is None, reason=f"{command} is not installed")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(*command: str | Path, log: Path) -> Iterator[None]:
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=SECONDS)
+
+
+# --- Prometheus ------------------------------------------------------------------------------
+
+
+@needs("promtool")
+@pytest.mark.parametrize("check", [("check", "alerts.yaml"), ("test", "alerts_test.yaml")])
+def test_promtool_accepts_the_alert_rules_and_they_fire_when_they_should(check):
+    what, file = check
+    subprocess.run(["promtool", what, "rules", file], cwd=MONITORING, check=True)
+
+
+@pytest.mark.parametrize("file", ["alerts.yaml", "grafana-dashboard.json"])
+def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(file):
+    families = Metrics(lambda: 0.0).families(
+        version="1", log_warnings=0, log_errors=0, is_writable=True
+    )
+    known = set()
+    for family in families:
+        suffixes = {Kind.COUNTER: ["_total"], Kind.HISTOGRAM: ["_bucket", "_sum", "_count"]}
+        known |= {family.name + suffix for suffix in suffixes.get(family.kind, [""])}
+    asked = set(re.findall(r"keystead_[a-z_]+", (MONITORING / file).read_text()))
+    assert asked
+    assert asked <= known
+
+
+def test_the_dashboard_has_a_query_in_each_panel():
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    assert all(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def prepared(folder: Path, server) -> Path:
+    """Make prometheus.yml as the example has it, for this server, with all that it names."""
+    server.provision()
+    server.add_user("metrics", "Metrics")
+    folder.mkdir()
+    (folder / "passphrase").write_text(server.passphrases["metrics"])
+    (folder / "cert.pem").write_text(ssl.get_server_certificate((server.host, server.port)))
+    shutil.copy(MONITORING / "alerts.yaml", folder)
+    example = (MONITORING / "prometheus.yml").read_text()
+    file = folder / "prometheus.yml"
+    file.write_text(
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+        + example.replace("localhost:8443", f"{server.host}:{server.port}")
+    )
+    return file
+
+
+def queried(port: int, path: str):
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=5) as answer,
+    ):
+        return json.load(answer)["data"]
+    return None
+
+
+@needs("prometheus")
+def test_prometheus_scrapes_a_server_with_the_configuration_shown(server, tmp_path):
+    file = prepared(tmp_path / "prometheus", server)
+    subprocess.run(["promtool", "check", "config", file], check=True)
+    port = free_port()
+    command = (
+        "prometheus",
+        f"--config.file={file}",
+        f"--storage.tsdb.path={file.parent / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    )
+    with running(*command, log=tmp_path / "prometheus.log"):
+
+        def value(query: str) -> str | None:
+            found = queried(port, f"query?query={query}")
+            return found["result"][0]["value"][1] if found and found["result"] else None
+
+        wait_until(
+            lambda: value("keystead_store_writable") == "1",
+            seconds=SECONDS,
+            what=lambda: f"{queried(port, 'targets')}\n{(tmp_path / 'prometheus.log').read_text()}",
+        )
+        assert value("up") == "1"
+        groups = queried(port, "rules")["groups"]
+        assert {rule["health"] for rule in groups[0]["rules"]} <= {"ok", "unknown"}
+
+
+# --- rsyslog ---------------------------------------------------------------------------------
+
+RSYSLOG = """
+global(workDirectory="{folder}" defaultNetstreamDriver="ossl"
+       defaultNetstreamDriverCAFile="{folder}/ca.pem"
+       defaultNetstreamDriverCertFile="{folder}/certificate.pem"
+       defaultNetstreamDriverKeyFile="{folder}/key.pem")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+input(type="imtcp" port="{port}" address="127.0.0.1")
+template(name="fields" type="string" string="%app-name% %procid% %structured-data% %msg%\\n")
+action(type="omfile" file="{folder}/received" template="fields")
+"""
+
+
+@needs("rsyslogd")
+@pytest.mark.skipif(
+    not list(Path("/usr/lib").glob("*/rsyslog/lmnsd_ossl.so")),
+    reason="rsyslog-openssl is not installed",
+)
+def test_rsyslog_takes_our_syslog_over_tls(tmp_path):
+    authority, port = Authority("logs"), free_port()
+    (tmp_path / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    write_server_identity(tmp_path, authority, "localhost")
+    settings, received = tmp_path / "rsyslog.conf", tmp_path / "received"
+    settings.write_text(RSYSLOG.format(folder=tmp_path, port=port))
+    command = ("rsyslogd", "-n", "-f", settings, "-i", tmp_path / "rsyslog.pid")
+    config = f'[syslog]\ntls = "localhost:{port}"\nca = "ca.pem"\n'
+    with (
+        running(*command, log=tmp_path / "rsyslog.log"),
+        running_server(tmp_path, config=config) as server,
+    ):
+        server.provision()
+        wrong = server.request("GET", "/users", user="admin", passphrase="not the passphrase")
+        assert wrong.status == 401
+        wait_until(
+            lambda: received.exists() and "authentication failed" in received.read_text(),
+            seconds=SECONDS,
+            what=lambda: (tmp_path / "rsyslog.log").read_text() + server.log(),
+        )
+    assert re.search(r'^keystead .*sequenceId="\d+"', received.read_text(), re.MULTILINE)
