@@ -1,6 +1,6 @@
 """The command line for the device key: `keystead device-key show`, `move`, `rewrap`.
 
-For whoever operates the machine, while the server is stopped.
+For the operator of the machine, while the server is stopped.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from keystead.storage.local import LocalStore, devices
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The data directory of a server that does not run, and how its device key is kept."""
+    """The data directory of a stopped server, and the provider of its device key."""
 
     directory: DataDirectory
     settings: DeviceKeySettings
@@ -57,9 +57,9 @@ class Stopped:
         return self.directory.device_key(device_key_provider(settings))
 
     async def settled(self) -> tuple[ProviderName, Secret]:
-        """Return the key that the records are sealed under, and whose it is.
+        """Return the key that the records are sealed under, and its provider.
 
-        An earlier change that was interrupted is finished or undone. StartRefused.
+        An interrupted change is finished or undone. Raises StartRefused.
         """
         async with self.store() as store:
             known = None if store is None else await devices(store)
@@ -72,7 +72,7 @@ class Stopped:
         raise StartRefused(" ".join(refusals) or self.nothing_here)
 
     def destroy_others(self, name: ProviderName) -> None:
-        """Destroy every device key here but the one of the provider `name`. StartRefused."""
+        """Destroy all device keys except that of the provider `name`. Raises StartRefused."""
         for other in self.providers():
             if other != name:
                 try:
@@ -84,12 +84,12 @@ class Stopped:
 
     @property
     def nothing_here(self) -> str:
-        """What to say where there is no device key."""
+        """The message if there is no device key."""
         return f"There is no device key in {self.directory.path}."
 
     @contextlib.asynccontextmanager
     async def store(self) -> AsyncIterator[SqliteStore | None]:
-        """Open the store; None when nothing was ever stored."""
+        """Open the store. Yields None if nothing was ever stored."""
         if not self.directory.database.exists():
             yield None
             return
@@ -137,7 +137,7 @@ def _run(given: argparse.Namespace, command: Command) -> None:
 
 
 async def _show(stopped: Stopped, _given: argparse.Namespace) -> None:
-    """Say all there is to say, then fail unless the server would start with it."""
+    """Show all providers, then fail unless the server would start."""
     configured = stopped.settings.provider
     refusal: str | None = stopped.nothing_here
     async with stopped.store() as store:
@@ -166,7 +166,7 @@ def _show_one(stopped: Stopped, name: ProviderName, known: frozenset[str] | None
 
 
 async def _move(stopped: Stopped, given: argparse.Namespace) -> None:
-    """Seal the key anew, see that it opens, and only then destroy what there was before."""
+    """Seal the key again, check that it opens, and only then destroy the old one."""
     target: ProviderName = given.target
     if given.pcrs is not None:
         if target != "tpm2":

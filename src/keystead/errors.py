@@ -1,12 +1,12 @@
 """Every way an operation can fail, in domain words.
 
-The message of each of them is shown to the caller: it says what was wrong and holds nothing secret.
-Which HTTP status stands for which error is known in one place only, `keystead.api.http.statuses`.
+The caller sees the message of each error, so it says what was wrong and holds no secret. Only
+`keystead.api.http.statuses` knows the HTTP status of each error.
 """
 
 
 class KeysteadError(Exception):
-    """The base of all that a caller may be told."""
+    """The base class of all errors that a caller may see."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -14,7 +14,7 @@ class KeysteadError(Exception):
 
 
 class InvalidInput(KeysteadError):
-    """What the caller sent is malformed, out of range, or does not fit the key."""
+    """The input is malformed, out of range, or does not fit the key."""
 
 
 class WrongState(KeysteadError):
@@ -22,11 +22,11 @@ class WrongState(KeysteadError):
 
 
 class NotAuthenticated(KeysteadError):
-    """No credentials, or wrong ones; the message never tells which part was wrong."""
+    """The credentials are missing or wrong. The message never says which part was wrong."""
 
 
 class TooManyAttempts(KeysteadError):
-    """A failed attempt of this address and user is less than a second old."""
+    """An attempt of this address and user has failed less than a second ago."""
 
 
 class NotPermitted(KeysteadError):
@@ -38,19 +38,19 @@ class NotFound(KeysteadError):
 
 
 class AlreadyExists(KeysteadError):
-    """The name is taken; nothing was changed."""
+    """The name is taken. Nothing was changed."""
 
 
 class Conflict(KeysteadError):
-    """The thing is in a condition that excludes the change; nothing was changed."""
+    """The resource is in a condition that excludes the change. Nothing was changed."""
 
 
 class QuotaExceeded(KeysteadError):
-    """The namespace holds as much as it may; nothing was changed."""
+    """The namespace's quota does not allow the change. Nothing was changed."""
 
 
 class ConditionFailed(KeysteadError):
-    """The thing is not what the request says it must be; nothing was changed."""
+    """The resource does not meet the request's condition. Nothing was changed."""
 
 
 class TooLarge(KeysteadError):
@@ -58,11 +58,11 @@ class TooLarge(KeysteadError):
 
 
 class Overloaded(KeysteadError):
-    """A bounded queue is full; the same request may succeed a moment later."""
+    """A bounded queue is full. The same request may succeed a moment later."""
 
 
 class StoreUnavailable(KeysteadError):
-    """The store cannot be reached or read; what it was asked to change last is in doubt."""
+    """The store cannot be reached or read. Its last changes may have been made or not."""
 
 
 class WriteRefused(KeysteadError):
@@ -70,7 +70,7 @@ class WriteRefused(KeysteadError):
 
 
 class StaleRevision(KeysteadError):
-    """A record changed since it was read; read it again and decide again."""
+    """A record has changed since it was read. Read it again and decide again."""
 
 
 class CorruptRecord(KeysteadError):
@@ -82,12 +82,12 @@ class UnsupportedFormat(KeysteadError):
 
 
 class DecryptionFailed(KeysteadError):
-    """A ciphertext or seal did not open. One message for every cause, on purpose."""
+    """A ciphertext or seal cannot be decrypted. Every cause has the same message on purpose."""
 
 
 class SelfTestFailed(KeysteadError):
-    """The software does not work as it must; the HSM stops."""
+    """A self-test failed: the HSM stops."""
 
 
 class StartRefused(KeysteadError):
-    """The server will not start on this data directory or address; nothing was touched."""
+    """The server cannot start on this data directory or address. Nothing was changed."""

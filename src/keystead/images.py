@@ -1,6 +1,6 @@
-"""The command line for who makes update images: `keystead image sign`, `keystead image inspect`.
+"""The command line to make update images: `keystead image sign`, `keystead image inspect`.
 
-Images pass through in pieces; nothing here holds a whole one.
+Images are read in pieces. No whole image is in memory.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _MAX_KEY_BYTES = 64 * 1024
 
 
 class AnySignature:
-    """Takes every signature: for looking at an image, never for accepting one."""
+    """Accepts every signature. Use it to inspect an image, never to install one."""
 
     def verify(self, header: bytes, signature: bytes) -> None:
         """Return."""
@@ -72,7 +72,7 @@ def _sign(given: argparse.Namespace) -> None:
 
 
 def _inspect(given: argparse.Namespace) -> None:
-    """Check everything, then show it: an image that is not whole is shown as nothing."""
+    """Check the whole image, then show it. Nothing of a damaged image is shown."""
     check: SignatureCheck = AnySignature()
     if given.key is not None:
         check = UpdateKey(_read(given.key, limit=_MAX_KEY_BYTES))

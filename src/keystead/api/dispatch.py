@@ -41,7 +41,7 @@ KNOWN_METHODS: Final = frozenset(
 )
 
 REFUSALS: Final = frozenset({401, 403, 412, 429})
-"""Statuses of requests that were refused for who asked, when, or how often."""
+"""The statuses of requests that were refused because of the caller, the state or the rate."""
 
 OK: Final = 200
 NO_CACHE: Final = ("Cache-Control", "no-cache")
@@ -61,7 +61,7 @@ class Dispatcher:
         self._date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 
     async def answer(self, request: Request, body: BodyReader) -> Response | StreamedResponse:
-        """Return the response to `request`. Never raises: what is not foreseen is a logged 500."""
+        """Return the response to `request`. Never raises: an unexpected error is a logged 500."""
         hsm = self._hsm
         began = hsm.monotonic()
         REQUEST.set(next(self._numbers))
@@ -92,7 +92,7 @@ class Dispatcher:
         return StreamedResponse(head, self._watched(reply.parts))
 
     async def _watched(self, parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """Yield `parts`; log why when they end early, which is too late for an error status."""
+        """Yield `parts`. If they end early, it is too late for an error status: log the reason."""
         try:
             async with aclosing(parts):
                 async for part in parts:
@@ -107,7 +107,7 @@ class Dispatcher:
             raise ResponseCut from None
 
     def _begin(self, request: Request, body: BodyReader) -> Call[Any]:
-        """Return the request with its row. Raises if no row can be had for it."""
+        """Return the request with its row. Raises an error if there is no row for it."""
         hsm = self._hsm
         match = self._router.match(request.path)
         row = match.rows.get(request.method)
@@ -194,7 +194,7 @@ class Dispatcher:
         )
 
     def _named(self, request: Request) -> dict[str, str]:
-        """Return the row that was asked for, and nothing that the client could have mistyped."""
+        """Return the route of the request, without any input of the client."""
         method = request.method if request.method in KNOWN_METHODS else ""
         try:
             row = next(iter(self._router.match(request.path).rows.values()))
@@ -222,7 +222,7 @@ def _refusal(status: int, message: str) -> tuple[Reply[Any], Headers]:
 
 
 def _why_not(request: Request, match: Match, state: State) -> Exception:
-    """Return what no row can be had for: 412, 501, 414 or 405, in that order."""
+    """Return the error for a request without a row: 412, 501, 414 or 405, in this order."""
     method = "GET" if request.method == "HEAD" else request.method
     row = match.rows.get(method) or next(iter(match.rows.values()))
     if state not in row.states:
@@ -237,7 +237,7 @@ def _why_not(request: Request, match: Match, state: State) -> Exception:
 async def _allowed(
     call: Call[Any], parts: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield `parts` as long as the caller is allowed to have them."""
+    """Yield `parts` as long as the caller is allowed to read them."""
     async with aclosing(parts):
         async for part in parts:
             call.require_allowed()
@@ -245,7 +245,7 @@ async def _allowed(
 
 
 async def _require_caller(call: Call[Any]) -> None:
-    """Authenticate, and refuse those whom the row is not open to."""
+    """Authenticate the caller, and refuse it if it may not use the row."""
     session, request, row = call.operational, call.request, call.route
     if session is None:
         raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
@@ -260,7 +260,7 @@ async def _require_caller(call: Call[Any]) -> None:
 
 
 def _require_fit(call: Call[Any]) -> None:
-    """Raise 415, 413 or 406 for what the row cannot take or give, as far as the head tells."""
+    """Raise 415, 413 or 406 if the head asks for something that the row does not support."""
     row, request = call.route, call.request
     if row.accepts.is_checked_early:
         _require_early_type(row.accepts.types, request)
@@ -286,7 +286,7 @@ def _require_early_type(types: tuple[str, ...], request: Request) -> None:
 
 
 def _headers(call: Call[Any], reply: Reply[Any]) -> Headers:
-    """Return a reply's headers with those that every one has; a Content-Type of its own stays."""
+    """Return a reply's headers with the common ones. Its own Content-Type is kept."""
     if reply.status == OK and not reply.headers and not call.route.has_tag:
         return [("Content-Type", call.produces), NO_CACHE]
     headers = list(reply.headers)

@@ -1,4 +1,4 @@
-"""THE table: every operation of the API, who may call it, in which state, and what answers."""
+"""The route table: every operation of the API with its callers, states and handler."""
 
 from functools import partial
 from typing import Final
@@ -52,7 +52,7 @@ _operator = partial(Route, roles=frozenset({Role.OPERATOR}))
 _metrics = partial(Route, roles=frozenset({Role.METRICS}))
 _backup = partial(Route, roles=frozenset({Role.BACKUP}), reach=Reach.ROOT_ONLY)
 _unlocker = partial(Route, authentication=Authentication.UNLOCK_PASSPHRASE, reach=Reach.ROOT_ONLY)
-"""Whoever knows the unlock passphrase."""
+"""Anyone who knows the unlock passphrase."""
 _root_when_up = partial(_root, authentication=Authentication.ROLE_WHEN_OPERATIONAL)
 """Root Administrators in state Operational, and anyone in other states."""
 _root_or_unlocker = partial(_root, authentication=Authentication.ROLE_OR_UNLOCK_PASSPHRASE)
@@ -60,7 +60,7 @@ _key_user = partial(_operator, body_limit=LARGE_BODY)
 _fellow = partial(_admin, guard=users.same_namespace)
 """Administrators of the namespace that the user of the path is in."""
 _self = partial(_user, guard=users.self_or_administrator)
-"""The user of the path, and such Administrators."""
+"""The user in the path, and Administrators of that user's namespace."""
 _self_or_root = partial(_user, guard=users.self_or_administrator_or_root)
 
 # --- what they take and give ---
@@ -206,4 +206,4 @@ _DESCRIBED: tuple[Route, ...] = (
 ROUTES: tuple[Route, ...] = (*_DESCRIBED, description_row(_DESCRIBED))
 
 PAGES: tuple[Route, ...] = documentation_rows(describe(ROUTES))
-"""What is outside the API: for people."""
+"""Routes outside of the API, for people."""

@@ -1,4 +1,4 @@
-"""The API's own description (OpenAPI 3.1), read off the route table and the handlers' types."""
+"""The API's own description (OpenAPI 3.1), from the route table and the handlers' types."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,7 +52,7 @@ _REASONS: Final = {
 }
 
 _PATTERNS: Final = {"user_id": f"^({_ID}~)?{_ID}$"}
-"""Of path parameters that are no plain ID."""
+"""The schemas of path parameters that are not plain IDs."""
 _MAX_ID_LENGTH: Final = 128
 
 Json = dict[str, Any]
@@ -60,11 +60,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a handler's types say: the shapes of body and answer, and statuses."""
+    """The types of a handler: the shapes of its body and responses, and their statuses."""
 
     takes: Any
     gives: Mapping[int, Any]
-    """What answers of each status have in them."""
+    """The content of the response for each status."""
 
     @classmethod
     def of(cls, handler: Handler) -> "Signature":
@@ -189,7 +189,7 @@ def _operation_id(route: Route) -> str:
 
 
 def _summary(handler: Handler) -> str:
-    """Return what a handler's docstring says after the method and the path."""
+    """Return the text after the method and the path in a handler's docstring."""
     _, separator, text = (handler.__doc__ or "").partition(": ")
     if not separator:
         raise ValueError(f"{handler.__qualname__} does not say what it is for")
@@ -274,7 +274,7 @@ def _refusals(schema: Json) -> Json:
 
 
 def _failures(route: Route, signature: Signature) -> set[int]:
-    """Return the statuses of refusals that dispatch, or any handler like it, may answer."""
+    """Return the statuses of errors that dispatch, or any handler of this kind, may return."""
     has_parameters = "{" in route.path or bool(route.query)
     changes = route.method != "GET"
     is_authenticated = route.authentication is not Authentication.NONE

@@ -1,4 +1,4 @@
-"""The API's description as a page to read: HTML without scripts, made when the process starts.
+"""The API's description as an HTML page without scripts, made when the process starts.
 
 A page on the HSM's own origin may use the credentials that a browser has for it, so it runs no
 code, ours or anyone's: the policy that goes with it forbids all but its one style sheet.
@@ -15,7 +15,7 @@ from keystead.api.description.openapi import Json
 from keystead.api.http.route import ALL_STATES, HTML, Authentication, Call, Reply, Route
 
 PATHS: Final = ("/api_docs", "/")
-"""The second is what people type; clients' test suites take any success there as a sign of life."""
+"""People type the second path. Test suites of clients use it to see that the server runs."""
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882 }
@@ -167,7 +167,7 @@ def _shape(name: str, schema: Json) -> str:
 
 
 def _type(schema: Json) -> str:
-    """Return a schema in a few words, with links to the shapes that it refers to."""
+    """Return a short text for a schema, with links to the shapes that it refers to."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#shape-{name}">{name}</a>'

@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, section 13): entity tags, If-Match, If-None-Match.
 
-A resource's tag is a hash of what GET answers. PUT and DELETE are conditional on the tag of the GET
-on the same path: it is asked first.
+A resource's tag is a hash of the response to GET. The conditions of PUT and DELETE refer to the tag
+of the GET on the same path, whose handler runs first.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
 async def require_conditions(call: Call[Any], get: Route) -> None:
     """Raise 412 unless the conditions hold for what the GET row of the same path answers now.
 
-    Only to those whom that row is open to: what does not match tells what there is. The commits
-    of the request depend on the records that were read for it.
+    Refuses callers that may not use that GET row, because the result reveals its content. The
+    commits of the request depend on the records that were read for it.
     """
     with witnessed() as revisions:
         try:

@@ -1,4 +1,4 @@
-"""Base64 as the API takes it (RFC 4648 section 4, padded) and gives it."""
+"""Base64 in the form of the API (RFC 4648 section 4, padded)."""
 
 import asyncio
 import binascii
@@ -9,19 +9,19 @@ from typing import Final
 from keystead.errors import InvalidInput
 
 STEP_BYTES: Final = 192 * 1024
-"""What is encoded in one go, in less than a millisecond; divisible by 3."""
+"""The bytes that are encoded in one step, in less than a millisecond. Divisible by 3."""
 
 
 class NotBase64(Exception):
-    """A text is not base64; says why."""
+    """Raised if a text is not base64, with the reason."""
 
     def of_field(self, name: str) -> InvalidInput:
-        """Return the error that says so of the field `name`."""
+        """Return the InvalidInput error for the field `name`."""
         return InvalidInput(f"{name} is not valid base64: {self}.")
 
 
 def decode_base64(text: str, *, name: str) -> bytes:
-    """Return the bytes; line breaks inside are accepted. InvalidInput names the field `name`."""
+    """Return the bytes. Line breaks are accepted. Raises InvalidInput, which names `name`."""
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
         if len(text) == (len(data) + 2) // 3 * 4:
@@ -47,7 +47,7 @@ def _decode(text: str) -> bytes:
 
 
 async def decode_long_base64(pieces: Iterable[str]) -> bytes:
-    """Return the bytes of a text in pieces; the event loop serves others in between.
+    """Return the bytes of a text in pieces. The event loop serves others in between.
 
     Raises NotBase64.
     """
@@ -64,7 +64,7 @@ async def decode_long_base64(pieces: Iterable[str]) -> bytes:
 
 
 def _append(data: BytesIO, digits: str) -> None:
-    """Decode a part of a text; only the last part may have padding."""
+    """Decode a part of a text. Only the last part may have padding."""
     if digits and data.tell() % 3:
         raise NotBase64("Discontinuous padding")
     data.write(_decode(digits))
@@ -76,9 +76,10 @@ def encode_base64(data: bytes) -> str:
 
 
 async def encode_long_base64(data: bytes, *, before: bytes = b"", after: bytes = b"") -> bytes:
-    """Return the same as ASCII, in steps between which the event loop serves others.
+    """Return `data` as base64 in ASCII, in steps between which the event loop serves others.
 
-    With `before` and `after` around it, as copying it to put them there would take long.
+    The result begins with `before` and ends with `after`, because adding them later would be a
+    copy.
     """
     encoded = BytesIO()
     encoded.write(before)

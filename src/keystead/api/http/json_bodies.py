@@ -1,7 +1,8 @@
-"""JSON that clients send, as typed values: what fits a shape exactly, with one way to read it.
+"""Decodes JSON of clients into typed values. The JSON must fit a shape exactly.
 
-A name that comes twice is refused at every depth (RFC 8259 leaves open which of the two counts):
-whoever inspects requests on their way must not see another one than we do.
+A name that comes twice in an object is refused at every depth, because RFC 8259 does not say which
+of the two counts. A filter in front of the server must not read another request than the server
+does.
 """
 
 import json
@@ -19,13 +20,13 @@ Shape = TypeVar("Shape")
 
 class _Reader(NamedTuple):
     decode: Any
-    """Returns bytes as the shape; a bound method is faster to call than to look up."""
+    """Decodes bytes into the shape. A stored bound method is faster than a lookup."""
     quoted_names: tuple[bytes, ...]
-    """Of the shape's fields and of those inside of them."""
+    """The names of the shape's fields, at every depth."""
     is_open: bool
-    """Whether what fits the shape can have other names than these."""
+    """Whether a fitting body can have other names than these."""
     required: int
-    """How many fields a body of the shape cannot be without."""
+    """The number of required fields of the shape."""
 
 
 @cache  # as many entries as there are shapes in the code
@@ -64,7 +65,7 @@ _QUOTED_VALUE: Final = re.compile(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)"
 
 
 def decode_json(data: bytes, shape: type[Shape]) -> Shape:
-    """Return `data` as a `shape`; InvalidInput says what does not fit, and where."""
+    """Return `data` as a `shape`. Raises InvalidInput, which says what does not fit and where."""
     decode, quoted_names, is_open, required = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
     try:
         decoded: Shape = decode(data)

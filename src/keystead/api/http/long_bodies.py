@@ -19,9 +19,9 @@ from keystead.errors import InvalidInput
 Shape = TypeVar("Shape")
 
 SHORT_BODY_BYTES: Final = 64 * 1024
-"""Bodies up to it are read in one go."""
+"""Bodies up to this length are decoded in one step."""
 STEP_BYTES: Final = 32 * 1024
-"""What is looked at in one go, in a millisecond at worst."""
+"""The bytes that are examined in one step, which takes a millisecond at most."""
 LONGEST_SHORT_STRING: Final = 512
 MAX_STRINGS: Final = 1100
 """In a long body: the messages of the longest batch, the other fields and all names."""
@@ -63,7 +63,7 @@ class _LongBody:
         self.rest = bytearray()
         self._strings = 0
         self._long: dict[str, bytes | NotBase64] = {}
-        """What each long string holds, by its stand-in."""
+        """The content of each long string, by its placeholder."""
         self._after_long = 0
 
     def decode_text(self, text: str, *, name: str) -> bytes:

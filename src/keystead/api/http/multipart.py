@@ -1,4 +1,4 @@
-"""multipart/form-data (RFC 7578) of exactly two parts: JSON and a file, whole or as they arrive."""
+"""multipart/form-data (RFC 7578) with exactly two parts, JSON and a file."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ _WRONG = (
 def parse_two_parts(body: bytes, content_type: str) -> tuple[bytes, bytes]:
     """Return the contents of the two parts, ordered by their names (`arguments` before `key_file`).
 
-    InvalidInput when `body` is not well-formed or has more or fewer parts.
+    Raises InvalidInput if `body` is malformed or has more or fewer parts.
     """
     boundary = _boundary(content_type)
     try:
@@ -29,14 +29,14 @@ def parse_two_parts(body: bytes, content_type: str) -> tuple[bytes, bytes]:
 
 
 class TwoParts:
-    """Two parts that are read while they arrive, in their order, whatever their names."""
+    """Reads two parts while they arrive, in their order, whatever their names are."""
 
     def __init__(self, body: AsyncIterator[bytes], content_type: str) -> None:
-        """InvalidInput when `content_type` has no boundary."""
+        """Raise InvalidInput if `content_type` has no boundary."""
         self._events = _events(body, _boundary(content_type))
 
     async def first(self, *, limit_bytes: int) -> bytes:
-        """Return the first part; InvalidInput when it has more than `limit_bytes`."""
+        """Return the first part. Raises InvalidInput if it has more than `limit_bytes`."""
         content = bytearray()
         async for part in self._one():
             content += part
@@ -45,7 +45,7 @@ class TwoParts:
         return bytes(content)
 
     async def second(self) -> AsyncIterator[bytes]:
-        """Yield the second part; InvalidInput at its end unless the request ends there too."""
+        """Yield the second part. Raises InvalidInput unless the request ends with it."""
         async for part in self._one():
             yield part
         async for _ in self._events:

@@ -1,4 +1,4 @@
-"""Media types: what a client sends and what it takes (RFC 9110, sections 8.3 and 12.5.1)."""
+"""Media types that a client sends and accepts (RFC 9110, sections 8.3 and 12.5.1)."""
 
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ def media_type(content_type: str) -> str:
 
 @lru_cache(maxsize=256)
 def choose(accept: str, offered: tuple[str, ...]) -> str | None:
-    """Return the media type of `offered` that an Accept header likes best, None if it takes none.
+    """Return the media type of `offered` that an Accept header prefers, or None if there is none.
 
     The most specific range decides on each; the earlier one is chosen among equals.
     """

@@ -1,4 +1,4 @@
-"""What a row of the route table says, and what a handler gets and gives."""
+"""The rows of the route table, and the arguments and results of handlers."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,12 +37,12 @@ API_ROOT = "/api/v1"
 
 SMALL_BODY = 1024 * 1024
 LARGE_BODY = 67 * 1024 * 1024
-"""For sign, encrypt and decrypt: 50 MiB of payload as base64."""
+"""The limit for sign, encrypt and decrypt: 50 MiB of data in base64."""
 UPDATE_BODY = MAX_ENVELOPE_BYTES + MAX_IMAGE_BYTES
-"""For update, which reads it as it arrives."""
+"""The limit for update, which reads the body as it arrives."""
 BACKUP_BODY = 16 * 1024 * 1024 * 1024
-"""For restore, which reads it as it arrives: some millions of keys. It bounds the disk that a
-restore takes before it is refused."""
+"""The limit for restore, which reads the body as it arrives. It is enough for some millions of
+keys, and limits the disk space that a restore can take before it is refused."""
 
 Body = TypeVar("Body")
 Content = TypeVar("Content")
@@ -56,15 +56,15 @@ class BodyReader(Protocol):
     """A request's body, which may still be on its way."""
 
     async def read(self, limit: int) -> bytes:
-        """Return the whole body; raises TooLarge when it has more than `limit` bytes."""
+        """Return the whole body. Raises TooLarge if it has more than `limit` bytes."""
         ...
 
     def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, as fast as it is taken; TooLarge beyond `limit` bytes."""
+        """Yield the body at the speed of its reader. Raises TooLarge after `limit` bytes."""
         ...
 
     def belongs_to(self, party: Party) -> None:
-        """Count what it takes for `party`, whose share of the memory for bodies is bounded."""
+        """Count the memory of the body for `party`, whose share is limited."""
         ...
 
     def end_with_client(self) -> None:
@@ -73,43 +73,43 @@ class BodyReader(Protocol):
 
 
 class LateBody:
-    """A body that comes after the head: whoever takes it must still be allowed to send it."""
+    """A body that arrives after the head. It checks again that the caller is allowed to send it."""
 
     def __init__(self, body: BodyReader, require_allowed: Callable[[], None]) -> None:
         self._body = body
         self._require_allowed = require_allowed
 
     async def read(self, limit: int) -> bytes:
-        """Return the whole body; raises TooLarge, and what `require_allowed` does."""
+        """Return the whole body. Raises TooLarge, and what `require_allowed` raises."""
         body = await self._body.read(limit)
         self._require_allowed()
         return body
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives; raises TooLarge, and what `require_allowed` does."""
+        """Yield the body as it arrives. Raises TooLarge, and what `require_allowed` raises."""
         async for part in self._body.parts(limit):
             self._require_allowed()
             yield part
         self._require_allowed()
 
     def belongs_to(self, party: Party) -> None:
-        """Count it for `party`."""
+        """Count the memory of the body for `party`."""
         self._body.belongs_to(party)
 
     def end_with_client(self) -> None:
-        """Have the request cancelled once its client is gone."""
+        """Cancel the request when its client disconnects."""
         self._body.end_with_client()
 
 
 class Reach(Enum):
-    """Whose callers a row is open to."""
+    """The namespaces whose users may call a row."""
 
     ANY_NAMESPACE = "any"
     ROOT_ONLY = "root only"
 
 
 class Reply(Hidden, Generic[Content]):
-    """What a handler answers, as JSON of `Content` or as bytes of the row's media type.
+    """The reply of a handler, as JSON of `Content` or as bytes of the row's media type.
 
     Content-Type is the row's unless `headers` has its own.
 
@@ -123,14 +123,14 @@ class Reply(Hidden, Generic[Content]):
 
 
 class ResponseCut(Exception):
-    """The rest of a body that was being sent will not come; the reason is logged."""
+    """Raised if the rest of a response body will not come. The reason is logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedResponse:
     """A response whose body is made while it is sent.
 
-    `parts` raises ResponseCut; whoever sends them closes it in the end.
+    `parts` raises ResponseCut. The code that sends the parts closes it in the end.
     """
 
     head: Response
@@ -155,46 +155,46 @@ class Call(Hidden, Generic[Body]):
     parameters: Mapping[str, str]
     unread_body: BodyReader
     produces: str
-    """The media type to answer with: one that the row has and the client takes."""
+    """The media type of the response, which the row offers and the client accepts."""
     state: State
-    """Of the HSM when the head of the request had come."""
+    """The state of the HSM when the head of the request arrived."""
     authenticated: Caller | None = None
     operational: Session | None = None
     compared: Revisions = {}  # noqa: RUF012 - msgspec gives each one its own
-    """What If-Match and If-None-Match were compared with: commits depend on it."""
+    """The revisions that If-Match and If-None-Match were compared with. Commits depend on them."""
 
     @property
     def caller(self) -> Caller:
-        """Who asks; a row that reads it has roles, so that dispatch has authenticated."""
+        """The authenticated caller. Only rows with roles may use it."""
         if self.authenticated is None:
             raise NotPermitted("Authentication required.")
         return self.authenticated
 
     @property
     def session(self) -> Session:
-        """What an Operational HSM works with; a row that reads it is open in that state only."""
+        """The session of the Operational HSM. Only rows for that state may use it."""
         if self.operational is None:
             raise NotPermitted("The HSM is not operational.")
         return self.operational
 
     @property
     def context(self) -> CallerContext:
-        """What an operation gets; a row that reads it has roles, so that there is a caller."""
+        """The context for an operation. Only rows with roles may use it."""
         session, caller = self.operational, self.authenticated
         if session is None or caller is None:
             raise NotPermitted("Authentication required.")
         return CallerContext(session, caller, self.request.client, self.hsm.time.now)
 
     def new_passphrase(self, text: str, *, name: str = "passphrase") -> Secret:
-        """Return a passphrase that someone chooses now; InvalidInput names the field `name`.
+        """Return a new passphrase. Raises InvalidInput, which names the field `name`.
 
-        One of the commonest will do only where the operator has chosen `common_passphrases`.
+        One of the most common is accepted only if the operator has set `common_passphrases`.
         """
         parse = parse_passphrase if self.hsm.allows_common_passphrases else parse_new_passphrase
         return parse(text, name=name)
 
     def require_allowed(self) -> None:
-        """Raise unless the HSM is in the state, and the row open to the caller, as at first.
+        """Raise an error unless the state and the caller's permission are still as at first.
 
         It is asked when the head has come, and again when a body has that came after it, by every
         commit (see keystead.storage.conditional), before what was read leaves, and between the
@@ -209,7 +209,7 @@ class Call(Hidden, Generic[Body]):
         self.require_open(self.route)
 
     def require_open(self, row: "Route") -> None:
-        """Raise unless `row`, of the same path, is open to the caller now."""
+        """Raise an error unless the caller may use `row`, of the same path, now."""
         caller = self.authenticated
         if caller is None:
             return
@@ -226,7 +226,7 @@ class Call(Hidden, Generic[Body]):
             raise NotPermitted("The namespace of this user has not been created.")
 
     def query(self, name: str) -> str | None:
-        """Return the first value of a query parameter, '' for one without a value, None without."""
+        """Return a query parameter's first value, '' without a value, or None if it is missing."""
         if not self.request.query:
             return None
         values = parse_qs(self.request.query, keep_blank_values=True).get(name)
@@ -248,13 +248,13 @@ class Call(Hidden, Generic[Body]):
         return self.unread_body.read(self.route.body_limit)
 
     async def json(self, shape: type[Body]) -> Body:
-        """Return the body as a `shape`: unknown, missing and ill-typed fields are InvalidInput."""
+        """Return the body as a `shape`. Raises InvalidInput if a field does not fit."""
         return decode_json(await self.body(), shape)
 
     async def json_and_base64(self, shape: type[Body]) -> tuple[Body, DecodeText]:
-        """Return the body as a `shape`, and what decodes its base64 texts, which may be long.
+        """Return the body as a `shape`, and the function that decodes its base64 texts.
 
-        No body at all is an object without fields, which will do where none is required.
+        A missing body counts as an object without fields.
         """
         body = await self.body() or b"{}"
         if len(body) > SHORT_BODY_BYTES:
@@ -263,7 +263,7 @@ class Call(Hidden, Generic[Body]):
 
 
 Handler = Callable[[Call[Any]], Awaitable[Reply[Any]]]
-"""Annotations say what it takes and gives, the docstring what for: the description reads them."""
+"""A handler. The API's description uses its annotations and its docstring."""
 Guard = Callable[[Call[Any]], None]
 
 ALL_STATES = frozenset(State)
@@ -271,11 +271,11 @@ OPERATIONAL = frozenset({State.OPERATIONAL})
 
 
 class Authentication(Enum):
-    """What a caller has to prove before its request reaches the handler."""
+    """The authentication that a row asks for."""
 
     NONE = auto()
     ROLE = auto()
-    """To be a user of the row's roles."""
+    """The caller must be a user with one of the row's roles."""
     ROLE_WHEN_OPERATIONAL = auto()
     """The same in state Operational, and nothing in others."""
     ROLE_OR_UNLOCK_PASSPHRASE = auto()
@@ -284,41 +284,41 @@ class Authentication(Enum):
     Nothing in those either if the operator has chosen `open_shutdown`.
     """
     UNLOCK_PASSPHRASE = auto()
-    """To know the unlock passphrase."""
+    """The caller must know the unlock passphrase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The media types that a row takes."""
+    """The media types that a row accepts."""
 
     types: tuple[str, ...] = ()
-    """A body must have one of them; none means that Content-Type is ignored."""
+    """A body must have one of these. If there are none, Content-Type is ignored."""
     is_checked_early: bool = False
-    """Whether they are checked before the size and the ID, as for uploads."""
+    """Whether the media type is checked before the size and the ID, as for uploads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the API: who may call it, when, and what answers."""
+    """One operation of the API: its callers, states and handler."""
 
     method: str
     """GET, POST, PUT or DELETE. HEAD is no row: see `answers_head`."""
     path: str
-    """Below `root`; `{name}` stands for a segment that is passed to the handler."""
+    """The path below `root`. `{name}` stands for a segment that the handler gets."""
     handler: Handler
-    """What answers. Its types and docstring are the row's part of the description."""
+    """The handler. Its types and docstring are part of the API's description."""
     states: frozenset[State] = OPERATIONAL
-    """The states of the HSM in which the row exists; in others it is 412."""
+    """The states of the HSM in which the row can be used. In others, the response is 412."""
     roles: frozenset[Role] = frozenset()
-    """The roles that are let in where `authentication` asks for one."""
+    """The roles that may call the row, if `authentication` asks for a role."""
     authentication: Authentication = Authentication.ROLE
-    """What a caller has to prove."""
+    """The authentication that the row asks for."""
     reach: Reach = Reach.ANY_NAMESPACE
-    """Whose users are let in."""
+    """The namespaces whose users may call the row."""
     guard: Guard | None = None
-    """Refuses callers by more than role and namespace.
+    """Refuses callers by other rules than role and namespace.
 
-    Raises NotPermitted, or InvalidInput for an ID that it cannot read.
+    Raises NotPermitted, or InvalidInput if an ID is malformed.
     """
     accepts: Accepted = Accepted()
     """The media types of the body."""
@@ -335,16 +335,16 @@ class Route:
     has_tag: bool = False
     """Whether what a GET gives has an entity tag, which conditions are compared with."""
     ends_session: bool = False
-    """Whether it locks the HSM or replaces its records, and so answers after its session."""
+    """Whether the row locks the HSM or replaces its records, so that its session ends before it."""
     only_computes: bool = False
     """Whether it changes no more than counters, and that when work begins which is done then."""
     root: str = API_ROOT
-    """What the path is below."""
+    """The prefix of the path."""
     changes_nothing: bool = field(init=False)
     """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for roles that nobody is asked for."""
+        """Raise ValueError for roles without an authentication that uses them."""
         if self.roles and self.authentication in _WITHOUT_ROLES:
             raise ValueError(f"{self.method} {self.path} has roles and asks for none")
         changes_nothing = self.only_computes or self.method == "GET"

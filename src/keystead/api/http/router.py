@@ -1,4 +1,4 @@
-"""From a path to its rows in the route table, by dictionary: no pattern is tried at run time."""
+"""Finds the rows of a path in the route table by dictionaries, without patterns."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from keystead.api.http.statuses import PathUnknown
 GLOB = "*"
 
 RECENT_PATHS: Final = 4096
-"""Whose match is remembered; those of one key each are asked for again and again."""
+"""The number of paths whose match is cached. The paths of a key are requested repeatedly."""
 LONGEST_RECENT_PATH: Final = 256
-"""In characters: paths that anyone can make up must not fill the memory."""
+"""The longest cached path, in characters. Invented paths must not fill the memory."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Router:
             rows["HEAD"] = route
 
     def match(self, path: str) -> Match:
-        """Return what `path` (percent-encoded) leads to; raises PathUnknown if nowhere.
+        """Return the match of a percent-encoded `path`. Raises PathUnknown if there is none.
 
         One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
         there are some. A path that has a row of its own (`/keys/generate`) leads for other methods

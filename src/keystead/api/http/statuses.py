@@ -1,4 +1,4 @@
-"""Which HTTP status stands for which error: the one place that knows both."""
+"""The HTTP status of each error. Only this module knows both."""
 
 import msgspec
 
@@ -23,7 +23,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.WriteRefused: 503,
     errors.Overloaded: 503,
 }
-"""An error that is not here is a bug: logged with its trace, answered with a bare 500."""
+"""The statuses. An error that is missing here is a bug: it is logged and answered with 500."""
 
 JSON = "application/json"
 
@@ -35,7 +35,7 @@ _HEADERS: dict[int, list[tuple[str, str]]] = {
 
 
 class HttpError(Exception):
-    """A refusal that only HTTP has: method, URI, media types."""
+    """A refusal for a reason of HTTP: method, URI, media types."""
 
     def __init__(
         self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()
@@ -47,14 +47,14 @@ class HttpError(Exception):
 
 
 class PathUnknown(Exception):
-    """The path leads nowhere. It is answered as NetHSM does: in plain text, not in JSON."""
+    """The path is unknown. As in NetHSM, the response is plain text, not JSON."""
 
 
 def error_headers(status: int) -> list[tuple[str, str]]:
-    """Return the headers that go with an error of this status, Content-Type included."""
+    """Return the headers of an error response with this status, with its Content-Type."""
     return [("Content-Type", JSON), *_HEADERS.get(status, ())]
 
 
 def error_body(message: str) -> bytes:
-    """Return the JSON every error carries: `{"message": …}`."""
+    """Return the JSON body of an error response: `{"message": …}`."""
     return msgspec.json.encode({"message": message})

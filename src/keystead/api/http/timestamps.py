@@ -1,4 +1,4 @@
-"""RFC 3339 timestamps in UTC, the only ones the API takes and gives."""
+"""RFC 3339 timestamps in UTC, the only form in the API."""
 
 import re
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ _RFC3339 = re.compile(
 
 
 def parse_timestamp(text: str) -> float:
-    """Return Unix seconds, fractions dropped.
+    """Return whole Unix seconds.
 
-    InvalidInput unless `text` is RFC 3339 in UTC and not before 1970.
+    Raises InvalidInput unless `text` is RFC 3339 in UTC and not before 1970.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Users: role, tags, passphrase; and the rules on whom a caller may touch."""
+"""Users: role, tags and passphrase, and the rules on which users a caller may change."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ class UserView(msgspec.Struct, rename="camel"):
 
 
 def target(call: Call[Any]) -> UserId:
-    """Return the user that the path names; InvalidInput for a malformed ID."""
+    """Return the user in the path. Raises InvalidInput if the ID is malformed."""
     return UserId.parse(call.parameters["user_id"])
 
 
@@ -52,7 +52,7 @@ def target(call: Call[Any]) -> UserId:
 
 
 def same_namespace(call: Call[Any]) -> None:
-    """Refuse users of another namespace, but to the root those of one that is not created yet."""
+    """Refuse users of another namespace, except to the root if that is not created yet."""
     namespace = target(call).namespace
     if namespace == call.caller.namespace:
         return

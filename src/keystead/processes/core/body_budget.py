@@ -1,4 +1,4 @@
-"""The memory that bodies of requests take while they arrive, shared as work is."""
+"""The memory for bodies that arrive, which is shared by the rule of `operations.shares`."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -8,7 +8,7 @@ from keystead.errors import Overloaded
 from keystead.operations.shares import Party
 
 MAX_BODIES_OF_ONE: Final = 256
-"""Bodies of one namespace or network that may be under way in one budget."""
+"""The most bodies of one namespace or network that may arrive at a time in one budget."""
 
 TOO_MANY: Final = "Too many large requests at once; try again in a moment."
 
@@ -24,15 +24,15 @@ class ArrivingBody(Protocol):
     taken_bytes: int
 
     def refuse(self) -> None:
-        """Give the memory back at once, and `end` it in its budget."""
+        """Release the memory at once, and call `end` of the budget."""
         ...
 
 
 class BodyBudget:
-    """The memory that bodies under way may take together: all of them, or those of one edge.
+    """The memory that running bodies may take together: all bodies, or those of one edge.
 
-    It is shared as work is (`operations.shares`): when it is full, the namespace or network that
-    has most of it makes room for the others, and within a namespace the user that has most.
+    It is shared by the rule of `operations.shares`. When it is full, the namespace or network with
+    most of it makes room for the others, and within a namespace the user with most of it.
     """
 
     def __init__(self, limit_bytes: int, *, part_of: "BodyBudget | None" = None) -> None:
@@ -63,10 +63,10 @@ class BodyBudget:
             self._whole.give_back(size, party)
 
     def begin(self, body: ArrivingBody) -> None:
-        """Note a body that begins to arrive.
+        """Add a body that begins to arrive.
 
-        Raises Overloaded when its namespace or network has too many, unless another of its users
-        has more than this one: a body of that user is refused instead.
+        Raises Overloaded if its namespace or network has too many. If another user there has more
+        than this one, a body of that user is refused instead.
         """
         group = body.party[:1]
         if self._number_of[group] >= MAX_BODIES_OF_ONE:
@@ -86,7 +86,7 @@ class BodyBudget:
             self._whole.end(body)
 
     def _end_one_for(self, party: Party, size: int) -> bool:
-        """Refuse the longest arriving body of whoever has most, if `party` has less.
+        """Refuse the longest body of the holder with most memory, if `party` has less.
 
         It is looked for among all namespaces and networks, then among the users of the party's own.
         """
@@ -114,7 +114,7 @@ class BodyBudget:
 
 
 def _count(counter: Counter[_Names], party: Party, more: int) -> None:
-    """Count for the party and for its group; forget whoever has nothing any more."""
+    """Count for the party and its group. Remove entries that are zero."""
     for names in (party[:1], party[:2]):
         counter[names] += more
         if not counter[names]:
