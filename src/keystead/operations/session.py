@@ -151,7 +151,7 @@ class Session:
         self._log.info(event, caller=str(caller.user_id) if caller else "", **details)
 
     def request_begins(self) -> None:
-        """Count a request that works with this session; `request_ends` must follow."""
+        """Count a request that works with this session. `request_ends` must follow."""
         self._requests += 1
 
     def request_ends(self) -> None:

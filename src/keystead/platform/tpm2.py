@@ -98,9 +98,9 @@ class Tpm:
     @classmethod
     @contextmanager
     def open(cls, tcti: str) -> Iterator[Self]:
-        """Connect by `tcti` (NAME or NAME:OPTIONS, as of the TSS); leave nothing in the TPM after.
+        """Connect by `tcti` (NAME or NAME:OPTIONS, as in the TSS). Clean the TPM up at the end.
 
-        TpmFailed when there is none, and for whatever goes wrong inside.
+        Raises TpmFailed if there is no TPM, and for every error inside.
         """
         name, _, options = tcti.partition(":")
         _try_device(name, options)
