@@ -158,7 +158,7 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def _has_issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:
-    """Whether the names and signature of `issuer` fit. Dates are ignored, as clocks may be wrong."""
+    """Whether the names and signature of `issuer` fit. Dates are ignored: a clock may be wrong."""
     try:
         subject.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
