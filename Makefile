@@ -14,6 +14,7 @@ SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/stor
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
+EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
 .PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 openapi release audit bench
 
@@ -29,7 +30,7 @@ test: $(DEV_READY)
 else
 test: check ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
-		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(TPM2_TOOLS)
+		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(TPM2_TOOLS)
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 	KEYSTEAD_TEST_SECONDS=600 $(ON_DEBIAN_13) -x $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]
