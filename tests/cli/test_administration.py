@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.cli.conftest import trusted
-from tests.support.server import running_server
+from tests.support.server import UNLOCK, running_server
 from tests.support.update_images import key_pair, signed
 
 NEW = {"KEYSTEAD_NEW_PASSPHRASE": "a new passphrase"}
@@ -139,6 +139,19 @@ def test_a_factory_reset_asks_and_erases(own_hsm, command):
     assert command("system", "factory-reset", "--yes", *where, **passphrase).status == 0
     own_hsm.wait_ready(times=2)
     assert own_hsm.ready_state == "Unprovisioned"
+
+
+def test_the_hsm_restarts_and_stops(own_hsm, command):
+    where = (*trusted(own_hsm), "--user", "admin")
+    passphrase = {"KEYSTEAD_PASSPHRASE": own_hsm.passphrases["admin"]}
+    assert command("system", "reboot", "--yes", *where, **passphrase).status == 0
+    own_hsm.wait_ready(times=2)
+    assert own_hsm.ready_state == "Locked"
+    # A Locked one is stopped with the unlock passphrase.
+    where = (*trusted(own_hsm), "--user", "unlock")
+    ran = command("system", "shutdown", "--yes", *where, KEYSTEAD_PASSPHRASE=UNLOCK)
+    assert ran.status == 0, ran
+    assert own_hsm.wait() == 0
 
 
 def test_an_update_image_is_staged_and_removed_again(command, tmp_path):

@@ -49,7 +49,7 @@ def test_the_wrong_state_is_5_and_names_the_command_that_helps(new_hsm, command)
     assert ran.status == ExitStatus.WRONG_STATE
     assert "keystead provision" in ran.err
     assert command("provision", *options, **new).status == ExitStatus.DONE
-    assert command("provision", *options, **new).status == ExitStatus.WRONG_STATE
+    assert command("provision", *options).status == ExitStatus.WRONG_STATE
     assert command("lock", "--yes", *options, **passphrase).status == ExitStatus.DONE
     ran = command("keys", "list", *options, **passphrase)
     assert ran.status == ExitStatus.WRONG_STATE

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from keystead.cli import passphrases
-from keystead.cli.exit_status import UsageError
+from keystead.cli.exit_status import CertificateDeclined, UsageError
 from keystead.cli.screen import say
 from keystead.cli.settings import Profile, Settings, settings_file
 from keystead.client.client import DEFAULT_TIMEOUT_SECONDS, Client, Credentials
-from keystead.client.errors import UntrustedCertificate
 from keystead.client.trust import (
     Anyone,
     Endpoint,
@@ -164,7 +163,7 @@ def _trust_on_first_use(host: str, port: int, timeout_seconds: float) -> Pinned:
         "Compare it with the tls-sha256 that the server prints when it starts."
     )
     if not _is_right(found):
-        raise UntrustedCertificate(f"The certificate of {name} was not trusted.")
+        raise CertificateDeclined(f"The certificate of {name} was not trusted.")
     settings = Settings.read(settings_file())
     settings.pins[name] = f"sha256:{found.sha256}"
     settings.write(settings_file())

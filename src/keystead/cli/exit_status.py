@@ -32,9 +32,14 @@ class UsageError(InvalidInput):
     """The command line lacks something, or does not fit together."""
 
 
+class CertificateDeclined(CannotConnect):
+    """The person at the terminal said that the certificate is not the right one."""
+
+
 _STATUS: dict[type[KeysteadError], ExitStatus] = {
     UsageError: ExitStatus.USAGE,
     CannotConnect: ExitStatus.CANNOT_CONNECT,
+    CertificateDeclined: ExitStatus.CANNOT_CONNECT,
     UntrustedCertificate: ExitStatus.CANNOT_CONNECT,
     UnexpectedAnswer: ExitStatus.CANNOT_CONNECT,
     NotAuthenticated: ExitStatus.NOT_AUTHENTICATED,
@@ -47,7 +52,8 @@ _ADVICE: dict[type[KeysteadError], str] = {
     CannotConnect: "Is 'keystead serve' running there? --host HOST:PORT says where it is.",
     UntrustedCertificate: (
         "If it was replaced on purpose, compare the new one with what the server prints when it "
-        "starts, forget the old one with 'keystead profile forget HOST:PORT', and connect again."
+        "starts. Then give its --pin, or forget the old one with 'keystead profile forget "
+        "HOST:PORT' and connect again."
     ),
     NotAuthenticated: "Check --user and the passphrase; an Administrator can set a new one.",
     Busy: "Try again in a moment.",

@@ -4,10 +4,16 @@ import base64
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from keystead.cli import passphrases
 from keystead.cli.command import Invocation, add_yes, run_by
 from keystead.cli.screen import write_file
+from keystead.client.client import Client
+from keystead.client.errors import WrongState
+
+_WRONG_STATE: Final = 412
+"""The HTTP status that the HSM itself would answer with."""
 
 
 def add_provision(parser: ArgumentParser) -> None:
@@ -60,8 +66,16 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a clock is asked for
 
 
+def _require_state(hsm: Client, wanted: str) -> None:
+    """Raise WrongState before passphrases are typed in vain."""
+    state = hsm.state()
+    if state != wanted:
+        raise WrongState(f"This is for an HSM that is {wanted}. It is {state}.", _WRONG_STATE)
+
+
 def _provision(call: Invocation) -> None:
     hsm = call.anonymous
+    _require_state(hsm, "Unprovisioned")
     unlock = passphrases.new(call.given, "unlock", "New unlock passphrase")
     admin = passphrases.new(call.given, "admin", "New passphrase of the user admin")
     hsm.post(
@@ -77,6 +91,7 @@ def _provision(call: Invocation) -> None:
 
 def _unlock(call: Invocation) -> None:
     hsm = call.anonymous
+    _require_state(hsm, "Locked")
     hsm.post(
         "/unlock", {"passphrase": passphrases.present(call.given, "unlock", "Unlock passphrase")}
     )
