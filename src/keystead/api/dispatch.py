@@ -149,7 +149,7 @@ class Dispatcher:
             await self._authenticate_by_state(call)
         _require_fit(call)
         if row.changes_nothing:
-            # Not before: a failed attempt to log in has to be counted, whoever waits for it.
+            # Not before: a failed login has to be counted even if its client is gone.
             call.unread_body.end_with_client()
         if row.has_tag:
             reply = tagged(call, await row.handler(call))

@@ -40,7 +40,7 @@ from keystead.api.resources import (
 from keystead.model.lifecycle import State
 from keystead.model.users import Role
 
-# --- whom rows are open to: each of these makes a row ---
+# --- callers of rows: each of these makes a row ---
 
 _ADMINS: Final = frozenset({Role.ADMINISTRATOR})
 _anyone = partial(Route, authentication=Authentication.NONE)

@@ -18,7 +18,7 @@ _DNS_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
 def parse_alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
     """Return DNS names and addresses as an extension; `IP:` before an address may be left out.
 
-    InvalidInput names the one that is malformed.
+    Raises InvalidInput, which names a malformed one.
     """
     return x509.SubjectAlternativeName([_general_name(name) for name in names])
 

@@ -28,8 +28,8 @@ _BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----")
 def normalized_chain(pem: bytes) -> bytes:
     """Return the certificates in `pem` alone, each one issued by the next (RFC 5246, 7.4.2).
 
-    Text around them is dropped (RFC 7468, 2). InvalidInput for anything else than certificates,
-    for another order, and for what is longer than MAX_CHAIN_BYTES.
+    Text around them is dropped (RFC 7468, 2). Raises InvalidInput for other PEM blocks, for another
+    order, and if the chain is longer than MAX_CHAIN_BYTES.
     """
     chain = _certificates(pem)
     if sum(len(one.public_bytes(Encoding.DER)) for one in chain) > MAX_CHAIN_BYTES:
@@ -46,7 +46,7 @@ def normalized_chain(pem: bytes) -> bytes:
 def normalized_authority(pem: bytes) -> bytes:
     """Return the one certificate in `pem`, which may sign others (RFC 5280, 4.2.1.3 and 4.2.1.9).
 
-    InvalidInput says what it lacks.
+    Raises InvalidInput, which says what it lacks.
     """
     certificates = _certificates(pem)
     if len(certificates) != 1:
@@ -146,7 +146,7 @@ def _may_issue(certificate: x509.Certificate, issuers_below: int) -> bool:
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:
-    """Return all certificates in `pem`, at least one; InvalidInput for any other kind of block."""
+    """Return all certificates in `pem`, at least one. Raises InvalidInput for other blocks."""
     foreign = {kind for kind in _BLOCK.findall(pem) if kind != b"CERTIFICATE"}
     if foreign:
         kind = foreign.pop().decode("ascii", "replace")

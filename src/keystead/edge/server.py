@@ -226,7 +226,7 @@ class EdgeServer:
         return any(address in network for network in self._proxies)
 
     async def _receive(self, accepted: socket.socket, count: int) -> bytes:
-        """Return exactly so many bytes. Raises ConnectionResetError at an earlier end."""
+        """Return exactly this many bytes. Raises ConnectionResetError at an earlier end."""
         data = b""
         while len(data) < count:
             part = await self._loop.sock_recv(accepted, count - len(data))

@@ -230,7 +230,7 @@ class Hsm:
         self._recovering = asyncio.create_task(self._recover())
 
     def self_test_failed(self, reason: str) -> None:
-        """Stop: Failed until the process starts anew and passes its tests. All secrets are dropped.
+        """Drop all secrets, and be Failed until a new process passes its self-tests.
 
         What the software does is not to be trusted, so nothing waits for requests under way.
         """

@@ -114,7 +114,7 @@ async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> Priva
     """Return the key that `read` parses, in a thread: checking an untrusted RSA key takes long.
 
     Raises InvalidInput also if the key does not undo what it does. That is the key's fault, and
-    whoever sends one must not stop the HSM.
+    a user who sends a bad key must not be able to stop the HSM.
     """
 
     def checked() -> PrivateKey:

@@ -139,7 +139,7 @@ class SigningKey:
         self._key = key
 
     def envelope(self, header: ImageHeader) -> bytes:
-        """Return all of an image that comes before its chunks; InvalidInput when that is too much.
+        """Return the part of an image before its chunks. Raises InvalidInput if it is too long.
 
         `header` must have been made by `parse_header` or with checked values.
         """
@@ -157,7 +157,7 @@ def make_header(
 ) -> ImageHeader:
     """Return the header of an image of this product, cut into chunks of MAX_CHUNK_BYTES.
 
-    InvalidInput says which value does not fit.
+    Raises InvalidInput, which says which value does not fit.
     """
     fields = {
         "product": PRODUCT,

@@ -48,7 +48,7 @@ class DecodeText(Protocol):
 async def decode_long_json(data: bytes, shape: type[Shape]) -> tuple[Shape, DecodeText]:
     """Return `data` as a `shape`, and what gives the bytes of its base64 texts.
 
-    A text that was long is meaningless but for that. Raises InvalidInput for what does not fit.
+    Only that function can read a long text. Raises InvalidInput if the body does not fit.
     """
     body = _LongBody(data)
     await body.read()
@@ -128,7 +128,7 @@ class _LongBody:
 
 
 def _unescaped(inside: bytes) -> str:
-    """Return the text of a part of a string; InvalidInput unless it is ASCII, as base64 is."""
+    """Return the text of a part of a string. Raises InvalidInput if it is not ASCII."""
     try:
         text: str = _decode_text(b'"%b"' % inside)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

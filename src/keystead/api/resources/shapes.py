@@ -54,7 +54,7 @@ class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
     label: str = ""
 
     def attributes(self) -> KeyAttributes:
-        """Return the attributes; InvalidInput for an unknown mechanism, a bad tag or label."""
+        """Return the attributes. Raises InvalidInput if one is malformed or unknown."""
         if not set(self.mechanisms) <= set(algorithms.MECHANISMS):
             raise InvalidInput("Unknown key mechanism.")
         return KeyAttributes(

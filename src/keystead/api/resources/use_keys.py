@@ -73,7 +73,7 @@ class IntoRequest(msgspec.Struct, forbid_unknown_fields=True):
     length: int | None = None
 
     def new_key(self) -> NewKey:
-        """Return the same as operations name it. Raises InvalidInput for what cannot be."""
+        """Return the value for operations. Raises InvalidInput if it is not possible."""
         restrictions = Restrictions() if self.restrictions is None else self.restrictions
         return NewKey(
             key_id=parse_new_key_id(self.id) if self.id else None,

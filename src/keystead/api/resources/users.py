@@ -48,7 +48,7 @@ def target(call: Call[Any]) -> UserId:
     return UserId.parse(call.parameters["user_id"])
 
 
-# --- guards: whom a caller may touch ---
+# --- guards: which users a caller may change ---
 
 
 def same_namespace(call: Call[Any]) -> None:
