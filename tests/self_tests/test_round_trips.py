@@ -47,6 +47,17 @@ def test_a_key_that_does_not_verify_what_it_signs_is_found(monkeypatch, name, me
         round_trips.require_consistent(key)
 
 
+def test_a_key_that_refuses_to_sign_anything_is_found(monkeypatch):
+    key = make_key("EC_P256")
+
+    def refuse(_):
+        raise InvalidInput("Not a digest.")
+
+    monkeypatch.setattr(key, "_require_digest", refuse)
+    with pytest.raises(SelfTestFailed, match="does not sign in any mode"):
+        round_trips.require_consistent(key)
+
+
 def test_a_key_that_does_not_decrypt_what_it_encrypts_is_found(monkeypatch):
     key = make_key("Generic")
     replace_row(monkeypatch, "Generic", "decrypt_cbc", lambda *_, **__: b"?")

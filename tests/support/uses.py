@@ -8,9 +8,9 @@ from keystead.algorithms import SIGN, Algorithm, Kdf, PrivateKey, Result, Use, m
 SIGNERS: Final[tuple[Algorithm, ...]] = tuple(
     row
     for row in algorithms.ALL
-    if row.name != "Generic" and any(one.use is SIGN for one in row.mechanisms)
+    if row.name not in {"Generic", "BIP32"} and any(one.use is SIGN for one in row.mechanisms)
 )
-"""Key types that sign and have a public half, which anybody verifies with."""
+"""Key types that sign certificate requests: those that sign and have one public half."""
 
 OPTIONS: Final[dict[str, object]] = {
     "iv": bytes(16),
