@@ -14,7 +14,7 @@ SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/stor
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
-EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone openssh-server=/usr/sbin/sshd openssh-client=ssh age
+EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
 .PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 openapi release audit bench
 
