@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from mnemonic import Mnemonic
+from slip10 import SLIP10
 
 from keystead import algorithms
 from tests.support.known_secrets import add_private_key, add_stored_secrets, private_pem
@@ -138,6 +140,28 @@ def add_keys(life: Life) -> None:
         import_both_ways(life, name, ec.generate_private_key(curve))
     import_both_ways(life, "Curve25519", ed25519.Ed25519PrivateKey.generate())
     import_both_ways(life, "RSA", rsa.generate_private_key(65537, 2048))
+    import_mnemonic(life)
+
+
+def import_mnemonic(life: Life) -> None:
+    """Import a wallet, and what is nearly one; use a key of its tree, which is a secret too."""
+    words, passphrase = Mnemonic("english").generate(256), life.secret("mnemonic passphrase")
+    life.secrets.add("half a mnemonic", words[: len(words) // 2])
+    private = {"mnemonic": words, "mnemonicPassphrase": passphrase}
+    wanted = {"type": "BIP32", "mechanisms": mechanisms("BIP32"), "private": private}
+    life.require(204, "PUT", "/keys/wallet", user="admin", json=wanted)
+    for wrong in ({"mnemonic": words + " zoo"}, {**private, "data": "AAAA"}):
+        body = {**wanted, "private": wrong}
+        life.require(400, "PUT", "/keys/wallet-x", user="admin", json=body)
+    wallet = SLIP10.from_seed(Mnemonic.to_seed(words, passphrase))
+    for path in ("m", "m/44'", "m/44'/0"):
+        chain_code, scalar = wallet.get_extended_privkey_from_path(path)
+        life.secrets.add(f"chain code of {path}", chain_code)
+        life.secrets.add(f"private key of {path}", scalar)
+    body = {"mode": "ECDSA", "message": base64.b64encode(bytes(32)).decode()}
+    body["derivation"] = "m/44'/0"
+    life.require(200, "POST", "/keys/wallet/sign", user="operator", json=body)
+    life.require(200, "GET", "/keys/wallet?derivation=m/44%27/0", user="operator")
 
 
 def mechanisms(name: str) -> list[str]:
@@ -198,6 +222,8 @@ def use_keys(life: Life) -> None:
         user="operator",
         json={"mode": "AES_CBC", "message": message},
     )
+    derived = {"mode": "HKDF_SHA256", "length": 32, "into": {"mechanisms": ["HMAC_SHA256"]}}
+    life.require(201, "POST", "/keys/made-Generic/derive", user="operator", json=derived)
     life.require(200, "POST", "/random", user="operator", json={"length": 32})
 
 
