@@ -51,6 +51,7 @@ COMMANDS: Final = (
     Command("lockouts", "show who failed to log in lately", _LIFECYCLE, "add_lockouts"),
     Command("top", "watch the HSM at work", f"{_CLI}.top"),
     Command("migrate", "bring keys from a SoftHSM2 token or a folder", f"{_CLI}.migrate"),
+    Command("ssh-agent", "sign for ssh and git with keys of the HSM", f"{_CLI}.ssh_agent"),
     Command("profile", "keep where HSMs are, and whom to trust there", f"{_CLI}.profiles"),
     Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
 )

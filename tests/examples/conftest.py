@@ -14,7 +14,9 @@ from tests.support.server import Server, running_server
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PASSPHRASE = "the same passphrase"
-BEGINNING = 'set -euo pipefail\nkeystead() { python -m keystead "$@"; }\n'
+BEGINNING = """set -euo pipefail
+trap 'kill $(jobs -p) 2>/dev/null || :' EXIT
+"""
 
 Ran = subprocess.CompletedProcess[str]
 Follow = Callable[..., Ran]
@@ -46,15 +48,17 @@ def follow(hsm: Server, tmp_path: Path) -> Follow:
     }
     profile = f"keystead profile add hsm --host {hsm.host}:{hsm.port} --pin {hsm.fingerprint}\n"
 
-    def run(example: str, more: str = "") -> Ran:
+    def run(example: str, more: str = "", **extra: str) -> Ran:
         readme = (EXAMPLES / example / "README.md").read_text()
         blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
         assert blocks
+        script = tmp_path / "commands.sh"
+        script.write_text(BEGINNING + profile + "".join(blocks) + more)
         ran = subprocess.run(
-            ["/bin/bash"],
-            input=BEGINNING + profile + "".join(blocks) + more,
+            ["/bin/bash", script],
+            stdin=subprocess.DEVNULL,
             cwd=tmp_path,
-            env=environment,
+            env=environment | extra,
             capture_output=True,
             text=True,
             check=False,
