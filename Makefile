@@ -16,7 +16,7 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 deb deb-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -34,6 +34,7 @@ test: check ## all checks and tests; T=tests/wire or T="lock and not unlock" run
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 	KEYSTEAD_TEST_SECONDS=600 $(ON_DEBIAN_13) -x $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]
+	timeout --kill-after=10 240 scripts/test-deb || status=$$?; [[ $${status:-0} =~ ^(0|77|124)$$ ]]
 endif
 
 test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
@@ -73,6 +74,12 @@ check: $(DEV_READY) ## formatting, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+deb: $(READY) ## the Debian package for the Debian that this is, into dist
+	packaging/deb/build $(VENV) dist
+
+deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
+	scripts/test-deb bookworm trixie
 
 openapi: $(DEV_READY) ## the API's description, checked, into openapi.json
 	$(BIN)/python scripts/openapi.py > openapi.json

@@ -145,6 +145,19 @@ def test_the_service_manager_hears_ready_and_stopping(tmp_path):
         assert manager.recv(4096) == b"STOPPING=1"
 
 
+WITHOUT_NAMES = (
+    *("unshare", "--mount", "sh", "-ec"),
+    'mount --bind /dev/null /etc/hosts; mount --bind /dev/null /etc/resolv.conf; exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide /etc/hosts")
+def test_it_starts_where_not_even_localhost_has_an_address(tmp_path):
+    with running_server(tmp_path, wrapper=WITHOUT_NAMES) as server:
+        assert server.state() == "Unprovisioned"
+
+
 def watched_for(manager, seconds) -> int:
     """How many signs of life the service manager gets within so many seconds."""
     manager.settimeout(0.2)

@@ -1,6 +1,7 @@
 """What the platform needs of the machine while it runs, and must prepare before."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -41,7 +42,8 @@ def platform_access(data: Path, syslog: SyslogReceiver | None) -> AllowedAccess:
 def load_name_services() -> None:
     """Let the C library and Python load their modules for host names."""
     "localhost".encode("idna")
-    socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+    with contextlib.suppress(OSError):  # Not every container has a name for the loopback address.
+        socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
 
 
 def start_lookup_threads(loop: asyncio.AbstractEventLoop) -> None:
