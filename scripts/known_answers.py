@@ -2,8 +2,8 @@
 
 pycryptodome signs and encrypts, dilithium-py makes ML-DSA's signatures, kyber-py ML-KEM's secrets,
 slip10 derives BIP-32's key, the tests' plain arithmetic makes ECDSA's signatures on curves that
-pycryptodome has not. BIP-340's answer is from the BIP. Run it again when the
-table has a new row: python -m scripts.known_answers
+pycryptodome has not. BIP-340's answer is from the BIP. Run it again when the table has a new row:
+python -m scripts.known_answers. Answers that the file has stay, because some are random.
 """
 
 import csv
@@ -260,9 +260,20 @@ def keys() -> Iterator[Answer]:
     yield bip32()
 
 
+def with_kept_answers(key: Answer, kept: dict[tuple[str, str, str], Answer]) -> Answer:
+    """Return a key with the answers that the file has, and new ones for what it has not."""
+    answers = [kept.get((key["type"], one["use"], one["mode"]), one) for one in key["answers"]]
+    return key | {"answers": answers}
+
+
 def main() -> int:
     """Write the file."""
-    made = list(keys())
+    kept = {
+        (key["type"], one["use"], one["mode"]): one
+        for key in msgspec.json.decode(TARGET.read_bytes())
+        for one in key["answers"]
+    }
+    made = [with_kept_answers(key, kept) for key in keys()]
     for key in made:
         if "pem" in key:
             load_pem_private_key(key["pem"].encode(), None)

@@ -1,13 +1,13 @@
 """Keys in memory: loaded once, changed at once, forgotten for good."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from keystead.errors import CorruptRecord
 from keystead.model.ids import Label, Tag
-from keystead.model.keys import Permit, PrivateMaterial, StoredCertificate
+from keystead.model.keys import KeyRecord, Permit, PrivateMaterial, StoredCertificate
 from keystead.storage.key_cache import BYTES_A_KEY
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import key_path, key_record, with_key
@@ -108,6 +108,34 @@ def test_keys_with_many_tags_weigh_more_too():
         tags = frozenset(Tag(f"{number:0128}") for number in range(200))
         await put_and_use(domain, replace(record, tags=tags), "bc")
         assert cached_names(domain, "bc") == "c"
+
+    asyncio.run(scenario())
+
+
+LONG = 10_000
+LONGER = {
+    "private": PrivateMaterial(pem=bytes(LONG)),
+    "mechanisms": frozenset({"M" * LONG}),
+    "tags": frozenset({Tag("t" * LONG)}),
+    "label": Label("l" * LONG),
+    "certificate": StoredCertificate("text/plain", bytes(LONG)),
+}
+"""Long values of the fields of a record whose size varies."""
+OF_FIXED_SIZE = {"operations"}
+
+
+def test_every_field_of_a_record_is_known_to_be_long_or_of_fixed_size():
+    assert LONGER.keys() | OF_FIXED_SIZE == {one.name for one in fields(KeyRecord)}
+
+
+@pytest.mark.parametrize("field", LONGER)
+def test_every_long_field_of_a_record_adds_to_the_weight_of_its_key(field):
+    async def scenario():
+        _, domain, record = await with_key()
+        key = await domain.keys.get(A)
+        short = replace(record, private=PrivateMaterial(pem=b""))
+        longer = key.with_record(replace(short, **{field: LONGER[field]}), 2)
+        assert longer.weight > key.with_record(short, 2).weight + LONG - 100
 
     asyncio.run(scenario())
 

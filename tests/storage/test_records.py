@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -35,22 +36,28 @@ USERS = st.builds(
 )
 MATERIALS = st.one_of(
     st.builds(PrivateMaterial, pem=st.binary(max_size=50)),
-    st.builds(PrivateMaterial, raw=st.binary(max_size=50)),
+    st.builds(
+        PrivateMaterial, raw=st.binary(max_size=50), raw_type=st.sampled_from(["Generic", "BIP32"])
+    ),
 )
-KEYS = st.builds(
-    KeyRecord,
-    private=MATERIALS,
-    mechanisms=st.frozensets(st.sampled_from(["ECDSA_Signature", "EdDSA_Signature"])),
-    tags=TAGS,
-    label=TEXT.filter(lambda text: len(text.encode()) <= 32).map(Label),
-    operations=st.integers(0, 2**53),
-    certificate=st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
-)
+KEY_FIELDS = {
+    "private": MATERIALS,
+    "mechanisms": st.frozensets(st.sampled_from(["ECDSA_Signature", "EdDSA_Signature"])),
+    "tags": TAGS,
+    "label": TEXT.filter(lambda text: len(text.encode()) <= 32).map(Label),
+    "operations": st.integers(0, 2**53),
+    "certificate": st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
+}
+KEYS = st.builds(KeyRecord, **KEY_FIELDS)
 
 
 @given(user=USERS)
 def test_a_user_comes_back_as_written(user):
     assert records.decode_user(ADMIN, records.encode_user(user), path="/p") == user
+
+
+def test_every_field_of_a_key_is_among_those_that_are_written_and_read():
+    assert set(KEY_FIELDS) == {one.name for one in fields(KeyRecord)}
 
 
 @given(record=KEYS)

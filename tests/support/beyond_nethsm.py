@@ -3,7 +3,7 @@
 Whoever adds to the API adds a line here, and to docs/divergences.md.
 """
 
-from typing import Final
+from typing import Any, Final
 
 KEY_TYPES: Final = (
     "Ed448",
@@ -60,18 +60,28 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 OPTIONAL: Final[dict[str, tuple[str, ...]]] = {"POST /keys/{}/sign": ("message",)}
 """Fields that NetHSM's requests need, and that a field of ours can stand for."""
 
-OPERATIONS: Final = (
-    "GET /health/lockouts",
-    "GET /openapi.json",
-    "POST /keys/{}/verify",
-    "POST /keys/{}/derive",
-    "POST /keys/{}/decapsulate",
-    "POST /keys/{}/encapsulate",
-    "GET /namespaces/{}/quota",
-    "PUT /namespaces/{}/quota",
-    # Version 5.0 of NetHSM has these, and the description that came with its start has not.
-    "GET /config/ntp",
-    "PUT /config/ntp",
-)
+_EVERYONE: Final = ("Root", "Namespaced")
 
-ROLES: Final[tuple[str, ...]] = ()
+
+def _facts(
+    role: str, callers: tuple[str, ...] = ("Root",), states: tuple[str, ...] = ("Operational",)
+) -> dict[str, Any]:
+    """Return who may call an operation, and when, as the facts about NetHSM say it."""
+    return {"roles": [role], "states": [*states], "caller_namespace": [*callers]}
+
+
+OPERATIONS: Final[dict[str, dict[str, Any]]] = {
+    "GET /health/lockouts": _facts("Administrator"),
+    "GET /openapi.json": _facts(
+        "Public", _EVERYONE, ("Unprovisioned", "Locked", "Operational", "Failed")
+    ),
+    "POST /keys/{}/verify": _facts("Operator", _EVERYONE),
+    "POST /keys/{}/derive": _facts("Operator", _EVERYONE),
+    "POST /keys/{}/decapsulate": _facts("Operator", _EVERYONE),
+    "POST /keys/{}/encapsulate": _facts("Operator", _EVERYONE),
+    "GET /namespaces/{}/quota": _facts("Administrator"),
+    "PUT /namespaces/{}/quota": _facts("Administrator"),
+    # Version 5.0 of NetHSM has these, and the description that came with its start has not.
+    "GET /config/ntp": _facts("Administrator"),
+    "PUT /config/ntp": _facts("Administrator"),
+}

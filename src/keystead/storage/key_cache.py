@@ -14,8 +14,8 @@ BYTES_A_KEY: Final = 16 * 1024
 """The average memory for each key in the cache. A key without a certificate needs less, even with
 RSA-8192."""
 _PARSED_BYTES: Final = 4 * 1024
-_TAG_BYTES: Final = 64
-"""The memory that Python needs for a tag besides its characters."""
+_STRING_BYTES: Final = 64
+"""The memory that Python needs for a string besides its characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,14 @@ class StoredKey:
 
     @property
     def weight(self) -> int:
-        """About how many bytes of memory the key takes, with its certificate and tags."""
-        record = self.record
-        material = len(record.private.pem or record.private.raw or b"")
-        certificate = len(record.certificate.data) if record.certificate else 0
-        tags = sum(len(tag) + _TAG_BYTES for tag in record.tags)
-        return _PARSED_BYTES + material + certificate + tags
+        """About how many bytes of memory the key takes, with everything in its record."""
+        record, strings = self.record, [self.record.label, *self.record.mechanisms]
+        strings.extend(record.tags)
+        binary = len(record.private.pem or record.private.raw or b"")
+        if record.certificate is not None:
+            strings.append(record.certificate.content_type)
+            binary += len(record.certificate.data)
+        return _PARSED_BYTES + binary + sum(len(text) + _STRING_BYTES for text in strings)
 
 
 Load = Callable[[], Coroutine[None, None, StoredKey | None]]
