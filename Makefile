@@ -21,7 +21,7 @@ EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-se
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
 
-serve: $(READY) ## everything set up; https://localhost:8443, data in ./data (ARGS="--listen …" for more)
+serve: $(READY) ## sets everything up and runs the server at https://localhost:8443, data in ./data (ARGS="--listen …" for more)
 	exec $(BIN)/python -m keystead serve $(ARGS)
 
 ifdef T
@@ -89,7 +89,7 @@ release: $(DEV_READY) ## wheel, sdist, bill of materials and SHA256SUMS of the c
 	rm -rf dist
 	scripts/release $(BIN)/python dist
 
-audit: $(DEV_READY) ## asks the advisory service about what the locks pin; needs the network
+audit: $(DEV_READY) ## known vulnerabilities of the pinned dependencies; needs the network
 	scripts/audit $(BIN)/pip-audit
 
 bench: $(DEV_READY) ## everything that is measured, in one table (ARGS="--only p256,rsa2048 --seconds 5")

@@ -1,5 +1,7 @@
 """PUT and DELETE /keys/{id}/label."""
 
+import json
+
 import pytest
 
 from tests.support.core import ADMIN, Answer, Core, Credentials
@@ -82,3 +84,19 @@ async def test_two_keys_may_have_the_same_label(core: Core) -> None:
     assert (await put(core, "shared", "other")).status == 204
     answer = await core.request("GET", "/keys?label=shared", user=ADMIN)
     assert answer.json() == [{"id": "key"}, {"id": "other"}]
+
+
+async def test_the_log_says_what_of_a_key_was_changed(core: Core) -> None:
+    kind = {"content-type": "application/octet-stream"}
+    for method, path, sent in (
+        ("PUT", "label", {"json": {"label": "logged"}}),
+        ("PUT", "restrictions/tags/t", {}),
+        ("DELETE", "restrictions/tags/t", {}),
+        ("PUT", "cert", {"body": b"certificate", "headers": kind}),
+        ("DELETE", "cert", {}),
+    ):
+        answer = await core.request(method, f"/keys/key/{path}", user=ADMIN, **sent)
+        assert answer.status in {201, 204}, answer
+    events = [json.loads(line) for line in core.log_lines]
+    changed = [one["changed"] for one in events if one["event"] == "key changed"]
+    assert changed[-5:] == ["label", "tags", "tags", "certificate", "certificate"]

@@ -50,8 +50,8 @@ def agree_by_montgomery(
 ) -> bytes:
     """Return the secret of RFC 7748, of 32 or 56 bytes, or what `kdf` makes of it.
 
-    `public_key` is SubjectPublicKeyInfo in DER or the 32 or 56 bytes. Raises InvalidInput for a
-    point of small order, whose secret everyone knows.
+    `public_key` is SubjectPublicKeyInfo in DER or the raw public key, of 32 bytes (X25519) or 56
+    (X448). Raises InvalidInput for a point of small order, because the secret would then be zeros.
     """
     if isinstance(key, x25519.X25519PrivateKey):
         peer = _montgomery(public_key, x25519.X25519PublicKey, 32)
@@ -65,7 +65,9 @@ def _secret(exchange: Callable[[], bytes], kdf: Kdf | None) -> bytes:
         secret = exchange()
     except ValueError:  # RFC 7748, 6.1: the result is all zeros.
         raise InvalidInput("The publicKey is a point of small order.") from None
-    if not any(secret):  # On P-256, the x coordinate of a sound point; everyone knows it too.
+    if not any(
+        secret
+    ):  # On P-256, a valid point has the x coordinate 0; everyone would know the secret.
         raise InvalidInput("The secret with this publicKey is all zeros.")
     return secret if kdf is None else derive_by(secret, kdf)
 

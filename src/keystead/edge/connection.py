@@ -169,7 +169,7 @@ class HttpConnection(asyncio.Protocol):
         length = head.content_length
         if length is not None and length <= MAX_INLINE_BODY_BYTES and length <= len(rest):
             self._unparsed = rest[length:]
-            self._ask(head, rest[:length])
+            self._send_whole(head, rest[:length])
             return
         self._unparsed = b""
         self.deadline = inf
@@ -199,12 +199,12 @@ class HttpConnection(asyncio.Protocol):
             self._send_body(upload)
         elif upload.body.is_complete:
             self._upload, self._unparsed = None, upload.body.rest
-            self._ask(upload.head, bytes(upload.waiting))
+            self._send_whole(upload.head, bytes(upload.waiting))
 
     # --- to the core -----------------------------------------------------------------------
 
-    def _ask(self, head: RequestHead, body: bytes) -> None:
-        """Send a whole request to the core."""
+    def _send_whole(self, head: RequestHead, body: bytes) -> None:
+        """Send a request whose body is complete to the core."""
         self._phase = Phase.ANSWERING
         self.deadline = inf
         self._send_request(head, body, len(body), more=False)

@@ -134,7 +134,10 @@ async def require_new(
     algorithm: Algorithm,
     attributes: KeyAttributes,
 ) -> None:
-    """Raise InvalidInput if the mechanisms do not fit the type, AlreadyExists for a taken ID."""
+    """Raise InvalidInput if the mechanisms are missing or do not fit the key type.
+
+    Raise AlreadyExists if the ID is taken.
+    """
     if not attributes.mechanisms:
         raise InvalidInput("Empty set of mechanisms.")
     if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
@@ -151,7 +154,7 @@ async def generate(
     length: int | None,
     attributes: KeyAttributes,
 ) -> KeyId:
-    """Make a key and return its ID. Raises InvalidInput if a mechanism is missing or unfit."""
+    """Make a key and return its ID. Raises what `require_new` raises."""
     await require_new(context, key_id, algorithm, attributes)
     if algorithm.generates_slowly:
         private = await context.session.keygen_pool.run(
@@ -210,32 +213,37 @@ async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
 
 
 async def _change(
-    context: CallerContext, key_id: KeyId, edit: Callable[[KeyRecord], KeyRecord]
+    context: CallerContext, key_id: KeyId, changed: str, edit: Callable[[KeyRecord], KeyRecord]
 ) -> bool:
-    """Replace a key's record by `edit(record)`. Return False, without a write, if it is equal."""
+    """Replace a key's record by `edit(record)`, and log that its field `changed` was changed.
+
+    Return False, without a write, if the record stays as it is.
+    """
     record = (await find(context, key_id)).record
     if edit(record) == record:
         return False
     await context.session.keys.update(_path(context, key_id), edit)
-    context.note("key changed", key=key_id)
+    context.note("key changed", key=key_id, changed=changed)
     return True
 
 
 async def set_label(context: CallerContext, key_id: KeyId, label: Label) -> bool:
     """Set the label, or remove it if empty. Return whether this changed it."""
-    return await _change(context, key_id, lambda record: replace(record, label=label))
+    return await _change(context, key_id, "label", lambda record: replace(record, label=label))
 
 
 async def add_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> bool:
     """Restrict the key to users with one of its tags. Return False if it had `tag` already."""
     return await _change(
-        context, key_id, lambda record: replace(record, tags=with_tag(record.tags, tag))
+        context, key_id, "tags", lambda record: replace(record, tags=with_tag(record.tags, tag))
     )
 
 
 async def remove_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> None:
     """Remove a tag. Raises NotFound if the key does not have it."""
-    if not await _change(context, key_id, lambda record: replace(record, tags=record.tags - {tag})):
+    if not await _change(
+        context, key_id, "tags", lambda record: replace(record, tags=record.tags - {tag})
+    ):
         raise NotFound(f"Key {key_id} has no tag {tag}.")
 
 
@@ -255,10 +263,12 @@ async def set_certificate(context: CallerContext, key_id: KeyId, stored: StoredC
             raise Conflict("Key already contains a certificate.")
         return replace(record, certificate=stored)
 
-    await _change(context, key_id, with_certificate)
+    await _change(context, key_id, "certificate", with_certificate)
 
 
 async def delete_certificate(context: CallerContext, key_id: KeyId) -> None:
     """Remove the certificate. Raises NotFound if there is none."""
-    if not await _change(context, key_id, lambda record: replace(record, certificate=None)):
+    if not await _change(
+        context, key_id, "certificate", lambda record: replace(record, certificate=None)
+    ):
         raise NotFound(f"There is no certificate for key {key_id}.")

@@ -52,13 +52,14 @@ class Unlocking:
 
     @contextlib.asynccontextmanager
     async def queued(self, address: str) -> AsyncIterator[None]:
-        """Wait for the turn of an attempt, and keep it until the end of the block.
+        """Wait until this attempt to unlock may run.
 
-        Networks with a recent failure are one group, all others are a second group, and the two
-        groups take turns. In the second group, the latest arrival is next. So an owner who knows
-        the passphrase waits only for the running attempt and one guess, even while many networks
-        make their first attempts. Raises TooManyAttempts for a second after a failed attempt of
-        the same network, and Overloaded if too many attempts wait.
+        The next one waits until the `with` block ends. Networks with a recent failure are one
+        group, all others are a second group, and the two groups take turns. In the second group,
+        the latest arrival is next. So an owner who knows the passphrase waits only for the running
+        attempt and one attempt of the first group, even while an attacker guesses the passphrase
+        from many networks. Raises TooManyAttempts for a second after a failed attempt of the same
+        network, and Overloaded if too many attempts wait.
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
