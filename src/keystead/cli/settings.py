@@ -74,8 +74,14 @@ class Settings:
 
 
 def settings_file() -> Path:
-    """Return where the file is: $XDG_CONFIG_HOME/keystead/config.toml."""
-    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    """Return where the file is: $XDG_CONFIG_HOME/keystead/config.toml.
+
+    Raises UsageError if the user has no home and the variable is not set, as in a container.
+    """
+    try:
+        root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    except RuntimeError:
+        raise UsageError("Set XDG_CONFIG_HOME: this user has no home directory.") from None
     return Path(root) / "keystead" / "config.toml"
 
 
