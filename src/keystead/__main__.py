@@ -35,8 +35,8 @@ COMMANDS: Final = (
     Command("device-key", "see, move or replace the device key", "keystead.device_keys"),
     Command("status", "show the state of the HSM", _LIFECYCLE, "add_status"),
     Command("provision", "set up a new HSM", _LIFECYCLE, "add_provision"),
-    Command("unlock", "open the HSM after a start", _LIFECYCLE, "add_unlock"),
-    Command("lock", "close the HSM until it is unlocked", _LIFECYCLE, "add_lock"),
+    Command("unlock", "unlock the HSM after a start", _LIFECYCLE, "add_unlock"),
+    Command("lock", "lock the HSM until it is unlocked again", _LIFECYCLE, "add_lock"),
     Command("keys", "make, import, show and use keys", f"{_CLI}.keys"),
     Command("users", "list, add, change and remove users", f"{_CLI}.users"),
     Command("namespaces", "list, add, limit and remove namespaces", f"{_CLI}.namespaces"),
@@ -52,8 +52,14 @@ COMMANDS: Final = (
     Command("top", "watch the HSM at work", f"{_CLI}.top"),
     Command("migrate", "bring keys from a SoftHSM2 token or a folder", f"{_CLI}.migrate"),
     Command("ssh-agent", "sign for ssh and git with keys of the HSM", f"{_CLI}.ssh_agent"),
-    Command("profile", "keep where HSMs are, and whom to trust there", f"{_CLI}.profiles"),
+    Command("profile", "save addresses, users and certificates of HSMs", f"{_CLI}.profiles"),
     Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
+)
+
+_EPILOG: Final = (
+    "serve, doctor, selftest, image and device-key are for the machine of the server. To name the "
+    "HSM to the other commands, give --host HOST:PORT after the command, or save a profile with "
+    "'keystead profile add'. 'keystead COMMAND --help' shows all that a command takes."
 )
 
 
@@ -75,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser_of(called: Sequence[Command]) -> argparse.ArgumentParser:
     """Return the parser of all commands; it knows what those that are `called` take."""
     parser = argparse.ArgumentParser(
-        prog="keystead", description="A network hardware security module in software."
+        prog="keystead",
+        description="A network hardware security module in software.",
+        epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"keystead {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

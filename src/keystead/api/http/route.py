@@ -333,15 +333,15 @@ class Route:
     answers_head: bool = False
     """Whether HEAD is answered as well."""
     has_tag: bool = False
-    """Whether what a GET gives has an entity tag, which conditions are compared with."""
+    """Whether the answer to a GET gets an entity tag, for If-Match and If-None-Match to name."""
     ends_session: bool = False
     """Whether the row locks the HSM or replaces its records, so that its session ends before it."""
     only_computes: bool = False
-    """Whether it changes no more than counters, and that when work begins which is done then."""
+    """Whether it changes counters only. Work that has begun is counted even if it is cancelled."""
     root: str = API_ROOT
     """The prefix of the path."""
     changes_nothing: bool = field(init=False)
-    """Whether its handler may stop anywhere: nothing is left half done, nothing missed."""
+    """Whether its handler may be cancelled anywhere: no change is left half done."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for roles without an authentication that uses them."""
