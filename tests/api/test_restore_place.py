@@ -12,7 +12,7 @@ from keystead.operations.restore_pace import (
     MOST_SECONDS,
     SURE_BYTES_A_SECOND,
     SURE_SECONDS,
-    Pace,
+    RestorePace,
 )
 from keystead.wire.messages import Request
 from tests.support.backups import (
@@ -52,7 +52,7 @@ PART = 4096
 async def test_a_slow_file_without_credentials_loses_its_place_soon(rate):
     upload = Upload(rate)
     with pytest.raises(Conflict, match="faster"):
-        async for _ in Pace(upload.clock).parts(upload.parts(2**40)):
+        async for _ in RestorePace(upload.clock).parts(upload.parts(2**40)):
             pass
     assert upload.seconds < max(10 * FIRST_SECONDS + 60, 2 * PART / rate)
 
@@ -60,14 +60,14 @@ async def test_a_slow_file_without_credentials_loses_its_place_soon(rate):
 async def test_a_fast_file_without_credentials_has_half_an_hour():
     upload = Upload(2 * LEAST_BYTES_A_SECOND)
     with pytest.raises(Conflict):
-        async for _ in Pace(upload.clock).parts(upload.parts(2**40)):
+        async for _ in RestorePace(upload.clock).parts(upload.parts(2**40)):
             pass
     assert MOST_SECONDS < upload.seconds < MOST_SECONDS + 1
 
 
 async def test_what_comes_in_time_comes_whole():
     upload = Upload(2 * LEAST_BYTES_A_SECOND)
-    parts = [part async for part in Pace(upload.clock).parts(upload.parts(2**20))]
+    parts = [part async for part in RestorePace(upload.clock).parts(upload.parts(2**20))]
     assert sum(map(len, parts)) == 2**20
 
 
@@ -130,7 +130,7 @@ async def test_a_slow_restore_makes_way_for_another_even_when_nothing_of_it_come
 async def at_pace(rate, *, seconds):
     """Return a pace that has been kept for so long at so many bytes a second."""
     upload = Upload(rate)
-    pace = Pace(upload.clock)
+    pace = RestorePace(upload.clock)
     parts = pace.parts(upload.parts(2**40))
     async for _ in parts:
         if upload.seconds >= seconds:
@@ -152,7 +152,7 @@ async def test_a_restore_makes_way_when_it_is_slow_and_not_before(rate, seconds,
 
 async def test_a_restore_whose_file_is_there_to_the_end_makes_way_for_nobody():
     upload = Upload(SURE_BYTES_A_SECOND / 2)
-    pace = Pace(upload.clock)
+    pace = RestorePace(upload.clock)
     async for _ in pace.parts(upload.parts(32 * SURE_BYTES_A_SECOND)):
         pass
     assert not pace.makes_way()

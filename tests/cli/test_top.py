@@ -2,7 +2,7 @@
 
 import pytest
 
-from keystead.cli.exposition import Change, parse
+from keystead.cli.exposition import Readings, parse
 
 BEFORE = """# HELP keystead_x Something.
 # TYPE keystead_x counter
@@ -20,20 +20,20 @@ keystead_seconds_bucket{le="+Inf"} 15
 
 
 def test_two_readings_give_rates_gauges_and_quantiles():
-    change = Change(parse(BEFORE), parse(AFTER), seconds=2.0)
-    assert list(change.rates()) == [
+    readings = Readings(parse(BEFORE), parse(AFTER), seconds=2.0)
+    assert list(readings.rates()) == [
         ("keystead_x", "kind=a b more=c", 10.0, 30.0),
         ("keystead_new", "", 2.0, 4.0),
     ]
-    assert list(change.gauges()) == [("keystead_writable", "", 0.0)]
-    assert change.quantile("keystead_seconds", 0.5) == pytest.approx(0.001)
-    assert change.quantile("keystead_seconds", 0.99) == float("inf")
-    assert change.quantile("keystead_nothing", 0.5) is None
+    assert list(readings.gauges()) == [("keystead_writable", "", 0.0)]
+    assert readings.quantile("keystead_seconds", 0.5) == pytest.approx(0.001)
+    assert readings.quantile("keystead_seconds", 0.99) == float("inf")
+    assert readings.quantile("keystead_nothing", 0.5) is None
 
 
 def test_a_counter_that_begins_anew_has_no_negative_rate():
-    change = Change(parse("keystead_x_total 10"), parse("keystead_x_total 1"), seconds=1.0)
-    assert list(change.rates()) == [("keystead_x", "", 0.0, 1.0)]
+    readings = Readings(parse("keystead_x_total 10"), parse("keystead_x_total 1"), seconds=1.0)
+    assert list(readings.rates()) == [("keystead_x", "", 0.0, 1.0)]
 
 
 def test_top_shows_what_the_hsm_counts(keystead):

@@ -15,7 +15,7 @@ from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party
-from keystead.operations.update_slot import UpdateSlot
+from keystead.operations.update_slot import KeepsUpdateImages
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
@@ -200,7 +200,7 @@ async def start_core(  # noqa: PLR0913
     clock: Clock | None = None,
     pools: tuple[WorkPool, WorkPool] | None = None,
     unattended_key: MemoryUnattendedKey | None = None,
-    update_slot: UpdateSlot | None = None,
+    update_slot: KeepsUpdateImages | None = None,
     update_key: UpdateKey | None = None,
     key_cache: int = DEFAULT_KEY_CACHE,
     open_shutdown: bool = False,

@@ -62,8 +62,8 @@ def _seconds(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """What a command line, the environment and the settings come to."""
+class Target:
+    """Which HSM a command is for, as which user, and what it trusts there."""
 
     given: Namespace
     profile: Profile
@@ -103,14 +103,14 @@ class Connection:
         return Credentials(user, found)
 
 
-def resolve(given: Namespace) -> Connection:
+def resolve(given: Namespace) -> Target:
     """Return where a command goes. Raises UsageError for a profile that is not there."""
     settings = Settings.read(settings_file())
     profile = _profile(given, settings)
     own = profile.host
     host = given.host or (own if given.profile else "") or os.environ.get("KEYSTEAD_HOST") or own
     addresses = tuple(parse_address(one.strip()) for one in (host or DEFAULT_HOST).split(","))
-    return Connection(given, profile, addresses)
+    return Target(given, profile, addresses)
 
 
 def _profile(given: Namespace, settings: Settings) -> Profile:

@@ -24,8 +24,8 @@ def parse(text: str) -> dict[tuple[str, str], float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What happened between two readings."""
+class Readings:
+    """Two readings of the metrics, and what happened between them."""
 
     before: Samples
     after: Samples

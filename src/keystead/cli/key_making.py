@@ -15,7 +15,7 @@ from keystead.client.client import Client, Json, Part, segment, to_base64
 if TYPE_CHECKING:
     from keystead.cli.key_files import KeyFile
 
-GENERIC: Final = "Generic"
+GENERIC_TYPE: Final = "Generic"
 _USUAL: Final = {
     "RSA": ["RSA_Signature_PKCS1", "RSA_Signature_PSS_SHA256"],
     "EC_": ["ECDSA_Signature"],
@@ -78,7 +78,7 @@ def bring(hsm: Client, key_id: str, key: "KeyFile", stored_with: Json) -> None:
 
 def bring_generic(hsm: Client, key_id: str, secret: bytes, stored_with: Json) -> None:
     """Import a symmetric key."""
-    content = {"type": GENERIC, "private": {"data": to_base64(secret)}, **stored_with}
+    content = {"type": GENERIC_TYPE, "private": {"data": to_base64(secret)}, **stored_with}
     hsm.put(f"/keys/{segment(key_id)}", content)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from keystead.cli.command import Invocation, run_by
 from keystead.cli.exit_status import UsageError
-from keystead.cli.exposition import Change, Samples, parse
+from keystead.cli.exposition import Readings, Samples, parse
 from keystead.cli.screen import printable
 from keystead.client.client import Client
 
@@ -42,7 +42,7 @@ def _top(call: Invocation) -> None:
         for _ in itertools.count() if call.given.times is None else range(call.given.times):
             time.sleep(every)
             state, after, now = hsm.state(), _samples(hsm), time.monotonic()
-            live.update(_view(state, Change(before, after, now - began)), refresh=True)
+            live.update(_view(state, Readings(before, after, now - began)), refresh=True)
             before, began = after, now
 
 
@@ -50,7 +50,7 @@ def _samples(hsm: Client) -> Samples:
     return parse(hsm.get_bytes("/metrics", accept="text/plain").decode())
 
 
-def _view(state: str, change: Change) -> "Table":
+def _view(state: str, readings: Readings) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -60,12 +60,12 @@ def _view(state: str, change: Change) -> "Table":
     for column in table.columns[2:]:
         column.justify = "right"
     for label, share in _QUANTILES.items():
-        bound = change.quantile(_RESPONSES, share)
+        bound = readings.quantile(_RESPONSES, share)
         text = "" if bound is None else f"≤ {1000 * bound:g} ms"
         table.add_row("Answers within", label, "", text)
-    for name, labels, rate, total in change.rates():
+    for name, labels, rate, total in readings.rates():
         table.add_row(_title(name), printable(labels), f"{rate:,.1f}", f"{total:,.0f}")
-    for name, labels, value in change.gauges():
+    for name, labels, value in readings.gauges():
         table.add_row(_title(name), printable(labels), "", f"{value:,.0f}")
     return table
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from urllib3.exceptions import HTTPError
 
 from keystead.client.errors import CannotConnect, UnexpectedAnswer, refusal
-from keystead.client.transport import Answer, Message, Transport
+from keystead.client.transport import Answer, HttpRequest, Transport
 from keystead.client.trust import Endpoint
 
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
@@ -194,8 +194,10 @@ class Client:
         body: bytes | Iterable[bytes] | None = None,
         **how: bool,
     ) -> Answer:
-        message = Message(method, _ROOT + path, {**self._headers, **(headers or {})}, body, **how)
-        answer = self._transport.send(message)
+        request = HttpRequest(
+            method, _ROOT + path, {**self._headers, **(headers or {})}, body, **how
+        )
+        answer = self._transport.send(request)
         if answer.status >= _BAD_REQUEST:
             raise refusal(answer.status, _reason(answer))
         return answer

@@ -30,7 +30,7 @@ Answer = urllib3.BaseHTTPResponse
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class HttpRequest:
     """One request; `target` is path and query."""
 
     method: str
@@ -49,7 +49,7 @@ class Message:
 
 
 class Transport:
-    """Sends messages to the first host that answers. Any number of threads may share it."""
+    """Sends requests to the first host that answers. Any number of threads may share it."""
 
     def __init__(
         self, endpoints: Sequence[Endpoint], *, timeout_seconds: float, connections: int
@@ -63,30 +63,30 @@ class Transport:
         for pool in self._pools:
             pool.close()
 
-    def send(self, message: Message) -> Answer:
+    def send(self, request: HttpRequest) -> Answer:
         """Return the answer, whatever its status.
 
         A host that is busy or in the wrong state passes the request on to the next one. Raises
         CannotConnect if none answers, or if one may have done what cannot be repeated.
         """
-        answer = self._ask_all(message)
+        answer = self._ask_all(request)
         for _ in range(REPEATS):
-            if answer.status != _BUSY or not message.is_whole:
+            if answer.status != _BUSY or not request.is_whole:
                 break
             time.sleep(_wait_seconds(answer))
-            answer = self._ask_all(message)
+            answer = self._ask_all(request)
         return answer
 
-    def _ask_all(self, message: Message) -> Answer:
+    def _ask_all(self, request: HttpRequest) -> Answer:
         failure: CannotConnect | None = None
         answer: Answer | None = None
         for index, pool in self._in_turn():
             try:
-                answer = _ask(pool, message)
+                answer = _ask(pool, request)
             except _Unreached as error:
                 failure = CannotConnect(str(error))
                 continue
-            if answer.status not in _OTHER_HOSTS_MAY_DO or not message.is_whole:
+            if answer.status not in _OTHER_HOSTS_MAY_DO or not request.is_whole:
                 self._first = index
                 return answer
         if answer is None:
@@ -104,17 +104,17 @@ class _Unreached(Exception):
     """Raised where a host did not do it, and another one may be asked."""
 
 
-def _ask(pool: urllib3.HTTPSConnectionPool, message: Message) -> Answer:
+def _ask(pool: urllib3.HTTPSConnectionPool, request: HttpRequest) -> Answer:
     where = f"{pool.host}:{pool.port}"
     try:
         return pool.urlopen(
-            message.method,
-            message.target,
-            body=message.body,
-            headers=dict(message.headers),
+            request.method,
+            request.target,
+            body=request.body,
+            headers=dict(request.headers),
             retries=False,
             redirect=False,
-            preload_content=not message.is_streamed,
+            preload_content=not request.is_streamed,
         )
     except SSLError as error:
         raise _untrusted(where, error) from None
@@ -126,7 +126,7 @@ def _ask(pool: urllib3.HTTPSConnectionPool, message: Message) -> Answer:
         problem = f"The connection to {where} broke ({_reason(error)})"
     except HTTPError as error:
         problem = f"{where}: {_reason(error)}"
-    if message.is_repeatable and message.is_whole:
+    if request.is_repeatable and request.is_whole:
         raise _Unreached(f"{problem}.")
     raise CannotConnect(f"{problem}; nobody knows whether it was done.")
 

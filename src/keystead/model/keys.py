@@ -8,7 +8,7 @@ from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.users import Caller
 
 NO_LABEL: Final = Label("")
-GENERIC: Final = "Generic"
+GENERIC_TYPE: Final = "Generic"
 """The type of raw bytes in records that do not name one."""
 
 
@@ -25,7 +25,7 @@ class PrivateMaterial:
 
     pem: bytes | None = field(default=None, repr=False)
     raw: bytes | None = field(default=None, repr=False)
-    raw_type: str = GENERIC
+    raw_type: str = GENERIC_TYPE
     """The key type that the raw bytes are of."""
 
 

@@ -16,7 +16,7 @@ from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.configured_time import LATEST_TIME
 from keystead.operations.hsm import Hsm
-from keystead.operations.restore_pace import Pace
+from keystead.operations.restore_pace import RestorePace
 from keystead.operations.session import Session
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupReader
@@ -54,7 +54,7 @@ async def restore(
     """
     session = None if context is None else context.session
     began = hsm.monotonic()
-    pace = Pace(hsm.monotonic)
+    pace = RestorePace(hsm.monotonic)
     reader = BackupReader(file if session is not None else pace.parts(file))
     origin = await reader.origin(await _key(hsm, session, wish, await reader.opening()))
     records = RestoredRecords(origin)

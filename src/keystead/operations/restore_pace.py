@@ -16,7 +16,7 @@ SURE_BYTES_A_SECOND: Final = 1024 * 1024
 """What it may take before another restore gets its place: so long at first, and so fast then."""
 
 
-class Pace:
+class RestorePace:
     """Keeps time for the file of one restore."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -16,8 +16,8 @@ from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.authentication import Authenticator
 from keystead.operations.shares import Turns
-from keystead.operations.unattended_key import UnattendedKeyFile
-from keystead.operations.update_slot import UpdateSlot
+from keystead.operations.unattended_key import KeepsUnattendedKey
+from keystead.operations.update_slot import KeepsUpdateImages
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.backup import BackupWriter
 from keystead.sealing.update_image import UpdateKey
@@ -48,8 +48,8 @@ class CoreContext:
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
     """Sends the log to this syslog server from now on."""
-    unattended_key: UnattendedKeyFile
-    update_slot: UpdateSlot
+    unattended_key: KeepsUnattendedKey
+    update_slot: KeepsUpdateImages
     update_key: UpdateKey | None
     """Verifies update images. None refuses every image."""
     pkcs1_padding_errors: bool = False

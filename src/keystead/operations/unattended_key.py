@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class UnattendedKeyFile(Protocol):
+class KeepsUnattendedKey(Protocol):
     """The file with the unattended key, outside of the database."""
 
     content: bytes | None

@@ -9,7 +9,7 @@ from keystead import SECURITY_VERSION, __version__
 from keystead.errors import Conflict, KeysteadError, WrongState
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import Session
-from keystead.operations.update_slot import UpdateSlot
+from keystead.operations.update_slot import KeepsUpdateImages
 from keystead.sealing.update_image import (
     ImageHeader,
     IncomingImage,
@@ -45,7 +45,7 @@ class Updates:
     """The update slot, for Administrators. It takes one upload at a time."""
 
     def __init__(
-        self, slot: UpdateSlot, key: UpdateKey | None, running: Running = THIS_SOFTWARE
+        self, slot: KeepsUpdateImages, key: UpdateKey | None, running: Running = THIS_SOFTWARE
     ) -> None:
         """`key` verifies the signature of images. Without a key, no image is accepted."""
         self._slot = slot

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class UpdateSlot(Protocol):
+class KeepsUpdateImages(Protocol):
     """One staged image, and one image that is arriving.
 
     Every method raises Overloaded if the disk is full or fails, and StoreUnavailable if the slot

@@ -11,7 +11,7 @@ from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import SlotAnswer, SlotPart, SlotStep, SlotStepName
 
 
-class Exchanges(Protocol):
+class AsksSlot(Protocol):
     """What RemoteUpdateSlot needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
@@ -30,7 +30,7 @@ class RemoteUpdateSlot:
     StoreUnavailable when the other process is gone.
     """
 
-    def __init__(self, exchanges: Exchanges) -> None:
+    def __init__(self, exchanges: AsksSlot) -> None:
         self._exchanges = exchanges
 
     async def begin(self, size: int) -> None:

@@ -50,7 +50,7 @@ class UnattendedKeyFile:
         durable.destroy(self.path)
 
 
-class Exchanges(Protocol):
+class AsksKeyFile(Protocol):
     """What RemoteUnattendedKey needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
@@ -65,7 +65,7 @@ class Exchanges(Protocol):
 class RemoteUnattendedKey:
     """The core's half, which reaches the file through a connection."""
 
-    def __init__(self, exchanges: Exchanges) -> None:
+    def __init__(self, exchanges: AsksKeyFile) -> None:
         self._exchanges = exchanges
         self.content: bytes | None = None
         """The last known content of the file, or None if there is no file."""

@@ -12,7 +12,7 @@ import msgspec
 
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
-from keystead.model.keys import GENERIC, KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.keys import GENERIC_TYPE, KeyRecord, PrivateMaterial, StoredCertificate
 from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage.stored_json import StoredJson
@@ -40,7 +40,7 @@ class _UserJson(StoredJson, omit_defaults=True):
 class _PrivateJson(StoredJson, omit_defaults=True):
     PEM: str | None = None
     raw: str | None = None
-    type: str = GENERIC
+    type: str = GENERIC_TYPE
     """Of `raw`. A NetHSM has Generic keys only."""
 
 

@@ -57,7 +57,7 @@ class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=Tr
     private: PrivateData
 
 
-class KeyFile(Parts):
+class KeyFileRequest(Parts):
     """POST /keys and PUT /keys/{id} with a file; PEM."""
 
     arguments: KeyAttributesRequest
@@ -137,13 +137,13 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
     return created(key_id)
 
 
-async def import_new(call: Call[ImportRequest | KeyFile]) -> Created[Item]:
+async def import_new(call: Call[ImportRequest | KeyFileRequest]) -> Created[Item]:
     """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
     return created(await manage_keys.add(call.context, None, private, attributes))
 
 
-async def import_as(call: Call[ImportRequest | KeyFile]) -> Reply[None]:
+async def import_as(call: Call[ImportRequest | KeyFileRequest]) -> Reply[None]:
     """PUT /keys/{id}: bring a key in."""
     key_id = parse_new_key_id(call.parameters["key_id"])
     private, attributes = await _private_key(call)

@@ -25,7 +25,7 @@ StoreQuestion = Get | List | Scan | Commit
 StoreAnswer = Found | Listed | Scanned | Committed | StoreRefusal
 
 
-class Exchanges(Protocol):
+class AsksStore(Protocol):
     """What RemoteStore needs of `keystead.wire.connection.Exchanges`."""
 
     def next_id(self) -> int:
@@ -40,7 +40,7 @@ class Exchanges(Protocol):
 class RemoteStore:
     """A KeyValueStore at the other end of a connection."""
 
-    def __init__(self, exchanges: Exchanges) -> None:
+    def __init__(self, exchanges: AsksStore) -> None:
         self._exchanges = exchanges
 
     async def get(self, path: str) -> Entry | None:
