@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from keystead import algorithms
 from keystead.algorithms import SIGN, Algorithm, Mechanism
 from keystead.operations.batches import MAX_MESSAGES, PART_MESSAGES
-from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+from tests.support.core import ADMIN, Answer, Core, Credentials, b64, start_core
 from tests.support.verification import signature_holds, what_to_sign
 
 RSA_BITS = 2048
@@ -166,6 +166,29 @@ async def test_a_key_that_is_deleted_meanwhile_gives_nothing(core: Core, sign) -
     answer = await batch
     assert answer.status == 404
     assert "signatures" not in answer.json()
+
+
+async def test_a_lock_ends_a_batch_between_its_parts(monkeypatch) -> None:
+    core = await start_core()
+    await core.provision()
+    operator = await core.add_user("operator", "Operator")
+    await core.generate("slow", "RSA", "RSA_Signature_PKCS1", length=RSA_BITS)
+    wanted = {"mode": "PKCS1", "messages": texts(digests(MAX_MESSAGES))}
+    asked = core.request("POST", "/keys/slow/sign", user=operator, json=wanted)
+    batch, session = asyncio.ensure_future(asked), core.hsm.session
+    parts, run = [], session.crypto_pool.run
+
+    async def counted(work, **more):
+        parts.append(work)
+        return await run(work, **more)
+
+    monkeypatch.setattr(session.crypto_pool, "run", counted)
+    while not parts:  # noqa: ASYNC110 - the passphrase is verified first
+        await asyncio.sleep(0.01)
+    await session.end(seconds=0)
+    assert (await batch).status == 412
+    assert 0 < len(parts) < MAX_MESSAGES
+    core.close()
 
 
 async def test_others_are_served_meanwhile(core: Core, operator: Credentials, sign) -> None:

@@ -37,8 +37,9 @@ async def use_key_for_each(
 ) -> list[Result]:
     """Return what a permitted use of `key` makes of each message, in their order.
 
-    Raises what the gate does, InvalidInput with the place of a message that does not fit, and
-    Overloaded. Nothing is counted then; otherwise each message is one use.
+    Raises what the gate does, InvalidInput with the place of a message that does not fit,
+    WrongState if the HSM is locked meanwhile, and Overloaded. Nothing is counted then. Otherwise
+    each message is one use.
     """
     session, use, uses = context.session, wanted.use, len(wanted.messages)
     key = await current(context, key)
@@ -78,6 +79,7 @@ class _Batch:
 
         async def take_parts() -> None:
             for part in parts:
+                context.session.require_domain_key()  # After a lock, no key goes on working.
                 work = partial(self._work, part)
                 results[part.start] = await pool.run(work, party=context.party)
 
