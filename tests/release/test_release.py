@@ -90,7 +90,7 @@ def test_it_is_installed_as_the_page_says_with_the_tested_packages_alone(built, 
     ).stdout
     lock = (Path(__file__).parents[2] / "requirements.lock").read_text()
     pins = {line.split(" ")[0] for line in lock.splitlines() if "==" in line}
-    found = {line.replace("_", "-") for line in frozen.splitlines() if "==" in line}
+    found = {line.replace("_", "-").lower() for line in frozen.splitlines() if "==" in line}
     assert found <= pins
 
 
