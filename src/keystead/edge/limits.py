@@ -64,7 +64,7 @@ MAX_SLOW_READERS: Final = 400
 wait. If there are more, the client that has been slow for longest is disconnected."""
 
 MAX_CONNECTIONS: Final = 12_000
-"""The most connections of one edge, including handshakes. An idle connection takes about 25 KiB."""
+"""The most connections of one edge, including handshakes. An idle connection takes about 50 KiB."""
 
 FILES_BESIDE_CONNECTIONS: Final = 64
 """Open files of an edge besides connections: standard streams, listeners, files of the event loop,

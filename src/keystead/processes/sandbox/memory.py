@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from keystead.processes.sandbox import kernel
-from keystead.processes.sandbox.process_kind import ProcessKind
 
 # From linux/mman.h. ONFAULT locks only pages that are used.
 _MCL_CURRENT: Final = 1
@@ -18,10 +17,8 @@ _MLOCK_ONFAULT: Final = 1
 _M_MMAP_THRESHOLD: Final = -3
 
 _LARGE_BLOCK_BYTES: Final = 1024 * 1024
-_EDGE_LARGE_BLOCK_BYTES: Final = 64 * 1024
-"""For each connection, the event loop has 256 KiB to read into, of which an idle one has used a
-page. Mapped on its own, a page is all it takes; from the heap, it is memory that was in use before:
-an idle connection took twice as much in all. Long answers, which come and go, leave no holes so."""
+"""More than the 256 KiB that an edge's event loop allocates for each read: to map and unmap those
+would cost an edge two thirds more of its time for a short request."""
 
 
 def forbid_dumps() -> None:
@@ -33,14 +30,13 @@ def forbid_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def return_large_blocks(kind: ProcessKind) -> None:
+def return_large_blocks() -> None:
     """Give each large block back to the kernel, which clears it, as soon as it is freed.
 
     Such a block also grows without a copy. glibc's heap does neither, and takes blocks of up to
     32 MiB once one of that size was freed.
     """
-    least = _EDGE_LARGE_BLOCK_BYTES if kind == "edge" else _LARGE_BLOCK_BYTES
-    kernel.mallopt(_M_MMAP_THRESHOLD, least)
+    kernel.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def lock_all(*, is_unlimited: bool) -> bool:
