@@ -3,15 +3,28 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import (
+    MLDSA44PrivateKey,
+    MLDSA65PrivateKey,
+    MLDSA87PrivateKey,
+)
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM1024PrivateKey,
+)
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
     PrivateKeyTypes,
     PublicKeyTypes,
 )
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -208,6 +221,41 @@ class PrivateKey(ABC):
     def certificate_signer(self) -> CertificateSigner:
         """Return what an X.509 builder needs to sign with this key."""
         raise InvalidInput(f"{self.algorithm.name} keys cannot sign a certificate request.")
+
+
+RawPrivateKey = (
+    Ed25519PrivateKey
+    | Ed448PrivateKey
+    | MLDSA44PrivateKey
+    | MLDSA65PrivateKey
+    | MLDSA87PrivateKey
+    | MLKEM768PrivateKey
+    | MLKEM1024PrivateKey
+    | X25519PrivateKey
+    | X448PrivateKey
+)
+"""Keys of the library whose public half is a string of bytes."""
+Key = TypeVar("Key", bound=RawPrivateKey)
+
+
+class RawKey(PrivateKey, Generic[Key]):
+    """A key whose public half is a string of bytes, as its standard encodes it."""
+
+    def __init__(self, algorithm: Algorithm, key: Key) -> None:
+        self.algorithm = algorithm
+        self._key = key
+
+    def material(self) -> PrivateMaterial:
+        """Return the key as PKCS#8 PEM (RFC 8410, 9881 or 9935)."""
+        return PrivateMaterial(pem=pkcs8_pem(self._key))
+
+    def public(self) -> PublicParts:
+        """Return the bytes of the public key (RFC 7748, RFC 8032, FIPS 203 or FIPS 204)."""
+        return PublicParts(data=self._key.public_key().public_bytes_raw())
+
+    def public_pem(self) -> bytes:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        return spki_pem(self._key.public_key())
 
 
 def pkcs8_pem(key: PrivateKeyTypes) -> bytes:

@@ -7,38 +7,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
     CertificateSigner,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
+    RawKey,
     holds,
-    pkcs8_pem,
     require_data,
     signature_rows,
-    spki_pem,
 )
-from keystead.model.keys import PrivateMaterial
 
 
-class EddsaKey(PrivateKey):
+class EddsaKey(RawKey[Ed25519PrivateKey | Ed448PrivateKey]):
     """A key on one of the curves of this module."""
-
-    def __init__(self, algorithm: "Curve", key: Ed25519PrivateKey | Ed448PrivateKey) -> None:
-        self.algorithm: Algorithm = algorithm
-        self._key = key
-
-    def material(self) -> PrivateMaterial:
-        """Return the key as PKCS#8 PEM (RFC 8410)."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the public key's 32 or 57 bytes."""
-        return PublicParts(data=self._key.public_key().public_bytes_raw())
-
-    def public_pem(self) -> bytes:
-        """Return the public key as SubjectPublicKeyInfo PEM."""
-        return spki_pem(self._key.public_key())
 
     def certificate_signer(self) -> CertificateSigner:
         """Sign without a digest (RFC 8410, 3)."""

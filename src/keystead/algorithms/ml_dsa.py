@@ -10,50 +10,25 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import (
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
     CertificateSigner,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
+    RawKey,
     holds,
-    pkcs8_pem,
     require_data,
     signature_rows,
-    spki_pem,
 )
 from keystead.algorithms._uses import CONTEXT
 from keystead.errors import InvalidInput
-from keystead.model.keys import PrivateMaterial
 
 SEED_BYTES = 32
 MU_BYTES = 64
 MAX_CONTEXT_BYTES = 255
 
 
-class MlDsaKey(PrivateKey):
+class MlDsaKey(RawKey[MLDSA44PrivateKey | MLDSA65PrivateKey | MLDSA87PrivateKey]):
     """A key of one of the parameter sets of this module."""
 
     works_slowly = True
-
-    def __init__(
-        self,
-        algorithm: "ParameterSet",
-        key: MLDSA44PrivateKey | MLDSA65PrivateKey | MLDSA87PrivateKey,
-    ) -> None:
-        self.algorithm: Algorithm = algorithm
-        self._key = key
-
-    def material(self) -> PrivateMaterial:
-        """Return the seed as PKCS#8 PEM (RFC 9881, 6)."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the public key as FIPS 204 encodes it (algorithm 22)."""
-        return PublicParts(data=self._key.public_key().public_bytes_raw())
-
-    def public_pem(self) -> bytes:
-        """Return the public key as SubjectPublicKeyInfo PEM (RFC 9881, 4)."""
-        return spki_pem(self._key.public_key())
 
     def certificate_signer(self) -> CertificateSigner:
         """Sign without a digest (RFC 9881, 3)."""

@@ -6,43 +6,25 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
     Mechanism,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
-    pkcs8_pem,
+    RawKey,
     require_data,
-    spki_pem,
 )
 from keystead.algorithms._uses import DECAPSULATE, ENCAPSULATE
 from keystead.errors import InvalidInput
-from keystead.model.keys import PrivateMaterial
 
 SEED_BYTES = 64
 
 
-class MlKemKey(PrivateKey):
+class MlKemKey(RawKey[MLKEM768PrivateKey | MLKEM1024PrivateKey]):
     """A key of one of the parameter sets of this module."""
 
     def __init__(
         self, algorithm: "ParameterSet", key: MLKEM768PrivateKey | MLKEM1024PrivateKey
     ) -> None:
-        self.algorithm: Algorithm = algorithm
-        self._key = key
+        super().__init__(algorithm, key)
         self._ciphertext_bytes = algorithm.ciphertext_bytes
-
-    def material(self) -> PrivateMaterial:
-        """Return the seed as PKCS#8 PEM (RFC 9935, 6)."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the encapsulation key as FIPS 203 encodes it (algorithm 13)."""
-        return PublicParts(data=self._key.public_key().public_bytes_raw())
-
-    def public_pem(self) -> bytes:
-        """Return the encapsulation key as SubjectPublicKeyInfo PEM (RFC 9935, 4)."""
-        return spki_pem(self._key.public_key())
 
     def decapsulate(self, ciphertext: bytes) -> bytes:
         """Return the 32-byte secret of a ciphertext (FIPS 203, algorithm 21).

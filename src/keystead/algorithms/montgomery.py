@@ -7,37 +7,16 @@ from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
-    pkcs8_pem,
+    RawKey,
     require_data,
-    spki_pem,
 )
 from keystead.algorithms._key_agreement import agree_by_montgomery, agreement_row
 from keystead.algorithms._uses import Kdf
-from keystead.model.keys import PrivateMaterial
 
 
-class MontgomeryKey(PrivateKey):
+class MontgomeryKey(RawKey[X25519PrivateKey | X448PrivateKey]):
     """A key of X25519 or X448."""
-
-    def __init__(self, algorithm: "Function", key: X25519PrivateKey | X448PrivateKey) -> None:
-        self.algorithm: Algorithm = algorithm
-        self._key = key
-
-    def material(self) -> PrivateMaterial:
-        """Return the key as PKCS#8 PEM (RFC 8410)."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the public key's 32 or 56 bytes."""
-        return PublicParts(data=self._key.public_key().public_bytes_raw())
-
-    def public_pem(self) -> bytes:
-        """Return the public key as SubjectPublicKeyInfo PEM."""
-        return spki_pem(self._key.public_key())
 
     def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
         """Return the secret with the other party, or what `kdf` makes of it."""
