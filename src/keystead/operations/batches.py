@@ -74,7 +74,6 @@ class _Batch:
         """Return the results in the order of the messages."""
         parts = self._parts()
         results: dict[int, list[Result]] = {}
-
         pool = context.session.crypto_pool
 
         async def take_parts() -> None:

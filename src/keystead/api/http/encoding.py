@@ -28,6 +28,7 @@ def decode_base64(text: str, *, name: str) -> bytes:
             return data
     except ValueError:
         pass
+    # It has line breaks, or is no base64: only now the steps are taken that a signature can spare.
     try:
         return _decode(text)
     except NotBase64 as error:
