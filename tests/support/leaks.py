@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 LINE_BREAKS = re.compile(rb"\\\\?[nr]|[\r\n]")
 """As they are, and as JSON and Python write them: base64 in a PEM has one every 64 characters."""
+NOTHING = re.compile(rb"\0{64,}")
+"""Empty pages of a database, which would be most of what is searched."""
 SHORTEST_SECRET = 8
 """Bytes; anything shorter is found by chance."""
 
@@ -57,6 +59,7 @@ class Secrets:
     def found_in(self, data: bytes, *, but: Iterable[str] = ()) -> list[str]:
         """What of them is in `data`, and in which encoding."""
         excepted = set(but)
+        data = NOTHING.sub(bytes(64), data)
         unbroken = LINE_BREAKS.sub(b"", data)
         return [
             f"{name} ({encoding})"
