@@ -8,6 +8,7 @@ import pytest
 from keystead.errors import CorruptRecord
 from keystead.model.ids import Label, Tag
 from keystead.model.keys import KeyRecord, Permit, PrivateMaterial, StoredCertificate
+from keystead.model.policy import PolicyDocument, parse_policy
 from keystead.storage.key_cache import BYTES_A_KEY
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import key_path, key_record, with_key
@@ -119,9 +120,10 @@ LONGER = {
     "tags": frozenset({Tag("t" * LONG)}),
     "label": Label("l" * LONG),
     "certificate": StoredCertificate("text/plain", bytes(LONG)),
+    "policy": parse_policy(PolicyDocument(modes=("M" * LONG,))),
 }
 """Long values of the fields of a record whose size varies."""
-OF_FIXED_SIZE = {"operations"}
+OF_FIXED_SIZE = {"operations", "uses_left"}
 
 
 def test_every_field_of_a_record_is_known_to_be_long_or_of_fixed_size():

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keystead.errors import CorruptRecord
 from keystead.model.ids import Label, NamespaceId, Tag, UserId
 from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.policy import ApprovalRule, PolicyDocument, TaggedApprovers, parse_policy
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage import records
 
@@ -40,6 +41,17 @@ MATERIALS = st.one_of(
         PrivateMaterial, raw=st.binary(max_size=50), raw_type=st.sampled_from(["Generic", "BIP32"])
     ),
 )
+EVERY_RULE = PolicyDocument(
+    enabled=False,
+    not_before="2026-01-01T00:00:00Z",
+    not_after="2027-01-01T00:00:00Z",
+    max_uses=1000,
+    max_per_minute=60,
+    clients=("192.0.2.0/24", "2001:db8::/32"),
+    modes=("PSS_SHA256",),
+    approvals=ApprovalRule(1, TaggedApprovers("owner"), 60, 5),
+    frozen=True,
+)
 KEY_FIELDS = {
     "private": MATERIALS,
     "mechanisms": st.frozensets(st.sampled_from(["ECDSA_Signature", "EdDSA_Signature"])),
@@ -47,8 +59,12 @@ KEY_FIELDS = {
     "label": TEXT.filter(lambda text: len(text.encode()) <= 32).map(Label),
     "operations": st.integers(0, 2**53),
     "certificate": st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
+    "policy": st.sampled_from([None, parse_policy(EVERY_RULE)]),
+    "uses_left": st.integers(0, 2**53),
 }
-KEYS = st.builds(KeyRecord, **KEY_FIELDS)
+KEYS = st.builds(KeyRecord, **KEY_FIELDS).map(
+    lambda record: record if record.policy else replace(record, uses_left=None)
+)
 
 
 @given(user=USERS)

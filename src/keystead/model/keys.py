@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from keystead.errors import NotPermitted
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
+from keystead.model.policy import Policy
 from keystead.model.users import Caller
 
 NO_LABEL: Final = Label("")
@@ -47,6 +48,9 @@ class KeyRecord:
     label: Label = NO_LABEL
     operations: int = 0
     certificate: StoredCertificate | None = None
+    policy: Policy | None = None
+    uses_left: int | None = None
+    """With `maxUses` in the policy: the uses that nobody has leased yet. Otherwise None."""
 
 
 class Permit:

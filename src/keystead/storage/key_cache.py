@@ -61,6 +61,8 @@ class StoredKey:
         if record.certificate is not None:
             strings.append(record.certificate.content_type)
             binary += len(record.certificate.data)
+        if record.policy is not None:
+            strings.extend(record.policy.texts())
         return _PARSED_BYTES + binary + sum(len(text) + _STRING_BYTES for text in strings)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
 from keystead.model.keys import GENERIC_TYPE, KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.policy import Policy, PolicyDocument, parse_policy
 from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage.stored_json import StoredJson
@@ -57,6 +58,10 @@ class _KeyJson(StoredJson, omit_defaults=True):
     label: str = ""
     cert64: tuple[str, str] | None = None
     """The certificate in base64, instead of `cert`."""
+    policy: PolicyDocument | None = None
+    uses_left: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(
+        default=None, name="usesLeft"
+    )
 
 
 class _ListedKeyJson(StoredJson):
@@ -69,6 +74,8 @@ class _ListedKeyJson(StoredJson):
     restrictions: _RestrictionsJson
     label: str = ""
     cert64: msgspec.Raw = msgspec.Raw()
+    policy: msgspec.Raw = msgspec.Raw()
+    uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
 
 
 def _write(value: object) -> bytes:
@@ -152,6 +159,8 @@ def encode_key(record: KeyRecord) -> bytes:
             operations=record.operations,
             restrictions=_RestrictionsJson(tags=sorted(record.tags)),
             label=_to_text(record.label.encode()),
+            policy=None if record.policy is None else record.policy.document,
+            uses_left=record.uses_left,
         )
     )
 
@@ -176,6 +185,14 @@ def _decode_certificate(stored: _KeyJson) -> StoredCertificate | None:
     return StoredCertificate(stored.cert64[0], base64.b64decode(stored.cert64[1], validate=True))
 
 
+def _decode_policy(stored: _KeyJson) -> Policy | None:
+    policy = None if stored.policy is None else parse_policy(stored.policy)
+    counts = policy is not None and policy.document.max_uses is not None
+    if counts != (stored.uses_left is not None):
+        raise ValueError("usesLeft belongs to maxUses")
+    return policy
+
+
 def _encode_private(material: PrivateMaterial) -> _PrivateJson:
     if material.pem is not None:
         return _PrivateJson(PEM=_to_text(material.pem))
@@ -195,6 +212,8 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
             label=_decode_label(stored.label),
             operations=stored.operations,
             certificate=_decode_certificate(stored),
+            policy=_decode_policy(stored),
+            uses_left=stored.uses_left,
         )
     except (ValueError, InvalidInput):
         raise corrupt(path) from None

@@ -5,8 +5,8 @@ from typing import Final
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.multipart import TwoParts
 from keystead.api.http.route import NO_CONTENT, Call, Parts, Reply
-from keystead.api.http.timestamps import parse_timestamp
 from keystead.model.secret import Hidden, Secret
+from keystead.model.timestamps import parse_timestamp
 from keystead.operations import backup, restore
 
 MAX_ARGUMENTS_BYTES: Final = 4096

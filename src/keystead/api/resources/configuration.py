@@ -5,9 +5,9 @@ from typing import Literal
 import msgspec
 
 from keystead.api.http.route import NO_CONTENT, Call, Reply
-from keystead.api.http.timestamps import format_timestamp, parse_timestamp
 from keystead.api.resources.shapes import json_reply
 from keystead.model.secret import Hidden
+from keystead.model.timestamps import format_timestamp, parse_timestamp
 
 
 class UnlockPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):

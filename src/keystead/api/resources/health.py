@@ -4,10 +4,10 @@ import msgspec
 
 from keystead import __version__
 from keystead.api.http.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
-from keystead.api.http.timestamps import format_timestamp
 from keystead.api.resources.shapes import json_reply
 from keystead.journal import exposition
 from keystead.model.lifecycle import State
+from keystead.model.timestamps import format_timestamp
 from keystead.operations.hsm import Hsm
 
 _VARY = ("Vary", "Accept")

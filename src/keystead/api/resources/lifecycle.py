@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from keystead.api.http.route import NO_CONTENT, Call, Reply
-from keystead.api.http.timestamps import parse_timestamp
 from keystead.model.secret import Hidden
+from keystead.model.timestamps import parse_timestamp
 
 
 class ProvisionRequest(Hidden, forbid_unknown_fields=True, rename="camel"):

@@ -1,0 +1,273 @@
+"""The policy of a key: rules that each of its uses must satisfy.
+
+This module is pure: `refusal` gets a policy, a use and the counters of the key, and returns the
+first rule that refuses the use.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import ceil
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+from keystead.errors import InvalidInput
+from keystead.model.ids import NamespaceId, UserId, parse_tag
+from keystead.model.timestamps import format_timestamp, parse_timestamp
+
+MINUTE_SECONDS: Final = 60
+MAX_CLIENTS: Final = 100
+MAX_MODES: Final = 100
+MAX_APPROVERS: Final = 100
+MAX_USES: Final = 2**53 - 1
+"""The greatest whole number that every JSON reader keeps exactly."""
+MAX_PER_MINUTE: Final = 10_000_000
+
+
+class TaggedApprovers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every Operator that has this tag."""
+
+    tag: str
+
+
+class ApprovalRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How many of which users must approve before an Operator may use the key."""
+
+    required: Annotated[int, msgspec.Meta(ge=1, le=16)]
+    approvers: (
+        Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_APPROVERS)]
+        | TaggedApprovers
+    )
+    valid_seconds: Annotated[int, msgspec.Meta(ge=60, le=86_400)]
+    uses: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+    def approves(self, user_id: UserId, tags: frozenset[str]) -> bool:
+        """Whether a user with these tags is an approver."""
+        if isinstance(self.approvers, TaggedApprovers):
+            return self.approvers.tag in tags
+        return str(user_id) in self.approvers
+
+
+class PolicyDocument(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
+):
+    """The policy of a key as JSON. A missing field stands for no rule."""
+
+    enabled: bool = True
+    not_before: str | None = None
+    not_after: str | None = None
+    max_uses: Annotated[int, msgspec.Meta(ge=1, le=MAX_USES)] | None = None
+    max_per_minute: Annotated[int, msgspec.Meta(ge=1, le=MAX_PER_MINUTE)] | None = None
+    clients: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_CLIENTS)] | None = None
+    modes: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_MODES)] | None = None
+    approvals: ApprovalRule | None = None
+    frozen: bool = False
+
+
+class _Network(NamedTuple):
+    """The addresses of one IP version that have the bits `number` under `mask`."""
+
+    version: int
+    number: int
+    mask: int
+
+    def has(self, address: tuple[int, int]) -> bool:
+        """Whether it contains an address, which is given by its IP version and number."""
+        version, number = address
+        return version == self.version and number & self.mask == self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A valid policy, ready to be asked. Only `parse_policy` makes one."""
+
+    document: PolicyDocument
+    not_before: float | None = field(compare=False)
+    """Unix seconds."""
+    not_after: float | None = field(compare=False)
+    """Unix seconds."""
+    networks: tuple[_Network, ...] | None = field(compare=False)
+
+    @property
+    def counts_uses(self) -> bool:
+        """Whether a rule needs to know how often the key was used."""
+        return self.document.max_uses is not None or self.document.max_per_minute is not None
+
+    def texts(self) -> list[str]:
+        """Return the texts of its lists, which take nearly all of its memory."""
+        document = self.document
+        texts = [*(document.clients or ()), *(document.modes or ())]
+        rule = document.approvals
+        if rule is not None and not isinstance(rule.approvers, TaggedApprovers):
+            texts.extend(rule.approvers)
+        return texts
+
+
+class PolicyUse(NamedTuple):
+    """What a policy looks at in the use of a key."""
+
+    mode: str
+    uses: int
+    """The number of messages."""
+    address: str
+    """The client's IP address."""
+    now: float
+    """Unix seconds."""
+
+
+class Counters(NamedTuple):
+    """What a policy has to know besides the use."""
+
+    uses_left: int = 0
+    """The uses that `maxUses` still allows."""
+    minute_wait: float | None = 0.0
+    """The seconds until `maxPerMinute` allows the use. None: it allows so many uses never."""
+    approved: int = 0
+    """The uses that a granted approval still allows the caller."""
+
+
+class Refusal(NamedTuple):
+    """The rule that refuses a use."""
+
+    rule: str
+    """The field of the policy."""
+    message: str
+    retry_after_seconds: int | None = None
+    """When the rule would allow the use, if that is only a matter of time."""
+
+
+def parse_policy(document: PolicyDocument) -> Policy:
+    """Return the policy of a document, whose lists are sorted then.
+
+    Raises InvalidInput, which says what is wrong.
+    """
+    not_before = _time("notBefore", document.not_before)
+    not_after = _time("notAfter", document.not_after)
+    if not_before is not None and not_after is not None and not_after <= not_before:
+        raise InvalidInput("notAfter must be later than notBefore.")
+    networks = None
+    if document.clients is not None:
+        networks = tuple(sorted({_parse_network(text) for text in document.clients}, key=str))
+    normal = msgspec.structs.replace(
+        document,
+        not_before=None if not_before is None else format_timestamp(not_before),
+        not_after=None if not_after is None else format_timestamp(not_after),
+        clients=None if networks is None else tuple(map(str, networks)),
+        modes=None if document.modes is None else tuple(sorted(set(document.modes))),
+        approvals=None if document.approvals is None else _checked(document.approvals),
+    )
+    numbers = None if networks is None else tuple(map(_as_number, networks))
+    return Policy(normal, not_before, not_after, numbers)
+
+
+def digest(policy: Policy) -> bytes:
+    """Return the SHA-256 of the policy as canonical JSON: sorted names and lists, no spaces.
+
+    Fields without a rule are left out, and all texts are ASCII.
+    """
+    return hashlib.sha256(msgspec.json.encode(policy.document, order="sorted")).digest()
+
+
+def require_approvers_of(policy: Policy, namespace: NamespaceId | None) -> None:
+    """Raise InvalidInput if the policy of a key in `namespace` names approvers of another."""
+    rule = policy.document.approvals
+    if rule is None or isinstance(rule.approvers, TaggedApprovers):
+        return
+    for name in rule.approvers:
+        if UserId.parse(name).namespace != namespace:
+            raise InvalidInput(f"The approver {name} is not in the namespace of the key.")
+
+
+def refusal(policy: Policy, use: PolicyUse, counters: Counters) -> Refusal | None:
+    """Return the first rule that refuses the use, or None if all allow it."""
+    found = refusal_without_counters(policy, use)
+    if found is not None:
+        return found
+    document = policy.document
+    if document.approvals is not None and counters.approved < use.uses:
+        return Refusal("approvals", "The key's policy asks for an approval of this use.")
+    if document.max_uses is not None and counters.uses_left < use.uses:
+        return Refusal("maxUses", "The key's policy allows no more uses: maxUses is used up.")
+    if document.max_per_minute is not None and counters.minute_wait != 0:
+        return _too_often(document.max_per_minute, counters.minute_wait)
+    return None
+
+
+def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
+    """Return the first rule that refuses the use whatever was counted, or None."""
+    document = policy.document
+    if not document.enabled:
+        return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
+    if policy.not_before is not None and use.now < policy.not_before:
+        wait = ceil(policy.not_before - use.now)
+        return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
+    if policy.not_after is not None and use.now > policy.not_after:
+        return Refusal("notAfter", "The key's policy forbids a use after notAfter.")
+    if policy.networks is not None and not _contains(policy.networks, use.address):
+        return Refusal("clients", "The key's policy forbids uses from this address: clients.")
+    if document.modes is not None and use.mode not in document.modes:
+        return Refusal("modes", "The key's policy forbids this mode: modes.")
+    return None
+
+
+def _too_often(limit: int, wait: float | None) -> Refusal:
+    if wait is None:
+        return Refusal("maxPerMinute", f"The key's policy allows {limit} uses in a minute at most.")
+    message = f"The key's policy allows {limit} uses in a minute: maxPerMinute."
+    return Refusal("maxPerMinute", message, ceil(wait))
+
+
+def _contains(networks: tuple[_Network, ...], text: str) -> bool:
+    address = _parse_address(text)
+    return address is not None and any(network.has(address) for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _parse_address(text: str) -> tuple[int, int] | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.version, int(address)
+
+
+def _time(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}: {error.message}") from None
+
+
+def _parse_network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise InvalidInput(
+            f"clients: {text[:64]!a} is not a network such as 192.0.2.0/24 or 2001:db8::/32, "
+            "with no bits set beyond the prefix."
+        ) from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise InvalidInput("clients: write IPv4 networks as such, not mapped into IPv6.")
+    if "%" in str(network):
+        raise InvalidInput("clients: a network has no zone.")
+    return network
+
+
+def _as_number(network: IPv4Network | IPv6Network) -> _Network:
+    return _Network(network.version, int(network.network_address), int(network.netmask))
+
+
+def _checked(rule: ApprovalRule) -> ApprovalRule:
+    if isinstance(rule.approvers, TaggedApprovers):
+        _ = parse_tag(rule.approvers.tag)
+        return rule
+    approvers = tuple(sorted({str(UserId.parse(text)) for text in rule.approvers}))
+    if len(approvers) < rule.required:
+        raise InvalidInput("approvals: there are fewer approvers than required.")
+    return msgspec.structs.replace(rule, approvers=approvers)
