@@ -182,6 +182,8 @@ HARMLESS = {
     "PublicData.data",
     "PublicParts.data",
     "PublicKeyView.public",
+    "ListedKeyView.public",
+    "ListedKeyView.public_pem",
     "StoredCertificate.data",  # public
     "SyslogReceiver.authorities_pem",
     "PlatformSettings.update_key_pem",

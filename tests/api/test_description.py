@@ -101,6 +101,21 @@ def test_a_body_has_the_fields_of_nethsm_s_and_ours(operation: str) -> None:
     assert (fields, required) == ({*theirs["fields"], *beyond}, needed)
 
 
+@pytest.mark.parametrize("operation", SHARED)
+def test_the_parameters_of_an_operation_are_nethsm_s_and_ours(operation: str) -> None:
+    parameters = MINE[operation].get("parameters", ())
+    mine = {one["name"] for one in parameters if one["in"] == "query"}
+    assert mine - {"label", "filter"} == set(beyond_nethsm.QUERIES.get(operation, ()))
+
+
+def test_a_list_of_keys_is_described_with_and_without_details():
+    content = MINE["GET /keys"]["responses"]["200"]["content"]["application/json"]
+    plain, detailed = (resolve(OURS, one["items"]) for one in content["schema"]["anyOf"])
+    shown = MINE["GET /keys/{}"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(plain["properties"]) == {"id"}
+    assert set(detailed["properties"]) == {"id", "publicPem", *resolve(OURS, shown)["properties"]}
+
+
 # NetHSM's says in words only that forcing a cluster takes the unlock passphrase.
 @pytest.mark.parametrize("operation", sorted(set(SHARED) - {"POST /cluster/force-new"}))
 def test_who_may_call_is_the_same_as_in_nethsm_s(operation: str) -> None:

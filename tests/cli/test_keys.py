@@ -152,6 +152,7 @@ def test_a_key_is_labelled_tagged_moved_and_shown(keystead):
     ] == ["web2"]
     (row,) = keystead("keys", "list", "web2", "--long", "--json").json()
     assert row["tags"] == ["more"]
+    assert keystead("keys", "list", "--label", "second", "--long", "--json").json() == [row]
     usable = keystead("keys", "list", "web2", "--usable", "--json", user="signer").json()
     assert usable == []
     assert keystead("keys", "label", "web2").status == 0

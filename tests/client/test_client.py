@@ -55,6 +55,18 @@ def test_threads_share_a_client(hsm):
         assert client.sign(made[0], "ECDSA", bytes(32))[0] == 0x30
 
 
+def test_keys_are_listed_in_pages_until_one_is_empty(hsm, monkeypatch):
+    monkeypatch.setattr("keystead.client.client._PAGE_KEYS", "2")
+    with Client([endpoint(hsm)], ADMIN) as client:
+        for number in range(5):
+            wanted = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"], "id": f"page-{number}"}
+            client.post("/keys/generate", wanted)
+        listed = list(client.list_keys("page-"))
+        assert [key["id"] for key in listed] == [f"page-{number}" for number in range(5)]
+        assert all(key["publicPem"].startswith("-----BEGIN PUBLIC KEY-----") for key in listed)
+        assert list(client.list_keys("nothing-")) == []
+
+
 def test_a_host_that_is_down_is_passed_over(hsm):
     with Client([nowhere(), endpoint(hsm), nowhere()]) as client:
         assert client.state() == "Operational"

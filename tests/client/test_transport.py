@@ -204,3 +204,11 @@ def test_an_authority_is_trusted_for_the_names_in_its_certificates(scripted, ide
     with Client([other_name]) as client, pytest.raises(UntrustedCertificate):
         client.get("/keys")
     assert server.requests == [READ]
+
+
+def test_a_server_without_lists_with_details_is_asked_once_for_its_keys(scripted):
+    listed = '[{"id":"a"},{"id":"b"}]'
+    server = scripted(ANSWER.format("200 OK", len(listed), listed))
+    with Client([server.endpoint]) as client:
+        assert list(client.list_keys()) == [{"id": "a"}, {"id": "b"}]
+    assert len(server.requests) == 1

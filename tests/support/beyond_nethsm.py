@@ -60,6 +60,16 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 OPTIONAL: Final[dict[str, tuple[str, ...]]] = {"POST /keys/{}/sign": ("message",)}
 """Fields that NetHSM's requests need, and that a field of ours can stand for."""
 
+_PAGES: Final = ("details", "limit", "after", "prefix")
+
+QUERIES: Final[dict[str, tuple[str, ...]]] = {
+    "GET /keys": _PAGES,
+    "GET /keys/{}*": _PAGES,
+    "GET /keys/{}": ("derivation",),
+    "GET /keys/{}/public.pem": ("derivation",),
+}
+"""Parameters after `?` of operations that NetHSM has. Its own are `label` and `filter`."""
+
 _EVERYONE: Final = ("Root", "Namespaced")
 
 

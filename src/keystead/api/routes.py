@@ -28,6 +28,7 @@ from keystead.api.resources import (
     configuration,
     device_settings,
     health,
+    key_lists,
     keys,
     lifecycle,
     namespaces,
@@ -73,7 +74,7 @@ _NOTHING: Final = Accepted((JSON, BYTES))
 _KEY: Final = Accepted((JSON, MULTIPART), is_checked_early=True)
 _CERT: Final = Accepted((BYTES,), is_checked_early=True)
 _BACKUP: Final = Accepted((MULTIPART,), is_checked_early=True)
-_FILTERS: Final = ("label", "filter")
+_LISTED: Final = ("label", "filter", "details", "limit", "after", "prefix")
 _DERIVATION: Final = ("derivation",)
 _SCRAPED: Final = (OPENMETRICS, PROMETHEUS)
 
@@ -98,10 +99,10 @@ _DESCRIBED: tuple[Route, ...] = (
     _root("POST", "/lock", lifecycle.lock, ends_session=True),
     _operator("POST", "/random", use_keys.random, only_computes=True),
     # --- keys ---
-    _user("GET", "/keys", keys.list_keys, query=_FILTERS, has_tag=True),
+    _user("GET", "/keys", key_lists.list_keys, query=_LISTED, has_tag=True),
     _admin("POST", "/keys", keys.import_new, accepts=_KEY),
     _admin("POST", "/keys/generate", keys.generate, accepts=_JSON),
-    _user("GET", "/keys/{key_id}*", keys.list_prefix, query=_FILTERS, has_tag=True),
+    _user("GET", "/keys/{key_id}*", key_lists.list_prefix, query=_LISTED, has_tag=True),
     _user("GET", "/keys/{key_id}", keys.show, query=_DERIVATION, has_tag=True),
     _admin("PUT", "/keys/{key_id}", keys.import_as, accepts=_KEY),
     _admin("DELETE", "/keys/{key_id}", keys.delete),

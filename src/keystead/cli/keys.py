@@ -78,21 +78,32 @@ def _add_certificates(commands: Commands) -> None:
 
 
 def _list(call: Invocation) -> None:
-    given = call.given
-    query = {"label": given.label} if given.label is not None else {}
-    if given.usable:
-        query["filter"] = ""
-    path = f"/keys/{segment(given.prefix)}*" if given.prefix else "/keys"
-    found = call.client.get(path, query)
-    if not given.long:
+    found = _found(call)
+    if not call.given.long:
         call.screen.rows(found, {"id": "ID"})
         return
 
     def shown(item: Row) -> Row:
         return _flat(item["id"], call.client.key(item["id"]))
 
-    rows = in_parallel("Keys", shown, found, connections=call.connections)
+    if found and "type" in found[0]:
+        rows = [_flat(item["id"], item) for item in found]
+    else:
+        rows = in_parallel("Keys", shown, found, connections=call.connections)
     call.screen.rows(rows, _COLUMNS)
+
+
+def _found(call: Invocation) -> list[Row]:
+    """Return the keys that are asked for: with details, if they are needed and the HSM has them."""
+    given = call.given
+    query = {"label": given.label} if given.label is not None else {}
+    if given.usable:
+        query["filter"] = ""
+    if given.long and not query:
+        return list(call.client.list_keys(given.prefix))
+    path = f"/keys/{segment(given.prefix)}*" if given.prefix else "/keys"
+    found: list[Row] = call.client.get(path, query)
+    return found
 
 
 def _show(call: Invocation) -> None:
@@ -101,7 +112,9 @@ def _show(call: Invocation) -> None:
 
 
 def _flat(key_id: str, key: Row) -> Row:
-    return {"id": key_id, **key, "tags": key.get("restrictions", {}).get("tags", [])}
+    flat = {"id": key_id, **key, "tags": key.get("restrictions", {}).get("tags", [])}
+    flat.pop("publicPem", None)  # Only a list with details has it.
+    return flat
 
 
 def _move(call: Invocation) -> None:

@@ -25,6 +25,8 @@ Json: TypeAlias = Any
 _BAD_REQUEST: Final = 400
 _ROOT: Final = "/api/v1"
 _REASON_BYTES: Final = 4096
+_PAGE_KEYS: Final = "1000"
+"""The most keys that the HSM shows in a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,19 @@ class Client:
         """Return all that is public of a key."""
         found: dict[str, Json] = self.get(f"/keys/{segment(key_id)}")
         return found
+
+    def list_keys(self, prefix: str = "") -> Iterator[dict[str, Json]]:
+        """Yield the keys whose IDs begin with `prefix`, in order, with all that is public of them.
+
+        A NetHSM has no lists with details. Its keys have the field `id` alone.
+        """
+        path = f"/keys/{segment(prefix)}*" if prefix else "/keys"
+        query = {"details": "true", "limit": _PAGE_KEYS}
+        while page := self.get(path, query):
+            yield from page
+            if "type" not in page[0]:
+                return  # It ignores the query: this was the whole list.
+            query["after"] = page[-1]["id"]
 
     def public_pem(self, key_id: str) -> bytes:
         """Return the public key as SubjectPublicKeyInfo PEM."""

@@ -1,8 +1,10 @@
 """Keys: made, changed and deleted by Administrators, and shown to users."""
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
@@ -13,7 +15,7 @@ from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
-from keystead.storage.keys import ListedKey
+from keystead.storage.keys import ListedKey, ShownKey
 
 _GENERATED_ID_BYTES = 10
 
@@ -35,6 +37,15 @@ class KeyView:
     type_name: str
     public: PublicParts | None
     operations: int
+
+
+class DetailedKey(NamedTuple):
+    """A key in a list with details."""
+
+    key_id: KeyId
+    view: KeyView
+    public_pem: bytes | None
+    """SubjectPublicKeyInfo PEM, or None for a key without a public half."""
 
 
 def _path(context: CallerContext, key_id: KeyId) -> KeyPath:
@@ -100,6 +111,39 @@ async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None)
         public=key.public_half(derivation).public(),
         operations=context.session.keys.operations(_path(context, key_id), key.record),
     )
+
+
+async def list_details(
+    context: CallerContext, *, prefix: str, after: KeyId | None
+) -> AsyncGenerator[DetailedKey, None]:
+    """Yield the keys whose IDs begin with `prefix` and follow `after`, in order of the IDs."""
+    while True:
+        # As in list_keys. A turn ends before keys are yielded: their reader may take long.
+        async with context.session.listing.turn(context.party):
+            page = await _next_details(context, prefix, after)
+        if not page:
+            return
+        for key in page:
+            yield key
+        after = page[-1].key_id
+
+
+async def _next_details(
+    context: CallerContext, prefix: str, after: KeyId | None
+) -> list[DetailedKey]:
+    """Return the first of these keys, some dozens. The event loop serves others between two."""
+    found: list[DetailedKey] = []
+    namespace = context.caller.namespace
+    for key in await context.session.keys.shown_page(namespace, prefix, after=after):
+        found.append(_details(context, key))
+        await asyncio.sleep(0)
+    return found
+
+
+def _details(context: CallerContext, key: ShownKey) -> DetailedKey:
+    operations = context.session.keys.operations(_path(context, key.key_id), key.record)
+    view = KeyView(key.record, key.summary.type_name, key.summary.public, operations)
+    return DetailedKey(key.key_id, view, key.summary.pem)
 
 
 async def public_pem(context: CallerContext, key_id: KeyId, *, derivation: str | None) -> bytes:

@@ -93,6 +93,10 @@ class KeyCache:
             self._keys.move_to_end(path)
         return found
 
+    def peek(self, path: KeyPath) -> StoredKey | None:
+        """Return a cached key without marking it as used."""
+        return self._keys.get(path)
+
     def holds(self, key: StoredKey) -> bool:
         """Whether this very object is in the cache. This does not mark it as used."""
         return self._keys.get(key.path) is key

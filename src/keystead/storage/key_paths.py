@@ -1,7 +1,9 @@
 """The paths of keys: /key/<id> in the root, /key/.<namespace>/<id> in a namespace."""
 
-from keystead.model.ids import NamespaceId
+from keystead.errors import InvalidInput
+from keystead.model.ids import NamespaceId, parse_key_id
 from keystead.model.keys import KeyPath
+from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID
 
 ROOT = "/key/"
 
@@ -14,3 +16,17 @@ def folder(namespace: NamespaceId | None) -> str:
 def name_of(path: KeyPath) -> str:
     """Return a key's record name, relative to ROOT."""
     return folder(path.namespace) + path.key_id
+
+
+def limits(prefix: str) -> tuple[str, str] | None:
+    """Return the range of key IDs that begin with `prefix`.
+
+    Returns None if no ID can begin so: the range must not reach into other paths.
+    """
+    if not prefix:
+        return FIRST_ID, AFTER_LAST_ID
+    try:
+        _ = parse_key_id(prefix)
+    except InvalidInput:
+        return None
+    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,7 +1,7 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, cast
@@ -10,21 +10,21 @@ from keystead import algorithms
 from keystead.errors import (
     AlreadyExists,
     CorruptRecord,
-    InvalidInput,
     KeysteadError,
     NotFound,
     StaleRevision,
 )
-from keystead.model.ids import KeyId, Label, NamespaceId, Tag, parse_key_id
+from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
 from keystead.storage.key_cache import KeyCache, StoredKey
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.public_summaries import PublicSummaries, PublicSummary
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
-from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
+from keystead.storage.sealed_records import Opened, SealedRecords
 from keystead.storage.use_counts import UseCounts
 
 _FLUSH_RECORDS = 100
@@ -47,6 +47,14 @@ class ListedKey(NamedTuple):
     key_id: KeyId
     tags: frozenset[Tag]
     label: Label
+
+
+class ShownKey(NamedTuple):
+    """All of a key that a list with details shows."""
+
+    key_id: KeyId
+    record: KeyRecord
+    summary: PublicSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class KeyStore:
         self._namespaces = namespaces
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
+        self._summaries = PublicSummaries()
         self._counts = UseCounts()
 
         self.cached: Final = self._cache.get
@@ -109,7 +118,7 @@ class KeyStore:
     async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
         """Return the IDs of a namespace's keys that begin with `prefix`, in byte order."""
         folder = key_paths.folder(namespace)
-        if (limits := _limits(prefix)) is None:
+        if (limits := key_paths.limits(prefix)) is None:
             return []
         start, stop = limits
         names = await self._sealed.names(start=folder + start, stop=folder + stop, below=folder)
@@ -122,20 +131,24 @@ class KeyStore:
 
         One call takes bounded time and memory, however many keys there are.
         """
-        if (limits := _limits(prefix)) is None:
-            return []
-        folder = key_paths.folder(namespace)
-        start, stop = limits
-        if after is not None:
-            start = after + "\0"
-        found = await self._sealed.scan(folder + start, folder + stop, limit_bytes=PAGE_BYTES)
         return [
             ListedKey(
-                cast("KeyId", name[len(folder) :]),
-                *records.decode_listed(opened.plaintext, path=self._sealed.path(name)),
+                path.key_id,
+                *records.decode_listed(opened.plaintext, path=self._path(path)),
             )
-            for name, opened in found
+            for path, opened in await self._scan(namespace, prefix, after)
         ]
+
+    async def shown_page(
+        self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
+    ) -> Iterator[ShownKey]:
+        """Return the keys of a `page`. Each is opened when it is iterated, and parsed if need be.
+
+        They do not go into the cache, where a long list would replace the keys that are in use.
+        Raises CorruptRecord in the iteration if a key is unreadable.
+        """
+        found = await self._scan(namespace, prefix, after)
+        return (self._shown(path, opened) for path, opened in found)
 
     # --- changing --------------------------------------------------------------------------
 
@@ -224,6 +237,7 @@ class KeyStore:
     def forget_all(self) -> None:
         """Forget every decrypted key and the counts for quotas. The counts of uses stay."""
         self._cache.clear()
+        self._summaries.clear()
         self._quotas.forget()
 
     def drop(self) -> None:
@@ -297,14 +311,41 @@ class KeyStore:
 
     async def _load(self, path: KeyPath) -> StoredKey | None:
         found = await self.read(path)
-        if found is None:
-            return None
-        record, revision = found
+        return None if found is None else self._parsed(path, *found)
+
+    def _parsed(self, path: KeyPath, record: KeyRecord, revision: int) -> StoredKey:
         try:
             private = algorithms.load(record.private)
         except CorruptRecord:
             raise records.corrupt(self._path(path)) from None
         return StoredKey(path, record, revision, private)
+
+    def _shown(self, path: KeyPath, opened: Opened) -> ShownKey:
+        record = records.decode_key(opened.plaintext, path=self._path(path))
+        summary = self._summaries.get(path, opened.revision)
+        if summary is None:
+            key = self._cache.peek(path)
+            if key is None or key.revision != opened.revision:
+                key = self._parsed(path, record, opened.revision)
+            summary = PublicSummary.of(key)
+            self._summaries.put(path, opened.revision, summary)
+        return ShownKey(path.key_id, record, summary)
+
+    async def _scan(
+        self, namespace: NamespaceId | None, prefix: str, after: KeyId | None
+    ) -> Iterator[tuple[KeyPath, Opened]]:
+        """Return the records that follow `after`, about PAGE_BYTES of them, opened one by one."""
+        if (limits := key_paths.limits(prefix)) is None:
+            return iter(())
+        folder = key_paths.folder(namespace)
+        start, stop = limits
+        if after is not None:
+            start = max(start, after + "\0")
+        found = await self._sealed.scan(folder + start, folder + stop, limit_bytes=PAGE_BYTES)
+        return (
+            (KeyPath(namespace, cast("KeyId", name[len(folder) :])), opened)
+            for name, opened in found
+        )
 
     async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
         try:
@@ -344,17 +385,3 @@ class KeyStore:
 
     def _path(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))
-
-
-def _limits(prefix: str) -> tuple[str, str] | None:
-    """Return the range of key IDs that begin with `prefix`.
-
-    Returns None if no ID can begin so: the range must not reach into other paths.
-    """
-    if not prefix:
-        return FIRST_ID, AFTER_LAST_ID
-    try:
-        _ = parse_key_id(prefix)
-    except InvalidInput:
-        return None
-    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)

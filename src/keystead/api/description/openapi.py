@@ -23,6 +23,7 @@ from keystead.api.http.route import (
     Route,
 )
 from keystead.api.http.statuses import JSON
+from keystead.api.resources.key_lists import MAX_LIMIT
 from keystead.api.resources.shapes import ErrorMessage
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -56,6 +57,12 @@ _PATTERNS: Final = {"user_id": f"^({_ID}~)?{_ID}$"}
 _MAX_ID_LENGTH: Final = 128
 
 Json = dict[str, Any]
+
+_QUERY_SCHEMAS: Final[dict[str, Json]] = {
+    "details": {"type": "boolean"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT},
+}
+"""The schemas of query parameters that are not plain strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,8 @@ def describe(routes: Iterable[Route]) -> Json:
     shapes = {
         shape
         for _, signature in signatures
-        for shape in (*_alternatives(signature.takes), *signature.gives.values())
+        for content in (signature.takes, *signature.gives.values())
+        for shape in _alternatives(content)
         if shape not in {type(None), bytes}
     }
     ordered = [ErrorMessage, *sorted(shapes, key=str)]
@@ -224,11 +232,14 @@ def _path_parameters(route: Route) -> list[Json]:
 
 
 def _query_parameters(route: Route) -> list[Json]:
-    return [{"name": name, "in": "query", "schema": {"type": "string"}} for name in route.query]
+    return [
+        {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
+        for name in route.query
+    ]
 
 
 def _alternatives(shape: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type is a shape
-    """Return the shapes that a body may have, one for each media type."""
+    """Return the shapes that a body may have."""
     return get_args(shape) if isinstance(shape, UnionType) else (shape,)
 
 
@@ -244,7 +255,8 @@ def _body_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Jso
 
 def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> Json:  # noqa: ANN401 - same
     if media_type == JSON:
-        return schema_of[shape]
+        schemas = [schema_of[one] for one in _alternatives(shape)]
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {} if media_type == BYTES else {"type": "string"}
 
 

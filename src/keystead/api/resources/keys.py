@@ -28,7 +28,6 @@ from keystead.api.resources.shapes import (
     MechanismName,
     Restrictions,
     created,
-    id_list,
     json_reply,
 )
 from keystead.errors import InvalidInput
@@ -103,27 +102,6 @@ class PublicKeyView(msgspec.Struct):
     label: str | msgspec.UnsetType = msgspec.UNSET
 
 
-async def list_keys(call: Call[None]) -> Reply[list[Item]]:
-    """GET /keys: the keys, or those that ?label= and ?filter leave."""
-    return await _list(call, prefix="")
-
-
-async def list_prefix(call: Call[None]) -> Reply[list[Item]]:
-    """GET /keys/{prefix}*: the keys whose IDs begin so."""
-    return await _list(call, prefix=parse_key_id(call.parameters["key_id"].removesuffix("*")))
-
-
-async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item]]:
-    label = call.query("label")
-    found = await manage_keys.list_keys(
-        call.context,
-        prefix=prefix,
-        label=None if label is None else parse_label(label),
-        only_usable=call.query("filter") is not None,
-    )
-    return Reply(200, await id_list("id", found))
-
-
 async def generate(call: Call[GenerateRequest]) -> Created[Item]:
     """POST /keys/generate: make a key."""
     wanted = await call.json(GenerateRequest)
@@ -155,7 +133,7 @@ async def show(call: Call[None]) -> Reply[PublicKeyView]:
     """GET /keys/{id}: all that is public of a key, or of the BIP32 key at ?derivation=."""
     derivation = call.query("derivation")
     view = await manage_keys.view(call.context, _key_id(call), derivation=derivation)
-    return json_reply(_public_view(view))
+    return json_reply(public_view(view))
 
 
 async def delete(call: Call[None]) -> Reply[None]:
@@ -264,7 +242,8 @@ def _parts(private: PrivateData) -> PrivateParts:
     )
 
 
-def _public_view(view: KeyView) -> PublicKeyView:
+def public_view(view: KeyView) -> PublicKeyView:
+    """Return the shape of a key."""
     return PublicKeyView(
         mechanisms=[name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
         type=view.type_name,
