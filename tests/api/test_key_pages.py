@@ -167,7 +167,7 @@ async def test_a_page_ends_at_its_size_too(core: Core, monkeypatch: pytest.Monke
     assert await ids(core, f"&after={everything[0]}") == everything[1:2]
 
 
-async def test_others_have_their_turn_between_two_keys(core: Core) -> None:
+async def test_others_have_their_turn_after_a_few_keys(core: Core) -> None:
     turns = 0
 
     async def count_turns() -> None:
@@ -179,7 +179,7 @@ async def test_others_have_their_turn_between_two_keys(core: Core) -> None:
     other = asyncio.create_task(count_turns())
     listed = await ids(core)
     other.cancel()
-    assert turns >= len(listed)
+    assert turns >= len(listed) // 4 > 3
 
 
 async def test_a_listed_key_does_not_replace_one_in_use() -> None:

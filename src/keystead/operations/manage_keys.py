@@ -18,6 +18,8 @@ from keystead.storage.key_value_store import MISSING
 from keystead.storage.keys import ListedKey, ShownKey
 
 _GENERATED_ID_BYTES = 10
+_DETAILS_STEP = 4
+"""Keys that a list with details reads in one go, in less than three milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,13 @@ async def list_details(
 async def _next_details(
     context: CallerContext, prefix: str, after: KeyId | None
 ) -> list[DetailedKey]:
-    """Return the first of these keys, some dozens. The event loop serves others between two."""
+    """Return the first of these keys, some dozens, in steps between which others are served."""
     found: list[DetailedKey] = []
     namespace = context.caller.namespace
     for key in await context.session.keys.shown_page(namespace, prefix, after=after):
         found.append(_details(context, key))
-        await asyncio.sleep(0)
+        if len(found) % _DETAILS_STEP == 0:
+            await asyncio.sleep(0)
     return found
 
 
