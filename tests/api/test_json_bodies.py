@@ -89,6 +89,35 @@ def test_a_name_among_the_values_is_fine(body):
     assert decode_json(body, SignRequest) == SignRequest(**json.loads(body))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"mode":"m","message":"a","message":"b"}',
+        b'{"mode":"m","iv":null,"message":"a","message":"b"}',
+        b'{"mode":"m","mode":"m","message":"a"}',
+        b'{"mode":"m","message":"a","kdf":{"hkdf":"a","hkdf":"b"}}',
+        b'{"mode":"m","kdf":{},"kdf":{}}',
+    ],
+)
+def test_a_second_name_does_not_hide_behind_a_field_that_is_missing(body):
+    class Sent(msgspec.Struct, forbid_unknown_fields=True):
+        mode: str
+        message: str | msgspec.UnsetType = msgspec.UNSET
+        iv: str | None = None
+        kdf: dict[str, str] | None = None
+
+    assert "comes twice" in refusal(body, Sent)
+
+
+def test_a_field_with_a_value_of_its_own_is_no_sign_of_a_name():
+    class Defaulting(msgspec.Struct, forbid_unknown_fields=True):
+        mode: str
+        label: str = ""
+        tags: list[str] = []
+
+    assert "comes twice" in refusal(b'{"mode":"a","mode":"b"}', Defaulting)
+
+
 def test_the_same_names_in_different_places_are_fine():
     body = b'{"mechanisms":["tags"],"label":"mechanisms","restrictions":{"tags":["tags","label"]}}'
     assert decode_json(body, KeyAttributesRequest).restrictions.tags == ["tags", "label"]

@@ -7,11 +7,14 @@ does.
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import msgspec.inspect
+from msgspec import NODEFAULT, UNSET
+from msgspec.structs import astuple
 
 from keystead.errors import InvalidInput
 
@@ -25,18 +28,34 @@ class _Reader(NamedTuple):
     """The names of the shape's fields, at every depth."""
     is_open: bool
     """Whether a fitting body can have other names than these."""
-    required: int
-    """The number of required fields of the shape."""
+    names_sent: Callable[[Any], int]
+    """Returns at most the number of names in the body that a value was decoded from."""
 
 
 @cache  # as many entries as there are shapes in the code
 def _reader(shape: type) -> _Reader:
     schema = msgspec.json.schema(shape)
     quoted = tuple(f'"{name}"'.encode() for name in sorted(_names(schema)))
-    kind = msgspec.inspect.type_info(shape)
-    fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
-    required = sum(field.required for field in fields)
-    return _Reader(msgspec.json.Decoder(shape).decode, quoted, _is_open(schema), required)
+    shows_names = _shows_names(msgspec.inspect.type_info(shape))
+    names_sent = _names_sent if shows_names else _no_names
+    return _Reader(msgspec.json.Decoder(shape).decode, quoted, _is_open(schema), names_sent)
+
+
+def _shows_names(kind: msgspec.inspect.Type) -> bool:
+    """Return whether each field shows by its value that the body has its name."""
+    if not isinstance(kind, msgspec.inspect.StructType):
+        return False
+    return all(default in _ABSENT for default in kind.cls.__struct_defaults__)
+
+
+def _names_sent(decoded: msgspec.Struct) -> int:
+    """Return the number of fields whose value is not that of a missing name."""
+    values = astuple(decoded)
+    return len(values) - values.count(None) - values.count(UNSET)
+
+
+def _no_names(_: object) -> int:
+    return 0
 
 
 def _names(schema: object) -> set[str]:
@@ -61,12 +80,14 @@ def _is_open(schema: object) -> bool:
     return fits_all or is_map or is_list or any(_is_open(part) for part in schema.values())
 
 
+_ABSENT: Final = (None, UNSET, NODEFAULT)
+"""The defaults of fields that show by another value that the body has their name."""
 _QUOTED_VALUE: Final = re.compile(r"^Invalid enum value .*?(?= - at `[^`]*`$|$)", re.DOTALL)
 
 
 def decode_json(data: bytes, shape: type[Shape]) -> Shape:
     """Return `data` as a `shape`. Raises InvalidInput, which says what does not fit and where."""
-    decode, quoted_names, is_open, required = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
+    decode, quoted_names, is_open, names_sent = _reader(shape)  # type: ignore[arg-type]  # a type can be hashed
     try:
         decoded: Shape = decode(data)
     except msgspec.ValidationError as error:
@@ -75,8 +96,8 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
         raise InvalidInput(f"Invalid data for JSON schema: {problem}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
-    # It fits, so each required name is there. With no colon beyond theirs, each is there once.
-    if not is_open and data.count(b":") <= required:
+    # Each name has a colon. If the names that came take all colons, no name came twice.
+    if data.count(b":") <= names_sent(decoded):
         return decoded
     # Unless the shape is open it has no names but these. They are looked for as strings anywhere:
     # that takes a fraction of the time to parse it again. With escapes, a name can be spelled in
