@@ -16,7 +16,7 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 deb deb-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -80,6 +80,13 @@ deb: $(READY) ## the Debian package for the Debian that this is, into dist
 
 deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
 	scripts/test-deb bookworm trixie
+
+container-test: $(READY) ## builds the container image and tries it with podman; for root only, on Debian
+	scripts/test-container
+
+chart-test: $(DEV_READY) ## builds Helm, which takes minutes once, and tests the chart with it
+	scripts/add-helm $(BIN)/python
+	$(BIN)/python -m pytest tests/packaging/test_chart.py
 
 openapi: $(DEV_READY) ## the API's description, checked, into openapi.json
 	$(BIN)/python scripts/openapi.py > openapi.json
