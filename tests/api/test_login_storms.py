@@ -196,6 +196,45 @@ async def test_networks_that_make_their_first_guess_do_not_keep_the_owner_from_u
     assert set(await guesses) <= {403, 412, 503}
 
 
+async def test_networks_that_ask_again_and_again_do_not_push_the_owner_out(
+    stormed: Core, kdf_pool: WatchedPool
+) -> None:
+    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    kdf_pool.runs = 0
+
+    async def guess(network: str) -> None:
+        while kdf_pool.runs < 60:
+            await unlock(stormed, "wrong passphrase", network)
+            stormed.clock.advance(0.01)
+            await asyncio.sleep(0)
+
+    networks = [f"198.51.100.{number}" for number in range(12)]
+    flood = [asyncio.create_task(guess(network)) for network in networks * 4]
+    while kdf_pool.runs < 4:
+        await asyncio.sleep(0.001)
+        stormed.clock.advance(0.01)
+    begun = kdf_pool.runs
+    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    assert kdf_pool.runs - begun <= 2, "one more guess, and the owner"
+    for task in flood:
+        task.cancel()
+
+
+async def test_who_unlocked_before_comes_first_again(stormed: Core, kdf_pool: WatchedPool) -> None:
+    for _ in range(2):
+        assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+        kdf_pool.runs = 0
+        networks = [f"198.51.100.{number}" for number in range(12)]
+        guesses = asyncio.gather(
+            *(unlock(stormed, "wrong passphrase", network) for network in networks * 2)
+        )
+        await asyncio.sleep(0)
+        assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+        assert kdf_pool.runs <= 3, "the guess that had begun, one more, and the owner"
+        assert set(await guesses) <= {403, 412, 429, 503}
+        stormed.clock.advance(1)
+
+
 async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:

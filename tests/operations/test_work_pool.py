@@ -9,7 +9,7 @@ import pytest
 from keystead.errors import InvalidInput, Overloaded
 from keystead.operations import work_pool
 from keystead.operations.shares import Party
-from keystead.operations.work_pool import SLOW_WORK_NICENESS, WorkPool
+from keystead.operations.work_pool import SLOW_WORK_NICENESS, URGENT_WORK_NICENESS, WorkPool
 
 
 def run(scenario, **options):
@@ -35,14 +35,19 @@ def test_a_result_and_a_failure_come_back_from_another_thread():
     run(scenario)
 
 
-def test_its_threads_yield_to_the_event_loop():
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+def own_niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
+
+@pytest.mark.parametrize(
+    ("options", "lower"),
+    [({}, SLOW_WORK_NICENESS), ({"niceness": URGENT_WORK_NICENESS}, 0)],
+)
+def test_its_threads_yield_to_the_event_loop_unless_their_work_is_urgent(options, lower):
     async def scenario(pool):
-        return await pool.run(niceness)
+        return await pool.run(own_niceness)
 
-    assert run(scenario) == min(niceness() + SLOW_WORK_NICENESS, 19)
+    assert run(scenario, **options) == min(own_niceness() + lower, 19)
 
 
 def test_each_thread_keeps_to_its_cpu():

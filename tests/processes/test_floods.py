@@ -98,6 +98,15 @@ def test_connections_that_had_a_long_answer_take_little_memory(signing_server):
     assert each < BYTES_PER_CONNECTION_AFTER_A_LONG_ANSWER
 
 
+def test_the_unlock_key_is_derived_as_urgently_as_the_edges_work(signing_server):
+    core, edge = signing_server.child("core"), signing_server.child("edge")
+    urgent = os.getpriority(os.PRIO_PROCESS, edge)
+    threads = [int(task.name) for task in Path(f"/proc/{core}/task").iterdir()]
+    as_urgent = [one for one in threads if os.getpriority(os.PRIO_PROCESS, one) == urgent]
+    assert core in as_urgent
+    assert len(as_urgent) == 2 < len(threads), "the event loop, and the thread for unlocking"
+
+
 def test_a_storm_of_handshakes_does_not_slow_down_who_is_connected(signing_server):
     storm = handshake_storm(signing_server.port, STORM_SECONDS + 1)
     with Signer(signing_server) as signer, storm:

@@ -227,6 +227,7 @@ async def start_core(  # noqa: PLR0913
             crypto_pool=crypto,
             keygen_pool=crypto,
             kdf_pool=kdf,
+            unlock_pool=kdf,
             log=log,
             aim_syslog=lambda _: None,
             unattended_key=unattended_key,

@@ -75,6 +75,31 @@ class Failures:
     """Attempts that were refused untried, because another had failed less than a second before."""
 
 
+class RecentNetworks:
+    """Networks of the last REMEMBERED_SECONDS, up to REMEMBERED_PAIRS of them."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._added = OrderedDict[str, float]()
+        """When each network was added last, the longest ago first."""
+
+    def add(self, network: str) -> bool:
+        """Add a network. Return whether it is new."""
+        now = self._monotonic()
+        while self._added:
+            oldest, added = next(iter(self._added.items()))
+            if now < added + REMEMBERED_SECONDS and len(self._added) < REMEMBERED_PAIRS:
+                break
+            del self._added[oldest]
+        is_new = self._added.pop(network, None) is None
+        self._added[network] = now
+        return is_new
+
+    def discard(self, network: str) -> None:
+        """Forget a network."""
+        self._added.pop(network, None)
+
+
 class FailedAttempts:
     """The recent failures. Attempts that are refused do not extend the refusal."""
 
@@ -97,11 +122,6 @@ class FailedAttempts:
         if failures is not None and self.is_refused(failures):
             failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
-
-    def has_failed(self, subject: Subject) -> bool:
-        """Whether `subject` failed within REMEMBERED_SECONDS."""
-        self._forget_old(self._monotonic())
-        return subject in self._pairs
 
     def record(self, subject: Subject, *, is_user: bool = False) -> None:
         """Record and log that `subject` failed, and refuse it for the next second.

@@ -45,6 +45,9 @@ class CoreContext:
     keygen_pool: WorkPool
     """Makes and checks keys. With RSA, one can take many seconds."""
     kdf_pool: WorkPool
+    """Derives keys from passphrases, but for attempts to unlock."""
+    unlock_pool: WorkPool
+    """Derives the unlock key: soon, because the owner may be unlocking during an attack."""
     log: Log
     aim_syslog: Callable[[LoggingSettings], None]
     """Sends the log to this syslog server from now on."""

@@ -15,7 +15,13 @@ from keystead.errors import (
 )
 from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
-from keystead.operations.attempts import UNLOCK, FailedAttempts, Subject, subject_of
+from keystead.operations.attempts import (
+    UNLOCK,
+    FailedAttempts,
+    RecentNetworks,
+    Subject,
+    subject_of,
+)
 from keystead.operations.authentication import Credentials, parse_basic
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import CoreContext
@@ -42,38 +48,31 @@ class Unlocking:
         changing: asyncio.Lock,
     ) -> None:
         """Take the lock `changing`, which is held while a wrapped domain key is replaced."""
-        self._kdf_pool: Final = context.kdf_pool
+        self._pool: Final = context.unlock_pool
         self._local: Final = local
         self._failed: Final = failed
         self._changing: Final = changing
         self._one_at_a_time: Final = asyncio.Lock()
         self._turns: Final = Turns(MOST_WAITING)
+        self._tried: Final = RecentNetworks(context.monotonic)
         self._last_read: tuple[bytes, bytes] | None = None
 
     @contextlib.asynccontextmanager
     async def queued(self, address: str) -> AsyncIterator[None]:
         """Wait until this attempt to unlock may run.
 
-        The next one waits until the `with` block ends. Networks with a recent failure are one
-        group, all others are a second group, and the two groups take turns. In the second group,
+        The next one waits until the `with` block ends. The first attempts of networks are one
+        group, all others are a second group, and the two groups take turns. In the first group,
         the latest arrival is next. So an owner who knows the passphrase waits only for the running
-        attempt and one attempt of the first group, even while an attacker guesses the passphrase
+        attempt and one attempt of the second group, even while an attacker guesses the passphrase
         from many networks. Raises TooManyAttempts for a second after a failed attempt of the same
         network, and Overloaded if too many attempts wait.
         """
         subject = subject_of(address, UNLOCK)
         self._failed.require_none(subject)
-        while True:
-            party = self._party(subject)
-            async with self._turns.turn(party):
-                if party == self._party(subject):
-                    yield
-                    return
-            # The network failed in the meantime, so the attempt changes to the other group.
-
-    def _party(self, subject: Subject) -> Party:
-        has_failed = self._failed.has_failed(subject)
-        return Party(has_failed, subject.network, comes_first=not has_failed)
+        is_first = self._tried.add(subject.network)
+        async with self._turns.turn(Party(is_first, subject.network, comes_first=is_first)):
+            yield
 
     async def open(self, passphrase: str, *, address: str) -> Secret:
         """Return the domain key.
@@ -123,7 +122,7 @@ class Unlocking:
                 # InvalidInput would be a 400, as if the new passphrase were malformed.
                 raise NotPermitted("The current unlock passphrase is wrong.") from None
             salt = new_unlock_salt()
-            unlock_key = await self._kdf_pool.run(lambda: derive_unlock_key(new, salt))
+            unlock_key = await self._pool.run(lambda: derive_unlock_key(new, salt))
             await context.session.store.commit(
                 [
                     self._local.settings.put(UNLOCK_SALT, salt),
@@ -140,12 +139,14 @@ class Unlocking:
 
     async def _open(self, passphrase: Secret, subject: Subject) -> Secret:
         salt, locked = await self._read()
-        unlock_key = await self._kdf_pool.run(lambda: derive_unlock_key(passphrase, salt))
+        unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
         try:
-            return unlock(locked, unlock_key)
+            domain_key = unlock(locked, unlock_key)
         except DecryptionFailed:
             self._failed.record(subject)
             raise
+        self._tried.discard(subject.network)
+        return domain_key
 
     async def _read(self) -> tuple[bytes, bytes]:
         """Return the salt and the wrapped domain key, cached ones if the store is out of reach."""

@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 _NICEST: Final = 19
 SLOW_WORK_NICENESS: Final = 10
 """The niceness of pool threads: under load, the event loop gets the CPU before RSA and scrypt."""
+URGENT_WORK_NICENESS: Final = 0
+"""The niceness of threads for work that must be done soon while edges use all CPUs."""
 
 MOST_UNDELIVERED: Final = 8
 """Results are delivered together, up to this many, while more work of the same namespace waits for
@@ -84,14 +86,16 @@ class WorkPool:
         threads: int,
         queue_limit: int,
         cpus: Sequence[int] = (),
+        niceness: int = SLOW_WORK_NICENESS,
     ) -> None:
-        """With `cpus`, each thread keeps to one of them.
+        """Threads run with `niceness`. With `cpus`, each thread keeps to one of them.
 
         A thread that waits for the GIL leaves its CPU, and the scheduler moves no other thread
         there for the short time. With RSA-2048, this left a tenth of two CPUs idle.
         """
         self.threads: Final = threads
         self._limit = threads + queue_limit
+        self._niceness = niceness
         self._under_way = 0
         """How much work waits, is being done, or is done and not delivered yet."""
         self._waiting = TurnQueue[_Job]()
@@ -148,7 +152,7 @@ class WorkPool:
                 OSError
             ):  # If the CPU is no longer available, the thread runs anywhere.
                 os.sched_setaffinity(threading.get_native_id(), cpus)
-        _lower_priority()
+        _lower_priority(self._niceness)
         started.wait()
         while (job := self._waiting.get()) is not None:
             if self._done and self._waiting.is_empty():
@@ -195,7 +199,8 @@ class WorkPool:
         self._soon = loop.call_later(LONGEST_HOLD_SECONDS, self._deliver)
 
 
-def _lower_priority() -> None:
+def _lower_priority(niceness: int) -> None:
+    """Lower the priority of this thread, starting from that of the process."""
     thread = threading.get_native_id()
-    niceness = os.getpriority(os.PRIO_PROCESS, thread) + SLOW_WORK_NICENESS
-    os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _NICEST))
+    wanted = os.getpriority(os.PRIO_PROCESS, thread) + niceness
+    os.setpriority(os.PRIO_PROCESS, thread, min(wanted, _NICEST))

@@ -19,7 +19,7 @@ from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
-from keystead.operations.work_pool import WorkPool
+from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
@@ -72,6 +72,10 @@ KDF_THREADS: Final = 2
 KDF_QUEUE: Final = 96
 """Passphrases that may wait for key derivation, which takes 16 MiB and about 0.16 s each. In a full
 queue, the last one waits for eight seconds."""
+
+UNLOCK_QUEUE: Final = 4
+"""Unlock keys that may wait to be derived. Attempts to unlock take turns before; a change of the
+passphrase derives a key too."""
 
 
 class PlatformLink:
@@ -208,6 +212,7 @@ class _Pools:
     crypto: WorkPool
     keygen: WorkPool
     kdf: WorkPool
+    unlock: WorkPool
 
     @classmethod
     def start(cls) -> "_Pools":
@@ -218,6 +223,12 @@ class _Pools:
             WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
             WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
             WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+            WorkPool(
+                name="unlock",
+                threads=1,
+                queue_limit=UNLOCK_QUEUE,
+                niceness=URGENT_WORK_NICENESS,
+            ),
         )
 
 
@@ -234,6 +245,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreConte
         crypto_pool=pools.crypto,
         keygen_pool=pools.keygen,
         kdf_pool=pools.kdf,
+        unlock_pool=pools.unlock,
         log=log,
         aim_syslog=platform.aim_syslog,
         unattended_key=platform.unattended_key,
