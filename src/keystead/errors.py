@@ -33,6 +33,15 @@ class NotPermitted(KeysteadError):
     """The caller is known and may not do this."""
 
 
+class ForbiddenByPolicy(NotPermitted):
+    """The policy of the key forbids this use. The message names the rule."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        """`retry_after_seconds` is when the rule allows the use, if that is a matter of time."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotFound(KeysteadError):
     """The named thing does not exist for this caller."""
 

@@ -1,7 +1,9 @@
 """Every use of a private key passes the gate, which tells its recorder before the key works."""
 
 import ast
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,16 @@ import pytest
 import keystead
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt, Gate
 from keystead.algorithms import BY_NAME, DECRYPT, SIGN
-from keystead.errors import InvalidInput, KeysteadError, NotAuthenticated, NotPermitted
+from keystead.errors import (
+    ForbiddenByPolicy,
+    InvalidInput,
+    KeysteadError,
+    NotAuthenticated,
+    NotPermitted,
+)
 from keystead.model.ids import UserId, parse_key_id, parse_tag
 from keystead.model.keys import KeyPath, KeyRecord, Permit
+from keystead.model.policy import PolicyDocument, parse_policy
 from keystead.model.users import Caller, Role, Standing
 from keystead.storage.key_cache import StoredKey
 
@@ -48,7 +57,7 @@ def attempt(who: Caller, mode: str = "ECDSA", use=SIGN) -> Attempt:
 
 def test_a_permitted_use_releases_the_key_after_the_recorder_has_heard_of_it():
     heard, key = Heard(), stored("ECDSA_Signature")
-    permit, mechanism = Gate(heard).permit(attempt(caller()), key)
+    permit, mechanism = Gate(heard, time.monotonic).permit(attempt(caller()), key)
     assert heard.decisions == [("permitted", "ECDSA")]
     assert mechanism.run(key.release(permit), bytes(32))
 
@@ -65,15 +74,29 @@ REFUSALS = [
 def test_a_refusal_names_its_rule_and_no_mode_that_no_key_has(key, who, mode, use, error, reason):
     heard = Heard()
     with pytest.raises(error, match=reason):
-        Gate(heard).permit(attempt(who, mode, use), key)
+        Gate(heard, time.monotonic).permit(attempt(who, mode, use), key)
     ((said, shown),) = heard.decisions
     assert reason in said
     assert shown == ("" if mode == "my passphrase" else mode)
 
 
+def test_a_use_that_waited_is_refused_by_the_policy_of_then():
+    heard, key = Heard(), stored("ECDSA_Signature")
+    gate = Gate(heard, time.monotonic)
+    gate.permit(attempt(caller()), key)
+    policy = parse_policy(PolicyDocument(enabled=False))
+    changed = key.with_record(replace(key.record, policy=policy), 2)
+    for mode in ("ECDSA", CERTIFICATE_REQUEST):
+        with pytest.raises(ForbiddenByPolicy, match="enabled"):
+            gate.require_still_permitted(attempt(caller(), mode), changed)
+    assert [reason for reason, _ in heard.decisions[1:]] == [
+        "The key's policy forbids every use: enabled is false."
+    ] * 2
+
+
 def test_a_revoked_caller_is_refused_also_after_its_use_was_permitted():
     heard, key, who = Heard(), stored("ECDSA_Signature"), caller()
-    gate = Gate(heard)
+    gate = Gate(heard, time.monotonic)
     gate.permit(attempt(who), key)
     who.standing.is_revoked = True
     for judge in (gate.permit, gate.require_still_permitted):
@@ -84,7 +107,7 @@ def test_a_revoked_caller_is_refused_also_after_its_use_was_permitted():
 
 def test_a_certificate_request_is_a_signature_for_operators():
     request = CERTIFICATE_REQUEST
-    gate = Gate(Heard())
+    gate = Gate(Heard(), time.monotonic)
     assert gate.permit_certificate_request(attempt(caller(), request), stored("ECDSA_Signature"))
     assert gate.permit_certificate_request(attempt(caller(Role.ADMINISTRATOR), request), stored())
     for key in (stored(), stored("ECDSA_Signature", tags=("t",))):

@@ -73,6 +73,8 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         {"body": b"cert", "headers": {"content-type": "application/octet-stream"}},
     ),
     "DELETE /keys/{key_id}/cert": ("/keys/k1/cert", {}),
+    "PUT /keys/{key_id}/policy": ("/keys/k2/policy", {"json": {"enabled": False, "maxUses": 5}}),
+    "DELETE /keys/{key_id}/policy": ("/keys/k1/policy", {}),
     "PUT /keys/{key_id}/restrictions/tags/{tag}": ("/keys/k1/restrictions/tags/u", {}),
     "DELETE /keys/{key_id}/restrictions/tags/{tag}": ("/keys/k1/restrictions/tags/t", {}),
     "PUT /namespaces/{namespace_id}": ("/namespaces/ns2", {}),
@@ -170,6 +172,7 @@ async def furnished(store: MemoryStore) -> Core:
     await core.generate("k4", "ML_KEM_768", "ML_KEM_Decapsulation")
     await core.request("PUT", "/keys/k1/label", user=ADMIN, json={"label": "first"})
     await core.request("PUT", "/keys/k1/restrictions/tags/t", user=ADMIN)
+    await core.request("PUT", "/keys/k1/policy", user=ADMIN, json={"maxPerMinute": 9999})
     octets = {"content-type": "application/octet-stream"}
     await core.request("PUT", "/keys/k1/cert", user=ADMIN, body=b"first", headers=octets)
     assert await set_passphrase(core, PASSPHRASE) == 204

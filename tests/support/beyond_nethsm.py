@@ -74,10 +74,10 @@ _EVERYONE: Final = ("Root", "Namespaced")
 
 
 def _facts(
-    role: str, callers: tuple[str, ...] = ("Root",), states: tuple[str, ...] = ("Operational",)
+    roles: str, callers: tuple[str, ...] = ("Root",), states: tuple[str, ...] = ("Operational",)
 ) -> dict[str, Any]:
     """Return who may call an operation, and when, as the facts about NetHSM say it."""
-    return {"roles": [role], "states": [*states], "caller_namespace": [*callers]}
+    return {"roles": roles.split(), "states": [*states], "caller_namespace": [*callers]}
 
 
 OPERATIONS: Final[dict[str, dict[str, Any]]] = {
@@ -89,6 +89,9 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "POST /keys/{}/derive": _facts("Operator", _EVERYONE),
     "POST /keys/{}/decapsulate": _facts("Operator", _EVERYONE),
     "POST /keys/{}/encapsulate": _facts("Operator", _EVERYONE),
+    "GET /keys/{}/policy": _facts("Administrator Operator", _EVERYONE),
+    "PUT /keys/{}/policy": _facts("Administrator", _EVERYONE),
+    "DELETE /keys/{}/policy": _facts("Administrator", _EVERYONE),
     "GET /namespaces/{}/quota": _facts("Administrator"),
     "PUT /namespaces/{}/quota": _facts("Administrator"),
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.

@@ -9,9 +9,24 @@ from typing import Protocol
 
 import msgspec
 
-from keystead.algorithms import SIGN, Mechanism, Use, is_mode, mechanism_of
-from keystead.errors import InvalidInput, KeysteadError
+from keystead.algorithms import (
+    SIGN,
+    VERIFY,
+    Mechanism,
+    Use,
+    certificate_mode,
+    is_mode,
+    mechanism_of,
+)
+from keystead.errors import ForbiddenByPolicy, InvalidInput, KeysteadError
 from keystead.model.keys import KeyPath, Permit, require_use
+from keystead.model.policy import (
+    Counters,
+    PolicyUse,
+    Refusal,
+    refusal,
+    refusal_without_counters,
+)
 from keystead.model.users import Caller
 from keystead.storage.key_cache import StoredKey
 
@@ -50,22 +65,26 @@ class Recorder(Protocol):
 class Gate:
     """Permits uses of keys, or refuses them."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, monotonic: Callable[[], float]) -> None:
+        """`monotonic` gives seconds, for limits on uses in a time."""
         self._recorder = recorder
+        self._monotonic = monotonic
 
     def permit(self, attempt: Attempt, key: StoredKey) -> tuple[Permit, Mechanism]:
         """Return a permit for `key` and the mechanism that the attempt's mode means for it.
 
-        Raises NotPermitted if the caller may not use the key, NotAuthenticated if it was revoked,
-        and InvalidInput if the key's type or mechanisms do not have the mode.
+        Raises NotPermitted if the caller may not use the key, ForbiddenByPolicy if the key's policy
+        refuses the use, NotAuthenticated if the caller was revoked, and InvalidInput if the key's
+        type or mechanisms do not have the mode.
         """
         try:
             mechanism = _usable(attempt, key)
+            permit = self._permit(attempt, key)
         except KeysteadError as error:
             self._refuse(attempt, error)
             raise
         self._recorder.permitted(attempt)
-        return Permit(key.path), mechanism
+        return permit, mechanism
 
     def permit_certificate_request(self, attempt: Attempt, key: StoredKey) -> Permit:
         """Return a permit to sign one certificate request. Raises as `permit` does.
@@ -75,22 +94,41 @@ class Gate:
         """
         try:
             _require_certifiable(attempt, key)
+            permit = self._permit(attempt, key)
         except KeysteadError as error:
             self._refuse(attempt, error)
             raise
         self._recorder.permitted(attempt)
-        return Permit(key.path)
+        return permit
 
     def require_still_permitted(self, attempt: Attempt, key: StoredKey) -> None:
-        """Raise as `permit` does, for a use that was permitted and counted before."""
+        """Raise as `permit` does, for a use that is counted elsewhere: before, or after this."""
         try:
             if attempt.mode == CERTIFICATE_REQUEST:
                 _require_certifiable(attempt, key)
             else:
                 _usable(attempt, key)
+            _require_uncounted_rules(attempt, key)
         except KeysteadError as error:
             self._refuse(attempt, error)
             raise
+
+    def _permit(self, attempt: Attempt, key: StoredKey) -> Permit:
+        """Return a permit, and take the uses from the limits of the key's policy.
+
+        Raises ForbiddenByPolicy. Uses under `maxUses` have been leased before: see
+        `operations.use_permits`.
+        """
+        policy, limits, uses = key.record.policy, key.limits, attempt.uses
+        if policy is None or _is_public(attempt, key):
+            return Permit(key.path)
+        now = self._monotonic()
+        counters = Counters() if limits is None else limits.counters(policy, uses, now)
+        _raise(refusal(policy, _policy_use(attempt, key), counters))
+        if limits is None:
+            return Permit(key.path)
+        limits.take(policy, uses, now)
+        return Permit(key.path, lambda: limits.take(policy, -uses, now))
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
         # An unknown mode is not shown, because it may be any input of the client.
@@ -118,3 +156,26 @@ def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
     signing = {row.name for row in key.algorithm.mechanisms if row.use is SIGN}
     if key.record.mechanisms.isdisjoint(signing):
         raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")
+
+
+def _is_public(attempt: Attempt, key: StoredKey) -> bool:
+    """Whether the use needs no more than the public half, which policies do not protect."""
+    return attempt.use is VERIFY and key.has_public_half
+
+
+def _policy_use(attempt: Attempt, key: StoredKey) -> PolicyUse:
+    mode = attempt.mode
+    if mode == CERTIFICATE_REQUEST:
+        mode = certificate_mode(key.algorithm)
+    return PolicyUse(mode, attempt.uses, attempt.address, attempt.now())
+
+
+def _require_uncounted_rules(attempt: Attempt, key: StoredKey) -> None:
+    policy = key.record.policy
+    if policy is not None and not _is_public(attempt, key):
+        _raise(refusal_without_counters(policy, _policy_use(attempt, key)))
+
+
+def _raise(found: Refusal | None) -> None:
+    if found is not None:
+        raise ForbiddenByPolicy(found.message, retry_after_seconds=found.retry_after_seconds)

@@ -124,6 +124,8 @@ _ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechan
 MECHANISMS: Final = tuple(dict.fromkeys(mechanism.name for _, mechanism in _ROWS))
 """The names of all mechanisms, in the order of the key types; some types share one."""
 
+_CERTIFICATE_MODES: Final = frozenset({"PKCS1", "ECDSA", "EdDSA", "ML_DSA"})
+
 _BY_MODE: Final = MappingProxyType(
     {(row.name, mechanism.use, mechanism.mode): mechanism for row, mechanism in _ROWS}
 )
@@ -144,6 +146,17 @@ def mechanism_of(algorithm: Algorithm, use: Use, mode: str) -> Mechanism:
     if not is_mode(use, mode):
         raise InvalidInput(f"Unknown {use.verb} mode.")
     raise InvalidInput(f"Key mechanisms do not allow it to {use.verb}.")
+
+
+def modes_of(algorithm: Algorithm, mechanisms: frozenset[str]) -> frozenset[str]:
+    """Return every mode that these mechanisms allow to keys of this type."""
+    return frozenset(row.mode for row in algorithm.mechanisms if row.name in mechanisms)
+
+
+def certificate_mode(algorithm: Algorithm) -> str:
+    """Return the mode in which keys of this type sign certificate requests, or "" if in none."""
+    signing = (row.mode for row in algorithm.mechanisms if row.use is SIGN)
+    return next((mode for mode in signing if mode in _CERTIFICATE_MODES), "")
 
 
 def is_mode(use: Use, mode: str) -> bool:

@@ -210,7 +210,10 @@ class Dispatcher:
             self._hsm.store_lost()
         if isinstance(error, errors.SelfTestFailed):
             self._hsm.self_test_failed(error.message)
-        return _refusal(status, error.message)
+        reply, headers = _refusal(status, error.message)
+        if isinstance(error, errors.ForbiddenByPolicy) and error.retry_after_seconds is not None:
+            headers.append(("Retry-After", str(error.retry_after_seconds)))
+        return reply, headers
 
     def _bug(self, error: Exception) -> tuple[Reply[Any], Headers]:
         self._log.bug("request failed", error)

@@ -32,6 +32,7 @@ from keystead.api.resources import (
     keys,
     lifecycle,
     namespaces,
+    policies,
     system,
     tags,
     tls,
@@ -121,6 +122,9 @@ _DESCRIBED: tuple[Route, ...] = (
     _user("GET", "/keys/{key_id}/cert", keys.certificate, produces=BYTES, has_tag=True),
     _admin("PUT", "/keys/{key_id}/cert", keys.set_certificate, accepts=_CERT, produces=BYTES),
     _admin("DELETE", "/keys/{key_id}/cert", keys.delete_certificate, produces=BYTES),
+    _user("GET", "/keys/{key_id}/policy", policies.show, has_tag=True),
+    _admin("PUT", "/keys/{key_id}/policy", policies.set_policy, accepts=_JSON),
+    _admin("DELETE", "/keys/{key_id}/policy", policies.delete),
     *(
         _key_user(
             "POST",

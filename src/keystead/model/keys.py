@@ -1,5 +1,6 @@
 """Stored keys, and the rule of tags for their use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -53,13 +54,19 @@ class KeyRecord:
     """With `maxUses` in the policy: the uses that nobody has leased yet. Otherwise None."""
 
 
+def _nothing() -> None:
+    """Do nothing: most uses have no limit to give back to."""
+
+
 class Permit:
     """The gate's permit for one use of the key at `path`. Only `access.gate` makes permits."""
 
-    __slots__ = ("path",)
+    __slots__ = ("give_back", "path")
 
-    def __init__(self, path: KeyPath) -> None:
+    def __init__(self, path: KeyPath, give_back: Callable[[], None] = _nothing) -> None:
         self.path: Final = path
+        self.give_back: Final = give_back
+        """Gives the use back to the limits of the key's policy. Call it if the key did not work."""
 
 
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:

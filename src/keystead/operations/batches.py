@@ -10,7 +10,8 @@ from keystead.algorithms import PrivateKey, Result, Use
 from keystead.errors import InvalidInput
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.use_keys import attempt_of, current
+from keystead.operations.use_keys import NOT_USED, attempt_of
+from keystead.operations.use_permits import current, ready
 from keystead.storage.key_cache import StoredKey
 
 MAX_MESSAGES: Final = 1000
@@ -42,15 +43,18 @@ async def use_key_for_each(
     each message is one use.
     """
     session, use, uses = context.session, wanted.use, len(wanted.messages)
-    key = await current(context, key)
     attempt = attempt_of(context, key, use, wanted.mode, uses)
+    key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
-    mechanism.require_options(wanted.options)
     private = key.release(permit)
     is_slow = private.works_slowly or mechanism.works_slowly
     batch = _Batch(wanted, mechanism.run, private, most_messages=1 if is_slow else PART_MESSAGES)
     try:
+        mechanism.require_options(wanted.options)
         results = await batch.run(context)
+    except NOT_USED:
+        permit.give_back()
+        raise
     except asyncio.CancelledError:  # The client is gone, and some uses have begun.
         session.keys.count_use(key.path, uses)
         raise

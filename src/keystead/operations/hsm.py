@@ -82,7 +82,7 @@ class Hsm:
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
         self.access_record = AccessRecord(context.log, metrics, pace)
-        self.gate = Gate(self.access_record)
+        self.gate = Gate(self.access_record, context.monotonic)
         self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()
         """Held while the state changes or a wrapped domain key is replaced."""

@@ -57,10 +57,10 @@ def _path(context: CallerContext, key_id: KeyId) -> KeyPath:
 async def find(context: CallerContext, key_id: KeyId) -> StoredKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
     key = context.session.keys.cached(KeyPath(context.caller.namespace, key_id))
-    return key if key is not None else await _get(context, key_id)
+    return key if key is not None else await load(context, key_id)
 
 
-async def _get(context: CallerContext, key_id: KeyId) -> StoredKey:
+async def load(context: CallerContext, key_id: KeyId) -> StoredKey:
     """Return the key as `find` does, from the store: an entity tag needs its revision."""
     key = await context.session.keys.get(_path(context, key_id))
     if key is None:
@@ -106,7 +106,7 @@ async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None)
 
     Raises InvalidInput if there is no such key.
     """
-    key = await _get(context, key_id)
+    key = await load(context, key_id)
     return KeyView(
         record=key.record,
         type_name=key.algorithm.name,
@@ -154,7 +154,7 @@ async def public_pem(context: CallerContext, key_id: KeyId, *, derivation: str |
 
     Raises InvalidInput if there is none.
     """
-    return (await _get(context, key_id)).public_half(derivation).public_pem()
+    return (await load(context, key_id)).public_half(derivation).public_pem()
 
 
 async def parse(context: CallerContext, read: Callable[[], PrivateKey]) -> PrivateKey:
@@ -296,7 +296,7 @@ async def remove_tag(context: CallerContext, key_id: KeyId, tag: Tag) -> None:
 
 async def certificate(context: CallerContext, key_id: KeyId) -> StoredCertificate:
     """Return the certificate stored with the key. Raises NotFound if there is none."""
-    stored = (await _get(context, key_id)).record.certificate
+    stored = (await load(context, key_id)).record.certificate
     if stored is None:
         raise NotFound(f"There is no certificate for key {key_id}.")
     return stored

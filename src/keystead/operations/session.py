@@ -24,6 +24,7 @@ from keystead.sealing.update_image import UpdateKey
 from keystead.storage.conditional import depend_on
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
+from keystead.storage.leases import return_leases
 from keystead.wire.messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
@@ -105,6 +106,7 @@ class Session:
         )
         self.ended = False
         self._log = context.log
+        self._monotonic = context.monotonic
         self._stores = stores
         self._namespaces: set[NamespaceId] = set()
         self._requests = 0
@@ -147,6 +149,7 @@ class Session:
 
     async def flush_counters(self) -> None:
         """Write the operation counters of keys that were used since they were last written."""
+        self.keys.forget_idle_limits(self._monotonic())
         await self.keys.flush_counts()
 
     def note(self, caller: Caller | None, event: str, **details: str) -> None:
@@ -180,6 +183,7 @@ class Session:
         self.ended = True
         self.credentials.forget_all()
         try:
+            await return_leases(self.keys)
             await self.keys.flush_counts()
         except (StoreUnavailable, WriteRefused, Conflict):
             self._log.warning("operation counters of the last seconds are lost")

@@ -7,19 +7,26 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
-from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result, Use
+from keystead.algorithms import GENERIC, SIGN, Mechanism, PrivateKey, PrivateParts, Result, Use
 from keystead.certificates.csr import SubjectName, make_csr
-from keystead.errors import InvalidInput
+from keystead.errors import InvalidInput, Overloaded
 from keystead.model.ids import KeyId
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.manage_keys import KeyAttributes, add, find, require_new
+from keystead.operations.manage_keys import KeyAttributes, add, require_new
+from keystead.operations.use_permits import current, ready
 from keystead.storage.key_cache import StoredKey
 
 Made = TypeVar("Made")
 
 INLINE_BYTES: Final = 64 * 1024
 """Messages that are longer with their options are processed in a thread, whatever the algorithm."""
+
+NOT_USED: Final = (InvalidInput, Overloaded)
+"""The errors after which nothing is counted: the message does not fit, or no thread is free.
+
+A failed decryption counts, because its result tells something about the key.
+"""
 
 
 class WantedUse(Hidden):
@@ -92,21 +99,34 @@ async def use_key(
     if not session.keys.is_current(key):
         key = await current(context, key)
     attempt = attempt_of(context, key, wanted.use, wanted.mode)
+    if key.limits is not None:
+        key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
-    if wanted.options or mechanism.needs:
-        mechanism.require_options(wanted.options)
-    run = mechanism.run
-    if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
-        run = mechanism.run_with_padding_errors
-    private = key.release(permit)
-    if private.works_slowly or mechanism.works_slowly or wanted.is_long:
-        work = partial(wanted.work, run, private, finish)
-        made = await _in_a_thread(context, attempt, key, work)
-    else:
-        made = wanted.work(run, private, finish)
+    try:
+        run = _run_of(mechanism, wanted, padding_errors=session.pkcs1_padding_errors)
+        private = key.release(permit)
+        if private.works_slowly or mechanism.works_slowly or wanted.is_long:
+            work = partial(wanted.work, run, private, finish)
+            made = await _in_a_thread(context, attempt, key, work)
+        else:
+            made = wanted.work(run, private, finish)
+    except NOT_USED:
+        permit.give_back()
+        raise
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(wanted.use.verb)
     return made
+
+
+def _run_of(
+    mechanism: Mechanism, wanted: WantedUse, *, padding_errors: bool
+) -> Callable[..., Result]:
+    """Return the function to run. Raises InvalidInput if the options are not what it takes."""
+    if wanted.options or mechanism.needs:
+        mechanism.require_options(wanted.options)
+    if padding_errors and mechanism.run_with_padding_errors is not None:
+        return mechanism.run_with_padding_errors
+    return mechanism.run
 
 
 async def use_key_into(
@@ -129,13 +149,18 @@ async def use_key_into(
 async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> bytes:
     """Return a PKCS #10 request for `subject`, signed by the key, as PEM. Raises as the gate."""
     session = context.session
-    key = await current(context, key)
     attempt = attempt_of(context, key, SIGN, CERTIFICATE_REQUEST)
-    private = key.release(session.gate.permit_certificate_request(attempt, key))
-    if private.works_slowly:
-        pem = await _in_a_thread(context, attempt, key, partial(make_csr, private, subject))
-    else:
-        pem = make_csr(private, subject)
+    key = await ready(context, attempt, key)
+    permit = session.gate.permit_certificate_request(attempt, key)
+    private = key.release(permit)
+    try:
+        if private.works_slowly:
+            pem = await _in_a_thread(context, attempt, key, partial(make_csr, private, subject))
+        else:
+            pem = make_csr(private, subject)
+    except NOT_USED:
+        permit.give_back()
+        raise
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(SIGN.verb)
     context.note("certificate request signed", key=key.path.key_id)
@@ -147,13 +172,6 @@ def attempt_of(
 ) -> Attempt:
     """Return uses of a key, for the gate to judge."""
     return Attempt(context.caller, context.address, key.path, use, mode, uses, context.now)
-
-
-async def current(context: CallerContext, key: StoredKey) -> StoredKey:
-    """Return the key as it is now: it may have changed while a long message arrived."""
-    if context.session.keys.is_current(key):
-        return key
-    return await find(context, key.path.key_id)
 
 
 async def _in_a_thread(

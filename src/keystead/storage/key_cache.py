@@ -9,6 +9,7 @@ from typing import Final
 from keystead import algorithms
 from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord, Permit
+from keystead.storage.use_limits import UseLimits
 
 BYTES_A_KEY: Final = 16 * 1024
 """The average memory for each key in the cache. A key without a certificate needs less, even with
@@ -29,11 +30,18 @@ class StoredKey:
     record: KeyRecord = field(repr=False)
     revision: int
     _private: algorithms.PrivateKey = field(repr=False)
+    limits: UseLimits | None = None
+    """What remains of the limits in its policy, if that has any."""
 
     @property
     def algorithm(self) -> algorithms.Algorithm:
         """The row of the key's type in the algorithm table."""
         return self._private.algorithm
+
+    @property
+    def has_public_half(self) -> bool:
+        """Whether anyone may know a part of the key."""
+        return self._private.public() is not None
 
     def public_half(self, derivation: str | None) -> algorithms.PublicHalf:
         """Return the public half, or that of the key at a path below this one.
@@ -100,6 +108,10 @@ class KeyCache:
     def holds(self, key: StoredKey) -> bool:
         """Whether this very object is in the cache. This does not mark it as used."""
         return self._keys.get(key.path) is key
+
+    def has(self, path: KeyPath) -> bool:
+        """Whether a key is in the cache. This does not mark it as used."""
+        return path in self._keys
 
     def put(self, key: StoredKey) -> None:
         """Keep a key as it is now in the store, unless it alone exceeds the memory."""

@@ -26,6 +26,7 @@ from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import Opened, SealedRecords
 from keystead.storage.use_counts import UseCounts
+from keystead.storage.use_limits import KeyLimits
 
 _FLUSH_RECORDS = 100
 """The most records in one commit when use counts are flushed."""
@@ -87,6 +88,7 @@ class KeyStore:
         self._cache = KeyCache(cache_size)
         self._summaries = PublicSummaries()
         self._counts = UseCounts()
+        self.limits: Final = KeyLimits()
 
         self.cached: Final = self._cache.get
         """Returns a key if it is in memory. After None, the key may still be in the store."""
@@ -198,6 +200,7 @@ class KeyStore:
             await retry_when_stale(attempt)
         finally:
             self._cache.forget(path)
+            self.limits.forget(path)
         self._counts.forget(path)
 
     async def move(self, source: KeyPath, target: KeyPath) -> None:
@@ -221,6 +224,7 @@ class KeyStore:
             self._cache.forget(source)
             self._cache.forget(target)
         self._counts.move(source, target)
+        self.limits.move(source, target)
 
     async def delete_namespace(self, namespace: NamespaceId) -> None:
         """Remove a namespace and all its keys. Raises NotFound. See `namespaces` for crashes."""
@@ -229,21 +233,47 @@ class KeyStore:
         finally:
             self._cache.forget_namespace(namespace)
         self._counts.forget_namespace(namespace)
+        self.limits.forget_namespace(namespace)
         await self._namespaces.finish_deletion(namespace)
         # Keys loaded in between were read from records that are gone now.
         self._cache.forget_namespace(namespace)
         self._counts.forget_namespace(namespace)
 
     def forget_all(self) -> None:
-        """Forget every decrypted key and the counts for quotas. The counts of uses stay."""
+        """Forget every decrypted key, leased uses and the counts for quotas.
+
+        The counts of uses stay.
+        """
         self._cache.clear()
         self._summaries.clear()
         self._quotas.forget()
+        self.limits.clear()
 
     def drop(self) -> None:
         """Forget every decrypted key and every pending count."""
         self.forget_all()
         self._counts.clear()
+
+    async def change_policy(self, path: KeyPath, edit: Callable[[KeyRecord], KeyRecord]) -> None:
+        """Replace a key's policy by `edit(record)`. What the old policy has leased is lost.
+
+        Raises what `update` does.
+        """
+        try:
+            await self.update(path, edit)
+        finally:
+            # The policy may have changed even if this has failed.
+            self._cache.forget(path)
+            self.limits.forget(path)
+
+    def uses_left(self, path: KeyPath, record: KeyRecord) -> int | None:
+        """Return how many uses `maxUses` still allows, or None without such a rule."""
+        left = record.uses_left
+        return None if left is None else left + self.limits.leased(path)
+
+    def forget_idle_limits(self, now: float) -> None:
+        """Forget limits that a key's next use would find as new. `now` is of a monotonic clock."""
+        self.limits.forget_idle(now, is_held=self._cache.has)
 
     # --- counting --------------------------------------------------------------------------
 
@@ -318,7 +348,7 @@ class KeyStore:
             private = algorithms.load(record.private)
         except CorruptRecord:
             raise records.corrupt(self._path(path)) from None
-        return StoredKey(path, record, revision, private)
+        return StoredKey(path, record, revision, private, self.limits.of(path, record.policy))
 
     def _shown(self, path: KeyPath, opened: Opened) -> ShownKey:
         record = records.decode_key(opened.plaintext, path=self._path(path))
@@ -356,6 +386,7 @@ class KeyStore:
             raise
         # A use of a deleted key with this name may have been counted late.
         self._counts.forget(path)
+        self.limits.forget(path)
         return revision
 
     async def _write(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:

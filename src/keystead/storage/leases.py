@@ -1,0 +1,69 @@
+"""Leases of uses of keys: taken from the key's record before any of them is used."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from keystead.errors import CorruptRecord, NotFound
+from keystead.model.keys import KeyPath, KeyRecord
+from keystead.storage.conditional import depend_on
+from keystead.storage.key_cache import StoredKey
+from keystead.storage.keys import KeyStore
+from keystead.storage.use_limits import UseLimits, lease_size
+
+_AT_ONCE: Final = 32
+"""Records that are written at the same time when leases are returned."""
+
+
+async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
+    """Lease `uses` of a key, or as many as its record has left.
+
+    The record is written before this returns. Other requests may use them first, and the policy may
+    have changed: look at the key again.
+    """
+    limits = key.limits
+    if limits is None:
+        return
+    async with limits.leasing:
+        if limits.leased >= uses:
+            return
+        # A client that disconnects must not cost the key what was leased for it.
+        await asyncio.shield(asyncio.create_task(_lease(keys, key.path, limits, uses)))
+
+
+async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) -> None:
+    depend_on(None)  # Other requests use the lease, too.
+    leased = 0
+
+    def edit(record: KeyRecord) -> KeyRecord:
+        nonlocal leased
+        leased = 0
+        if record.policy is None or record.uses_left is None or not keys.limits.has(path, limits):
+            return record
+        leased = lease_size(record.policy, record.uses_left, uses - limits.leased)
+        return replace(record, uses_left=record.uses_left - leased)
+
+    with suppress(NotFound):
+        await keys.update(path, edit)
+        limits.leased += leased
+
+
+async def return_leases(keys: KeyStore) -> None:
+    """Give all leased uses back to their records. Nothing may use a key any more.
+
+    After an error, those that were not given back are lost.
+    """
+    leased = keys.limits.take_leased()
+    for start in range(0, len(leased), _AT_ONCE):
+        some = leased[start : start + _AT_ONCE]
+        await asyncio.gather(*(_return(keys, path, uses) for path, uses in some))
+
+
+async def _return(keys: KeyStore, path: KeyPath, uses: int) -> None:
+    def edit(record: KeyRecord) -> KeyRecord:
+        left = record.uses_left
+        return record if left is None else replace(record, uses_left=left + uses)
+
+    with suppress(NotFound, CorruptRecord):
+        await keys.update(path, edit)

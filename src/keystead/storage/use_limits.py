@@ -1,0 +1,159 @@
+"""What remains of the limits on the uses of one key, in memory.
+
+`maxUses` must hold exactly, whatever crashes. So uses are leased: the key's record is written with
+fewer uses left before any of them is used. A crash loses leased uses and never gives any back.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from keystead.model.ids import NamespaceId
+from keystead.model.keys import KeyPath, KeyRecord
+from keystead.model.policy import MINUTE_SECONDS, Counters, Policy
+
+EXACT_BELOW: Final = 1000
+"""A policy with a lower `maxUses` leases only what a request needs: a crash loses nothing else."""
+MIN_LEASE: Final = 100
+MAX_LEASE: Final = 1000
+"""The most uses that a crash loses."""
+LEASED_PART: Final = 10
+"""A lease takes this part of what is left, so that a crash loses about a tenth at most."""
+
+
+def lease_size(policy: Policy, left: int, needed: int) -> int:
+    """Return how many of the uses that are `left` to lease for a request that needs `needed`."""
+    max_uses = policy.document.max_uses or 0
+    if max_uses < EXACT_BELOW:
+        return min(left, needed)
+    wanted = min(MAX_LEASE, max(MIN_LEASE, left // LEASED_PART))
+    return min(left, max(wanted, needed))
+
+
+class Minute:
+    """The uses of the last minute, counted by seconds. It takes memory for a minute at most."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, int] = {}
+        """Whole seconds, in order, with the number of uses in each."""
+
+    def wait(self, uses: int, limit: int, now: float) -> float | None:
+        """Return in how many seconds `limit` allows more uses, or None if it never allows so many.
+
+        A second counts until all of it is a minute ago, so that the limit holds in any minute.
+        """
+        if uses > limit:
+            return None
+        self.forget_before(now)
+        excess = sum(self._seconds.values()) + uses - limit
+        wait = 0.0
+        for second, count in self._seconds.items():
+            if excess <= 0:
+                break
+            excess -= count
+            wait = _end(second) - now
+        return wait
+
+    def add(self, uses: int, now: float) -> None:
+        """Count uses, or take them back with a negative number and the time of the first call."""
+        second = int(now)
+        if uses > 0 or second in self._seconds:
+            self._seconds[second] = self._seconds.get(second, 0) + uses
+
+    def forget_before(self, now: float) -> bool:
+        """Forget what is over a minute ago. Return whether nothing is left."""
+        for second in [second for second in self._seconds if _end(second) <= now]:
+            del self._seconds[second]
+        return not self._seconds
+
+
+def _end(second: int) -> int:
+    return second + 1 + MINUTE_SECONDS
+
+
+@dataclass(slots=True, eq=False)
+class UseLimits:
+    """What remains for one key under one policy.
+
+    A changed policy gets a new object. Whoever still holds the old one, such as a request that
+    waited, neither takes from the new policy nor gives to it.
+    """
+
+    leased: int = 0
+    """Uses that the record has given out and that nobody has used."""
+    minute: Minute = field(default_factory=Minute)
+    leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a lease is written."""
+
+    def lacks(self, record: KeyRecord, uses: int) -> bool:
+        """Whether `uses` need a lease, and the record has enough left for it."""
+        left = record.uses_left
+        return left is not None and self.leased < uses <= self.leased + left
+
+    def counters(self, policy: Policy, uses: int, now: float) -> Counters:
+        """Return what the policy's rules need for `uses` now. `now` is of a monotonic clock."""
+        limit = policy.document.max_per_minute
+        wait = 0.0 if limit is None else self.minute.wait(uses, limit, now)
+        return Counters(uses_left=self.leased, minute_wait=wait)
+
+    def take(self, policy: Policy, uses: int, now: float) -> None:
+        """Take uses that `policy` allows. A negative number gives back what was taken at `now`."""
+        if policy.document.max_uses is not None:
+            self.leased -= uses
+        if policy.document.max_per_minute is not None:
+            self.minute.add(uses, now)
+
+
+class KeyLimits:
+    """The limits of all keys that have some and were used."""
+
+    def __init__(self) -> None:
+        self._limits: dict[KeyPath, UseLimits] = {}
+
+    def of(self, path: KeyPath, policy: Policy | None) -> UseLimits | None:
+        """Return the limits of a key, or None if its policy has no counted rule."""
+        if policy is None or not policy.counts_uses:
+            return None
+        return self._limits.setdefault(path, UseLimits())
+
+    def has(self, path: KeyPath, limits: UseLimits) -> bool:
+        """Whether `limits` are those of the key's present policy."""
+        return self._limits.get(path) is limits
+
+    def leased(self, path: KeyPath) -> int:
+        """Return how many leased uses a key has."""
+        limits = self._limits.get(path)
+        return 0 if limits is None else limits.leased
+
+    def take_leased(self) -> list[tuple[KeyPath, int]]:
+        """Forget all limits, and return how many leased uses each key had, if it had any."""
+        leased = [(path, limits.leased) for path, limits in self._limits.items() if limits.leased]
+        self.clear()
+        return leased
+
+    def move(self, source: KeyPath, target: KeyPath) -> None:
+        """Move the limits with a key."""
+        self._limits.pop(target, None)
+        limits = self._limits.pop(source, None)
+        if limits is not None:
+            self._limits[target] = limits
+
+    def forget(self, path: KeyPath) -> None:
+        """Forget the limits of a key that is gone or has another policy. Its lease is lost."""
+        self._limits.pop(path, None)
+
+    def forget_idle(self, now: float, *, is_held: Callable[[KeyPath], bool]) -> None:
+        """Forget limits without a lease or a use in the last minute, unless the key is held."""
+        for path, limits in list(self._limits.items()):
+            if limits.minute.forget_before(now) and not limits.leased and not is_held(path):
+                del self._limits[path]
+
+    def forget_namespace(self, namespace: NamespaceId) -> None:
+        """Forget the limits of all keys of a namespace."""
+        for path in [path for path in self._limits if path.namespace == namespace]:
+            del self._limits[path]
+
+    def clear(self) -> None:
+        """Forget everything. All leases are lost."""
+        self._limits.clear()
