@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keystead.errors import CorruptRecord
 from keystead.model.ids import Label, NamespaceId, Tag, UserId
-from keystead.model.keys import KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.keys import KeyRecord, Origin, PrivateMaterial, StoredCertificate
 from keystead.model.policy import ApprovalRule, PolicyDocument, TaggedApprovers, parse_policy
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage import records
@@ -61,6 +61,8 @@ KEY_FIELDS = {
     "certificate": st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
     "policy": st.sampled_from([None, parse_policy(EVERY_RULE)]),
     "uses_left": st.integers(0, 2**53),
+    "origin": st.sampled_from(Origin),
+    "created": st.none() | st.integers(0, 2**53),
 }
 KEYS = st.builds(KeyRecord, **KEY_FIELDS).map(
     lambda record: record if record.policy else replace(record, uses_left=None)
@@ -165,6 +167,8 @@ def test_a_user_record_that_makes_no_sense_is_corrupt(raw):
         {"cert": ["text/plain", "secret 漢"]},
         {"operations": -1},
         {"operations": "1"},
+        {"origin": "smuggled"},
+        {"created": -1},
         {"label": "x" * 33},
         {"label": "\xff"},
         {"restrictions": {"tags": [" "]}},
@@ -177,6 +181,11 @@ def test_a_key_record_that_makes_no_sense_is_corrupt(change):
         records.decode_key(raw, path="/key/mine")
     assert str(caught.value) == "The record /key/mine cannot be read."
     assert caught.value.__cause__ is None
+
+
+def test_a_record_of_earlier_software_has_an_unknown_origin():
+    record = records.decode_key(json.dumps(KEY).encode(), path="/p")
+    assert (record.origin, record.created) == (Origin.UNKNOWN, None)
 
 
 @given(raw=st.binary(max_size=100))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, NamedTuple
 
 from keystead.errors import NotPermitted
@@ -39,6 +40,19 @@ class StoredCertificate:
     data: bytes
 
 
+class Origin(Enum):
+    """How a private key came into the HSM. The value is the name in attestations and records."""
+
+    GENERATED = "generated"
+    """The HSM made it."""
+    IMPORTED = "imported"
+    """A client sent it."""
+    DERIVED = "derived"
+    """It is the secret that a use of another key gave. Whoever knows the inputs may know it."""
+    UNKNOWN = "unknown"
+    """Its record has no origin: it was made by earlier software, or by a NetHSM."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """The stored data of one key. `operations` counts its uses."""
@@ -52,6 +66,9 @@ class KeyRecord:
     policy: Policy | None = None
     uses_left: int | None = None
     """With `maxUses` in the policy: the uses that nobody has leased yet. Otherwise None."""
+    origin: Origin = Origin.UNKNOWN
+    created: int | None = None
+    """When the key came into the HSM, in Unix seconds. None if the origin is unknown."""
 
 
 def _nothing() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
-from keystead.model.keys import KeyPath, KeyRecord, StoredCertificate, may_use
+from keystead.model.keys import KeyPath, KeyRecord, Origin, StoredCertificate, may_use
 from keystead.operations.caller_context import CallerContext
 from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
@@ -210,7 +210,7 @@ async def generate(
     else:
         private = _generated(algorithm, length)
     context.session.metrics.count_key_operation("generate")
-    return await add(context, key_id, private, attributes)
+    return await add(context, key_id, private, attributes, origin=Origin.GENERATED)
 
 
 def _generated(algorithm: Algorithm, length: int | None) -> PrivateKey:
@@ -226,6 +226,8 @@ async def add(
     key_id: KeyId | None,
     private: PrivateKey,
     attributes: KeyAttributes,
+    *,
+    origin: Origin,
 ) -> KeyId:
     """Store a key under `key_id` or a random ID. Raises AlreadyExists if the ID is taken."""
     chosen = key_id or parse_key_id(os.urandom(_GENERATED_ID_BYTES).hex())
@@ -234,6 +236,8 @@ async def add(
         mechanisms=attributes.mechanisms,
         tags=attributes.tags,
         label=attributes.label,
+        origin=origin,
+        created=int(context.now()),
     )
     await context.session.keys.put(_path(context, chosen), record, expected=MISSING)
     context.note("key created", key=chosen)

@@ -11,6 +11,7 @@ from keystead.algorithms import GENERIC, SIGN, Mechanism, PrivateKey, PrivatePar
 from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import InvalidInput, Overloaded
 from keystead.model.ids import KeyId
+from keystead.model.keys import Origin
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyAttributes, add, require_new
@@ -143,7 +144,7 @@ async def use_key_into(
     if new.inherits_tags:
         tags = (await current(context, key)).record.tags
         attributes = replace(attributes, tags=tags)
-    return await add(context, new.key_id, private, attributes)
+    return await add(context, new.key_id, private, attributes, origin=Origin.DERIVED)
 
 
 async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> bytes:

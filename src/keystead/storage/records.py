@@ -12,7 +12,7 @@ import msgspec
 
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
-from keystead.model.keys import GENERIC_TYPE, KeyRecord, PrivateMaterial, StoredCertificate
+from keystead.model.keys import GENERIC_TYPE, KeyRecord, Origin, PrivateMaterial, StoredCertificate
 from keystead.model.policy import Policy, PolicyDocument, parse_policy
 from keystead.model.quota import Quota
 from keystead.model.users import Role, ScryptParameters, User, Verifier
@@ -62,6 +62,8 @@ class _KeyJson(StoredJson, omit_defaults=True):
     uses_left: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(
         default=None, name="usesLeft"
     )
+    origin: Origin = Origin.UNKNOWN
+    created: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _ListedKeyJson(StoredJson):
@@ -76,6 +78,8 @@ class _ListedKeyJson(StoredJson):
     cert64: msgspec.Raw = msgspec.Raw()
     policy: msgspec.Raw = msgspec.Raw()
     uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
+    origin: msgspec.Raw = msgspec.Raw()
+    created: msgspec.Raw = msgspec.Raw()
 
 
 def _write(value: object) -> bytes:
@@ -161,6 +165,8 @@ def encode_key(record: KeyRecord) -> bytes:
             label=_to_text(record.label.encode()),
             policy=None if record.policy is None else record.policy.document,
             uses_left=record.uses_left,
+            origin=record.origin,
+            created=record.created,
         )
     )
 
@@ -214,6 +220,8 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
             certificate=_decode_certificate(stored),
             policy=_decode_policy(stored),
             uses_left=stored.uses_left,
+            origin=stored.origin,
+            created=stored.created,
         )
     except (ValueError, InvalidInput):
         raise corrupt(path) from None

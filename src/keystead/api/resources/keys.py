@@ -32,7 +32,7 @@ from keystead.api.resources.shapes import (
 )
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId, parse_key_id, parse_label, parse_new_key_id
-from keystead.model.keys import StoredCertificate
+from keystead.model.keys import Origin, StoredCertificate
 from keystead.model.secret import Hidden
 from keystead.operations import manage_keys, use_keys
 from keystead.operations.manage_keys import KeyAttributes, KeyView
@@ -118,14 +118,15 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
 async def import_new(call: Call[ImportRequest | KeyFileRequest]) -> Created[Item]:
     """POST /keys: bring a key in; its ID is generated."""
     private, attributes = await _private_key(call)
-    return created(await manage_keys.add(call.context, None, private, attributes))
+    origin = Origin.IMPORTED
+    return created(await manage_keys.add(call.context, None, private, attributes, origin=origin))
 
 
 async def import_as(call: Call[ImportRequest | KeyFileRequest]) -> Reply[None]:
     """PUT /keys/{id}: bring a key in."""
     key_id = parse_new_key_id(call.parameters["key_id"])
     private, attributes = await _private_key(call)
-    await manage_keys.add(call.context, key_id, private, attributes)
+    await manage_keys.add(call.context, key_id, private, attributes, origin=Origin.IMPORTED)
     return NO_CONTENT
 
 
