@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
+DOCS_READY := $(VENV)/.ready-for-docs
 PROCESSES ?= 2
 ON_DEBIAN_13 = scripts/test-on-debian13 -q -n $(PROCESSES)
 # What depends on the versions of Python, OpenSSL and SQLite, and a server that signs, in its sandbox.
@@ -16,7 +17,7 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients docs test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -28,7 +29,7 @@ ifdef T
 test: $(DEV_READY)
 	$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),tests -k "$(T)")
 else
-test: check ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
+test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(TPM2_TOOLS)
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
@@ -64,6 +65,9 @@ flood: $(DEV_READY) ## 10,000 idle connections, storms of handshakes and logins 
 format: $(DEV_READY) ## puts the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(DOCS_READY) ## the documentation as a site, into dist/site
+	scripts/make-site $(BIN)/python dist/site
 
 clients: $(DEV_READY) ## other people's clients and their own test suites against real servers
 	scripts/add-clients $(BIN)/python .clients
@@ -109,4 +113,8 @@ $(READY): requirements.lock pyproject.toml
 
 $(DEV_READY): requirements-dev.lock pyproject.toml
 	scripts/make-venv $(PYTHON) $(VENV) requirements-dev.lock
+	touch $@
+
+$(DOCS_READY): requirements-docs.lock $(DEV_READY)
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
 	touch $@

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 EXTRA_LOCKS = ("requirements-tpm2.lock", "requirements-tpm2-build.lock")
-CHART_LOCK = "requirements-chart.lock"
+SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock")
 CLIENTS_LOCKS = ("requirements-nitropy.lock", "requirements-private-keys.lock")
 PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
 
@@ -27,7 +27,7 @@ def version_of(pin):
     return pin.split("==")[1].split(" ")[0]
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, *EXTRA_LOCKS, *CLIENTS_LOCKS, CHART_LOCK])
+@pytest.mark.parametrize("lock", [*LOCKS, *EXTRA_LOCKS, *CLIENTS_LOCKS, *SITE_LOCKS])
 def test_a_lock_is_pins_with_hashes_in_order_and_nothing_else(lock):
     found = pins(lock)
     assert found
@@ -62,6 +62,13 @@ def test_what_the_tpm_needs_is_pinned_within_its_range_and_as_it_is_elsewhere():
     for lock in EXTRA_LOCKS:
         for name, pin in pins(lock).items():
             assert everything.setdefault(name, pin) == pin
+
+
+@pytest.mark.parametrize("lock", SITE_LOCKS)
+def test_what_joins_the_tests_environment_changes_nothing_in_it(lock):
+    everything = pins("requirements-dev.lock")
+    for name, pin in pins(lock).items():
+        assert version_of(everything.get(name, pin)) == version_of(pin)
 
 
 def test_what_is_pinned_needs_nothing_that_is_not():
