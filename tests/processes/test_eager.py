@@ -1,7 +1,7 @@
 """Coroutines that begin at once behave as tasks do, from their first wait on."""
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_what_never_waits_is_done_at_once():
         async def work():
             done.append(1)
 
-        assert begin(work()) is None
+        assert begin(work(), copy_context()) is None
         assert done == [1]
 
     asyncio.run(scenario())
@@ -36,7 +36,7 @@ def test_what_waits_goes_on_as_a_task_with_results_and_failures_of_what_it_waits
                 except ValueError as error:
                     seen.append(str(error))
 
-        task = begin(work())
+        task = begin(work(), copy_context())
         assert seen == []
         futures[0].set_result("first")
         futures[1].set_exception(ValueError("second"))
@@ -59,7 +59,7 @@ def test_its_task_can_be_cancelled_and_may_wait_again_before_it_ends():
                 seen.append("cleaned up")
                 raise
 
-        task = begin(work())
+        task = begin(work(), copy_context())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -78,7 +78,7 @@ def test_a_failure_before_the_first_wait_is_the_loops_to_report():
         async def work():
             raise ValueError("soon")
 
-        begin(work())
+        begin(work(), copy_context())
         await asyncio.sleep(0)
         assert [str(error) for error in reported] == ["soon"]
 
@@ -94,7 +94,7 @@ def test_what_it_sets_in_its_context_stays_there():
             await asyncio.sleep(0)
             seen.append(NUMBER.get())
 
-        task = begin(work())
+        task = begin(work(), copy_context())
         assert NUMBER.get() == 0
         await task
         assert seen == [7]

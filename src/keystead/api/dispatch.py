@@ -30,6 +30,7 @@ from keystead.api.http.statuses import STATUS, HttpError, PathUnknown, error_bod
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
+from keystead.model.users import Caller
 from keystead.operations.hsm import Hsm
 from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
@@ -144,7 +145,8 @@ class Dispatcher:
     async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request
         if row.authentication is Authentication.ROLE:
-            await _require_caller(call)
+            if not _knows_caller(call):
+                await _authenticate(call)
         elif row.authentication is not Authentication.NONE:
             await self._authenticate_by_state(call)
         _require_fit(call)
@@ -163,8 +165,9 @@ class Dispatcher:
 
     async def _authenticate_by_state(self, call: Call[Any]) -> None:
         authentication = call.route.authentication
-        if authentication is not Authentication.UNLOCK_PASSPHRASE and self._hsm.is_operational:
-            await _require_caller(call)
+        asks_unlock_passphrase = authentication is Authentication.UNLOCK_PASSPHRASE
+        if self._hsm.is_operational and not asks_unlock_passphrase and not _knows_caller(call):
+            await _authenticate(call)
         # Asked only now: the HSM may have been locked while the caller was authenticated.
         if self._asks_unlock_passphrase(authentication):
             header = call.request.headers.get("authorization")
@@ -247,18 +250,28 @@ async def _allowed(
             yield part
 
 
-async def _require_caller(call: Call[Any]) -> None:
-    """Authenticate the caller, and refuse it if it may not use the row."""
-    session, request, row = call.operational, call.request, call.route
+def _knows_caller(call: Call[Any]) -> bool:
+    """Return whether the caller was authenticated before. Refuse it if it may not use the row."""
+    session, request = call.operational, call.request
     if session is None:
         raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
-    header = request.headers.get("authorization")
-    caller = session.credentials.known(header, request.client)
+    caller = session.credentials.known(request.headers.get("authorization"), request.client)
     if caller is None:
-        caller = await session.credentials.authenticate(header, request.client)
+        return False
+    _take_caller(call, caller)
+    return True
+
+
+async def _authenticate(call: Call[Any]) -> None:
+    """Authenticate the caller, and refuse it if it may not use the row."""
+    header, address = call.request.headers.get("authorization"), call.request.client
+    _take_caller(call, await call.session.credentials.authenticate(header, address))
+
+
+def _take_caller(call: Call[Any], caller: Caller) -> None:
     call.authenticated = caller
-    call.require_open(row)
-    if request.more:
+    call.require_open(call.route)
+    if call.request.more:
         call.unread_body.belongs_to(of_user(caller.user_id))
 
 

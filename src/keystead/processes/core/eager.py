@@ -6,25 +6,25 @@ ADR 28 says why, and when this module can go.
 import asyncio
 import sys
 from collections.abc import Coroutine, Generator
-from contextvars import copy_context
+from contextvars import Context
 from typing import Any
 
 
-def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+def begin(coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None] | None:
     """Run `coroutine` until it first waits. Return the task for the rest, or None if it has ended.
 
-    An error that it raises before goes to the event loop's exception handler, as for a task. On
-    Python 3.11, which has no eager tasks, it must not ask for the current task before it waits.
+    It runs in `context`, which must be its own. An error that it raises before goes to the event
+    loop's exception handler, as for a task. On Python 3.11, which has no eager tasks, it must not
+    ask for the current task before it waits.
     """
     if sys.version_info >= (3, 12):
         loop = asyncio.get_running_loop()
-        task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        task = asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)
         if not task.done():
             return task
         if not task.cancelled() and (failure := task.exception()) is not None:
             _report(failure)
         return None
-    context = copy_context()
     try:
         awaited = context.run(coroutine.send, None)
     except StopIteration:

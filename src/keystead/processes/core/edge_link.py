@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -88,6 +89,9 @@ class EdgeLink:
         self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
         self._unserved = 0
+        self._context = copy_context()
+        """What the contexts of all requests of this edge begin as."""
+        self._context.run(EDGE.set, self)
 
     def welcome(self, key_pem: bytes, chain_pem: bytes) -> None:
         """Have the edge serve this TLS identity from now on."""
@@ -130,7 +134,7 @@ class EdgeLink:
         if len(self._under_way) >= MAX_UNANSWERED:
             raise BrokenFrame("more requests than an edge has connections")
         body = self._late_body(request) if request.more else WholeBody(request.body)
-        task = begin(self._serve(request, body))
+        task = begin(self._serve(request, body), self._context.copy())
         if task is not None:
             self._under_way[request.id] = _UnderWay(task, body)
         self._require_progress()
@@ -176,7 +180,6 @@ class EdgeLink:
     # --- to the edge -----------------------------------------------------------------------
 
     async def _serve(self, request: Request, body: WholeBody | IncomingBody) -> None:
-        EDGE.set(self)
         try:
             if not self.connection.is_writable:
                 await self._edge_takes_answers()
@@ -247,12 +250,12 @@ class EdgeLink:
 
 def _require_modest(request: Request) -> None:
     """Raise BrokenFrame for a request that an honest edge would have refused."""
-    target = request.method + request.path + request.query
-    values = "".join(request.headers.values())
+    headers, target = request.headers, request.method + request.path + request.query
+    values = "".join(headers.values())
     if not (
         target.isascii()
         and (values.isascii() or max(values) <= "\xff")
-        and request.headers.keys() <= FORWARDED_HEADERS
+        and FORWARDED_HEADERS.issuperset(headers)
         and len(target) + len(values) <= MAX_HEAD_BYTES
         and len(request.body) <= MAX_INLINE_BODY_BYTES
         and len(request.client) <= MAX_ADDRESS_CHARACTERS
