@@ -6,7 +6,8 @@ import pytest
 
 from keystead.model.keys import KeyPath
 from keystead.storage.backends.memory import MemoryStore
-from tests.support.core import ADMIN, Answer, Core, Credentials, b64, start_core
+from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
+from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, start_core
 
 DIGEST = b64(bytes(32))
 NEVER = {"enabled": False}
@@ -298,3 +299,41 @@ async def test_a_crash_loses_at_most_a_lease_and_a_lock_nothing(limit: int, lost
     assert (await crashed.request("POST", "/lock", user=ADMIN)).status == 204
     assert (await crashed.request("POST", "/unlock", json=unlock)).status == 204
     assert (await shown(crashed, key))["usesLeft"] == left - 1
+
+
+# --- restore ---
+
+
+async def restored(core: Core, file: bytes, **arguments: str) -> None:
+    answer = await restore(core, file, ADMIN, backupPassphrase=PASSPHRASE, **arguments)
+    assert answer.status == 204, answer
+    if core.hsm.state.value == "Locked":
+        assert await unlock(core) == 204
+
+
+@pytest.mark.parametrize("unlock_then", [UNLOCK, "another to unlock"])
+async def test_a_restore_never_gives_uses_back_to_a_key_that_is_there(unlock_then: str) -> None:
+    core = await started()
+    await core.provision()
+    backup, operator = await core.add_user("b", "Backup"), await core.add_user("op", "Operator")
+    assert await set_passphrase(core, PASSPHRASE) == 204
+    used, limited, frozen, deleted, gone = [await new_key(core) for _ in range(5)]
+    for key in (used, deleted):
+        await set_policy(core, key, maxUses=5)
+    file = await make(core, backup)
+    assert (await sign_many(core, used, operator, 4)).status == 200
+    await set_policy(core, limited, maxUses=3)
+    await set_policy(core, frozen, frozen=True, enabled=False)
+    await set_policy(core, gone, enabled=False)
+    assert (await core.request("DELETE", f"/keys/{deleted}", user=ADMIN)).status == 204
+    if unlock_then != UNLOCK:
+        change = {"newPassphrase": unlock_then, "currentPassphrase": UNLOCK}
+        path = "/config/unlock-passphrase"
+        assert (await core.request("PUT", path, user=ADMIN, json=change)).status == 204
+    await restored(core, file)
+    assert await shown(core, used) == {"maxUses": 5, "usesLeft": 1}
+    assert await shown(core, limited) == {"maxUses": 3, "usesLeft": 3}
+    assert await shown(core, frozen) == {"frozen": True, "enabled": False}
+    assert await shown(core, deleted) == {"maxUses": 5, "usesLeft": 5}
+    assert (await core.request("GET", f"/keys/{gone}/policy", user=ADMIN)).status == 404
+    assert await core.store.list("/1/kept", "/1/kepu", limit=9) == []

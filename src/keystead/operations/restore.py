@@ -160,7 +160,8 @@ class _Switch:
             else:
                 event = Event.RESTORE_OTHER_KEY
                 changes += [*self._lock(), self._put_seal()]
-            await hsm.replace_records(self.following, changes, event=event)
+            async with session.kept_policies.kept_in(self.following):
+                await hsm.replace_records(self.following, changes, event=event)
             if event is Event.RESTORE_OTHER_KEY:
                 await self._forget_unattended_key()
 

@@ -85,6 +85,7 @@ class Session:
         self.keys = stores.keys
         self.namespaces = stores.namespaces
         self.config = stores.config
+        self.kept_policies = stores.kept_policies
         self.for_backup: Final = stores.for_backup
         """Returns the value of a record in the form that it has in a backup."""
         self.store = context.store

@@ -6,6 +6,7 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.storage import format_version, key_paths
+from keystead.storage.kept_policies import KeptPolicies
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.keys import KeyStore
 from keystead.storage.namespaces import NamespaceStore
@@ -43,6 +44,7 @@ class DomainStores:
         self.users = UserStore(store, users, quotas)
         self.keys = KeyStore(store, keys, self.namespaces, quotas, cache_size=key_cache)
         self.config = SettingStore(config)
+        self.kept_policies = KeptPolicies(store, keys, self.keys.limits)
 
     def initial(self) -> Sequence[Change]:
         """Return the changes that create empty stores of the current format version."""
@@ -51,6 +53,7 @@ class DomainStores:
     async def open(self) -> None:
         """Check the stores, and finish what a crash interrupted. Call it after unlock."""
         await self.check()
+        await self.kept_policies.apply()
         await self.namespaces.finish_deletions()
 
     async def check(self) -> None:

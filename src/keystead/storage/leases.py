@@ -20,7 +20,7 @@ async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
     """Lease `uses` of a key, or as many as its record has left.
 
     The record is written before this returns. Other requests may use them first, and the policy may
-    have changed: look at the key again.
+    have changed: look at the key again. Raises Overloaded at the end of a restore.
     """
     limits = key.limits
     if limits is None:
@@ -28,8 +28,7 @@ async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
     async with limits.leasing:
         if limits.leased >= uses:
             return
-        # A client that disconnects must not cost the key what was leased for it.
-        await asyncio.shield(asyncio.create_task(_lease(keys, key.path, limits, uses)))
+        await keys.limits.lease(_lease(keys, key.path, limits, uses))
 
 
 async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) -> None:

@@ -5,10 +5,12 @@ fewer uses left before any of them is used. A crash loses leased uses and never 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from keystead.errors import Overloaded
 from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.model.policy import MINUTE_SECONDS, Counters, Policy
@@ -110,6 +112,33 @@ class KeyLimits:
 
     def __init__(self) -> None:
         self._limits: dict[KeyPath, UseLimits] = {}
+        self._leases: set[asyncio.Task[None]] = set()
+        """Leases that are being written."""
+        self._may_lease = True
+
+    async def lease(self, write: Coroutine[None, None, None]) -> None:
+        """Run the coroutine that writes a lease, to its end even if the caller is cancelled.
+
+        Raises Overloaded while there must be no leases.
+        """
+        if not self._may_lease:
+            write.close()
+            raise Overloaded("A restore is under way.")
+        task = asyncio.create_task(write)
+        self._leases.add(task)
+        task.add_done_callback(self._leases.discard)
+        await asyncio.shield(task)
+
+    @asynccontextmanager
+    async def no_leases(self) -> AsyncIterator[None]:
+        """Wait for leases that are being written, and refuse others in this context."""
+        self._may_lease = False
+        try:
+            if self._leases:
+                await asyncio.wait(self._leases)
+            yield
+        finally:
+            self._may_lease = True
 
     def of(self, path: KeyPath, policy: Policy | None) -> UseLimits | None:
         """Return the limits of a key, or None if its policy has no counted rule."""
