@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import threading
 
@@ -44,7 +45,56 @@ def test_namespaces_take_turns_and_within_them_their_users():
     lines.append("colleague", Party("a", "colleague"))
     lines.append("tenant", Party("b", "tenant"))
     lines.append("login", of_network("192.0.2.1"))
-    assert everything_in(lines) == ["flood 0", "tenant", "login", "colleague", "flood 1", "flood 2"]
+    assert everything_in(lines) == ["flood 0", "tenant", "colleague", "login", "flood 1", "flood 2"]
+
+
+FLOOD, QUIET, OTHER = Party("a", "flood"), Party("b", "quiet"), Party("c", "other")
+
+
+def test_a_quiet_tenant_waits_for_no_more_work_of_a_flood_than_has_begun():
+    lines = Lines[str]()
+    fill(lines, *[FLOOD] * 9)
+    for number in range(3):
+        assert "flood" in lines.pop()
+        assert "flood" in lines.pop()
+        lines.append(f"quiet {number}", QUIET)
+        assert lines.pop() == f"quiet {number}"
+
+
+def test_a_tenant_whose_work_comes_one_by_one_has_every_second_turn_and_no_more():
+    lines = Lines[str]()
+    fill(lines, *[FLOOD] * 6)
+    lines.append("quiet", QUIET)
+    served = []
+    for _ in range(10):
+        served.append(lines.pop())
+        if served[-1] == "quiet":
+            lines.append("quiet", QUIET)  # There was a second one, or the next came at once.
+    assert sum(name == "quiet" for name in served) == 5
+    assert all("quiet" in pair for pair in itertools.pairwise(served))
+
+
+def test_an_endless_stream_of_new_tenants_leaves_every_second_turn_to_the_others():
+    lines = Lines[str]()
+    fill(lines, *[FLOOD] * 3, *[QUIET] * 3)
+    served = []
+    for number in range(10):
+        lines.append(f"new {number}", Party(f"new {number}"))
+        served.append(lines.pop())
+    assert sum(not name.startswith("new") for name in served) >= 5
+    assert {name.split()[-1] for name in served[:6]} >= {"flood", "quiet"}
+
+
+def test_nothing_is_kept_of_tenants_whose_work_is_done():
+    lines = Lines[str]()
+    fill(lines, FLOOD)
+    for number in range(1000):
+        lines.append("one", Party(number))
+        lines.append("flood", FLOOD)
+        lines.pop()
+        lines.pop()
+    (edge,) = lines._all.parts.values()  # noqa: SLF001 - what is kept
+    assert len(edge.parts) <= 3
 
 
 def fill(lines: Lines[str], *parties: Party) -> None:

@@ -2,10 +2,13 @@
 
 A party has a name at three levels: the edge that forwards its requests, the namespace, and the
 user. For a client that is not authenticated yet, the network takes the place of the namespace. At
-each level, the parties with waiting work take turns. When a queue is full, new work replaces the
-newest work of the party that has most in the queue. If the new work's own party has most, the new
-work is refused. So one client, namespace, network or captured edge can fill a queue, but it cannot
-keep the others out.
+each level, the parties with waiting work take turns. A new party is next, but every second turn
+belongs to those that have had one. So the request of a quiet tenant waits for work that has begun,
+and for no more work of a tenant that fills the queue.
+
+When a queue is full, new work replaces the newest work of the party that has most in the queue. If
+the new work's own party has most, the new work is refused. So one client, namespace, network or
+captured edge can fill a queue, but it cannot keep the others out.
 """
 
 import asyncio
@@ -58,13 +61,62 @@ def of_network(network: str) -> Party:
 class _Line(Generic[Item]):
     """The waiting work of one party, or the lines of the parties that it consists of."""
 
-    __slots__ = ("items", "parts", "size")
+    __slots__ = ("is_for_new", "items", "new", "parts", "served", "size")
 
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
-        self.parts: OrderedDict[Hashable, _Line[Item]] = OrderedDict()
-        """The lines of the next level by name. The first one has the next turn."""
+        self.parts: dict[Hashable, _Line[Item]] = {}
+        """The lines of the next level by name."""
+        self.new = OrderedDict[Hashable, None]()
+        """The parts that have had no turn yet. The first one is next of them."""
+        self.served = OrderedDict[Hashable, None]()
+        """The parts that have had a turn, the least recent one first. An empty part stays until it
+        is the first: if it went at once, work that comes one by one would always be new."""
+        self.is_for_new = True
+        """Whether the next turn is for a new part, if both kinds wait."""
         self.size = 0
+
+    def part(self, name: Hashable) -> "_Line[Item]":
+        """Return the part of this name, or a new one.
+
+        Turns count only as long as something waits: if nothing does, all parts are new again.
+        """
+        part = self.parts.get(name)
+        if not self.size:
+            for each in (self.parts, self.new, self.served):
+                each.clear()
+        if not self.size or part is None:
+            part = self.parts[name] = part or _Line()
+            self.new[name] = None
+        return part
+
+    def next_part(self) -> "_Line[Item]":
+        """Return the part that has the turn, which it takes."""
+        while self.served and not self.parts[name := next(iter(self.served))].size:
+            self.remove(name)
+        others_wait = bool(self.served)
+        takes_new = bool(self.new) and (self.is_for_new or not others_wait)
+        name, _ = (self.new if takes_new else self.served).popitem(last=False)
+        self.served[name] = None
+        self.is_for_new = not (takes_new and others_wait)
+        return self.parts[name]
+
+    def put_first(self, name: Hashable) -> None:
+        """Let this part have the turn before all other new ones."""
+        self.served.pop(name, None)
+        self.new[name] = None
+        self.new.move_to_end(name, last=False)
+
+    def last(self) -> Hashable:
+        """Return the name of the part that would have its turn last of the new ones, or of all."""
+        order = (*reversed(self.new), *reversed(self.served))
+        return next(name for name in order if self.parts[name].size)
+
+    def remove(self, name: Hashable) -> None:
+        """Forget an empty part."""
+        del self.parts[name]
+        self.new.pop(name, None)
+        self.served.pop(name, None)
 
     def largest(self) -> Hashable:
         """Return the name of the part that has most waiting work."""
@@ -82,18 +134,14 @@ class Lines(Generic[Item]):
 
     def append(self, item: Item, party: Party) -> None:
         """Append an item to the line of `party`, below the edge of the present request."""
-        line = self._all
-        line.size += 1
-        group = line
+        line = group = self._all
         for name in party.names():
-            part = line.parts.get(name)
-            if part is None:
-                part = line.parts[name] = _Line()
-            group, line = line, part
-            line.size += 1
+            group, line = line, line.part(name)
+            group.size += 1
+        line.size += 1
         line.items.append(item)
         if party.comes_first:
-            group.parts.move_to_end(party.member, last=False)
+            group.put_first(party.member)
 
     def has_any_of(self, names: Sequence[Hashable]) -> bool:
         """Whether work waits in the line with these names, from the edge down."""
@@ -103,18 +151,15 @@ class Lines(Generic[Item]):
             if part is None:
                 return False
             line = part
-        return True
+        return line.size > 0
 
     def pop(self) -> Item:
         """Remove and return the item whose turn it is. There must be one."""
         line = self._all
         line.size -= 1
         while line.parts:
-            name, part = line.parts.popitem(last=False)
-            part.size -= 1
-            if part.size:
-                line.parts[name] = part
-            line = part
+            line = line.next_part()
+            line.size -= 1
         return line.items.popleft()
 
     def require_room(self, party: Party) -> None:
@@ -134,7 +179,7 @@ class Lines(Generic[Item]):
             part = line.parts[name]
             part.size -= 1
             if not part.size:
-                del line.parts[name]
+                line.remove(name)
             line = part
         return line.items.pop()
 
@@ -143,18 +188,18 @@ class Lines(Generic[Item]):
         names: list[Hashable] = []
         line = self._all
         for name in party.names():
-            if not line.parts:
+            if not line.size:
                 break
             own = line.parts.get(name)
             most = line.largest()
             if line.parts[most].size > (own.size if own else 0) + 1:
                 return names + _names_of_largest(line)
-            if own is None:
+            if own is None or not own.size:
                 break
             names.append(name)
             line = own
         if party.comes_first and len(names) == len(party.names()) - 1:
-            return [*names, next(reversed(line.parts))]
+            return [*names, line.last()]
         raise Overloaded("Too much slow work is waiting; try again in a moment.")
 
 
