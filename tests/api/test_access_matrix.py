@@ -26,10 +26,12 @@ CALLERS = (
     "Operator",
     "Metrics",
     "Backup",
+    "Auditor",
     "ns~Administrator",
     "ns~Operator",
     "ns~Metrics",
     "ns~Backup",
+    "ns~Auditor",
     "other~Administrator",
     "uncreated~Administrator",
 )

@@ -41,7 +41,7 @@ async def test_post_makes_up_the_id(core: Core) -> None:
     assert await signs_in(core, (user_id, NEW["passphrase"]))
 
 
-@pytest.mark.parametrize("role", ["Administrator", "Operator", "Metrics", "Backup"])
+@pytest.mark.parametrize("role", ["Administrator", "Operator", "Metrics", "Backup", "Auditor"])
 async def test_put_adds_a_user_of_every_role(core: Core, role: str) -> None:
     answer = await put(core, f"a-{role}", role=role, realName="Ünï ✓")
     assert (answer.status, answer.body) == (201, b"")

@@ -16,7 +16,9 @@ def add_commands(parser: ArgumentParser) -> None:
     adding.add_argument(
         "user_id", nargs="?", metavar="USER", help="NAME or NAMESPACE~NAME (default: made up)"
     )
-    adding.add_argument("--role", required=True, help="Administrator, Operator, Metrics or Backup")
+    adding.add_argument(
+        "--role", required=True, help="Administrator, Operator, Metrics, Backup or Auditor"
+    )
     adding.add_argument("--real-name", default="", help="for people (default: the user's ID)")
     passphrases.add_options(adding, "new")
     add_user_id(commands.add("show", _show, "show a user"))

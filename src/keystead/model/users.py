@@ -14,6 +14,8 @@ class Role(Enum):
     OPERATOR = "Operator"
     METRICS = "Metrics"
     BACKUP = "Backup"
+    AUDITOR = "Auditor"
+    """Reads the journal and deletes its old entries, and nothing else. NetHSM does not have it."""
 
     __hash__ = object.__hash__  # Members are singletons, and Enum's own hash is slow.
 
