@@ -17,7 +17,7 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients docs test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -33,10 +33,14 @@ test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and n
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(TPM2_TOOLS)
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
+	scripts/build-pkcs11 test || [ $$? -eq 77 ]
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 	KEYSTEAD_TEST_SECONDS=600 $(ON_DEBIAN_13) -x $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]
 	timeout --kill-after=10 240 scripts/test-deb || status=$$?; [[ $${status:-0} =~ ^(0|77|124)$$ ]]
 endif
+
+pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or newer
+	scripts/build-pkcs11
 
 test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
 	$(ON_DEBIAN_13) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)

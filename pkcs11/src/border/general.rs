@@ -1,0 +1,165 @@
+//! Initialising, and what there is: the module, its slots and mechanisms.
+
+use std::ffi::c_void;
+
+use cryptoki_sys::*;
+
+use super::{entry, memory};
+use crate::mechanisms::{find, MECHANISMS};
+use crate::module::Module;
+use crate::refusal::{Answer, Refusal};
+
+const MANUFACTURER: &str = "Keystead";
+const LONGEST_PIN: CK_ULONG = 1024;
+
+entry! {
+    fn C_Initialize(arguments: *mut c_void) {
+        if !arguments.is_null() {
+            // SAFETY: not NULL, so the caller promises the structure of this call.
+            check_arguments(&unsafe { memory::read(arguments.cast::<CK_C_INITIALIZE_ARGS>()) }?)?;
+        }
+        Module::initialize()
+    }
+
+    fn C_Finalize(reserved: *mut c_void) {
+        if !reserved.is_null() {
+            return Err(Refusal(CKR_ARGUMENTS_BAD));
+        }
+        Module::finalize()
+    }
+
+    fn C_GetInfo(info: *mut CK_INFO) {
+        Module::get()?;
+        let filled = CK_INFO {
+            cryptokiVersion: CK_VERSION { major: 3, minor: 0 },
+            manufacturerID: padded(MANUFACTURER),
+            flags: 0,
+            libraryDescription: padded("Keystead PKCS#11"),
+            libraryVersion: version(),
+        };
+        // SAFETY: the caller promises room for the structure.
+        unsafe { memory::put(info, filled) }
+    }
+
+    fn C_GetSlotList(_with_token: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
+        let ids: Vec<_> = Module::get()?.slots.iter().map(|slot| slot.id).collect();
+        // SAFETY: the caller promises a list of `*count` numbers, or NULL.
+        unsafe { memory::put_list(list, count, &ids) }
+    }
+
+    fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) {
+        let slot = Module::slot(slot)?;
+        let urls = slot.config.urls.join(" ");
+        let filled = CK_SLOT_INFO {
+            slotDescription: padded(&urls),
+            manufacturerID: padded(MANUFACTURER),
+            flags: CKF_TOKEN_PRESENT | CKF_HW_SLOT,
+            hardwareVersion: version(),
+            firmwareVersion: version(),
+        };
+        // SAFETY: the caller promises room for the structure.
+        unsafe { memory::put(info, filled) }
+    }
+
+    fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) {
+        let slot = Module::slot(slot)?;
+        let login = if slot.needs_login() { CKF_LOGIN_REQUIRED } else { 0 };
+        let filled = CK_TOKEN_INFO {
+            label: padded(&slot.config.label),
+            manufacturerID: padded(MANUFACTURER),
+            model: padded("Keystead"),
+            serialNumber: padded(&format!("{:016}", slot.id)),
+            flags: CKF_RNG | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | login,
+            ulMaxSessionCount: CK_EFFECTIVELY_INFINITE,
+            ulSessionCount: CK_UNAVAILABLE_INFORMATION,
+            ulMaxRwSessionCount: CK_EFFECTIVELY_INFINITE,
+            ulRwSessionCount: CK_UNAVAILABLE_INFORMATION,
+            ulMaxPinLen: LONGEST_PIN,
+            ulMinPinLen: 0,
+            ulTotalPublicMemory: CK_UNAVAILABLE_INFORMATION,
+            ulFreePublicMemory: CK_UNAVAILABLE_INFORMATION,
+            ulTotalPrivateMemory: CK_UNAVAILABLE_INFORMATION,
+            ulFreePrivateMemory: CK_UNAVAILABLE_INFORMATION,
+            hardwareVersion: version(),
+            firmwareVersion: version(),
+            utcTime: padded(""),
+        };
+        // SAFETY: the caller promises room for the structure.
+        unsafe { memory::put(info, filled) }
+    }
+
+    fn C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
+        Module::slot(slot)?;
+        let kinds: Vec<_> = MECHANISMS.iter().map(|row| row.kind).collect();
+        // SAFETY: the caller promises a list of `*count` numbers, or NULL.
+        unsafe { memory::put_list(list, count, &kinds) }
+    }
+
+    fn C_GetMechanismInfo(
+        slot: CK_SLOT_ID,
+        kind: CK_MECHANISM_TYPE,
+        info: *mut CK_MECHANISM_INFO,
+    ) {
+        Module::slot(slot)?;
+        let row = find(kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
+        let filled =
+            CK_MECHANISM_INFO { ulMinKeySize: row.min, ulMaxKeySize: row.max, flags: row.flags };
+        // SAFETY: the caller promises room for the structure.
+        unsafe { memory::put(info, filled) }
+    }
+
+    fn C_WaitForSlotEvent(_flags: CK_FLAGS, _slot: *mut CK_SLOT_ID, _reserved: *mut c_void) {
+        Module::get()?;
+        // Tokens neither come nor go.
+        Err(Refusal(CKR_NO_EVENT))
+    }
+}
+
+/// Refuses to do without locks of the operating system, or with the caller's own.
+fn check_arguments(arguments: &CK_C_INITIALIZE_ARGS) -> Answer<()> {
+    let given = [
+        arguments.CreateMutex.is_some(),
+        arguments.DestroyMutex.is_some(),
+        arguments.LockMutex.is_some(),
+        arguments.UnlockMutex.is_some(),
+    ];
+    let (all, some) = (given.iter().all(|one| *one), given.contains(&true));
+    if !arguments.pReserved.is_null() || some != all {
+        return Err(Refusal(CKR_ARGUMENTS_BAD));
+    }
+    if all && arguments.flags & CKF_OS_LOCKING_OK == 0 {
+        return Err(Refusal(CKR_CANT_LOCK));
+    }
+    Ok(())
+}
+
+/// Returns a text with blanks behind it, cut off between two letters if it is too long.
+fn padded<const SIZE: usize>(text: &str) -> [CK_UTF8CHAR; SIZE] {
+    let mut length = text.len().min(SIZE);
+    while !text.is_char_boundary(length) {
+        length -= 1;
+    }
+    let mut field = [b' '; SIZE];
+    field[..length].copy_from_slice(&text.as_bytes()[..length]);
+    field
+}
+
+fn version() -> CK_VERSION {
+    let part = |text: &str| text.parse().unwrap_or_default();
+    CK_VERSION {
+        major: part(env!("CARGO_PKG_VERSION_MAJOR")),
+        minor: part(env!("CARGO_PKG_VERSION_MINOR")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::padded;
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        assert_eq!(&padded::<4>("ab"), b"ab  ");
+        assert_eq!(&padded::<4>("abcdef"), b"abcd");
+        assert_eq!(&padded::<3>("abä"), b"ab ");
+    }
+}

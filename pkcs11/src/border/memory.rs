@@ -1,0 +1,183 @@
+//! Reads what a caller points at, and writes what it asked for.
+//!
+//! Every function here trusts the caller of PKCS#11 in one point: a pointer that is not NULL points
+//! at as much memory as the standard says, which nobody else changes during the call.
+
+use std::slice;
+
+use cryptoki_sys::{
+    CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL, CK_ATTRIBUTE, CK_ATTRIBUTE_PTR, CK_BYTE, CK_ULONG,
+};
+use zeroize::Zeroizing;
+
+use crate::objects::Attribute;
+use crate::refusal::{Answer, Refusal};
+
+const MOST_BYTES: CK_ULONG = 1 << 30;
+const MOST_ATTRIBUTES: CK_ULONG = 1024;
+const BAD: Refusal = Refusal(CKR_ARGUMENTS_BAD);
+
+/// Returns a length as the size of memory. Refuses lengths that no memory has.
+pub fn size(length: CK_ULONG) -> Answer<usize> {
+    if length > MOST_BYTES {
+        return Err(BAD);
+    }
+    usize::try_from(length).map_err(|_| BAD)
+}
+
+/// Returns the bytes at `pointer`, which may be NULL if there are none.
+///
+/// # Safety
+/// `pointer` is NULL or points at `length` bytes that outlive `'a`.
+pub unsafe fn bytes<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Answer<&'a [u8]> {
+    let length = size(length)?;
+    if length == 0 {
+        return Ok(&[]);
+    }
+    if pointer.is_null() {
+        return Err(BAD);
+    }
+    // SAFETY: not NULL, and the caller promises `length` bytes.
+    Ok(unsafe { slice::from_raw_parts(pointer, length) })
+}
+
+/// Returns the structure at `pointer`.
+///
+/// # Safety
+/// `pointer` is NULL or points at a `T`.
+pub unsafe fn read<T: Copy>(pointer: *const T) -> Answer<T> {
+    if pointer.is_null() {
+        return Err(BAD);
+    }
+    // SAFETY: not NULL; parameters in structures of callers may lie at any address.
+    Ok(unsafe { pointer.read_unaligned() })
+}
+
+/// Writes `value` to where the caller wants it.
+///
+/// # Safety
+/// `pointer` is NULL or points at room for a `T`.
+pub unsafe fn put<T>(pointer: *mut T, value: T) -> Answer<()> {
+    if pointer.is_null() {
+        return Err(BAD);
+    }
+    // SAFETY: not NULL, and the caller promises room for a `T`.
+    unsafe { pointer.write_unaligned(value) };
+    Ok(())
+}
+
+/// Returns a copy of a template.
+///
+/// # Safety
+/// `pointer` is NULL or points at `count` attributes whose values are as long as they say.
+pub unsafe fn template(pointer: *const CK_ATTRIBUTE, count: CK_ULONG) -> Answer<Vec<Attribute>> {
+    // SAFETY: the caller promises `count` attributes.
+    let given = unsafe { structures(pointer, count) }?;
+    let mut copied = Vec::with_capacity(given.len());
+    for one in given {
+        // SAFETY: the caller promises that each value is as long as it says.
+        let value = unsafe { bytes(one.pValue.cast(), one.ulValueLen) }?;
+        copied.push(Attribute { kind: one.type_, value: Zeroizing::new(value.to_vec()) });
+    }
+    Ok(copied)
+}
+
+/// Returns the attributes that a caller wants to have filled.
+///
+/// # Safety
+/// `pointer` is NULL or points at `count` attributes that nobody else uses during `'a`.
+pub unsafe fn wanted<'a>(
+    pointer: CK_ATTRIBUTE_PTR,
+    count: CK_ULONG,
+) -> Answer<&'a mut [CK_ATTRIBUTE]> {
+    if pointer.is_null() || count > MOST_ATTRIBUTES {
+        return Err(BAD);
+    }
+    // SAFETY: not NULL, and the caller promises `count` attributes.
+    Ok(unsafe { slice::from_raw_parts_mut(pointer, size(count)?) })
+}
+
+/// Returns what is at `pointer`: `count` structures.
+///
+/// # Safety
+/// `pointer` is NULL or points at `count` structures that outlive `'a`.
+pub unsafe fn structures<'a, T>(pointer: *const T, count: CK_ULONG) -> Answer<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if pointer.is_null() || count > MOST_ATTRIBUTES {
+        return Err(BAD);
+    }
+    // SAFETY: not NULL, and the caller promises `count` structures.
+    Ok(unsafe { slice::from_raw_parts(pointer, size(count)?) })
+}
+
+/// Fills a list of the caller: `count` says the room, and afterwards how many there are.
+///
+/// # Safety
+/// `list` is NULL or has room for `*count` of `T`.
+pub unsafe fn put_list<T: Copy>(list: *mut T, count: *mut CK_ULONG, values: &[T]) -> Answer<()> {
+    // SAFETY: the caller promises a number.
+    let room = unsafe { read(count) }?;
+    let length = values.len() as CK_ULONG;
+    // SAFETY: it was read above.
+    unsafe { put(count, length) }?;
+    if list.is_null() {
+        return Ok(());
+    }
+    if room < length {
+        return Err(Refusal(CKR_BUFFER_TOO_SMALL));
+    }
+    // SAFETY: the caller promises room for `room`, which are at least as many.
+    unsafe { list.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    Ok(())
+}
+
+/// Where a caller wants bytes, and how much room there is.
+pub struct Output {
+    bytes: *mut CK_BYTE,
+    length: *mut CK_ULONG,
+    room: CK_ULONG,
+}
+
+impl Output {
+    /// Keeps the place for a result.
+    ///
+    /// # Safety
+    /// `length` is NULL or points at a number; `bytes` is NULL or has as much room as it says.
+    /// Both stay valid as long as this value lives.
+    pub unsafe fn new(bytes: *mut CK_BYTE, length: *mut CK_ULONG) -> Answer<Self> {
+        // SAFETY: the caller promises a number.
+        let room = unsafe { read(length) }?;
+        Ok(Self { bytes, length, room })
+    }
+
+    /// Says whether only the length is wanted.
+    pub fn asks_length(&self) -> bool {
+        self.bytes.is_null()
+    }
+
+    /// Tells the caller that up to `length` bytes will come.
+    pub fn tell_length(&self, length: usize) {
+        // SAFETY: `new` read this place, and its caller keeps it valid.
+        unsafe { self.length.write_unaligned(length as CK_ULONG) };
+    }
+
+    /// Refuses a room of less than `length` bytes, and tells the caller how many are needed.
+    pub fn require(&self, length: usize) -> Answer<()> {
+        if self.room < length as CK_ULONG {
+            self.tell_length(length);
+            return Err(Refusal(CKR_BUFFER_TOO_SMALL));
+        }
+        Ok(())
+    }
+
+    /// Writes `result`, or refuses it if there is not enough room.
+    pub fn put(&self, result: &[u8]) -> Answer<()> {
+        self.require(result.len())?;
+        self.tell_length(result.len());
+        // SAFETY: there is room for as many bytes, which `require` has compared.
+        unsafe { self.bytes.copy_from_nonoverlapping(result.as_ptr(), result.len()) };
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration: which slots there are, and what each needs to reach its server.
+
+mod toml_file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use zeroize::Zeroizing;
+
+use crate::http::{client_settings, Instance, Patience, Trust};
+use crate::objects::ids::from_hex;
+
+const SYSTEM_FILE: &str = "/etc/keystead/pkcs11.toml";
+const USER_FILE: &str = "keystead/pkcs11.toml";
+const FILE_VARIABLE: &str = "KEYSTEAD_PKCS11_CONFIG";
+
+/// What the configuration says of a slot.
+pub struct SlotConfig {
+    /// The label of the token.
+    pub label: String,
+    /// The addresses of the instances.
+    pub urls: Vec<String>,
+    /// Whom connections trust.
+    pub trust: Trust,
+    /// Who uses keys.
+    pub user: Option<User>,
+    /// Who changes keys, if not the same user.
+    pub administrator: Option<User>,
+    /// Only keys whose IDs begin so are shown.
+    pub prefix: String,
+    /// Only keys of these types are shown; all if there are none.
+    pub key_types: Vec<String>,
+    /// Whether the certificates of keys are asked for.
+    pub certificates: bool,
+    /// How long a list of all keys is used again.
+    pub list_cache: Duration,
+    /// How long requests may take.
+    pub patience: Patience,
+}
+
+/// A user of the server.
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The passphrase, if applications need not give it.
+    pub pin: Option<Zeroizing<String>>,
+}
+
+impl SlotConfig {
+    /// Returns the instances. The error is a line for the user.
+    pub fn instances(&self) -> Result<Vec<Instance>, String> {
+        let tls: Arc<ClientConfig> = client_settings(&self.trust)?;
+        self.urls.iter().map(|url| Instance::new(url, Arc::clone(&tls))).collect()
+    }
+}
+
+/// Reads the configuration. The error is a line for the user.
+pub fn read() -> Result<Vec<SlotConfig>, String> {
+    let file = file()?;
+    let text =
+        std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let slots = toml_file::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    if slots.is_empty() {
+        return Err(format!("{}: there is no [[slots]]", file.display()));
+    }
+    Ok(slots)
+}
+
+/// Returns the file that counts: the variable's, else the user's if it is there, else the system's.
+fn file() -> Result<PathBuf, String> {
+    if let Some(file) = std::env::var_os(FILE_VARIABLE) {
+        return Ok(file.into());
+    }
+    let home = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
+    let of_user = home.map(|folder| folder.join(USER_FILE)).filter(|file| file.exists());
+    let file = of_user.unwrap_or_else(|| SYSTEM_FILE.into());
+    if file.exists() {
+        return Ok(file);
+    }
+    Err(format!(
+        "there is no configuration: neither {SYSTEM_FILE} nor a file named by {FILE_VARIABLE}"
+    ))
+}
+
+/// Returns a SHA-256 that is written in hex, with or without colons.
+fn fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let digits: String = text.chars().filter(|letter| *letter != ':').collect();
+    from_hex(&digits)
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| format!("{text:?} is not a SHA-256 in hex"))
+}
+
+/// Returns the first line of a file with a passphrase.
+fn pin_of_file(file: &str) -> Result<Zeroizing<String>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// Returns the passphrase in a variable of the environment.
+fn pin_of_variable(name: &str) -> Result<Zeroizing<String>, String> {
+    let value = std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?;
+    Ok(Zeroizing::new(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn a_fingerprint_may_have_colons() {
+        assert_eq!(fingerprint(&["ab"; 32].join(":")), Ok([0xab; 32]));
+        assert_eq!(fingerprint(&"ab".repeat(32)), Ok([0xab; 32]));
+        assert!(fingerprint("ab").is_err());
+    }
+}

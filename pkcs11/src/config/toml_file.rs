@@ -1,0 +1,200 @@
+//! The configuration in TOML.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{fingerprint, pin_of_file, pin_of_variable, SlotConfig, User};
+use crate::http::{Patience, Trust};
+use crate::objects::key_types::key_type;
+
+const LONGEST_LABEL: usize = 32;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    #[serde(default)]
+    slots: Vec<Slot>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Slot {
+    label: String,
+    instances: Vec<String>,
+    ca_file: Option<String>,
+    #[serde(default)]
+    pinned_sha256: Vec<String>,
+    client_certificate: Option<String>,
+    client_key: Option<String>,
+    user: Option<String>,
+    pin: Option<Zeroizing<String>>,
+    pin_file: Option<String>,
+    pin_env: Option<String>,
+    administrator: Option<Administrator>,
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    key_types: Vec<String>,
+    #[serde(default = "yes")]
+    certificates: bool,
+    #[serde(default = "Slot::list_cache_seconds")]
+    list_cache_seconds: u64,
+    #[serde(default = "Slot::connect_seconds")]
+    connect_seconds: u64,
+    #[serde(default = "Slot::answer_seconds")]
+    answer_seconds: u64,
+    #[serde(default = "Slot::call_seconds")]
+    call_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Administrator {
+    user: String,
+    pin: Option<Zeroizing<String>>,
+    pin_file: Option<String>,
+    pin_env: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Slot {
+    fn list_cache_seconds() -> u64 {
+        3
+    }
+
+    fn connect_seconds() -> u64 {
+        1
+    }
+
+    fn answer_seconds() -> u64 {
+        10
+    }
+
+    fn call_seconds() -> u64 {
+        20
+    }
+}
+
+/// Reads a configuration. The error is a line for the user.
+pub fn parse(text: &str) -> Result<Vec<SlotConfig>, String> {
+    // Its own text would show lines of the file, which may hold a PIN.
+    let file: File = toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+    })?;
+    file.slots.into_iter().map(checked).collect()
+}
+
+fn checked(slot: Slot) -> Result<SlotConfig, String> {
+    let label = slot.label;
+    let problem = |what: String| format!("slot {label:?}: {what}");
+    if label.is_empty() || label.len() > LONGEST_LABEL {
+        return Err(problem(format!("a label has 1 to {LONGEST_LABEL} bytes")));
+    }
+    if slot.instances.is_empty() {
+        return Err(problem("there are no instances".into()));
+    }
+    if let Some(unknown) = slot.key_types.iter().find(|name| key_type(name).is_none()) {
+        return Err(problem(format!("there is no key type {unknown:?}")));
+    }
+    let pinned = slot.pinned_sha256.iter().map(|text| fingerprint(text)).collect::<Result<_, _>>();
+    let client_certificate = match (slot.client_certificate, slot.client_key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(problem("client-certificate and client-key belong together".into())),
+    };
+    let trust =
+        Trust { ca_file: slot.ca_file, pinned: pinned.map_err(&problem)?, client_certificate };
+    let pin = pin(slot.pin, slot.pin_file, slot.pin_env).map_err(&problem)?;
+    let user = match (slot.user, pin) {
+        (Some(name), pin) => Some(User { name, pin }),
+        (None, Some(_)) => return Err(problem("there is a PIN, but no user".into())),
+        (None, None) => None,
+    };
+    let administrator = slot.administrator.map(administrator).transpose().map_err(&problem)?;
+    let patience = Patience {
+        connect: Duration::from_secs(slot.connect_seconds),
+        answer: Duration::from_secs(slot.answer_seconds),
+        call: Duration::from_secs(slot.call_seconds),
+    };
+    if [slot.connect_seconds, slot.answer_seconds, slot.call_seconds].contains(&0) {
+        return Err(problem("a timeout cannot be 0 seconds".into()));
+    }
+    Ok(SlotConfig {
+        label,
+        urls: slot.instances,
+        trust,
+        user,
+        administrator,
+        prefix: slot.prefix,
+        key_types: slot.key_types,
+        certificates: slot.certificates,
+        list_cache: Duration::from_secs(slot.list_cache_seconds),
+        patience,
+    })
+}
+
+fn administrator(given: Administrator) -> Result<User, String> {
+    let pin = pin(given.pin, given.pin_file, given.pin_env)?;
+    Ok(User { name: given.user, pin })
+}
+
+fn pin(
+    given: Option<Zeroizing<String>>,
+    file: Option<String>,
+    variable: Option<String>,
+) -> Result<Option<Zeroizing<String>>, String> {
+    match (given, file, variable) {
+        (None, None, None) => Ok(None),
+        (Some(pin), None, None) => Ok(Some(pin)),
+        (None, Some(file), None) => pin_of_file(&file).map(Some),
+        (None, None, Some(variable)) => pin_of_variable(&variable).map(Some),
+        _ => Err("only one of pin, pin-file and pin-env can be given".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(slot: &str) -> String {
+        parse(&format!("[[slots]]\n{slot}")).err().expect("an error")
+    }
+
+    #[test]
+    fn a_slot_needs_a_label_and_an_instance() {
+        let slots = parse("[[slots]]\nlabel = 'a'\ninstances = ['https://hsm']\n").unwrap();
+        assert_eq!(slots[0].urls, ["https://hsm"]);
+        assert!(slots[0].user.is_none() && slots[0].certificates);
+        assert!(error("label = 'a'").contains("instances"));
+        assert!(error("label = 'a'\ninstances = []").contains("no instances"));
+    }
+
+    #[test]
+    fn an_error_names_its_line_and_shows_no_pin() {
+        let text = error("label = 'a'\npin = 'secretPassphrase'\ncolour = 'red'");
+        assert!(text.starts_with("line 4: "), "{text}");
+        assert!(text.contains("colour") && !text.contains("secretPassphrase"), "{text}");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let base = "label = 'a'\ninstances = ['https://hsm']\n";
+        for (more, expected) in [
+            ("key-types = ['EC_P257']", "EC_P257"),
+            ("pinned-sha256 = ['ab']", "SHA-256"),
+            ("pin = 'x'", "no user"),
+            ("user = 'u'\npin = 'x'\npin-env = 'Y'", "only one"),
+            ("client-key = 'k.pem'", "belong together"),
+            ("answer-seconds = 0", "0 seconds"),
+        ] {
+            let text = error(&format!("{base}{more}"));
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}

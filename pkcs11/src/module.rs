@@ -1,0 +1,117 @@
+//! What the process has, from `C_Initialize` to `C_Finalize`, and what its child has after a fork.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use cryptoki_sys::{
+    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CKR_SLOT_ID_INVALID, CK_SESSION_HANDLE, CK_SLOT_ID,
+};
+
+use crate::config;
+use crate::http::Client;
+use crate::refusal::{tell, Answer, Refusal};
+use crate::session::{Session, Sessions};
+use crate::slot::Slot;
+
+/// The module between `C_Initialize` and `C_Finalize`.
+pub struct Module {
+    /// The slots of the configuration.
+    pub slots: Vec<Arc<Slot>>,
+    /// The open sessions.
+    pub sessions: Sessions,
+}
+
+/// The state of one process.
+///
+/// A child of a fork must not touch its parent's locks: threads that are not there any more may hold
+/// them. It gets a state of its own, in which nothing is initialised, as the standard says
+/// (PKCS#11 3.0, 5.1.1); the parent's is left as it is.
+struct Process {
+    pid: u32,
+    module: RwLock<Option<Arc<Module>>>,
+    child: OnceLock<Box<Process>>,
+}
+
+static FIRST: OnceLock<Process> = OnceLock::new();
+
+impl Process {
+    fn new() -> Self {
+        Self { pid: std::process::id(), module: RwLock::new(None), child: OnceLock::new() }
+    }
+
+    /// Returns the state of the running process.
+    fn current() -> &'static Self {
+        let pid = std::process::id();
+        let mut process = FIRST.get_or_init(Self::new);
+        loop {
+            match process.child.get() {
+                Some(child) => process = child,
+                None if process.pid == pid => return process,
+                None => {
+                    process.close_shared();
+                    process = process.child.get_or_init(|| Box::new(Self::new()));
+                }
+            }
+        }
+    }
+
+    /// Closes a child's copies of its parent's connections.
+    fn close_shared(&self) {
+        let Ok(module) = self.module.try_read() else { return };
+        module.iter().flat_map(|module| &module.slots).for_each(|slot| slot.close());
+    }
+}
+
+impl Module {
+    /// Reads the configuration and makes the slots. It asks no server.
+    pub fn initialize() -> Answer<()> {
+        let mut module = Process::current().module.write().unwrap_or_else(PoisonError::into_inner);
+        if module.is_some() {
+            return Err(Refusal(CKR_CRYPTOKI_ALREADY_INITIALIZED));
+        }
+        let slots = Self::slots().map_err(|error| {
+            tell(&error);
+            Refusal(CKR_GENERAL_ERROR)
+        })?;
+        *module = Some(Arc::new(Self { slots, sessions: Sessions::default() }));
+        Ok(())
+    }
+
+    /// Closes all sessions and connections.
+    pub fn finalize() -> Answer<()> {
+        let module =
+            Process::current().module.write().unwrap_or_else(PoisonError::into_inner).take();
+        let module = module.ok_or(Refusal(CKR_CRYPTOKI_NOT_INITIALIZED))?;
+        for slot in &module.slots {
+            module.sessions.close_all(slot.id);
+            slot.close();
+        }
+        Ok(())
+    }
+
+    /// Returns the module of this process.
+    pub fn get() -> Answer<Arc<Self>> {
+        let module = Process::current().module.read().unwrap_or_else(PoisonError::into_inner);
+        module.clone().ok_or(Refusal(CKR_CRYPTOKI_NOT_INITIALIZED))
+    }
+
+    /// Returns a slot.
+    pub fn slot(id: CK_SLOT_ID) -> Answer<Arc<Slot>> {
+        let module = Self::get()?;
+        let found = module.slots.iter().find(|slot| slot.id == id).cloned();
+        found.ok_or(Refusal(CKR_SLOT_ID_INVALID))
+    }
+
+    /// Returns a session.
+    pub fn session(handle: CK_SESSION_HANDLE) -> Answer<Arc<Session>> {
+        Self::get()?.sessions.get(handle)
+    }
+
+    fn slots() -> Result<Vec<Arc<Slot>>, String> {
+        let slots = config::read()?.into_iter().zip(0..).map(|(slot, id)| {
+            let client = Client::new(slot.instances()?, slot.patience);
+            Ok(Arc::new(Slot::new(id, slot, client)))
+        });
+        slots.collect()
+    }
+}

@@ -1,0 +1,85 @@
+//! The fields of a certificate (RFC 5280, 4.1) that are attributes of its object.
+
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+
+use crate::der::{tag, take, take_whole};
+
+const VERSION: u8 = 0xa0;
+
+/// A certificate in DER, and its fields as they are encoded in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The whole certificate.
+    pub der: Vec<u8>,
+    /// Who is certified.
+    pub subject: Vec<u8>,
+    /// Who certifies.
+    pub issuer: Vec<u8>,
+    /// The serial number.
+    pub serial: Vec<u8>,
+    /// The public key.
+    pub public_key_info: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads a certificate as the server stores it: DER, or PEM, of which the first one counts.
+    pub fn parse(stored: &[u8]) -> Option<Self> {
+        let der = if stored.starts_with(b"-----") { from_pem(stored)? } else { stored.to_vec() };
+        let (certificate, _) = take(tag::SEQUENCE, &der)?;
+        let (signed, _) = take(tag::SEQUENCE, certificate)?;
+        let rest = take(VERSION, signed).map_or(signed, |(_, rest)| rest);
+        let (serial, rest) = take_whole(tag::INTEGER, rest)?;
+        let (_, rest) = take(tag::SEQUENCE, rest)?;
+        let (issuer, rest) = take_whole(tag::SEQUENCE, rest)?;
+        let (_, rest) = take(tag::SEQUENCE, rest)?;
+        let (subject, rest) = take_whole(tag::SEQUENCE, rest)?;
+        let (public_key_info, _) = take_whole(tag::SEQUENCE, rest)?;
+        Some(Self {
+            subject: subject.to_vec(),
+            issuer: issuer.to_vec(),
+            serial: serial.to_vec(),
+            public_key_info: public_key_info.to_vec(),
+            der,
+        })
+    }
+}
+
+fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (_, after) = text.split_once("-----BEGIN CERTIFICATE-----")?;
+    let (base64, _) = after.split_once("-----END CERTIFICATE-----")?;
+    let base64: String = base64.split_whitespace().collect();
+    BASE64_STANDARD.decode(base64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::element;
+
+    #[test]
+    fn the_fields_are_taken_as_they_are_encoded() {
+        let serial = element(tag::INTEGER, &[&[5]]);
+        let name = |text: &[u8]| element(tag::SEQUENCE, &[text]);
+        let parts = [
+            element(VERSION, &[&[2, 1, 2]]),
+            serial.clone(),
+            name(b""),
+            name(b"issuer"),
+            name(b"dates"),
+            name(b"subject"),
+            name(b"key"),
+        ];
+        let signed = element(tag::SEQUENCE, &[&parts.concat()]);
+        let der = element(tag::SEQUENCE, &[&signed]);
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            BASE64_STANDARD.encode(&der)
+        );
+        let certificate = Certificate::parse(pem.as_bytes()).unwrap();
+        assert_eq!(certificate.subject, name(b"subject"));
+        assert_eq!((certificate.serial, certificate.issuer), (serial, name(b"issuer")));
+        assert_eq!(certificate.der, der);
+        assert_eq!(Certificate::parse(&der[..20]), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! `CKA_ID`, which is any bytes, and IDs of the API, which are short texts.
+
+const LONGEST: usize = 128;
+/// What precedes the bytes in hex, in IDs that nethsm-pkcs11 makes too.
+const HEX_PREFIX: &str = "0---";
+
+/// Returns the API's ID for a `CKA_ID`: the same text if it is a legal one, else its bytes in hex.
+pub fn api_id(cka_id: &[u8]) -> Option<String> {
+    if is_legal(cka_id) {
+        return String::from_utf8(cka_id.to_vec()).ok();
+    }
+    let id = format!("{HEX_PREFIX}{}", to_hex(cka_id));
+    (!cka_id.is_empty() && id.len() <= LONGEST).then_some(id)
+}
+
+/// Returns the `CKA_ID` for an ID of the API.
+pub fn cka_id(api_id: &str) -> Vec<u8> {
+    let bytes = api_id.strip_prefix(HEX_PREFIX).and_then(from_hex);
+    bytes.unwrap_or_else(|| api_id.as_bytes().to_vec())
+}
+
+/// Returns bytes in hex.
+pub fn to_hex(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        for digit in [octet >> 4, octet & 0xf] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+        }
+    }
+    text
+}
+
+/// Returns the bytes of a text in hex.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.is_empty() || text.len() % 2 != 0 || !text.is_ascii() {
+        return None;
+    }
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+fn is_legal(id: &[u8]) -> bool {
+    let is_word = |octet: &u8| octet.is_ascii_alphanumeric() || b"_.-".contains(octet);
+    id.len() <= LONGEST
+        && id.first().is_some_and(u8::is_ascii_alphanumeric)
+        && id.iter().all(is_word)
+        && !id.starts_with(HEX_PREFIX.as_bytes())
+        && id != b"generate"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cka_id_comes_back() {
+        for id in [&b"tls-1"[..], b"\x01", b"\xff\x00", b"a b", b"0---61", b"generate", b"-a"] {
+            assert_eq!(cka_id(&api_id(id).unwrap()), id, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_id_can_hold_has_none() {
+        assert_eq!(api_id(b""), None);
+        assert_eq!(api_id(&[0; 63]), None);
+    }
+
+    #[test]
+    fn an_id_that_is_not_whole_hex_stays_a_text() {
+        assert_eq!(cka_id("0---6"), b"0---6");
+        assert_eq!(cka_id("0---"), b"0---");
+        assert_eq!(cka_id("0---é1"), "0---é1".as_bytes());
+    }
+}

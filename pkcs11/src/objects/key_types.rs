@@ -1,0 +1,199 @@
+//! The types of keys: a row for each, with the API's name and PKCS#11's.
+
+use cryptoki_sys::{
+    CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY, CKK_GENERIC_SECRET, CKK_ML_DSA, CKK_ML_KEM, CKK_RSA,
+    CKP_ML_DSA_44, CKP_ML_DSA_65, CKP_ML_DSA_87, CKP_ML_KEM_1024, CKP_ML_KEM_768, CK_KEY_TYPE,
+    CK_ULONG,
+};
+
+use crate::der::{element, tag, unsigned};
+use crate::rest::Public;
+
+/// What the rows have in common, by the kind of mathematics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// RSA.
+    Rsa,
+    /// A curve for ECDSA and ECDH: signs digests of `digest` bytes; coordinates have `field` bytes.
+    Weierstrass {
+        /// Of a digest, in bytes.
+        digest: usize,
+        /// Of a coordinate, in bytes.
+        field: usize,
+    },
+    /// A curve for `EdDSA`, by the length of its signatures.
+    Edwards {
+        /// In bytes.
+        signature: usize,
+    },
+    /// A curve for ECDH alone.
+    Montgomery,
+    /// ML-DSA, by its parameter set and the length of its signatures.
+    MlDsa {
+        /// `CKP_ML_DSA_…`
+        set: CK_ULONG,
+        /// In bytes.
+        signature: usize,
+    },
+    /// ML-KEM, by its parameter set.
+    MlKem {
+        /// `CKP_ML_KEM_…`
+        set: CK_ULONG,
+    },
+    /// Plain bytes, for AES and HMAC.
+    Secret,
+}
+
+/// A type of keys.
+#[derive(Debug)]
+pub struct KeyType {
+    /// The name in the API.
+    pub name: &'static str,
+    /// The type in PKCS#11.
+    pub kind: CK_KEY_TYPE,
+    /// What it is.
+    pub family: Family,
+    /// The object identifier in DER: of the curve, or of the algorithm.
+    pub oid: &'static [u8],
+}
+
+/// The curve's names that some applications send in place of an object identifier (PKCS#11 3.0, 2.3.5).
+const CURVE_NAMES: [(&[u8], &str); 4] = [
+    (b"edwards25519", "Curve25519"),
+    (b"edwards448", "Ed448"),
+    (b"curve25519", "X25519"),
+    (b"curve448", "X448"),
+];
+const PRINTABLE_STRING: u8 = 0x13;
+const OID_RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+const OID_EC: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
+const NULL: &[u8] = b"\x05\x00";
+
+const fn row(name: &'static str, kind: CK_KEY_TYPE, family: Family, oid: &'static [u8]) -> KeyType {
+    KeyType { name, kind, family, oid }
+}
+
+const fn curve(name: &'static str, digest: usize, field: usize, oid: &'static [u8]) -> KeyType {
+    row(name, CKK_EC, Family::Weierstrass { digest, field }, oid)
+}
+
+const fn edwards(name: &'static str, signature: usize, oid: &'static [u8]) -> KeyType {
+    row(name, CKK_EC_EDWARDS, Family::Edwards { signature }, oid)
+}
+
+const fn ml_dsa(
+    name: &'static str,
+    set: CK_ULONG,
+    signature: usize,
+    oid: &'static [u8],
+) -> KeyType {
+    row(name, CKK_ML_DSA, Family::MlDsa { set, signature }, oid)
+}
+
+/// Every type that is known here.
+pub static KEY_TYPES: [KeyType; 19] = [
+    row("RSA", CKK_RSA, Family::Rsa, OID_RSA),
+    curve("EC_P224", 28, 28, b"\x06\x05\x2b\x81\x04\x00\x21"),
+    curve("EC_P256", 32, 32, b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"),
+    curve("EC_P384", 48, 48, b"\x06\x05\x2b\x81\x04\x00\x22"),
+    curve("EC_P521", 64, 66, b"\x06\x05\x2b\x81\x04\x00\x23"),
+    curve("EC_P256K1", 32, 32, b"\x06\x05\x2b\x81\x04\x00\x0a"),
+    curve("BrainpoolP256", 32, 32, b"\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x07"),
+    curve("BrainpoolP384", 48, 48, b"\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0b"),
+    curve("BrainpoolP512", 64, 64, b"\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0d"),
+    edwards("Curve25519", 64, b"\x06\x03\x2b\x65\x70"),
+    edwards("Ed448", 114, b"\x06\x03\x2b\x65\x71"),
+    row("X25519", CKK_EC_MONTGOMERY, Family::Montgomery, b"\x06\x03\x2b\x65\x6e"),
+    row("X448", CKK_EC_MONTGOMERY, Family::Montgomery, b"\x06\x03\x2b\x65\x6f"),
+    ml_dsa("ML_DSA_44", CKP_ML_DSA_44, 2420, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11"),
+    ml_dsa("ML_DSA_65", CKP_ML_DSA_65, 3309, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12"),
+    ml_dsa("ML_DSA_87", CKP_ML_DSA_87, 4627, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13"),
+    row(
+        "ML_KEM_768",
+        CKK_ML_KEM,
+        Family::MlKem { set: CKP_ML_KEM_768 },
+        b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x02",
+    ),
+    row(
+        "ML_KEM_1024",
+        CKK_ML_KEM,
+        Family::MlKem { set: CKP_ML_KEM_1024 },
+        b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x03",
+    ),
+    row("Generic", CKK_GENERIC_SECRET, Family::Secret, &[]),
+];
+
+/// Returns the row with this name in the API.
+pub fn key_type(name: &str) -> Option<&'static KeyType> {
+    KEY_TYPES.iter().find(|row| row.name == name)
+}
+
+/// Returns the row for `CKA_EC_PARAMS`: an object identifier, or the curve's name.
+pub fn curve_of(parameters: &[u8]) -> Option<&'static KeyType> {
+    let by_name = |name: &[u8]| CURVE_NAMES.iter().find(|(text, _)| *text == name);
+    if let Some((name, _)) = crate::der::take(PRINTABLE_STRING, parameters) {
+        return by_name(name).and_then(|(_, name)| key_type(name));
+    }
+    KEY_TYPES.iter().find(|row| row.has_curve() && row.oid == parameters)
+}
+
+impl KeyType {
+    /// Says whether keys of this type have no public half.
+    pub fn is_secret(&self) -> bool {
+        self.family == Family::Secret
+    }
+
+    /// Says whether `CKA_EC_PARAMS` names what the key is.
+    pub fn has_curve(&self) -> bool {
+        matches!(
+            self.family,
+            Family::Weierstrass { .. } | Family::Edwards { .. } | Family::Montgomery
+        )
+    }
+
+    /// Returns the number of `CKA_PARAMETER_SET`.
+    pub fn parameter_set(&self) -> Option<CK_ULONG> {
+        match self.family {
+            Family::MlDsa { set, .. } | Family::MlKem { set } => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Returns a public key as `SubjectPublicKeyInfo` (RFC 5280, 4.1).
+    pub fn public_key_info(&self, public: &Public) -> Option<Vec<u8>> {
+        let (algorithm, bits) = match public {
+            Public::Rsa(modulus, exponent) => {
+                let numbers = element(tag::SEQUENCE, &[&unsigned(modulus), &unsigned(exponent)]);
+                (element(tag::SEQUENCE, &[OID_RSA, NULL]), numbers)
+            }
+            Public::Data(data) if matches!(self.family, Family::Weierstrass { .. }) => {
+                (element(tag::SEQUENCE, &[OID_EC, self.oid]), data.clone())
+            }
+            Public::Data(data) => (element(tag::SEQUENCE, &[self.oid]), data.clone()),
+            Public::None => return None,
+        };
+        let bits = element(tag::BIT_STRING, &[&[0], &bits]);
+        Some(element(tag::SEQUENCE, &[&algorithm, &bits]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_is_known_by_its_identifier_and_by_its_name() {
+        assert_eq!(curve_of(b"\x06\x03\x2b\x65\x70").unwrap().name, "Curve25519");
+        assert_eq!(curve_of(b"\x13\x0cedwards25519").unwrap().name, "Curve25519");
+        assert!(curve_of(b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11").is_none());
+        assert!(curve_of(b"").is_none());
+    }
+
+    #[test]
+    fn an_ed25519_key_is_encoded_as_rfc_8410_says() {
+        let info = key_type("Curve25519").unwrap().public_key_info(&Public::Data(vec![1; 32]));
+        let expected =
+            [&b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"[..], &[1; 32]].concat();
+        assert_eq!(info, Some(expected));
+    }
+}

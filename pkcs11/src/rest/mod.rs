@@ -1,0 +1,143 @@
+//! The requests of the API: JSON and status codes here, refusals of PKCS#11 for the rest of the module.
+
+mod key;
+mod keys;
+mod uses;
+
+use std::sync::Arc;
+
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+use cryptoki_sys::{
+    CKR_ACTION_PROHIBITED, CKR_ARGUMENTS_BAD, CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID,
+    CKR_PIN_INCORRECT, CKR_USER_NOT_LOGGED_IN,
+};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+pub use key::{Key, Public};
+pub use keys::{Import, NewKey, PrivateData};
+pub use uses::Decryption;
+
+use crate::http::{Client, HttpAnswer, Request};
+use crate::refusal::{tell, Answer, Refusal};
+
+const JSON: &str = "application/json";
+
+/// A user of the server: the value of the header Authorization.
+pub struct Credential {
+    /// The user's name.
+    pub user: String,
+    authorization: Zeroizing<String>,
+}
+
+impl Credential {
+    /// Makes the credential of a user with a passphrase.
+    pub fn new(user: &str, passphrase: &str) -> Self {
+        let pair = Zeroizing::new(format!("{user}:{passphrase}"));
+        let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+        let authorization = Zeroizing::new(format!("Basic {}", encoded.as_str()));
+        Self { user: user.to_owned(), authorization }
+    }
+}
+
+/// The API, as one user.
+pub struct Api<'a> {
+    /// The instances.
+    pub client: &'a Client,
+    /// Who asks.
+    pub credential: Arc<Credential>,
+}
+
+impl Api<'_> {
+    /// Refuses a credential that the server does not know.
+    pub fn check_credential(&self) -> Answer<()> {
+        let path = format!("/users/{}", self.credential.user);
+        let answer = self.send("GET", &path, None)?;
+        match answer.status {
+            401 => Err(Refusal(CKR_PIN_INCORRECT)),
+            // The user is known, whatever it may see.
+            200 | 403 | 404 => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    /// Returns random bytes of the server.
+    pub fn random(&self, length: usize) -> Answer<Zeroizing<Vec<u8>>> {
+        #[derive(serde::Deserialize)]
+        struct Random {
+            random: String,
+        }
+        let body = format!(r#"{{"length":{length}}}"#);
+        let random: Random = self.post_json("/random", body.as_bytes())?;
+        decode(&random.random)
+    }
+
+    /// Replaces the user's own passphrase.
+    pub fn set_passphrase(&self, passphrase: &str) -> Answer<()> {
+        let body = Zeroizing::new(serde_json::json!({ "passphrase": passphrase }).to_string());
+        let path = format!("/users/{}/passphrase", self.credential.user);
+        done(&self.send("POST", &path, Some((JSON, body.as_bytes())))?)
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Answer<HttpAnswer> {
+        let request = Request {
+            method,
+            path,
+            authorization: Some(&self.credential.authorization),
+            content_type: body.map_or("", |(kind, _)| kind),
+            body: body.map(|(_, bytes)| bytes),
+        };
+        self.client.send(&request).map_err(|error| {
+            tell(&error.0);
+            Refusal(CKR_DEVICE_ERROR)
+        })
+    }
+
+    fn get(&self, path: &str) -> Answer<HttpAnswer> {
+        self.send("GET", path, None)
+    }
+
+    fn post_json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Answer<T> {
+        parse(&self.send("POST", path, Some((JSON, body)))?)
+    }
+}
+
+/// Returns the contents of a successful answer.
+fn parse<T: DeserializeOwned>(answer: &HttpAnswer) -> Answer<T> {
+    done(answer)?;
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        tell(&format!("the server's answer is not understood: {error}"));
+        Refusal(CKR_DEVICE_ERROR)
+    })
+}
+
+fn done(answer: &HttpAnswer) -> Answer<()> {
+    match answer.status {
+        200..=299 | 304 => Ok(()),
+        _ => Err(refused(answer)),
+    }
+}
+
+/// Returns the refusal for an answer that is no success, and tells why the server refused.
+fn refused(answer: &HttpAnswer) -> Refusal {
+    let reason = String::from_utf8_lossy(&answer.body);
+    match answer.status {
+        401 => return Refusal(CKR_USER_NOT_LOGGED_IN),
+        404 => return Refusal(CKR_KEY_HANDLE_INVALID),
+        _ => tell(&format!("the server answers {}: {}", answer.status, reason.trim())),
+    }
+    Refusal(match answer.status {
+        403 => CKR_ACTION_PROHIBITED,
+        400 | 409 | 413 | 422 => CKR_ARGUMENTS_BAD,
+        _ => CKR_DEVICE_ERROR,
+    })
+}
+
+fn encode(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(BASE64_STANDARD.encode(bytes))
+}
+
+fn decode(text: &str) -> Answer<Zeroizing<Vec<u8>>> {
+    let bytes = BASE64_STANDARD.decode(text).map_err(|_| Refusal(CKR_DEVICE_ERROR))?;
+    Ok(Zeroizing::new(bytes))
+}

@@ -1,0 +1,150 @@
+//! Sessions: what an application has begun on a slot. They are local: opening one asks no server.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use cryptoki_sys::{
+    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_SIGN, CKF_VERIFY,
+    CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED, CKR_SESSION_HANDLE_INVALID, CK_FLAGS,
+    CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
+};
+
+use crate::operations::Operation;
+use crate::refusal::{Answer, Refusal};
+use crate::slot::Slot;
+
+/// A session.
+pub struct Session {
+    /// Its number.
+    pub handle: CK_SESSION_HANDLE,
+    /// What it is open on.
+    pub slot: Arc<Slot>,
+    /// Whether it may change objects.
+    pub is_read_write: bool,
+    begun: Mutex<Begun>,
+}
+
+/// What a session has begun.
+#[derive(Default)]
+pub struct Begun {
+    /// The objects that were found and not fetched yet.
+    pub found: Option<VecDeque<CK_OBJECT_HANDLE>>,
+    operations: HashMap<Purpose, Operation>,
+}
+
+/// What operations are for. A session has one of each at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To sign.
+    Sign,
+    /// To verify.
+    Verify,
+    /// To encrypt.
+    Encrypt,
+    /// To decrypt.
+    Decrypt,
+    /// To digest.
+    Digest,
+}
+
+impl Session {
+    /// Returns what was begun. Calls on one session wait for each other.
+    pub fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun {
+    /// Begins an operation, if there is none for the same purpose.
+    pub fn begin(
+        &mut self,
+        purpose: Purpose,
+        make: impl FnOnce() -> Answer<Operation>,
+    ) -> Answer<()> {
+        if self.operations.contains_key(&purpose) {
+            return Err(Refusal(CKR_OPERATION_ACTIVE));
+        }
+        self.operations.insert(purpose, make()?);
+        Ok(())
+    }
+
+    /// Returns the operation for a purpose.
+    pub fn operation(&mut self, purpose: Purpose) -> Answer<&mut Operation> {
+        self.operations.get_mut(&purpose).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
+    }
+
+    /// Ends the operations that `CKF_…` name.
+    pub fn cancel(&mut self, flags: CK_FLAGS) {
+        let purposes = [
+            (CKF_SIGN, Purpose::Sign),
+            (CKF_VERIFY, Purpose::Verify),
+            (CKF_ENCRYPT, Purpose::Encrypt),
+            (CKF_DECRYPT, Purpose::Decrypt),
+            (CKF_DIGEST, Purpose::Digest),
+        ];
+        for (flag, purpose) in purposes {
+            if flags & flag != 0 {
+                self.end(purpose);
+            }
+        }
+        if flags & CKF_FIND_OBJECTS != 0 {
+            self.found = None;
+        }
+    }
+
+    /// Ends the operation for a purpose.
+    pub fn end(&mut self, purpose: Purpose) {
+        self.operations.remove(&purpose);
+    }
+}
+
+/// All open sessions.
+#[derive(Default)]
+pub struct Sessions {
+    last: AtomicU64,
+    open: RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>,
+}
+
+impl Sessions {
+    /// Opens a session.
+    pub fn open(&self, slot: Arc<Slot>, is_read_write: bool) -> CK_SESSION_HANDLE {
+        let handle = self.last.fetch_add(1, Ordering::Relaxed) as CK_SESSION_HANDLE + 1;
+        let session = Session { handle, slot, is_read_write, begun: Mutex::default() };
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(handle, Arc::new(session));
+        handle
+    }
+
+    /// Returns a session.
+    pub fn get(&self, handle: CK_SESSION_HANDLE) -> Answer<Arc<Session>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(&handle).cloned().ok_or(Refusal(CKR_SESSION_HANDLE_INVALID))
+    }
+
+    /// Closes a session. With the last one of a slot, its application is logged out.
+    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Answer<()> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let session = open.remove(&handle).ok_or(Refusal(CKR_SESSION_HANDLE_INVALID))?;
+        let is_last = !open.values().any(|other| other.slot.id == session.slot.id);
+        drop(open);
+        session.slot.end_session(handle);
+        if is_last {
+            // Nobody may have logged in.
+            let _ = session.slot.log_out();
+        }
+        Ok(())
+    }
+
+    /// Closes all sessions of a slot.
+    pub fn close_all(&self, slot: CK_SLOT_ID) {
+        let handles: Vec<_> = {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            open.values().filter(|session| session.slot.id == slot).map(|one| one.handle).collect()
+        };
+        for handle in handles {
+            // Another thread may have closed it since.
+            let _ = self.close(handle);
+        }
+    }
+}

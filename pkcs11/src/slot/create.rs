@@ -1,0 +1,195 @@
+//! Creates objects of what a caller brings: keys, certificates, and what stays in this process.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::naming::{label, place, wanted_id};
+use super::Slot;
+use crate::der::{self, tag};
+use crate::mechanisms::{Mechanism, Parameters};
+use crate::objects::key_types::{curve_of, key_type, Family, KeyType};
+use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
+use crate::refusal::{Answer, Refusal};
+use crate::rest::{Import, Key, PrivateData, Public};
+
+const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
+
+impl Slot {
+    /// Creates an object; returns its handle.
+    pub fn create(
+        &self,
+        session: CK_SESSION_HANDLE,
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        let place = place(session, template)?;
+        let object = match template.number(CKA_CLASS)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))? {
+            CKO_PRIVATE_KEY => Object { place, ..self.import_private(template)? },
+            CKO_SECRET_KEY if place == Place::Token => self.import_secret(template)?,
+            CKO_SECRET_KEY => {
+                let value = Zeroizing::new(template.require(CKA_VALUE)?.to_vec());
+                local_secret(session, value, template)?
+            }
+            CKO_PUBLIC_KEY if place == Place::Token => self.known_public(template)?,
+            CKO_PUBLIC_KEY => Object {
+                place: Place::Session(session),
+                ..Object::on_token(Class::Public, &Arc::new(public_key(template)?))
+            },
+            CKO_CERTIFICATE if place == Place::Token => self.store_certificate(template)?,
+            _ => return Err(INVALID),
+        };
+        self.forget_listing();
+        Ok(self.objects().put(object))
+    }
+
+    /// Derives a secret by ECDH, which stays in this process; returns its handle.
+    pub fn derive(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism,
+        key: &Object,
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        let (CKM_ECDH1_DERIVE, Parameters::Ecdh { kdf: CKD_NULL, public_key }) =
+            (mechanism.kind, &mechanism.parameters)
+        else {
+            return Err(Refusal(CKR_MECHANISM_INVALID));
+        };
+        if key.class != Class::Private || !key.key.allows(&["ECDH"]) {
+            return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
+        }
+        let is_secret_here = template.bool(CKA_SENSITIVE)? != Some(true);
+        if template.bool(CKA_TOKEN)? == Some(true) || !is_secret_here {
+            return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
+        }
+        let public_key = point(key.family(), public_key);
+        let secret = self.user()?.derive(key.id(), public_key)?;
+        let wanted = template.number(CKA_VALUE_LEN)?.map(usize::try_from);
+        let length = wanted.transpose().map_err(|_| INVALID)?.unwrap_or(secret.len());
+        // What is too much is cut off at the front (PKCS#11 3.0, 2.3.17).
+        let start = secret.len().checked_sub(length).ok_or(INVALID)?;
+        let value = Zeroizing::new(secret[start..].to_vec());
+        Ok(self.objects().put(local_secret(session, value, template)?))
+    }
+
+    fn import_private(&self, template: &Template) -> Answer<Object> {
+        let (kind, private) = private_data(template)?;
+        let mechanisms = api_mechanisms(kind, Usage::of(template)?, false);
+        self.import(Class::Private, kind, mechanisms, private, template)
+    }
+
+    fn import_secret(&self, template: &Template) -> Answer<Object> {
+        let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
+        let is_aes = template.number(CKA_KEY_TYPE)? == Some(CKK_AES);
+        let private = PrivateData::data(template.require(CKA_VALUE)?);
+        let mechanisms = api_mechanisms(kind, Usage::of(template)?, is_aes);
+        self.import(Class::Secret, kind, mechanisms, private, template)
+    }
+
+    fn import(
+        &self,
+        class: Class,
+        kind: &KeyType,
+        mechanisms: Vec<&str>,
+        private: PrivateData,
+        template: &Template,
+    ) -> Answer<Object> {
+        let id = self.new_id(&[template])?;
+        let import = Import { kind: kind.name, mechanisms, label: label(&[template])?, private };
+        let key = self.administrator()?.import(&id, &import)?;
+        Ok(Object::on_token(class, &Arc::new(key)))
+    }
+
+    /// Returns the public half of a key that the server has. It keeps no public keys alone.
+    fn known_public(&self, template: &Template) -> Answer<Object> {
+        let id = wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+        let given = public_key(template)?;
+        let known = self.user()?.key(&id)?.filter(|key| key.public == given.public);
+        let known = known.ok_or(Refusal(CKR_TEMPLATE_INCONSISTENT))?;
+        Ok(Object::on_token(Class::Public, &Arc::new(known)))
+    }
+
+    /// Stores a certificate beside its key.
+    fn store_certificate(&self, template: &Template) -> Answer<Object> {
+        let certificate = Certificate::parse(template.require(CKA_VALUE)?).ok_or(INVALID)?;
+        let id = wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+        let api = self.administrator()?;
+        let key = api.key(&id)?.ok_or(Refusal(CKR_TEMPLATE_INCONSISTENT))?;
+        api.set_certificate(&id, &certificate.der)?;
+        Ok(Object {
+            certificate: Some(Arc::new(certificate)),
+            ..Object::on_token(Class::Certificate, &Arc::new(key))
+        })
+    }
+}
+
+/// Returns the type and the numbers of a private key.
+fn private_data(template: &Template) -> Answer<(&'static KeyType, PrivateData)> {
+    let key_type_number = template.number(CKA_KEY_TYPE)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+    if key_type_number == CKK_RSA {
+        let numbers = PrivateData::rsa(
+            template.require(CKA_PRIME_1)?,
+            template.require(CKA_PRIME_2)?,
+            template.require(CKA_PUBLIC_EXPONENT)?,
+        );
+        return Ok((key_type("RSA").ok_or(INVALID)?, numbers));
+    }
+    let kind =
+        curve_of(template.require(CKA_EC_PARAMS)?).ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))?;
+    if kind.kind != key_type_number {
+        return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
+    }
+    let value = template.require(CKA_VALUE)?;
+    let value = match kind.family {
+        Family::Weierstrass { field, .. } => der::padded(value, field).ok_or(INVALID)?,
+        _ => value.to_vec(),
+    };
+    Ok((kind, PrivateData::data(&Zeroizing::new(value))))
+}
+
+/// Returns the public key that a template describes, as a key without an ID on the server.
+fn public_key(template: &Template) -> Answer<Key> {
+    let key_type_number = template.number(CKA_KEY_TYPE)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+    let (kind, public) = if key_type_number == CKK_RSA {
+        let modulus = der::without_zeros(template.require(CKA_MODULUS)?).to_vec();
+        let exponent = der::without_zeros(template.require(CKA_PUBLIC_EXPONENT)?).to_vec();
+        (key_type("RSA").ok_or(INVALID)?, Public::Rsa(modulus, exponent))
+    } else {
+        let kind = curve_of(template.require(CKA_EC_PARAMS)?);
+        let kind = kind.ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))?;
+        let point = point(kind.family, template.require(CKA_EC_POINT)?).to_vec();
+        (kind, Public::Data(point))
+    };
+    Ok(local_key(kind, public, template))
+}
+
+fn local_secret(
+    session: CK_SESSION_HANDLE,
+    value: Zeroizing<Vec<u8>>,
+    template: &Template,
+) -> Answer<Object> {
+    let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
+    Ok(Object {
+        value: Some(Arc::new(value)),
+        place: Place::Session(session),
+        ..Object::on_token(Class::Secret, &Arc::new(local_key(kind, Public::None, template)))
+    })
+}
+
+fn local_key(kind: &'static KeyType, public: Public, template: &Template) -> Key {
+    let text = |kind| template.get(kind).map(|value| String::from_utf8_lossy(value).into_owned());
+    Key { id: String::new(), kind, mechanisms: Vec::new(), public, label: text(CKA_LABEL) }
+}
+
+/// Returns a point without the OCTET STRING that most callers put around it.
+fn point(family: Family, encoded: &[u8]) -> &[u8] {
+    let is_bare = match family {
+        Family::Weierstrass { field, .. } => encoded.len() == 2 * field + 1,
+        _ => false,
+    };
+    match der::take(tag::OCTET_STRING, encoded) {
+        Some((point, [])) if !is_bare => point,
+        _ => encoded,
+    }
+}

@@ -1,0 +1,122 @@
+//! Finds objects, with as few requests as the template allows.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cryptoki_sys::{CKA_CLASS, CKA_ID, CKA_LABEL, CKA_TOKEN, CK_OBJECT_CLASS, CK_OBJECT_HANDLE};
+
+use super::{Listing, Slot};
+use crate::objects::{ids, Certificate, Class, Object, Template};
+use crate::refusal::Answer;
+use crate::rest::Key;
+
+const LONGEST_LABEL: usize = 32;
+
+impl Slot {
+    /// Returns the handles of all objects that match a template.
+    pub fn find(&self, template: &Template) -> Answer<Vec<CK_OBJECT_HANDLE>> {
+        let class = template.number(CKA_CLASS)?;
+        let mut found: Vec<_> = {
+            let of_sessions = self.objects().of_sessions();
+            let matching = of_sessions.into_iter().filter(|(_, object)| object.matches(template));
+            matching.map(|(handle, _)| handle).collect()
+        };
+        if template.bool(CKA_TOKEN)? == Some(false) || !self.has_user() || !is_known(class) {
+            return Ok(found);
+        }
+        for key in self.keys_for(template)?.iter().filter(|key| self.shows(key)) {
+            for object in self.objects_of(key, class, template)? {
+                if object.matches(template) {
+                    found.push(self.objects().put(object));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns at least the keys that can match a template.
+    fn keys_for(&self, template: &Template) -> Answer<Arc<Vec<Arc<Key>>>> {
+        if let Some(id) = template.get(CKA_ID) {
+            let found = ids::api_id(id).map(|id| self.key(&id)).transpose()?.flatten();
+            return Ok(Arc::new(found.into_iter().collect()));
+        }
+        match template.text(CKA_LABEL)? {
+            Some(label) => self.keys_by_label(label),
+            None => self.all_keys(),
+        }
+    }
+
+    fn key(&self, id: &str) -> Answer<Option<Arc<Key>>> {
+        Ok(self.user()?.key(id)?.map(Arc::new))
+    }
+
+    /// Returns the keys with a label. A key without one has its ID as its label.
+    fn keys_by_label(&self, label: &str) -> Answer<Arc<Vec<Arc<Key>>>> {
+        let mut found = Vec::new();
+        if label.len() <= LONGEST_LABEL {
+            found.extend(self.user()?.keys_with_label(label)?.into_iter().map(Arc::new));
+        }
+        let by_id = ids::api_id(label.as_bytes()).filter(|id| id == label);
+        if let Some(key) = by_id.map(|id| self.key(&id)).transpose()?.flatten() {
+            if found.iter().all(|other| other.id != key.id) {
+                found.push(key);
+            }
+        }
+        Ok(Arc::new(found))
+    }
+
+    fn all_keys(&self) -> Answer<Arc<Vec<Arc<Key>>>> {
+        if let Some(listing) = &*self.listed() {
+            if listing.at.elapsed() < self.config.list_cache {
+                return Ok(Arc::clone(&listing.keys));
+            }
+        }
+        let keys = self.user()?.keys(&self.config.prefix)?;
+        let keys = Arc::new(keys.into_iter().map(Arc::new).collect::<Vec<_>>());
+        *self.listed() = Some(Listing { at: Instant::now(), keys: Arc::clone(&keys) });
+        Ok(keys)
+    }
+
+    /// Says whether the configuration does not hide a key.
+    fn shows(&self, key: &Key) -> bool {
+        let types = &self.config.key_types;
+        key.id.starts_with(&self.config.prefix)
+            && (types.is_empty() || types.iter().any(|name| name == key.kind.name))
+    }
+
+    /// Returns the objects of a key that may match; its certificate is only asked for if it may.
+    fn objects_of(
+        &self,
+        key: &Arc<Key>,
+        class: Option<CK_OBJECT_CLASS>,
+        template: &Template,
+    ) -> Answer<Vec<Object>> {
+        let classes: &[Class] =
+            if key.kind.is_secret() { &[Class::Secret] } else { &[Class::Private, Class::Public] };
+        let wanted = |wanted: Class| class.is_none_or(|number| number == wanted.number());
+        let mut objects: Vec<_> = classes
+            .iter()
+            .filter(|class| wanted(**class))
+            .map(|class| Object::on_token(*class, key))
+            .collect();
+        let may_match = wanted(Class::Certificate) && template.may_be_certificate();
+        if may_match && self.config.certificates && !key.kind.is_secret() {
+            objects.extend(self.certificate_of(key)?);
+        }
+        Ok(objects)
+    }
+
+    fn certificate_of(&self, key: &Arc<Key>) -> Answer<Option<Object>> {
+        let stored = self.user()?.certificate(&key.id)?;
+        let certificate = stored.and_then(|stored| Certificate::parse(&stored)).map(Arc::new);
+        Ok(certificate.map(|certificate| Object {
+            certificate: Some(certificate),
+            ..Object::on_token(Class::Certificate, key)
+        }))
+    }
+}
+
+fn is_known(class: Option<CK_OBJECT_CLASS>) -> bool {
+    let classes = [Class::Private, Class::Public, Class::Secret, Class::Certificate];
+    class.is_none_or(|number| classes.iter().any(|class| class.number() == number))
+}

@@ -1,0 +1,108 @@
+//! Generates keys.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+
+use super::naming::{label, place};
+use super::Slot;
+use crate::mechanisms::Mechanism;
+use crate::objects::key_types::{curve_of, key_type, KeyType, KEY_TYPES};
+use crate::objects::{api_mechanisms, Class, Object, Template, Usage};
+use crate::refusal::{Answer, Refusal};
+use crate::rest::{Key, NewKey};
+
+impl Slot {
+    /// Generates a key pair; returns the handles of the public and of the private key.
+    pub fn generate_pair(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism,
+        public: &Template,
+        private: &Template,
+    ) -> Answer<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
+        let kind = pair_type(mechanism, public)?;
+        let length = match kind.name {
+            "RSA" => Some(rsa_bits(public)?),
+            _ => None,
+        };
+        let key = self.generate(kind, length, &[private, public], false)?;
+        let place = place(session, private)?;
+        let mut table = self.objects();
+        let mut put = |class| table.put(Object { place, ..Object::on_token(class, &key) });
+        Ok((put(Class::Public), put(Class::Private)))
+    }
+
+    /// Generates a secret key; returns its handle.
+    pub fn generate_secret(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism,
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        let is_aes = match mechanism.kind {
+            CKM_AES_KEY_GEN => true,
+            CKM_GENERIC_SECRET_KEY_GEN => false,
+            _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
+        };
+        let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
+        let length = template.number(CKA_VALUE_LEN)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+        let bits = usize::try_from(length).ok().and_then(|bytes| bytes.checked_mul(8));
+        let bits = bits.ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))?;
+        let key = self.generate(kind, Some(bits), &[template], is_aes)?;
+        let place = place(session, template)?;
+        Ok(self.objects().put(Object { place, ..Object::on_token(Class::Secret, &key) }))
+    }
+
+    fn generate(
+        &self,
+        kind: &KeyType,
+        length: Option<usize>,
+        templates: &[&Template],
+        is_aes: bool,
+    ) -> Answer<Arc<Key>> {
+        let usage = Usage::of(templates.first().ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?)?;
+        let id = self.new_id(templates)?;
+        let key = self.administrator()?.generate(&NewKey {
+            kind: kind.name,
+            id: &id,
+            mechanisms: api_mechanisms(kind, usage, is_aes),
+            length,
+            label: label(templates)?,
+        })?;
+        self.forget_listing();
+        Ok(Arc::new(key))
+    }
+}
+
+/// Returns the type of a pair: by the mechanism, and by the curve or parameter set.
+fn pair_type(mechanism: &Mechanism, public: &Template) -> Answer<&'static KeyType> {
+    let kinds: &[CK_KEY_TYPE] = match mechanism.kind {
+        CKM_RSA_PKCS_KEY_PAIR_GEN => return key_type("RSA").ok_or(Refusal(CKR_GENERAL_ERROR)),
+        CKM_EC_KEY_PAIR_GEN => &[CKK_EC],
+        // GnuTLS generates with the mechanism that signs.
+        CKM_EC_EDWARDS_KEY_PAIR_GEN | CKM_EDDSA => &[CKK_EC_EDWARDS],
+        CKM_EC_MONTGOMERY_KEY_PAIR_GEN => &[CKK_EC_MONTGOMERY],
+        CKM_ML_DSA_KEY_PAIR_GEN => return by_parameter_set(CKK_ML_DSA, public),
+        CKM_ML_KEM_KEY_PAIR_GEN => return by_parameter_set(CKK_ML_KEM, public),
+        _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
+    };
+    curve_of(public.require(CKA_EC_PARAMS)?)
+        .filter(|kind| kinds.contains(&kind.kind))
+        .ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))
+}
+
+fn by_parameter_set(kind: CK_KEY_TYPE, public: &Template) -> Answer<&'static KeyType> {
+    let set = public.number(CKA_PARAMETER_SET)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+    let fits = |row: &&KeyType| row.kind == kind && row.parameter_set() == Some(set);
+    KEY_TYPES.iter().find(fits).ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))
+}
+
+fn rsa_bits(public: &Template) -> Answer<usize> {
+    let exponent = public.get(CKA_PUBLIC_EXPONENT).map(crate::der::without_zeros);
+    if exponent.is_some_and(|exponent| exponent != [1, 0, 1]) {
+        return Err(Refusal(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    let bits = public.number(CKA_MODULUS_BITS)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+    usize::try_from(bits).map_err(|_| Refusal(CKR_ATTRIBUTE_VALUE_INVALID))
+}
