@@ -1,24 +1,20 @@
-"""What watches a server: Prometheus with our rules, and rsyslog at the end of our TLS syslog."""
+"""What watches a server: Prometheus, with our rules."""
 
 import contextlib
 import json
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from keystead.journal.exposition import Kind
 from keystead.journal.metrics import Metrics
-from tests.support.authority import Authority
-from tests.support.server import running_server, wait_until
-from tests.support.syslog_receiver import write_server_identity
+from tests.support.daemons import free_port, running
+from tests.support.server import wait_until
 
 MONITORING = Path(__file__).parents[2] / "packaging/monitoring"
 SECONDS = 60
@@ -26,25 +22,6 @@ SECONDS = 60
 
 def needs(command: str):
     return pytest.mark.skipif(shutil.which(command) is None, reason=f"{command} is not installed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(*command: str | Path, log: Path) -> Iterator[None]:
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=SECONDS)
-
-
-# --- Prometheus ------------------------------------------------------------------------------
 
 
 @needs("promtool")
@@ -125,45 +102,3 @@ def test_prometheus_scrapes_a_server_with_the_configuration_shown(server, tmp_pa
         assert value("up") == "1"
         groups = queried(port, "rules")["groups"]
         assert {rule["health"] for rule in groups[0]["rules"]} <= {"ok", "unknown"}
-
-
-# --- rsyslog ---------------------------------------------------------------------------------
-
-RSYSLOG = """
-global(workDirectory="{folder}" defaultNetstreamDriver="ossl"
-       defaultNetstreamDriverCAFile="{folder}/ca.pem"
-       defaultNetstreamDriverCertFile="{folder}/certificate.pem"
-       defaultNetstreamDriverKeyFile="{folder}/key.pem")
-module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
-input(type="imtcp" port="{port}" address="127.0.0.1")
-template(name="fields" type="string" string="%app-name% %procid% %structured-data% %msg%\\n")
-action(type="omfile" file="{folder}/received" template="fields")
-"""
-
-
-@needs("rsyslogd")
-@pytest.mark.skipif(
-    not list(Path("/usr/lib").glob("*/rsyslog/lmnsd_ossl.so")),
-    reason="rsyslog-openssl is not installed",
-)
-def test_rsyslog_takes_our_syslog_over_tls(tmp_path):
-    authority, port = Authority("logs"), free_port()
-    (tmp_path / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
-    write_server_identity(tmp_path, authority, "localhost")
-    settings, received = tmp_path / "rsyslog.conf", tmp_path / "received"
-    settings.write_text(RSYSLOG.format(folder=tmp_path, port=port))
-    command = ("rsyslogd", "-n", "-f", settings, "-i", tmp_path / "rsyslog.pid")
-    config = f'[syslog]\ntls = "localhost:{port}"\nca = "ca.pem"\n'
-    with (
-        running(*command, log=tmp_path / "rsyslog.log"),
-        running_server(tmp_path, config=config) as server,
-    ):
-        server.provision()
-        wrong = server.request("GET", "/users", user="admin", passphrase="not the passphrase")
-        assert wrong.status == 401
-        wait_until(
-            lambda: received.exists() and "authentication failed" in received.read_text(),
-            seconds=SECONDS,
-            what=lambda: (tmp_path / "rsyslog.log").read_text() + server.log(),
-        )
-    assert re.search(r'^keystead .*sequenceId="\d+"', received.read_text(), re.MULTILINE)
