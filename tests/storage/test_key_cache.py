@@ -90,6 +90,30 @@ async def put_and_use(domain, record, names: str) -> None:
         await domain.keys.get(key_path(name))
 
 
+@pytest.mark.parametrize("change", ["update", "flush"])
+def test_a_change_that_is_cancelled_is_in_doubt_and_its_key_forgotten(change):
+    async def scenario():
+        store, domain, record = await with_key()
+        await domain.keys.get(A)
+        domain.keys.count_use(A)
+        committing = asyncio.Event()
+        store.before_commit = lambda: (committing.set(), asyncio.sleep(10))[1]
+        edited = replace(record, label=Label("new"))
+        changing = {
+            "update": lambda: domain.keys.update(A, lambda _: edited),
+            "flush": domain.keys.flush_counts,
+        }
+        task = asyncio.create_task(changing[change]())
+        await committing.wait()
+        assert domain.keys.cached(A) is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert domain.keys.cached(A) is None
+
+    asyncio.run(scenario())
+
+
 def test_keys_with_large_certificates_fill_the_memory_of_the_cache_with_fewer_keys():
     async def scenario():
         _, domain, record = await with_key(key_cache=4)

@@ -10,7 +10,6 @@ from keystead import algorithms
 from keystead.errors import (
     AlreadyExists,
     CorruptRecord,
-    KeysteadError,
     NotFound,
     StaleRevision,
 )
@@ -329,7 +328,7 @@ class KeyStore:
             revision = await self._quotas.commit_counts(
                 [(counted.path.namespace, counted.change) for counted in batch]
             )
-        except KeysteadError:
+        except BaseException:  # Also cancelled ones: the commit may still be made.
             for counted in batch:
                 self._cache.forget(counted.path)
             raise
@@ -393,7 +392,7 @@ class KeyStore:
         change = self.change(path, record, expected=expected)
         try:
             revision = await self._quotas.commit_keys(path.namespace, [change])
-        except KeysteadError:
+        except BaseException:  # Also a cancelled one: the commit may still be made.
             self._cache.forget(path)
             raise
         self._changed(path, record, revision)
