@@ -54,11 +54,26 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "POST /keys/{}/sign": ("context", "derivation", "messages"),
     "POST /keys/{}/encrypt": ("aad",),
     "POST /keys/{}/decrypt": ("aad", "tag"),
+    "POST /provision": ("unlockShares",),
+    "POST /unlock": ("share",),
+    "PUT /config/unlock-passphrase": ("unlockShares", "currentShares"),
 }
 """Optional fields of requests that NetHSM has."""
 
-OPTIONAL: Final[dict[str, tuple[str, ...]]] = {"POST /keys/{}/sign": ("message",)}
+OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
+    "POST /keys/{}/sign": ("message",),
+    "POST /provision": ("unlockPassphrase",),
+    "POST /unlock": ("passphrase",),
+    "PUT /config/unlock-passphrase": ("newPassphrase", "currentPassphrase"),
+}
 """Fields that NetHSM's requests need, and that a field of ours can stand for."""
+
+SUCCESSES: Final[dict[str, tuple[str, ...]]] = {
+    "POST /provision": ("200",),
+    "POST /unlock": ("202",),
+    "PUT /config/unlock-passphrase": ("200",),
+}
+"""Statuses of success that operations of NetHSM have only with fields of ours."""
 
 _PAGES: Final = ("details", "limit", "after", "prefix")
 

@@ -2,10 +2,11 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from pathlib import Path
 
 from keystead.cli import passphrases
 from keystead.cli.command import Commands, Invocation, add_yes
-from keystead.cli.lifecycle import now
+from keystead.cli.lifecycle import add_shares, now, show_shares
 
 _SHOWN = {
     "unattended-boot": "unattendedBoot",
@@ -28,6 +29,14 @@ def add_commands(parser: ArgumentParser) -> None:
         changing = commands.add(f"{kind}-passphrase", _set_passphrase(kind), summary)
         passphrases.add_options(changing, "current")
         passphrases.add_options(changing, "new")
+        if kind == "unlock":
+            add_shares(changing)
+            changing.add_argument(
+                "--current-shares",
+                type=Path,
+                metavar="FILE",
+                help="enough of the present shares, one a line, instead of a passphrase",
+            )
     booting = commands.add("unattended-boot", _boot, "have the HSM open itself at a start, or not")
     booting.add_argument("status", choices=("on", "off"))
     add_yes(booting)
@@ -63,14 +72,29 @@ def _show(call: Invocation) -> None:
 def _set_passphrase(kind: str) -> Callable[[Invocation], None]:
     def run(call: Invocation) -> None:
         hsm = call.client
-        question = f"Present {kind} passphrase (empty if there is none yet)"
-        current = passphrases.present(call.given, "current", question)
-        new = passphrases.new(call.given, "new", f"New {kind} passphrase")
-        content = {"currentPassphrase": current, "newPassphrase": new}
-        hsm.put(f"/config/{kind}-passphrase", content)
+        answer = hsm.put(f"/config/{kind}-passphrase", _present(call, kind) | _new(call, kind))
         call.screen.done(f"The {kind} passphrase is changed.")
+        if answer is not None:
+            show_shares(call, answer)
 
     return run
+
+
+def _present(call: Invocation, kind: str) -> dict[str, object]:
+    """Return what shows that the present passphrase is known: it, or enough of its shares."""
+    shares: Path | None = getattr(call.given, "current_shares", None)
+    if shares is not None:
+        return {"currentShares": shares.read_text().splitlines()}
+    question = f"Present {kind} passphrase (empty if there is none yet)"
+    return {"currentPassphrase": passphrases.present(call.given, "current", question)}
+
+
+def _new(call: Invocation, kind: str) -> dict[str, object]:
+    """Return the new passphrase, or how many shares are to be made."""
+    quorum: dict[str, int] | None = getattr(call.given, "shares", None)
+    if quorum is not None:
+        return {"unlockShares": quorum}
+    return {"newPassphrase": passphrases.new(call.given, "new", f"New {kind} passphrase")}
 
 
 def _boot(call: Invocation) -> None:

@@ -21,6 +21,7 @@ def add_provision(parser: ArgumentParser) -> None:
     run_by(parser, _provision)
     passphrases.add_options(parser, "unlock")
     passphrases.add_options(parser, "admin")
+    add_shares(parser)
     parser.add_argument(
         "--time", metavar="RFC3339", help="the HSM's time (default: this machine's)"
     )
@@ -30,6 +31,11 @@ def add_unlock(parser: ArgumentParser) -> None:
     """Give `parser` what `keystead unlock` takes."""
     run_by(parser, _unlock)
     passphrases.add_options(parser, "unlock")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="give one of the shares, in the place of the passphrase",
+    )
 
 
 def add_lock(parser: ArgumentParser) -> None:
@@ -61,6 +67,30 @@ def add_lockouts(parser: ArgumentParser) -> None:
     run_by(parser, _lockouts)
 
 
+def add_shares(parser: ArgumentParser) -> None:
+    """Give `parser` the option that asks for shares instead of an unlock passphrase."""
+    parser.add_argument(
+        "--shares",
+        type=_quorum,
+        metavar="M/N",
+        help="print N shares, of which M unlock, instead of setting an unlock passphrase",
+    )
+
+
+def show_shares(call: Invocation, answer: dict[str, list[str]]) -> None:
+    """Show new shares, which nothing shows again."""
+    if call.screen.is_json:
+        call.screen.record(answer)
+    else:
+        call.screen.text("\n".join(answer["shares"]))
+    call.screen.done("Give each share to another person. They are never shown again.")
+
+
+def _quorum(text: str) -> dict[str, int]:
+    threshold, _, shares = text.partition("/")
+    return {"threshold": int(threshold), "shares": int(shares)}
+
+
 def now() -> str:
     """Return this machine's time as the API takes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a clock is asked for
@@ -76,25 +106,28 @@ def _require_state(hsm: Client, wanted: str) -> None:
 def _provision(call: Invocation) -> None:
     hsm = call.anonymous
     _require_state(hsm, "Unprovisioned")
-    unlock = passphrases.new(call.given, "unlock", "New unlock passphrase")
+    wanted = {"systemTime": call.given.time or now()}
+    if call.given.shares is None:
+        unlock = passphrases.new(call.given, "unlock", "New unlock passphrase")
+        wanted["unlockPassphrase"] = unlock
+    else:
+        wanted["unlockShares"] = call.given.shares
     admin = passphrases.new(call.given, "admin", "New passphrase of the user admin")
-    hsm.post(
-        "/provision",
-        {
-            "unlockPassphrase": unlock,
-            "adminPassphrase": admin,
-            "systemTime": call.given.time or now(),
-        },
-    )
+    answer = hsm.post("/provision", wanted | {"adminPassphrase": admin})
+    if answer is not None:
+        show_shares(call, answer)
+        return
     call.screen.done("The HSM is Operational. Keep the unlock passphrase: without it all is lost.")
 
 
 def _unlock(call: Invocation) -> None:
     hsm = call.anonymous
     _require_state(hsm, "Locked")
-    hsm.post(
-        "/unlock", {"passphrase": passphrases.present(call.given, "unlock", "Unlock passphrase")}
-    )
+    field, what = ("share", "Share") if call.given.share else ("passphrase", "Unlock passphrase")
+    answer = hsm.post("/unlock", {field: passphrases.present(call.given, "unlock", what)})
+    if answer is not None:
+        call.screen.done(f"{answer['have']} of {answer['need']} shares are given.")
+        return
     call.screen.done("The HSM is Operational.")
 
 

@@ -24,6 +24,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.configured_time import ConfiguredTime
+from keystead.operations.given_shares import Progress
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
@@ -33,6 +34,7 @@ from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
 from keystead.sealing.domain_key import fingerprint, new_domain_key, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
+from keystead.sealing.unlock_shares import WantedShares
 from keystead.storage import settings
 from keystead.storage.backup_records import adopt_backup_key
 from keystead.storage.conditional import ConditionalStore, depend_on
@@ -142,13 +144,22 @@ class Hsm:
 
     # --- from state to state ---
 
-    async def provision(self, *, unlock: Secret, admin: Secret, system_time: float) -> None:
-        """Make the domain key and the first Administrator, `admin`, and become Operational."""
+    async def provision(
+        self, *, unlock: Secret | WantedShares, admin: Secret, system_time: float
+    ) -> list[str]:
+        """Make the domain key and the first Administrator, `admin`, and become Operational.
+
+        Return the shares of the unlock passphrase, if some are wanted.
+        """
         began = self.monotonic()
         async with self.changing:
             after(self.state, Event.PROVISION)
+            passphrase, texts, share_set = self.unlocking.renewed(unlock)
             salt = new_unlock_salt()
-            unlock_key = await self._around.kdf_pool.run(lambda: derive_unlock_key(unlock, salt))
+            unlock_key = await self._around.kdf_pool.run(
+                lambda: derive_unlock_key(passphrase, salt)
+            )
+            passphrase.wipe()
             verifier = await self._around.kdf_pool.run(lambda: make_verifier(admin))
             user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
             domain_key = new_domain_key()
@@ -163,6 +174,7 @@ class Hsm:
                         stores.users.change(user),
                         local.put_attended(domain_key, unlock_key),
                         local.settings.put(settings.UNLOCK_SALT, salt),
+                        share_set,
                         local.settings.put(settings.TIME_OFFSET, offset),
                         local.settings.put(settings.SEALS_BACKUPS, fingerprint(domain_key)),
                     ]
@@ -172,6 +184,7 @@ class Hsm:
             self.time.offset = offset
             await self.unlocking.remember()
             await self._enter(Event.PROVISION, domain_key)
+            return texts
 
     async def unlock(self, passphrase: str, *, address: str) -> None:
         """Unwrap the domain key with the unlock passphrase and become Operational.
@@ -179,14 +192,27 @@ class Hsm:
         Raises NotPermitted if the passphrase is wrong, TooManyAttempts for a second after that, and
         Overloaded if too many attempts wait.
         """
-        async with self.unlocking.queued(address):
-            await self._unlock(passphrase, address)
+        await self._unlock(lambda: self.unlocking.open(passphrase, address=address), address)
 
-    async def _unlock(self, passphrase: str, address: str) -> None:
-        async with self.changing:
+    async def unlock_with_share(self, text: str, *, address: str) -> Progress:
+        """Take one of the shares of the unlock passphrase, and become Operational with the last.
+
+        Raises what `Unlocking.checked` does, and Overloaded if too many attempts wait.
+        """
+        unlocking = self.unlocking
+        share, share_set = await unlocking.checked(text, address=address)
+        # Nothing waits between this and `keep`: no share is kept once the HSM is not Locked.
+        after(self.state, Event.UNLOCK)
+        progress = unlocking.keep(share, share_set, address=address)
+        if progress.is_enough:
+            given, need = unlocking.given, progress.need
+            await self._unlock(lambda: unlocking.open_with(given, need, address=address), address)
+        return progress
+
+    async def _unlock(self, open_domain_key: Callable[[], Awaitable[Secret]], address: str) -> None:
+        async with self.unlocking.queued(address), self.changing:
             after(self.state, Event.UNLOCK)
-            domain_key = await self.unlocking.open(passphrase, address=address)
-            await self._enter(Event.UNLOCK, domain_key)
+            await self._enter(Event.UNLOCK, await open_domain_key())
 
     async def lock(self) -> None:
         """Become Locked: new requests are refused at once, then all secrets are forgotten."""
@@ -202,6 +228,7 @@ class Hsm:
         if self._recovering is not None:
             self._recovering.cancel()
         self.succession.stop()
+        self.unlocking.given.forget()
         await self._drop_session()
 
     async def want(self, action: SystemAction, caller: Caller | None) -> None:
@@ -238,6 +265,7 @@ class Hsm:
         self.state = after(self.state, Event.SELF_TEST_FAILED)
         if self._recovering is not None:
             self._recovering.cancel()
+        self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
             self._ending = asyncio.create_task(session.end(seconds=0))
@@ -245,10 +273,11 @@ class Hsm:
     async def flush_counters_forever(self) -> None:
         """Write operation counters every few seconds. Run as a background task.
 
-        It also notices when a store that could not write can write again.
+        It also notices when a store that could not write can write again, and forgets old shares.
         """
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
+            self.unlocking.given.forget_old()
             try:
                 if self.session is not None:
                     await self.session.flush_counters()
@@ -272,6 +301,7 @@ class Hsm:
         # If the HSM was locked or the store was lost in the meantime, it stays so.
         goes_on = self.session is old and self.state is not State.FAILED
         self.session = None
+        self.unlocking.given.forget()  # They may be of another set than the restored one.
         if goes_on:
             self.state = State.LOCKED
         self._state_changed(event)
@@ -322,6 +352,7 @@ class Hsm:
         await adopt_backup_key(pinned, self.local.settings, session.config)
         # Raises WrongState if the store was lost in the meantime: only recovery leaves Failed.
         self.state = after(self.state, event)
+        self.unlocking.given.forget()
         self.session = session
         self._state_changed(event)
 

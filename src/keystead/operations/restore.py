@@ -198,14 +198,22 @@ class _Switch:
         return self.hsm.local.settings.put(settings.RESTORED_SEAL, self.records.sealed_set)
 
     def _lock(self) -> list[Change]:
-        """Return the changes that install the file's wrapped domain key and unlock salt."""
+        """Return the changes that install the file's wrapped domain key and what unlocks it."""
         local = self.hsm.local
         return [
             local.put_locked_domain_key(self.origin.locked_domain_key),
             *local.remove_unattended(),
             local.settings.put(settings.UNATTENDED_BOOT, False),
             *self.records.resealed(local.settings, settings.UNLOCK_SALT),
+            self._unlock_shares(),
         ]
+
+    def _unlock_shares(self) -> Change:
+        """Return the change that installs the file's set of unlock shares, or removes ours."""
+        own, share_set = self.hsm.local.settings, self.records.setting(settings.UNLOCK_SHARES)
+        if share_set is None:
+            return own.remove(settings.UNLOCK_SHARES)
+        return own.put(settings.UNLOCK_SHARES, share_set)
 
     def _backup_key(self) -> list[Change]:
         """Return the changes that keep a version 0 file's backup key until it can be sealed."""

@@ -1,8 +1,11 @@
-"""The unlock passphrase: it unwraps the domain key, and guessing it is rate-limited."""
+"""The unlock passphrase: it unwraps the domain key, and guessing it is rate-limited.
+
+An HSM may have shares of the passphrase instead, which nobody knows then.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from keystead.errors import (
@@ -24,12 +27,21 @@ from keystead.operations.attempts import (
 )
 from keystead.operations.authentication import Credentials, parse_basic
 from keystead.operations.caller_context import CallerContext
+from keystead.operations.given_shares import GivenShares, Progress
 from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party, Turns
 from keystead.sealing.domain_key import new_unlock_salt, unlock
 from keystead.sealing.passphrase import derive_unlock_key
+from keystead.sealing.unlock_shares import (
+    MIN_THRESHOLD,
+    ShareSet,
+    UnlockShare,
+    WantedShares,
+    make_shares,
+)
+from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.settings import UNLOCK_SALT
+from keystead.storage.settings import UNLOCK_SALT, UNLOCK_SHARES
 
 USER_NAME: Final = "unlock"
 """The user name for the unlock passphrase, in states in which the users cannot be read."""
@@ -49,12 +61,15 @@ class Unlocking:
     ) -> None:
         """Take the lock `changing`, which is held while a wrapped domain key is replaced."""
         self._pool: Final = context.unlock_pool
+        self._monotonic: Final = context.monotonic
         self._local: Final = local
         self._failed: Final = failed
         self._changing: Final = changing
         self._one_at_a_time: Final = asyncio.Lock()
         self._turns: Final = Turns(MOST_WAITING)
         self._tried: Final = RecentNetworks(context.monotonic)
+        self.given: Final = GivenShares(context.monotonic)
+        """The shares that were given to a Locked HSM."""
         self._last_read: tuple[bytes, bytes] | None = None
 
     @contextlib.asynccontextmanager
@@ -91,6 +106,43 @@ class Unlocking:
                 self._failed.record(subject)
                 raise
 
+    async def checked(self, text: str, *, address: str) -> tuple[UnlockShare, ShareSet]:
+        """Return a share of the present set, and the set.
+
+        Raises InvalidInput if the HSM has no shares, NotPermitted if the share is mistyped or none
+        of the set, and TooManyAttempts for a second after that. A wrong share ends what was given
+        from its network.
+        """
+        subject = subject_of(address, UNLOCK)
+        self._failed.require_none(subject)
+        share_set = await self._share_set()
+        try:
+            return _member(share_set, text), share_set
+        except NotPermitted:
+            self._failed.record(subject)
+            self.given.forget_from(subject.network)
+            raise
+
+    def keep(self, share: UnlockShare, share_set: ShareSet, *, address: str) -> Progress:
+        """Keep a checked share, until there are enough of them."""
+        network = subject_of(address, UNLOCK).network
+        return self.given.add(share, network=network, need=share_set.threshold)
+
+    async def open_with(self, given: GivenShares, need: int, *, address: str) -> Secret:
+        """Return the domain key, and forget the shares that open it.
+
+        Raises WrongState if they are not enough any more, and NotPermitted if they do not open it.
+        """
+        async with self._one_at_a_time:
+            passphrase = given.passphrase(need)
+            try:
+                return await self._open(passphrase, subject_of(address, UNLOCK))
+            except DecryptionFailed:
+                raise NotPermitted("The shares do not unlock this HSM.") from None
+            finally:
+                passphrase.wipe()
+                given.forget()
+
     async def authenticate(self, header: str | None, *, address: str) -> None:
         """Check an Authorization header that names the user `unlock`. Works in state Failed too.
 
@@ -110,32 +162,75 @@ class Unlocking:
             except DecryptionFailed:
                 raise NotAuthenticated("The unlock passphrase is wrong.") from None
 
-    async def change(self, context: CallerContext, *, new: Secret, current: str) -> None:
-        """Wrap the domain key under another passphrase.
+    async def change(
+        self,
+        context: CallerContext,
+        *,
+        new: Secret | WantedShares,
+        current: str | Sequence[str],
+    ) -> list[str]:
+        """Wrap the domain key under another passphrase. Return its shares, if some are wanted.
 
-        Raises NotPermitted if `current` is wrong, TooManyAttempts as `open` does.
+        Raises NotPermitted if `current`, the passphrase or enough shares, is wrong, and
+        TooManyAttempts as `open` does.
         """
         async with self._changing:
-            try:
-                domain_key = await self.open(current, address=context.address)
-            except InvalidInput:
-                # InvalidInput would be a 400, as if the new passphrase were malformed.
-                raise NotPermitted("The current unlock passphrase is wrong.") from None
+            domain_key = await self._open_current(current, address=context.address)
+            passphrase, texts, change = self.renewed(new)
             salt = new_unlock_salt()
-            unlock_key = await self._pool.run(lambda: derive_unlock_key(new, salt))
+            unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
+            passphrase.wipe()
             await context.session.store.commit(
                 [
                     self._local.settings.put(UNLOCK_SALT, salt),
                     self._local.put_attended(domain_key, unlock_key),
+                    change,
                 ]
             )
             await self.remember()
         context.note("unlock passphrase changed")
+        return texts
+
+    def renewed(self, new: Secret | WantedShares) -> tuple[Secret, list[str], Change]:
+        """Return the passphrase to use, its shares, and the change that keeps or ends the set."""
+        settings = self._local.settings
+        if isinstance(new, Secret):
+            return new, [], settings.remove(UNLOCK_SHARES)
+        made = make_shares(new)
+        return made.passphrase, made.texts, settings.put(UNLOCK_SHARES, made.share_set)
 
     async def remember(self) -> None:
         """Cache what `authenticate` needs while the store is out of reach."""
         with contextlib.suppress(StoreUnavailable, NotFound):
             await self._read()
+
+    async def _open_current(self, current: str | Sequence[str], *, address: str) -> Secret:
+        try:
+            if isinstance(current, str):
+                return await self.open(current, address=address)
+            return await self._open_with_all(current, address=address)
+        except InvalidInput:
+            # InvalidInput would be a 400, as if the new passphrase were malformed.
+            raise NotPermitted("The current unlock passphrase is wrong.") from None
+
+    async def _open_with_all(self, texts: Sequence[str], *, address: str) -> Secret:
+        """Return the domain key that these shares open."""
+        given, progress = GivenShares(self._monotonic), Progress(0, MIN_THRESHOLD)
+        try:
+            for text in texts:
+                share, share_set = await self.checked(text, address=address)
+                progress = given.add(share, network="", need=share_set.threshold)
+            if not progress.is_enough:
+                raise NotPermitted(f"This takes {progress.need} shares, not {progress.have}.")
+            return await self.open_with(given, progress.need, address=address)
+        finally:
+            given.forget()
+
+    async def _share_set(self) -> ShareSet:
+        share_set = await self._local.settings.get(UNLOCK_SHARES)
+        if share_set is None:
+            raise InvalidInput("This HSM has no unlock shares: its passphrase unlocks it.")
+        return share_set
 
     async def _open(self, passphrase: Secret, subject: Subject) -> Secret:
         salt, locked = await self._read()
@@ -157,3 +252,10 @@ class Unlocking:
             if self._last_read is None:
                 raise
         return self._last_read
+
+
+def _member(share_set: ShareSet, text: str) -> UnlockShare:
+    """Return the share that `text` is. Raises NotPermitted unless it is one of the set."""
+    share = UnlockShare.parse(text)
+    share_set.require_member(share)
+    return share

@@ -215,6 +215,7 @@ _LOCAL_NAMES: Final = frozenset(
     setting.name
     for setting in (
         settings.UNLOCK_SALT,
+        settings.UNLOCK_SHARES,
         settings.TLS_CHAIN,
         settings.TLS_KEY,
         settings.TIME_OFFSET,

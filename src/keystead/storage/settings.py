@@ -12,6 +12,7 @@ import msgspec
 from keystead.model.device_settings import LoggingSettings, NetworkSettings, NtpSettings
 from keystead.model.secret import Secret
 from keystead.sealing.backup_seal import SealedSet
+from keystead.sealing.unlock_shares import ShareSet
 from keystead.storage.device_records import (
     decode_logging,
     decode_network,
@@ -88,6 +89,8 @@ def _decode_chain(stored: bytes) -> bytes:
 
 # Settings of one device, readable before unlock (LocalStore).
 UNLOCK_SALT = _raw("unlock-salt")
+UNLOCK_SHARES = _json("unlock-shares", ShareSet)
+"""The present set of unlock shares. Without it, the unlock passphrase is one that people know."""
 TLS_CHAIN: Setting[bytes] = Setting("certificate", _encode_chain, _decode_chain)
 """The TLS certificates in PEM, the server's own first."""
 TLS_KEY = _secret("private-key")

@@ -36,6 +36,7 @@ _SUCCESSES: Final = range(200, 300)
 _REASONS: Final = {
     200: "Done.",
     201: "Made.",
+    202: "Accepted; more is needed.",
     204: "Done.",
     304: "It was so already, or is what the client has.",
     400: "Malformed or out of range; nothing was changed.",

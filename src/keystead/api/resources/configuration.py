@@ -1,20 +1,27 @@
 """Settings of the whole HSM."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from keystead.api.http.route import NO_CONTENT, Call, Reply
+from keystead.api.resources.lifecycle import UnlockShares, new_unlock, one_of, shares_reply
 from keystead.api.resources.shapes import json_reply
 from keystead.model.secret import Hidden
 from keystead.model.timestamps import format_timestamp, parse_timestamp
+from keystead.sealing.unlock_shares import MAX_SHARES, MIN_THRESHOLD, WantedShares
+
+CurrentShares = Annotated[list[str], msgspec.Meta(min_length=MIN_THRESHOLD, max_length=MAX_SHARES)]
 
 
 class UnlockPassphraseRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """PUT /config/unlock-passphrase."""
 
-    new_passphrase: str
-    current_passphrase: str
+    new_passphrase: str | UnsetType = UNSET
+    unlock_shares: WantedShares | UnsetType = UNSET
+    current_passphrase: str | UnsetType = UNSET
+    current_shares: CurrentShares | UnsetType = UNSET
 
 
 class UnattendedBoot(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,15 +36,18 @@ class Time(msgspec.Struct, forbid_unknown_fields=True):
     time: str
 
 
-async def set_unlock_passphrase(call: Call[UnlockPassphraseRequest]) -> Reply[None]:
-    """PUT /config/unlock-passphrase: change the unlock passphrase."""
+async def set_unlock_passphrase(
+    call: Call[UnlockPassphraseRequest],
+) -> Reply[UnlockShares] | Reply[None]:
+    """PUT /config/unlock-passphrase: change the unlock passphrase, or have new shares made."""
     wanted = await call.json(UnlockPassphraseRequest)
-    await call.hsm.unlocking.change(
-        call.context,
-        new=call.new_passphrase(wanted.new_passphrase, name="newPassphrase"),
-        current=wanted.current_passphrase,
+    current = one_of(
+        wanted.current_passphrase,
+        wanted.current_shares,
+        names=("currentPassphrase", "currentShares"),
     )
-    return NO_CONTENT
+    new = new_unlock(call, wanted.new_passphrase, wanted.unlock_shares, name="newPassphrase")
+    return shares_reply(await call.hsm.unlocking.change(call.context, new=new, current=current))
 
 
 async def unattended_boot(call: Call[None]) -> Reply[UnattendedBoot]:

@@ -1,0 +1,31 @@
+"""`keystead provision`, `unlock` and `config unlock-passphrase` with shares."""
+
+from pathlib import Path
+
+from tests.cli.conftest import ADMIN, Keystead, trusted
+from tests.support.server import running_server
+
+
+def test_an_hsm_with_shares_is_set_up_unlocked_and_gets_other_shares(
+    command: Keystead, tmp_path: Path
+) -> None:
+    (tmp_path / "server").mkdir()
+    with running_server(tmp_path / "server") as server:
+        hsm = trusted(server)
+        made = command("provision", "--shares", "2/3", *hsm, KEYSTEAD_ADMIN_PASSPHRASE=ADMIN)
+        assert made.status == 0, made.err
+        shares = made.out.split()
+        assert [share[4:8] for share in shares] == ["-01-", "-02-", "-03-"]
+        admin = (*hsm, "--user", "admin")
+        credentials = {"KEYSTEAD_PASSPHRASE": ADMIN}
+        assert command("lock", "--yes", *admin, **credentials).status == 0
+        unlock = ("unlock", "--share", *hsm)
+        first = command(*unlock, KEYSTEAD_UNLOCK_PASSPHRASE=shares[2])
+        assert (first.status, first.err) == (0, "1 of 2 shares are given.\n")
+        last = command(*unlock, KEYSTEAD_UNLOCK_PASSPHRASE=shares[0])
+        assert (last.status, last.err) == (0, "The HSM is Operational.\n")
+        file = tmp_path / "shares"
+        file.write_text("\n".join(shares[:2]) + "\n")
+        change = ("config", "unlock-passphrase", "--current-shares", file, "--shares", "2/2")
+        changed = command(*change, "--json", *admin, **credentials)
+        assert len(changed.json()["shares"]) == 2, changed.err
