@@ -35,6 +35,19 @@ def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def locked() -> Callable[[str], None]:
+    """Makes the environment that a lock pins, for an example; skips the test where it cannot be."""
+
+    def add(name: str) -> None:
+        command = [ROOT / "scripts" / "add-locked", sys.executable, ROOT / ".examples", name]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            pytest.skip(f"what requirements-{name}.lock pins cannot be had: {ran.stderr[-500:]}")
+
+    return add
+
+
+@pytest.fixture
 def follow(hsm: Server, tmp_path: Path) -> Follow:
     """Runs the README of an example in `tmp_path`, and more lines after it."""
     directories = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 EXTRA_LOCKS = ("requirements-tpm2.lock", "requirements-tpm2-build.lock")
+EXAMPLES_LOCKS = ("requirements-ethereum.lock",)
 SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock")
 CLIENTS_LOCKS = ("requirements-nitropy.lock", "requirements-private-keys.lock")
 PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
@@ -27,7 +28,9 @@ def version_of(pin):
     return pin.split("==")[1].split(" ")[0]
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, *EXTRA_LOCKS, *CLIENTS_LOCKS, *SITE_LOCKS])
+@pytest.mark.parametrize(
+    "lock", [*LOCKS, *EXTRA_LOCKS, *CLIENTS_LOCKS, *EXAMPLES_LOCKS, *SITE_LOCKS]
+)
 def test_a_lock_is_pins_with_hashes_in_order_and_nothing_else(lock):
     found = pins(lock)
     assert found
