@@ -1,6 +1,7 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
 import asyncio
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final
@@ -108,7 +109,7 @@ def handler_of(use: Use) -> Handler:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
         if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
-            return Reply(200, b'{"%b":"%b"}' % (first, encode_base64(result).encode()))
+            return Reply(200, b'{"%b":%b}' % (first, _json(result)))
         del message, wanted  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
 
@@ -239,4 +240,4 @@ async def _encoded_batch(use: Use, results: Sequence[Any]) -> bytes:
 def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
     if isinstance(part, bool):
         return msgspec.json.encode(part)
-    return b'"%b"' % encode_base64(part).encode()
+    return b'"%b"' % b2a_base64(part, newline=False)
