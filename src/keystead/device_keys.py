@@ -35,7 +35,8 @@ from keystead.processes.supervisor.configuration import (
 )
 from keystead.sealing.device import device_id, new_device_key
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.local import LocalStore, devices
+from keystead.storage.local import LocalStore
+from keystead.storage.paths import devices
 
 
 @dataclass(frozen=True, slots=True)

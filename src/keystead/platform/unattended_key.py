@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from keystead.errors import StartRefused, StoreUnavailable, WriteRefused
 from keystead.platform import durable
-from keystead.sealing.domain_key import UNATTENDED_KEY_BYTES
+from keystead.sealing.device import UNATTENDED_KEY_BYTES
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.messages import KeepUnattendedKey, UnattendedKeyKept
 

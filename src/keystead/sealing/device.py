@@ -8,6 +8,7 @@ import os
 from keystead.model.secret import Secret
 
 DEVICE_KEY_BYTES = 32
+UNATTENDED_KEY_BYTES = 32
 DEVICE_ID_LENGTH = 10
 
 

@@ -15,9 +15,9 @@ from enum import Enum
 
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
+from keystead.sealing.device import UNATTENDED_KEY_BYTES
 
 DOMAIN_KEY_BYTES = 32
-UNATTENDED_KEY_BYTES = 32
 UNLOCK_SALT_BYTES = 16
 _LOCK_PURPOSE = "passphrase"
 _UNATTENDED_PURPOSE = "unattended"

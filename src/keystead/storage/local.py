@@ -6,7 +6,8 @@ from keystead.sealing import domain_key as domain_keys
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record
-from keystead.storage.sealed_records import SealedRecords, list_paths
+from keystead.storage.paths import LOCAL, list_paths
+from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import (
     RESTORED_BACKUP_KEY,
     RESTORED_BACKUP_SALT,
@@ -16,9 +17,6 @@ from keystead.storage.settings import (
     SettingStore,
 )
 
-_ROOT = "/local/"
-_AFTER_ROOT = "/local0"
-"""The end of the range below _ROOT: 0 follows the slash in ASCII."""
 LAYOUT_PATH = "/config/version"
 LAYOUT = b"1"
 """NetHSM's number for the layout of paths. It is stored in clear, to be read before unlock."""
@@ -47,7 +45,7 @@ class LocalStore:
         """`device_key` has 32 bytes."""
         self._store = store
         self.device_id = device_id(device_key)
-        root = f"{_ROOT}{self.device_id}"
+        root = f"{LOCAL}{self.device_id}"
         self.config_key = local_config_key(device_key)
         """Opens the settings. Backups contain it, so that another device can restore them."""
         self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
@@ -68,7 +66,7 @@ class LocalStore:
                 if opened is not None:
                     changes.append(theirs.put(name, opened.plaintext, expected=MISSING))
                     changes.append(mine.delete(name, expected=opened.revision))
-        root = f"{_ROOT}{self.device_id}"
+        root = f"{LOCAL}{self.device_id}"
         there = await list_paths(self._store, root + "/", root + "0")
         if unknown := set(there) - {change.path for change in changes}:
             raise CorruptRecord(f"The record {min(unknown)} is unknown to this software.")
@@ -142,14 +140,3 @@ class LocalStore:
         paths.append(self._slots.path(_ATTENDED))
         entries = [(path, await self._store.get(path)) for path in paths]
         return [Record(path, entry) for path, entry in entries if entry is not None]
-
-
-async def devices(store: KeyValueStore) -> frozenset[str] | None:
-    """Return the IDs of all devices with records in the store, or None if the store is empty.
-
-    Raises StoreUnavailable.
-    """
-    if not await store.list("", "\U0010ffff", limit=1):
-        return None
-    paths = await list_paths(store, _ROOT, _AFTER_ROOT)
-    return frozenset(path.removeprefix(_ROOT).partition("/")[0] for path in paths)

@@ -7,11 +7,10 @@ from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, Wrong
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.paths import list_paths
 
 Seal = Callable[[Secret, str, bytes], bytes]
 
-PAGE = 1000
-"""Paths that are listed at a time."""
 REMOVED_AT_ONCE = 500
 """Records removed in one commit."""
 
@@ -27,17 +26,6 @@ class Opened:
 
     plaintext: bytes = field(repr=False)
     revision: int
-
-
-async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str = "") -> list[str]:
-    """Return every path in [start, stop), in byte order, without its prefix `below`."""
-    found: list[str] = []
-    while page := await store.list(start, stop, limit=PAGE):
-        found += [path[len(below) :] for path in page] if below else page
-        if len(page) < PAGE:
-            break
-        start = page[-1] + "\0"
-    return found
 
 
 async def remove_range(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from keystead.errors import StartRefused
 from keystead.platform.device_key import DeviceKeyProvider, InClear
-from keystead.platform.device_key_credential import UnderCredential
 from keystead.platform.pcrs import PcrSelection
 from keystead.processes.platform.settings import DeviceKeySettings
 
@@ -15,12 +14,17 @@ def device_key_provider(settings: DeviceKeySettings) -> DeviceKeyProvider:
         case "file":
             return InClear()
         case "credential":
-            directory = settings.credentials_directory
-            return UnderCredential(
-                None if directory is None else Path(directory), settings.credential
-            )
+            return _credential(settings)
         case "tpm2":
             return _tpm2(settings)
+
+
+def _credential(settings: DeviceKeySettings) -> DeviceKeyProvider:
+    # The other providers need no cryptography, which takes 3 MiB of the platform's memory.
+    from keystead.platform.device_key_credential import UnderCredential  # noqa: PLC0415 - see above
+
+    directory = settings.credentials_directory
+    return UnderCredential(None if directory is None else Path(directory), settings.credential)
 
 
 def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:

@@ -28,7 +28,7 @@ from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.local import devices
+from keystead.storage.paths import devices
 from keystead.wire.messages import KeepUnattendedKey, PlatformToCore, Question, SlotQuestion
 
 

@@ -18,7 +18,6 @@ from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
 from keystead.processes.supervisor.listening import Address
-from keystead.sealing.update_image import UpdateKey
 from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings
 
 MAX_EDGES: Final = 256
@@ -156,6 +155,9 @@ def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
 def _update_key(directory: Path, wanted: _Update | None) -> bytes | None:
     if wanted is None:
         return None
+    # Without an update key, the supervisor needs no cryptography, which takes 3 MiB of its memory.
+    from keystead.sealing.update_image import UpdateKey  # noqa: PLC0415 - see above
+
     pem = _read(directory / wanted.public_key)
     try:
         UpdateKey(pem)

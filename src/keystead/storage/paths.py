@@ -1,0 +1,37 @@
+"""Paths of records, and what they alone tell. The platform reads them and opens no record.
+
+So nothing that opens records is imported here: the platform would load it and never use it.
+"""
+
+from typing import Final
+
+from keystead.storage.key_value_store import KeyValueStore
+
+LOCAL: Final = "/local/"
+"""The root of the records of single devices."""
+_AFTER_LOCAL: Final = "/local0"
+"""The end of the range below LOCAL: 0 follows the slash in ASCII."""
+_PAGE: Final = 1000
+"""Paths that are listed at a time."""
+
+
+async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str = "") -> list[str]:
+    """Return every path in [start, stop), in byte order, without its prefix `below`."""
+    found: list[str] = []
+    while page := await store.list(start, stop, limit=_PAGE):
+        found += [path[len(below) :] for path in page] if below else page
+        if len(page) < _PAGE:
+            break
+        start = page[-1] + "\0"
+    return found
+
+
+async def devices(store: KeyValueStore) -> frozenset[str] | None:
+    """Return the IDs of all devices with records in the store, or None if the store is empty.
+
+    Raises StoreUnavailable.
+    """
+    if not await store.list("", "\U0010ffff", limit=1):
+        return None
+    paths = await list_paths(store, LOCAL, _AFTER_LOCAL)
+    return frozenset(path.removeprefix(LOCAL).partition("/")[0] for path in paths)

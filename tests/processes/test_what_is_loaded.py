@@ -1,0 +1,19 @@
+"""Each process loads only what it uses: memory, start and attack surface depend on it."""
+
+import subprocess
+import sys
+
+import pytest
+
+HELD_BY_THE_CORE = ("cryptography", "Crypto", "coincurve", "keystead.algorithms")
+
+
+@pytest.mark.parametrize(
+    "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
+)
+def test_only_the_core_loads_cryptography(module):
+    code = f"import sys, keystead.{module}; print(*sys.modules)"
+    command = [sys.executable, "-I", "-c", code]
+    loaded = subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+    assert f"keystead.{module}" in loaded
+    assert not [name for name in loaded if name.startswith(HELD_BY_THE_CORE)]
