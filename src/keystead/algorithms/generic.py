@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from io import BytesIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -63,6 +65,8 @@ class GenericKey(PrivateKey):
     def __init__(self, value: bytes) -> None:
         self.algorithm: Algorithm = GENERIC
         self._value = value
+        self._keyed: dict[str, HMAC] = {}
+        """An HMAC under this key for each hash that was used, for messages to begin with."""
 
     def material(self) -> PrivateMaterial:
         """Return the bytes."""
@@ -86,6 +90,9 @@ class GenericKey(PrivateKey):
         The IV is always made here, at random: one that is used twice gives the key away.
         """
         iv = secrets.token_bytes(GCM_IV_BYTES)
+        if len(message) + len(aad) <= STEP_BYTES:
+            sealed = self._gcm.encrypt(iv, message, aad)
+            return sealed[:-GCM_TAG_BYTES], iv, sealed[-GCM_TAG_BYTES:]
         encryptor = Cipher(AES(self._aes_key()), GCM(iv)).encryptor()
         for step in _steps(aad):
             encryptor.authenticate_additional_data(step)
@@ -97,10 +104,12 @@ class GenericKey(PrivateKey):
         for name, value, size in (("iv", iv, GCM_IV_BYTES), ("tag", tag, GCM_TAG_BYTES)):
             if len(value) != size:
                 raise InvalidInput(f"The {name} of AES_GCM has {size} bytes, not {len(value)}.")
-        decryptor = Cipher(AES(self._aes_key()), GCM(iv, tag)).decryptor()
-        for step in _steps(aad):
-            decryptor.authenticate_additional_data(step)
         try:
+            if len(ciphertext) + len(aad) <= STEP_BYTES:
+                return self._gcm.decrypt(iv, ciphertext + tag, aad)
+            decryptor = Cipher(AES(self._aes_key()), GCM(iv, tag)).decryptor()
+            for step in _steps(aad):
+                decryptor.authenticate_additional_data(step)
             return _in_steps(decryptor, ciphertext)
         except InvalidTag:
             raise _decryption_failed() from None
@@ -160,9 +169,17 @@ class GenericKey(PrivateKey):
         return derive(self._value, kdf)
 
     def _hmac(self, digest: hashes.HashAlgorithm, message: bytes) -> HMAC:
-        hmac = HMAC(self._value, digest)
+        keyed = self._keyed.get(digest.name)
+        if keyed is None:
+            keyed = self._keyed[digest.name] = HMAC(self._value, digest)
+        hmac = keyed.copy()
         hmac.update(message)  # In one go: it keeps the interpreter from nobody, unlike the others.
         return hmac
+
+    @cached_property
+    def _gcm(self) -> AESGCM:
+        """Works on a short message in one call, with a key schedule made once."""
+        return AESGCM(self._aes_key())
 
     def _aes_key(self) -> bytes:
         if len(self._value) not in AES_KEY_BYTES:
