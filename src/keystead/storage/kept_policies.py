@@ -15,7 +15,8 @@ from keystead.model.keys import KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.generations import NextGeneration
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
-from keystead.storage.sealed_records import SealedRecords, list_paths
+from keystead.storage.paths import list_paths
+from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.use_limits import KeyLimits
 
 _ROOT: Final = "/kept-policy/"
