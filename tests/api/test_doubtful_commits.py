@@ -77,6 +77,12 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "DELETE /keys/{key_id}/policy": ("/keys/k1/policy", {}),
     "PUT /keys/{key_id}/restrictions/tags/{tag}": ("/keys/k1/restrictions/tags/u", {}),
     "DELETE /keys/{key_id}/restrictions/tags/{tag}": ("/keys/k1/restrictions/tags/t", {}),
+    "POST /keys/{key_id}/approvals": (
+        "/keys/k5/approvals",
+        {"user": OPERATOR, "json": {"reason": "another"}},
+    ),
+    "POST /approvals/{approval_id}/approve": ("/approvals/{}/approve", {}),
+    "POST /approvals/{approval_id}/refuse": ("/approvals/{}/refuse", {}),
     "PUT /namespaces/{namespace_id}": ("/namespaces/ns2", {}),
     "DELETE /namespaces/{namespace_id}": ("/namespaces/ns", {}),
     "PUT /namespaces/{namespace_id}/quota": ("/namespaces/ns/quota", {"json": {"keys": 1}}),
@@ -172,6 +178,11 @@ async def furnished(store: MemoryStore) -> Core:
     await core.generate("k4", "ML_KEM_768", "ML_KEM_Decapsulation")
     await core.request("PUT", "/keys/k1/label", user=ADMIN, json={"label": "first"})
     await core.request("PUT", "/keys/k1/restrictions/tags/t", user=ADMIN)
+    await core.generate("k5", "EC_P256", "ECDSA_Signature")
+    rule = {"required": 1, "approvers": ["admin"], "validSeconds": 86400, "uses": 1}
+    await core.request("PUT", "/keys/k5/policy", user=ADMIN, json={"approvals": rule})
+    wanted = {"reason": "the first"}
+    await core.request("POST", "/keys/k5/approvals", user=OPERATOR, json=wanted)
     await core.request("PUT", "/keys/k1/policy", user=ADMIN, json={"maxPerMinute": 9999})
     octets = {"content-type": "application/octet-stream"}
     await core.request("PUT", "/keys/k1/cert", user=ADMIN, body=b"first", headers=octets)
@@ -212,6 +223,9 @@ async def arranged(core: Core, row: str) -> tuple[str, dict[str, Any]]:
     request = {"user": ADMIN} | given
     body = request.get("body")
     pem = {"content-type": "application/x-pem-file"}
+    if path.startswith("/approvals/"):
+        (asked,) = (await core.request("GET", "/approvals", user=ADMIN)).json()
+        path = path.format(asked["id"])
     if body in ("chain", "authority"):
         wanted = {"commonName": "keystead"}
         csr = await core.request("POST", "/config/tls/csr.pem", user=ADMIN, json=wanted)

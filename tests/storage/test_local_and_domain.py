@@ -171,7 +171,7 @@ def test_a_locked_domain_key_moves_to_another_device():
     asyncio.run(scenario())
 
 
-def test_paths_are_nethsms():
+def test_paths_are_nethsms_but_that_of_approvals():
     async def scenario():
         store, domain_key = await provisioned()
         local = LocalStore(store, DEVICE_KEY)
@@ -184,6 +184,7 @@ def test_paths_are_nethsms():
             ]
         )
         assert await store.list("/", "0", limit=100) == [
+            "/approval/.version",
             "/authentication/.version",
             "/config/backup-salt",
             "/config/version",

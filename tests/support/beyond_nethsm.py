@@ -107,6 +107,11 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "GET /keys/{}/policy": _facts("Administrator Operator", _EVERYONE),
     "PUT /keys/{}/policy": _facts("Administrator", _EVERYONE),
     "DELETE /keys/{}/policy": _facts("Administrator", _EVERYONE),
+    "POST /keys/{}/approvals": _facts("Operator", _EVERYONE),
+    "GET /approvals": _facts("Administrator Operator", _EVERYONE),
+    "GET /approvals/{}": _facts("Administrator Operator", _EVERYONE),
+    "POST /approvals/{}/approve": _facts("Administrator Operator", _EVERYONE),
+    "POST /approvals/{}/refuse": _facts("Administrator Operator", _EVERYONE),
     "GET /namespaces/{}/quota": _facts("Administrator"),
     "PUT /namespaces/{}/quota": _facts("Administrator"),
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.

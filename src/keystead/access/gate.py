@@ -28,6 +28,7 @@ from keystead.model.policy import (
     refusal_without_counters,
 )
 from keystead.model.users import Caller
+from keystead.storage.approvals import ApprovedUses
 from keystead.storage.key_cache import StoredKey
 
 CERTIFICATE_REQUEST = "certificate request"
@@ -48,6 +49,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """The number of uses of the key."""
     now: Callable[[], float]
     """The HSM's time in Unix seconds."""
+    approval: ApprovedUses | None = None
+    """The uses that were taken from an approval, if the key's policy asks for one."""
 
 
 class Recorder(Protocol):
@@ -81,6 +84,8 @@ class Gate:
             mechanism = _usable(attempt, key)
             permit = self._permit(attempt, key)
         except KeysteadError as error:
+            if attempt.approval is not None:
+                attempt.approval.give_back()
             self._refuse(attempt, error)
             raise
         self._recorder.permitted(attempt)
@@ -96,13 +101,15 @@ class Gate:
             _require_certifiable(attempt, key)
             permit = self._permit(attempt, key)
         except KeysteadError as error:
+            if attempt.approval is not None:
+                attempt.approval.give_back()
             self._refuse(attempt, error)
             raise
         self._recorder.permitted(attempt)
         return permit
 
-    def require_still_permitted(self, attempt: Attempt, key: StoredKey) -> None:
-        """Raise as `permit` does, for a use that is counted elsewhere: before, or after this."""
+    def require_permitted_once_counted(self, attempt: Attempt, key: StoredKey) -> None:
+        """Raise as `permit` does, except for what counts uses: limits and approvals."""
         try:
             if attempt.mode == CERTIFICATE_REQUEST:
                 _require_certifiable(attempt, key)
@@ -113,6 +120,14 @@ class Gate:
             self._refuse(attempt, error)
             raise
 
+    def require_still_permitted(self, attempt: Attempt, key: StoredKey) -> None:
+        """Raise as `permit` does, for a use that was permitted and counted before."""
+        self.require_permitted_once_counted(attempt, key)
+        if asks_for_approval(attempt, key) and (not attempt.approval or attempt.approval.is_void):
+            error = ForbiddenByPolicy("The approval of this use is void.")
+            self._refuse(attempt, error)
+            raise error
+
     def _permit(self, attempt: Attempt, key: StoredKey) -> Permit:
         """Return a permit, and take the uses from the limits of the key's policy.
 
@@ -122,13 +137,21 @@ class Gate:
         policy, limits, uses = key.record.policy, key.limits, attempt.uses
         if policy is None or _is_public(attempt, key):
             return Permit(key.path)
-        now = self._monotonic()
+        now, approval = self._monotonic(), attempt.approval
         counters = Counters() if limits is None else limits.counters(policy, uses, now)
+        if approval is not None and not approval.is_void:
+            counters = counters._replace(approved=approval.uses)
         _raise(refusal(policy, _policy_use(attempt, key), counters))
-        if limits is None:
-            return Permit(key.path)
-        limits.take(policy, uses, now)
-        return Permit(key.path, lambda: limits.take(policy, -uses, now))
+        if limits is not None:
+            limits.take(policy, uses, now)
+
+        def give_back() -> None:
+            if limits is not None:
+                limits.take(policy, -uses, now)
+            if approval is not None:
+                approval.give_back()
+
+        return Permit(key.path, give_back)
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
         # An unknown mode is not shown, because it may be any input of the client.
@@ -156,6 +179,14 @@ def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
     signing = {row.name for row in key.algorithm.mechanisms if row.use is SIGN}
     if key.record.mechanisms.isdisjoint(signing):
         raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")
+
+
+def asks_for_approval(attempt: Attempt, key: StoredKey) -> bool:
+    """Whether the key's policy asks for an approval of the attempt."""
+    policy = key.record.policy
+    if policy is None or policy.document.approvals is None:
+        return False
+    return not _is_public(attempt, key)
 
 
 def _is_public(attempt: Attempt, key: StoredKey) -> bool:

@@ -23,6 +23,7 @@ from keystead.api.http.route import (
 )
 from keystead.api.http.statuses import JSON
 from keystead.api.resources import (
+    approvals,
     backup,
     cluster,
     configuration,
@@ -136,6 +137,12 @@ _DESCRIBED: tuple[Route, ...] = (
     ),
     _admin("PUT", "/keys/{key_id}/restrictions/tags/{tag}", tags.add_key_tag, accepts=_NOTHING),
     _admin("DELETE", "/keys/{key_id}/restrictions/tags/{tag}", tags.remove_key_tag),
+    # --- approvals ---
+    _operator("POST", "/keys/{key_id}/approvals", approvals.ask, accepts=_JSON),
+    _user("GET", "/approvals", approvals.list_all, has_tag=True),
+    _user("GET", "/approvals/{approval_id}", approvals.show, has_tag=True),
+    _user("POST", "/approvals/{approval_id}/approve", approvals.approve),
+    _user("POST", "/approvals/{approval_id}/refuse", approvals.refuse),
     # --- namespaces ---
     _root("GET", "/namespaces", namespaces.list_all, answers_head=True),
     _root("PUT", "/namespaces/{namespace_id}", namespaces.create, accepts=_NOTHING),

@@ -44,7 +44,7 @@ async def use_key_for_each(
     """
     session, use, uses = context.session, wanted.use, len(wanted.messages)
     attempt = attempt_of(context, key, use, wanted.mode, uses)
-    key = await ready(context, attempt, key)
+    attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
     private = key.release(permit)
     is_slow = private.works_slowly or mechanism.works_slowly

@@ -11,6 +11,7 @@ from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Sel
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, Origin, StoredCertificate, may_use
 from keystead.operations.caller_context import CallerContext
+from keystead.operations.manage_approvals import of_key, voided
 from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
@@ -246,7 +247,9 @@ async def add(
 
 async def delete(context: CallerContext, key_id: KeyId) -> None:
     """Delete a key."""
-    await context.session.keys.delete(_path(context, key_id))
+    path = _path(context, key_id)
+    async with voided(context.session, of_key(path)):
+        await context.session.keys.delete(path)
     context.note("key deleted", key=key_id)
 
 
@@ -259,7 +262,9 @@ async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
     async with context.session.moving:
         if context.session.backups:
             raise Conflict("Keys cannot be moved while a backup is being made.")
-        await context.session.keys.move(_path(context, key_id), _path(context, new_id))
+        path = _path(context, key_id)
+        async with voided(context.session, of_key(path)):
+            await context.session.keys.move(path, _path(context, new_id))
     context.note("key moved", key=key_id, to=new_id)
 
 

@@ -4,6 +4,7 @@ from keystead.errors import AlreadyExists, InvalidInput, NotFound, WriteRefused
 from keystead.model.ids import NamespaceId
 from keystead.model.quota import Quota
 from keystead.operations.caller_context import CallerContext
+from keystead.operations.manage_approvals import of_namespace, voided
 from keystead.operations.session import Session
 
 
@@ -28,7 +29,8 @@ async def delete(context: CallerContext, namespace: NamespaceId) -> None:
         raise NotFound(f"Namespace {namespace} not found.")
     context.session.namespace_deleted(namespace)
     try:
-        await context.session.keys.delete_namespace(namespace)
+        async with voided(context.session, of_namespace(namespace)):
+            await context.session.keys.delete_namespace(namespace)
     except WriteRefused:
         if await context.session.namespaces.exists(namespace):
             context.session.namespace_created(namespace)

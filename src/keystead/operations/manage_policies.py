@@ -9,6 +9,7 @@ from keystead.errors import Conflict, InvalidInput, NotFound
 from keystead.model.keys import KeyRecord
 from keystead.model.policy import Policy, require_approvers_of
 from keystead.operations.caller_context import CallerContext
+from keystead.operations.manage_approvals import of_key, voided
 from keystead.storage.key_cache import StoredKey
 
 
@@ -24,7 +25,7 @@ def view(context: CallerContext, key: StoredKey) -> PolicyState:
     policy = key.record.policy
     if policy is None:
         raise NotFound(f"There is no policy for key {key.path.key_id}.")
-    return PolicyState(policy, context.session.keys.uses_left(key.path, key.record))
+    return PolicyState(policy, context.session.keys.limits.uses_left(key.path, key.record))
 
 
 async def set_policy(context: CallerContext, key: StoredKey, policy: Policy) -> None:
@@ -57,7 +58,8 @@ async def remove_policy(context: CallerContext, key: StoredKey) -> None:
 async def _change(
     context: CallerContext, key: StoredKey, edit: Callable[[KeyRecord], KeyRecord]
 ) -> None:
-    await context.session.keys.change_policy(key.path, edit)
+    async with voided(context.session, of_key(key.path)):
+        await context.session.keys.change_policy(key.path, edit)
     context.note("key changed", key=key.path.key_id, changed="policy")
 
 

@@ -10,6 +10,7 @@ from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
 from keystead.model.secret import Secret
 from keystead.model.users import Role, User
 from keystead.operations.caller_context import CallerContext
+from keystead.operations.manage_approvals import of_user, voided
 from keystead.operations.session import Session
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
@@ -87,9 +88,10 @@ async def delete(context: CallerContext, user_id: UserId) -> None:
     await _find(context.session, user_id)
     if user_id == context.caller.user_id:
         raise InvalidInput("Users cannot delete themselves.")
-    with _revoked_in_doubt(context.session, user_id):
-        await context.session.users.delete(user_id)
-    context.session.credentials.revoke(user_id)
+    async with voided(context.session, of_user(user_id)):
+        with _revoked_in_doubt(context.session, user_id):
+            await context.session.users.delete(user_id)
+        context.session.credentials.revoke(user_id)
     context.note("user deleted", user=str(user_id))
 
 

@@ -85,6 +85,7 @@ class Session:
         self.keys = stores.keys
         self.namespaces = stores.namespaces
         self.config = stores.config
+        self.approvals = stores.approvals
         self.kept_policies = stores.kept_policies
         self.for_backup: Final = stores.for_backup
         """Returns the value of a record in the form that it has in a backup."""
@@ -129,6 +130,7 @@ class Session:
         """
         self.credentials.forget_all()
         self.keys.forget_all()
+        self.approvals.forget()
 
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""

@@ -100,8 +100,8 @@ async def use_key(
     if not session.keys.is_current(key):
         key = await current(context, key)
     attempt = attempt_of(context, key, wanted.use, wanted.mode)
-    if key.limits is not None:
-        key = await ready(context, attempt, key)
+    if key.record.policy is not None:
+        attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
     try:
         run = _run_of(mechanism, wanted, padding_errors=session.pkcs1_padding_errors)
@@ -151,7 +151,7 @@ async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> b
     """Return a PKCS #10 request for `subject`, signed by the key, as PEM. Raises as the gate."""
     session = context.session
     attempt = attempt_of(context, key, SIGN, CERTIFICATE_REQUEST)
-    key = await ready(context, attempt, key)
+    attempt, key = await ready(context, attempt, key)
     permit = session.gate.permit_certificate_request(attempt, key)
     private = key.release(permit)
     try:

@@ -30,6 +30,7 @@ class StoreLabel(Enum):
     KEYS = b"key_store"
     NAMESPACES = b"namespace_store"
     CONFIG = b"config_store"
+    APPROVALS = b"approval_store"
     BACKUPS = b"backup_seal"
     """For the seals of backups, which are no store."""
 

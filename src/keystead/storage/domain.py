@@ -6,6 +6,7 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.storage import format_version, key_paths
+from keystead.storage.approvals import ApprovalStore
 from keystead.storage.kept_policies import KeptPolicies
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.keys import KeyStore
@@ -31,19 +32,22 @@ class DomainStores:
         users = sealed(StoreLabel.USERS, "/authentication/")
         keys = sealed(StoreLabel.KEYS, key_paths.ROOT)
         namespaces = sealed(StoreLabel.NAMESPACES, "/namespace/")
+        approvals = sealed(StoreLabel.APPROVALS, "/approval/")
         self._store = store
         self._versioned = {
             "user store": users,
             "key store": keys,
             "namespace store": namespaces,
+            "approval store": approvals,
         }
         config = sealed(StoreLabel.CONFIG, "/config/")
-        self._all = (users, keys, namespaces, config)
+        self._all = (users, keys, namespaces, config, approvals)
         self.namespaces = NamespaceStore(store, namespaces)
         quotas = Quotas(store, self.namespaces, users=users, keys=keys)
         self.users = UserStore(store, users, quotas)
         self.keys = KeyStore(store, keys, self.namespaces, quotas, cache_size=key_cache)
         self.config = SettingStore(config)
+        self.approvals = ApprovalStore(store, approvals)
         self.kept_policies = KeptPolicies(store, keys, self.keys.limits)
 
     def initial(self) -> Sequence[Change]:
@@ -55,17 +59,18 @@ class DomainStores:
         await self.check()
         await self.kept_policies.apply()
         await self.namespaces.finish_deletions()
+        await self.approvals.open()
 
     async def check(self) -> None:
         """Check the format versions.
 
         Raises UnsupportedFormat if a store is newer than this software, and CorruptRecord if the
-        stores were sealed under another domain key. Creates the namespace store if there is none,
-        as in a backup of a NetHSM before version 4.
+        stores were sealed under another domain key. Creates the stores that older software did not
+        have: a backup of a NetHSM before version 4 has no namespaces, and none has approvals.
         """
-        namespaces = self._versioned["namespace store"]
-        if await namespaces.get(format_version.NAME) is None:
-            _ = await self._store.commit([format_version.initial(namespaces)])
+        for newer in (self._versioned["namespace store"], self._versioned["approval store"]):
+            if await newer.get(format_version.NAME) is None:
+                _ = await self._store.commit([format_version.initial(newer)])
         for what, sealed in self._versioned.items():
             await format_version.check_store(sealed, what=what)
 
@@ -77,5 +82,6 @@ class DomainStores:
     def close(self) -> None:
         """Forget every key and decrypted record. Running requests get WrongState."""
         self.keys.drop()
+        self.approvals.forget()
         for sealed in self._all:
             sealed.close()

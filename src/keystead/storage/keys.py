@@ -265,11 +265,6 @@ class KeyStore:
             self._cache.forget(path)
             self.limits.forget(path)
 
-    def uses_left(self, path: KeyPath, record: KeyRecord) -> int | None:
-        """Return how many uses `maxUses` still allows, or None without such a rule."""
-        left = record.uses_left
-        return None if left is None else left + self.limits.leased(path)
-
     def forget_idle_limits(self, now: float) -> None:
         """Forget limits that a key's next use would find as new. `now` is of a monotonic clock."""
         self.limits.forget_idle(now, is_held=self._cache.has)

@@ -155,6 +155,11 @@ class KeyLimits:
         limits = self._limits.get(path)
         return 0 if limits is None else limits.leased
 
+    def uses_left(self, path: KeyPath, record: KeyRecord) -> int | None:
+        """Return how many uses `maxUses` still allows, or None without such a rule."""
+        left = record.uses_left
+        return None if left is None else left + self.leased(path)
+
     def take_leased(self) -> list[tuple[KeyPath, int]]:
         """Forget all limits, and return how many leased uses each key had, if it had any."""
         leased = [(path, limits.leased) for path, limits in self._limits.items() if limits.leased]

@@ -1,0 +1,128 @@
+"""Approvals: asked for by Operators, granted or refused by the approvers of the key's policy."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from keystead.errors import Conflict, NotFound
+from keystead.model import approvals as rules
+from keystead.model.approvals import Approval, Subject
+from keystead.model.ids import NamespaceId, UserId
+from keystead.model.keys import KeyPath, require_use
+from keystead.model.policy import digest
+from keystead.model.users import Caller
+from keystead.operations.caller_context import CallerContext
+from keystead.operations.session import Session
+from keystead.storage.key_cache import StoredKey
+
+_GENERATED_ID_BYTES = 10
+
+
+def subject_of(key: StoredKey) -> Subject:
+    """Return what an approval for a key is bound to. The key must have a policy."""
+    private, policy = key.record.private, key.record.policy
+    if policy is None:
+        raise ValueError("the key has no policy")
+    key_digest = hashlib.sha256(private.pem or private.raw or b"").digest()
+    return Subject(key.path, key_digest, digest(policy))
+
+
+async def ask(context: CallerContext, key: StoredKey, reason: str, uses: int | None) -> Approval:
+    """Ask for an approval to use a key, and return it. None asks for as many uses as allowed.
+
+    Raises NotPermitted if the key's tags do not allow the caller, InvalidInput, and Conflict if the
+    key's policy asks for no approval or too many approvals are open.
+    """
+    require_use(context.caller, key.record.tags)
+    policy = key.record.policy
+    rule = None if policy is None else policy.document.approvals
+    if rule is None:
+        raise Conflict("The key's policy asks for no approval.")
+    wanted = rule.uses if uses is None else uses
+    now = context.now()
+    approval = rules.ask(
+        Approval(
+            approval_id=os.urandom(_GENERATED_ID_BYTES).hex(),
+            subject=subject_of(key),
+            asker=context.caller.user_id,
+            reason=reason,
+            rule=rule,
+            uses=wanted,
+            uses_left=wanted,
+            asked_at=now,
+        )
+    )
+    await context.session.approvals.add(approval, now)
+    context.note("approval asked for", approval=approval.approval_id, key=key.path.key_id)
+    return approval
+
+
+def list_visible(context: CallerContext) -> list[Approval]:
+    """Return the approvals that the caller may see, the oldest first."""
+    found = context.session.approvals.all(context.now())
+    return [approval for approval in found if approval.is_visible_to(context.caller)]
+
+
+def get(context: CallerContext, approval_id: str) -> Approval:
+    """Return an approval. Raises NotFound if the caller may not see it."""
+    approval = context.session.approvals.get(approval_id, context.now())
+    if not approval.is_visible_to(context.caller):
+        raise NotFound(f"Approval {approval_id[:64]!a} not found.")
+    return approval
+
+
+async def approve(context: CallerContext, approval_id: str) -> None:
+    """Approve. Raises NotFound, NotPermitted and Conflict as `model.approvals.approve` does."""
+    await _decide(context, approval_id, rules.approve)
+    context.note("approval approved", approval=approval_id)
+
+
+async def refuse(context: CallerContext, approval_id: str) -> None:
+    """Refuse. Raises as `approve` does."""
+    await _decide(context, approval_id, rules.refuse)
+    context.note("approval refused", approval=approval_id)
+
+
+async def _decide(
+    context: CallerContext,
+    approval_id: str,
+    decide: Callable[[Approval, Caller, float], Approval],
+) -> None:
+    _ = get(context, approval_id)
+
+    def edit(approval: Approval) -> Approval:
+        context.caller.require_unrevoked()
+        return decide(approval, context.caller, context.now())
+
+    _ = await context.session.approvals.change(approval_id, edit)
+
+
+# --- what voids them ---
+
+
+@asynccontextmanager
+async def voided(session: Session, is_void: Callable[[Approval], bool]) -> AsyncIterator[None]:
+    """Delete the approvals that `is_void` selects, before and after the change in this context.
+
+    Before, because a crash after the change must leave none. After, because one may have been
+    asked for or approved meanwhile.
+    """
+    await session.approvals.void(is_void)
+    yield
+    await session.approvals.void(is_void)
+
+
+def of_key(path: KeyPath) -> Callable[[Approval], bool]:
+    """Return what selects the approvals for a key."""
+    return lambda approval: approval.subject.key == path
+
+
+def of_namespace(namespace: NamespaceId) -> Callable[[Approval], bool]:
+    """Return what selects the approvals for keys of a namespace."""
+    return lambda approval: approval.namespace == namespace
+
+
+def of_user(user_id: UserId) -> Callable[[Approval], bool]:
+    """Return what selects the approvals that a user has asked for or approved."""
+    return lambda approval: approval.concerns(user_id)

@@ -1,0 +1,235 @@
+"""Approvals: a sealed record each, and all of them in memory, because a use looks for its own.
+
+The core is the only writer, so memory is as good as the store. A change is made durable before
+memory shows it. Changes of one approval wait for each other.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from keystead.errors import Conflict, CorruptRecord, InvalidInput, NotFound
+from keystead.model import approvals as rules
+from keystead.model.approvals import Approval, ApprovalState, Subject
+from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
+from keystead.model.keys import KeyPath
+from keystead.model.policy import ApprovalRule
+from keystead.storage.key_value_store import MISSING, KeyValueStore
+from keystead.storage.records import corrupt
+from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.stored_json import StoredJson
+
+_DELETED_AT_ONCE: Final = 500
+
+
+class _ApprovalJson(StoredJson, omit_defaults=True):
+    namespace: str | None
+    key: str
+    key_digest: bytes
+    policy_digest: bytes
+    asker: str
+    reason: str
+    rule: ApprovalRule
+    uses: int
+    uses_left: int
+    asked_at: float
+    state: ApprovalState
+    approved_by: tuple[str, ...] = ()
+    refused_by: str | None = None
+    granted_at: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    approval: Approval
+    revision: int
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_void: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class ApprovedUses:
+    """Uses that were taken from a granted approval, for one attempt."""
+
+    uses: int
+    _entry: _Entry = field(repr=False)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the approval was deleted since."""
+        return self._entry.is_void
+
+    def give_back(self) -> None:
+        """Give the uses back, once, because the key was not used.
+
+        They are lost if the approval is over by now, or if the HSM is locked before the next use.
+        """
+        uses, self.uses = self.uses, 0
+        if uses:
+            with suppress(Conflict):
+                self._entry.approval = rules.give_back(self._entry.approval, uses)
+
+
+class ApprovalStore:
+    """All approvals of all namespaces."""
+
+    def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
+        self._store = store
+        self._sealed = sealed
+        self._entries: dict[str, _Entry] = {}
+
+    async def open(self) -> None:
+        """Read all approvals. An unreadable one is left out, and so allows nothing."""
+        self._entries.clear()
+        for name in await self._sealed.names():
+            with suppress(CorruptRecord):
+                opened = await self._sealed.get(name)
+                if opened is not None:
+                    approval = _decode(name, opened.plaintext, path=self._sealed.path(name))
+                    self._entries[name] = _Entry(approval, opened.revision)
+
+    def forget(self) -> None:
+        """Forget all approvals, until `open` reads them again."""
+        self._entries.clear()
+
+    def all(self, now: float) -> list[Approval]:
+        """Return all approvals as they are now, the oldest first."""
+        found = [rules.at(entry.approval, now) for entry in self._entries.values()]
+        return sorted(found, key=lambda approval: (approval.asked_at, approval.approval_id))
+
+    def get(self, approval_id: str, now: float) -> Approval:
+        """Return an approval as it is now. Raises NotFound if there is none."""
+        return rules.at(self._entry(approval_id).approval, now)
+
+    async def add(self, approval: Approval, now: float) -> None:
+        """Store a new approval. Raises Conflict if too many are open in its namespace."""
+        same = [one for one in self.all(now) if one.namespace == approval.namespace]
+        rules.require_room(same, approval)
+        surplus = rules.surplus(same, now)
+        await self._delete(self._entry(one.approval_id) for one in surplus)
+        entry = _Entry(approval, MISSING)
+        self._entries[approval.approval_id] = entry  # It counts from now on.
+        try:
+            async with entry.changing:
+                await self._write(entry, approval)
+        except BaseException:
+            self._entries.pop(approval.approval_id, None)
+            raise
+
+    async def change(self, approval_id: str, edit: Callable[[Approval], Approval]) -> Approval:
+        """Replace an approval by `edit(approval)`. Raises NotFound, and what `edit` raises."""
+        entry = self._entry(approval_id)
+        # If the caller is cancelled, memory and store must agree nevertheless.
+        return await asyncio.shield(asyncio.create_task(self._change(entry, edit)))
+
+    async def _change(self, entry: _Entry, edit: Callable[[Approval], Approval]) -> Approval:
+        async with entry.changing:
+            if entry.is_void:
+                raise NotFound("The approval is void.")
+            edited = edit(entry.approval)
+            await self._write(entry, edited)
+        return edited
+
+    async def take(self, approval_id: str, uses: int, now: Callable[[], float]) -> ApprovedUses:
+        """Take uses from a granted approval. The record is written before this returns.
+
+        Raises Conflict if it does not allow them, and NotFound if it is void.
+        """
+        entry = self._entry(approval_id)
+        _ = await self.change(approval_id, lambda approval: rules.use(approval, uses, now()))
+        return ApprovedUses(uses, entry)
+
+    def find_granted(
+        self, asker: UserId, subject: Subject, uses: int, now: float
+    ) -> Approval | None:
+        """Return the approval of these uses that ends first, or None."""
+        fitting = [
+            entry.approval
+            for entry in self._entries.values()
+            if entry.approval.asker == asker
+            and entry.approval.subject == subject
+            and rules.allows(entry.approval, uses, now)
+        ]
+        return min(fitting, key=lambda approval: approval.ends_at, default=None)
+
+    async def void(self, is_void: Callable[[Approval], bool]) -> None:
+        """Delete the approvals that `is_void` selects."""
+        await self._delete(entry for entry in self._entries.values() if is_void(entry.approval))
+
+    async def _delete(self, entries: Iterable[_Entry]) -> None:
+        remaining = list(entries)
+        while some := remaining[:_DELETED_AT_ONCE]:
+            del remaining[:_DELETED_AT_ONCE]
+            async with AsyncExitStack() as locks:
+                for entry in some:  # A change that is being written must not write it again.
+                    await locks.enter_async_context(entry.changing)
+                names = [entry.approval.approval_id for entry in some]
+                _ = await self._store.commit([self._sealed.delete(name) for name in names])
+                for entry, name in zip(some, names, strict=True):
+                    entry.is_void = True
+                    self._entries.pop(name, None)
+
+    def _entry(self, approval_id: str) -> _Entry:
+        entry = self._entries.get(approval_id)
+        if entry is None:
+            raise NotFound(f"Approval {approval_id[:64]!a} not found.")
+        return entry
+
+    async def _write(self, entry: _Entry, approval: Approval) -> None:
+        change = self._sealed.put(approval.approval_id, _encode(approval), expected=entry.revision)
+        entry.revision = await self._store.commit([change])
+        entry.approval = approval
+
+
+def _encode(approval: Approval) -> bytes:
+    key = approval.subject.key
+    return msgspec.json.encode(
+        _ApprovalJson(
+            namespace=key.namespace,
+            key=key.key_id,
+            key_digest=approval.subject.key_digest,
+            policy_digest=approval.subject.policy_digest,
+            asker=str(approval.asker),
+            reason=approval.reason,
+            rule=approval.rule,
+            uses=approval.uses,
+            uses_left=approval.uses_left,
+            asked_at=approval.asked_at,
+            state=approval.state,
+            approved_by=tuple(str(user) for user in approval.approved_by),
+            refused_by=None if approval.refused_by is None else str(approval.refused_by),
+            granted_at=approval.granted_at,
+        )
+    )
+
+
+def _decode(approval_id: str, raw: bytes, *, path: str) -> Approval:
+    try:
+        stored = msgspec.json.decode(raw, type=_ApprovalJson)
+        return Approval(
+            approval_id=approval_id,
+            subject=Subject(_path(stored), stored.key_digest, stored.policy_digest),
+            asker=UserId.parse(stored.asker),
+            reason=stored.reason,
+            rule=stored.rule,
+            uses=stored.uses,
+            uses_left=stored.uses_left,
+            asked_at=stored.asked_at,
+            state=stored.state,
+            approved_by=tuple(UserId.parse(user) for user in stored.approved_by),
+            refused_by=None if stored.refused_by is None else UserId.parse(stored.refused_by),
+            granted_at=stored.granted_at,
+        )
+    except (msgspec.MsgspecError, InvalidInput):
+        raise corrupt(path) from None
+
+
+def _path(stored: _ApprovalJson) -> KeyPath:
+    namespace: NamespaceId | None = None
+    if stored.namespace is not None:
+        namespace = parse_namespace_id(stored.namespace)
+    return KeyPath(namespace, parse_key_id(stored.key))
