@@ -1,12 +1,12 @@
-"""`keystead keys`: list, show, move, remove, label, tag, untag, public, csr, cert; and the rest.
+"""`keystead keys`: list, show, move, remove, label, tag, untag, public, csr, cert.
 
-How keys are made is in `key_making`, what they do in `key_uses`.
+How keys are made is in `key_making`, what they do in `key_uses`, their rules in `policies`.
 """
 
 from argparse import ArgumentParser
 from pathlib import Path
 
-from keystead.cli import key_derivation, key_making, key_uses, subjects
+from keystead.cli import key_derivation, key_making, key_uses, policies, subjects
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.key_arguments import add_key_id, add_output, key_path
 from keystead.cli.parallel import in_parallel
@@ -38,6 +38,7 @@ def add_commands(parser: ArgumentParser) -> None:
     subjects.add_options(requesting)
     add_output(requesting)
     _add_certificates(Commands(commands.add_group("cert", "the certificate beside a key")))
+    policies.add_commands(commands)
     key_uses.add_commands(commands)
     key_derivation.add_command(commands)
 

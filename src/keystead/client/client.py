@@ -188,6 +188,46 @@ class Client:
         """Return the public key as SubjectPublicKeyInfo PEM."""
         return self.get_bytes(f"/keys/{segment(key_id)}/public.pem")
 
+    # --- policies and approvals ---
+
+    def policy(self, key_id: str) -> dict[str, Json]:
+        """Return the policy of a key. Raises NotFound if it has none."""
+        found: dict[str, Json] = self.get(f"/keys/{segment(key_id)}/policy")
+        return found
+
+    def set_policy(self, key_id: str, policy: Mapping[str, Json]) -> None:
+        """Give a key a policy, instead of the one it has."""
+        self.put(f"/keys/{segment(key_id)}/policy", policy)
+
+    def remove_policy(self, key_id: str) -> None:
+        """Remove the policy of a key."""
+        self.delete(f"/keys/{segment(key_id)}/policy")
+
+    def request_approval(self, key_id: str, reason: str, *, uses: int | None = None) -> str:
+        """Ask for an approval to use a key, and return the approval's ID."""
+        wanted = {"reason": reason} if uses is None else {"reason": reason, "uses": uses}
+        return str(self.post(f"/keys/{segment(key_id)}/approvals", wanted)["id"])
+
+    def approvals(self) -> list[dict[str, Json]]:
+        """Return the approvals that the user may see, the oldest first."""
+        found: list[dict[str, Json]] = self.get("/approvals")
+        return found
+
+    def approval(self, approval_id: str) -> dict[str, Json]:
+        """Return an approval."""
+        found: dict[str, Json] = self.get(f"/approvals/{segment(approval_id)}")
+        return found
+
+    def approve(self, approval_id: str) -> None:
+        """Approve a use of a key."""
+        self.post(f"/approvals/{segment(approval_id)}/approve")
+
+    def refuse(self, approval_id: str) -> None:
+        """Refuse a use of a key."""
+        self.post(f"/approvals/{segment(approval_id)}/refuse")
+
+    # --- the HSM ---
+
     def state(self) -> str:
         """Return the HSM's state: Unprovisioned, Locked, Operational or Failed."""
         return str(self.get("/health/state")["state"])
