@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keystead.errors import InvalidInput
 from keystead.model.ids import NamespaceId, UserId
@@ -74,14 +75,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("rules", "use", "counters", "wait"), REFUSED)
 def test_a_use_that_breaks_a_rule_is_refused_by_its_name(rules, use, counters, wait):
-    found = refusal(policy(**rules), USE._replace(**use), PLENTY._replace(**counters))
+    found = refusal(policy(**rules), replace(USE, **use), replace(PLENTY, **counters))
     assert found is not None
     assert found.rule in rules
     assert found.retry_after_seconds == wait
 
 
 def test_an_ipv4_client_of_an_ipv6_socket_is_found_in_its_ipv4_network():
-    use = USE._replace(address="::ffff:192.0.2.7")
+    use = replace(USE, address="::ffff:192.0.2.7")
     assert refusal(policy(clients=["192.0.2.0/24"]), use, PLENTY) is None
 
 

@@ -5,6 +5,7 @@ it. It tells the recorder its decision, and only then is the key released.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from keystead.algorithms import (
 from keystead.errors import ForbiddenByPolicy, InvalidInput, KeysteadError
 from keystead.model.keys import KeyPath, Permit, require_use
 from keystead.model.policy import (
-    Counters,
+    NO_COUNTERS,
     PolicyUse,
     Refusal,
     refusal,
@@ -138,20 +139,13 @@ class Gate:
         if policy is None or _is_public(attempt, key):
             return Permit(key.path)
         now, approval = self._monotonic(), attempt.approval
-        counters = Counters() if limits is None else limits.counters(policy, uses, now)
+        counters = NO_COUNTERS if limits is None else limits.counters(policy, uses, now)
         if approval is not None and not approval.is_void:
-            counters = counters._replace(approved=approval.uses)
+            counters = msgspec.structs.replace(counters, approved=approval.uses)
         _raise(refusal(policy, _policy_use(attempt, key), counters))
         if limits is not None:
             limits.take(policy, uses, now)
-
-        def give_back() -> None:
-            if limits is not None:
-                limits.take(policy, -uses, now)
-            if approval is not None:
-                approval.give_back()
-
-        return Permit(key.path, give_back)
+        return Permit(key.path, partial(_give_back, attempt, key, now))
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
         # An unknown mode is not shown, because it may be any input of the client.
@@ -179,6 +173,15 @@ def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
     signing = {row.name for row in key.algorithm.mechanisms if row.use is SIGN}
     if key.record.mechanisms.isdisjoint(signing):
         raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")
+
+
+def _give_back(attempt: Attempt, key: StoredKey, taken_at: float) -> None:
+    """Give the uses of a permitted attempt back to the limits and the approval of the key."""
+    policy = key.record.policy
+    if policy is not None and key.limits is not None:
+        key.limits.take(policy, -attempt.uses, taken_at)
+    if attempt.approval is not None:
+        attempt.approval.give_back()
 
 
 def asks_for_approval(attempt: Attempt, key: StoredKey) -> bool:

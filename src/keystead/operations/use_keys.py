@@ -15,7 +15,7 @@ from keystead.model.keys import Origin
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyAttributes, add, require_new
-from keystead.operations.use_permits import current, ready
+from keystead.operations.use_permits import current, is_ready, ready
 from keystead.storage.key_cache import StoredKey
 
 Made = TypeVar("Made")
@@ -100,7 +100,7 @@ async def use_key(
     if not session.keys.is_current(key):
         key = await current(context, key)
     attempt = attempt_of(context, key, wanted.use, wanted.mode)
-    if key.record.policy is not None:
+    if key.record.policy is not None and not is_ready(attempt, key):
         attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
     try:

@@ -21,6 +21,14 @@ async def current(context: CallerContext, key: StoredKey) -> StoredKey:
     return await find(context, key.path.key_id)
 
 
+def is_ready(attempt: Attempt, key: StoredKey) -> bool:
+    """Whether the gate can be asked at once: there is nothing to lease and no approval to find."""
+    limits = key.limits
+    if limits is not None and limits.lacks(key.record, attempt.uses):
+        return False
+    return not asks_for_approval(attempt, key)
+
+
 async def ready(
     context: CallerContext, attempt: Attempt, key: StoredKey
 ) -> tuple[Attempt, StoredKey]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from keystead.errors import CorruptRecord, NotFound
+from keystead.errors import Conflict, CorruptRecord, NotFound
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage.conditional import depend_on
 from keystead.storage.key_cache import StoredKey
@@ -20,11 +20,12 @@ async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
     """Lease `uses` of a key, or as many as its record has left.
 
     The record is written before this returns. Other requests may use them first, and the policy may
-    have changed: look at the key again. Raises Overloaded at the end of a restore.
+    have changed: look at the key again. Raises Overloaded at the end of a restore, and Conflict if
+    the policy has changed already.
     """
     limits = key.limits
-    if limits is None:
-        return
+    if limits is None or not keys.limits.has(key.path, limits):
+        raise Conflict("The policy of the key has changed meanwhile. Try again.")
     async with limits.leasing:
         if limits.leased >= uses:
             return

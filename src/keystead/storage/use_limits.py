@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from keystead.errors import Overloaded
@@ -39,6 +40,9 @@ class Minute:
     def __init__(self) -> None:
         self._seconds: dict[int, int] = {}
         """Whole seconds, in order, with the number of uses in each."""
+        self._total = 0
+        self._first_end = inf
+        """When the first second stops to count."""
 
     def wait(self, uses: int, limit: int, now: float) -> float | None:
         """Return in how many seconds `limit` allows more uses, or None if it never allows so many.
@@ -47,8 +51,9 @@ class Minute:
         """
         if uses > limit:
             return None
-        self.forget_before(now)
-        excess = sum(self._seconds.values()) + uses - limit
+        if now >= self._first_end:
+            self.forget_before(now)
+        excess = self._total + uses - limit
         wait = 0.0
         for second, count in self._seconds.items():
             if excess <= 0:
@@ -60,13 +65,20 @@ class Minute:
     def add(self, uses: int, now: float) -> None:
         """Count uses, or take them back with a negative number and the time of the first call."""
         second = int(now)
-        if uses > 0 or second in self._seconds:
-            self._seconds[second] = self._seconds.get(second, 0) + uses
+        if second in self._seconds:
+            self._seconds[second] += uses
+        elif uses > 0:
+            self._seconds[second] = uses
+            self._first_end = min(self._first_end, _end(second))
+        else:
+            return  # What is taken back is over a minute ago.
+        self._total += uses
 
     def forget_before(self, now: float) -> bool:
         """Forget what is over a minute ago. Return whether nothing is left."""
         for second in [second for second in self._seconds if _end(second) <= now]:
-            del self._seconds[second]
+            self._total -= self._seconds.pop(second)
+        self._first_end = min(map(_end, self._seconds), default=inf)
         return not self._seconds
 
 
