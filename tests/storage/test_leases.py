@@ -1,0 +1,203 @@
+"""Leases of uses: whatever crashes, fails or comes at once, a key is never used too often."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keystead.errors import Conflict, Overloaded, StoreUnavailable
+from keystead.model.policy import PolicyDocument, parse_policy
+from keystead.storage.domain import DomainStores
+from keystead.storage.leases import lease, return_leases
+from keystead.storage.use_limits import Minute, lease_size
+from tests.support.stores import WatchedStore, key_path, open_domain, with_key
+
+A, B = key_path("a"), key_path("b")
+
+
+async def limited(max_uses: int) -> tuple[WatchedStore, DomainStores]:
+    store, domain, _ = await with_key()
+    await set_policy(domain, max_uses)
+    return store, domain
+
+
+async def set_policy(domain: DomainStores, max_uses: int) -> None:
+    policy = parse_policy(PolicyDocument(max_uses=max_uses))
+    await domain.keys.change_policy(
+        A, lambda record: replace(record, policy=policy, uses_left=max_uses)
+    )
+
+
+async def use(domain: DomainStores, uses: int) -> bool:
+    """Use the key as the gate does: take what is leased without a wait after the look."""
+    while (key := await domain.keys.get(A)) is not None:
+        assert key.limits is not None
+        assert key.record.policy is not None
+        if not key.limits.lacks(key.record, uses):
+            if key.limits.leased < uses:
+                return False
+            key.limits.take(key.record.policy, uses, 0.0)
+            return True
+        await lease(domain.keys, key, uses)
+    return False
+
+
+async def left(domain: DomainStores) -> int:
+    record, _ = await domain.keys.read(A)
+    return domain.keys.limits.uses_left(A, record)
+
+
+async def use_some(domain: DomainStores, wanted: list[int]) -> int:
+    """Use the key at once by so many requests. Return how many uses they were, with a crash 0."""
+    try:
+        done = await asyncio.gather(*(use(domain, uses) for uses in wanted))
+    except StoreUnavailable:
+        return 0
+    return sum(uses for uses, is_done in zip(wanted, done, strict=True) if is_done)
+
+
+def fails(store: WatchedStore, *, made: bool) -> None:
+    """Make the next commit fail, after it was made or before."""
+    commit = store.kept.commit
+
+    async def fail(changes, *, checks=()):
+        store.kept.commit = commit
+        if made:
+            await commit(changes, checks=checks)
+        raise StoreUnavailable("The machine is gone.")
+
+    store.kept.commit = fail
+
+
+MANY = st.lists(st.integers(1, 400), min_size=1, max_size=5)
+ONE = st.lists(st.integers(1, 400), min_size=1, max_size=1)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("use"), MANY),
+        st.tuples(st.sampled_from(["crash before a commit", "crash after a commit"]), ONE),
+        st.tuples(st.sampled_from(["crash", "lock", "evict"]), st.just([])),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(max_uses=st.sampled_from([1, 5, 999, 1000, 1500]), steps=STEPS)
+def test_no_crash_and_no_race_gives_a_key_a_use_more(max_uses, steps):
+    async def scenario():
+        store, domain = await limited(max_uses)
+        used = 0
+        for what, wanted in steps:
+            before = await left(domain)
+            if what.endswith("commit"):
+                fails(store, made="after" in what)
+            if what == "lock":
+                await return_leases(domain.keys)
+            now_used = await use_some(domain, wanted) if what != "lock" else 0
+            used += now_used
+            if what == "evict":
+                domain.keys._cache.forget(A)  # noqa: SLF001 - as use of many other keys would
+            elif what != "use":
+                store.kept.__dict__.pop("commit", None)
+                domain = open_domain(store)
+            assert await left(domain) <= max_uses - used
+            if what in {"use", "lock", "evict"}:
+                assert await left(domain) == before - now_used
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_for_a_policy_that_is_gone_adds_nothing_to_the_next_one():
+    async def scenario():
+        store, domain = await limited(5000)
+        key = await domain.keys.get(A)
+        store.turns = lambda: 3
+        leasing = asyncio.create_task(lease(domain.keys, key, 1))
+        await set_policy(domain, 10)
+        await asyncio.gather(leasing, return_exceptions=True)
+        assert await left(domain) == 10
+        with pytest.raises(Conflict):
+            await lease(domain.keys, key, 1)
+        assert await use_some(domain, [10, 1]) <= 10
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_goes_on_when_the_client_that_needed_it_is_gone():
+    async def scenario():
+        store, domain = await limited(10)
+        key = await domain.keys.get(A)
+        store.turns = lambda: 3
+        leasing = asyncio.create_task(lease(domain.keys, key, 4))
+        await asyncio.sleep(0)
+        leasing.cancel()
+        await asyncio.gather(leasing, return_exceptions=True)
+        async with domain.keys.limits.no_leases():
+            assert (key.limits.leased, await left(domain)) == (4, 10)
+            with pytest.raises(Overloaded):
+                await lease(domain.keys, key, 5)
+
+    asyncio.run(scenario())
+
+
+def test_leases_move_with_their_key_and_end_with_it():
+    async def scenario():
+        _, domain = await limited(5000)
+        assert await use_some(domain, [1]) == 1
+        await domain.keys.move(A, B)
+        record, _ = await domain.keys.read(B)
+        assert domain.keys.limits.uses_left(B, record) == 4999
+        await domain.keys.delete(B)
+        assert domain.keys.limits.leased(B) == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("max_uses", "remaining", "needed", "leased"),
+    [
+        (999, 999, 3, 3),
+        (999, 2, 3, 2),
+        (1000, 1000, 1, 100),
+        (10**6, 10**6, 1, 1000),
+        (10**6, 10**6, 1001, 1001),
+        (10**6, 5, 1, 5),
+        (10**6, 3000, 1, 300),
+    ],
+)
+def test_a_lease_is_small_beside_what_is_left(max_uses, remaining, needed, leased):
+    policy = parse_policy(PolicyDocument(max_uses=max_uses))
+    assert lease_size(policy, remaining, needed) == leased
+
+
+@given(
+    limit=st.integers(1, 5),
+    steps=st.lists(st.tuples(st.floats(0, 40), st.integers(1, 6)), max_size=40),
+)
+def test_no_minute_has_more_uses_than_allowed_and_waiting_helps(limit, steps):
+    minute, now, made = Minute(), 1000.0, []
+    for seconds, uses in steps:
+        now += seconds
+        wait = minute.wait(uses, limit, now)
+        if uses > limit:
+            assert wait is None
+            continue
+        if wait:
+            now += wait
+            assert minute.wait(uses, limit, now) == 0
+        minute.add(uses, now)
+        made += [now] * uses
+        assert sum(when > now - 60 for when in made) <= limit
+
+
+def test_what_is_taken_back_counts_no_more_and_an_old_minute_is_forgotten():
+    minute = Minute()
+    minute.add(3, 10.0)
+    minute.add(-3, 10.9)
+    assert minute.wait(3, 3, 11.0) == 0
+    assert not minute.forget_before(70.0)
+    assert minute.forget_before(71.0)
+    minute.add(-3, 10.0)
+    assert minute.wait(3, 3, 71.0) == 0
