@@ -18,6 +18,7 @@ COMMANDS = """age age-keygen apt apt-get cp curl diff dpkg editor git gpg head h
     tar""".split()  # noqa: SIM905 - easier to read, and to add to
 _NOT_RUN = re.compile(r"<!-- not run: *(\S.*?) *-->", re.DOTALL)
 _RUN_BY = re.compile(r"^<!-- run by: *(\S+) *-->", re.MULTILINE)
+_NEEDS = re.compile(r"^<!-- needs: *(.*?) *-->", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -76,3 +77,7 @@ def run_by(page: Path) -> Path | None:
         return ROOT / f"tests/examples/test_{page.parent.name}.py"
     marked = _RUN_BY.search(page.read_text())
     return ROOT / marked[1] if marked else None
+
+
+def needs(page: Path) -> list[str]:
+    return [tool for tools in _NEEDS.findall(page.read_text()) for tool in tools.split()]

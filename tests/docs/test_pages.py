@@ -1,13 +1,14 @@
 """Every command that a page shows is run, in the page's order, or its source says why it is not."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, Block, blocks, pages, run_by
+from tests.docs.pages import ROOT, Block, blocks, needs, pages, run_by
 from tests.support.server import Server, running_server
 
 PASSPHRASE = "the same passphrase"
@@ -61,6 +62,8 @@ def test_every_command_shown_is_run_or_says_why_not(page: Path) -> None:
 
 @pytest.mark.parametrize("page", to_be_run(), ids=name_of)
 def test_the_commands_of_a_page_work_in_their_order(page: Path, tmp_path: Path) -> None:
+    if missing := [tool for tool in needs(page) if shutil.which(tool) is None]:
+        pytest.skip(f"not installed: {missing}")
     lines = "".join(block.text for block in blocks(page) if block.is_to_be_run)
     directories = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = os.environ | {
