@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.docs.pages import ROOT, Block, blocks, needs, pages, run_by
 from tests.support.server import Server, running_server
 
+NAVIGATION = (ROOT / "mkdocs.yml").read_text()
 PASSPHRASE = "the same passphrase"
 KINDS = ("", "UNLOCK_", "ADMIN_", "NEW_", "BACKUP_", "FILE_")
 SECONDS = 300
@@ -41,6 +43,12 @@ def to_be_run() -> list[Path]:
     ]
 
 
+def fail(page: Path, why: str) -> NoReturn:
+    """Fail, or report it for a draft, which a page is until mkdocs.yml gives it a place."""
+    is_draft = page.parent.name == "docs" and name_of(page) not in NAVIGATION
+    (pytest.xfail if is_draft else pytest.fail)(f"{name_of(page)}: {why}")
+
+
 def fitted(text: str, server: Server) -> str:
     """The text for this server, where everybody has one passphrase."""
     replaced = text.replace("FINGERPRINT", server.fingerprint)
@@ -56,8 +64,8 @@ def test_every_command_shown_is_run_or_says_why_not(page: Path) -> None:
     def is_open(block: Block) -> bool:
         return block.shows_commands and not block.is_to_be_run and not block.reason
 
-    left = [f"{name_of(page)}:{block.line}" for block in blocks(page) if is_open(block)]
-    assert not left, f"{', '.join(left)}: {HOW_TO_MARK}"
+    if left := [str(block.line) for block in blocks(page) if is_open(block)]:
+        fail(page, f"lines {', '.join(left)}: {HOW_TO_MARK}")
 
 
 @pytest.mark.parametrize("page", to_be_run(), ids=name_of)
@@ -88,7 +96,8 @@ def test_the_commands_of_a_page_work_in_their_order(page: Path, tmp_path: Path) 
             timeout=SECONDS,
             check=False,
         )
-        assert ran.returncode == 0, f"{name_of(page)}: {ran.stdout}{ran.stderr}"
+        if ran.returncode != 0:
+            fail(page, ran.stdout + ran.stderr)
         for block in blocks(page):
             if block.language == "python" and not block.reason:
                 program = fitted(block.text, server)
