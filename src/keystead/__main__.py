@@ -39,6 +39,7 @@ COMMANDS: Final = (
     Command("lock", "lock the HSM until it is unlocked again", _LIFECYCLE, "add_lock"),
     Command("keys", "make, import, show and use keys", f"{_CLI}.keys"),
     Command("approvals", "ask for, grant and refuse uses of keys", f"{_CLI}.approvals"),
+    Command("attestation", "check what the HSM says of its keys", f"{_CLI}.attestation"),
     Command("users", "list, add, change and remove users", f"{_CLI}.users"),
     Command("namespaces", "list, add, limit and remove namespaces", f"{_CLI}.namespaces"),
     Command("random", "get random bytes", _LIFECYCLE, "add_random"),

@@ -124,6 +124,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "POST /config/tls/generate": ("/config/tls/generate", {"json": {"type": "EC_P256"}}),
     "PUT /config/tls/cert.pem": ("/config/tls/cert.pem", {"body": "chain"}),
     "PUT /config/tls/cluster-ca.pem": ("/config/tls/cluster-ca.pem", {"body": "authority"}),
+    "PUT /system/identity/cert.pem": ("/system/identity/cert.pem", {"body": "identity"}),
     "POST /system/restore": ("/system/restore", {"body": "backup", "headers": MULTIPART}),
     "POST /system/backup": ("/system/backup", {"user": ("backup", "passphrase of backup")}),
 }
@@ -134,6 +135,8 @@ NO_CHANGE = {
     *(f"POST /keys/{{key_id}}/{use}" for use in ("csr.pem", "sign", "decrypt", "encrypt")),
     *(f"POST /keys/{{key_id}}/{use}" for use in ("verify", "encapsulate")),
     "POST /config/tls/csr.pem",
+    "POST /system/identity/csr.pem",
+    "POST /keys/{key_id}/attestation",
     *(f"{method} /cluster/members/{{member_id}}" for method in ("PUT", "DELETE")),
     "POST /cluster/members",
     "POST /cluster/members/{member_id}/promote",
@@ -226,9 +229,10 @@ async def arranged(core: Core, row: str) -> tuple[str, dict[str, Any]]:
     if path.startswith("/approvals/"):
         (asked,) = (await core.request("GET", "/approvals", user=ADMIN)).json()
         path = path.format(asked["id"])
-    if body in ("chain", "authority"):
+    if body in ("chain", "authority", "identity"):
         wanted = {"commonName": "keystead"}
-        csr = await core.request("POST", "/config/tls/csr.pem", user=ADMIN, json=wanted)
+        where = "/system/identity" if body == "identity" else "/config/tls"
+        csr = await core.request("POST", f"{where}/csr.pem", user=ADMIN, json=wanted)
         request |= {"body": ROOT.sign(csr.body), "headers": pem}
     if body == "authority":
         signed = await core.request("PUT", "/config/tls/cert.pem", **request)

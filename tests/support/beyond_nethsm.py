@@ -112,6 +112,10 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "GET /approvals/{}": _facts("Administrator Operator", _EVERYONE),
     "POST /approvals/{}/approve": _facts("Administrator Operator", _EVERYONE),
     "POST /approvals/{}/refuse": _facts("Administrator Operator", _EVERYONE),
+    "POST /keys/{}/attestation": _facts("Administrator Operator", _EVERYONE),
+    "GET /system/identity": _facts("Public", _EVERYONE),
+    "POST /system/identity/csr.pem": _facts("Administrator"),
+    "PUT /system/identity/cert.pem": _facts("Administrator"),
     "GET /namespaces/{}/quota": _facts("Administrator"),
     "PUT /namespaces/{}/quota": _facts("Administrator"),
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.

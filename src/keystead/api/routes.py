@@ -10,6 +10,7 @@ from keystead.api.http.route import (
     ALL_STATES,
     BACKUP_BODY,
     BYTES,
+    JOSE,
     LARGE_BODY,
     MULTIPART,
     OPENMETRICS,
@@ -24,6 +25,7 @@ from keystead.api.http.route import (
 from keystead.api.http.statuses import JSON
 from keystead.api.resources import (
     approvals,
+    attestation,
     backup,
     cluster,
     configuration,
@@ -96,6 +98,7 @@ _DESCRIBED: tuple[Route, ...] = (
     _root_when_up("GET", "/health/diagnose", cluster.diagnose, ALL_STATES, answers_head=True),
     _root("GET", "/health/lockouts", health.lockouts),
     _metrics("GET", "/metrics", health.metrics, also_produces=_SCRAPED, answers_head=True),
+    _anyone("GET", "/system/identity", attestation.identity, answers_head=True),
     _anyone("POST", "/provision", lifecycle.provision, _UNPROVISIONED),
     _anyone("POST", "/unlock", lifecycle.unlock, _LOCKED),
     _root("POST", "/lock", lifecycle.lock, ends_session=True),
@@ -119,6 +122,13 @@ _DESCRIBED: tuple[Route, ...] = (
         has_tag=True,
     ),
     _user("POST", "/keys/{key_id}/csr.pem", keys.csr, produces=PEM),
+    _user(
+        "POST",
+        "/keys/{key_id}/attestation",
+        attestation.attest,
+        accepts=_JSON,
+        produces=JOSE,
+    ),
     _admin("POST", "/keys/{key_id}/move", keys.move),
     _user("GET", "/keys/{key_id}/cert", keys.certificate, produces=BYTES, has_tag=True),
     _admin("PUT", "/keys/{key_id}/cert", keys.set_certificate, accepts=_CERT, produces=BYTES),
@@ -197,6 +207,14 @@ _DESCRIBED: tuple[Route, ...] = (
     _unlocker("POST", "/cluster/force-new", cluster.force_new, _FAILED),
     # --- system ---
     _root("GET", "/system/info", system.info, answers_head=True, has_tag=True),
+    _root("POST", "/system/identity/csr.pem", attestation.identity_csr, produces=PEM),
+    _root(
+        "PUT",
+        "/system/identity/cert.pem",
+        attestation.set_identity_certificate,
+        accepts=_PEM,
+        produces=PEM,
+    ),
     _root("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED),
     _root("POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED),
     _root_or_unlocker("POST", "/system/shutdown", system.shutdown, ALL_STATES),

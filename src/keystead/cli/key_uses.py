@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Final
 
+from keystead.cli.attestation import nonce_of
 from keystead.cli.command import Commands, Invocation
 from keystead.cli.exit_status import UsageError
 from keystead.cli.key_arguments import (
@@ -33,6 +34,12 @@ def add_commands(commands: Commands) -> None:
     add_key_id(signing)
     _add_signature_options(signing)
     add_output(signing)
+    attesting = commands.add("attest", _attest, "have the HSM sign what it knows of a key, a JWS")
+    add_key_id(attesting)
+    attesting.add_argument(
+        "--nonce", metavar="BASE64", required=True, help="8 to 64 bytes that were never used before"
+    )
+    add_output(attesting)
     verifying = commands.add("verify", _verify, "check a signature, by the public key alone")
     add_key_id(verifying)
     verifying.add_argument("signature", type=Path, metavar="SIGNATURE")
@@ -76,6 +83,11 @@ def _sign(call: Invocation) -> None:
     if given.format == _RAW:
         signature = signatures.raw_of(public, signature)
     give(call, signature, {"mode": mode, "signature": to_base64(signature)})
+
+
+def _attest(call: Invocation) -> None:
+    token = call.client.attest(call.given.key_id, nonce_of(call.given.nonce))
+    write_file(call.given.output, [token, b"\n"], is_text=True)
 
 
 def _verify(call: Invocation) -> None:

@@ -226,6 +226,18 @@ class Client:
         """Refuse a use of a key."""
         self.post(f"/approvals/{segment(approval_id)}/refuse")
 
+    # --- attestation ---
+
+    def attest(self, key_id: str, nonce: bytes) -> bytes:
+        """Return what the HSM says of a key, signed: see `attestations.verify_attestation`."""
+        path = f"/keys/{segment(key_id)}/attestation"
+        return self.post_for_bytes(path, {"nonce": to_base64(nonce)})
+
+    def identity(self) -> dict[str, str]:
+        """Return the public key and the certificates that attestations are verified with."""
+        found: dict[str, str] = self.get("/system/identity")
+        return found
+
     # --- the HSM ---
 
     def state(self) -> str:

@@ -24,6 +24,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.configured_time import ConfiguredTime
+from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.given_shares import Progress
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
@@ -90,6 +91,8 @@ class Hsm:
         """Held while the state changes or a wrapped domain key is replaced."""
         self.unlocking = Unlocking(context, local, self.failed_attempts, self.changing)
         self.unattended_boot = UnattendedBoot(context, local, self.changing)
+        self.identity = DeviceIdentity(local)
+        self.software_digest = context.software_digest
         self.has_open_shutdown = context.open_shutdown
         self.allows_common_passphrases = context.common_passphrases
         self._recovering: asyncio.Task[None] | None = None

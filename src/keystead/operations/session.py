@@ -64,6 +64,8 @@ class CoreContext:
     """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
+    software_digest: str | None = None
+    """The SHA-256 over the files of the installed software."""
     self_test_failure: str | None = None
     """Which of the tests at start failed, and why: the HSM is Failed from then on."""
 

@@ -31,6 +31,8 @@ class StoreLabel(Enum):
     NAMESPACES = b"namespace_store"
     CONFIG = b"config_store"
     APPROVALS = b"approval_store"
+    IDENTITY = b"identity"
+    """For the identity of the device, which is in a store of the device."""
     BACKUPS = b"backup_seal"
     """For the seals of backups, which are no store."""
 

@@ -9,6 +9,8 @@ from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Rec
 from keystead.storage.paths import LOCAL, list_paths
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import (
+    IDENTITY_CHAIN,
+    IDENTITY_KEY,
     RESTORED_BACKUP_KEY,
     RESTORED_BACKUP_SALT,
     RESTORED_SEAL,
@@ -34,6 +36,8 @@ _NOT_IN_BACKUPS = frozenset(
         RESTORED_BACKUP_KEY,
         RESTORED_SEAL,
         SEALS_BACKUPS,
+        IDENTITY_KEY,
+        IDENTITY_CHAIN,
     )
 )
 

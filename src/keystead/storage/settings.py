@@ -95,6 +95,10 @@ TLS_CHAIN: Setting[bytes] = Setting("certificate", _encode_chain, _decode_chain)
 """The TLS certificates in PEM, the server's own first."""
 TLS_KEY = _secret("private-key")
 """The TLS key in PKCS#8 PEM."""
+IDENTITY_KEY = _raw("identity-key")
+"""The key that signs attestations, sealed under the domain key."""
+IDENTITY_CHAIN: Setting[bytes] = Setting("identity-certificate", _encode_chain, _decode_chain)
+"""The certificates of that key in PEM, its own first."""
 CLUSTER_CA = _raw("cluster-ca")
 """The certificate of the cluster's CA in PEM."""
 TIME_OFFSET: Setting[int] = Setting("time-offset", lambda value: b"%d" % value, int)

@@ -13,6 +13,7 @@ from keystead.api.http.route import (
     ALL_STATES,
     API_ROOT,
     BYTES,
+    JOSE,
     MULTIPART,
     Authentication,
     Call,
@@ -258,6 +259,9 @@ def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> 
     if media_type == JSON:
         schemas = [schema_of[one] for one in _alternatives(shape)]
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    if media_type == JOSE:
+        # The schema is that of the payload (JSON Schema, 8.5).
+        return {"type": "string", "contentMediaType": JOSE, "contentSchema": schema_of[shape]}
     return {} if media_type == BYTES else {"type": "string"}
 
 

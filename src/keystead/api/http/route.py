@@ -28,6 +28,8 @@ from keystead.wire.messages import Request, Response
 
 PEM = "application/x-pem-file"
 BYTES = "application/octet-stream"
+JOSE = "application/jose"
+"""A JWS in compact serialization (RFC 7515, 9.2.1)."""
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS = "text/plain"
 HTML = "text/html"

@@ -27,6 +27,7 @@ from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.refusals import RefusalLog
+from keystead.processes.core.software import software_digest
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.device import DEVICE_KEY_BYTES
@@ -232,7 +233,7 @@ class _Pools:
         )
 
 
-async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreContext:
+async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: str) -> CoreContext:
     failure = await pools.keygen.run(first_failure)
     device_key = await platform.device_key
     settings = platform.settings
@@ -255,16 +256,23 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log) -> CoreConte
         open_shutdown=settings.open_shutdown,
         common_passphrases=settings.common_passphrases,
         key_cache=settings.key_cache,
+        software_digest=software,
         self_test_failure=failure,
     )
 
 
 async def serve(
-    platform_end: socket.socket, supervisor: socket.socket, log: Log, confinement: Sandbox
+    platform_end: socket.socket,
+    supervisor: socket.socket,
+    log: Log,
+    confinement: Sandbox,
+    *,
+    software: str,
 ) -> int:
     """Run the core until the supervisor closes its end or the platform is gone.
 
-    Returns the exit status. Raises KeysteadError if it cannot start.
+    `software` is the digest of the installed software. Returns the exit status. Raises
+    KeysteadError if it cannot start.
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
@@ -274,7 +282,7 @@ async def serve(
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _context(platform, pools, log))
+        hsm = await Hsm.start(await _context(platform, pools, log, software))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)
@@ -303,6 +311,7 @@ def main() -> None:
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
     given = parser.parse_args()
     log = log_to_stderr("core")
+    software = software_digest()  # No file can be read once the process is confined.
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         confinement.isolate(
@@ -310,6 +319,6 @@ def main() -> None:
         )
         confinement.confine(user=sandbox.own_user("core"))
         launch.run(
-            serve(given.platform, given.control, log, confinement),
+            serve(given.platform, given.control, log, confinement, software=software),
             loop_factory=uvloop.new_event_loop,
         )
