@@ -42,6 +42,7 @@ async def attest(call: Call[AttestationRequest]) -> Reply[Attestation]:
     claims = await attest_keys.attestation(call.context, key_id, nonce=wanted.nonce, software=facts)
     identity = await call.hsm.identity.get(call.session)
     call.require_allowed()
+    call.context.note("key attested", key=key_id)
     return Reply(200, sign_compact(identity.private, claims))
 
 
