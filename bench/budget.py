@@ -128,7 +128,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
         Stage(
             "edge",
             "response head",
-            _least(lambda: response_head(200, response.headers, length=len(response.body))),
+            _least(lambda: response_head(200, response.header_lines, length=len(response.body))),
         ),
     ]
 

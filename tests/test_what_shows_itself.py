@@ -78,7 +78,7 @@ HOLDERS: dict[str, object] = {
     "Welcome": Welcome(VALUE, b""),
     "TryOut": TryOut(1, VALUE, b""),
     "a request": Request(1, "PUT", "/", "", {"authorization": basic("u", TEXT)}, "::1", VALUE),
-    "a response": Response(1, 200, [], VALUE),
+    "a response": Response(1, 200, b"", VALUE),
     "a request to provision": ProvisionRequest(TEXT, TEXT, "2026-01-01T00:00:00Z"),
 }
 

@@ -12,7 +12,7 @@ from keystead.api.description.page import render
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.wire.messages import Request, Response
-from tests.support.core import Core, WholeBody
+from tests.support.core import Core, WholeBody, headers_of
 
 VOID = {"meta", "!doctype"}
 
@@ -99,7 +99,7 @@ async def test_everyone_may_read_it_in_every_state(
 
 
 async def test_its_policy_allows_its_one_style_sheet_and_nothing_else(core: Core) -> None:
-    headers = dict((await fetch(core)).headers)
+    headers = headers_of(await fetch(core))
     digest = base64.b64encode(hashlib.sha256(PAGE.style.encode()).digest()).decode()
     assert headers["Content-Security-Policy"] == (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
@@ -110,7 +110,7 @@ async def test_its_policy_allows_its_one_style_sheet_and_nothing_else(core: Core
 
 
 async def test_a_browser_that_has_it_keeps_it(core: Core) -> None:
-    tag = dict((await fetch(core)).headers)["ETag"]
+    tag = headers_of(await fetch(core))["ETag"]
     assert (await fetch(core, **{"if-none-match": tag})).status == 304
     assert (await fetch(core, method="HEAD")).status == 200
     assert (await fetch(core, method="POST")).status == 405

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from keystead.api.http.statuses import header_lines
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.wire.messages import Request
@@ -459,3 +460,12 @@ async def test_what_has_no_tag_matches_none(
 
     assert await ask('"seen"') == 412
     assert await ask("*") in {200, 201, 204}
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "\n"])
+def test_a_header_does_not_become_two(value):
+    assert header_lines([("Location", "/a"), ("ETag", '"b"')]) == b'Location: /a\r\nETag: "b"\r\n'
+    with pytest.raises(ValueError, match="line break"):
+        header_lines([("Location", value)])
+    with pytest.raises(ValueError, match="line break"):
+        header_lines([(f"X{value}", "a")])

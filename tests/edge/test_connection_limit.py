@@ -68,7 +68,7 @@ def test_requests_at_the_core_are_never_given_up_for_a_new_connection():
         requests = [edge.wait_for(Request, count=count) for count in (1, 2)]
         wait_until(lambda: is_refused(edge), seconds=5)
         for request in requests:
-            edge.say(Response(request.id, 204, [], b""))
+            edge.say(Response(request.id, 204, b"", b""))
         assert [client.read_answer().status for client in busy] == [204, 204]
         edge.echo_again()
         assert edge.ask(GET).status == 200

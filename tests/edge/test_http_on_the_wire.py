@@ -213,7 +213,7 @@ def test_100_continue_is_not_sent_to_a_client_that_does_not_wait(edge):
 def test_after_an_early_answer_a_short_rest_is_dropped_and_the_connection_kept(edge):
     def script(edge, message):
         if isinstance(message, Request) and message.path == "/b":
-            edge.core.send(Response(message.id, 413, [], b"no"))
+            edge.core.send(Response(message.id, 413, b"", b"no"))
         elif isinstance(message, Request):
             edge.answer(message, message.body)
 
@@ -249,7 +249,7 @@ def test_a_long_answer_is_streamed_as_the_client_takes_it(edge):
 
     def script(edge, message):
         if isinstance(message, Request):
-            edge.core.send(Response(message.id, 200, [], content[:1000], len(content) - 1000))
+            edge.core.send(Response(message.id, 200, b"", content[:1000], len(content) - 1000))
             edge.position = 1000
         elif isinstance(message, WantBody):
             part = content[edge.position : edge.position + message.credit]
@@ -271,7 +271,7 @@ def test_a_long_answer_to_head_is_not_asked_for(edge):
     edge.keep_silent()
     client = edge.connect()
     client.send(GET.replace(b"GET", b"HEAD"))
-    edge.say(Response(edge.wait_for(Request).id, 200, [], b"x" * 1000, MIB))
+    edge.say(Response(edge.wait_for(Request).id, 200, b"", b"x" * 1000, MIB))
     assert client.read_answer(to_head=True).headers["content-length"] == str(MIB + 1000)
     assert edge.wait_for(RequestAborted).id == edge.received[0].id
     assert not edge.received_of(WantBody)
@@ -385,7 +385,7 @@ def test_a_client_that_does_not_take_its_answer_is_dropped():
 
         def script(edge, message):
             if isinstance(message, Request):
-                edge.core.send(Response(message.id, 200, [], b"", 256 * MIB))
+                edge.core.send(Response(message.id, 200, b"", b"", 256 * MIB))
             elif isinstance(message, WantBody):
                 edge.core.send(BodyChunk(message.id, b"x" * message.credit, last=False))
 
@@ -418,7 +418,7 @@ def test_a_client_that_goes_away_is_reported_to_the_core(edge):
     request = edge.wait_for(Request)
     client.close()
     assert edge.wait_for(RequestAborted).id == request.id
-    edge.say(Response(request.id, 200, [], b"too late"))
+    edge.say(Response(request.id, 200, b"", b"too late"))
     edge.echo_again()
     assert edge.ask(GET).status == 200
 
@@ -430,7 +430,7 @@ def test_a_stop_lets_the_request_in_flight_finish_and_closes_idle_connections(ed
     request = edge.wait_for(Request)
     edge.on_loop(edge.server.stop)
     assert idle.is_closed()
-    edge.say(Response(request.id, 204, [], b""))
+    edge.say(Response(request.id, 204, b"", b""))
     assert busy.read_answer() == (204, {"connection": "close"}, b"")
     assert busy.is_closed()
     with pytest.raises(ConnectionRefusedError):

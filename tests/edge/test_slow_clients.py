@@ -80,7 +80,7 @@ def test_the_time_that_the_core_takes_is_not_the_clients():
         edge.say(WantBody(request.id, 50_000))
         client.send(b"x" * 50_000)
         assert client.is_silent(seconds=1)
-        edge.say(Response(request.id, 204, [], b""))
+        edge.say(Response(request.id, 204, b"", b""))
         assert client.read_answer().status == 204
 
 
@@ -140,7 +140,7 @@ def test_a_request_whose_client_took_earlier_answers_late_has_the_time_the_core_
 
         def script(running, message):
             if isinstance(message, Request) and len(running.received) == 1:
-                running.core.send(Response(message.id, 200, [], b"x" * 900_000))
+                running.core.send(Response(message.id, 200, b"", b"x" * 900_000))
 
         edge.script = script
         client = edge.connect()
@@ -150,7 +150,7 @@ def test_a_request_whose_client_took_earlier_answers_late_has_the_time_the_core_
         client.read_answer()
         request = edge.wait_for(Request, count=2)
         assert client.is_silent(seconds=1)
-        edge.say(Response(request.id, 204, [], b""))
+        edge.say(Response(request.id, 204, b"", b""))
         assert client.read_answer().status == 204
 
 

@@ -30,7 +30,7 @@ def edge():
         def script(edge, message):
             if isinstance(message, Request):
                 edge.sent = 0
-                edge.core.send(Response(message.id, 200, [], b"", remaining=None))
+                edge.core.send(Response(message.id, 200, b"", b"", remaining=None))
             elif isinstance(message, WantBody):
                 edge.sent += 1
                 edge.core.send(BodyChunk(message.id, PART, last=edge.sent == PARTS))
@@ -67,7 +67,7 @@ def test_http_1_0_gets_the_body_alone_and_then_the_end_of_the_connection(edge):
 def test_an_empty_last_part_ends_the_body(edge):
     def script(edge, message):
         if isinstance(message, Request):
-            edge.core.send(Response(message.id, 200, [], b"", remaining=None))
+            edge.core.send(Response(message.id, 200, b"", b"", remaining=None))
         elif isinstance(message, WantBody):
             edge.core.send(BodyChunk(message.id, b"", last=True))
 
@@ -82,7 +82,7 @@ def test_an_empty_last_part_ends_the_body(edge):
 def test_an_answer_that_the_core_gives_up_is_not_taken_for_whole(edge):
     def script(edge, message):
         if isinstance(message, Request):
-            edge.core.send(Response(message.id, 200, [], b"", remaining=None))
+            edge.core.send(Response(message.id, 200, b"", b"", remaining=None))
         elif isinstance(message, WantBody):
             edge.core.send(BodyChunk(message.id, PART, last=False))
             edge.core.send(ResponseAborted(message.id))
@@ -99,7 +99,7 @@ def test_an_answer_that_the_core_gives_up_is_not_taken_for_whole(edge):
 def test_a_client_that_goes_away_stops_the_answer(edge):
     def script(edge, message):
         if isinstance(message, Request):
-            edge.core.send(Response(message.id, 200, [], b"", remaining=None))
+            edge.core.send(Response(message.id, 200, b"", b"", remaining=None))
         elif isinstance(message, WantBody):
             edge.sent += 1
             edge.core.send(BodyChunk(message.id, PART, last=False))

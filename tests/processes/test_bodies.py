@@ -214,7 +214,7 @@ class Edge:
         self.sent = []
         self.closed = False
         self.stream = OutgoingStream(
-            StreamedResponse(Response(1, 200, [], b"", remaining=None), self._parts(make)),
+            StreamedResponse(Response(1, 200, b"", b"", remaining=None), self._parts(make)),
             self.sent.append,
         )
         self.task = asyncio.ensure_future(self.stream.send())
@@ -243,7 +243,7 @@ def test_a_stream_sends_one_part_each_time_it_is_wanted():
     async def scenario():
         edge = Edge(small_parts)
         await asyncio.sleep(0.01)
-        assert edge.sent == [Response(1, 200, [], b"", remaining=None)]
+        assert edge.sent == [Response(1, 200, b"", b"", remaining=None)]
         (first,) = await edge.want()
         assert (len(first.data), first.last) == (PART, False)
         received = first.data

@@ -253,7 +253,7 @@ MALFORMED = {
 
 OF_OTHERS = (
     Welcome(b"key", b"chain"),
-    Response(1, 200, [], b""),
+    Response(1, 200, b"", b""),
     TryOut(1, b"key", b"chain"),
     Hello(bytes(32), CoreSettings()),
     Get(1, "/key/signing"),

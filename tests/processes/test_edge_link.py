@@ -44,7 +44,7 @@ class Link:
     async def _answer(self, request: Request, _: object) -> Response:
         await self.may_answer.wait()
         self.answered += 1
-        return Response(request.id, 200, [], self.body)
+        return Response(request.id, 200, b"", self.body)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.messages import DEFAULT_KEY_CACHE, Request
+from keystead.wire.messages import DEFAULT_KEY_CACHE, Request, Response
 from tests.support.update_images import MemorySlot
 
 UNLOCK = "unlockPassphrase"
@@ -83,6 +83,14 @@ class Answer:
 Credentials = tuple[str, str]
 
 
+def headers_of(response: Response) -> dict[str, str]:
+    lines = response.header_lines.decode("latin-1").split("\r\n")
+    assert lines.pop() == ""
+    headers = [tuple(line.split(": ", 1)) for line in lines]
+    assert len(dict(headers)) == len(headers), "a header comes twice"
+    return dict(headers)
+
+
 class MemoryUnattendedKey:
     """The file of the unattended key, in memory; None: there is none."""
 
@@ -138,8 +146,8 @@ class Core:
         response = await self.dispatcher.answer(request, WholeBody(sent))
         if isinstance(response, StreamedResponse):
             content = b"".join([part async for part in response.parts])
-            return Answer(response.head.status, dict(response.head.headers), content)
-        return Answer(response.status, dict(response.headers), response.body)
+            return Answer(response.head.status, headers_of(response.head), content)
+        return Answer(response.status, headers_of(response), response.body)
 
     async def provision(self) -> None:
         answer = await self.request(

@@ -25,6 +25,7 @@ from typing import Any
 
 import uvloop
 
+from keystead.api.http.statuses import header_lines
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.edge.limits import Timeouts
 from keystead.edge.server import EdgeServer, Network
@@ -194,7 +195,7 @@ class Edge:
 
         def script(edge: "Edge", message: EdgeToCore) -> None:
             if isinstance(message, Request):
-                edge.core.send(Response(message.id, status, list(headers), body))
+                edge.core.send(Response(message.id, status, header_lines(headers), body))
 
         self.script = script
 
@@ -227,7 +228,7 @@ class Edge:
             "body": body[:100].decode("latin-1"),
         }
         content = json.dumps(told).encode()
-        self.core.send(Response(request.id, 200, [("Content-Type", "application/json")], content))
+        self.core.send(Response(request.id, 200, b"Content-Type: application/json\r\n", content))
 
     def _receive(self, message: EdgeToCore) -> None:
         if isinstance(message, Serving):

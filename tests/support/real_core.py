@@ -39,6 +39,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
+from tests.support.core import headers_of
 from tests.support.server import Answer, basic, wait_until
 
 SECONDS = 60
@@ -116,7 +117,7 @@ class EdgeEnd:
                     received += data
                     self.send(WantBody(number, CREDIT))
         assert response is not None
-        headers = {name.lower(): value for name, value in response.headers}
+        headers = {name.lower(): value for name, value in headers_of(response).items()}
         return Answer(response.status, headers, received)
 
     def drain(self, seconds: float) -> None:

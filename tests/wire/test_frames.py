@@ -113,5 +113,5 @@ def test_a_message_over_the_limit_is_not_sent_and_leaves_the_buffer_as_it_was():
     buffer = bytearray(framed(RequestAborted(7)))
     before = bytes(buffer)
     with pytest.raises(ValueError, match="the limit is 4096"):
-        append_frame(buffer, Response(1, 200, [], b"x" * MAX), max_bytes=MAX)
+        append_frame(buffer, Response(1, 200, b"", b"x" * MAX), max_bytes=MAX)
     assert buffer == before

@@ -8,7 +8,7 @@ existence 404, media type 415, body 400.
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from email.utils import formatdate
-from functools import lru_cache, partial
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any, Final
 
@@ -26,7 +26,14 @@ from keystead.api.http.route import (
     StreamedResponse,
 )
 from keystead.api.http.router import Match, Router
-from keystead.api.http.statuses import STATUS, HttpError, PathUnknown, error_body, error_headers
+from keystead.api.http.statuses import (
+    STATUS,
+    HttpError,
+    PathUnknown,
+    error_body,
+    error_headers,
+    header_lines,
+)
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
@@ -48,8 +55,6 @@ OK: Final = 200
 NO_CACHE: Final = ("Cache-Control", "no-cache")
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 
-Headers = list[tuple[str, str]]
-
 
 class Dispatcher:
     """Answers requests: the whole core, seen from the edge."""
@@ -59,7 +64,7 @@ class Dispatcher:
         self._log = hsm.log
         self._router = Router(routes)
         self._numbers = count(1)
-        self._date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
+        self._date = lru_cache(maxsize=1)(_date)
 
     async def answer(self, request: Request, body: BodyReader) -> Response | StreamedResponse:
         """Return the response to `request`. Never raises: an unexpected error is a logged 500."""
@@ -69,27 +74,26 @@ class Dispatcher:
         call: Call[Any] | None = None
         try:
             call = self._begin(request, body)
-            reply, headers = await self._reply(call)
+            reply, lines = await self._reply(call)
         except PathUnknown:
-            reply, headers = Reply(404, b"Not found"), [("Content-Type", PLAIN_TEXT)]
+            reply, lines = Reply(404, b"Not found"), header_lines([("Content-Type", PLAIN_TEXT)])
         except HttpError as error:
-            reply, headers = _refusal(error.status, error.message)
-            headers.extend(error.headers)
+            reply, lines = _refusal(error.status, error.message, error.headers)
         except errors.KeysteadError as error:
-            reply, headers = self._failed(error)
+            reply, lines = self._failed(error)
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
-            reply, headers = self._bug(error)
+            reply, lines = self._bug(error)
         finally:
             depend_on(None)
         if reply.status in REFUSALS:
             self._record_refusal(request, call, reply.status)
-        headers.append(("Date", self._date(int(hsm.time.now()))))
+        lines += self._date(int(hsm.time.now()))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
             self._log.debug("request answered", **self._named(request), status=reply.status)
         if reply.parts is None:
-            return Response(request.id, reply.status, headers, reply.body)
-        head = Response(request.id, reply.status, headers, b"", remaining=None)
+            return Response(request.id, reply.status, lines, reply.body)
+        head = Response(request.id, reply.status, lines, b"", remaining=None)
         return StreamedResponse(head, self._watched(reply.parts))
 
     async def _watched(self, parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -126,11 +130,11 @@ class Dispatcher:
             call.unread_body = LateBody(body, call.require_allowed)
         return call
 
-    async def _reply(self, call: Call[Any]) -> tuple[Reply[Any], Headers]:
+    async def _reply(self, call: Call[Any]) -> tuple[Reply[Any], bytes]:
         session = call.operational
         if session is None:
             reply = await self._handle(call)
-            return reply, _headers(call, reply)
+            return reply, _header_lines(call, reply)
         session.request_begins()
         try:
             reply = await self._handle(call)
@@ -140,7 +144,7 @@ class Dispatcher:
             raise errors.WrongState("The HSM was locked in the meantime.")
         if reply.parts is not None:
             reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
-        return reply, _headers(call, reply)
+        return reply, _header_lines(call, reply)
 
     async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request
@@ -205,7 +209,7 @@ class Dispatcher:
             return {"method": method, "path": ""}
         return {"method": method, "path": row.root + row.path}
 
-    def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], Headers]:
+    def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], bytes]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
         if status is None:
             return self._bug(error)
@@ -213,18 +217,24 @@ class Dispatcher:
             self._hsm.store_lost()
         if isinstance(error, errors.SelfTestFailed):
             self._hsm.self_test_failed(error.message)
-        reply, headers = _refusal(status, error.message)
         if isinstance(error, errors.ForbiddenByPolicy) and error.retry_after_seconds is not None:
-            headers.append(("Retry-After", str(error.retry_after_seconds)))
-        return reply, headers
+            later = ("Retry-After", str(error.retry_after_seconds))
+            return _refusal(status, error.message, [later])
+        return _refusal(status, error.message)
 
-    def _bug(self, error: Exception) -> tuple[Reply[Any], Headers]:
+    def _bug(self, error: Exception) -> tuple[Reply[Any], bytes]:
         self._log.bug("request failed", error)
         return _refusal(500, "Internal error.")
 
 
-def _refusal(status: int, message: str) -> tuple[Reply[Any], Headers]:
-    return Reply(status, error_body(message)), error_headers(status)
+def _refusal(
+    status: int, message: str, headers: Iterable[tuple[str, str]] = ()
+) -> tuple[Reply[Any], bytes]:
+    return Reply(status, error_body(message)), header_lines([*error_headers(status), *headers])
+
+
+def _date(seconds: int) -> bytes:
+    return header_lines([("Date", formatdate(seconds, usegmt=True))])
 
 
 def _why_not(request: Request, match: Match, state: State) -> Exception:
@@ -301,14 +311,19 @@ def _require_early_type(types: tuple[str, ...], request: Request) -> None:
         raise HttpError(415, f"Content-Type must be {' or '.join(types)}.")
 
 
-def _headers(call: Call[Any], reply: Reply[Any]) -> Headers:
+@cache  # as many entries as there are media types in the route table
+def _usual_lines(produced: str) -> bytes:
+    return header_lines([("Content-Type", produced), NO_CACHE])
+
+
+def _header_lines(call: Call[Any], reply: Reply[Any]) -> bytes:
     """Return a reply's headers with the common ones. Its own Content-Type is kept."""
     if reply.status == OK and not reply.headers and not call.route.has_tag:
-        return [("Content-Type", call.produces), NO_CACHE]
+        return _usual_lines(call.produces)
     headers = list(reply.headers)
     has_type = bool(headers) and any(name == "Content-Type" for name, _ in headers)
     if not has_type and reply.status not in {204, 304}:
         headers.append(("Content-Type", call.produces))
     if not call.route.has_tag:
         headers.append(NO_CACHE)
-    return headers
+    return header_lines(headers)

@@ -271,7 +271,7 @@ class HttpConnection(asyncio.Protocol):
         )
         head = response_head(
             response.status,
-            response.headers,
+            response.header_lines,
             length=len(response.body) + (remaining or 0),
             framing=self._framing,
             is_last=self._is_last,

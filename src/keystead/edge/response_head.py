@@ -1,7 +1,6 @@
 """The head of an HTTP/1.1 response, and responses that the edge gives by itself."""
 
 import json
-from collections.abc import Sequence
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
@@ -9,12 +8,11 @@ from typing import Final
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_JSON: Final = [("Content-Type", "application/json")]
-
-_CLOSING: Final = "connection: close\r\n"
+_JSON: Final = b"Content-Type: application/json\r\n"
+_CLOSING: Final = b"connection: close\r\n"
 
 
 class Framing(Enum):
@@ -27,15 +25,15 @@ class Framing(Enum):
     END = auto()
     """By the end of the connection, for HTTP/1.0 clients if the length is not known."""
 
-    def head(self, length: int) -> str:
+    def head(self, length: int) -> bytes:
         """Return the header of a body of `length` bytes, as far as that is known."""
         match self:
             case Framing.LENGTH:
-                return f"content-length: {length}\r\n"
+                return f"content-length: {length}\r\n".encode()
             case Framing.CHUNKS:
-                return "transfer-encoding: chunked\r\n"
+                return b"transfer-encoding: chunked\r\n"
             case Framing.END:
-                return ""
+                return b""
 
     def part(self, data: bytes, *, is_last: bool) -> bytes:
         """Return the bytes that carry the next part of a body."""
@@ -47,24 +45,20 @@ class Framing(Enum):
 
 def response_head(
     status: int,
-    headers: Sequence[tuple[str, str]],
+    header_lines: bytes,
     *,
     length: int,
     framing: Framing = Framing.LENGTH,
     is_last: bool = False,
 ) -> bytes:
-    """Return the status line, `headers` as given, and the framing of a body of `length` bytes.
+    """Return the status line, the header lines, and the framing of a body of `length` bytes.
 
     204 and 304 have no body and so no length. `is_last`: no response follows on the connection.
-    ValueError for a header that would split the response.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a line break inside a header")
-    end = _CLOSING if is_last else ""
+    end = _CLOSING if is_last else b""
     if status not in _BODILESS:
         end = framing.head(length) + end
-    return f"{_STATUS_LINES[status]}{lines}{end}\r\n".encode("latin-1")
+    return _STATUS_LINES[status] + header_lines + end + b"\r\n"
 
 
 def own_answer(status: int, message: str) -> bytes:

@@ -64,6 +64,7 @@ class Welcome(Message, tag=3, frozen=True):
 class Response(Message, tag=4, frozen=True):
     """core → edge: the response to a request. The edge adds the framing headers.
 
+    `header_lines` are the headers as the client gets them, each line with its CR LF.
     With `remaining` above 0, `body` is a first part, and that many bytes more follow in BodyChunk
     messages with the same `id`, as far as WantBody gives credit. With `remaining` None, the length
     is not known: the body ends with the last BodyChunk, or is aborted by ResponseAborted.
@@ -71,7 +72,7 @@ class Response(Message, tag=4, frozen=True):
 
     id: int
     status: int
-    headers: list[tuple[str, str]]
+    header_lines: bytes
     body: bytes
     remaining: int | None = 0
 

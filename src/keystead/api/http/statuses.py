@@ -1,5 +1,7 @@
 """The HTTP status of each error. Only this module knows both."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from keystead import errors
@@ -53,6 +55,14 @@ class PathUnknown(Exception):
 def error_headers(status: int) -> list[tuple[str, str]]:
     """Return the headers of an error response with this status, with its Content-Type."""
     return [("Content-Type", JSON), *_HEADERS.get(status, ())]
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return headers as lines. Raises ValueError for a line break in one: it would split them."""
+    lines = [f"{name}: {value}" for name, value in headers]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a line break inside a header")
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 
 def error_body(message: str) -> bytes:

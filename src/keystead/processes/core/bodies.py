@@ -219,7 +219,7 @@ class OutgoingBody:
         position = self.PART_BYTES
         remaining = len(body) - position
         first = bytes(body[:position])
-        self._send(Response(response.id, response.status, response.headers, first, remaining))
+        self._send(Response(response.id, response.status, response.header_lines, first, remaining))
         while remaining and not self._is_aborted:
             if not self._credit:
                 self._news = asyncio.get_running_loop().create_future()

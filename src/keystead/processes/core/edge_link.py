@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from keystead.api.http.route import BodyReader, StreamedResponse
-from keystead.api.http.statuses import error_body, error_headers
+from keystead.api.http.statuses import error_body, error_headers, header_lines
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
 from keystead.operations.attempts import network_of
@@ -238,7 +238,8 @@ class EdgeLink:
             self._budget.take(held_bytes, party)
         except Overloaded as error:
             content = error_body(error.message)
-            self.connection.send(Response(request_id, 503, error_headers(503), content))
+            lines = header_lines(error_headers(503))
+            self.connection.send(Response(request_id, 503, lines, content))
             return
         self._outgoing[request_id] = body
         try:
