@@ -94,6 +94,19 @@ def test_an_ecdsa_signature_can_be_r_and_s(keystead, message, tmp_path):
     assert keystead(*verify, "der").status == 1
 
 
+def test_several_files_are_signed_to_files_beside_them(keystead, tmp_path):
+    keystead("keys", "generate", "several", "--type", "EC_P256")
+    files = [tmp_path / f"message-{number}" for number in range(3)]
+    for file in files:
+        file.write_text(file.name)
+    assert keystead("keys", "sign", "several", *files, user="signer").status == 0
+    first, second, _ = (tmp_path / f"{file.name}.sig" for file in files)
+    assert keystead("keys", "verify", "several", first, files[0]).status == 0
+    assert keystead("keys", "verify", "several", second, files[1]).status == 0
+    assert keystead("keys", "verify", "several", second, files[0]).status == 1
+    assert keystead("keys", "sign", "several", *files, "-o", first, user="signer").status == 2
+
+
 def test_a_symmetric_key_encrypts_decrypts_and_authenticates(keystead, message, tmp_path):
     mechanisms = ("AES_Encryption_GCM", "AES_Decryption_GCM", "HMAC_SHA256")
     options = [option for name in mechanisms for option in ("--mechanism", name)]

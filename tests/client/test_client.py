@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from keystead.client import (
     Anyone,
@@ -53,6 +54,20 @@ def test_threads_share_a_client(hsm):
         assert len(set(made)) == 64
     with Client([endpoint(hsm)], Credentials("signer", hsm.passphrases["signer"])) as client:
         assert client.sign(made[0], "ECDSA", bytes(32))[0] == 0x30
+
+
+def test_more_messages_than_a_request_takes_are_signed_in_their_order(hsm):
+    with Client([endpoint(hsm)], ADMIN) as admin:
+        wanted = {"type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+        key = admin.post("/keys/generate", wanted)["id"]
+    messages = [b"%d" % number for number in range(1001)] + [bytes(700_000), bytes(700_001)]
+    with Client([endpoint(hsm)], Credentials("signer", hsm.passphrases["signer"])) as client:
+        public = load_pem_public_key(client.public_pem(key))
+        signatures = client.sign_many(key, "EdDSA", iter(messages))
+        assert client.sign_many(key, "EdDSA", []) == []
+        assert client.key(key)["operations"] == len(messages)
+    for signature, message in zip(signatures, messages, strict=True):
+        public.verify(signature, message)
 
 
 def test_keys_are_listed_in_pages_until_one_is_empty(hsm, monkeypatch):

@@ -248,3 +248,16 @@ def test_threads_share_a_key(hsm):
         signatures = threads.map(lambda _: key.sign(b"x", ec.ECDSA(hashes.SHA256())), range(64))
         for signature in signatures:
             key.public_key().verify(signature, b"x", ec.ECDSA(hashes.SHA256()))
+
+
+def test_many_messages_are_signed_as_they_are_by_themselves(hsm):
+    messages = [b"first", b"second"]
+    for name, arguments in {
+        "p521": (ec.ECDSA(hashes.SHA256()),),
+        "rsa": (padding.PKCS1v15(), hashes.SHA256()),
+        "ed": (),
+    }.items():
+        key = private_key(hsm, name)
+        for signature, message in zip(key.sign_many(messages, *arguments), messages, strict=True):
+            key.public_key().verify(signature, message, *arguments)
+    assert private_key(hsm, "rsa").sign_many([], padding.PKCS1v15(), hashes.SHA256()) == []

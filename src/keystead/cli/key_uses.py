@@ -26,12 +26,16 @@ from keystead.client.client import Json, to_base64
 
 HASHES: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _RAW: Final = "raw"
+_STDIN: Final = Path("-")
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
-    signing = commands.add("sign", _sign, "sign a file, which is hashed as the key needs it")
+    signing = commands.add("sign", _sign, "sign files, which are hashed as the key needs it")
     add_key_id(signing)
+    signing.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="'-' is stdin; of several, to FILE.sig"
+    )
     _add_signature_options(signing)
     add_output(signing)
     attesting = commands.add("attest", _attest, "have the HSM sign what it knows of a key, a JWS")
@@ -43,6 +47,7 @@ def add_commands(commands: Commands) -> None:
     verifying = commands.add("verify", _verify, "check a signature, by the public key alone")
     add_key_id(verifying)
     verifying.add_argument("signature", type=Path, metavar="SIGNATURE")
+    verifying.add_argument("file", type=Path, metavar="FILE", help="the message; '-' is stdin")
     _add_signature_options(verifying)
     where = verifying.add_mutually_exclusive_group()
     where.add_argument("--public", type=Path, metavar="PEM", help="the key; no HSM is asked")
@@ -58,7 +63,6 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_signature_options(parser: ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the message; '-' is stdin")
     parser.add_argument("--mode", help="as the API names it (default: the key's first)")
     parser.add_argument("--hash", choices=HASHES, help="for PKCS1 (default: sha256)")
     parser.add_argument("--digest", action="store_true", help="FILE holds the digest already")
@@ -71,6 +75,20 @@ def _add_signature_options(parser: ArgumentParser) -> None:
 
 
 def _sign(call: Invocation) -> None:
+    given = call.given
+    if len(given.files) == 1:
+        mode, (signature,) = _signatures(call)
+        give(call, signature, {"mode": mode, "signature": to_base64(signature)})
+        return
+    if given.output is not None or _STDIN in given.files:
+        raise UsageError("The signatures of several files are written beside them, to FILE.sig.")
+    _, made = _signatures(call)
+    for file, signature in zip(given.files, made, strict=True):
+        write_file(Path(f"{file}.sig"), [signature])
+
+
+def _signatures(call: Invocation) -> tuple[str, list[bytes]]:
+    """Return the mode, and the signature of each file."""
     from keystead.cli import signatures
 
     given = call.given
@@ -78,11 +96,14 @@ def _sign(call: Invocation) -> None:
     mode = given.mode or mode_of(key["mechanisms"], SIGNATURE)
     public = call.client.public_pem(given.key_id) if "public" in key else b""
     scheme = signatures.scheme_of(public, mode, given.hash)
-    message = scheme.prepared(_digest(call, scheme))
-    signature = call.client.sign(given.key_id, mode, message)
+    messages = [scheme.prepared(_digest(call, file, scheme)) for file in given.files]
+    if len(messages) == 1:  # A NetHSM has no batches.
+        made = [call.client.sign(given.key_id, mode, messages[0])]
+    else:
+        made = call.client.sign_many(given.key_id, mode, messages)
     if given.format == _RAW:
-        signature = signatures.raw_of(public, signature)
-    give(call, signature, {"mode": mode, "signature": to_base64(signature)})
+        made = [signatures.raw_of(public, signature) for signature in made]
+    return mode, made
 
 
 def _attest(call: Invocation) -> None:
@@ -102,7 +123,7 @@ def _verify(call: Invocation) -> None:
     signature = _signature(given.signature)
     if given.format == _RAW:
         signature = signatures.der_of(public, signature)
-    signatures.verify(public, scheme, _digest(call, scheme), signature)
+    signatures.verify(public, scheme, _digest(call, given.file, scheme), signature)
     call.screen.record({"valid": True}) if call.screen.is_json else call.screen.text("valid")
 
 
@@ -116,7 +137,7 @@ def _verify_on_hsm(call: Invocation) -> None:
     scheme = signatures.scheme_of(public, mode, given.hash)
     content = {
         "mode": mode,
-        "message": to_base64(scheme.prepared(_digest(call, scheme))),
+        "message": to_base64(scheme.prepared(_digest(call, given.file, scheme))),
         "signature": to_base64(_signature(given.signature)),
     }
     if not call.client.use(given.key_id, "verify", content)["valid"]:
@@ -139,11 +160,10 @@ def _public_key(call: Invocation) -> tuple[bytes, str]:
     return call.client.public_pem(given.key_id), mode
 
 
-def _digest(call: Invocation, scheme: Json) -> bytes:
+def _digest(call: Invocation, path: Path, scheme: Json) -> bytes:
     from keystead.cli import signatures
 
-    path = call.given.file
-    if call.given.digest or str(path) == "-":
+    if call.given.digest or path == _STDIN:
         content = read_input(path)
         return content if call.given.digest else signatures.digest_of(io.BytesIO(content), scheme)
     with path.open("rb") as file:

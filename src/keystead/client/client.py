@@ -18,6 +18,10 @@ from keystead.client.trust import Endpoint
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 DEFAULT_CONNECTIONS: Final = 8
 CHUNK_BYTES: Final = 64 * 1024
+BATCH_MESSAGES: Final = 1000
+"""The most messages that the server takes in a request to sign."""
+BATCH_BYTES: Final = 1024 * 1024
+"""Messages of a request, together: the answer to it does not take long."""
 
 Json: TypeAlias = Any
 """What JSON decodes to: its shape is the server's matter."""
@@ -149,7 +153,7 @@ class Client:
 
     # --- keys ---
 
-    def use(self, key_id: str, verb: str, content: Mapping[str, str]) -> dict[str, Json]:
+    def use(self, key_id: str, verb: str, content: Mapping[str, Json]) -> dict[str, Json]:
         """Use a key: POST /keys/{id}/{verb}; binary fields are base64."""
         answer: dict[str, Json] = self.post(
             f"/keys/{segment(key_id)}/{verb}", dict(content), is_repeatable=True
@@ -160,6 +164,19 @@ class Client:
         """Return the signature: of a digest or of a message, as the mode has it."""
         answer = self.use(key_id, "sign", {"mode": mode, "message": to_base64(message)})
         return base64.b64decode(answer["signature"])
+
+    def sign_many(self, key_id: str, mode: str, messages: Iterable[bytes]) -> list[bytes]:
+        """Return a signature for each message, in their order.
+
+        A request takes many messages, and signs all of them or none. If a request fails, what
+        earlier ones signed is lost, and each of those messages was a use of the key.
+        """
+        signatures: list[bytes] = []
+        for batch in _batches(messages):
+            content = {"mode": mode, "messages": [to_base64(message) for message in batch]}
+            answer = self.use(key_id, "sign", content)
+            signatures.extend(map(base64.b64decode, answer["signatures"]))
+        return signatures
 
     def decrypt(self, key_id: str, mode: str, encrypted: bytes) -> bytes:
         """Return the plaintext."""
@@ -278,6 +295,20 @@ def segment(name: str) -> str:
 def to_base64(content: bytes) -> str:
     """Return bytes as the API has them in JSON."""
     return base64.b64encode(content).decode()
+
+
+def _batches(messages: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the messages in lists that a request takes. A long message is a list of its own."""
+    batch: list[bytes] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == BATCH_MESSAGES or size + len(message) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message)
+    if batch:
+        yield batch
 
 
 def _parts(file: Readable) -> Iterator[bytes]:

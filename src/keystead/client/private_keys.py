@@ -9,6 +9,7 @@ UnsupportedAlgorithm, for the HSM gives no private key out. What the HSM refuses
 """
 
 import base64
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -97,6 +98,18 @@ class HsmRsaKey(_InHsm, rsa.RSAPrivateKey):
         mode, message = _to_sign(bytes(data), padding, algorithm)
         return self._client.sign(self._key_id, mode, message)
 
+    def sign_many(
+        self,
+        data: Sequence[bytes],
+        padding: padding.AsymmetricPadding,
+        algorithm: Prehashed | hashes.HashAlgorithm | NoDigestInfo,
+    ) -> list[bytes]:
+        """Sign each of `data`, many in a request."""
+        if not data:
+            return []
+        wanted = [_to_sign(bytes(one), padding, algorithm) for one in data]
+        return self._client.sign_many(self._key_id, wanted[0][0], [one for _, one in wanted])
+
     def decrypt(self, ciphertext: bytes, padding: padding.AsymmetricPadding) -> bytes:
         """Decrypt. OAEP has no label and the same hash in MGF1."""
         return self._client.decrypt(self._key_id, _decryption_mode(padding), bytes(ciphertext))
@@ -125,12 +138,21 @@ class HsmEllipticCurveKey(_InHsm, ec.EllipticCurvePrivateKey):
 
     def sign(self, data: Buffer, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         """Sign; the signature is DER. The HSM chooses the nonce."""
-        algorithm = signature_algorithm.algorithm
-        digest = _digest(bytes(data), algorithm)
+        return self._client.sign(self._key_id, "ECDSA", self._fitted(data, signature_algorithm))
+
+    def sign_many(
+        self, data: Iterable[Buffer], signature_algorithm: ec.EllipticCurveSignatureAlgorithm
+    ) -> list[bytes]:
+        """Sign each of `data`, many in a request; the signatures are DER."""
+        digests = (self._fitted(one, signature_algorithm) for one in data)
+        return self._client.sign_many(self._key_id, "ECDSA", digests)
+
+    def _fitted(self, data: Buffer, scheme: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        digest = _digest(bytes(data), scheme.algorithm)
         # The HSM takes a digest as long as the curve. ECDSA reads one as a number, of which it
         # takes the first bits: zeros before a shorter one and less of a longer one change nothing.
         size = min(self.key_size, LONGEST_DIGEST_BITS) // 8
-        return self._client.sign(self._key_id, "ECDSA", digest[:size].rjust(size, b"\0"))
+        return digest[:size].rjust(size, b"\0")
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
         """Return the secret that ECDH gives; the key's mechanisms must allow it."""
@@ -152,6 +174,10 @@ class HsmEd25519Key(_InHsm, ed25519.Ed25519PrivateKey):
     def sign(self, data: Buffer) -> bytes:
         """Sign the message (RFC 8032)."""
         return self._client.sign(self._key_id, "EdDSA", bytes(data))
+
+    def sign_many(self, data: Iterable[Buffer]) -> list[bytes]:
+        """Sign each of the messages, many in a request."""
+        return self._client.sign_many(self._key_id, "EdDSA", map(bytes, data))
 
 
 def agree(client: Client, key_id: str, peer: PublicKeyTypes) -> bytes:
