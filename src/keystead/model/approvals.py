@@ -23,9 +23,9 @@ KEPT_SECONDS: Final = DAY_SECONDS
 MAX_REASON: Final = 500
 """Characters."""
 MAX_OPEN_OF_USER: Final = 16
-MAX_OPEN_OF_KEY: Final = 100
-MAX_OPEN_IN_NAMESPACE: Final = 1000
-MAX_ENDED_IN_NAMESPACE: Final = 1000
+MAX_OPEN_OF_KEY: Final = 50
+MAX_OPEN_IN_NAMESPACE: Final = 200
+MAX_ENDED_IN_NAMESPACE: Final = 200
 """Of older ended approvals, nothing is kept."""
 
 

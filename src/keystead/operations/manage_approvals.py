@@ -1,5 +1,6 @@
 """Approvals: asked for by Operators, granted or refused by the approvers of the key's policy."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -58,10 +59,16 @@ async def ask(context: CallerContext, key: StoredKey, reason: str, uses: int | N
     return approval
 
 
-def list_visible(context: CallerContext) -> list[Approval]:
-    """Return the approvals that the caller may see, the oldest first."""
-    found = context.session.approvals.all(context.now())
-    return [approval for approval in found if approval.is_visible_to(context.caller)]
+async def list_visible(context: CallerContext) -> list[Approval]:
+    """Return the approvals that the caller may see, by namespace, the oldest first."""
+    caller, approvals = context.caller, context.session.approvals
+    found: list[Approval] = []
+    own = caller.namespace
+    for namespace in approvals.namespaces() if own is None else [own]:
+        same = approvals.of_namespace(namespace, context.now())
+        found.extend(approval for approval in same if approval.is_visible_to(caller))
+        await asyncio.sleep(0)  # There may be many namespaces, and others wait.
+    return found
 
 
 def get(context: CallerContext, approval_id: str) -> Approval:

@@ -5,6 +5,7 @@ memory shows it. Changes of one approval wait for each other.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -81,24 +82,32 @@ class ApprovalStore:
         self._store = store
         self._sealed = sealed
         self._entries: dict[str, _Entry] = {}
+        self._in_namespaces: defaultdict[NamespaceId | None, dict[str, _Entry]]
+        self._in_namespaces = defaultdict(dict)
 
     async def open(self) -> None:
         """Read all approvals. An unreadable one is left out, and so allows nothing."""
-        self._entries.clear()
+        self.forget()
         for name in await self._sealed.names():
             with suppress(CorruptRecord):
                 opened = await self._sealed.get(name)
                 if opened is not None:
                     approval = _decode(name, opened.plaintext, path=self._sealed.path(name))
-                    self._entries[name] = _Entry(approval, opened.revision)
+                    self._keep(_Entry(approval, opened.revision))
 
     def forget(self) -> None:
         """Forget all approvals, until `open` reads them again."""
         self._entries.clear()
+        self._in_namespaces.clear()
 
-    def all(self, now: float) -> list[Approval]:
-        """Return all approvals as they are now, the oldest first."""
-        found = [rules.at(entry.approval, now) for entry in self._entries.values()]
+    def namespaces(self) -> list[NamespaceId | None]:
+        """Return the namespaces with approvals. None is the root."""
+        return list(self._in_namespaces)
+
+    def of_namespace(self, namespace: NamespaceId | None, now: float) -> list[Approval]:
+        """Return the approvals of a namespace as they are now, the oldest first."""
+        entries = self._in_namespaces.get(namespace, {}).values()
+        found = [rules.at(entry.approval, now) for entry in entries]
         return sorted(found, key=lambda approval: (approval.asked_at, approval.approval_id))
 
     def get(self, approval_id: str, now: float) -> Approval:
@@ -107,17 +116,17 @@ class ApprovalStore:
 
     async def add(self, approval: Approval, now: float) -> None:
         """Store a new approval. Raises Conflict if too many are open in its namespace."""
-        same = [one for one in self.all(now) if one.namespace == approval.namespace]
+        same = self.of_namespace(approval.namespace, now)
         rules.require_room(same, approval)
         surplus = rules.surplus(same, now)
         await self._delete(self._entry(one.approval_id) for one in surplus)
         entry = _Entry(approval, MISSING)
-        self._entries[approval.approval_id] = entry  # It counts from now on.
+        self._keep(entry)  # It counts from now on.
         try:
             async with entry.changing:
                 await self._write(entry, approval)
         except BaseException:
-            self._entries.pop(approval.approval_id, None)
+            self._drop(approval)
             raise
 
     async def change(self, approval_id: str, edit: Callable[[Approval], Approval]) -> Approval:
@@ -149,7 +158,7 @@ class ApprovalStore:
         """Return the approval of these uses that ends first, or None."""
         fitting = [
             entry.approval
-            for entry in self._entries.values()
+            for entry in self._in_namespaces.get(subject.key.namespace, {}).values()
             if entry.approval.asker == asker
             and entry.approval.subject == subject
             and rules.allows(entry.approval, uses, now)
@@ -169,9 +178,21 @@ class ApprovalStore:
                     await locks.enter_async_context(entry.changing)
                 names = [entry.approval.approval_id for entry in some]
                 _ = await self._store.commit([self._sealed.delete(name) for name in names])
-                for entry, name in zip(some, names, strict=True):
+                for entry in some:
                     entry.is_void = True
-                    self._entries.pop(name, None)
+                    self._drop(entry.approval)
+
+    def _keep(self, entry: _Entry) -> None:
+        approval = entry.approval
+        self._entries[approval.approval_id] = entry
+        self._in_namespaces[approval.namespace][approval.approval_id] = entry
+
+    def _drop(self, approval: Approval) -> None:
+        self._entries.pop(approval.approval_id, None)
+        same = self._in_namespaces.get(approval.namespace, {})
+        same.pop(approval.approval_id, None)
+        if not same:
+            self._in_namespaces.pop(approval.namespace, None)
 
     def _entry(self, approval_id: str) -> _Entry:
         entry = self._entries.get(approval_id)

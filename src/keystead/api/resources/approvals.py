@@ -49,8 +49,8 @@ async def ask(call: Call[ApprovalRequest]) -> Created[Item]:
 
 
 async def list_all(call: Call[None]) -> Reply[list[ApprovalView]]:
-    """GET /approvals: the approvals that the caller may see, the oldest first."""
-    found = manage_approvals.list_visible(call.context)
+    """GET /approvals: the approvals that the caller may see, by namespace."""
+    found = await manage_approvals.list_visible(call.context)
     steps = []
     for start in range(0, len(found), LIST_STEP):
         some = [_view(approval) for approval in found[start : start + LIST_STEP]]
