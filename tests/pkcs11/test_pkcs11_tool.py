@@ -133,9 +133,14 @@ def test_a_certificate_is_stored_beside_its_key_and_read_back(token):
 
 def test_random_bytes_come_from_the_server(token):
     file = token.folder / "random"
-    token.tool("--generate-random=64", f"--output-file={file}")
-    assert file.stat().st_size == 64
-    assert file.read_bytes() != bytes(64)
+    token.tool("--generate-random=2000", f"--output-file={file}")
+    assert file.stat().st_size == 2000
+    assert file.read_bytes()[1900:] != bytes(100)
+
+
+def test_pkcs11_tool_finds_no_fault(token):
+    shown = token.tool("--login", f"--pin={token.server.passphrases['operator']}", "--test")
+    assert shown.endswith("No errors\n"), shown
 
 
 def test_a_wrong_pin_is_refused_as_such_and_the_right_one_serves(token):

@@ -41,6 +41,40 @@ entry! {
         }
     }
 
+    fn C_VerifyInit(
+        session: CK_SESSION_HANDLE,
+        mechanism: *mut CK_MECHANISM,
+        key: CK_OBJECT_HANDLE,
+    ) {
+        // SAFETY: the caller promises a mechanism.
+        unsafe { begin(session, Purpose::Verify, mechanism, key) }
+    }
+
+    fn C_Verify(
+        session: CK_SESSION_HANDLE,
+        data: *mut CK_BYTE,
+        data_length: CK_ULONG,
+        signature: *mut CK_BYTE,
+        signature_length: CK_ULONG,
+    ) {
+        // SAFETY: the caller promises data and a signature.
+        unsafe { check(session, data, data_length, signature, signature_length) }
+    }
+
+    fn C_VerifyUpdate(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part_length: CK_ULONG) {
+        // SAFETY: the caller promises data.
+        unsafe { update(session, Purpose::Verify, part, part_length) }
+    }
+
+    fn C_VerifyFinal(
+        session: CK_SESSION_HANDLE,
+        signature: *mut CK_BYTE,
+        signature_length: CK_ULONG,
+    ) {
+        // SAFETY: the caller promises a signature.
+        unsafe { check(session, std::ptr::null(), 0, signature, signature_length) }
+    }
+
     fn C_EncryptInit(
         session: CK_SESSION_HANDLE,
         mechanism: *mut CK_MECHANISM,
@@ -172,7 +206,8 @@ unsafe fn begin(
         Purpose::Sign => Operation::sign(&mechanism, key),
         Purpose::Encrypt => Operation::encrypt(&mechanism, key),
         Purpose::Decrypt => Operation::decrypt(&mechanism, key),
-        Purpose::Verify | Purpose::Digest => Err(Refusal(CKR_FUNCTION_NOT_SUPPORTED)),
+        Purpose::Verify => Operation::verify(&mechanism, key),
+        Purpose::Digest => Err(Refusal(CKR_FUNCTION_FAILED)),
     })
 }
 
@@ -217,6 +252,27 @@ unsafe fn gather(
     }
     // SAFETY: as the caller of this function promises.
     unsafe { update(session, purpose, part, part_length) }
+}
+
+/// Ends a verification, whatever it finds.
+///
+/// # Safety
+/// `data` and `signature` point at as many bytes as their lengths say.
+unsafe fn check(
+    session: CK_SESSION_HANDLE,
+    data: *const CK_BYTE,
+    data_length: CK_ULONG,
+    signature: *const CK_BYTE,
+    signature_length: CK_ULONG,
+) -> Answer<()> {
+    let session = Module::session(session)?;
+    // SAFETY: as the caller of this function promises.
+    let (data, signature) =
+        unsafe { (memory::bytes(data, data_length)?, memory::bytes(signature, signature_length)?) };
+    let mut begun = session.begun();
+    let checked = begun.operation(Purpose::Verify)?.check(&session.slot, data, signature);
+    begun.end(Purpose::Verify);
+    checked
 }
 
 /// Gives the result, or its length if there is no room for it: then the operation goes on.

@@ -7,11 +7,13 @@ use cryptoki_sys::{
 };
 use zeroize::Zeroizing;
 
+use super::rsa;
+use crate::der;
 use crate::mechanisms::{Hash, Mechanism, Parameters};
 use crate::objects::key_types::Family;
 use crate::objects::{Class, Object};
 use crate::refusal::{Answer, Refusal};
-use crate::rest::Decryption;
+use crate::rest::{Decryption, Public};
 use crate::slot::Slot;
 
 const BLOCK: usize = 16;
@@ -89,44 +91,75 @@ impl Decrypting {
 }
 
 /// An encryption that was begun.
-pub struct Encrypting {
-    iv: Vec<u8>,
-    is_padded: bool,
+pub enum Encrypting {
+    /// With RSA and PKCS#1 v1.5, here.
+    Pkcs1,
+    /// With RSA and OAEP, here.
+    Oaep(Hash),
+    /// With AES, on the server.
+    Cbc {
+        /// The initialisation vector.
+        iv: Vec<u8>,
+        /// Whether a padding is added.
+        is_padded: bool,
+    },
 }
 
 impl Encrypting {
     /// Refuses a mechanism that does not encrypt or not with this key, and wrong parameters.
     pub fn new(mechanism: &Mechanism, key: &Object) -> Answer<Self> {
-        let iv = match mechanism.kind {
-            CKM_AES_CBC | CKM_AES_CBC_PAD => block_iv(&mechanism.parameters)?,
-            _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
-        };
         require_key(mechanism, key, Class::Public)?;
-        Ok(Self { iv, is_padded: mechanism.kind == CKM_AES_CBC_PAD })
+        let parameters = &mechanism.parameters;
+        Ok(match mechanism.kind {
+            CKM_RSA_PKCS => Self::Pkcs1,
+            CKM_RSA_PKCS_OAEP => Self::Oaep(oaep_hash(parameters)?),
+            CKM_AES_CBC => Self::Cbc { iv: block_iv(parameters)?, is_padded: false },
+            CKM_AES_CBC_PAD => Self::Cbc { iv: block_iv(parameters)?, is_padded: true },
+            _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
+        })
     }
 
     /// Returns how long the ciphertext is.
-    pub fn longest(&self, data: usize) -> usize {
-        if self.is_padded {
-            data + BLOCK - data % BLOCK
-        } else {
-            data
+    pub fn longest(&self, key: &Object, data: usize) -> usize {
+        match self {
+            Self::Pkcs1 | Self::Oaep(_) => key.modulus().map_or(0, <[u8]>::len),
+            Self::Cbc { is_padded: true, .. } => data + BLOCK - data % BLOCK,
+            Self::Cbc { .. } => data,
         }
     }
 
     /// Encrypts the whole plaintext.
     pub fn encrypt(&self, slot: &Slot, key: &Object, data: &[u8]) -> Answer<Vec<u8>> {
+        let (iv, is_padded) = match self {
+            Self::Pkcs1 => return with_public_key(key, |size| rsa::encode_pkcs1(size, data)),
+            Self::Oaep(hash) => {
+                return with_public_key(key, |size| rsa::encode_oaep(size, *hash, data));
+            }
+            Self::Cbc { iv, is_padded } => (iv, *is_padded),
+        };
         let mut plaintext = Zeroizing::new(Vec::with_capacity(data.len() + BLOCK));
         plaintext.extend(data);
-        if self.is_padded {
+        if is_padded {
             let padding = BLOCK - data.len() % BLOCK;
             plaintext.extend(std::iter::repeat_n(padding.to_le_bytes()[0], padding));
         }
         if plaintext.len() % BLOCK != 0 {
             return Err(Refusal(CKR_DATA_LEN_RANGE));
         }
-        slot.user()?.encrypt(key.id(), "AES_CBC", Some(&self.iv), &plaintext)
+        slot.user()?.encrypt(key.id(), "AES_CBC", Some(iv), &plaintext)
     }
+}
+
+/// Encrypts what `encode` makes for the size of the modulus.
+fn with_public_key(
+    key: &Object,
+    encode: impl FnOnce(usize) -> Answer<Zeroizing<Vec<u8>>>,
+) -> Answer<Vec<u8>> {
+    let Public::Rsa(modulus, exponent) = &key.key.public else {
+        return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
+    };
+    let encoded = encode(der::without_zeros(modulus).len())?;
+    rsa::public_operation(modulus, exponent, &encoded)
 }
 
 fn require_key(mechanism: &Mechanism, key: &Object, rsa_class: Class) -> Answer<()> {

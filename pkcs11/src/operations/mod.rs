@@ -1,20 +1,26 @@
 //! What a session has begun: to sign, verify, encrypt, decrypt or digest.
 
 mod crypt;
+mod rsa;
 mod sign;
+mod verify;
 
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_DATA_LEN_RANGE, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID};
+use cryptoki_sys::{
+    CKR_DATA_LEN_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED,
+};
 use zeroize::Zeroizing;
 
 use crate::mechanisms::{Hash, Hasher, Mechanism, Parameters};
-use crate::objects::Object;
+use crate::objects::{Class, Object};
 use crate::refusal::{Answer, Refusal};
 use crate::slot::Slot;
 
 use crypt::{Decrypting, Encrypting};
 use sign::Signing;
+use verify::Verifying;
 
 const MOST_GATHERED: usize = 64 * 1024 * 1024;
 
@@ -31,6 +37,7 @@ enum Work {
     Decrypt(Decrypting, Arc<Object>),
     Encrypt(Encrypting, Arc<Object>),
     Digest(Hash),
+    Verify(Verifying, Arc<Object>),
 }
 
 /// The data so far: as it is, or its digest.
@@ -77,8 +84,18 @@ impl Operation {
     /// Begins to sign with a private or secret key.
     pub fn sign(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
         let signing = Signing::new(mechanism, &key)?;
+        if !matches!(key.class, Class::Private | Class::Secret) {
+            return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
+        }
         let gathered = Gathered::new(signing.hash());
         Ok(Self { work: Work::Sign(signing, key), gathered, kept: None })
+    }
+
+    /// Begins to verify with a public or secret key.
+    pub fn verify(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
+        let verifying = Verifying::new(mechanism, &key)?;
+        let gathered = Gathered::new(verifying.hash());
+        Ok(Self { work: Work::Verify(verifying, key), gathered, kept: None })
     }
 
     /// Begins to decrypt with a private or secret key.
@@ -117,8 +134,9 @@ impl Operation {
             (Some(kept), _) => kept.len(),
             (_, Work::Sign(signing, key)) => signing.size(key),
             (_, Work::Decrypt(_, key)) => Decrypting::longest(key, data),
-            (_, Work::Encrypt(encrypting, _)) => encrypting.longest(data),
+            (_, Work::Encrypt(encrypting, key)) => encrypting.longest(key, data),
             (_, Work::Digest(hash)) => hash.size(),
+            (_, Work::Verify(..)) => 0,
         }
     }
 
@@ -141,7 +159,17 @@ impl Operation {
                 encrypting.encrypt(slot, key, &data).map(Zeroizing::new)
             }
             Work::Digest(_) => Ok(data),
+            Work::Verify(..) => Err(Refusal(CKR_OPERATION_NOT_INITIALIZED)),
         }
+    }
+
+    /// Refuses a signature that is not one of all data and `last`.
+    pub fn check(&mut self, slot: &Slot, last: &[u8], signature: &[u8]) -> Answer<()> {
+        let Work::Verify(verifying, key) = &self.work else {
+            return Err(Refusal(CKR_OPERATION_NOT_INITIALIZED));
+        };
+        self.gathered.add(last)?;
+        verifying.verify(slot, key, &self.gathered.finish(), signature)
     }
 
     /// Keeps a result until the caller has room for it.

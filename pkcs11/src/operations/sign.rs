@@ -1,14 +1,14 @@
 //! Signatures: what is sent to the server for each scheme, and what PKCS#11 wants of the answer.
 
 use cryptoki_sys::{
-    CKK_AES, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CKK_AES, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use crate::der;
 use crate::mechanisms::{scheme, Hash, Mechanism, Parameters, Scheme};
 use crate::objects::key_types::Family;
-use crate::objects::{Class, Object};
+use crate::objects::Object;
 use crate::refusal::{Answer, Refusal};
 use crate::slot::Slot;
 
@@ -42,6 +42,21 @@ impl Signing {
             return Err(Refusal(CKR_MECHANISM_PARAM_INVALID));
         }
         Ok(Self { scheme, pss, context })
+    }
+
+    /// Returns how it is signed.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Returns the hash of RSA-PSS.
+    pub fn pss_hash(&self) -> Answer<Hash> {
+        self.pss.ok_or(Refusal(CKR_MECHANISM_PARAM_INVALID))
+    }
+
+    /// Returns what PKCS#1 v1.5 signs: the data, behind what names their hash if there is one.
+    pub fn digest_info(&self, data: &[u8]) -> Vec<u8> {
+        [self.hash().map_or(&[][..], Hash::digest_info), data].concat()
     }
 
     /// Returns the hash that the message goes through here.
@@ -79,16 +94,15 @@ impl Signing {
     /// Returns the API's mode and message.
     fn request(&self, key: &Object, data: &[u8]) -> Answer<(String, Vec<u8>)> {
         Ok(match self.scheme {
-            Scheme::Pkcs1(hash) => {
-                let prefix = hash.map_or(&[][..], Hash::digest_info);
-                let message = [prefix, data].concat();
+            Scheme::Pkcs1(_) => {
+                let message = self.digest_info(data);
                 if message.len() + PKCS1_OVERHEAD > self.size(key) {
                     return Err(Refusal(CKR_DATA_LEN_RANGE));
                 }
                 ("PKCS1".into(), message)
             }
             Scheme::Pss(_) => {
-                let hash = self.pss.ok_or(Refusal(CKR_MECHANISM_PARAM_INVALID))?;
+                let hash = self.pss_hash()?;
                 if data.len() != hash.size() {
                     return Err(Refusal(CKR_DATA_LEN_RANGE));
                 }
@@ -131,9 +145,6 @@ fn require_key(scheme: Scheme, key: &Object) -> Answer<()> {
     };
     if !fits {
         return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
-    }
-    if !matches!(key.class, Class::Private | Class::Secret) {
-        return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
     }
     Ok(())
 }

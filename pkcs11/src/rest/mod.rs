@@ -22,6 +22,7 @@ use crate::http::{Client, HttpAnswer, Request};
 use crate::refusal::{tell, Answer, Refusal};
 
 const JSON: &str = "application/json";
+const MOST_RANDOM_BYTES: usize = 1024;
 
 /// A user of the server: the value of the header Authorization.
 pub struct Credential {
@@ -61,15 +62,24 @@ impl Api<'_> {
         }
     }
 
-    /// Returns random bytes of the server.
+    /// Returns random bytes of the server, which gives a limited number at once.
     pub fn random(&self, length: usize) -> Answer<Zeroizing<Vec<u8>>> {
         #[derive(serde::Deserialize)]
         struct Random {
-            random: String,
+            random: Zeroizing<String>,
         }
-        let body = format!(r#"{{"length":{length}}}"#);
-        let random: Random = self.post_json("/random", body.as_bytes())?;
-        decode(&random.random)
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        while bytes.len() < length {
+            let wanted = (length - bytes.len()).min(MOST_RANDOM_BYTES);
+            let body = format!(r#"{{"length":{wanted}}}"#);
+            let random: Random = self.post_json("/random", body.as_bytes())?;
+            let some = decode(&random.random)?;
+            if some.len() != wanted {
+                return Err(Refusal(CKR_DEVICE_ERROR));
+            }
+            bytes.extend(some.iter());
+        }
+        Ok(bytes)
     }
 
     /// Replaces the user's own passphrase.

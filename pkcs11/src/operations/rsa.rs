@@ -1,0 +1,157 @@
+//! RSA with public keys (RFC 8017): what needs no server.
+
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, Odd};
+use cryptoki_sys::{CKR_DATA_LEN_RANGE, CKR_FUNCTION_FAILED, CKR_KEY_SIZE_RANGE};
+use rustls::crypto::ring;
+use zeroize::Zeroizing;
+
+use crate::der::{padded, without_zeros};
+use crate::mechanisms::Hash;
+use crate::refusal::{Answer, Refusal};
+
+const PKCS1_OVERHEAD: usize = 11;
+const LONGEST_MODULUS: usize = 2048;
+
+/// Returns `number` to the power of the public exponent, as long as the modulus.
+pub fn public_operation(modulus: &[u8], exponent: &[u8], number: &[u8]) -> Answer<Vec<u8>> {
+    let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
+    if modulus.len() > LONGEST_MODULUS || exponent.len() > modulus.len() {
+        return Err(Refusal(CKR_KEY_SIZE_RANGE));
+    }
+    let bits = u32::try_from(8 * modulus.len().next_multiple_of(8));
+    let bits = bits.map_err(|_| Refusal(CKR_KEY_SIZE_RANGE))?;
+    let parse = |octets: &[u8]| {
+        BoxedUint::from_be_slice(octets, bits).map_err(|_| Refusal(CKR_DATA_LEN_RANGE))
+    };
+    let (n, e, m) = (parse(modulus)?, parse(exponent)?, parse(without_zeros(number))?);
+    if m >= n {
+        return Err(Refusal(CKR_DATA_LEN_RANGE));
+    }
+    let odd: Option<Odd<BoxedUint>> = Odd::new(n).into();
+    let parameters = BoxedMontyParams::new(odd.ok_or(Refusal(CKR_KEY_SIZE_RANGE))?);
+    let result = BoxedMontyForm::new(m, parameters).pow(&e).retrieve();
+    padded(&result.to_be_bytes(), modulus.len()).ok_or(Refusal(CKR_FUNCTION_FAILED))
+}
+
+/// Says whether an encoded message is that of PKCS#1 v1.5 for these data (RFC 8017, 9.2).
+pub fn is_pkcs1(encoded: &[u8], data: &[u8]) -> bool {
+    let Some(fill) = encoded.len().checked_sub(data.len() + 3).filter(|fill| *fill >= 8) else {
+        return false;
+    };
+    let expected = [&[0, 1], vec![0xff; fill].as_slice(), &[0], data].concat();
+    encoded == expected
+}
+
+/// Says whether an encoded message is one of PSS for this digest, with a salt as long as the digest
+/// (RFC 8017, 9.1.2). `modulus` gives the number of bits.
+pub fn is_pss(encoded: &[u8], modulus: &[u8], hash: Hash, digest: &[u8]) -> bool {
+    let zeros = without_zeros(modulus).first().map_or(0, |first| first.leading_zeros());
+    // The encoded message has a bit less than the modulus: with 8n + 1 bits, a byte less.
+    let (encoded, unused) = match (zeros, encoded) {
+        (7, [0, rest @ ..]) => (rest, 0),
+        (7, _) => return false,
+        _ => (encoded, zeros + 1),
+    };
+    let Some(split) = encoded.len().checked_sub(hash.size() + 1) else { return false };
+    let (masked, end) = encoded.split_at(split);
+    let Some((tail, h)) = end.split_last() else { return false };
+    if *tail != 0xbc || masked.first().is_none_or(|first| first.leading_zeros() < unused) {
+        return false;
+    }
+    let mut block = xor(masked, &mask(hash, h, masked.len()));
+    block[0] &= 0xff >> unused;
+    let Some(fill) = block.len().checked_sub(hash.size() + 1) else { return false };
+    if block[..fill].iter().any(|octet| *octet != 0) || block[fill] != 1 {
+        return false;
+    }
+    let mut hasher = hash.begin();
+    for part in [&[0; 8], digest, &block[fill + 1..]] {
+        hasher.update(part);
+    }
+    hasher.finish() == h
+}
+
+/// Returns the encoded message of PKCS#1 v1.5 to encrypt (RFC 8017, 7.2.1).
+pub fn encode_pkcs1(size: usize, message: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
+    let fill = size.checked_sub(message.len() + 3);
+    let fill = fill.filter(|_| message.len() + PKCS1_OVERHEAD <= size);
+    let mut padding = random(fill.ok_or(Refusal(CKR_DATA_LEN_RANGE))?)?;
+    while let Some(zero) = padding.iter().position(|octet| *octet == 0) {
+        padding[zero] = random(1)?[0];
+    }
+    Ok(Zeroizing::new([&[0, 2], padding.as_slice(), &[0], message].concat()))
+}
+
+/// Returns the encoded message of OAEP without a label (RFC 8017, 7.1.1).
+pub fn encode_oaep(size: usize, hash: Hash, message: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
+    let fill = size.checked_sub(message.len() + 2 * hash.size() + 2);
+    let fill = vec![0; fill.ok_or(Refusal(CKR_DATA_LEN_RANGE))?];
+    let label = hash.begin().finish();
+    let block = Zeroizing::new([&label, fill.as_slice(), &[1], message].concat());
+    let seed = random(hash.size())?;
+    let masked_block = xor(&block, &mask(hash, &seed, block.len()));
+    let masked_seed = xor(&seed, &mask(hash, &masked_block, seed.len()));
+    Ok(Zeroizing::new([&[0], masked_seed.as_slice(), &masked_block].concat()))
+}
+
+/// Returns what MGF1 makes of a seed (RFC 8017, B.2.1).
+fn mask(hash: Hash, seed: &[u8], length: usize) -> Vec<u8> {
+    let blocks = (0u32..).map(|counter| {
+        let mut hasher = hash.begin();
+        hasher.update(seed);
+        hasher.update(&counter.to_be_bytes());
+        hasher.finish()
+    });
+    blocks.flatten().take(length).collect()
+}
+
+fn xor(left: &[u8], right: &[u8]) -> Vec<u8> {
+    left.iter().zip(right).map(|(left, right)| left ^ right).collect()
+}
+
+fn random(length: usize) -> Answer<Zeroizing<Vec<u8>>> {
+    let mut octets = Zeroizing::new(vec![0; length]);
+    let source = ring::default_provider().secure_random;
+    source.fill(&mut octets).map_err(|_| Refusal(CKR_FUNCTION_FAILED))?;
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_raised_to_the_exponent() {
+        // 3233 = 61 * 53; 65^17 mod 3233 = 2790.
+        let result = public_operation(&[0x0c, 0xa1], &[17], &[65]);
+        assert_eq!(result, Ok(2790u16.to_be_bytes().to_vec()));
+        assert!(public_operation(&[0x0c, 0xa1], &[17], &[0xff, 0xff]).is_err());
+        assert!(public_operation(&[0x0c, 0xa0], &[17], &[65]).is_err());
+    }
+
+    #[test]
+    fn padding_of_pkcs1_must_be_whole() {
+        let encoded = [&[0, 1], &[0xff; 8][..], &[0], b"data"].concat();
+        assert!(is_pkcs1(&encoded, b"data"));
+        assert!(!is_pkcs1(&encoded, b"date"));
+        assert!(!is_pkcs1(&encoded[1..], b"data"));
+        assert!(!is_pkcs1(b"data", b"data"));
+    }
+
+    #[test]
+    fn padding_to_encrypt_has_no_zero_in_it() {
+        let encoded = encode_pkcs1(256, b"secret").unwrap();
+        assert_eq!((encoded.len(), &encoded[..2]), (256, &[0, 2][..]));
+        assert!(encoded[2..249].iter().all(|octet| *octet != 0));
+        assert!(encode_pkcs1(16, b"secret").is_err());
+        assert!(encode_oaep(64, Hash::Sha256, b"secret").is_err());
+    }
+
+    #[test]
+    fn what_is_too_short_for_pss_is_none() {
+        for length in 0..80 {
+            assert!(!is_pss(&vec![0xbc; length], &[0x80; 64], Hash::Sha256, &[0; 32]));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+"""What programs do to a library: fork, unload, end, use threads, outlive the server."""
+
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.pkcs11.conftest import ROOT, Token
+from tests.support.server import running_server
+
+BEGINNING = """
+from tests.pkcs11.bare import *
+module = Module()
+module.Initialize(None)
+session = module.open()
+key = module.find(session, b"EC_P256")
+module.sign(session, key)
+"""
+
+
+def run(token: Token, program: str, *, beginning: str = BEGINNING) -> str:
+    script = beginning + textwrap.dedent(program)
+    command = (sys.executable, "-c", script, token.module)
+    return token.run(*command, PYTHONPATH=str(ROOT))
+
+
+def test_a_child_begins_anew_and_its_parent_goes_on(token):
+    run(
+        token,
+        """
+        import os
+        child = os.fork()
+        if child == 0:
+            assert module.call("C_CloseSession", session) == NOT_INITIALIZED
+            assert module.call("C_Finalize", None) == NOT_INITIALIZED
+            module.Initialize(None)
+            session = module.open()
+            module.sign(session, module.find(session, b"EC_P256"))
+            module.Finalize(None)
+            os._exit(0)
+        for _ in range(20):
+            module.sign(session, key)
+        assert os.waitpid(child, 0)[1] == 0
+        module.sign(session, key)
+        """,
+    )
+
+
+def test_a_child_that_is_made_during_calls_of_other_threads_does_not_hang(token):
+    run(
+        token,
+        """
+        import os, threading
+        stop = threading.Event()
+        def signs():
+            own = module.open()
+            while not stop.is_set():
+                module.sign(own, key)
+        threads = [threading.Thread(target=signs) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                assert module.call("C_Finalize", None) == NOT_INITIALIZED
+                module.Initialize(None)
+                module.open()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        """,
+    )
+
+
+@pytest.mark.parametrize("end", ["", "module.Finalize(None)", "import os; os._exit(0)"])
+def test_a_program_may_end_or_unload_at_any_time(token, end):
+    run(token, end)
+    unload = "import _ctypes; _ctypes.dlclose(module.library._handle)"
+    run(token, f"{end if 'exit' not in end else ''}\n{unload}")
+
+
+def test_a_program_may_finalize_and_initialize_again_and_again(token):
+    run(
+        token,
+        """
+        for _ in range(5):
+            module.Finalize(None)
+            module.Initialize(None)
+            session = module.open()
+            module.sign(session, module.find(session, b"EC_P256"))
+        """,
+    )
+
+
+def test_threads_share_the_module(token):
+    run(
+        token,
+        """
+        import threading
+        made = []
+        def signs():
+            own = module.open()
+            made.extend(module.sign(own, key) for _ in range(50))
+        threads = [threading.Thread(target=signs) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(made)) == 400
+        """,
+    )
+
+
+def test_twenty_thousand_sessions_are_opened_without_the_server(token):
+    token.settings["instances"] = '["https://127.0.0.1:9"]'
+    run(
+        token,
+        """
+        sessions = [module.open() for _ in range(20_000)]
+        assert len({session.value for session in sessions}) == 20_000
+        module.CloseAllSessions(ULONG(0))
+        """,
+        beginning="from tests.pkcs11.bare import *\nmodule = Module()\nmodule.Initialize(None)\n",
+    )
+
+
+def test_a_result_that_found_no_room_is_kept_and_a_length_costs_nothing(token):
+    run(
+        token,
+        """
+        length = ULONG()
+        module.SignInit(session, ctypes.byref(Mechanism(CKM_ECDSA, None, 0)), key)
+        module.Sign(session, bytes(32), ULONG(32), None, ctypes.byref(length))
+        assert length.value == 64
+        short = ULONG(63)
+        room = ctypes.create_string_buffer(64)
+        arguments = (session, bytes(32), ULONG(32), room, ctypes.byref(short))
+        assert module.call("C_Sign", *arguments) == 0x150
+        assert short.value == 64
+        module.Sign(*arguments)
+        assert module.call("C_Sign", *arguments) == 0x91
+        """,
+    )
+
+
+def test_a_program_outlives_a_restart_of_the_server(token: Token, tmp_path: Path) -> None:
+    data = tmp_path / "server"
+    data.mkdir()
+    with running_server(data) as server:
+        server.provision()
+        server.add_user("operator", "Operator")
+        wanted = {"type": "EC_P256", "id": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
+        assert server.request("POST", "/keys/generate", user="admin", json=wanted).status == 201
+        address = f"{server.host}:{server.port}"
+        token.settings |= {
+            "instances": f'["https://{address}"]',
+            "pinned-sha256": f'["{server.fingerprint}"]',
+            "call-seconds": "60",
+        }
+        program = """
+        import pathlib, time
+        pathlib.Path("SIGN").touch()
+        while not pathlib.Path("GONE").exists():
+            time.sleep(0.05)
+        module.sign(session, key)
+        """.replace("SIGN", str(tmp_path / "signed")).replace("GONE", str(tmp_path / "gone"))
+        failures: list[BaseException] = []
+
+        def runs() -> None:
+            try:
+                run(token, program)
+            except BaseException as error:  # noqa: BLE001 - told by the main thread
+                failures.append(error)
+
+        signing = threading.Thread(target=runs)
+        signing.start()
+        while signing.is_alive() and not (tmp_path / "signed").exists():
+            signing.join(0.05)
+    (tmp_path / "gone").touch()
+    with running_server(data, listen=address) as server:
+        server.unlock()
+        signing.join()
+    assert not failures
