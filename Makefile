@@ -15,6 +15,7 @@ SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/stor
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
+PKCS11_TOOLS := gnutls-bin=p11tool libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
 .PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
@@ -31,7 +32,7 @@ test: $(DEV_READY)
 else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
-		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(TPM2_TOOLS)
+		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS)
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	scripts/build-pkcs11 test || [ $$? -eq 77 ]
