@@ -2,12 +2,15 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum
 from html import escape
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from keystead.model.lifecycle import TRANSITIONS, Event, State
+from keystead.model.approvals import TRANSITIONS as APPROVAL_TRANSITIONS
+from keystead.model.approvals import ApprovalState
+from keystead.model.lifecycle import TRANSITIONS, State
 
 Point = tuple[float, float]
 
@@ -76,30 +79,49 @@ def _arrow(begin: Box, end: Box, labels: tuple[str, ...], *, aside: float, at: f
 # --- States ----------------------------------------------------------------------------------
 
 _HALF: Final = (85, 28)
-_STATES: Final = {
+_STATES: Final[Mapping[Enum, Box]] = {
     State.UNPROVISIONED: Box((130, 110), _HALF, ("Unprovisioned",), "#eceff1"),
     State.OPERATIONAL: Box((770, 110), _HALF, ("Operational",), "#c8e6c9"),
     State.LOCKED: Box((770, 470), _HALF, ("Locked",), "#fff3e0"),
     State.FAILED: Box((130, 470), _HALF, ("Failed",), "#ffcdd2"),
 }
+_APPROVALS: Final[Mapping[Enum, Box]] = {
+    ApprovalState.PENDING: Box((130, 130), _HALF, ("pending",), "#fff3e0"),
+    ApprovalState.GRANTED: Box((610, 130), _HALF, ("granted",), "#c8e6c9"),
+    ApprovalState.SPENT: Box((1040, 130), _HALF, ("spent",), "#eceff1"),
+    ApprovalState.REFUSED: Box((130, 350), _HALF, ("refused",), "#ffcdd2"),
+    ApprovalState.EXPIRED: Box((610, 350), _HALF, ("expired",), "#eceff1"),
+}
+_MIDDLE: Final = 250
+"""States above it have what leads back to them drawn above, the others below."""
 
 
 def states() -> Iterator[str]:
-    """Yield the diagram of the table of states."""
+    """Yield the diagram of the states of the HSM."""
     yield _HEAD.format(width=900, height=560)
-    arrows: dict[tuple[State, State], list[Event]] = {}
-    for (state, event), after in TRANSITIONS.items():
-        arrows.setdefault((state, after), []).append(event)
+    yield from _machine(_STATES, TRANSITIONS)
+
+
+def approvals() -> Iterator[str]:
+    """Yield the diagram of the states of an approval."""
+    yield _HEAD.format(width=1150, height=410)
+    yield from _machine(_APPROVALS, APPROVAL_TRANSITIONS)
+
+
+def _machine(
+    boxes: Mapping[Enum, Box], transitions: Mapping[tuple[Any, Any], Any]
+) -> Iterator[str]:
+    arrows: dict[tuple[Enum, Enum], list[str]] = {}
+    for (state, event), after in transitions.items():
+        arrows.setdefault((state, after), []).append(event.value)
     for (state, after), events in arrows.items():
-        labels = tuple(event.value for event in events)
-        begin, end = _STATES[state], _STATES[after]
+        labels, begin, end = tuple(events), boxes[state], boxes[after]
         if state is after:
             yield from _loop(begin, labels)
         else:
-            yield _arrow(
-                begin, end, labels, **_place(begin, end, has_return=(after, state) in arrows)
-            )
-    yield from (box.svg() for box in _STATES.values())
+            has_return = (after, state) in arrows
+            yield _arrow(begin, end, labels, **_place(begin, end, has_return=has_return))
+    yield from (box.svg() for box in boxes.values())
     yield "</svg>\n"
 
 
@@ -114,11 +136,11 @@ def _place(begin: Box, end: Box, *, has_return: bool) -> dict[str, float]:
 
 def _loop(box: Box, labels: tuple[str, ...]) -> Iterator[str]:
     x, y = box.middle
-    up = -1 if y < 300 else 1  # noqa: PLR2004 - the upper half of the picture
+    up = -1 if y < _MIDDLE else 1
     edge, far = y + up * box.half[1], y + up * (box.half[1] + 40)
     path = f"M{x - 30} {edge}C{x - 40} {far} {x + 40} {far} {x + 30} {edge}"
     yield f'<path class="arrow" marker-end="url(#end)" d="{path}"/>\n'
-    yield _text((x, far + up * 4), labels, ("label",) * len(labels))
+    yield _text((x, far + up * 8 * len(labels)), labels, ("label",) * len(labels))
 
 
 # --- Processes -------------------------------------------------------------------------------
@@ -149,8 +171,8 @@ def processes() -> Iterator[str]:
 
 
 def main(directory: Path) -> None:
-    """Write both diagrams."""
-    for diagram in (states, processes):
+    """Write each diagram."""
+    for diagram in (states, approvals, processes):
         (directory / f"{diagram.__name__}.svg").write_text("".join(diagram()))
 
 

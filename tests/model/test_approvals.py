@@ -1,7 +1,6 @@
 """The states of an approval: every pair of state and event, and any run of decisions and uses."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -30,7 +29,6 @@ from keystead.model.users import Caller, Role, Standing
 KEY = KeyPath(None, parse_key_id("key"))
 ASKER = UserId.parse("asker")
 APPROVERS = ("ann", "asker", "bob", "cid")
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def approval(*, required: int = 2, uses: int = 3, seconds: int = 60, **more) -> Approval:
@@ -61,15 +59,6 @@ def test_every_state_is_reached_and_refused_and_expired_are_ends():
     assert set(TRANSITIONS.values()) == set(ApprovalState)
     ends = set(ApprovalState) - {state for state, _ in TRANSITIONS}
     assert ends == {ApprovalState.REFUSED, ApprovalState.EXPIRED}
-
-
-def test_the_diagram_in_the_docs_is_that_of_the_table():
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending: an Operator asks"]
-    lines += [
-        f"    {state.value} --> {target.value}: {event.value}"
-        for (state, event), target in TRANSITIONS.items()
-    ]
-    assert "\n".join([*lines, "```"]) in (DOCS / "policy.md").read_text()
 
 
 def test_the_last_approval_that_is_needed_grants_it_for_a_time():
