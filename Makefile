@@ -75,9 +75,11 @@ format: $(DEV_READY) ## puts the code into the project's format
 docs: $(DOCS_READY) ## the documentation as a site, into dist/site
 	scripts/make-site $(BIN)/python dist/site
 
-pictures: $(DEV_READY) ## the documentation's diagrams and recordings of terminals, anew
+pictures: $(DEV_READY) ## the documentation's diagrams, recordings of terminals and screenshots, anew
 	PYTHONPATH=. $(BIN)/python scripts/pictures/diagrams.py docs/pictures
 	PYTHONPATH=. $(BIN)/python scripts/pictures/recordings.py docs/pictures
+	scripts/system-tools chromium
+	PYTHONPATH=. $(BIN)/python scripts/pictures/screenshots.py docs/pictures
 
 clients: $(DEV_READY) ## other people's clients and their own test suites against real servers
 	scripts/add-clients $(BIN)/python .clients

@@ -51,6 +51,7 @@ COMMANDS: Final = (
     Command("update", "install an update image", _SYSTEM, "add_update"),
     Command("metrics", "show what the HSM counts", _LIFECYCLE, "add_metrics"),
     Command("lockouts", "show who failed to log in lately", _LIFECYCLE, "add_lockouts"),
+    Command("console", "check the console that the HSM shows to browsers", f"{_CLI}.console"),
     Command("top", "watch the HSM at work", f"{_CLI}.top"),
     Command("migrate", "bring keys from a SoftHSM2 token or a folder", f"{_CLI}.migrate"),
     Command("ssh-agent", "sign for ssh and git with keys of the HSM", f"{_CLI}.ssh_agent"),

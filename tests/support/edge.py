@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -28,6 +28,7 @@ import uvloop
 from keystead.api.http.statuses import header_lines
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.edge.limits import Timeouts
+from keystead.edge.pages import Page, load_pages
 from keystead.edge.server import EdgeServer, Network
 from keystead.wire.connection import Connection
 from keystead.wire.frames import EDGE_FRAME_BYTES
@@ -247,15 +248,20 @@ def running_edge(
     timeouts: Timeouts | None = None,
     max_connections: int = 100,
     proxies: Sequence[Network] = (),
+    pages: Mapping[str, Page] | None = None,
 ) -> Iterator[Edge]:
-    """Run an edge until the block ends; every client it made is closed then."""
+    """Run an edge until the block ends; every client it made is closed then.
+
+    Without `pages` it has those of the console.
+    """
     edge, ready = Edge(), threading.Event()
     timeouts = timeouts or Timeouts(linger=0.2, drain=2)
     failures: list[BaseException] = []
+    shown = load_pages() if pages is None else pages
 
     def run() -> None:
         try:
-            uvloop.run(_serve(edge, ready, timeouts, max_connections, proxies))
+            uvloop.run(_serve(edge, ready, timeouts, max_connections, proxies, shown))
         except BaseException as error:  # noqa: BLE001 - shown to the test below
             failures.append(error)
             ready.set()
@@ -282,6 +288,7 @@ async def _serve(
     timeouts: Timeouts,
     max_connections: int,
     proxies: Sequence[Network],
+    pages: Mapping[str, Page],
 ) -> None:
     loop = asyncio.get_running_loop()
     unforeseen: list[str] = []
@@ -290,12 +297,12 @@ async def _serve(
     listener.setblocking(False)
     edge.port, edge.loop = listener.getsockname()[1], loop
     edge.server = EdgeServer(
-        loop=loop,
         listeners=[listener],
         timeouts=timeouts,
         on_serving=ready.set,
         max_connections=max_connections,
         proxies=proxies,
+        pages=pages,
     )
     edge.core = Connection[EdgeToCore, CoreToEdge](
         EdgeToCore,

@@ -261,6 +261,10 @@ class Client:
         """Return the HSM's state: Unprovisioned, Locked, Operational or Failed."""
         return str(self.get("/health/state")["state"])
 
+    def console_file(self, path: str) -> bytes:
+        """Return a file of the console, `path` below /console, as a browser gets it."""
+        return self._send("GET", path, root="/console", is_repeatable=True).data
+
     # --- how it is sent ---
 
     def _send_json(self, method: str, path: str, content: Json, *, is_repeatable: bool) -> Answer:
@@ -276,10 +280,11 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
+        root: str = _ROOT,
         **how: bool,
     ) -> Answer:
         request = HttpRequest(
-            method, _ROOT + path, {**self._headers, **(headers or {})}, body, **how
+            method, root + path, {**self._headers, **(headers or {})}, body, **how
         )
         answer = self._transport.send(request)
         if answer.status >= _BAD_REQUEST:

@@ -17,6 +17,7 @@ from keystead.edge.limits import (
     MAX_INLINE_BODY_BYTES,
     MAX_SLOW_READERS,
 )
+from keystead.edge.pages import Page
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
 from keystead.edge.request_head import (
@@ -30,6 +31,7 @@ from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Response
 
 _HEAD_END: Final = b"\r\n\r\n"
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 class HttpConnection(asyncio.Protocol):
@@ -163,7 +165,19 @@ class HttpConnection(asyncio.Protocol):
         self._is_last = not head.keep_alive
         self._wants_head_only = head.method == "HEAD"
         self._unknown_length = Framing.CHUNKS if head.takes_chunks else Framing.END
-        self._begin(head, data[end + len(_HEAD_END) :])
+        rest = data[end + len(_HEAD_END) :]
+        page = self._all.pages.get(head.path)
+        if page is not None and head.method in _READING and head.content_length == 0:
+            self._answer_page(page, head, data[:end], rest)
+        else:
+            self._begin(head, rest)
+
+    def _answer_page(self, page: Page, head: RequestHead, block: bytes, rest: bytes) -> None:
+        """Answer without the core. A client that has sent more already is not served further."""
+        self._unparsed = rest
+        self._is_last |= self._all.is_stopping or bool(rest)
+        self._stream.write(page.answer(head, block, is_last=self._is_last))
+        self._answered(None)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         length = head.content_length

@@ -1,12 +1,13 @@
 """What the connections of an edge share, and what the edge knows of each of them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import Timeouts
+from keystead.edge.pages import Page
 from keystead.wire.messages import Refusal
 
 
@@ -46,6 +47,8 @@ class EdgeContext:
     now: Callable[[], float]
     on_opened: Callable[[Watched], None]
     on_closed: Callable[[], None]
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    """What the edge answers itself, by path."""
     connections: set[Watched] = field(default_factory=set)
     slow_readers: dict[Watched, None] = field(default_factory=dict)
     """Connections whose clients do not read their responses, the longest first."""

@@ -5,7 +5,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from heapq import nsmallest
 from operator import itemgetter
@@ -16,6 +16,7 @@ from keystead.edge.context import EdgeContext, Watched
 from keystead.edge.core_link import CoreLink
 from keystead.edge.handshake import ATTEMPT, Handshake
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
+from keystead.edge.pages import Page
 from keystead.edge.proxy_protocol import read_header
 from keystead.edge.tls import KeyMemory, server_context, try_out
 from keystead.wire.messages import (
@@ -40,18 +41,19 @@ class EdgeServer:
     def __init__(
         self,
         *,
-        loop: asyncio.AbstractEventLoop,
         listeners: Sequence[socket.socket],
         timeouts: Timeouts,
         on_serving: Callable[[], None],
         max_connections: int = MAX_CONNECTIONS,
         proxies: Sequence[Network] = (),
+        pages: Mapping[str, Page],
     ) -> None:
         """`on_serving` is called once the TLS identity has come and connections are accepted.
 
+        Requests for `pages` are answered without the core.
         Connections from `proxies` begin with a PROXY protocol header, and no others do.
         """
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._listeners = listeners
         self._timeouts = timeouts
         self._on_serving = on_serving
@@ -64,7 +66,9 @@ class EdgeServer:
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
-        self._all = EdgeContext(self.link, timeouts, loop.time, self._opened, self._ended)
+        self._all = EdgeContext(
+            self.link, timeouts, self._loop.time, self._opened, self._ended, pages
+        )
 
     async def run(self) -> None:
         """Serve until `stop` is called or the core is gone, and every connection has ended."""

@@ -7,13 +7,14 @@ import socket
 import ssl
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from keystead.edge.limits import FILES_BESIDE_CONNECTIONS, MAX_CONNECTIONS, Timeouts
+from keystead.edge.pages import Page, load_pages
 from keystead.edge.server import EdgeServer, Network
 from keystead.processes import launch, sandbox
 from keystead.processes.sandbox import Sandbox
@@ -21,24 +22,25 @@ from keystead.wire import control
 from keystead.wire.control_messages import EdgeReady
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
     *,
     listeners: Sequence[socket.socket],
     core: socket.socket,
     supervisor: socket.socket,
     max_connections: int,
     proxies: Sequence[Network],
+    pages: Mapping[str, Page],
     confinement: Sandbox,
 ) -> int:
     """Serve until the supervisor closes its end or the core is gone. Return the exit status."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_say_where)
     server = EdgeServer(
-        loop=loop,
         listeners=listeners,
         timeouts=Timeouts(),
         max_connections=max_connections,
         proxies=proxies,
+        pages=pages,
         on_serving=lambda: control.send(supervisor, ready),
     )
     protections = confinement.lock_down()
@@ -85,6 +87,7 @@ def main() -> None:
         confinement.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
         files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)
         _load_tls_settings()
+        pages = load_pages()
         confinement.confine(user=sandbox.own_user("edge"))
         launch.run(
             serve(
@@ -93,6 +96,7 @@ def main() -> None:
                 supervisor=given.control,
                 max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
                 proxies=given.proxy,
+                pages=pages,
                 confinement=confinement,
             ),
             loop_factory=uvloop.new_event_loop,

@@ -1,0 +1,174 @@
+// Builds the page. A text from the server only ever becomes a text node or an attribute's value.
+
+/** Returns a new element; `children` are nodes, texts, lists of them, or nothing. */
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key in made && typeof value !== "string") made[key] = value;
+    else made.setAttribute(key, value === true ? "" : String(value));
+  }
+  made.append(...children.flat(Infinity).filter((child) => child || child === 0));
+  return made;
+}
+
+let numbered = 0;
+
+/** Returns a labelled input in a paragraph. `attributes.name` is the input's name. */
+export function field(label, attributes = {}, hint = "") {
+  const id = `field-${++numbered}`;
+  const described = hint ? `${id}-hint` : undefined;
+  return element("p", { class: "field" },
+    element("label", { for: id }, label),
+    element("input", { type: "text", id, autocomplete: "off", spellcheck: "false",
+      "aria-describedby": described, ...attributes }),
+    hint && element("small", { id: described }, hint));
+}
+
+/** Returns a labelled list to choose one of; `options` are values or pairs of value and text. */
+export function choice(label, name, options, chosen, attributes = {}) {
+  const id = `field-${++numbered}`;
+  const made = options.map((option) => {
+    const [value, text] = Array.isArray(option) ? option : [option, option];
+    return element("option", { value, selected: value === chosen }, text);
+  });
+  return element("p", { class: "field" },
+    element("label", { for: id }, label), element("select", { id, name, ...attributes }, made));
+}
+
+/** Returns a labelled check box. */
+export function check(label, name, attributes = {}) {
+  return element("label", { class: "check" },
+    element("input", { type: "checkbox", name, ...attributes }), " ", label);
+}
+
+/** Returns a labelled text of several lines. */
+export function area(label, name, attributes = {}) {
+  const id = `field-${++numbered}`;
+  return element("p", { class: "field" },
+    element("label", { for: id }, label),
+    element("textarea", { id, name, rows: 3, spellcheck: "false", ...attributes }));
+}
+
+export function button(text, onclick, attributes = {}) {
+  return element("button", { type: "button", onclick, ...attributes }, text);
+}
+
+/** Returns a message; `kind` is "good", "bad" or "note". */
+export function notice(kind, ...children) {
+  return element("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" },
+    children);
+}
+
+/**
+ * Returns a form. `send(values, form)` gets the inputs by name and returns what to show below, or
+ * nothing; an error that it throws is shown instead. A form is sent once at a time.
+ */
+export function form(parts, action, send, attributes = {}) {
+  const answer = element("div", { class: "answer" });
+  const submit = element("button", { type: "submit", class: attributes.danger ? "danger" : "main" },
+    action);
+  const made = element("form", { novalidate: false, onsubmit: async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    answer.replaceChildren();
+    try {
+      const shown = await send(valuesOf(made), made);
+      if (shown) answer.append(shown);
+    } catch (error) {
+      answer.append(problem(error));
+    } finally {
+      submit.disabled = false;
+    }
+  } }, parts, element("p", { class: "buttons" }, submit), answer);
+  if (attributes.label) made.setAttribute("aria-label", attributes.label);
+  return made;
+}
+
+function valuesOf(made) {
+  const values = {};
+  for (const input of made.elements) {
+    if (!input.name) continue;
+    if (input.type === "checkbox") {
+      if (input.hasAttribute("value")) {
+        values[input.name] ??= [];
+        if (input.checked) values[input.name].push(input.value);
+      } else values[input.name] = input.checked;
+    } else values[input.name] = input.type === "file" ? input.files[0] : input.value;
+  }
+  return values;
+}
+
+/** Returns a notice that says what went wrong. */
+export function problem(error) {
+  return notice("bad", error.message || String(error));
+}
+
+/** Returns a table; `rows` are lists of cells. */
+export function table(headings, rows, label) {
+  return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
+    element("table", {},
+      element("thead", {}, element("tr", {},
+        headings.map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, rows.map((cells) =>
+        element("tr", {}, cells.map((cell) => element("td", {}, cell)))))));
+}
+
+/** Returns names with their values; pairs without a value are left out. */
+export function facts(pairs) {
+  return element("dl", {}, pairs.filter(([, value]) => value !== undefined && value !== "")
+    .map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+}
+
+export function section(title, ...children) {
+  return element("section", {}, element("h2", {}, title), children);
+}
+
+/** Returns a section that opens on a click and fills itself then, with what `fill()` returns. */
+export function later(title, fill) {
+  const inside = element("div", {});
+  return element("details", { ontoggle: async (event) => {
+    if (!event.target.open) return;
+    inside.replaceChildren(await shown(fill));
+  } }, element("summary", {}, title), inside);
+}
+
+/** Returns an element with what `fill()` returns, or a notice of why it failed. */
+export async function shown(fill) {
+  try {
+    return element("div", {}, await fill());
+  } catch (error) {
+    return problem(error);
+  }
+}
+
+/** Asks in a dialog; resolves to true if `word`, typed in full, or the button alone, said yes. */
+export function confirmed(question, action, word = "") {
+  return new Promise((resolve) => {
+    const typed = element("input", { type: "text", autocomplete: "off", spellcheck: "false",
+      "aria-label": `Type ${word}` });
+    const yes = element("button", { type: "submit", class: "danger", disabled: word !== "" }, action);
+    typed.addEventListener("input", () => { yes.disabled = typed.value !== word; });
+    const asked = element("dialog", { "aria-label": action, onclose: () => {
+      resolve(asked.returnValue === "yes");
+      asked.remove();
+    } }, element("form", { method: "dialog", onsubmit: (event) => {
+      event.preventDefault();
+      asked.close("yes");
+    } },
+    element("p", {}, question),
+    word && element("p", {}, "To confirm, type ", element("code", {}, word), ": ", typed),
+    element("p", { class: "buttons" }, yes, button("Cancel", () => asked.close("")))));
+    document.body.append(asked);
+    asked.showModal();
+  });
+}
+
+/** Returns a moment (RFC 3339 or Date) in the browser's time zone, with UTC as its title. */
+export function moment(time) {
+  const date = time instanceof Date ? time : new Date(time);
+  if (Number.isNaN(date.getTime())) return String(time);
+  return element("time", { datetime: date.toISOString(), title: date.toISOString() },
+    `${date.toLocaleString()} (${date.toISOString().slice(0, 19)}Z)`);
+}

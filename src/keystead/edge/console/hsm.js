@@ -1,0 +1,152 @@
+// The API's client: one session, in this page's memory alone.
+
+import { toBase64, toUtf8 } from "/console/bytes.js";
+
+const API = "/api/v1";
+const IDLE_MILLISECONDS = 15 * 60 * 1000;
+
+/** An answer that is not the one wanted, or none at all: then `status` is 0. */
+export class Refused extends Error {
+  constructor(status, message, retryAfter = 0) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Who is signed in. Passphrases are in `#authorization` and nowhere else. */
+export class Hsm extends EventTarget {
+  #authorization = "";
+  #lastUse = 0;
+  #looking = null;
+  state = "";
+  isReachable = true;
+  user = "";
+  role = "";
+  description = null;
+
+  get isSignedIn() { return this.#authorization !== ""; }
+  get namespace() { return this.user.includes("~") ? this.user.split("~")[0] : ""; }
+  get isRoot() { return this.namespace === ""; }
+
+  /** Whether the server has an operation, as its description says. */
+  has(method, path) {
+    return this.description?.paths?.[path]?.[method.toLowerCase()] !== undefined;
+  }
+
+  /** Whether the signed-in user has one of these roles. */
+  is(...roles) { return roles.includes(this.role); }
+
+  /** Throws Refused when the passphrase is wrong or the user is locked out. */
+  async signIn(user, passphrase) {
+    this.#authorization = `Basic ${toBase64(toUtf8(`${user}:${passphrase}`))}`;
+    this.user = user;
+    this.#lastUse = Date.now();
+    try {
+      this.role = await this.#findRole(user);
+    } catch (error) {
+      this.#authorization = this.user = "";
+      throw error;
+    }
+    this.dispatchEvent(new Event("session"));
+  }
+
+  async #findRole(user) {
+    try {
+      return (await this.get(`/users/${encodeURIComponent(user)}`)).role;
+    } catch (error) {
+      if (error.status !== 403) throw error;
+    }
+    // These roles may not ask for themselves; what they may do tells them apart.
+    for (const [path, role] of [["/metrics", "Metrics"], ["/journal/head", "Auditor"]]) {
+      try {
+        await this.get(path);
+        return role;
+      } catch (error) {
+        if (![403, 404].includes(error.status)) throw error;
+      }
+    }
+    return "Backup";
+  }
+
+  signOut() {
+    const was = this.isSignedIn;
+    this.#authorization = this.user = this.role = "";
+    if (was) this.dispatchEvent(new Event("session"));
+  }
+
+  /** Forgets the passphrase after 15 minutes without use. */
+  forgetIfIdle() {
+    if (this.isSignedIn && Date.now() - this.#lastUse > IDLE_MILLISECONDS) this.signOut();
+  }
+
+  noteUse() { this.#lastUse = Date.now(); }
+
+  /** Returns the Response; throws Refused for every status of 400 and above. */
+  async request(method, path, { json, body, headers = {}, signal, anonymous = false } = {}) {
+    if (!anonymous && !this.isSignedIn) throw new Refused(401, "You are signed out.");
+    const sent = new Headers(headers);
+    if (json !== undefined) sent.set("Content-Type", "application/json");
+    if (this.#authorization && !anonymous) sent.set("Authorization", this.#authorization);
+    let response;
+    try {
+      response = await fetch(API + path, { method, headers: sent, signal, credentials: "omit",
+        cache: "no-store", redirect: "error", body: json === undefined ? body : JSON.stringify(json) });
+    } catch {
+      throw new Refused(0, "The HSM cannot be reached.");
+    }
+    if (response.ok) return response;
+    throw await this.#refusal(response, anonymous);
+  }
+
+  async #refusal(response, anonymous) {
+    const text = await response.text();
+    let message = text;
+    try { message = JSON.parse(text).message ?? text; } catch { /* a text as it is */ }
+    const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+    if (response.status === 412 && !anonymous) this.dispatchEvent(new Event("look"));
+    if (retryAfter) message += ` Try again in ${retryAfter} s.`;
+    return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter);
+  }
+
+  async get(path, options) { return (await this.request("GET", path, options)).json(); }
+  async text(path, options) { return (await this.request("GET", path, options)).text(); }
+
+  /** Sends JSON; returns the answer's JSON, or null where there is none. */
+  async send(method, path, json, options = {}) {
+    const response = await this.request(method, path, { json, ...options });
+    const text = await response.text();
+    return text ? JSON.parse(text) : null;
+  }
+
+  /**
+   * Updates `state` and `isReachable`. While the HSM cannot be reached its last state stays, so that
+   * nobody loses what is half typed; "Unreachable" is the state if it never was. Looks once at a time.
+   */
+  async look() {
+    this.#looking ??= this.#look().finally(() => { this.#looking = null; });
+    return this.#looking;
+  }
+
+  async #look() {
+    let state = this.state || "Unreachable";
+    let isReachable = true;
+    try {
+      state = (await this.get("/health/state", { anonymous: true,
+        signal: AbortSignal.timeout(10_000) })).state;
+      this.description ??= await this.get("/openapi.json", { anonymous: true });
+    } catch (error) {
+      isReachable = error.status !== 0 && error.status !== 503;
+      if (isReachable) state = "Failed";
+    }
+    this.isReachable = isReachable;
+    this.dispatchEvent(new Event("reach"));
+    if (isReachable && state !== "Operational") this.signOut();
+    if (state === this.state) return;
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+}
+
+/** Returns a path's segment, with every character that has a meaning in a URL escaped. */
+export const segment = (text) => encodeURIComponent(text);

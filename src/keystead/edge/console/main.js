@@ -1,0 +1,130 @@
+// The page's frame: it shows the view that fits the HSM's state, the session and the address.
+
+import { button, element, notice, shown } from "/console/elements.js";
+import { Hsm } from "/console/hsm.js";
+import { apiView } from "/console/views/api.js";
+import { approvalsView } from "/console/views/approvals.js";
+import { backupView } from "/console/views/backup.js";
+import { dashboardView } from "/console/views/dashboard.js";
+import { provisionView, unlockView } from "/console/views/first.js";
+import { journalView } from "/console/views/journal.js";
+import { keyView } from "/console/views/key.js";
+import { keysView } from "/console/views/keys.js";
+import { newKeyView } from "/console/views/new_key.js";
+import { namespacesView } from "/console/views/namespaces.js";
+import { settingsView } from "/console/views/settings.js";
+import { signInView } from "/console/views/sign_in.js";
+import { systemView } from "/console/views/system.js";
+import { usersView } from "/console/views/users.js";
+
+const LOOK_MILLISECONDS = 3000;
+
+const ROWS = [
+  { path: "", title: "Overview", view: dashboardView },
+  { path: "keys", title: "Keys", view: keysView, roles: ["Administrator", "Operator"] },
+  { path: "key", view: keyView, roles: ["Administrator", "Operator"] },
+  { path: "new-key", view: newKeyView, roles: ["Administrator"] },
+  { path: "approvals", title: "Approvals", view: approvalsView, needs: "/approvals",
+    roles: ["Administrator", "Operator"] },
+  { path: "users", title: "Users", view: usersView, roles: ["Administrator"] },
+  { path: "namespaces", title: "Namespaces", view: namespacesView, roles: ["Administrator"], root: true },
+  { path: "settings", title: "Settings", view: settingsView, roles: ["Administrator"], root: true },
+  { path: "backup", title: "Backup", view: backupView, roles: ["Administrator", "Backup"], root: true },
+  { path: "journal", title: "Journal", view: journalView, needs: "/journal",
+    roles: ["Administrator", "Auditor"], root: true },
+  { path: "system", title: "System", view: systemView, roles: ["Administrator"], root: true },
+  { path: "api", title: "API", view: apiView },
+];
+
+const hsm = new Hsm();
+const state = element("span", { class: "state", role: "status" });
+const who = element("span", { class: "who" });
+const menu = element("nav", { "aria-label": "Console" });
+const lost = notice("bad", "The HSM cannot be reached now. This page looks again every few seconds.");
+const main = element("main", { id: "main", tabindex: "-1" });
+let stopView = () => {};
+let showing = 0;
+
+/** Whether the signed-in user sees a row. */
+function isOpen({ roles, root, needs }) {
+  return (!roles || roles.includes(hsm.role)) && (!root || hsm.isRoot)
+    && (!needs || hsm.has("GET", needs));
+}
+
+/** Goes to an address of the console, e.g. "key/signer"; shows it again if it is there already. */
+function go(address) {
+  if (location.hash === `#/${address}`) show();
+  else location.hash = `#/${address}`;
+}
+
+function place() {
+  const [path, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  return { path, given: rest.map(decodeURIComponent) };
+}
+
+function chosenView() {
+  const { path, given } = place();
+  if (hsm.state === "Unreachable") return [unreachableView, []];
+  if (path === "api") return [apiView, given];
+  if (hsm.state === "Unprovisioned") return [path === "backup" ? backupView : provisionView, given];
+  if (hsm.state === "Locked") return [unlockView, given];
+  if (hsm.state === "Failed") return [failedView, given];
+  if (!hsm.isSignedIn) return [signInView, given];
+  const row = ROWS.find((one) => one.path === path && isOpen(one)) ?? ROWS[0];
+  return [row.view, given];
+}
+
+async function show() {
+  const turn = ++showing;
+  stopView();
+  stopView = () => {};
+  drawFrame();
+  const [view, given] = chosenView();
+  const made = await shown(() => view({ hsm, go, onStop: (stop) => { stopView = stop; } }, ...given));
+  if (turn !== showing) return;
+  main.replaceChildren(made);
+  const heading = main.querySelector("h1");
+  document.title = heading ? `${heading.textContent} – Keystead` : "Keystead";
+}
+
+function drawFrame() {
+  state.textContent = hsm.state || "…";
+  state.dataset.state = hsm.state;
+  who.replaceChildren(...(hsm.isSignedIn
+    ? [`${hsm.user} (${hsm.role}) `, button("Sign out", () => hsm.signOut())] : []));
+  const rows = hsm.isSignedIn ? ROWS.filter((row) => row.title && isOpen(row)) : [];
+  const here = place().path;
+  menu.replaceChildren(element("ul", {}, rows.map(({ path, title }) => element("li", {},
+    element("a", { href: `#/${path}`, "aria-current": path === here ? "page" : null }, title)))));
+  menu.hidden = rows.length === 0;
+}
+
+function unreachableView() {
+  return element("div", {}, element("h1", {}, "The HSM cannot be reached"),
+    notice("bad", "It is off, restarting, or not on this network."),
+    element("p", {}, "This page looks again every few seconds and goes on by itself."));
+}
+
+function failedView() {
+  return element("div", {}, element("h1", {}, "The HSM has failed"),
+    notice("bad", "Its store or its self-tests failed. Keys cannot be used."),
+    element("p", {}, "The log of the server says why. ", element("code", {}, "keystead doctor"),
+      " on the server names what is missing. This page goes on when the HSM is back."));
+}
+
+document.body.append(
+  element("a", { class: "skip", href: "#main", onclick: (event) => {
+    event.preventDefault();
+    main.focus();
+  } }, "Skip to the content"),
+  element("header", {}, element("span", { class: "name" }, "Keystead"), state, who), menu, lost, main);
+
+for (const name of ["state", "session"]) hsm.addEventListener(name, show);
+lost.hidden = true;
+hsm.addEventListener("reach", () => { lost.hidden = hsm.isReachable; });
+hsm.addEventListener("look", () => hsm.look());
+window.addEventListener("hashchange", show);
+for (const name of ["pointerdown", "keydown"])
+  window.addEventListener(name, () => hsm.noteUse(), { passive: true });
+setInterval(() => { hsm.forgetIfIdle(); hsm.look(); }, LOOK_MILLISECONDS);
+await hsm.look();

@@ -1,0 +1,170 @@
+// The overview: what remains to be done, and live figures where a user may read them.
+
+import { element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
+import { fromPem } from "/console/bytes.js";
+import { readCertificate } from "/console/der.js";
+import { Hsm } from "/console/hsm.js";
+
+const SAMPLE_MILLISECONDS = 2000;
+const SAMPLES_KEPT = 150;
+const MOST_PLOTS = 7;
+const ANSWERS = "http response total";
+const TIME = "http response time";
+
+let metricsUser = null;
+
+export async function dashboardView({ hsm, go, onStop }) {
+  const parts = [element("h1", {}, "Overview")];
+  if (hsm.is("Administrator") && hsm.isRoot)
+    parts.push(...await Promise.all([checklist, device, lockouts].map((part) => shown(() => part(hsm)))));
+  if (hsm.is("Metrics")) parts.push(live(hsm, onStop));
+  else parts.push(metricsSignIn(onStop));
+  if (hsm.is("Operator", "Backup", "Auditor"))
+    parts.push(element("p", {}, "The menu above has what your role may do."));
+  hsm.addEventListener("session", () => { metricsUser = null; }, { once: true });
+  return element("div", {}, parts);
+}
+
+async function checklist(hsm) {
+  const [users, boot, certificate] = await Promise.all([
+    hsm.get("/users"), hsm.get("/config/unattended-boot"), hsm.text("/config/tls/cert.pem")]);
+  const roles = await rolesOf(hsm, users);
+  const tls = readCertificate(fromPem(certificate, "CERTIFICATE"));
+  const items = [
+    ["An operator, who uses keys", roles.includes("Operator"), "#/users"],
+    ["A user for backups", roles.includes("Backup"), "#/users"],
+    ["A user for monitoring (role Metrics)", roles.includes("Metrics"), "#/users"],
+    ["A TLS certificate of your authority's", tls.issuer !== tls.subject, "#/settings"],
+    ["Unattended boot: decided (now it is " + boot.status + ")", boot.status === "on", "#/settings"],
+  ];
+  return section("What remains", element("ul", { class: "todo" }, items.map(([text, done, where]) =>
+    element("li", { class: done ? "done" : null }, element("a", { href: where }, text),
+      element("span", { class: "soft" }, done ? " – done" : " – open")))));
+}
+
+/** Returns the roles of the first users: the list does not have them. */
+async function rolesOf(hsm, users) {
+  const some = users.slice(0, 50);
+  const found = await Promise.all(some.map(async ({ user }) =>
+    (await hsm.get(`/users/${encodeURIComponent(user)}`)).role));
+  return found;
+}
+
+async function device(hsm) {
+  const [info, time, certificate] = await Promise.all([
+    hsm.get("/system/info"), hsm.get("/config/time"), hsm.text("/config/tls/cert.pem")]);
+  const tls = readCertificate(fromPem(certificate, "CERTIFICATE"));
+  const days = Math.floor((tls.notAfter - Date.now()) / 86_400_000);
+  const drift = Math.round((new Date(time.time) - Date.now()) / 1000);
+  return section("This HSM", days < 30 && notice("bad", `The TLS certificate ends in ${days} days.`),
+    Math.abs(drift) > 60 && notice("bad", `Its clock differs from this browser's by ${drift} s.`),
+    facts([
+      ["Version", info.softwareVersion], ["Device", info.deviceId],
+      ["Time", moment(time.time)],
+      ["TLS certificate", tls.subject], ["… ends", moment(tls.notAfter)],
+    ]),
+    hsm.has("GET", "/cluster/members") && await shown(() => members(hsm)));
+}
+
+async function members(hsm) {
+  const list = await hsm.get("/cluster/members");
+  if (list.length < 2) return null;
+  return table(["Member", "Addresses", "Learner"],
+    list.map(({ name, urls, learner }) => [name, urls.join(" "), learner ? "yes" : "no"]), "Members");
+}
+
+async function lockouts(hsm) {
+  const list = await hsm.get("/health/lockouts");
+  return section("Failed logins", list.length === 0 ? element("p", {}, "None recently.") : table(
+    ["User", "From", "Failed", "Refused", "Last", "Locked out"],
+    list.map((one) => [one.user, one.address, one.failed, one.refused, moment(one.lastFailure),
+      one.lockedOut ? "yes" : "no"]), "Failed logins"));
+}
+
+function metricsSignIn(onStop) {
+  const place = element("div", {});
+  const open = (reader) => place.replaceChildren(live(reader, onStop));
+  if (metricsUser?.isSignedIn) {
+    open(metricsUser);
+    return place;
+  }
+  place.append(section("Live figures", element("p", {},
+    "Figures are for users with the role Metrics. Sign such a user in beside you:"),
+  form([
+    field("Metrics user", { name: "user", required: true }),
+    field("Passphrase", { name: "passphrase", type: "password", required: true }),
+  ], "Show figures", async ({ user, passphrase }) => {
+    const reader = new Hsm();
+    await reader.signIn(user, passphrase);
+    if (!reader.is("Metrics")) {
+      reader.signOut();
+      throw new Error("This user does not have the role Metrics.");
+    }
+    metricsUser = reader;
+    open(reader);
+  }, { label: "Show figures" })));
+  return place;
+}
+
+/** Draws the metrics of the last minutes, until the view is left. */
+function live(reader, onStop) {
+  const samples = [];
+  const plots = element("div", { class: "plots" });
+  const rest = element("div", {});
+  const take = async () => {
+    try {
+      samples.push({ at: Date.now(), values: await reader.get("/metrics") });
+    } catch (error) {
+      rest.replaceChildren(notice("bad", error.message));
+      return;
+    }
+    if (samples.length > SAMPLES_KEPT) samples.shift();
+    draw(plots, samples);
+    rest.replaceChildren(counts(samples.at(-1).values));
+  };
+  const timer = setInterval(take, SAMPLE_MILLISECONDS);
+  onStop(() => clearInterval(timer));
+  take();
+  return section("Live figures", plots, rest);
+}
+
+function counts(values) {
+  const rows = Object.entries(values).map(([name, value]) => [element("code", {}, name), String(value)]);
+  return element("details", {}, element("summary", {}, "All figures"),
+    table(["Figure", "Value"], rows, "All figures"));
+}
+
+/** Draws the mean time of an answer, and each counter that changed in these minutes as a rate. */
+function draw(plots, samples) {
+  if (samples.length < 2) return;
+  const [first, last] = [samples[0].values, samples.at(-1).values];
+  const names = Object.keys(last).filter((name) => name !== "uptime" && name !== TIME
+    && last[name] !== first[name]).slice(0, MOST_PLOTS);
+  const pairs = samples.slice(1).map((sample, index) => [samples[index], sample]);
+  plots.replaceChildren(
+    plot("Mean time of an answer", pairs.map(meanMilliseconds), "ms"),
+    ...names.map((name) => plot(name, pairs.map((pair) => rate(name, ...pair)), "/s")));
+}
+
+function rate(name, before, after) {
+  return (after.values[name] - before.values[name]) / ((after.at - before.at) / 1000);
+}
+
+function meanMilliseconds([before, after]) {
+  const answers = after.values[ANSWERS] - before.values[ANSWERS];
+  return answers ? 1000 * (after.values[TIME] - before.values[TIME]) / answers : 0;
+}
+
+function plot(name, points, unit) {
+  const now = `${points.at(-1).toFixed(1)} ${unit}`;
+  const canvas = element("canvas", { width: 480, height: 144, role: "img", "aria-label": `${name}: ${now} now` });
+  const pen = canvas.getContext("2d");
+  const high = Math.max(1, ...points);
+  pen.strokeStyle = getComputedStyle(document.body).color;
+  pen.lineWidth = 2;
+  pen.beginPath();
+  points.forEach((point, index) =>
+    pen.lineTo(480 * (index / Math.max(1, points.length - 1)), 140 - 132 * (Math.max(0, point) / high)));
+  pen.stroke();
+  return element("figure", {}, canvas, element("figcaption", {}, `${name}: ${now}, most ${high.toFixed(1)}`));
+}

@@ -1,0 +1,104 @@
+// What comes before the first sign-in: provisioning and unlocking.
+
+import { save } from "/console/bytes.js";
+import { button, check, element, field, form, notice } from "/console/elements.js";
+
+const SHORTEST = 10;
+
+/** Returns a passphrase's input, to be typed twice, and a meter of its length and variety. */
+function newPassphrase(label, name, hint) {
+  const meter = element("meter", { min: 0, max: 100, low: 40, high: 70, optimum: 100, value: 0,
+    "aria-label": `Strength of the ${label.toLowerCase()}` });
+  return [
+    field(label, { name, type: "password", required: true, minlength: SHORTEST, maxlength: 200,
+      autocomplete: "new-password", oninput: (event) => { meter.value = bitsOf(event.target.value); } },
+    hint),
+    element("p", {}, meter),
+    field(`${label} again`, { name: `${name}Again`, type: "password", required: true,
+      autocomplete: "new-password" }),
+  ];
+}
+
+/** Returns a rough upper bound on the bits that guessing takes: letters used, not words known. */
+function bitsOf(text) {
+  const kinds = [[/[a-z]/, 26], [/[A-Z]/, 26], [/[0-9]/, 10], [/[^a-zA-Z0-9]/, 33]];
+  const letters = kinds.reduce((sum, [kind, count]) => sum + (kind.test(text) ? count : 0), 0);
+  const different = new Set(text).size;
+  return Math.min(different * 1.5, text.length) * Math.log2(letters || 1);
+}
+
+function requireSame(values, ...names) {
+  for (const name of names)
+    if (values[name] !== values[`${name}Again`])
+      throw new Error("The two passphrases are not the same.");
+}
+
+/** Whether the server can split the unlock passphrase into shares. */
+function hasShares(hsm) {
+  const wanted = hsm.description?.components?.schemas?.ProvisionRequest;
+  return wanted?.properties?.unlockShares !== undefined;
+}
+
+export function provisionView({ hsm, go }) {
+  const passphrases = element("div", {}, newPassphrase("Unlock passphrase", "unlock",
+    "It opens the store after each start. Nobody can help if it is lost."));
+  const shares = element("div", { class: "row", hidden: true },
+    field("Shares in all", { name: "shares", type: "number", min: 2, max: 16, value: "3" }),
+    field("Shares needed to unlock", { name: "threshold", type: "number", min: 2, max: 16, value: "2" }));
+  const split = hasShares(hsm) && check("Split it among several people instead", "isSplit", {
+    onchange: (event) => {
+      shares.hidden = !event.target.checked;
+      passphrases.hidden = event.target.checked;
+      for (const input of passphrases.querySelectorAll("input")) input.required = !event.target.checked;
+    } });
+  return element("div", {}, element("h1", {}, "A new HSM"),
+    element("section", {}, form([passphrases, split, shares,
+      newPassphrase("Administrator's passphrase", "admin", "The first user is called admin."),
+      element("p", { class: "soft" }, `The HSM's clock will be set to this browser's: ${new Date().toISOString()}`),
+    ], "Provision", (values) => provision(hsm, values), { label: "Provision" })),
+    element("p", {}, button("Restore a backup instead", () => go("backup"))));
+}
+
+async function provision(hsm, values) {
+  requireSame(values, ...(values.isSplit ? ["admin"] : ["unlock", "admin"]));
+  const unlock = values.isSplit
+    ? { unlockShares: { threshold: Number(values.threshold), shares: Number(values.shares) } }
+    : { unlockPassphrase: values.unlock };
+  const answer = await hsm.send("POST", "/provision", { ...unlock,
+    adminPassphrase: values.admin, systemTime: `${new Date().toISOString().slice(0, 19)}Z` },
+  { anonymous: true });
+  if (!answer) {
+    await hsm.look();
+    return null;
+  }
+  return sharesOnce(hsm, answer.shares ?? answer.unlockShares);
+}
+
+function sharesOnce(hsm, shares) {
+  return element("div", {},
+    notice("note", "These shares are shown once. Give each to another person, on paper."),
+    element("ol", {}, shares.map((share) => element("li", {}, element("code", {}, share),
+      " ", button("Save", () => save("keystead-share.txt", `${share}\n`))))),
+    button("The shares are kept", () => hsm.look(), { class: "main" }));
+}
+
+export function unlockView({ hsm }) {
+  return element("div", {}, element("h1", {}, "Locked"),
+    element("section", {}, form([
+      field("Unlock passphrase", { name: "passphrase", type: "password", required: true,
+        autocomplete: "off", autofocus: true }),
+    ], "Unlock", async ({ passphrase }, made) => {
+      made.reset();
+      await hsm.send("POST", "/unlock", { passphrase }, { anonymous: true });
+      await hsm.look();
+    }, { label: "Unlock" })),
+    hasShares(hsm) && element("section", {}, element("h2", {}, "With shares"), form([
+      field("Share", { name: "share", required: true }),
+    ], "Give this share", async ({ share }, made) => {
+      made.reset();
+      const answer = await hsm.send("POST", "/unlock", { share }, { anonymous: true });
+      if (answer) return notice("good", `${answer.have} of ${answer.need} shares are here.`);
+      await hsm.look();
+      return null;
+    }, { label: "Unlock with shares" })));
+}

@@ -1,0 +1,188 @@
+// One key: what it is, what it may do, and its uses with files from this computer.
+
+import { fromBase64, fromPem, readFile, save, toBase64 } from "/console/bytes.js";
+import { fingerprint, readCertificate } from "/console/der.js";
+import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, section,
+  shown } from "/console/elements.js";
+import { segment } from "/console/hsm.js";
+import { explained, prepared, signModes } from "/console/mechanisms.js";
+
+export async function keyView(console, id) {
+  const { hsm } = console;
+  const path = `/keys/${segment(id)}`;
+  const key = await hsm.get(path);
+  const isAdmin = hsm.is("Administrator");
+  const parts = [element("h1", {}, "Key ", element("code", {}, id)), await about(hsm, path, key)];
+  if (hsm.is("Operator")) parts.push(...uses(hsm, path, key));
+  parts.push(later("Certificate", () => certificate(hsm, path, isAdmin)));
+  if (key.public) parts.push(later("Certificate signing request", () => request(hsm, path, id)));
+  if (hsm.has("GET", "/keys/{key_id}/policy"))
+    parts.push(later("Policy", () => policy(hsm, path, isAdmin)));
+  if (hsm.has("POST", "/keys/{key_id}/attestation"))
+    parts.push(later("Attestation", () => attestation(hsm, path, id)));
+  if (isAdmin) parts.push(later("Change", () => changes(console, path, id, key)));
+  return element("div", {}, parts);
+}
+
+async function about(hsm, path, key) {
+  const pem = key.public ? await hsm.text(`${path}/public.pem`).catch(() => null) : null;
+  const der = pem && fromPem(pem);
+  return section("What it is", facts([
+    ["Type", key.type], ["Label", key.label ?? ""],
+    ["Tags", (key.restrictions?.tags ?? []).join(", ")], ["Uses so far", key.operations],
+    ["Mechanisms", element("ul", {}, key.mechanisms.map((name) =>
+      element("li", {}, element("code", {}, name), ` – ${explained(name)}`)))],
+    ["SHA-256 of the public key", der ? element("code", {}, await fingerprint(der)) : ""],
+  ]), pem && element("pre", {}, pem),
+  pem && button("Save public.pem", () => save("public.pem", pem)));
+}
+
+// --- uses ---
+
+function uses(hsm, path, key) {
+  const modes = signModes(key.mechanisms);
+  if (!modes.length) return [];
+  const file = () => field("File", { name: "file", type: "file", required: true });
+  const tree = key.type === "BIP32" ? field("Derivation", { name: "derivation" }, "e.g. m/44'/60'/0'/0/0") : null;
+  const asked = (values, message, more) => ({ mode: values.mode, message: toBase64(message), ...more,
+    ...(values.derivation && { derivation: values.derivation }) });
+  return [
+    section("Sign a file", form([file(), choice("Mode", "mode", modes, modes[0]), tree], "Sign",
+      async (values) => {
+        const { message, by } = await prepared(values.mode, key.type, await readFile(values.file));
+        const { signature } = await hsm.send("POST", `${path}/sign`, asked(values, message));
+        return element("div", {}, notice("good", `Signed (${by}).`), element("pre", {}, signature),
+          button("Save the signature", () => save(`${values.file.name}.sig`, fromBase64(signature))));
+      }, { label: "Sign a file" })),
+    section("Verify a file", form([file(),
+      field("Signature", { name: "signature", type: "file", required: true }),
+      choice("Mode", "mode", modes, modes[0]), tree?.cloneNode(true)], "Verify",
+    async (values) => {
+      const { message, by } = await prepared(values.mode, key.type, await readFile(values.file));
+      const signature = toBase64(await readFile(values.signature));
+      const { valid } = await hsm.send("POST", `${path}/verify`, asked(values, message, { signature }));
+      return valid ? notice("good", `The signature is valid (${by}).`)
+        : notice("bad", "The signature is NOT valid for this file and key.");
+    }, { label: "Verify a file" })),
+  ];
+}
+
+// --- certificate ---
+
+async function certificate(hsm, path, isAdmin) {
+  const body = await hsm.request("GET", `${path}/cert`).then((answer) => answer.arrayBuffer())
+    .catch((error) => { if (error.status !== 404) throw error; return null; });
+  const place = element("div", {}, body ? certificateInWords(new Uint8Array(body))
+    : element("p", {}, "None is stored."));
+  if (!isAdmin) return place;
+  place.append(form([field("Certificate file", { name: "file", type: "file" })], "Store",
+    async ({ file }) => {
+      await hsm.request("PUT", `${path}/cert`, { body: await readFile(file),
+        headers: { "Content-Type": "application/octet-stream" } });
+      place.replaceChildren(await shown(() => certificate(hsm, path, isAdmin)));
+    }, { label: "Store a certificate" }));
+  if (body) place.append(button("Remove the certificate", async () => {
+    if (!await confirmed("Remove the stored certificate?", "Remove")) return;
+    place.replaceChildren(await shown(async () => {
+      await hsm.request("DELETE", `${path}/cert`);
+      return certificate(hsm, path, isAdmin);
+    }));
+  }, { class: "danger" }));
+  return place;
+}
+
+function certificateInWords(bytes) {
+  const saveIt = button("Save it", () => save("certificate", bytes));
+  try {
+    const der = fromPem(new TextDecoder("latin1").decode(bytes), "CERTIFICATE") ?? bytes;
+    const read = readCertificate(der);
+    const isOver = read.notAfter < new Date();
+    return element("div", {}, isOver && notice("bad", "It has expired."), facts([
+      ["Subject", read.subject], ["Issuer", read.issuer], ["Names", read.names.join(", ")],
+      ["Serial number", read.serial], ["From", moment(read.notBefore)], ["Until", moment(read.notAfter)],
+    ]), saveIt);
+  } catch {
+    return element("div", {}, element("p", {}, `${bytes.length} bytes that are not X.509.`), saveIt);
+  }
+}
+
+function request(hsm, path, id) {
+  return form([
+    field("Common name", { name: "commonName", required: true }),
+    field("Organization", { name: "organizationName" }),
+    field("Organizational unit", { name: "organizationalUnitName" }),
+    field("Locality", { name: "localityName" }), field("State", { name: "stateOrProvinceName" }),
+    field("Country, two letters", { name: "countryName", maxlength: 2 }),
+    field("E-mail", { name: "emailAddress" }),
+    field("Alternative names", { name: "names" }, "DNS names and IP addresses, with commas between"),
+  ], "Make the request", async ({ names, ...subject }) => {
+    const listed = names.split(/[\s,]+/).filter(Boolean);
+    const pem = await (await hsm.request("POST", `${path}/csr.pem`,
+      { json: { ...subject, ...(listed.length && { subjectAltNames: listed }) } })).text();
+    return element("div", {}, element("pre", {}, pem), button("Save", () => save(`${id}.csr`, pem)));
+  }, { label: "Certificate signing request" });
+}
+
+// --- policy, attestation ---
+
+async function policy(hsm, path, isAdmin) {
+  const now = await hsm.get(`${path}/policy`)
+    .catch((error) => { if (error.status !== 404) throw error; return {}; });
+  if (!isAdmin) return element("pre", {}, JSON.stringify(now, null, 2));
+  const { usesLeft, ...settable } = now;
+  return element("div", {}, usesLeft !== undefined && element("p", {}, `Uses left: ${usesLeft}`),
+    form([area("Policy, as JSON", "text", { rows: 10, value: JSON.stringify(settable, null, 2) })],
+      "Set the policy", async ({ text }) => {
+        let wanted;
+        try { wanted = JSON.parse(text); } catch (error) { throw new Error(`Not JSON: ${error.message}`); }
+        await hsm.send("PUT", `${path}/policy`, wanted);
+        return notice("good", "The policy is set.");
+      }, { label: "Set the policy" }),
+    form([], "Remove the policy", async () => {
+      await hsm.request("DELETE", `${path}/policy`);
+      return notice("good", "The policy is removed.");
+    }, { label: "Remove the policy", danger: true }));
+}
+
+function attestation(hsm, path, id) {
+  return form([], "Have the HSM attest this key", async () => {
+    const nonce = crypto.getRandomValues(new Uint8Array(32));
+    const answer = await (await hsm.request("POST", `${path}/attestation`,
+      { json: { nonce: toBase64(nonce) } })).text();
+    return element("div", {}, facts([["Nonce", element("code", {}, toBase64(nonce))]]),
+      element("pre", {}, answer), button("Save", () => save(`${id}.jws`, answer)));
+  }, { label: "Attestation" });
+}
+
+// --- changes ---
+
+function changes({ hsm, go }, path, id, key) {
+  const again = () => go(`key/${segment(id)}`);
+  const tags = key.restrictions?.tags ?? [];
+  return [
+    form([field("Label", { name: "label", value: key.label ?? "" })], "Set the label",
+      async ({ label }) => {
+        if (label) await hsm.send("PUT", `${path}/label`, { label });
+        else await hsm.request("DELETE", `${path}/label`);
+        again();
+      }, { label: "Label" }),
+    form([field("Tag", { name: "tag", required: true })], "Add the tag", async ({ tag }) => {
+      await hsm.request("PUT", `${path}/restrictions/tags/${segment(tag)}`);
+      again();
+    }, { label: "Add a tag" }),
+    element("p", { class: "buttons" }, tags.map((tag) => button(`Remove the tag ${tag}`, async () => {
+      await hsm.request("DELETE", `${path}/restrictions/tags/${segment(tag)}`);
+      again();
+    }))),
+    form([field("New ID", { name: "newId", required: true })], "Move the key", async ({ newId }) => {
+      await hsm.send("POST", `${path}/move`, { newId });
+      go(`key/${segment(newId)}`);
+    }, { label: "Move" }),
+    form([], "Delete the key", async () => {
+      const sure = await confirmed("A deleted key is gone, except from backups.", "Delete the key", id);
+      if (!sure) return;
+      await hsm.request("DELETE", path);
+      go("keys");
+    }, { label: "Delete", danger: true }),
+  ];
+}

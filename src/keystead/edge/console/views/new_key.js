@@ -1,0 +1,100 @@
+// Generating and importing keys.
+
+import { fromPem, readFile, toBase64, toPem } from "/console/bytes.js";
+import { check, choice, element, field, form, section } from "/console/elements.js";
+import { segment } from "/console/hsm.js";
+import { LENGTHS, TYPES, explained } from "/console/mechanisms.js";
+
+const BOUNDARY = "keystead-console-part";
+
+export function newKeyView({ hsm, go }) {
+  return element("div", {}, element("h1", {}, "New key"),
+    section("Generate in the HSM", generateForm(hsm, go)),
+    section("Import from a file", importForm(hsm, go)));
+}
+
+/** Returns the inputs of a type, its length and its mechanisms. */
+function typeInputs() {
+  const boxes = element("fieldset", {});
+  const length = element("div", {});
+  const draw = (type) => {
+    boxes.replaceChildren(element("legend", {}, "Mechanisms: what the key may be used for, for ever"),
+      ...TYPES[type].map((name, index) => check(
+        element("span", {}, element("code", {}, name), ` – ${explained(name)}`), "mechanisms",
+        { value: name, checked: index === 0 })));
+    length.replaceChildren(...(LENGTHS[type] ? [field("Length in bits",
+      { name: "length", type: "number", value: String(LENGTHS[type]), required: true })] : []));
+  };
+  const types = choice("Type", "type", Object.keys(TYPES), "EC_P256",
+    { onchange: (event) => draw(event.target.value) });
+  draw("EC_P256");
+  return [types, length, boxes];
+}
+
+function attributes({ mechanisms, tags, label }) {
+  if (!mechanisms?.length) throw new Error("Choose at least one mechanism.");
+  const named = tags.split(/[\s,]+/).filter(Boolean);
+  return { mechanisms, ...(named.length && { restrictions: { tags: named } }),
+    ...(label && { label }) };
+}
+
+function commonInputs() {
+  return [field("Label", { name: "label" }), field("Tags", { name: "tags" },
+    "Only operators with one of these tags may use the key. Empty: all operators.")];
+}
+
+function generateForm(hsm, go) {
+  return form([field("ID", { name: "id" }, "Letters, digits and dashes. Empty: the HSM makes one."),
+    typeInputs(), commonInputs()], "Generate", async (values) => {
+    const wanted = { ...attributes(values), type: values.type };
+    if (values.id) wanted.id = values.id;
+    if (values.length) wanted.length = Number(values.length);
+    const made = await hsm.send("POST", "/keys/generate", wanted);
+    go(`key/${segment(made?.id ?? values.id)}`);
+  }, { label: "Generate a key" });
+}
+
+function importForm(hsm, go) {
+  return form([field("ID", { name: "id", required: true }),
+    field("File with the private key", { name: "file", type: "file" },
+      "PEM or DER (PKCS #8). For a Generic key: the raw bytes. Files under a passphrase and PKCS #12 are "
+      + "imported by the command: keystead keys import."),
+    typeInputs(), commonInputs()], "Import", async (values) => {
+    const bytes = await readFile(values.file);
+    if (values.type === "Generic" || values.type === "BIP32") await importRaw(hsm, values, bytes);
+    else await importFile(hsm, values, bytes);
+    go(`key/${segment(values.id)}`);
+  }, { label: "Import a key" });
+}
+
+async function importRaw(hsm, values, bytes) {
+  await hsm.send("PUT", `/keys/${segment(values.id)}`,
+    { ...attributes(values), type: values.type, private: { data: toBase64(bytes) } });
+}
+
+async function importFile(hsm, values, bytes) {
+  const head = JSON.stringify(attributes(values));
+  const body = new Blob([
+    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="arguments"\r\n\r\n${head}\r\n`,
+    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="key_file"\r\n\r\n`,
+    pemOf(bytes), `\r\n--${BOUNDARY}--\r\n`]);
+  await hsm.request("PUT", `/keys/${segment(values.id)}`, { body,
+    headers: { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` } });
+}
+
+/** Returns a key file as PEM; throws an error that says what to do with other formats. */
+function pemOf(bytes) {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const advice = "Import it by the command, which asks for its passphrase: keystead keys import.";
+  if (/ENCRYPTED/.test(text)) throw new Error(`This file is encrypted. ${advice}`);
+  if (fromPem(text)) return text;
+  if (bytes[0] !== 0x30) throw new Error("This is neither PEM nor DER.");
+  if (looksLikePkcs12(bytes)) throw new Error(`This is PKCS #12. ${advice}`);
+  return toPem(bytes, "PRIVATE KEY");
+}
+
+/** Whether the first integer inside is a PFX's version, 3. */
+function looksLikePkcs12(bytes) {
+  const start = bytes[1] & 0x80 ? 2 + (bytes[1] & 0x7f) : 2;
+  return bytes[start] === 2 && bytes[start + 1] === 1 && bytes[start + 2] === 3;
+}

@@ -1,0 +1,109 @@
+// Settings of the whole HSM.
+
+import { fromPem, save } from "/console/bytes.js";
+import { readCertificate } from "/console/der.js";
+import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice } from "/console/elements.js";
+
+const done = (text) => notice("good", text);
+
+export function settingsView({ hsm }) {
+  return element("div", {}, element("h1", {}, "Settings"),
+    later("TLS certificate", () => tls(hsm)),
+    later("Unlock passphrase", () => passphrase(hsm, "/config/unlock-passphrase", true)),
+    later("Backup passphrase", () => passphrase(hsm, "/config/backup-passphrase", false)),
+    later("Unattended boot", () => unattended(hsm)),
+    later("Time", () => time(hsm)),
+    later("Logging", () => logging(hsm)),
+    later("Network", () => asJson(hsm, "/config/network", "For an appliance: its addresses.")),
+    hsm.has("GET", "/config/ntp")
+      && later("Time servers", () => asJson(hsm, "/config/ntp", "For an appliance: NTP and NTS.")),
+    hsm.has("GET", "/config/journal")
+      && later("Journal", () => asJson(hsm, "/config/journal", "What the audit journal records.")));
+}
+
+async function tls(hsm) {
+  const pem = await hsm.text("/config/tls/cert.pem");
+  const read = readCertificate(fromPem(pem, "CERTIFICATE"));
+  return element("div", {}, facts([["Subject", read.subject], ["Issuer", read.issuer],
+    ["Names", read.names.join(", ")], ["From", moment(read.notBefore)], ["Until", moment(read.notAfter)]]),
+  button("Save the certificate", () => save("hsm.pem", pem)),
+  form([field("Common name", { name: "commonName", required: true }),
+    field("Alternative names", { name: "names" }, "DNS names and IP addresses, with commas between")],
+  "Make a signing request", async ({ commonName, names }) => {
+    const listed = names.split(/[\s,]+/).filter(Boolean);
+    const json = { commonName, ...(listed.length && { subjectAltNames: listed }) };
+    const csr = await (await hsm.request("POST", "/config/tls/csr.pem", { json })).text();
+    return element("div", {}, element("pre", {}, csr), button("Save", () => save("hsm.csr", csr)));
+  }, { label: "TLS signing request" }),
+  form([area("Certificate chain, PEM", "pem", { required: true })], "Install", async ({ pem: chain }) => {
+    await hsm.request("PUT", "/config/tls/cert.pem",
+      { body: chain, headers: { "Content-Type": "application/x-pem-file" } });
+    return done("The certificate is installed. Reload this page to use it.");
+  }, { label: "Install a certificate" }),
+  form([choice("Type", "type", ["EC_P256", "EC_P384", "EC_P521", "RSA", "Curve25519"], "EC_P256")],
+    "Make a new TLS key", async ({ type }) => {
+      if (!await confirmed("The old key and its certificate are gone then.", "Make a new TLS key")) return;
+      await hsm.send("POST", "/config/tls/generate", { type, ...(type === "RSA" && { length: 3072 }) });
+      return done("The HSM has a new, self-signed certificate. Your browser will ask about it.");
+    }, { label: "New TLS key", danger: true }));
+}
+
+function passphrase(hsm, path, mustHaveOne) {
+  return form([
+    field("Current passphrase", { name: "currentPassphrase", type: "password", required: mustHaveOne },
+      mustHaveOne ? "" : "Empty if none was set yet."),
+    field("New passphrase", { name: "newPassphrase", type: "password", required: true, minlength: 10,
+      autocomplete: "new-password" }),
+    field("Again", { name: "again", type: "password", required: true, autocomplete: "new-password" }),
+  ], "Change", async ({ again, ...wanted }, made) => {
+    if (wanted.newPassphrase !== again) throw new Error("The two passphrases are not the same.");
+    await hsm.send("PUT", path, wanted);
+    made.reset();
+    return done("The passphrase is changed.");
+  }, { label: path.includes("unlock") ? "Unlock passphrase" : "Backup passphrase" });
+}
+
+async function unattended(hsm) {
+  const { status } = await hsm.get("/config/unattended-boot");
+  return form([choice("Unattended boot", "status",
+    [["off", "off: someone unlocks after each start"], ["on", "on: it unlocks by itself"]], status)],
+  "Set", async (wanted) => {
+    await hsm.send("PUT", "/config/unattended-boot", wanted);
+    return done(`Unattended boot is ${wanted.status}.`);
+  }, { label: "Unattended boot" });
+}
+
+async function time(hsm) {
+  const now = await hsm.get("/config/time");
+  return form([element("p", {}, "The HSM's time: ", moment(now.time)),
+    element("p", {}, "This browser's: ", moment(new Date()))], "Set it to this browser's time",
+  async () => {
+    await hsm.send("PUT", "/config/time", { time: `${new Date().toISOString().slice(0, 19)}Z` });
+    return done("The time is set.");
+  }, { label: "Time" });
+}
+
+async function logging(hsm) {
+  const now = await hsm.get("/config/logging");
+  return form([
+    field("Syslog address", { name: "ipAddress", value: now.ipAddress, required: true }, "0.0.0.0: none"),
+    field("Port", { name: "port", type: "number", value: String(now.port), required: true }),
+    choice("From which severity on", "logLevel", ["debug", "info", "warning", "error"], now.logLevel),
+  ], "Set", async ({ port, ...wanted }) => {
+    await hsm.send("PUT", "/config/logging", { ...wanted, port: Number(port) });
+    return done("Logging is set.");
+  }, { label: "Logging" });
+}
+
+/** Returns a form for a document with few users: its JSON. */
+async function asJson(hsm, path, hint) {
+  const now = await hsm.get(path);
+  return form([element("p", { class: "soft" }, hint),
+    area("Settings, as JSON", "text", { rows: 8, value: JSON.stringify(now, null, 2) })],
+  "Set", async ({ text }) => {
+    let wanted;
+    try { wanted = JSON.parse(text); } catch (error) { throw new Error(`Not JSON: ${error.message}`); }
+    await hsm.send("PUT", path, wanted);
+    return done("It is set.");
+  }, { label: path });
+}

@@ -1,0 +1,127 @@
+"""A real browser at a real server. Errors and violations of the page's policy fail a test."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.support.server import Server, running_server
+
+CHROMIUM = shutil.which("chromium")
+OPTIONS = [
+    "--no-sandbox",  # root needs it
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PASSPHRASE = "adminPassphrase"
+UNLOCK = "unlockPassphrase"
+SECONDS_TO_WAIT = 30
+"""For what a page shows, on a busy machine."""
+
+if CHROMIUM is None:
+    collect_ignore_glob = ["test_*"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a module, Operational, with the users admin, operator, metrics and backup."""
+    directory: Path = tmp_path_factory.mktemp("server")
+    with running_server(directory) as server:
+        server.provision()
+        for name, role in (("operator", "Operator"), ("metrics", "Metrics"), ("backup", "Backup")):
+            server.add_user(name, role)
+        yield server
+
+
+class Console:
+    """A page of the browser at a server's console, as a person sees and uses it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.errors: list[str] = []
+        self.expected_errors: list[str] = []
+        """Texts in console errors that a test causes: the browser notes each refused request."""
+        page.set_default_timeout(SECONDS_TO_WAIT * 1000)
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+    def unexpected_errors(self) -> list[str]:
+        return [
+            error
+            for error in self.errors
+            if not any(expected in error for expected in self.expected_errors)
+        ]
+
+    def open(self, path: str = "") -> None:
+        """Go to an address of the console, e.g. `keys`."""
+        self.page.goto(f"{self.url}/console#/{path}")
+        self.heading("")
+
+    def heading(self, text: str) -> None:
+        """Wait until the page's heading has this text."""
+        expect(self.page.locator("h1")).to_contain_text(text, timeout=SECONDS_TO_WAIT * 1000)
+
+    def says(self, text: str) -> None:
+        """Wait until the page says this."""
+        expect(self.page.locator("body")).to_contain_text(text, timeout=SECONDS_TO_WAIT * 1000)
+
+    def fill(self, form: str, **values: str) -> None:
+        """Fill the inputs of a form by their names."""
+        for name, value in values.items():
+            self.page.get_by_role("form", name=form, exact=True).locator(f"[name={name}]").fill(
+                value
+            )
+
+    def press(self, form: str, button: str) -> None:
+        self.page.get_by_role("form", name=form, exact=True).get_by_role(
+            "button", name=button, exact=True
+        ).click()
+
+    def unfold(self, title: str) -> None:
+        self.page.locator("summary").get_by_text(title, exact=True).click()
+
+    def sign_in(self, user: str, passphrase: str) -> None:
+        self.fill("Sign in", user=user, passphrase=passphrase)
+        self.press("Sign in", "Sign in")
+
+
+@pytest.fixture
+def console(browser: Browser, server: Server) -> Iterator[Console]:
+    """The console of the module's server, at its first page."""
+    yield from console_at(browser, server)
+
+
+def console_at(browser: Browser, server: Server) -> Iterator[Console]:
+    context = browser.new_context(ignore_https_errors=True, accept_downloads=True)
+    console = Console(context.new_page(), server.url)
+    console.open()
+    yield console
+    context.close()
+    assert console.unexpected_errors() == []
+
+
+@pytest.fixture
+def signed_in(console: Console, server: Server) -> Console:
+    """The console, as the user `admin`."""
+    console.sign_in("admin", server.passphrases["admin"])
+    console.says("What remains")
+    return console
