@@ -29,18 +29,19 @@ _POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS: Final = (
-    ("Cache-Control", "no-cache"),
-    ("Content-Security-Policy", _POLICY),
-    ("Cross-Origin-Embedder-Policy", "require-corp"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Strict-Transport-Security", "max-age=31536000"),
-    ("Vary", "Accept-Encoding"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-)
+    "Cache-Control: no-cache\r\n"
+    f"Content-Security-Policy: {_POLICY}\r\n"
+    "Cross-Origin-Embedder-Policy: require-corp\r\n"
+    "Cross-Origin-Opener-Policy: same-origin\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
+    "Permissions-Policy: camera=(), geolocation=(), microphone=()\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Strict-Transport-Security: max-age=31536000\r\n"
+    "Vary: Accept-Encoding\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "X-Frame-Options: DENY\r\n"
+).encode()
+_PACKED: Final = b"Content-Encoding: gzip\r\n"
 _TAKES_GZIP: Final = re.compile(
     rb"\r\naccept-encoding:[^\r]*\bgzip\b(?! *; *q=0(?:\.0*)?(?:[,\s]|$))", re.IGNORECASE
 )
@@ -51,22 +52,20 @@ class Page:
     """A file of the console, ready to be sent."""
 
     etag: str
-    content_type: str
+    """Weak, because it stands for the body and for the packed one."""
+    header_lines: bytes
     body: bytes
     packed: bytes
-    """The body, compressed by gzip (RFC 1952). The ETag is weak, because it stands for both."""
+    """The body, compressed by gzip (RFC 1952)."""
 
     def answer(self, head: RequestHead, block: bytes, *, is_last: bool) -> bytes:
         """Return the response to a GET or HEAD; `block` is its head as it came."""
-        headers = [*_HEADERS, ("ETag", self.etag)]
         if self.etag in head.headers.get("if-none-match", ""):
-            return response_head(304, headers, length=0, is_last=is_last)
-        headers.append(("Content-Type", self.content_type))
-        body = self.body
+            return response_head(304, self.header_lines, length=0, is_last=is_last)
+        lines, body = self.header_lines, self.body
         if _TAKES_GZIP.search(block):
-            headers.append(("Content-Encoding", "gzip"))
-            body = self.packed
-        start = response_head(200, headers, length=len(body), is_last=is_last)
+            lines, body = lines + _PACKED, self.packed
+        start = response_head(200, lines, length=len(body), is_last=is_last)
         return start if head.method == "HEAD" else start + body
 
 
@@ -90,5 +89,6 @@ def _pages_in(folder: Traversable, path: str) -> list[tuple[str, Page]]:
 
 def _page(name: str, body: bytes) -> Page:
     kind = _TYPES[name[name.rindex(".") :]]
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    return Page(f'W/"{tag}"', kind, body, gzip.compress(body, mtime=0))
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    lines = _HEADERS + f"Content-Type: {kind}\r\nETag: {etag}\r\n".encode()
+    return Page(etag, lines, body, gzip.compress(body, mtime=0))
