@@ -34,11 +34,10 @@ async def use(domain: DomainStores, uses: int) -> bool:
     """Use the key as the gate does: take what is leased without a wait after the look."""
     while (key := await domain.keys.get(A)) is not None:
         assert key.limits is not None
-        assert key.record.policy is not None
         if not key.limits.lacks(key.record, uses):
             if key.limits.leased < uses:
                 return False
-            key.limits.take(key.record.policy, uses, 0.0)
+            key.limits.take(uses, 0.0)
             return True
         await lease(domain.keys, key, uses)
     return False

@@ -23,6 +23,7 @@ from keystead.errors import ForbiddenByPolicy, InvalidInput, KeysteadError
 from keystead.model.keys import KeyPath, Permit, require_use
 from keystead.model.policy import (
     NO_COUNTERS,
+    Policy,
     PolicyUse,
     Refusal,
     refusal,
@@ -139,12 +140,12 @@ class Gate:
         if policy is None or _is_public(attempt, key):
             return Permit(key.path)
         now, approval = self._monotonic(), attempt.approval
-        counters = NO_COUNTERS if limits is None else limits.counters(policy, uses, now)
+        counters = NO_COUNTERS if limits is None else limits.counters(uses, now)
         if approval is not None and not approval.is_void:
             counters = msgspec.structs.replace(counters, approved=approval.uses)
-        _raise(refusal(policy, _policy_use(attempt, key), counters))
+        _raise(refusal(policy, _policy_use(policy, attempt, key), counters))
         if limits is not None:
-            limits.take(policy, uses, now)
+            limits.take(uses, now)
         return Permit(key.path, partial(_give_back, attempt, key, now))
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
@@ -177,9 +178,8 @@ def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
 
 def _give_back(attempt: Attempt, key: StoredKey, taken_at: float) -> None:
     """Give the uses of a permitted attempt back to the limits and the approval of the key."""
-    policy = key.record.policy
-    if policy is not None and key.limits is not None:
-        key.limits.take(policy, -attempt.uses, taken_at)
+    if key.limits is not None:
+        key.limits.take(-attempt.uses, taken_at)
     if attempt.approval is not None:
         attempt.approval.give_back()
 
@@ -187,9 +187,7 @@ def _give_back(attempt: Attempt, key: StoredKey, taken_at: float) -> None:
 def asks_for_approval(attempt: Attempt, key: StoredKey) -> bool:
     """Whether the key's policy asks for an approval of the attempt."""
     policy = key.record.policy
-    if policy is None or policy.document.approvals is None:
-        return False
-    return not _is_public(attempt, key)
+    return policy is not None and policy.needs_approval and not _is_public(attempt, key)
 
 
 def _is_public(attempt: Attempt, key: StoredKey) -> bool:
@@ -197,17 +195,18 @@ def _is_public(attempt: Attempt, key: StoredKey) -> bool:
     return attempt.use is VERIFY and key.has_public_half
 
 
-def _policy_use(attempt: Attempt, key: StoredKey) -> PolicyUse:
+def _policy_use(policy: Policy, attempt: Attempt, key: StoredKey) -> PolicyUse:
     mode = attempt.mode
     if mode == CERTIFICATE_REQUEST:
         mode = certificate_mode(key.algorithm)
-    return PolicyUse(mode, attempt.uses, attempt.address, attempt.now())
+    now = attempt.now() if policy.has_times else 0.0
+    return PolicyUse(mode, attempt.uses, attempt.address, now)
 
 
 def _require_uncounted_rules(attempt: Attempt, key: StoredKey) -> None:
     policy = key.record.policy
     if policy is not None and not _is_public(attempt, key):
-        _raise(refusal_without_counters(policy, _policy_use(attempt, key)))
+        _raise(refusal_without_counters(policy, _policy_use(policy, attempt, key)))
 
 
 def _raise(found: Refusal | None) -> None:

@@ -84,6 +84,15 @@ class Policy:
     not_after: float | None = field(compare=False)
     """Unix seconds."""
     networks: tuple[_Network, ...] | None = field(compare=False)
+    has_times: bool = field(init=False, compare=False)
+    """Whether the time of a use matters."""
+    needs_approval: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note what each use asks, once."""
+        has_times = self.not_before is not None or self.not_after is not None
+        object.__setattr__(self, "has_times", has_times)
+        object.__setattr__(self, "needs_approval", self.document.approvals is not None)
 
     @property
     def counts_uses(self) -> bool:
@@ -109,7 +118,7 @@ class PolicyUse(msgspec.Struct, frozen=True, gc=False):
     address: str
     """The client's IP address."""
     now: float
-    """Unix seconds."""
+    """Unix seconds. It matters only if the policy `has_times`."""
 
 
 class Counters(msgspec.Struct, frozen=True, gc=False):
@@ -185,7 +194,7 @@ def refusal(policy: Policy, use: PolicyUse, counters: Counters) -> Refusal | Non
     if found is not None:
         return found
     document = policy.document
-    if document.approvals is not None and counters.approved < use.uses:
+    if policy.needs_approval and counters.approved < use.uses:
         return Refusal("approvals", "The key's policy asks for an approval of this use.")
     if document.max_uses is not None and counters.uses_left < use.uses:
         return Refusal("maxUses", "The key's policy allows no more uses: maxUses is used up.")
@@ -199,15 +208,21 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
     document = policy.document
     if not document.enabled:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
-    if policy.not_before is not None and use.now < policy.not_before:
-        wait = ceil(policy.not_before - use.now)
-        return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
-    if policy.not_after is not None and use.now > policy.not_after:
-        return Refusal("notAfter", "The key's policy forbids a use after notAfter.")
+    if policy.has_times and (found := _outside(policy, use.now)) is not None:
+        return found
     if policy.networks is not None and not _contains(policy.networks, use.address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
     if document.modes is not None and use.mode not in document.modes:
         return Refusal("modes", "The key's policy forbids this mode: modes.")
+    return None
+
+
+def _outside(policy: Policy, now: float) -> Refusal | None:
+    if policy.not_before is not None and now < policy.not_before:
+        wait = ceil(policy.not_before - now)
+        return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
+    if policy.not_after is not None and now > policy.not_after:
+        return Refusal("notAfter", "The key's policy forbids a use after notAfter.")
     return None
 
 

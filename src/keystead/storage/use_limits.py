@@ -7,7 +7,6 @@ fewer uses left before any of them is used. A crash loses leased uses and never 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
@@ -54,6 +53,8 @@ class Minute:
         if now >= self._first_end:
             self.forget_before(now)
         excess = self._total + uses - limit
+        if excess <= 0:
+            return 0.0
         wait = 0.0
         for second, count in self._seconds.items():
             if excess <= 0:
@@ -86,7 +87,6 @@ def _end(second: int) -> int:
     return second + 1 + MINUTE_SECONDS
 
 
-@dataclass(slots=True, eq=False)
 class UseLimits:
     """What remains for one key under one policy.
 
@@ -94,28 +94,33 @@ class UseLimits:
     waited, neither takes from the new policy nor gives to it.
     """
 
-    leased: int = 0
-    """Uses that the record has given out and that nobody has used."""
-    minute: Minute = field(default_factory=Minute)
-    leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a lease is written."""
+    __slots__ = ("_has_max_uses", "_max_per_minute", "leased", "leasing", "minute")
+
+    def __init__(self, policy: Policy) -> None:
+        self._has_max_uses = policy.document.max_uses is not None
+        self._max_per_minute = policy.document.max_per_minute
+        self.leased = 0
+        """Uses that the record has given out and that nobody has used."""
+        self.minute = Minute()
+        self.leasing = asyncio.Lock()
+        """Held while a lease is written."""
 
     def lacks(self, record: KeyRecord, uses: int) -> bool:
         """Whether `uses` need a lease, and the record has enough left for it."""
-        left = record.uses_left
-        return left is not None and self.leased < uses <= self.leased + left
+        if self.leased >= uses or not self._has_max_uses:
+            return False
+        return uses <= self.leased + (record.uses_left or 0)
 
-    def counters(self, policy: Policy, uses: int, now: float) -> Counters:
+    def counters(self, uses: int, now: float) -> Counters:
         """Return what the policy's rules need for `uses` now. `now` is of a monotonic clock."""
-        limit = policy.document.max_per_minute
-        wait = 0.0 if limit is None else self.minute.wait(uses, limit, now)
-        return Counters(uses_left=self.leased, minute_wait=wait)
+        limit = self._max_per_minute
+        return Counters(self.leased, 0.0 if limit is None else self.minute.wait(uses, limit, now))
 
-    def take(self, policy: Policy, uses: int, now: float) -> None:
-        """Take uses that `policy` allows. A negative number gives back what was taken at `now`."""
-        if policy.document.max_uses is not None:
+    def take(self, uses: int, now: float) -> None:
+        """Take uses that the policy allows. A negative number gives back those taken at `now`."""
+        if self._has_max_uses:
             self.leased -= uses
-        if policy.document.max_per_minute is not None:
+        if self._max_per_minute is not None:
             self.minute.add(uses, now)
 
 
@@ -156,7 +161,10 @@ class KeyLimits:
         """Return the limits of a key, or None if its policy has no counted rule."""
         if policy is None or not policy.counts_uses:
             return None
-        return self._limits.setdefault(path, UseLimits())
+        limits = self._limits.get(path)
+        if limits is None:
+            limits = self._limits[path] = UseLimits(policy)
+        return limits
 
     def has(self, path: KeyPath, limits: UseLimits) -> bool:
         """Whether `limits` are those of the key's present policy."""
