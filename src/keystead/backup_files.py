@@ -53,6 +53,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     verifying.add_argument(
         "--unlock", action="store_true", help="open every record, with the unlock passphrase"
     )
+    verifying.add_argument(
+        "--unlock-shares",
+        type=Path,
+        metavar="SHARES",
+        help="the same, with enough of the unlock shares, one a line",
+    )
     passphrases.add_options(verifying, "backup")
     passphrases.add_options(verifying, "unlock")
 
@@ -67,7 +73,7 @@ async def _show(given: argparse.Namespace, path: Path) -> None:
     key = derive_unlock_key(passphrase, await BackupReader(_parts(path)).opening())
     contents, records, origin = await _read(path, key)
     opened = None
-    if given.unlock:
+    if given.unlock or given.unlock_shares is not None:
         opened = await _open_all(path, key, _domain_key(given, records, origin), records)
     report = {
         "device": origin.device_id,
@@ -108,12 +114,22 @@ def _domain_key(
     given: argparse.Namespace, records: RestoredRecords, origin: BackupOrigin
 ) -> Secret:
     """Return the domain key. Raises InvalidInput unless the unlock passphrase opens it."""
-    passphrase = Secret(passphrases.present(given, "unlock", "Unlock passphrase").encode())
+    passphrase = _unlock_passphrase(given, records)
     salt = records.setting(settings.UNLOCK_SALT) or b""
     try:
         return unlock(origin.locked_domain_key, derive_unlock_key(passphrase, salt))
     except DecryptionFailed:
         raise InvalidInput("The unlock passphrase does not open this backup.") from None
+
+
+def _unlock_passphrase(given: argparse.Namespace, records: RestoredRecords) -> Secret:
+    """Return the unlock passphrase, or what the shares give. Raises NotPermitted for wrong ones."""
+    if given.unlock_shares is None:
+        return Secret(passphrases.present(given, "unlock", "Unlock passphrase").encode())
+    share_set = records.setting(settings.UNLOCK_SHARES)
+    if share_set is None:
+        raise InvalidInput("The HSM of this backup had no unlock shares.")
+    return share_set.passphrase_of(given.unlock_shares.read_text().splitlines())
 
 
 async def _open_all(path: Path, key: Secret, domain_key: Secret, records: RestoredRecords) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started
+from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
 
 HERE, THERE, ELSEWHERE = "192.0.2.1", "198.51.100.1", "203.0.113.1"
@@ -226,6 +226,20 @@ async def test_a_backup_restored_elsewhere_is_unlocked_by_the_shares_of_its_time
     assert answer.status == 204
     shown = await other.request("GET", "/keys/mine", user=ADMIN)
     assert shown.status == 200
+    core.close()
+    other.close()
+
+
+async def test_a_restored_backup_without_shares_ends_the_set() -> None:
+    core, shares = await provisioned(**WANTED)
+    other = await started()
+    await other.provision()
+    backup = await other.add_user("backup", "Backup")
+    for hsm in (core, other):
+        assert await set_passphrase(hsm, PASSPHRASE) == 204
+    assert (await restore(core, await make(other, backup), user=ADMIN)).status == 204
+    assert (await give(core, shares[0])).status == 400
+    assert await unlock(core) == 204
     core.close()
     other.close()
 

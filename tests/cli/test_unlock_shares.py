@@ -26,6 +26,24 @@ def test_an_hsm_with_shares_is_set_up_unlocked_and_gets_other_shares(
         assert (last.status, last.err) == (0, "The HSM is Operational.\n")
         file = tmp_path / "shares"
         file.write_text("\n".join(shares[:2]) + "\n")
+        admin_does = {
+            **credentials,
+            "KEYSTEAD_CURRENT_PASSPHRASE": "",
+            "KEYSTEAD_NEW_PASSPHRASE": ADMIN,
+        }
+        assert command("config", "backup-passphrase", *admin, **admin_does).status == 0
+        add = ("users", "add", "backup", "--role", "Backup")
+        assert command(*add, *admin, **admin_does).status == 0
+        backup = tmp_path / "nightly.backup"
+        by_backup = ("--user", "backup", "-o", backup)
+        assert command("backup", *by_backup, *hsm, **credentials).status == 0
+        verify = ("backup", "verify", backup, "--json", "--unlock-shares", file)
+        opened = command(*verify, KEYSTEAD_BACKUP_PASSPHRASE=ADMIN)
+        assert opened.json()["recordsOpened"] > 2, opened.err
+        file.write_text(shares[0])
+        few = command(*verify, KEYSTEAD_BACKUP_PASSPHRASE=ADMIN)
+        assert (few.status, few.err) == (1, "keystead: This takes 2 shares, not 1.\n")
+        file.write_text("\n".join(shares[:2]) + "\n")
         change = ("config", "unlock-passphrase", "--current-shares", file, "--shares", "2/2")
         changed = command(*change, "--json", *admin, **credentials)
         assert len(changed.json()["shares"]) == 2, changed.err

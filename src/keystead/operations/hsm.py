@@ -208,8 +208,8 @@ class Hsm:
         after(self.state, Event.UNLOCK)
         progress = unlocking.keep(share, share_set, address=address)
         if progress.is_enough:
-            given, need = unlocking.given, progress.need
-            await self._unlock(lambda: unlocking.open_with(given, need, address=address), address)
+            need = progress.need
+            await self._unlock(lambda: unlocking.open_with_given(need, address=address), address)
         return progress
 
     async def _unlock(self, open_domain_key: Callable[[], Awaitable[Secret]], address: str) -> None:

@@ -33,7 +33,6 @@ from keystead.operations.shares import Party, Turns
 from keystead.sealing.domain_key import new_unlock_salt, unlock
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.sealing.unlock_shares import (
-    MIN_THRESHOLD,
     ShareSet,
     UnlockShare,
     WantedShares,
@@ -61,7 +60,6 @@ class Unlocking:
     ) -> None:
         """Take the lock `changing`, which is held while a wrapped domain key is replaced."""
         self._pool: Final = context.unlock_pool
-        self._monotonic: Final = context.monotonic
         self._local: Final = local
         self._failed: Final = failed
         self._changing: Final = changing
@@ -128,20 +126,17 @@ class Unlocking:
         network = subject_of(address, UNLOCK).network
         return self.given.add(share, network=network, need=share_set.threshold)
 
-    async def open_with(self, given: GivenShares, need: int, *, address: str) -> Secret:
+    async def open_with_given(self, need: int, *, address: str) -> Secret:
         """Return the domain key, and forget the shares that open it.
 
         Raises WrongState if they are not enough any more, and NotPermitted if they do not open it.
         """
         async with self._one_at_a_time:
-            passphrase = given.passphrase(need)
             try:
-                return await self._open(passphrase, subject_of(address, UNLOCK))
-            except DecryptionFailed:
-                raise NotPermitted("The shares do not unlock this HSM.") from None
+                passphrase = self.given.passphrase(need)
+                return await self._open_shared(passphrase, subject_of(address, UNLOCK))
             finally:
-                passphrase.wipe()
-                given.forget()
+                self.given.forget()
 
     async def authenticate(self, header: str | None, *, address: str) -> None:
         """Check an Authorization header that names the user `unlock`. Works in state Failed too.
@@ -215,16 +210,25 @@ class Unlocking:
 
     async def _open_with_all(self, texts: Sequence[str], *, address: str) -> Secret:
         """Return the domain key that these shares open."""
-        given, progress = GivenShares(self._monotonic), Progress(0, MIN_THRESHOLD)
+        subject = subject_of(address, UNLOCK)
+        self._failed.require_none(subject)
+        share_set = await self._share_set()
         try:
-            for text in texts:
-                share, share_set = await self.checked(text, address=address)
-                progress = given.add(share, network="", need=share_set.threshold)
-            if not progress.is_enough:
-                raise NotPermitted(f"This takes {progress.need} shares, not {progress.have}.")
-            return await self.open_with(given, progress.need, address=address)
+            passphrase = share_set.passphrase_of(texts)
+        except NotPermitted:
+            self._failed.record(subject)
+            raise
+        async with self._one_at_a_time:
+            return await self._open_shared(passphrase, subject)
+
+    async def _open_shared(self, passphrase: Secret, subject: Subject) -> Secret:
+        """Return the domain key that the passphrase of shares opens, and wipe the passphrase."""
+        try:
+            return await self._open(passphrase, subject)
+        except DecryptionFailed:
+            raise NotPermitted("The shares do not unlock this HSM.") from None
         finally:
-            given.forget()
+            passphrase.wipe()
 
     async def _share_set(self) -> ShareSet:
         share_set = await self._local.settings.get(UNLOCK_SHARES)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -108,6 +108,24 @@ class ShareSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         kept = self.commitments[share.number - 1] if is_known else bytes(_DIGEST_BYTES)
         if not hmac.compare_digest(share.commitment(), kept):
             raise NotPermitted(_FOREIGN)
+
+    def passphrase_of(self, texts: Iterable[str]) -> Secret:
+        """Return the passphrase that shares give.
+
+        Raises NotPermitted if one is wrong or there are not enough.
+        """
+        shares: dict[int, UnlockShare] = {}
+        try:
+            for text in texts:
+                share = UnlockShare.parse(text)
+                shares[share.number] = share
+                self.require_member(share)
+            if len(shares) < self.threshold:
+                raise NotPermitted(f"This takes {self.threshold} shares, not {len(shares)}.")
+            return combine([*shares.values()])
+        finally:
+            for share in shares.values():
+                share.value.wipe()
 
 
 @dataclass(frozen=True, slots=True)
