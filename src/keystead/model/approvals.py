@@ -182,7 +182,7 @@ def refuse(approval: Approval, caller: Caller, now: float) -> Approval:
 
 
 def allows(approval: Approval, uses: int, now: float) -> bool:
-    """Whether the asker may use the key so many times now."""
+    """Whether the asker may make `uses` of the key now."""
     return at(approval, now).state is ApprovalState.GRANTED and uses <= approval.uses_left
 
 

@@ -127,7 +127,7 @@ class Counters(msgspec.Struct, frozen=True, gc=False):
     uses_left: int = 0
     """The uses that `maxUses` still allows."""
     minute_wait: float | None = 0.0
-    """The seconds until `maxPerMinute` allows the use. None: it allows so many uses never."""
+    """The seconds until `maxPerMinute` allows the use. None: it has more uses than the limit."""
     approved: int = 0
     """The uses that a granted approval still allows the caller."""
 

@@ -30,7 +30,9 @@ def subject_of(key: StoredKey) -> Subject:
 
 
 async def ask(context: CallerContext, key: StoredKey, reason: str, uses: int | None) -> Approval:
-    """Ask for an approval to use a key, and return it. None asks for as many uses as allowed.
+    """Ask for an approval to use a key, and return it.
+
+    `uses` of None asks for all that the policy allows to one approval.
 
     Raises NotPermitted if the key's tags do not allow the caller, InvalidInput, and Conflict if the
     key's policy asks for no approval or too many approvals are open.

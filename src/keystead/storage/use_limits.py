@@ -44,7 +44,7 @@ class Minute:
         """When the first second stops to count."""
 
     def wait(self, uses: int, limit: int, now: float) -> float | None:
-        """Return in how many seconds `limit` allows more uses, or None if it never allows so many.
+        """Return in how many seconds `limit` allows these uses, or None if they are over the limit.
 
         A second counts until all of it is a minute ago, so that the limit holds in any minute.
         """
@@ -90,8 +90,8 @@ def _end(second: int) -> int:
 class UseLimits:
     """What remains for one key under one policy.
 
-    A changed policy gets a new object. Whoever still holds the old one, such as a request that
-    waited, neither takes from the new policy nor gives to it.
+    A changed policy gets a new object. A request that waited, and holds the old object, neither
+    takes from the new policy nor gives to it.
     """
 
     __slots__ = ("_has_max_uses", "_max_per_minute", "leased", "leasing", "minute")
