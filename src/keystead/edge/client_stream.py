@@ -1,6 +1,7 @@
 """The bytes of one client, in and out, as fast as it and we take them."""
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from keystead.edge.limits import UNSENT_BYTES, WRITE_STEP_BYTES
@@ -13,19 +14,42 @@ class ClientStream:
         """`transport` belongs to it from here on."""
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._transport: Final = transport
+        self._waiting = deque[memoryview]()
+        """What was not given to TLS yet, because the client does not take it now."""
         self._is_reading = True
+        self._closes = False
         self.is_writable = True
-        """Whether the client takes what is written. The connection sets it."""
+        """Whether the client takes what is written. Nothing waits if it does."""
         self.is_closing: Final = transport.is_closing
-        self.close: Final = transport.close
-        """Ends the connection once what is written is sent."""
         self.abort: Final = transport.abort
         """Ends the connection at once."""
 
     def write(self, data: bytes) -> None:
-        """Write in steps: TLS keeps a buffer as large as one write."""
-        for start in range(0, len(data), WRITE_STEP_BYTES):
-            self._transport.write(data[start : start + WRITE_STEP_BYTES])
+        """Write as much as the client takes now, and the rest later.
+
+        TLS gets it in steps: its buffers grow to the most that they had to hold, and keep that size
+        as long as the connection.
+        """
+        if self.is_writable and len(data) <= WRITE_STEP_BYTES:
+            self._transport.write(data)
+            return
+        self._waiting.append(memoryview(data))
+        self._write_on()
+
+    def pause_writing(self) -> None:
+        """Write nothing for now."""
+        self.is_writable = False
+
+    def resume_writing(self) -> bool:
+        """Write what waits. Return whether the client has taken it all."""
+        self.is_writable = True
+        self._write_on()
+        return self.is_writable
+
+    def close(self) -> None:
+        """End the connection once what is written is sent."""
+        self._closes = True
+        self._write_on()
 
     def pause_reading(self) -> None:
         """Have the client wait with what it sends."""
@@ -38,3 +62,13 @@ class ClientStream:
         if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
+
+    def _write_on(self) -> None:
+        # The transport calls `pause_writing` during a write.
+        while self._waiting and self.is_writable:
+            data = self._waiting.popleft()
+            if rest := data[WRITE_STEP_BYTES:]:
+                self._waiting.appendleft(rest)
+            self._transport.write(data[:WRITE_STEP_BYTES])
+        if self._closes and not self._waiting:
+            self._transport.close()

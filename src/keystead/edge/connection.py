@@ -83,9 +83,11 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the client takes its answers slowly."""
-        self._stream.is_writable = False
-        self._expect_within(self._all.timeouts.write)
+        self._stream.pause_writing()
         slow = self._all.slow_readers
+        if self in slow:  # It took a part of what waits.
+            return
+        self._expect_within(self._all.timeouts.write)
         slow[self] = None
         if len(slow) > MAX_SLOW_READERS:
             slowest = next(iter(slow))
@@ -94,7 +96,8 @@ class HttpConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Continue after the client has read what was written."""
-        self._stream.is_writable = True
+        if not self._stream.resume_writing():
+            return
         self._all.slow_readers.pop(self, None)
         match self._phase:
             case Phase.HEAD:
@@ -399,8 +402,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._phase = Phase.CLOSING
+        if self._stream.is_writable:
+            self._expect_within(self._all.timeouts.linger)
         self._stream.close()
-        self._expect_within(self._all.timeouts.linger)
 
     def _expect_within(self, seconds: float) -> None:
         self.deadline = self._all.now() + seconds

@@ -8,7 +8,7 @@ the client are dropped, within a bound, until it closes or its time for the hand
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from keystead.edge.limits import MAX_DRAIN_BYTES
 from keystead.edge.response_head import HTTPS_ONLY
@@ -30,6 +30,9 @@ _REASONS: Final[dict[str, Refusal]] = {
     "WRONG_VERSION_NUMBER": "tls_not_tls",
 }
 """The reasons for errors of the TLS library by their names. All others are "tls_malformed"."""
+
+RECORD_BYTES: Final = 16 * 1024
+"""The longest content of a TLS record (RFC 8446, 5.1)."""
 
 _HTTP: Final = b" HTTP/1."
 """A part of the first line of any HTTP request. The TLS library knows only some methods."""
@@ -59,6 +62,7 @@ class _ServerSide(ssl.SSLObject):
     incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
     dropped = 0
+    _sslobj: Any
 
     def do_handshake(self) -> None:
         """Continue the handshake. Raises its error only after the alert was sent."""
@@ -81,6 +85,16 @@ class _ServerSide(ssl.SSLObject):
             if not self.outgoing.pending:
                 raise
             raise ssl.SSLWantReadError from error
+
+    def read(self, len: int = RECORD_BYTES, buffer: Any = None) -> bytes:  # noqa: A002, ANN401 - as the ssl module has it
+        """Return what one record holds at most, as the TLS library does in any case.
+
+        The event loop asks for 256 KiB, and Python would allocate as much for each read.
+        """
+        if buffer is not None:
+            return super().read(len, buffer)
+        data: bytes = self._sslobj.read(min(len, RECORD_BYTES))
+        return data
 
     def _drop(self) -> NoReturn:
         self.dropped += len(self.incoming.read())

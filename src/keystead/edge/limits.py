@@ -18,8 +18,9 @@ MAX_INLINE_BODY_BYTES: Final = 16 * 1024
 the client before it asks for a longer body. All bodies of the API fit, except certificates, backups
 and long messages. Clients without credentials can fill this much memory for each connection."""
 
-BODY_WINDOW_BYTES: Final = 256 * 1024
-"""The bytes of a streamed body that may wait in the edge before it stops reading."""
+BODY_WINDOW_BYTES: Final = 192 * 1024
+"""The bytes of a streamed body that may wait in the edge before it stops reading. Like the parts of
+a long answer, it is less than what glibc maps on its own (see sandbox/memory)."""
 
 MAX_CHUNK_LINE_BYTES: Final = 256
 """The longest size line, with extensions, or trailer line of a chunked body."""
@@ -60,11 +61,11 @@ UNSENT_BYTES: Final = 16 * 1024
 """The bytes of answers in TLS from which a client counts as slow. 64 KiB more wait below TLS."""
 
 MAX_SLOW_READERS: Final = 400
-"""The most slow clients of one edge. For each of them, two parts of a long answer, of 256 KiB, can
+"""The most slow clients of one edge. For each of them, two parts of a long answer, of 128 KiB, can
 wait. If there are more, the client that has been slow for longest is disconnected."""
 
 MAX_CONNECTIONS: Final = 12_000
-"""The most connections of one edge, including handshakes. An idle connection takes about 50 KiB."""
+"""The most connections of one edge, including handshakes. An idle connection takes about 26 KiB."""
 
 FILES_BESIDE_CONNECTIONS: Final = 64
 """Open files of an edge besides connections: standard streams, listeners, files of the event loop,

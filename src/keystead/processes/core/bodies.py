@@ -202,7 +202,7 @@ class IncomingBody(_Abandonable):
 class OutgoingBody:
     """The body of a response that is too long for one frame."""
 
-    PART_BYTES: ClassVar = 256 * 1024
+    PART_BYTES: ClassVar = 128 * 1024
     """The longest body that is sent with its response, and the longest later part."""
 
     def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:

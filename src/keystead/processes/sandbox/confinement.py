@@ -110,7 +110,7 @@ class Sandbox:
         memory.forbid_dumps()
 
     def _lock_memory(self) -> None:
-        memory.return_large_blocks()
+        memory.return_large_blocks(self._kind)
         is_lifted = memory.lift_limit()
         privileges.keep_only(frozenset() if is_lifted else {privileges.IPC_LOCK})
         is_unlimited = is_lifted or privileges.IPC_LOCK in privileges.capabilities()
