@@ -177,6 +177,8 @@ HARMLESS = {
     "HttpError.message",
     "Entry.value",  # sealed
     "Change.value",
+    "Entry.key",  # an ID, in the journal
+    "Head.digest",  # of entries
     "PrivateMaterial.raw_type",  # a name
     "_Both.seed",  # a shape of pyca's asn1, which has no repr of its own
     "PublicData.data",

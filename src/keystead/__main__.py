@@ -45,6 +45,7 @@ COMMANDS: Final = (
     Command("random", "get random bytes", _LIFECYCLE, "add_random"),
     Command("backup", "make a backup, or examine one", "keystead.backup_files"),
     Command("restore", "restore a backup", f"{_CLI}.backups", "add_restore"),
+    Command("journal", "export, shorten and verify the audit journal", f"{_CLI}.journal"),
     Command("config", "show and change settings", f"{_CLI}.config"),
     Command("tls", "see and replace the HSM's own certificate", f"{_CLI}.tls"),
     Command("system", "show, reboot, stop or erase the HSM", _SYSTEM),

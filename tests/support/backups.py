@@ -105,7 +105,7 @@ async def signs(core: Core, key_id: str, user: Credentials, message: bytes = b"m
 
 async def contents(store: MemoryStore) -> dict[str, bytes]:
     page = await store.scan("/", "0", limit_bytes=10**9)
-    return {path: entry.value for path, entry in page}
+    return {path: entry.value for path, entry in page if not path.startswith("/journal/")}
 
 
 async def begun(core: Core, backup: Credentials) -> Any:

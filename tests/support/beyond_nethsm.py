@@ -118,6 +118,13 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "PUT /system/identity/cert.pem": _facts("Administrator"),
     "GET /namespaces/{}/quota": _facts("Administrator"),
     "PUT /namespaces/{}/quota": _facts("Administrator"),
+    "GET /config/journal": _facts("Administrator"),
+    "PUT /config/journal": _facts("Administrator"),
+    **{
+        f"GET /journal{rest}": _facts("Auditor") | {"roles": ["Administrator", "Auditor"]}
+        for rest in ("", "/head", "/key.pem")
+    },
+    "DELETE /journal": _facts("Auditor"),
     # Version 5.0 of NetHSM has these, and the description that came with its start has not.
     "GET /config/ntp": _facts("Administrator"),
     "PUT /config/ntp": _facts("Administrator"),

@@ -1,5 +1,7 @@
 """Records the gate's decisions and refused requests as metrics and log events."""
 
+from typing import Protocol
+
 from keystead.access.gate import Attempt
 from keystead.journal.log import Level, Log
 from keystead.journal.metrics import Metrics
@@ -7,17 +9,40 @@ from keystead.journal.pace import Pace
 from keystead.model.users import Caller
 
 
+class Journal(Protocol):
+    """What the recorder needs of the audit journal."""
+
+    def use(self, attempt: Attempt, /) -> None:
+        """Record a permitted use. Raises WriteRefused if a full journal refuses it."""
+        ...
+
+    def use_refused(self, attempt: Attempt, reason: str) -> None:
+        """Record a refused use."""
+        ...
+
+    def request_refused(
+        self, caller: Caller | None, action: str, address: str, status: int
+    ) -> None:
+        """Record a refused request."""
+        ...
+
+
 class AccessRecord:
     """Counts every decision, logs refusals at a bounded pace and permitted uses at debug."""
 
-    def __init__(self, log: Log, metrics: Metrics, pace: Pace) -> None:
+    def __init__(self, log: Log, metrics: Metrics, pace: Pace, journal: Journal) -> None:
         """`pace` limits the log events of refusals, because clients can repeat a request."""
         self._log = log
         self._metrics = metrics
         self._pace = pace
+        self._journal = journal
 
     def permitted(self, attempt: Attempt) -> None:
-        """Count a permitted use, and log it at debug."""
+        """Count a permitted use, and log it at debug.
+
+        Raises WriteRefused if the journal is full and may not lose entries.
+        """
+        self._journal.use(attempt)
         self._metrics.uses_permitted += 1
         if self._log.threshold >= Level.DEBUG:
             self._log.debug("key use permitted", **_fields(attempt))
@@ -25,13 +50,15 @@ class AccessRecord:
     def refused(self, attempt: Attempt, reason: str) -> None:
         """Count and log a refused use with the rule that refused it."""
         self._metrics.uses_refused += 1
+        self._journal.use_refused(attempt, reason)
         if (unlogged := self._pace.step()) is not None:
             self._log.info("key use refused", **_fields(attempt), reason=reason, unlogged=unlogged)
 
     def request_refused(
-        self, caller: Caller | None, *, address: str, status: int, **asked: str
+        self, caller: Caller | None, *, address: str, status: int, method: str, path: str
     ) -> None:
-        """Log a refused request. `asked` names its route."""
+        """Record and log a refused request. `path` is that of its route."""
+        self._journal.request_refused(caller, f"{method} {path}", address, status)
         if (unlogged := self._pace.step()) is not None:
             user = "" if caller is None else str(caller.user_id)
             self._log.info(
@@ -40,7 +67,8 @@ class AccessRecord:
                 address=address,
                 status=status,
                 unlogged=unlogged,
-                **asked,
+                method=method,
+                path=path,
             )
 
 

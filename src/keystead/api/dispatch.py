@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from keystead import errors
+from keystead.api.http.actions import begin_action, end_action
 from keystead.api.http.conditions import require_conditions, require_untagged, tagged
 from keystead.api.http.negotiation import choose, media_type
 from keystead.api.http.route import (
@@ -85,8 +86,8 @@ class Dispatcher:
             reply, lines = self._bug(error)
         finally:
             depend_on(None)
-        if reply.status in REFUSALS:
-            self._record_refusal(request, call, reply.status)
+        if reply.status in REFUSALS or (call is not None and call.action is not None):
+            await self._record(request, call, reply)
         lines += self._date(int(hsm.time.now()))
         hsm.metrics.count_response(reply.status, hsm.monotonic() - began)
         if self._log.threshold >= Level.DEBUG:
@@ -157,6 +158,8 @@ class Dispatcher:
         if row.changes_nothing:
             # Not before: a failed login has to be counted even if its client is gone.
             call.unread_body.end_with_client()
+        else:
+            begin_action(call)
         if row.has_tag:
             reply = tagged(call, await row.handler(call))
         else:
@@ -193,6 +196,12 @@ class Dispatcher:
             await require_conditions(call, get)
         else:
             require_untagged(call)
+
+    async def _record(self, request: Request, call: Call[Any] | None, reply: Reply[Any]) -> None:
+        if reply.status in REFUSALS:
+            self._record_refusal(request, call, reply.status)
+        if call is not None and call.action is not None:
+            await end_action(call, call.action, reply)
 
     def _record_refusal(self, request: Request, call: Call[Any] | None, status: int) -> None:
         caller = None if call is None else call.authenticated

@@ -13,6 +13,7 @@ from keystead.api.http.route import (
     JOSE,
     LARGE_BODY,
     MULTIPART,
+    NDJSON,
     OPENMETRICS,
     PEM,
     PROMETHEUS,
@@ -31,6 +32,7 @@ from keystead.api.resources import (
     configuration,
     device_settings,
     health,
+    journal,
     key_lists,
     keys,
     lifecycle,
@@ -56,6 +58,10 @@ _user = partial(Route, roles=frozenset({Role.ADMINISTRATOR, Role.OPERATOR}))
 _operator = partial(Route, roles=frozenset({Role.OPERATOR}))
 _metrics = partial(Route, roles=frozenset({Role.METRICS}))
 _backup = partial(Route, roles=frozenset({Role.BACKUP}), reach=Reach.ROOT_ONLY)
+_auditor = partial(Route, roles=frozenset({Role.AUDITOR}), reach=Reach.ROOT_ONLY)
+_auditor_or_root = partial(
+    Route, roles=frozenset({Role.AUDITOR, Role.ADMINISTRATOR}), reach=Reach.ROOT_ONLY
+)
 _unlocker = partial(Route, authentication=Authentication.UNLOCK_PASSPHRASE, reach=Reach.ROOT_ONLY)
 """Anyone who knows the unlock passphrase."""
 _root_when_up = partial(_root, authentication=Authentication.ROLE_WHEN_OPERATIONAL)
@@ -99,9 +105,11 @@ _DESCRIBED: tuple[Route, ...] = (
     _root("GET", "/health/lockouts", health.lockouts),
     _metrics("GET", "/metrics", health.metrics, also_produces=_SCRAPED, answers_head=True),
     _anyone("GET", "/system/identity", attestation.identity, answers_head=True),
-    _anyone("POST", "/provision", lifecycle.provision, _UNPROVISIONED),
-    _anyone("POST", "/unlock", lifecycle.unlock, _LOCKED),
-    _root("POST", "/lock", lifecycle.lock, ends_session=True),
+    _anyone(
+        "POST", "/provision", lifecycle.provision, _UNPROVISIONED, works_with_full_journal=True
+    ),
+    _anyone("POST", "/unlock", lifecycle.unlock, _LOCKED, works_with_full_journal=True),
+    _root("POST", "/lock", lifecycle.lock, ends_session=True, works_with_full_journal=True),
     _operator("POST", "/random", use_keys.random, only_computes=True),
     # --- keys ---
     _user("GET", "/keys", key_lists.list_keys, query=_LISTED, has_tag=True),
@@ -183,6 +191,14 @@ _DESCRIBED: tuple[Route, ...] = (
     _root("PUT", "/config/logging", device_settings.set_logging, accepts=_JSON),
     _root("GET", "/config/ntp", device_settings.ntp, has_tag=True),
     _root("PUT", "/config/ntp", device_settings.set_ntp, accepts=_JSON),
+    _root("GET", "/config/journal", journal.settings, has_tag=True),
+    _root(
+        "PUT",
+        "/config/journal",
+        journal.set_settings,
+        accepts=_JSON,
+        works_with_full_journal=True,
+    ),
     _root("POST", "/config/tls/generate", tls.generate),
     _root(
         "GET",
@@ -205,6 +221,11 @@ _DESCRIBED: tuple[Route, ...] = (
     _root("POST", "/cluster/members/{member_id}/promote", cluster.promote_member),
     _root("POST", "/cluster/join", cluster.join),
     _unlocker("POST", "/cluster/force-new", cluster.force_new, _FAILED),
+    # --- journal ---
+    _auditor_or_root("GET", "/journal", journal.entries, produces=NDJSON, query=("from", "limit")),
+    _auditor_or_root("GET", "/journal/head", journal.head),
+    _auditor_or_root("GET", "/journal/key.pem", journal.public_key, produces=PEM),
+    _auditor("DELETE", "/journal", journal.remove, query=("upto",), works_with_full_journal=True),
     # --- system ---
     _root("GET", "/system/info", system.info, answers_head=True, has_tag=True),
     _root("POST", "/system/identity/csr.pem", attestation.identity_csr, produces=PEM),
@@ -215,9 +236,23 @@ _DESCRIBED: tuple[Route, ...] = (
         accepts=_PEM,
         produces=PEM,
     ),
-    _root("POST", "/system/reboot", system.reboot, _OPERATIONAL_OR_FAILED),
-    _root("POST", "/system/factory-reset", system.factory_reset, _OPERATIONAL_OR_FAILED),
-    _root_or_unlocker("POST", "/system/shutdown", system.shutdown, ALL_STATES),
+    _root(
+        "POST",
+        "/system/reboot",
+        system.reboot,
+        _OPERATIONAL_OR_FAILED,
+        works_with_full_journal=True,
+    ),
+    _root(
+        "POST",
+        "/system/factory-reset",
+        system.factory_reset,
+        _OPERATIONAL_OR_FAILED,
+        works_with_full_journal=True,
+    ),
+    _root_or_unlocker(
+        "POST", "/system/shutdown", system.shutdown, ALL_STATES, works_with_full_journal=True
+    ),
     _root("POST", "/system/update", system.update, accepts=_BYTES, body_limit=UPDATE_BODY),
     _root("POST", "/system/commit-update", system.commit_update),
     _root("POST", "/system/cancel-update", system.cancel_update),

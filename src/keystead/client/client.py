@@ -141,9 +141,9 @@ class Client:
         body = chain([head], _parts(part.file), [tail])
         return _decoded(self._send(method, path, headers=headers, body=body))
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """POST to `path` and yield the answer's body while it arrives."""
-        answer = self._send("POST", path, is_streamed=True)
+    def download(self, path: str, *, method: str = "POST") -> Iterator[bytes]:
+        """Send a request to `path` and yield the answer's body while it arrives."""
+        answer = self._send(method, path, is_streamed=True)
         try:
             yield from answer.stream(CHUNK_BYTES)
         except HTTPError:

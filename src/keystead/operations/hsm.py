@@ -23,6 +23,7 @@ from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
+from keystead.operations.audit import Audit
 from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.given_shares import Progress
@@ -42,7 +43,8 @@ from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore, NextGeneration
-from keystead.storage.key_value_store import Change
+from keystead.storage.journaled import JournaledStore
+from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 
 SystemAction = Literal["reboot", "shutdown", "factory-reset"]
@@ -72,8 +74,9 @@ class Hsm:
         alarm: WriteAlarm,
         store: GenerationStore,
         local: LocalStore,
-        state: State,
+        journal_store: KeyValueStore,
     ) -> None:
+        """`journal_store` is below all generations."""
         self._around = context
         self.store = store
         self.local = local
@@ -84,7 +87,14 @@ class Hsm:
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
-        self.access_record = AccessRecord(context.log, metrics, pace)
+        self.audit = Audit(
+            journal_store,
+            local.settings,
+            context.log,
+            now=self.time.now,
+            monotonic=context.monotonic,
+        )
+        self.access_record = AccessRecord(context.log, metrics, pace, self.audit)
         self.gate = Gate(self.access_record, context.monotonic)
         self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()
@@ -100,7 +110,7 @@ class Hsm:
         self.monotonic = context.monotonic
         self.metrics = metrics
         self.alarm = alarm
-        self.state = state
+        self.state = State.UNPROVISIONED
         self.session: Session | None = None
         self.wanted: Callable[[SystemAction], Awaitable[None]] = _ignore
 
@@ -114,12 +124,14 @@ class Hsm:
         metrics = Metrics(context.monotonic)
         alarm = WriteAlarm(context.log, metrics)
         counted = CountedStore(context.store, alarm.written, alarm.refused)
-        store = await GenerationStore.open(ConditionalStore(counted))
+        store = await GenerationStore.open(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)
         provisioned = await local.is_provisioned()
-        state = State.LOCKED if provisioned else State.UNPROVISIONED
-        hsm = cls(replace(context, store=store), metrics, alarm, store, local, state)
+        hsm = cls(replace(context, store=store), metrics, alarm, store, local, counted)
+        if provisioned:
+            hsm.state = State.LOCKED
         await hsm.time.load()
+        await hsm.audit.load_settings()
         await hsm.tls.load()
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         if context.self_test_failure is not None:
@@ -224,6 +236,7 @@ class Hsm:
         self.session = None
         # The request that asks for this is running itself.
         await session.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
+        await self.audit.close()
         self._state_changed(Event.LOCK)
 
     async def stop(self) -> None:
@@ -271,7 +284,7 @@ class Hsm:
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
-            self._ending = asyncio.create_task(session.end(seconds=0))
+            self._ending = asyncio.create_task(self._end_at_once(session))
 
     async def flush_counters_forever(self) -> None:
         """Write operation counters every few seconds. Run as a background task.
@@ -316,6 +329,8 @@ class Hsm:
             if old is not None:
                 # The request that asks for this is running itself.
                 await old.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
+            if self.session is None:
+                await self.audit.close()
 
     # --- settings ---
 
@@ -338,10 +353,16 @@ class Hsm:
         session, self.session = self.session, None
         if session is not None:
             await session.end(seconds=STOP_PATIENCE_SECONDS)
+            await self.audit.close()
+
+    async def _end_at_once(self, session: Session) -> None:
+        await session.end(seconds=0)
+        await self.audit.close()
 
     async def _reread(self) -> None:
         """Read the records of this device that are kept in memory."""
         await self.time.load()
+        await self.audit.load_settings()
         await self.unlocking.remember()
         await self.tls.follow()
 
@@ -353,6 +374,7 @@ class Hsm:
         session = Session(around, self.metrics, self.failed_attempts, self.gate, domain_key)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
+        await self.audit.open(domain_key)
         # Raises WrongState if the store was lost in the meantime: only recovery leaves Failed.
         self.state = after(self.state, event)
         self.unlocking.given.forget()

@@ -159,7 +159,7 @@ class _Switch:
                 await self._require_intact(session)
             else:
                 event = Event.RESTORE_OTHER_KEY
-                changes += [*self._lock(), self._put_seal()]
+                changes += [*self._lock(), self._put_seal(), *hsm.audit.park()]
             async with session.kept_policies.kept_in(self.following):
                 await hsm.replace_records(self.following, changes, event=event)
             if event is Event.RESTORE_OTHER_KEY:

@@ -33,6 +33,8 @@ class StoreLabel(Enum):
     APPROVALS = b"approval_store"
     IDENTITY = b"identity"
     """For the identity of the device, which is in a store of the device."""
+    JOURNAL = b"journal"
+    """For the keys of the journal."""
     BACKUPS = b"backup_seal"
     """For the seals of backups, which are no store."""
 

@@ -11,8 +11,10 @@ from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import (
     IDENTITY_CHAIN,
     IDENTITY_KEY,
+    JOURNAL,
     RESTORED_BACKUP_KEY,
     RESTORED_BACKUP_SALT,
+    RESTORED_JOURNAL,
     RESTORED_SEAL,
     SEALS_BACKUPS,
     UNATTENDED_BOOT,
@@ -38,6 +40,8 @@ _NOT_IN_BACKUPS = frozenset(
         SEALS_BACKUPS,
         IDENTITY_KEY,
         IDENTITY_CHAIN,
+        JOURNAL,
+        RESTORED_JOURNAL,
     )
 )
 

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from keystead.model.device_settings import LoggingSettings, NetworkSettings, NtpSettings
+from keystead.model.journal_settings import JournalSettings
 from keystead.model.secret import Secret
 from keystead.sealing.backup_seal import SealedSet
 from keystead.sealing.unlock_shares import ShareSet
@@ -117,6 +118,11 @@ RESTORED_SEAL: Setting[SealedSet] = Setting(
 """The seal of a restored file. It stays here until the next unlock, when it can be checked."""
 SEALS_BACKUPS = _raw("seals-backups")
 """The fingerprint of the domain key under which the last backup was sealed."""
+
+JOURNAL = _json("journal", JournalSettings)
+RESTORED_JOURNAL = _secret("restored-journal-keys")
+"""The keys of the journal, after a restore has replaced the domain key that sealed them. They stay
+here until the next unlock."""
 
 # Settings of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")

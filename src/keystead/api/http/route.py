@@ -18,6 +18,7 @@ from keystead.model.lifecycle import State
 from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
 from keystead.model.secret import Hidden, Secret
 from keystead.model.users import Caller, Role
+from keystead.operations.audit_actions import Action
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
@@ -32,6 +33,7 @@ JOSE = "application/jose"
 """A JWS in compact serialization (RFC 7515, 9.2.1)."""
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS = "text/plain"
+NDJSON = "application/x-ndjson"
 HTML = "text/html"
 MULTIPART = "multipart/form-data"
 
@@ -162,6 +164,8 @@ class Call(Hidden, Generic[Body]):
     """The state of the HSM when the head of the request arrived."""
     authenticated: Caller | None = None
     operational: Session | None = None
+    action: Action | None = None
+    """What the journal records of the request, if it may change something."""
     compared: Revisions = {}  # noqa: RUF012 - msgspec gives each one its own
     """The revisions that If-Match and If-None-Match were compared with. Commits depend on them."""
 
@@ -340,6 +344,8 @@ class Route:
     """Whether the row locks the HSM or replaces its records, so that its session ends before it."""
     only_computes: bool = False
     """Whether it changes counters only. Work that has begun is counted even if it is cancelled."""
+    works_with_full_journal: bool = False
+    """Whether the row may change something even if a full journal refuses changes."""
     root: str = API_ROOT
     """The prefix of the path."""
     changes_nothing: bool = field(init=False)

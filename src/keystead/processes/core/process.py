@@ -291,10 +291,12 @@ async def serve(
         log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
     core.listen()
     flushing = loop.create_task(hsm.flush_counters_forever())
+    journaling = loop.create_task(hsm.audit.run_forever(hsm.store_lost))
     renewing = loop.create_task(core.edges.renew_forever())
     ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     flushing.cancel()
+    journaling.cancel()
     renewing.cancel()
     if platform.lost.is_set():
         log.error("the core lost its connection to the platform")

@@ -1,0 +1,52 @@
+"""Requests that may change something, as the journal records them."""
+
+from typing import Any, Final
+
+from keystead.api.http.route import Call, Reply
+from keystead.journal.audit.entries import Entry, rfc3339
+from keystead.journal.log import REQUEST
+from keystead.model.users import Role
+from keystead.operations.audit_actions import Action
+from keystead.storage.journaled import record_for
+
+_CREATED: Final = 201
+
+
+def begin_action(call: Call[Any]) -> None:
+    """Have the commits of the request recorded. Raises WriteRefused if the journal is full."""
+    row, audit = call.route, call.hsm.audit
+    if not row.works_with_full_journal:
+        audit.require_room()
+    caller = call.authenticated
+    named = dict(call.parameters)
+    key = named.pop("key_id", "")
+    entry = Entry(
+        rfc3339(call.hsm.time.now()),
+        f"{row.method} {row.path}",
+        "" if caller is None else str(caller.user_id),
+        call.request.client,
+        namespace=(caller.namespace or "") if key and caller is not None else "",
+        key=key,
+        target=" ".join(named.values()),
+        request=REQUEST.get() or 0,
+    )
+    is_needed = audit.settings.when_full == "refuse" and not row.works_with_full_journal
+    call.action = Action(audit, entry, is_needed=is_needed, is_use=Role.OPERATOR in row.roles)
+    record_for(call.action)
+
+
+async def end_action(call: Call[Any], action: Action, reply: Reply[Any]) -> None:
+    """Record the outcome. It is durable after this, as far as the store can write."""
+    record_for(None)
+    if reply.status == _CREATED:
+        _name_made(action.entry, reply)
+    await call.hsm.audit.finish(action, reply.status)
+
+
+def _name_made(entry: Entry, reply: Reply[Any]) -> None:
+    location = next((value for name, value in reply.headers if name == "Location"), "")
+    place, _, made = location.rpartition("/")
+    if place.endswith("/keys"):
+        entry.key = entry.key or made
+    else:
+        entry.target = entry.target or made

@@ -1,0 +1,298 @@
+"""Verifies an exported journal: docs/journal.md has the format and what each fault means.
+
+It needs Python and the package cryptography, and nothing else of Keystead:
+
+    python journal_verify.py FILE --key key.pem [--head FILE] [--from N]
+
+It prints a line for each fault, and exits with 1 if there is one.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+ORIGIN: Final = b"keystead journal 1\n"
+CHECKPOINT: Final = b"keystead journal checkpoint 1\n"
+MOST_FAULTS: Final = 100
+"""The most faults that are named. One fault can make every later entry wrong."""
+
+_BEFORE_CHAIN: Final = b',"chain":"'
+_TAIL: Final = len(_BEFORE_CHAIN) + 64 + len(b'"}\n')
+_number: Final = re.compile(rb'{"n":([1-9][0-9]{0,15}),').match
+_anchor: Final = re.compile(rb'{"anchor":([1-9][0-9]{0,15}),"chain":"([0-9a-f]{64})"}\n').fullmatch
+_MARK: Final = b'"action":"c'
+"""In checkpoints and entries about deletions, and in hardly any others."""
+_sha256: Final = hashlib.sha256
+
+
+class Unverifiable(Exception):
+    """The key or the head cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and the entry where it shows."""
+
+    entry: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A checkpoint that was kept elsewhere."""
+
+    number: int
+    chain: bytes
+
+
+@dataclass
+class Report:
+    """The result of a verification."""
+
+    first: int = 0
+    last: int = 0
+    entries: int = 0
+    signed: int = 0
+    """The number of the last checkpoint with a valid signature."""
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether there is no fault."""
+        return not self.faults
+
+
+def load_key(pem: bytes) -> Ed25519PublicKey:
+    """Return the journal's public key. Raises Unverifiable."""
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError:
+        raise Unverifiable("The key is not a public key in PEM.") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise Unverifiable("The key is not an Ed25519 key.")
+    return key
+
+
+def load_head(text: bytes, key: Ed25519PublicKey) -> Head:
+    """Return the checkpoint in `text`. Raises Unverifiable unless its signature is valid."""
+    try:
+        found = json.loads(text)
+        body = text.strip()[: 1 - _TAIL]
+        prev = bytes.fromhex(found["prev"])
+        chain = hashlib.sha256(prev + body).digest()
+        is_valid = chain.hex() == found["chain"] and _is_signed(body, prev, key)
+    except (ValueError, KeyError, TypeError):
+        raise Unverifiable("The head is not a checkpoint.") from None
+    if not is_valid:
+        raise Unverifiable("The head was not signed by this journal's key.")
+    return Head(found["n"], chain)
+
+
+def _is_signed(body: bytes, prev: bytes, key: Ed25519PublicKey) -> bool:
+    """Whether a line, up to the comma before its hash, is a signed checkpoint after `prev`.
+
+    Its form is fixed to the byte, because the signature does not cover the line itself.
+    """
+    try:
+        found = json.loads(body + b"}")
+        head = f"{found['n']}\n{found['time']}\n{prev.hex()}\n".encode()
+        signature = base64.b64decode(found["signature"], validate=True)
+        key.verify(signature, CHECKPOINT + head)
+    except (InvalidSignature, ValueError, KeyError, TypeError):
+        return False
+    form = {
+        "n": found["n"],
+        "time": found["time"],
+        "action": "checkpoint",
+        "prev": prev.hex(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    return json.dumps(form, separators=(",", ":"))[:-1].encode() == body
+
+
+class Verifier:
+    """Follows the chain of a journal line by line."""
+
+    def __init__(
+        self, key: Ed25519PublicKey, *, head: Head | None = None, start: int | None = None
+    ) -> None:
+        """`start` is the first entry of a file that is known to be a part of a journal."""
+        self._key = key
+        self._head = head
+        self._known = 0 if head is None else head.number
+        self._start = start
+        self._report = Report()
+        self._digest = hashlib.sha256(ORIGIN + key.public_bytes_raw()).digest()
+        self._next = 1
+        self._seen: set[int] = set()
+        """Numbers that were passed over, to tell removed entries from moved ones."""
+        self._cut = 0
+        """The last entry that an entry in the file says was deleted."""
+
+    def verify(self, lines: Iterable[bytes]) -> Report:
+        """Return the report on `lines`, which have their newlines."""
+        report = self._report
+        for line in lines:
+            if not self._is_next(line):
+                self._examine(line)
+                if len(report.faults) >= MOST_FAULTS:
+                    break
+        self._conclude()
+        return report
+
+    def _is_next(self, line: bytes) -> bool:
+        """Take the line if it is the next entry of an intact chain."""
+        body, number = line[:-_TAIL], self._next
+        digest = _sha256(self._digest + body)
+        chain = digest.hexdigest().encode()
+        if line[-_TAIL:] != b',"chain":"%b"}\n' % chain or not body.startswith(
+            b'{"n":%d,' % number
+        ):
+            return False
+        if _MARK in body:
+            self._special(line, number)
+        self._take(number, digest.digest())
+        return True
+
+    def _take(self, number: int, digest: bytes) -> None:
+        self._digest, self._next = digest, number + 1
+        self._report.entries += 1
+        if number == self._known or self._report.entries == 1:
+            self._report.first = self._report.first or number
+            self._compare(number)
+
+    def _compare(self, number: int) -> None:
+        head = self._head
+        if head is not None and number == head.number and self._digest != head.chain:
+            self._fault(number, "is not the one of the known head: this is another history")
+
+    def _special(self, line: bytes, number: int) -> None:
+        """Check a checkpoint, and note a deletion."""
+        entry = json.loads(line)
+        if entry["action"] == "checkpoint":
+            if _is_signed(line[:-_TAIL], self._digest, self._key):
+                self._report.signed = number
+            else:
+                signed = self._report.signed
+                self._fault(
+                    number,
+                    f"is a checkpoint that this journal's key did not sign for the "
+                    f"entries after {signed}: one of them was rewritten",
+                )
+        elif entry["action"] == "cut":
+            self._cut = max(self._cut, entry.get("upto", 0))
+
+    def _examine(self, line: bytes) -> None:
+        """Name what is wrong with a line that is not the next entry, and go on after it."""
+        anchor = _anchor(line)
+        if anchor is not None and not self._report.entries:
+            self._digest = bytes.fromhex(anchor[2].decode())
+            self._next = int(anchor[1]) + 1
+            return
+        numbered, chain = _number(line), _chain_of(line)
+        if numbered is None or chain is None:
+            whole = "is not an entry" if line.endswith(b"\n") else "is cut off"
+            self._fault(self._next, f"{whole}, on the line after entry {self._next - 1}")
+            return
+        number = int(numbered[1])
+        if number == self._next:
+            self._fault(number, "was edited, or follows another entry than in this journal")
+            # Believe the hash that it claims, to find out whether later entries fit it.
+            self._take(number, chain)
+        elif number > self._next:
+            self._gap(number, chain)
+        elif number in self._seen:
+            self._seen.discard(number)
+            self._fault(number, f"is out of order: it comes after entry {self._next - 1}")
+        else:
+            self._fault(number, f"comes again after entry {self._next - 1}")
+
+    def _gap(self, number: int, chain: bytes) -> None:
+        missing = f"to {number - 1} are missing" if number - 1 > self._next else "is missing"
+        self._fault(self._next, missing if self._report.entries else f"{missing} at the beginning")
+        self._seen.update(range(self._next, min(number, self._next + 10_000)))
+        self._take(number, chain)
+
+    def _conclude(self) -> None:
+        report, head = self._report, self._head
+        report.last = self._next - 1
+        if not report.entries:
+            self._fault(self._next, "is missing, and all others: the file has no entries")
+        if self._start is not None and report.first != self._start:
+            self._fault(self._start, f"is not the first: the file begins with {report.first}")
+        if self._start is None and report.first > self._cut + 1:
+            self._fault(
+                1, f"to {report.first - 1} are missing, and no entry says they were deleted"
+            )
+        if head is not None and report.last < head.number:
+            self._fault(report.last + 1, f"to {head.number} are missing: the known head has them")
+        elif head is not None and report.first > head.number:
+            self._fault(head.number, "is not in the file: the known head has it")
+        if report.last > report.signed:
+            self._fault(report.signed + 1, f"to {report.last} are not signed by a checkpoint")
+
+    def _fault(self, entry: int, reason: str) -> None:
+        self._report.faults.append(Fault(entry, reason))
+
+
+def _chain_of(line: bytes) -> bytes | None:
+    if not line.endswith(b'"}\n') or line[-_TAIL:][: len(_BEFORE_CHAIN)] != _BEFORE_CHAIN:
+        return None
+    try:
+        return bytes.fromhex(line[-67:-3].decode())
+    except ValueError:
+        return None
+
+
+def verify(
+    lines: Iterable[bytes],
+    key: Ed25519PublicKey,
+    *,
+    head: Head | None = None,
+    start: int | None = None,
+) -> Report:
+    """Return the report on an exported journal. See `Verifier`."""
+    return Verifier(key, head=head, start=start).verify(lines)
+
+
+def describe(report: Report) -> list[str]:
+    """Return the report as lines of text."""
+    lines = [f"entry {fault.entry} {fault.reason}" for fault in report.faults]
+    summary = f"{report.entries} entries, {report.first} to {report.last}"
+    lines.append(f"{summary}: {'intact' if report.is_intact else 'NOT intact'}")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify the file that the command line names. Return the exit status."""
+    parser = argparse.ArgumentParser(prog="journal_verify", description="Verify a journal.")
+    parser.add_argument("file", type=Path, help="what GET /journal gave")
+    parser.add_argument("--key", type=Path, required=True, help="what GET /journal/key.pem gave")
+    parser.add_argument("--head", type=Path, help="a checkpoint that was kept elsewhere")
+    parser.add_argument("--from", dest="start", type=int, help="the first entry of a part")
+    given = parser.parse_args(arguments)
+    try:
+        key = load_key(given.key.read_bytes())
+        head = None if given.head is None else load_head(given.head.read_bytes(), key)
+        with given.file.open("rb") as lines:
+            report = verify(lines, key, head=head, start=given.start)
+    except (OSError, Unverifiable) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write("\n".join(describe(report)) + "\n")
+    return 0 if report.is_intact else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,403 @@
+"""The journal of the HSM: what is recorded in it, when it is written, and who reads it."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+import msgspec
+
+from keystead.access.gate import Attempt
+from keystead.errors import (
+    DecryptionFailed,
+    KeysteadError,
+    StoreUnavailable,
+    WriteRefused,
+    WrongState,
+)
+from keystead.journal.audit.entries import Entry, rfc3339
+from keystead.journal.audit.uses import MOST_EACH, Tallies
+from keystead.journal.log import REQUEST, Log
+from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
+from keystead.model.secret import Secret
+from keystead.model.users import Caller
+from keystead.operations.audit_actions import Action, use_entry
+from keystead.operations.journal_writer import CUT, JournalWriter
+from keystead.sealing.journal_keys import JournalKeys
+from keystead.storage import settings as stored
+from keystead.storage.journal_records import MOST_ENTRIES, put_keys, stored_keys
+from keystead.storage.journaled import current_action
+from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.sealed_records import remove_range
+from keystead.storage.settings import SettingStore
+
+USES_SECONDS: Final = 10.0
+"""The time whose equal uses share an entry."""
+TICK_SECONDS: Final = 1.0
+MOST_WAITING: Final = 256
+"""Actions that wait to be chained. They are durable already, with the changes that they made."""
+MOST_UNWRITTEN: Final = 10_000
+"""Entries that wait in memory for a store that cannot write. Later entries are lost."""
+MOST_REFUSALS: Final = 1000
+_UNCHANGED: Final = 304
+_BAD: Final = 400
+"""The lowest status of a response that says that nothing was done."""
+RECORDED_BY_DISPATCH: Final = frozenset({401, 403, 412, 429})
+"""The statuses that dispatch records by itself, whatever the row."""
+FULL: Final = "The journal is full. An Auditor can export its entries, and then delete them."
+_JOURNAL: Final = "/journal"
+_AFTER_JOURNAL: Final = "/journal0"
+
+
+class Audit:
+    """Collects entries in memory, and has the writer make them durable."""
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        local: SettingStore,
+        log: Log,
+        *,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """`store` is below all generations; `local` has the settings of this device."""
+        self._store = store
+        self._local = local
+        self._log = log
+        self._now = now
+        self._monotonic = monotonic
+        self._settings = DEFAULT_JOURNAL
+        self._writer: JournalWriter | None = None
+        self._run = os.urandom(8).hex()
+        self._waiting: list[tuple[Entry, str]] = []
+        """Entries to be chained, with the paths of their records, or ""."""
+        self._uses = Tallies[Attempt]()
+        self._refused = Tallies[Entry](most=MOST_REFUSALS)
+        self._each: list[Entry] = []
+        self._lost = 0
+        self._taken_at = monotonic()
+        self._writing = asyncio.Lock()
+        self._doubted = 0
+        self._is_stuck = False
+        self._refuses = False
+        self.use: Callable[[Attempt], None] = self._count
+        """Records a permitted use. Raises WriteRefused if the journal is full and refuses uses."""
+
+    # --- settings ---------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> JournalSettings:
+        """The settings in force."""
+        return self._settings
+
+    async def load_settings(self) -> None:
+        """Read the settings of this device."""
+        self._apply(await self._local.get(stored.JOURNAL) or DEFAULT_JOURNAL)
+
+    def settings_changed(self, wanted: JournalSettings) -> None:
+        """Follow new settings. Uses until now are recorded as the old ones say."""
+        self._gather(everything=True)
+        self._apply(wanted)
+
+    def _apply(self, wanted: JournalSettings) -> None:
+        self._settings = wanted
+        self._refuses = wanted.when_full == "refuse"
+        self.use = {"off": _ignore, "counted": self._count, "each": self._itemise}[wanted.uses]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether changes and uses of keys are refused now."""
+        if self._settings.when_full == "overwrite" or self._writer is None:
+            return False
+        return self._is_stuck or self._writer.size >= self._settings.max_bytes
+
+    def require_room(self) -> None:
+        """Raise WriteRefused if the journal is full and refuses changes."""
+        if self.is_full:
+            raise WriteRefused(FULL)
+
+    # --- events -----------------------------------------------------------------------------
+
+    def _count(self, attempt: Attempt) -> None:
+        if self._refuses:
+            self.require_room()
+        caller = attempt.caller
+        # A key and a caller in the caches are the same objects at each use. The tally keeps them.
+        kind = (id(attempt.key), id(caller), attempt.mode, attempt.address)
+        self._uses.add(kind, attempt.uses, attempt)
+
+    def _itemise(self, attempt: Attempt) -> None:
+        if self._refuses:
+            self.require_room()
+        if len(self._each) >= MOST_EACH:
+            self._lost += attempt.uses
+            return
+        entry = use_entry(attempt)
+        entry.time = rfc3339(self._now())
+        entry.request = REQUEST.get() or 0
+        entry.count = attempt.uses if attempt.uses > 1 else 0
+        self._each.append(entry)
+
+    def use_refused(self, attempt: Attempt, reason: str) -> None:
+        """Count a refused use."""
+        entry = use_entry(attempt)
+        entry.outcome = reason
+        kind = (entry.who, entry.namespace, entry.key, entry.action, entry.mode, reason)
+        self._refused.add(kind, 1, entry)
+
+    def request_refused(
+        self, caller: Caller | None, action: str, address: str, status: int
+    ) -> None:
+        """Count a refused request. Those of unknown callers are counted by status alone.
+
+        Otherwise anyone could fill the journal.
+        """
+        who = "" if caller is None else str(caller.user_id)
+        self._count_refused(who, action, address, status)
+
+    def _count_refused(self, who: str, action: str, address: str, status: int) -> None:
+        entry = Entry("", action if who else "requests", who, address, outcome=str(status))
+        self._refused.add((who, entry.action, status), 1, entry)
+
+    # --- management actions -----------------------------------------------------------------
+
+    def record_of(self, action: Action, paths: str) -> Change | None:
+        """Return the change that writes the record of an action."""
+        writer = self._writer
+        if writer is None:
+            return None
+        if not action.path:
+            action.path = writer.records.open_path(f"{self._run}-{REQUEST.get()}")
+        entry = msgspec.structs.replace(action.entry, outcome=f"interrupted: {paths}")
+        return writer.records.put(action.path, msgspec.msgpack.encode(entry))
+
+    async def finish(self, action: Action, status: int) -> None:
+        """Record the outcome of an action.
+
+        Returns when the entry is durable, or the record that was written with the change.
+        """
+        if action.is_over:
+            return
+        action.is_over = True
+        entry = action.entry
+        if not action.is_written and status >= _BAD:
+            if status not in RECORDED_BY_DISPATCH:
+                self._count_refused(entry.who, entry.action, entry.address, status)
+            return
+        if not action.is_written and (action.is_use or status == _UNCHANGED):
+            return
+        entry.outcome = str(status)
+        self._add(entry, action.path if action.is_written else "")
+        if not action.is_written or len(self._waiting) >= MOST_WAITING:
+            await self.try_write()
+
+    def _add(self, entry: Entry, path: str = "") -> None:
+        if len(self._waiting) >= MOST_UNWRITTEN:
+            self._lost += 1
+        else:
+            self._waiting.append((entry, path))
+
+    # --- from unlock to lock ----------------------------------------------------------------
+
+    async def open(self, domain_key: Secret) -> None:
+        """Open the journal, or begin one. Raises StoreUnavailable."""
+        if self._writer is not None:
+            return
+        writer, fault = await self._opened(domain_key)
+        fault = await writer.load() or fault
+        known = {path for _, path in self._waiting}
+        interrupted = [
+            (msgspec.msgpack.decode(content, type=Entry), path)
+            for path, content in await writer.records.opened()
+            if path not in known
+        ]
+        event = Entry(self._time(), "journal opened", outcome=fault)
+        self._waiting = [(event, ""), *interrupted, *self._waiting]
+        if fault:
+            self._log.warning("the journal was not closed", reason=fault)
+        self._writer = writer
+        await self.try_write()
+
+    async def _opened(self, domain_key: Secret) -> tuple[JournalWriter, str]:
+        fault = ""
+        changes = []
+        try:
+            keys = await stored_keys(self._store, domain_key)
+        except DecryptionFailed:
+            keys = await self._parked()
+            if keys is not None:
+                changes = [put_keys(keys, domain_key), self._local.remove(stored.RESTORED_JOURNAL)]
+        if keys is None:
+            if await remove_range(self._store, _JOURNAL, _AFTER_JOURNAL):
+                fault = "the keys of the journal that was here did not open, or were missing"
+            keys = JournalKeys.new()
+            changes = [put_keys(keys, domain_key)]
+        writer = JournalWriter(
+            self._store, keys, now=self._now, monotonic=self._monotonic, log=self._log
+        )
+        writer.first_changes = changes
+        return writer, fault
+
+    async def _parked(self) -> JournalKeys | None:
+        parked = await self._local.get(stored.RESTORED_JOURNAL)
+        return None if parked is None else JournalKeys(parked)
+
+    def park(self) -> list[Change]:
+        """Return the change that keeps the journal's keys until the next unlock.
+
+        It is for a restore that replaces the domain key. Until then, the device key opens them.
+        """
+        if self._writer is None:
+            return []
+        return [self._local.put(stored.RESTORED_JOURNAL, self._writer.keys.stored)]
+
+    async def close(self) -> None:
+        """Write everything with a last checkpoint, and forget the keys."""
+        action = current_action()
+        if isinstance(action, Action) and not action.is_over:
+            # It is what ends the session, so it has succeeded, and there is no later moment.
+            action.is_over = True
+            action.entry.outcome = action.entry.outcome or "done"
+            self._add(action.entry, action.path if action.is_written else "")
+        self._gather(everything=True)
+        await self.try_write(closes=True)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.keys.wipe()
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def run_forever(self, store_lost: Callable[[], None]) -> None:
+        """Write what waits, every second. Run as a background task."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.tick()
+            except StoreUnavailable:
+                store_lost()
+
+    async def tick(self) -> None:
+        """Write what waits, and sign what has waited. Raises StoreUnavailable."""
+        self._gather(everything=False)
+        writer = self._writer
+        if writer is not None and (self._waiting or writer.must_sign):
+            await self._write_all(signs=writer.must_sign)
+
+    async def try_write(self, *, closes: bool = False) -> None:
+        """Write what waits. If the store fails, the entries wait on, and the log has the reason."""
+        try:
+            await self._write_all(signs=closes, closes=closes)
+        except KeysteadError as error:
+            self._log.warning("the journal cannot be written", reason=error.message)
+
+    async def _write_all(self, *, signs: bool, closes: bool = False) -> None:
+        async with self._writing:
+            writer = self._writer
+            if writer is None:
+                return
+            await self._settle(writer)
+            while batch := self._waiting[:MOST_ENTRIES]:
+                is_last = len(batch) == len(self._waiting)
+                await self._append(
+                    writer, batch, signs=signs and is_last, closes=closes and is_last
+                )
+                signs = signs and not is_last
+            if signs and writer.signed < writer.last:
+                await self._append(writer, [], signs=True, closes=closes)
+
+    async def _settle(self, writer: JournalWriter) -> None:
+        if await writer.settle():
+            del self._waiting[: self._doubted]
+        self._doubted = 0
+
+    async def _append(
+        self, writer: JournalWriter, batch: list[tuple[Entry, str]], *, signs: bool, closes: bool
+    ) -> None:
+        self._doubted = len(batch)
+        try:
+            await writer.append(
+                [entry for entry, _ in batch],
+                self._settings,
+                done=[path for _, path in batch if path],
+                signs=signs,
+                closes=closes,
+            )
+        except WriteRefused:
+            self._is_stuck = True
+            raise
+        self._is_stuck = False
+        del self._waiting[: len(batch)]
+
+    def _gather(self, *, everything: bool) -> None:
+        """Make entries of what was counted, if ten seconds are over or `everything` is wanted."""
+        time = self._time()
+        each, self._each = self._each, []
+        for entry in each:
+            self._add(entry)
+        if not everything and self._monotonic() - self._taken_at < USES_SECONDS:
+            return
+        self._taken_at = self._monotonic()
+        for attempt, count in self._uses.take():
+            entry = use_entry(attempt)
+            entry.time, entry.count = time, count
+            self._add(entry)
+        for entry, count in self._refused.take():
+            entry.time, entry.count = time, count
+            self._add(entry)
+        self._say_lost(time)
+
+    def _say_lost(self, time: str) -> None:
+        lost = self._lost + self._uses.rest + self._refused.rest
+        if lost and len(self._waiting) < MOST_UNWRITTEN:
+            self._add(Entry(time, "not itemised", count=lost))
+            self._lost = self._uses.rest = self._refused.rest = 0
+
+    def _time(self) -> str:
+        return rfc3339(self._now())
+
+    # --- readers ----------------------------------------------------------------------------
+
+    def _open_writer(self) -> JournalWriter:
+        if self._writer is None:
+            raise WrongState("The journal is not open.")
+        return self._writer
+
+    async def public_pem(self) -> bytes:
+        """Return the public key that verifies checkpoints."""
+        return self._open_writer().keys.public_pem
+
+    async def head(self) -> bytes:
+        """Return the line of a checkpoint that covers everything until now."""
+        writer = self._open_writer()
+        self._gather(everything=True)
+        await self.try_write_signed()
+        return await writer.line(writer.signed)
+
+    async def try_write_signed(self) -> None:
+        """Write what waits, and a checkpoint unless the last entry is one."""
+        try:
+            await self._write_all(signs=True)
+        except WriteRefused as error:
+            self._log.warning("the journal cannot be written", reason=error.message)
+
+    async def export(self, start: int, limit: int | None) -> AsyncGenerator[bytes, None]:
+        """Return the entries from number `start` on, in parts of whole lines."""
+        writer = self._open_writer()
+        self._gather(everything=True)
+        await self.try_write_signed()
+        return writer.lines(start, limit)
+
+    async def remove(self, who: Caller, address: str, upto: int) -> None:
+        """Remove entries, after an entry that says so. Raises InvalidInput."""
+        writer = self._open_writer()
+        await self.try_write_signed()
+        writer.require_removable(upto)
+        self._add(Entry(self._time(), CUT, str(who.user_id), address, upto=upto))
+        await self._write_all(signs=True)
+        async with self._writing:
+            await writer.remove(upto)
+
+
+def _ignore(_: Attempt) -> None:
+    """Record nothing."""

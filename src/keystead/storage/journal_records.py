@@ -1,0 +1,173 @@
+"""The records of the journal. They belong to no generation, and to no backup.
+
+    /journal/keys           the journal's keys, sealed under the domain key
+    /journal/head           the number and the hash of the last entry, and what is known of the rest
+    /journal/block/<n>      the hash before entry n, and the lines of entry n and some after it
+    /journal/open/<name>    an action whose commit was made, and whose entry is not chained yet
+
+All but the keys are sealed under the journal's own key, so that they stay readable if a restore
+replaces the domain key.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from keystead.errors import CorruptRecord, DecryptionFailed
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+from keystead.sealing.domain_key import StoreLabel, store_key
+from keystead.sealing.journal_keys import JournalKeys
+from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.paths import list_paths
+
+KEYS: Final = "/journal/keys"
+_HEAD: Final = "/journal/head"
+_BLOCKS: Final = "/journal/block/"
+_AFTER_BLOCKS: Final = "/journal/block0"
+_OPEN: Final = "/journal/open/"
+_AFTER_OPEN: Final = "/journal/open0"
+_DIGITS: Final = 16
+_SCAN_BYTES: Final = 256 * 1024
+
+MOST_ENTRIES: Final = 1000
+"""The most entries in a block."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The last entry, as the last write to the journal knows it."""
+
+    n: int
+    digest: bytes
+    signed: int = 0
+    """The number of the last checkpoint."""
+    size: int = 0
+    """About how many bytes the blocks have."""
+    is_closed: bool = False
+    """Whether the journal was closed with this entry, and not cut off by a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some consecutive entries."""
+
+    first: int
+    before: bytes
+    """The hash of the entry before the first, or the origin."""
+    lines: list[bytes]
+    """The lines of the entries, with their newlines."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last entry."""
+        return self.first + len(self.lines) - 1
+
+    def encoded(self) -> bytes:
+        """Return the content of the block's record."""
+        return self.before + b"".join(self.lines)
+
+
+_HASH_BYTES: Final = 32
+
+
+def block_path(first: int) -> str:
+    """Return the path of the block that begins with this entry."""
+    return f"{_BLOCKS}{first:0{_DIGITS}}"
+
+
+def first_of(path: str) -> int:
+    """Return the number of the first entry of the block at `path`."""
+    return int(path[-_DIGITS:])
+
+
+async def stored_keys(store: KeyValueStore, domain_key: Secret) -> JournalKeys | None:
+    """Return the journal's keys, or None if there are none. Raises DecryptionFailed."""
+    entry = await store.get(KEYS)
+    if entry is None:
+        return None
+    key = store_key(domain_key, StoreLabel.JOURNAL)
+    return JournalKeys(Secret(envelope.unseal_any(key, KEYS, entry.value)))
+
+
+def put_keys(keys: JournalKeys, domain_key: Secret) -> Change:
+    """Return the change that seals the journal's keys under the domain key."""
+    key = store_key(domain_key, StoreLabel.JOURNAL)
+    return Change(KEYS, envelope.seal_extended(key, KEYS, keys.stored.reveal()))
+
+
+class JournalRecords:
+    """The sealed records of one journal."""
+
+    def __init__(self, store: KeyValueStore, keys: JournalKeys) -> None:
+        self._store = store
+        self._keys = keys
+
+    def open_path(self, name: str) -> str:
+        """Return the path of an action that is not chained yet."""
+        return _OPEN + name
+
+    def put(self, path: str, content: bytes, *, expected: int | None = None) -> Change:
+        """Return the change that seals a record."""
+        return Change(path, self._keys.seal(path, content), expected)
+
+    def put_head(self, head: Head, *, expected: int) -> Change:
+        """Return the change that replaces the head at the revision `expected`."""
+        return self.put(_HEAD, msgspec.msgpack.encode(head), expected=expected)
+
+    async def head(self) -> tuple[Head | None, int]:
+        """Return the head, or None if there is none, and the revision of its record.
+
+        Raises CorruptRecord.
+        """
+        entry = await self._store.get(_HEAD)
+        if entry is None:
+            return None, 0
+        try:
+            head = msgspec.msgpack.decode(self._opened(_HEAD, entry.value), type=Head)
+        except msgspec.MsgspecError:
+            raise CorruptRecord(f"The record {_HEAD} cannot be read.") from None
+        return head, entry.revision
+
+    async def opened(self) -> list[tuple[str, bytes]]:
+        """Return the actions that are not chained, with their paths. Leaves out what is corrupt."""
+        found = []
+        for path in await list_paths(self._store, _OPEN, _AFTER_OPEN):
+            entry = await self._store.get(path)
+            if entry is not None:
+                found.append((path, self._opened(path, entry.value)))
+        return found
+
+    async def oldest(self, *, limit: int) -> list[str]:
+        """Return the paths of the oldest blocks."""
+        return await self._store.list(_BLOCKS, _AFTER_BLOCKS, limit=limit)
+
+    async def size(self, path: str) -> int:
+        """Return how many bytes a record has."""
+        entry = await self._store.get(path)
+        return 0 if entry is None else len(entry.value)
+
+    async def path_of(self, number: int) -> str | None:
+        """Return the path of the block with this entry, or of the next block, or None."""
+        lowest = max(0, number - MOST_ENTRIES - 8)
+        before = await self._store.list(block_path(lowest), block_path(number + 1), limit=2000)
+        if before:
+            return before[-1]
+        after = await self._store.list(block_path(number), _AFTER_BLOCKS, limit=1)
+        return after[0] if after else None
+
+    async def blocks(self, start: str) -> AsyncIterator[Block]:
+        """Yield the block at the path `start` and all after it. Raises CorruptRecord."""
+        while found := await self._store.scan(start, _AFTER_BLOCKS, limit_bytes=_SCAN_BYTES):
+            for record in found:
+                content = self._opened(record.path, record.entry.value)
+                before, lines = content[:_HASH_BYTES], content[_HASH_BYTES:]
+                yield Block(first_of(record.path), before, lines.splitlines(keepends=True))
+            start = found[-1].path + "\0"
+
+    def _opened(self, path: str, sealed: bytes) -> bytes:
+        try:
+            return self._keys.open(path, sealed)
+        except DecryptionFailed:
+            raise CorruptRecord(f"The record {path} does not open.") from None
