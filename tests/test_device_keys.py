@@ -17,7 +17,8 @@ from keystead.platform.device_key_credential import UnderCredential
 from keystead.sealing.device import device_id
 from keystead.storage import settings
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.local import LocalStore, devices
+from keystead.storage.local import LocalStore
+from keystead.storage.paths import devices
 from tests.support.tpm import swtpm
 
 __all__ = ["swtpm"]

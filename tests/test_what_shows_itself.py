@@ -17,16 +17,18 @@ import keystead
 from keystead import algorithms
 from keystead.algorithms import PrivateParts
 from keystead.api.http.route import Reply, decode_json
-from keystead.api.resources.lifecycle import ProvisionRequest
+from keystead.api.resources.lifecycle import ProvisionRequest, UnlockRequest, UnlockShares
 from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
 from keystead.model.secret import Secret
 from keystead.model.users import Verifier
 from keystead.operations.authentication import Credentials, parse_basic
+from keystead.operations.given_shares import GivenShares
 from keystead.operations.restore import Wish
 from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupWriter
+from keystead.sealing.unlock_shares import MadeShares, ShareSet, UnlockShare
 from keystead.storage.key_cache import StoredKey
 from keystead.wire.messages import (
     CoreSettings,
@@ -60,6 +62,12 @@ def cached() -> StoredKey:
     return StoredKey(KeyPath(None, KeyId("x")), KeyRecord(material, frozenset()), 1, private)
 
 
+def given() -> GivenShares:
+    shares = GivenShares(lambda: 0.0)
+    shares.add(UnlockShare("K7QD", 1, Secret(VALUE)), network="192.0.2.1", need=2)
+    return shares
+
+
 HOLDERS: dict[str, object] = {
     "a secret": Secret(VALUE),
     "credentials": Credentials("user", Secret(VALUE)),
@@ -79,7 +87,14 @@ HOLDERS: dict[str, object] = {
     "TryOut": TryOut(1, VALUE, b""),
     "a request": Request(1, "PUT", "/", "", {"authorization": basic("u", TEXT)}, "::1", VALUE),
     "a response": Response(1, 200, b"", VALUE),
-    "a request to provision": ProvisionRequest(TEXT, TEXT, "2026-01-01T00:00:00Z"),
+    "a request to provision": ProvisionRequest(
+        admin_passphrase=TEXT, unlock_passphrase=TEXT, system_time="2026-01-01T00:00:00Z"
+    ),
+    "a request to unlock": UnlockRequest(passphrase=TEXT, share=TEXT),
+    "an answer with unlock shares": UnlockShares([TEXT]),
+    "an unlock share": UnlockShare("K7QD", 1, Secret(VALUE)),
+    "made unlock shares": MadeShares(Secret(VALUE), [TEXT], ShareSet("K7QD", 2, [])),
+    "given unlock shares": given(),
 }
 
 
@@ -200,6 +215,16 @@ HARMLESS = {
     "DeviceKeySettings.credentials_directory",
     "SealedSecret.private",  # sealed by the TPM
     "SealedSecret.values",
+    "Attestation.key_id",  # a name
+    "Attestation.public_key",
+    "Attestation.policy_digest",  # of what is public
+    "Attestation.software_digest",
+    "SoftwareFacts.software_digest",
+    "CoreContext.software_digest",
+    "IdentityView.public_key",
+    "ApprovalView.key",  # a name
+    "Page.body",  # the same for everyone
+    "Page.header_lines",
 }
 
 

@@ -126,6 +126,22 @@ async def test_shares_of_another_hsm_are_refused_and_push_nothing_out(quorum) ->
     stranger.close()
 
 
+async def test_a_storm_of_guesses_does_not_keep_the_owners_out(quorum) -> None:
+    core, shares = quorum
+    attackers = [f"198.51.100.{number}" for number in range(100)]
+    guess = {"passphrase": "not the passphrase"}
+    storm = [
+        asyncio.create_task(core.request("POST", "/unlock", json=content, client=client))
+        for client in attackers
+        for content in (guess, {"share": "no share"})
+    ]
+    await asyncio.sleep(0)
+    for share in shares[:3]:
+        answer = await give(core, share)
+    assert answer.status == 204
+    assert {answer.status for answer in await asyncio.gather(*storm)} <= {403, 412, 429, 503}
+
+
 async def test_guesses_at_shares_and_at_the_passphrase_share_one_brake(quorum) -> None:
     core, _ = quorum
     guess = {"passphrase": "not the passphrase"}

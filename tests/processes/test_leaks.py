@@ -207,6 +207,8 @@ def use_keys(life: Life) -> None:
         path = f"/keys/{key['id']}"
         life.ask("GET", path, user="operator")
         life.ask("GET", f"{path}/public.pem", user="operator")
+        nonce = {"nonce": base64.b64encode(bytes(16)).decode()}
+        life.require(200, "POST", f"{path}/attestation", user="operator", json=nonce)
         for mode in ("ECDSA", "PKCS1"):
             life.ask(
                 "POST", f"{path}/sign", user="operator", json={"mode": mode, "message": message}

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keystead.model.keys import KeyPath
 from keystead.model.secret import Secret
+from keystead.sealing import envelope
 from keystead.sealing.domain_key import StoreLabel, store_key, unlock
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
-from keystead.storage.settings import BACKUP_KEY, TLS_KEY, UNLOCK_SALT
+from keystead.storage.settings import BACKUP_KEY, IDENTITY_KEY, TLS_KEY, UNLOCK_SALT
 from tests.support.leaks import Secrets
 
 
@@ -72,9 +73,19 @@ async def _add_stored(
         secrets.add(f"{prefix}domain key", domain_key.reveal())
         for label in StoreLabel:
             secrets.add(f"{prefix}{label.name} store key", store_key(domain_key, label).reveal())
+        await _add_identity(secrets, local, domain_key, prefix)
         await _add_records(secrets, DomainStores(store, domain_key), prefix)
     finally:
         await raw.close()
+
+
+async def _add_identity(
+    secrets: Secrets, local: LocalStore, domain_key: Secret, prefix: str
+) -> None:
+    sealed = await local.settings.get(IDENTITY_KEY)
+    if sealed is not None:
+        pem = envelope.unseal(store_key(domain_key, StoreLabel.IDENTITY), "identity", sealed)
+        add_private_key(secrets, f"{prefix}identity", load_pem_private_key(pem, None))
 
 
 async def _add_records(secrets: Secrets, stores: DomainStores, prefix: str) -> None:
