@@ -18,7 +18,7 @@ RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 PKCS11_TOOLS := gnutls-bin=p11tool libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-test container-test chart-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -93,6 +93,9 @@ check: $(DEV_READY) ## formatting, lint, types, layers
 
 deb: $(READY) ## the Debian package for the Debian that this is, into dist
 	packaging/deb/build $(VENV) dist
+
+deb-pkcs11: pkcs11 ## the Debian package of the PKCS#11 module, into dist
+	packaging/deb/build-pkcs11 dist
 
 deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
 	scripts/test-deb bookworm trixie

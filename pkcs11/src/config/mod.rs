@@ -1,5 +1,6 @@
 //! The configuration: which slots there are, and what each needs to reach its server.
 
+mod nethsm_file;
 mod toml_file;
 
 use std::path::{Path, PathBuf};
@@ -58,32 +59,38 @@ impl SlotConfig {
 
 /// Reads the configuration. The error is a line for the user.
 pub fn read() -> Result<Vec<SlotConfig>, String> {
-    let file = file()?;
-    let text =
-        std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let slots = toml_file::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (file, parse) = file()?;
+    let problem = |error: String| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(&file).map_err(|error| problem(error.to_string()))?;
+    let slots = parse(&Zeroizing::new(text)).map_err(problem)?;
     if slots.is_empty() {
-        return Err(format!("{}: there is no [[slots]]", file.display()));
+        return Err(problem("there are no slots".into()));
     }
     Ok(slots)
 }
 
-/// Returns the file that counts: the variable's, else the user's if it is there, else the system's.
-fn file() -> Result<PathBuf, String> {
+type Parse = fn(&str) -> Result<Vec<SlotConfig>, String>;
+
+/// Returns the file that counts, and how it is read: the variable's, else the user's if it is there,
+/// else the system's, else that of nethsm-pkcs11.
+fn file() -> Result<(PathBuf, Parse), String> {
     if let Some(file) = std::env::var_os(FILE_VARIABLE) {
-        return Ok(file.into());
+        return Ok((file.into(), toml_file::parse));
     }
     let home = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
-    let of_user = home.map(|folder| folder.join(USER_FILE)).filter(|file| file.exists());
-    let file = of_user.unwrap_or_else(|| SYSTEM_FILE.into());
-    if file.exists() {
-        return Ok(file);
+    let of_user = home.map(|folder| folder.join(USER_FILE));
+    let mut files = of_user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]);
+    if let Some(file) = files.find(|file| file.exists()) {
+        return Ok((file, toml_file::parse));
     }
-    Err(format!(
-        "there is no configuration: neither {SYSTEM_FILE} nor a file named by {FILE_VARIABLE}"
-    ))
+    let file = nethsm_file::file().ok_or_else(|| {
+        format!(
+            "there is no configuration: neither {SYSTEM_FILE} nor a file named by {FILE_VARIABLE}"
+        )
+    })?;
+    Ok((file, nethsm_file::parse))
 }
 
 /// Returns a SHA-256 that is written in hex, with or without colons.

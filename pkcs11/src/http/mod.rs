@@ -15,6 +15,7 @@ pub use instance::Instance;
 pub use tls::{client_settings, Trust};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const SLOWNESS: u32 = 6;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long things may take.
@@ -40,6 +41,15 @@ pub struct Request<'a> {
     pub content_type: &'a str,
     /// The body.
     pub body: Option<&'a [u8]>,
+    /// Whether the server needs long for it: to make an RSA key.
+    pub is_slow: bool,
+}
+
+impl Patience {
+    /// Returns the patience for a request that takes the server long.
+    fn for_slow(self) -> Self {
+        Self { answer: SLOWNESS * self.answer, call: self.call + SLOWNESS * self.answer, ..self }
+    }
 }
 
 /// Why there is no answer.
@@ -65,10 +75,11 @@ impl Client {
     /// all are tried again after a pause, until the patience ends. A request may so be done twice:
     /// callers make requests for which that does no harm.
     pub fn send(&self, request: &Request) -> Result<HttpAnswer, NoAnswer> {
-        let end = Instant::now() + self.patience.call;
+        let patience = if request.is_slow { self.patience.for_slow() } else { self.patience };
+        let end = Instant::now() + patience.call;
         let mut pause = FIRST_PAUSE;
         loop {
-            let last = match self.send_round(request, end) {
+            let last = match self.send_round(request, patience, end) {
                 Ok(answer) => return Ok(answer),
                 Err(last) => last,
             };
@@ -90,6 +101,7 @@ impl Client {
     fn send_round(
         &self,
         request: &Request,
+        patience: Patience,
         end: Instant,
     ) -> Result<HttpAnswer, Result<HttpAnswer, NoAnswer>> {
         let mut last = Err(NoAnswer("no instance was asked".into()));
@@ -97,11 +109,11 @@ impl Client {
             if Instant::now() >= end {
                 break;
             }
-            last = instance.send(request, self.patience, end);
-            match &last {
+            last = instance.send(request, patience, end);
+            match last {
                 Ok(answer) if !is_passing(answer.status) => {
                     instance.works();
-                    return last.map_err(Err);
+                    return Ok(answer);
                 }
                 _ => instance.fails(),
             }
@@ -119,9 +131,9 @@ impl Client {
     }
 }
 
-/// Says whether another instance, or the same later, may answer better: Locked, busy, or failed.
+/// Says whether another instance, or the same later, may answer better: Locked or busy.
 fn is_passing(status: u16) -> bool {
-    matches!(status, 412 | 429 | 500 | 502 | 503 | 504)
+    matches!(status, 412 | 429 | 502 | 503 | 504)
 }
 
 /// Returns the bytes of a request. They hold a passphrase.

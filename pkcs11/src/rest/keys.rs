@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::key::KeyView;
-use super::{done, encode, parse, Api, Key, JSON};
+use super::{done, encode, parse, Api, Key, GENERATE, JSON};
 use crate::objects::ids::to_hex;
 use crate::refusal::{tell, Answer, Refusal};
 
@@ -19,6 +19,9 @@ pub struct NewKey<'a> {
     pub kind: &'a str,
     /// The ID, which is chosen here so that a repeated request makes no second key.
     pub id: &'a str,
+    /// Whether the ID was chosen by chance.
+    #[serde(skip)]
+    pub has_random_id: bool,
     /// What the key will allow.
     pub mechanisms: Vec<&'a str>,
     /// In bits, for types whose keys differ in it.
@@ -112,19 +115,16 @@ impl Api<'_> {
                 return self.keys_one_by_one(&self.listed("/keys")?, prefix);
             }
             let page: Vec<Listed> = parse(&answer)?;
+            // A page may be short because its keys are long; the last one is empty.
             let Some(last) = page.last().map(listed_id) else { return Ok(found) };
             if matches!(page.first(), Some(Listed::Id(_))) {
                 return self.keys_one_by_one(&page, prefix);
             }
-            let is_last = page.len() < PAGE;
             after = last;
             found.extend(page.into_iter().filter_map(|listed| match listed {
                 Listed::Full(view) => view.key(),
                 Listed::Id(_) => None,
             }));
-            if is_last {
-                return Ok(found);
-            }
         }
     }
 
@@ -137,7 +137,12 @@ impl Api<'_> {
     /// Makes a key; returns what is public of it.
     pub fn generate(&self, wanted: &NewKey) -> Answer<Key> {
         let body = serde_json::to_vec(wanted).map_err(|_| Refusal(CKR_DEVICE_ERROR))?;
-        done(&self.send("POST", "/keys/generate", Some((JSON, &body)))?)?;
+        let answer = self.send("POST", GENERATE, Some((JSON, &body)))?;
+        // Only this request's first try can have made a key with an ID of chance.
+        let is_there = answer.status == 409 && wanted.has_random_id;
+        if !is_there {
+            done(&answer)?;
+        }
         self.made(wanted.id)
     }
 

@@ -21,6 +21,7 @@ pub use uses::Decryption;
 use crate::http::{Client, HttpAnswer, Request};
 use crate::refusal::{tell, Answer, Refusal};
 
+const GENERATE: &str = "/keys/generate";
 const JSON: &str = "application/json";
 const MOST_RANDOM_BYTES: usize = 1024;
 
@@ -96,6 +97,7 @@ impl Api<'_> {
             authorization: Some(&self.credential.authorization),
             content_type: body.map_or("", |(kind, _)| kind),
             body: body.map(|(_, bytes)| bytes),
+            is_slow: path == GENERATE,
         };
         self.client.send(&request).map_err(|error| {
             tell(&error.0);

@@ -30,7 +30,11 @@ impl Slot {
 
     /// Sets attributes: the ID moves the key, the label labels it.
     pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Answer<()> {
-        let mut object = (*self.object(handle)?).clone();
+        let object = self.object(handle)?;
+        if object.id().is_empty() {
+            // It is in this process alone.
+            return Err(Refusal(CKR_ACTION_PROHIBITED));
+        }
         let may_change = |kind| matches!(kind, CKA_ID | CKA_LABEL | CKA_SUBJECT);
         for attribute in &template.0 {
             let is_same = object.matches(&Template(vec![attribute.clone()]));
@@ -49,10 +53,9 @@ impl Slot {
             key.label = Some(label.to_owned());
         }
         self.forget_listing();
-        let old_id = std::mem::take(&mut Arc::make_mut(&mut object.key).id);
         let key = Arc::new(key);
         let mut table = self.objects();
-        for handle in table.of_key(&old_id) {
+        for handle in table.of_key(object.id()) {
             let changed = Object { key: Arc::clone(&key), ..(*table.get(handle)?).clone() };
             table.replace(handle, changed);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cryptoki_sys::{CKA_CLASS, CKA_ID, CKA_LABEL, CKA_TOKEN, CK_OBJECT_CLASS, CK_OBJECT_HANDLE};
 
 use super::{Listing, Slot};
-use crate::objects::{ids, Certificate, Class, Object, Template};
+use crate::objects::{ids, Certificate, Class, Object, Place, Template};
 use crate::refusal::Answer;
 use crate::rest::Key;
 
@@ -16,15 +16,21 @@ impl Slot {
     /// Returns the handles of all objects that match a template.
     pub fn find(&self, template: &Template) -> Answer<Vec<CK_OBJECT_HANDLE>> {
         let class = template.number(CKA_CLASS)?;
-        let mut found: Vec<_> = {
-            let of_sessions = self.objects().of_sessions();
-            let matching = of_sessions.into_iter().filter(|(_, object)| object.matches(template));
-            matching.map(|(handle, _)| handle).collect()
+        let of_sessions = self.objects().of_sessions();
+        let is_of_session = |key: &Key| {
+            let is_it = |object: &Object| {
+                matches!(object.place, Place::ServerForSession(_)) && object.id() == key.id
+            };
+            of_sessions.iter().any(|(_, object)| is_it(object))
         };
+        let matching = of_sessions.iter().filter(|(_, object)| object.matches(template));
+        let mut found: Vec<_> = matching.map(|(handle, _)| *handle).collect();
         if template.bool(CKA_TOKEN)? == Some(false) || !self.has_user() || !is_known(class) {
             return Ok(found);
         }
-        for key in self.keys_for(template)?.iter().filter(|key| self.shows(key)) {
+        for key in
+            self.keys_for(template)?.iter().filter(|key| self.shows(key) && !is_of_session(key))
+        {
             for object in self.objects_of(key, class, template)? {
                 if object.matches(template) {
                     found.push(self.objects().put(object));
