@@ -1,7 +1,8 @@
 """Signs a zone with keys in the HSM: DNSSEC with NSEC (RFC 4034), by dnspython."""
 
+import time
 from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -9,18 +10,20 @@ import dns.dnssec
 import dns.rdata
 import dns.rrset
 import dns.zone
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from dns.dnssecalgs.cryptography import CryptographyPrivateKey
 from dns.dnssectypes import Algorithm, DSDigest
 from dns.rdatatype import CDNSKEY, CDS, DNSKEY
 from dns.rdtypes.dnskeybase import Flag
 
 from examples.connection import hsm, parser
 from keystead.client import Client
-from keystead.client.private_keys import private_key
+from keystead.client.private_keys import HsmEllipticCurveKey, HsmRsaKey, private_key
 
 LIFETIME_SECONDS: Final = 14 * 86400
-THREADS: Final = 8
 OF_KEYS: Final = (DNSKEY, CDS, CDNSKEY)
 
 Pair = tuple[PrivateKeyTypes, dns.rdata.Rdata]
@@ -34,16 +37,17 @@ def sign(client: Client, given: Namespace) -> list[str]:
     zsks = [_pair(client, one, Flag.ZONE) for one in given.zsk]
     published = [_pair(client, one, Flag.ZONE) for one in given.publish]
     found: list[dns.rrset.RRset] = []
-    # dnspython puts in keys and NSEC records and says what is to be signed: then, in parallel.
+    # dnspython puts in keys and NSEC records, and says what is to be signed.
     dns.dnssec.sign_zone(
         zone,
         keys=[*ksks, *zsks, *published],
         rrset_signer=lambda _, records: found.append(records),
     )
-    work = [(one, pair) for one in found for pair in (ksks if one.rdtype in OF_KEYS else zsks)]
-    with ThreadPoolExecutor(THREADS) as threads, zone.writer() as change:
-        for records, signature in threads.map(lambda one: _signature(zone, *one), work):
-            change.add(records.name, records.ttl, signature)
+    with zone.writer() as change:
+        for pair in (*ksks, *zsks):
+            of_pair = [one for one in found if pair in (ksks if one.rdtype in OF_KEYS else zsks)]
+            for records, signature in _signed(zone, of_pair, pair):
+                change.add(records.name, records.ttl, signature)
     zone.to_file(str(given.output), relativize=False, want_origin=True)
     return [_ds(zone, record) for _, record in ksks]
 
@@ -68,12 +72,47 @@ def _algorithm(key: object) -> Algorithm:
             raise ValueError("DNSSEC has no algorithm for this key.")
 
 
-def _signature(
-    zone: dns.zone.Zone, records: dns.rrset.RRset, pair: Pair
-) -> tuple[dns.rrset.RRset, dns.rdata.Rdata]:
+class _Later(CryptographyPrivateKey):
+    """For dnspython a private key: its signature is what has to be signed."""
+
+    def __init__(self) -> None:
+        pass
+
+    def sign(self, data: bytes, *_: bool) -> bytes:
+        return data
+
+
+def _signed(
+    zone: dns.zone.Zone, records: list[dns.rrset.RRset], pair: Pair
+) -> Iterator[tuple[dns.rrset.RRset, dns.rdata.Rdata]]:
+    """Yield each set of records with its signature; the HSM makes a thousand in a request."""
     key, record = pair
-    signed = dns.dnssec.sign(records, key, zone.origin, record, lifetime=LIFETIME_SECONDS)
-    return records, signed
+    now = int(time.time())
+    prepared = [
+        dns.dnssec.sign(one, _Later(), zone.origin, record, now, lifetime=LIFETIME_SECONDS)
+        for one in records
+    ]
+    made = _sign_many(key, [one.signature for one in prepared])
+    for one, unsigned, signature in zip(records, prepared, made, strict=True):
+        yield one, unsigned.replace(signature=signature)
+
+
+def _sign_many(key: PrivateKeyTypes, data: list[bytes]) -> list[bytes]:
+    """Return signatures in the form of DNSSEC (RFC 3110, 6605, 8080)."""
+    match key:
+        case HsmRsaKey():
+            return key.sign_many(data, padding.PKCS1v15(), hashes.SHA256())
+        case HsmEllipticCurveKey(key_size=256):
+            return [_raw(one, 32) for one in key.sign_many(data, ec.ECDSA(hashes.SHA256()))]
+        case HsmEllipticCurveKey():
+            return [_raw(one, 48) for one in key.sign_many(data, ec.ECDSA(hashes.SHA384()))]
+        case _:
+            return key.sign_many(data)
+
+
+def _raw(signature: bytes, size: int) -> bytes:
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(size) + s.to_bytes(size)
 
 
 def _ds(zone: dns.zone.Zone, record: dns.rdata.Rdata) -> str:
