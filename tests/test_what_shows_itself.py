@@ -223,6 +223,7 @@ HARMLESS = {
     "CoreContext.software_digest",
     "IdentityView.public_key",
     "ApprovalView.key",  # a name
+    "Subject.policy_digest",  # of rules that every Operator may read
     "Page.body",  # the same for everyone
     "Page.header_lines",
 }

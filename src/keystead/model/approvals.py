@@ -4,10 +4,10 @@ Every function here is pure: the time is an argument, and a change returns a new
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from keystead.errors import Conflict, InvalidInput, NotPermitted
 from keystead.model.ids import NamespaceId, UserId
@@ -76,11 +76,12 @@ def after(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
         raise Conflict(f"The approval is {state.value}.") from None
 
 
-class Subject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Subject:
     """What an approval is about: a key, while it is this key under this policy."""
 
     key: KeyPath
-    key_digest: bytes
+    key_digest: bytes = field(repr=False)
     """The SHA-256 of the private key as stored."""
     policy_digest: bytes
 
