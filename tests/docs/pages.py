@@ -1,6 +1,8 @@
 """The pages, as the tests read them: the blocks of commands, and what their source says of them.
 
-<!-- not run: it needs a TPM -->      before a block: no test runs it, and why
+<!-- not run: it needs a TPM -->        before a block, or a heading for all below it: no
+                                        test runs it, and why
+<!-- needs: softhsm2-util -->           anywhere: commands without which the page is skipped
 <!-- run by: tests/docs/test_x.py -->   anywhere: this test runs the page's commands
 """
 
