@@ -60,6 +60,7 @@ _OTHER_CASES: dict[str, Measure] = {
     "secret-keys": measure_secret_keys,
     "unloaded": signing.measure_unloaded,
     "mixed": mixed.measure_beside_rsa,
+    "mixed-batch": mixed.measure_beside_batch,
     "handshakes": measure_handshakes,
     "uncached": mixed.measure_uncached,
     "generate": measure_generation,

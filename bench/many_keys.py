@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from bench.processes import resident_mib
+from bench.processes import proportional_mib, resident_mib
 from bench.result import Reference, Row, at_least, at_most
 from bench.run import Findings, Plot, Run, Series
 from bench.server import ADMIN, Measured, Server, ask
@@ -140,11 +140,13 @@ def _alone(run: Run, server: Server, ids: list[KeyId]) -> list[Row]:
         before = resident_mib(server.pid)
         _touch(run, server, ids[_CACHE_FILLED:_TOUCHED])
         after = resident_mib(server.pid)
+        shared = proportional_mib(server.pid)
         case = f"{_TOUCHED - _CACHE_FILLED:,} more keys used after {_CACHE_FILLED:,}"
         rows += [
             Row(f"{case}: {role} grows", "MiB", [after[role] - before[role]], at_most(16))
             for role in ("core", "platform")
         ]
+        rows.append(Row("All processes with 10,000 keys cached (PSS)", "MiB", [shared]))
     return rows
 
 

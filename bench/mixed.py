@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.load import Target, run_wrk
-from bench.processes import resident_mib
+from bench.processes import proportional_mib, resident_mib
 from bench.result import Row, at_least, at_most
 from bench.run import Findings, Run
 from bench.server import ADMIN, PREFIX, Server, ask, basic
@@ -15,6 +15,9 @@ _STORM_CONNECTIONS = 256
 """More than may wait for the KDF: the rest is refused, and comes back at once."""
 _STORM_USERS = 20_000
 """Distinct names, so that the brake on guessing does not answer for the KDF."""
+_BATCH_MESSAGES = 1_000
+_BATCH_SECONDS = 1
+"""RSA-4096 signs the batch in about this time on two CPUs; later the P-256 keys are alone."""
 _UNCACHED_KEYS = 300
 _SETTLE_SECONDS = 2.0
 
@@ -40,6 +43,27 @@ def measure_beside_rsa(run: Run, server: Server) -> Findings:
             Row(case + ": p99", "ms", latencies, at_most(6)),
         ]
     )
+
+
+def measure_beside_batch(run: Run, server: Server) -> Findings:
+    """Return P-256 on 4 connections while one connection has 1,000 messages signed by RSA-4096."""
+    fast, slow = SIGNING["p256"], SIGNING["rsa4096"]
+    for signing in (fast, slow):
+        prepare(server, signing)
+    digests = [slow.body["message"]] * _BATCH_MESSAGES
+    latencies = []
+    for _ in range(run.rounds):
+        with ThreadPoolExecutor(1) as pool:
+            batch = pool.submit(
+                server.ask_as_operator, slow.path, {"mode": slow.mode, "messages": digests}
+            )
+            time.sleep(_SETTLE_SECONDS / 10)
+            latencies.append(
+                sign(server, fast, connections=4, seconds=_BATCH_SECONDS).load.latency_ms[99]
+            )
+            batch.result()
+    case = f"P-256 on 4 connections while a batch of {_BATCH_MESSAGES:,} RSA-4096 is signed: p99"
+    return Findings([Row(case, "ms", latencies, at_most(6))])
 
 
 def measure_logins(run: Run, server: Server) -> Findings:
@@ -104,4 +128,11 @@ def measure_idle(_: Run, server: Server) -> Findings:
     """Return the memory of all processes together, with nothing to do."""
     time.sleep(_SETTLE_SECONDS)
     memory = sum(resident_mib(server.pid).values())
-    return Findings([Row("Idle memory of all processes", "MiB", [memory], at_most(200))])
+    shared = proportional_mib(server.pid)
+    case = "Idle memory of all processes"
+    return Findings(
+        [
+            Row(case, "MiB", [memory], at_most(200)),
+            Row(f"{case}, shared pages once (PSS)", "MiB", [shared]),
+        ]
+    )

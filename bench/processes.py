@@ -56,3 +56,13 @@ def resident_mib(supervisor: int) -> dict[str, float]:
         (line,) = [line for line in lines if line.startswith("VmRSS:")]
         used[role] += int(line.split()[1]) / 1024
     return used
+
+
+def proportional_mib(supervisor: int) -> float:
+    """Return the memory of all processes in MiB (PSS); pages that they share count once."""
+    used = 0
+    for pid in roles(supervisor):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        (line,) = [line for line in lines if line.startswith("Pss:")]
+        used += int(line.split()[1])
+    return used / 1024

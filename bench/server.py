@@ -107,6 +107,11 @@ class Server:
         with self.connected() as connection:
             return ask(connection, method, path, content, authorization=ADMIN)
 
+    def ask_as_operator(self, path: str, content: object) -> bytes:
+        """Return the answer to an Operator's POST. RuntimeError when it is an error."""
+        with self.connected() as connection:
+            return ask(connection, "POST", path, content)
+
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPSConnection]:
         """Keep a connection open."""
