@@ -31,6 +31,9 @@ from keystead.edge.upload import Upload
 from keystead.wire.messages import BodyChunk, Response
 
 _HEAD_END: Final = b"\r\n\r\n"
+# For each request: with Python 3.11, a member of an Enum is not found at the speed of a name.
+_HEAD, _ANSWERING = Phase.HEAD, Phase.ANSWERING
+_LENGTH, _CHUNKS, _END = Framing.LENGTH, Framing.CHUNKS, Framing.END
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
@@ -167,7 +170,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._is_last = not head.keep_alive
         self._wants_head_only = head.method == "HEAD"
-        self._unknown_length = Framing.CHUNKS if head.takes_chunks else Framing.END
+        self._unknown_length = _CHUNKS if head.takes_chunks else _END
         rest = data[end + len(_HEAD_END) :]
         page = self._all.pages.get(head.path)
         if page is not None and head.method in _READING and head.content_length == 0:
@@ -222,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _send_whole(self, head: RequestHead, body: bytes) -> None:
         """Send a request whose body is complete to the core."""
-        self._phase = Phase.ANSWERING
+        self._phase = _ANSWERING
         self.deadline = inf
         self._send_request(head, body, len(body), more=False)
 
@@ -277,14 +280,12 @@ class HttpConnection(asyncio.Protocol):
         """Write the core's answer, or its first part."""
         upload, self._upload = self._upload, None
         remaining = response.remaining
-        self._framing = self._unknown_length if remaining is None else Framing.LENGTH
+        self._framing = self._unknown_length if remaining is None else _LENGTH
         is_streamed = remaining != 0 and not self._wants_head_only
         if upload is not None and (is_streamed or not upload.can_be_dropped):
             self._is_last = True
         self._is_last |= (
-            self._all.is_stopping
-            or self._framing is Framing.END
-            or len(self._unparsed) > MAX_AHEAD_BYTES
+            self._all.is_stopping or self._framing is _END or len(self._unparsed) > MAX_AHEAD_BYTES
         )
         head = response_head(
             response.status,
@@ -354,7 +355,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _await_request(self) -> None:
         """Serve the next request, unless the client does not take the answers it has."""
-        self._phase = Phase.HEAD
+        self._phase = _HEAD
         if not self._stream.is_writable:
             self._stream.pause_reading()
             self._expect_within(self._all.timeouts.write)
@@ -363,7 +364,7 @@ class HttpConnection(asyncio.Protocol):
         self.deadline = self.waiting_since + self._all.timeouts.idle
         if self._unparsed:
             self._read_head()
-        if self._phase is Phase.HEAD:
+        if self._phase is _HEAD:
             self._stream.resume_reading()
 
     def _drain_body(self, data: bytes) -> None:
