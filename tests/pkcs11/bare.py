@@ -57,9 +57,10 @@ class Module:
         return key
 
     def sign(
-        self, session: ctypes.c_ulong, key: ctypes.c_ulong, digest: bytes = bytes(32)
+        self, session: ctypes.c_ulong, key: ctypes.c_ulong, mechanism: int = CKM_ECDSA
     ) -> bytes:
-        room, length = ctypes.create_string_buffer(512), ULONG(512)
-        self.SignInit(session, ctypes.byref(Mechanism(CKM_ECDSA, None, 0)), key)
-        self.Sign(session, digest, ULONG(len(digest)), room, ctypes.byref(length))
+        """Sign 32 zeros."""
+        room, length = ctypes.create_string_buffer(8192), ULONG(8192)
+        self.SignInit(session, ctypes.byref(Mechanism(mechanism, None, 0)), key)
+        self.Sign(session, bytes(32), ULONG(32), room, ctypes.byref(length))
         return room.raw[: length.value]
