@@ -19,6 +19,13 @@ from keystead.model.device_settings import (
 )
 from keystead.model.ids import UserId
 from keystead.model.keys import PrivateMaterial, StoredCertificate
+from keystead.model.policy import (
+    ApprovalRule,
+    Counters,
+    PolicyDocument,
+    TaggedApprovers,
+    parse_policy,
+)
 from keystead.model.users import Role, ScryptParameters, User, Verifier
 from keystead.storage import records, settings
 from tests.support.stores import key_record
@@ -26,7 +33,13 @@ from tests.support.stores import key_record
 ADMIN = UserId.parse("admin")
 VERIFIER = Verifier(b"salt", b"digest", ScryptParameters(n=2, r=1, p=1))
 USER = User(ADMIN, "name", Role.OPERATOR, VERIFIER, frozenset({"tag"}))
-KEY = key_record(tags=frozenset({"tag"}), certificate=StoredCertificate("text/plain", b"cert"))
+RULE = ApprovalRule(1, TaggedApprovers("owner"), 60, 5)
+KEY = key_record(
+    tags=frozenset({"tag"}),
+    certificate=StoredCertificate("text/plain", b"cert"),
+    policy=parse_policy(PolicyDocument(max_uses=1, approvals=RULE)),
+    uses_left=1,
+)
 RAW_KEY = key_record(private=PrivateMaterial(raw=bytes(16)))
 NETWORK = NetworkSettings(
     "192.0.2.1", "255.255.255.0", "192.0.2.254", Ipv6Settings("2001:db8::1/64", None)
@@ -79,6 +92,7 @@ def test_no_shape_of_a_record_drops_what_it_does_not_know():
         for module in pkgutil.walk_packages(keystead.storage.__path__, "keystead.storage.")
         for value in vars(importlib.import_module(module.name)).values()
         if isinstance(value, type) and issubclass(value, msgspec.Struct) and value.__struct_fields__
+        if value is not Counters  # It is never stored.
     ]
     assert {"_UserJson", "_KeyJson", "_NetworkJson"} <= {shape.__name__ for shape in shapes}
     assert not [shape for shape in shapes if not shape.__struct_config__.forbid_unknown_fields]

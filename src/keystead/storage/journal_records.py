@@ -36,7 +36,7 @@ MOST_ENTRIES: Final = 1000
 """The most entries in a block."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last entry, as the last write to the journal knows it."""
 
     n: int
