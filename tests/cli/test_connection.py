@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import tomllib
 
 import pytest
@@ -139,7 +140,21 @@ def test_a_profile_keeps_where_the_authoritys_file_is(command, at_home):
     assert tomllib.loads(file.read_text())["profiles"]["test"]["ca"] == str(at_home / "ca.pem")
 
 
-def test_without_the_package_keyring_its_option_says_how_to_get_it(hsm, command):
+def test_a_passphrase_comes_from_the_keyring(hsm, command, at_home, monkeypatch):
+    file = pytest.importorskip("keyrings.alt.file", reason="make installs it")
+    backend = file.PlaintextKeyring()
+    backend.file_path = str(at_home / "keyring")
+    backend.set_password("keystead", f"admin@{hsm.host}:{hsm.port}", hsm.passphrases["admin"])
+    monkeypatch.setattr("keyring.core._keyring_backend", backend)
+    list_users = ("users", "list", *trusted(hsm), "--keyring", "--user")
+    assert command(*list_users, "admin").status == 0
+    assert command(*list_users, "another").status == 2
+    backend.set_password("keystead", f"admin@{hsm.host}:{hsm.port}", "another passphrase")
+    assert command(*list_users, "admin").status == 4
+
+
+def test_without_the_package_keyring_its_option_says_how_to_get_it(hsm, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keyring", None)
     ran = command("users", "list", *trusted(hsm), "--user", "admin", "--keyring")
     assert ran.status == 2
     assert "pip install keyring" in ran.err
