@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from keystead import journal_verify
+from keystead.operations import audit
 from keystead.operations.audit import USES_SECONDS
+from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
 
 AUDITOR = ("auditor", "passphrase of auditor")
 OPERATOR = ("op", "passphrase of op")
+TIME = {"time": "2024-01-01T00:00:00Z"}
 SIGN = {"mode": "EdDSA", "message": b64(b"message")}
 
 
@@ -29,6 +33,18 @@ async def journal(core: Core, query: str = "", user: Credentials = AUDITOR) -> l
     assert answer.status == 200, answer
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     return [json.loads(line) for line in answer.body.splitlines()]
+
+
+async def verified(core: Core) -> list[dict[str, Any]]:
+    """Return all entries, which fit the journal's key and its head."""
+    head = (await core.request("GET", "/journal/head", user=AUDITOR)).body
+    content = (await core.request("GET", "/journal", user=AUDITOR)).body
+    pem = (await core.request("GET", "/journal/key.pem", user=AUDITOR)).body
+    key = journal_verify.load_key(pem)
+    lines = content.splitlines(keepends=True)
+    report = journal_verify.verify(lines, key, head=journal_verify.load_head(head, key))
+    assert report.is_intact, report.faults
+    return [json.loads(line) for line in lines]
 
 
 async def actions(core: Core) -> list[str]:
@@ -84,3 +100,194 @@ async def test_an_auditor_deletes_entries_before_a_checkpoint(core: Core) -> Non
     assert left[1] == whole[3]
     cut = next(one for one in left if one.get("action") == "cut")
     assert (cut["upto"], cut["who"]) == (3, "auditor")
+
+
+async def test_uses_are_each_an_entry_or_none_if_so_configured(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    await core.add_user("op", "Operator")
+    for uses, expected in (("each", 2), ("off", 2), ("counted", 3)):
+        answer = await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": uses})
+        assert answer.status == 204
+        for _ in range(2):
+            await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+        assert (await actions(core)).count("sign") == expected, uses
+    shown = (await core.request("GET", "/config/journal", user=ADMIN)).json()
+    assert shown == {"uses": "counted", "whenFull": "overwrite", "maxBytes": 2**28}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"uses": "some"}, {"whenFull": "stop"}, {"maxBytes": 1}, {"maxBytes": "1"}, {"other": 1}],
+)
+async def test_wrong_settings_are_400(core: Core, wanted: dict[str, Any]) -> None:
+    answer = await core.request("PUT", "/config/journal", user=ADMIN, json=wanted)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("query", ["from=0", "from=x", "from=-1", "limit=0", "limit=", "from=²"])
+async def test_wrong_numbers_are_400(core: Core, query: str) -> None:
+    assert (await core.request("GET", f"/journal?{query}", user=AUDITOR)).status == 400
+
+
+@pytest.mark.parametrize("query", ["", "?upto=", "?upto=0", "?upto=999999"])
+async def test_what_cannot_be_deleted_is_400(core: Core, query: str) -> None:
+    before = len(await journal(core))
+    assert (await core.request("DELETE", "/journal" + query, user=AUDITOR)).status == 400
+    assert len(await journal(core)) >= before
+
+
+async def test_a_deletion_may_end_anywhere_and_be_repeated(core: Core) -> None:
+    for upto in (1, 1, 4, 5, 9):
+        assert (await core.request("DELETE", f"/journal?upto={upto}", user=AUDITOR)).status == 204
+        assert (await journal(core))[0]["anchor"] == upto
+    await verified(core)
+
+
+async def test_a_refused_use_is_an_entry_with_the_rule(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature", restrictions={"tags": ["t"]})
+    await core.add_user("op", "Operator")
+    for _ in range(2):
+        await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+    (refused,) = [one for one in await journal(core) if one["action"] == "sign"]
+    assert refused["outcome"] == "The key's tag restrictions do not allow this user."
+    assert refused["count"] == 2
+
+
+async def test_unknown_callers_cannot_fill_the_journal(core: Core) -> None:
+    before = len(await journal(core))
+    for number in range(60):
+        core.clock.advance(1.1 if number % 6 == 0 else 0)
+        await core.request("GET", "/keys", client=f"192.0.2.{number}")
+        await core.request("PUT", f"/keys/k{number}/label", client=f"192.0.2.{number}")
+    entries = await journal(core)
+    assert len(entries) <= before + 4
+    assert [one["count"] for one in entries if one["action"] == "requests"] == [120]
+
+
+async def test_a_change_that_is_refused_is_counted_for_its_user(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    for _ in range(3):
+        await core.request("PUT", "/keys/k/label", user=ADMIN, json={"label": 1})
+    (entry,) = [one for one in await journal(core) if one["action"] == "PUT /keys/{key_id}/label"]
+    assert (entry["who"], entry["outcome"], entry["count"]) == ("admin", "400", 3)
+
+
+async def test_a_key_that_was_made_is_named(core: Core) -> None:
+    wanted = {"type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+    made = await core.request("POST", "/keys/generate", user=ADMIN, json=wanted)
+    (entry,) = [one for one in await journal(core) if one["action"] == "POST /keys/generate"]
+    assert entry["key"] == made.json()["id"]
+
+
+async def test_changes_at_once_are_all_there_and_in_one_chain(core: Core) -> None:
+    for number in range(8):
+        await core.generate(f"k{number}", "Curve25519", "EdDSA_Signature")
+
+    async def label(number: int) -> None:
+        for text in ("a", "b", "c"):
+            path = f"/keys/k{number}/label"
+            answer = await core.request("PUT", path, user=ADMIN, json={"label": text})
+            assert answer.status == 204
+            await core.hsm.audit.tick()
+
+    await asyncio.gather(*(label(number) for number in range(8)))
+    seen = [one["key"] for one in await verified(core) if one["action"].endswith("/label")]
+    assert sorted(seen) == sorted(f"k{number}" for number in range(8) for _ in range(3))
+    left = await core.store.list("/journal/open/", "/journal/open0", limit=9)
+    assert left == []
+
+
+async def test_checkpoints_come_each_minute_with_entries_and_no_more(core: Core) -> None:
+    await core.hsm.audit.tick()
+    before = (await actions(core)).count("checkpoint")
+    for _ in range(10):
+        core.clock.advance(61)
+        await core.hsm.audit.tick()
+    assert (await actions(core)).count("checkpoint") == before
+    await core.request("PUT", "/config/time", user=ADMIN, json=TIME)
+    core.clock.advance(61)
+    await core.hsm.audit.tick()
+    assert any("journal checkpoint" in line for line in core.log_lines)
+    assert (await actions(core)).count("checkpoint") == before + 1
+
+
+async def test_the_head_is_signed_and_in_the_export(core: Core) -> None:
+    head = await core.request("GET", "/journal/head", user=AUDITOR)
+    assert head.json() in await journal(core)
+    assert (await core.request("GET", "/journal/head", user=AUDITOR)).body == head.body
+
+
+async def test_entries_that_find_no_place_are_counted(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MOST_EACH", 1)
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    await core.add_user("op", "Operator")
+    await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": "each"})
+    for _ in range(4):
+        await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+    entries = await verified(core)
+    assert [one["count"] for one in entries if one["action"] == "not itemised"] == [3]
+
+
+# --- what replaces the records --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["the same HSM", "another HSM"])
+async def test_the_journal_goes_on_after_a_restore(core: Core, source: str) -> None:
+    core.hsm.tls.servers = Servers()
+    other = core if source == "the same HSM" else await start_core()
+    if other is not core:
+        await other.provision()
+        await other.add_user("auditor", "Auditor")
+    backup = await other.add_user("backup", "Backup")
+    assert await set_passphrase(other, PASSPHRASE) == 204
+    file = await make(other, backup)
+    before = await journal(core)
+    pem = (await core.request("GET", "/journal/key.pem", user=AUDITOR)).body
+    body = form(file, {"backupPassphrase": PASSPHRASE})
+    core.clock.advance(2)
+    path = "/system/restore"
+    answer = await core.request("POST", path, user=ADMIN, body=body, headers=MULTIPART)
+    assert answer.status == 204, answer
+    if other is not core:
+        core.clock.advance(2)
+        again = await core.restarted()
+        unlock = {"passphrase": UNLOCK}
+        assert (await again.request("POST", "/unlock", json=unlock)).status == 204
+        core = again
+    entries = await verified(core)
+    assert entries[: len(before)] == before
+    assert "POST /system/restore" in [one["action"] for one in entries]
+    assert (await core.request("GET", "/journal/key.pem", user=AUDITOR)).body == pem
+
+
+async def test_a_backup_holds_nothing_of_the_journal(core: Core) -> None:
+    backup = await core.add_user("backup", "Backup")
+    assert await set_passphrase(core, PASSPHRASE) == 204
+    await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": "each"})
+    await journal(core)
+    other = await start_core()
+    other.hsm.tls.servers = Servers()
+    body = form(await make(core, backup), {"backupPassphrase": PASSPHRASE})
+    answer = await other.request("POST", "/system/restore", body=body, headers=MULTIPART)
+    assert answer.status == 204, answer
+    assert await other.store.list("/journal", "/journal0", limit=1) == []
+    core.clock.advance(2)
+    other.clock.advance(2)
+    assert (await other.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204
+    entries = await verified(other)
+    assert entries[0]["action"] == "journal opened"
+    assert other.hsm.audit.settings.uses == "counted"
+    other.close()
+
+
+@pytest.mark.parametrize("action", ["reboot", "factory-reset", "shutdown"])
+async def test_the_end_of_the_server_is_a_durable_entry_before_it_comes(
+    core: Core, action: str
+) -> None:
+    assert (await core.request("POST", f"/system/{action}", user=ADMIN)).status == 204
+    again = await core.restarted()
+    core.clock.advance(2)
+    assert (await again.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204
+    assert f"POST /system/{action}" in [one["action"] for one in await verified(again)]

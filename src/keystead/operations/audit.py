@@ -9,7 +9,6 @@ import msgspec
 
 from keystead.access.gate import Attempt
 from keystead.errors import (
-    DecryptionFailed,
     KeysteadError,
     StoreUnavailable,
     WriteRefused,
@@ -22,13 +21,12 @@ from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.audit_actions import Action, use_entry
+from keystead.operations.journal_opening import find_keys
 from keystead.operations.journal_writer import CUT, JournalWriter
-from keystead.sealing.journal_keys import JournalKeys
 from keystead.storage import settings as stored
-from keystead.storage.journal_records import MOST_ENTRIES, put_keys, stored_keys
+from keystead.storage.journal_records import MOST_ENTRIES
 from keystead.storage.journaled import current_action
 from keystead.storage.key_value_store import Change, KeyValueStore
-from keystead.storage.sealed_records import remove_range
 from keystead.storage.settings import SettingStore
 
 USES_SECONDS: Final = 10.0
@@ -36,7 +34,7 @@ USES_SECONDS: Final = 10.0
 TICK_SECONDS: Final = 1.0
 MOST_WAITING: Final = 256
 """Actions that wait to be chained. They are durable already, with the changes that they made."""
-MOST_UNWRITTEN: Final = 10_000
+MOST_UNWRITTEN: Final = 100_000
 """Entries that wait in memory for a store that cannot write. Later entries are lost."""
 MOST_REFUSALS: Final = 1000
 _UNCHANGED: Final = 304
@@ -45,8 +43,6 @@ _BAD: Final = 400
 RECORDED_BY_DISPATCH: Final = frozenset({401, 403, 412, 429})
 """The statuses that dispatch records by itself, whatever the row."""
 FULL: Final = "The journal is full. An Auditor can export its entries, and then delete them."
-_JOURNAL: Final = "/journal"
-_AFTER_JOURNAL: Final = "/journal0"
 
 
 class Audit:
@@ -73,8 +69,10 @@ class Audit:
         self._waiting: list[tuple[Entry, str]] = []
         """Entries to be chained, with the paths of their records, or ""."""
         self._uses = Tallies[Attempt]()
+        self._use_of = self._uses.of
         self._refused = Tallies[Entry](most=MOST_REFUSALS)
-        self._each: list[Entry] = []
+        self._each: list[tuple[Attempt, float, int]] = []
+        """Uses that get an entry each, with their time and request."""
         self._lost = 0
         self._taken_at = monotonic()
         self._writing = asyncio.Lock()
@@ -122,10 +120,13 @@ class Audit:
     def _count(self, attempt: Attempt) -> None:
         if self._refuses:
             self.require_room()
-        caller = attempt.caller
         # A key and a caller in the caches are the same objects at each use. The tally keeps them.
-        kind = (id(attempt.key), id(caller), attempt.mode, attempt.address)
-        self._uses.add(kind, attempt.uses, attempt)
+        kind = (id(attempt.key), id(attempt.caller), attempt.mode, attempt.address)
+        tally = self._use_of(kind)
+        if tally is not None:
+            tally.count += attempt.uses
+        else:
+            self._uses.add(kind, attempt.uses, attempt)
 
     def _itemise(self, attempt: Attempt) -> None:
         if self._refuses:
@@ -133,11 +134,7 @@ class Audit:
         if len(self._each) >= MOST_EACH:
             self._lost += attempt.uses
             return
-        entry = use_entry(attempt)
-        entry.time = rfc3339(self._now())
-        entry.request = REQUEST.get() or 0
-        entry.count = attempt.uses if attempt.uses > 1 else 0
-        self._each.append(entry)
+        self._each.append((attempt, self._now(), REQUEST.get() or 0))
 
     def use_refused(self, attempt: Attempt, reason: str) -> None:
         """Count a refused use."""
@@ -204,8 +201,12 @@ class Audit:
         """Open the journal, or begin one. Raises StoreUnavailable."""
         if self._writer is not None:
             return
-        writer, fault = await self._opened(domain_key)
-        fault = await writer.load() or fault
+        found = await find_keys(self._store, self._local, domain_key)
+        writer = JournalWriter(
+            self._store, found.keys, now=self._now, monotonic=self._monotonic, log=self._log
+        )
+        writer.first_changes = found.changes
+        fault = await writer.load() or found.fault
         known = {path for _, path in self._waiting}
         interrupted = [
             (msgspec.msgpack.decode(content, type=Entry), path)
@@ -218,30 +219,6 @@ class Audit:
             self._log.warning("the journal was not closed", reason=fault)
         self._writer = writer
         await self.try_write()
-
-    async def _opened(self, domain_key: Secret) -> tuple[JournalWriter, str]:
-        fault = ""
-        changes = []
-        try:
-            keys = await stored_keys(self._store, domain_key)
-        except DecryptionFailed:
-            keys = await self._parked()
-            if keys is not None:
-                changes = [put_keys(keys, domain_key), self._local.remove(stored.RESTORED_JOURNAL)]
-        if keys is None:
-            if await remove_range(self._store, _JOURNAL, _AFTER_JOURNAL):
-                fault = "the keys of the journal that was here did not open, or were missing"
-            keys = JournalKeys.new()
-            changes = [put_keys(keys, domain_key)]
-        writer = JournalWriter(
-            self._store, keys, now=self._now, monotonic=self._monotonic, log=self._log
-        )
-        writer.first_changes = changes
-        return writer, fault
-
-    async def _parked(self) -> JournalKeys | None:
-        parked = await self._local.get(stored.RESTORED_JOURNAL)
-        return None if parked is None else JournalKeys(parked)
 
     def park(self) -> list[Change]:
         """Return the change that keeps the journal's keys until the next unlock.
@@ -333,17 +310,21 @@ class Audit:
         """Make entries of what was counted, if ten seconds are over or `everything` is wanted."""
         time = self._time()
         each, self._each = self._each, []
-        for entry in each:
+        for attempt, seconds, request in each:
+            entry = use_entry(attempt)
+            entry.time, entry.request = rfc3339(seconds), request
+            entry.count = attempt.uses if attempt.uses > 1 else 0
             self._add(entry)
         if not everything and self._monotonic() - self._taken_at < USES_SECONDS:
             return
         self._taken_at = self._monotonic()
-        for attempt, count in self._uses.take():
-            entry = use_entry(attempt)
-            entry.time, entry.count = time, count
+        for use in self._uses.take():
+            entry = use_entry(use.subject)
+            entry.time, entry.count = time, use.count
             self._add(entry)
-        for entry, count in self._refused.take():
-            entry.time, entry.count = time, count
+        for refused in self._refused.take():
+            entry = refused.subject
+            entry.time, entry.count = time, refused.count
             self._add(entry)
         self._say_lost(time)
 

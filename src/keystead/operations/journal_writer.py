@@ -17,8 +17,8 @@ SIGNED_ENTRIES: Final = 1000
 """The most entries after which a checkpoint is signed."""
 SIGNED_SECONDS: Final = 60.0
 """The longest time after which entries are signed."""
-_ROOM_BYTES: Final = 8 * 1024
-"""What is removed at least on a full disk, in the commit that writes new entries."""
+_BLOCK_BYTES: Final = 1024
+"""More than what a block has besides its entries: a cut, a checkpoint, a hash and the seal."""
 _MOST_CUT: Final = 256
 """The most blocks that one commit removes."""
 CUT: Final = "cut"
@@ -168,10 +168,15 @@ class JournalWriter:
         try:
             await self._write(entries, more, cut, signs=signs, closes=closes)
         except WriteRefused:
-            cut = await self._oldest(_ROOM_BYTES + 512 * len(entries)) if overwrites else None
+            cut = await self._oldest(self._size_of(entries)) if overwrites else None
             if cut is None:
                 raise
             await self._write(entries, more, cut, signs=signs, closes=closes)
+
+    def _size_of(self, entries: Sequence[Entry]) -> int:
+        """Return at least how many bytes a block of these entries takes."""
+        chain = self._chain.copy()
+        return _BLOCK_BYTES + sum(len(chain.line(entry)) for entry in entries)
 
     async def _write(
         self,

@@ -63,8 +63,11 @@ Json = dict[str, Any]
 _QUERY_SCHEMAS: Final[dict[str, Json]] = {
     "details": {"type": "boolean"},
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT},
+    "/journal?limit": {"type": "integer", "minimum": 1},
+    "from": {"type": "integer", "minimum": 1, "default": 1},
+    "upto": {"type": "integer", "minimum": 1},
 }
-"""The schemas of query parameters that are not plain strings."""
+"""The schemas of query parameters that are not plain strings, by name, or by path and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +238,13 @@ def _path_parameters(route: Route) -> list[Json]:
 
 def _query_parameters(route: Route) -> list[Json]:
     return [
-        {"name": name, "in": "query", "schema": _QUERY_SCHEMAS.get(name, {"type": "string"})}
-        for name in route.query
+        {"name": name, "in": "query", "schema": _query_schema(route, name)} for name in route.query
     ]
+
+
+def _query_schema(route: Route, name: str) -> Json:
+    any_path = _QUERY_SCHEMAS.get(name, {"type": "string"})
+    return _QUERY_SCHEMAS.get(f"{route.path}?{name}", any_path)
 
 
 def _alternatives(shape: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type is a shape

@@ -18,7 +18,8 @@ def begin_action(call: Call[Any]) -> None:
     if not row.works_with_full_journal:
         audit.require_room()
     caller = call.authenticated
-    named = dict(call.parameters)
+    # The router also gives parameters of rows for other methods on the same path.
+    named = {name: text for name, text in call.parameters.items() if f"{{{name}}}" in row.path}
     key = named.pop("key_id", "")
     entry = Entry(
         rfc3339(call.hsm.time.now()),

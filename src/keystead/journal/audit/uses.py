@@ -1,13 +1,23 @@
 """Counts of equal events, each of which becomes one entry."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-MOST_KINDS = 10_000
+MOST_KINDS: Final = 10_000
 """The kinds of events that are counted one by one between two writes."""
-MOST_EACH = 100_000
+MOST_EACH: Final = 100_000
 """The uses that wait for an entry of their own between two writes."""
 
 Subject = TypeVar("Subject")
+
+
+class Tally(Generic[Subject]):
+    """How often events of a kind have happened, and the subject of the first."""
+
+    __slots__ = ("count", "subject")
+
+    def __init__(self, subject: Subject, count: int) -> None:
+        self.subject = subject
+        self.count = count
 
 
 class Tallies(Generic[Subject]):
@@ -15,20 +25,23 @@ class Tallies(Generic[Subject]):
 
     def __init__(self, *, most: int = MOST_KINDS) -> None:
         self._most = most
-        self._kinds: dict[object, tuple[list[int], Subject]] = {}
+        self._kinds: dict[object, Tally[Subject]] = {}
+        self.of: Final = self._kinds.get
+        """Returns the tally of a kind, or None if there is none yet."""
         self.rest = 0
 
     def add(self, kind: object, count: int, subject: Subject) -> None:
         """Count events of a kind. The first one's subject is kept."""
-        tally = self._kinds.get(kind)
+        tally = self.of(kind)
         if tally is not None:
-            tally[0][0] += count
+            tally.count += count
         elif len(self._kinds) < self._most:
-            self._kinds[kind] = ([count], subject)
+            self._kinds[kind] = Tally(subject, count)
         else:
             self.rest += count
 
-    def take(self) -> list[tuple[Subject, int]]:
-        """Return the subject of each kind with its count, and forget them. `rest` stays."""
-        taken, self._kinds = self._kinds, {}
-        return [(subject, count[0]) for count, subject in taken.values()]
+    def take(self) -> list[Tally[Subject]]:
+        """Return all tallies, and begin again without any. `rest` stays."""
+        taken = list(self._kinds.values())
+        self._kinds.clear()
+        return taken
