@@ -121,7 +121,7 @@ class PolicyUse(msgspec.Struct, frozen=True, gc=False):
     """Unix seconds. It matters only if the policy `has_times`."""
 
 
-class Counters(msgspec.Struct, frozen=True, gc=False):
+class Counters(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a policy has to know besides the use."""
 
     uses_left: int = 0
