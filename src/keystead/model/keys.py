@@ -70,6 +70,16 @@ class KeyRecord:
     created: int | None = None
     """When the key came into the HSM, in Unix seconds. None if the origin is unknown."""
 
+    def contents(self) -> list[str | bytes]:
+        """Return the texts and bytes in all fields that can be long."""
+        held: list[str | bytes] = [self.label, *self.mechanisms, *self.tags]
+        held.append(self.private.pem or self.private.raw or b"")
+        if self.certificate is not None:
+            held += [self.certificate.content_type, self.certificate.data]
+        if self.policy is not None:
+            held += self.policy.texts()
+        return held
+
 
 def _nothing() -> None:
     """Do nothing: most uses have no limit to give back to."""

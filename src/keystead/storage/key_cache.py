@@ -15,8 +15,8 @@ BYTES_A_KEY: Final = 16 * 1024
 """The average memory for each key in the cache. A key without a certificate needs less, even with
 RSA-8192."""
 _PARSED_BYTES: Final = 4 * 1024
-_STRING_BYTES: Final = 64
-"""The memory that Python needs for a string besides its characters."""
+_OBJECT_BYTES: Final = 64
+"""The memory that Python needs for a text or bytes besides the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,7 @@ class StoredKey:
     @property
     def weight(self) -> int:
         """About how many bytes of memory the key takes, with everything in its record."""
-        record, strings = self.record, [self.record.label, *self.record.mechanisms]
-        strings.extend(record.tags)
-        binary = len(record.private.pem or record.private.raw or b"")
-        if record.certificate is not None:
-            strings.append(record.certificate.content_type)
-            binary += len(record.certificate.data)
-        if record.policy is not None:
-            strings.extend(record.policy.texts())
-        return _PARSED_BYTES + binary + sum(len(text) + _STRING_BYTES for text in strings)
+        return _PARSED_BYTES + sum(len(one) + _OBJECT_BYTES for one in self.record.contents())
 
 
 Load = Callable[[], Coroutine[None, None, StoredKey | None]]
