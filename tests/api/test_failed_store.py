@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from keystead.errors import StoreUnavailable, WriteRefused
+from keystead.errors import StoreUnavailable, WriteRefused, WrongState
 from keystead.operations import hsm as hsm_module
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
@@ -164,5 +164,7 @@ async def test_unlocking_while_the_store_goes_away_leaves_it_failed_not_half_ope
     flaky.hsm.store_lost()
     assert (await unlocking).status == 412
     assert flaky.hsm.session is None
+    with pytest.raises(WrongState):
+        await flaky.hsm.audit.public_pem()
     await until(flaky, "Locked")
     assert (await flaky.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204

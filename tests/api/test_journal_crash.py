@@ -153,6 +153,18 @@ async def test_journal_records_put_back_or_removed_are_said_at_the_next_unlock(n
     core.close()
 
 
+async def test_the_record_of_an_action_that_does_not_open_is_said_and_stops_no_unlock() -> None:
+    core, store = await prepared()
+    (path, *_) = await store.list("/journal/open/", "/journal/open0", limit=9)
+    await store.commit([Change(path, b"spoiled")])
+    again = await core.restarted()
+    await unlocked(again)
+    outcomes = [one["outcome"] for one in await exported(again) if one["action"] == "interrupted"]
+    assert outcomes == ["its record does not open"]
+    assert await store.list("/journal/open/", "/journal/open0", limit=9) == []
+    core.close()
+
+
 # --- full -----------------------------------------------------------------------------------------
 
 

@@ -16,13 +16,14 @@ from keystead.errors import (
 )
 from keystead.journal.audit.entries import Entry, rfc3339
 from keystead.journal.audit.uses import MOST_EACH, Tallies
-from keystead.journal.log import REQUEST, Log
+from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.audit_actions import Action, use_entry
 from keystead.operations.journal_opening import find_keys
 from keystead.operations.journal_writer import CUT, JournalWriter
+from keystead.operations.session import CoreContext
 from keystead.storage import settings as stored
 from keystead.storage.journal_records import MOST_ENTRIES
 from keystead.storage.journaled import current_action
@@ -50,19 +51,17 @@ class Audit:
 
     def __init__(
         self,
+        context: CoreContext,
         store: KeyValueStore,
         local: SettingStore,
-        log: Log,
-        *,
         now: Callable[[], float],
-        monotonic: Callable[[], float],
     ) -> None:
         """`store` is below all generations; `local` has the settings of this device."""
         self._store = store
         self._local = local
-        self._log = log
+        self._log = context.log
         self._now = now
-        self._monotonic = monotonic
+        self._monotonic = context.monotonic
         self._settings = DEFAULT_JOURNAL
         self._writer: JournalWriter | None = None
         self._run = os.urandom(8).hex()
@@ -74,7 +73,7 @@ class Audit:
         self._each: list[tuple[Attempt, float, int]] = []
         """Uses that get an entry each, with their time and request."""
         self._lost = 0
-        self._taken_at = monotonic()
+        self._taken_at = context.monotonic()
         self._writing = asyncio.Lock()
         self._doubted = 0
         self._is_stuck = False
@@ -209,7 +208,7 @@ class Audit:
         fault = await writer.load() or found.fault
         known = {path for _, path in self._waiting}
         interrupted = [
-            (msgspec.msgpack.decode(content, type=Entry), path)
+            (self._interrupted(content), path)
             for path, content in await writer.records.opened()
             if path not in known
         ]
@@ -219,6 +218,11 @@ class Audit:
             self._log.warning("the journal was not closed", reason=fault)
         self._writer = writer
         await self.try_write()
+
+    def _interrupted(self, content: bytes | None) -> Entry:
+        if content is None:
+            return Entry(self._time(), "interrupted", outcome="its record does not open")
+        return msgspec.msgpack.decode(content, type=Entry)
 
     def park(self) -> list[Change]:
         """Return the change that keeps the journal's keys until the next unlock.
@@ -230,13 +234,17 @@ class Audit:
         return [self._local.put(stored.RESTORED_JOURNAL, self._writer.keys.stored)]
 
     async def close(self) -> None:
-        """Write everything with a last checkpoint, and forget the keys."""
+        """Record the present action, which ends the session, as done. Then `shut` the journal."""
         action = current_action()
         if isinstance(action, Action) and not action.is_over:
             # It is what ends the session, so it has succeeded, and there is no later moment.
             action.is_over = True
             action.entry.outcome = action.entry.outcome or "done"
             self._add(action.entry, action.path if action.is_written else "")
+        await self.shut()
+
+    async def shut(self) -> None:
+        """Write everything with a last checkpoint, and forget the keys."""
         self._gather(everything=True)
         await self.try_write(closes=True)
         writer, self._writer = self._writer, None

@@ -86,14 +86,8 @@ class Hsm:
         self.time = ConfiguredTime(context.wall_clock, store, local)
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
+        self.audit = Audit(context, journal_store, local.settings, self.time.now)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
-        self.audit = Audit(
-            journal_store,
-            local.settings,
-            context.log,
-            now=self.time.now,
-            monotonic=context.monotonic,
-        )
         self.access_record = AccessRecord(context.log, metrics, pace, self.audit)
         self.gate = Gate(self.access_record, context.monotonic)
         self.updates = Updates(context.update_slot, context.update_key)
@@ -235,8 +229,7 @@ class Hsm:
         self.state = after(self.state, Event.LOCK)
         self.session = None
         # The request that asks for this is running itself.
-        await session.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
-        await self.audit.close()
+        await self._end(session, seconds=LOCK_PATIENCE_SECONDS, but=1)
         self._state_changed(Event.LOCK)
 
     async def stop(self) -> None:
@@ -284,7 +277,7 @@ class Hsm:
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
-            self._ending = asyncio.create_task(self._end_at_once(session))
+            self._ending = asyncio.create_task(self._end(session, seconds=0))
 
     async def flush_counters_forever(self) -> None:
         """Write operation counters every few seconds. Run as a background task.
@@ -352,11 +345,10 @@ class Hsm:
     async def _drop_session(self) -> None:
         session, self.session = self.session, None
         if session is not None:
-            await session.end(seconds=STOP_PATIENCE_SECONDS)
-            await self.audit.close()
+            await self._end(session, seconds=STOP_PATIENCE_SECONDS)
 
-    async def _end_at_once(self, session: Session) -> None:
-        await session.end(seconds=0)
+    async def _end(self, session: Session, *, seconds: float, but: int = 0) -> None:
+        await session.end(seconds=seconds, but=but)
         await self.audit.close()
 
     async def _reread(self) -> None:
@@ -375,8 +367,12 @@ class Hsm:
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
         await self.audit.open(domain_key)
-        # Raises WrongState if the store was lost in the meantime: only recovery leaves Failed.
-        self.state = after(self.state, event)
+        try:
+            # Refused if the store was lost in the meantime: only recovery leaves Failed.
+            self.state = after(self.state, event)
+        except WrongState:
+            await self.audit.shut()
+            raise
         self.unlocking.given.forget()
         self.session = session
         self._state_changed(event)

@@ -130,13 +130,19 @@ class JournalRecords:
             raise CorruptRecord(f"The record {_HEAD} cannot be read.") from None
         return head, entry.revision
 
-    async def opened(self) -> list[tuple[str, bytes]]:
-        """Return the actions that are not chained, with their paths. Leaves out what is corrupt."""
-        found = []
+    async def opened(self) -> list[tuple[str, bytes | None]]:
+        """Return the paths of actions that are not chained, with their records.
+
+        None stands for a record that does not open.
+        """
+        found: list[tuple[str, bytes | None]] = []
         for path in await list_paths(self._store, _OPEN, _AFTER_OPEN):
             entry = await self._store.get(path)
-            if entry is not None:
-                found.append((path, self._opened(path, entry.value)))
+            try:
+                content = None if entry is None else self._opened(path, entry.value)
+            except CorruptRecord:
+                content = None
+            found.append((path, content))
         return found
 
     async def oldest(self, *, limit: int) -> list[str]:
