@@ -7,7 +7,7 @@ use cryptoki_sys::{
     CKR_SLOT_ID_INVALID, CK_SESSION_HANDLE, CK_SLOT_ID,
 };
 
-use crate::config;
+use crate::config::{self, SlotConfig};
 use crate::http::Client;
 use crate::refusal::{tell, Answer, Refusal};
 use crate::session::{Session, Sessions};
@@ -29,47 +29,61 @@ pub struct Module {
 struct Process {
     pid: u32,
     module: RwLock<Option<Arc<Module>>>,
+    /// What the parent's configuration was: a child may have lost the right to read the file.
+    inherited: Vec<Arc<SlotConfig>>,
     child: OnceLock<Box<Process>>,
 }
 
 static FIRST: OnceLock<Process> = OnceLock::new();
 
 impl Process {
-    fn new() -> Self {
-        Self { pid: std::process::id(), module: RwLock::new(None), child: OnceLock::new() }
+    fn new(inherited: Vec<Arc<SlotConfig>>) -> Self {
+        let pid = std::process::id();
+        Self { pid, module: RwLock::new(None), inherited, child: OnceLock::new() }
     }
 
     /// Returns the state of the running process.
     fn current() -> &'static Self {
         let pid = std::process::id();
-        let mut process = FIRST.get_or_init(Self::new);
+        let mut process = FIRST.get_or_init(|| Self::new(Vec::new()));
         loop {
             match process.child.get() {
                 Some(child) => process = child,
                 None if process.pid == pid => return process,
                 None => {
-                    process.close_shared();
-                    process = process.child.get_or_init(|| Box::new(Self::new()));
+                    let inherited = process.leave();
+                    process = process.child.get_or_init(|| Box::new(Self::new(inherited)));
                 }
             }
         }
     }
 
-    /// Closes a child's copies of its parent's connections.
-    fn close_shared(&self) {
-        let Ok(module) = self.module.try_read() else { return };
-        module.iter().flat_map(|module| &module.slots).for_each(|slot| slot.close());
+    /// Closes a child's copies of its parent's connections; returns the parent's configuration.
+    fn leave(&self) -> Vec<Arc<SlotConfig>> {
+        let Ok(module) = self.module.try_read() else { return self.inherited.clone() };
+        let Some(module) = &*module else { return self.inherited.clone() };
+        module.slots.iter().for_each(|slot| slot.close());
+        module.slots.iter().map(|slot| Arc::clone(&slot.config)).collect()
+    }
+
+    /// Returns the configuration: of the parent, or of the file.
+    fn configuration(&self) -> Result<Vec<Arc<SlotConfig>>, String> {
+        if self.inherited.is_empty() {
+            return Ok(config::read()?.into_iter().map(Arc::new).collect());
+        }
+        Ok(self.inherited.clone())
     }
 }
 
 impl Module {
     /// Reads the configuration and makes the slots. It asks no server.
     pub fn initialize() -> Answer<()> {
-        let mut module = Process::current().module.write().unwrap_or_else(PoisonError::into_inner);
+        let process = Process::current();
+        let mut module = process.module.write().unwrap_or_else(PoisonError::into_inner);
         if module.is_some() {
             return Err(Refusal(CKR_CRYPTOKI_ALREADY_INITIALIZED));
         }
-        let slots = Self::slots().map_err(|error| {
+        let slots = process.configuration().and_then(Self::slots).map_err(|error| {
             tell(&error);
             Refusal(CKR_GENERAL_ERROR)
         })?;
@@ -107,8 +121,8 @@ impl Module {
         Self::get()?.sessions.get(handle)
     }
 
-    fn slots() -> Result<Vec<Arc<Slot>>, String> {
-        let slots = config::read()?.into_iter().zip(0..).map(|(slot, id)| {
+    fn slots(configuration: Vec<Arc<SlotConfig>>) -> Result<Vec<Arc<Slot>>, String> {
+        let slots = configuration.into_iter().zip(0..).map(|(slot, id)| {
             let client = Client::new(slot.instances()?, slot.patience);
             Ok(Arc::new(Slot::new(id, slot, client)))
         });

@@ -27,7 +27,7 @@ pub struct Slot {
     /// Its number.
     pub id: CK_SLOT_ID,
     /// What the configuration says of it.
-    pub config: SlotConfig,
+    pub config: Arc<SlotConfig>,
     client: Client,
     login: Mutex<Login>,
     objects: Mutex<Table>,
@@ -51,7 +51,7 @@ struct Listing {
 
 impl Slot {
     /// Makes a slot. The configured PINs are not tried yet.
-    pub fn new(id: CK_SLOT_ID, config: SlotConfig, client: Client) -> Self {
+    pub fn new(id: CK_SLOT_ID, config: Arc<SlotConfig>, client: Client) -> Self {
         let login = Mutex::new(Login::configured(&config));
         Self { id, config, client, login, objects: Mutex::default(), listed: Mutex::default() }
     }
