@@ -329,3 +329,17 @@ def test_an_operation_is_tried_from_its_description(signed_in: Console) -> None:
     signed_in.page.locator("summary", has_text="GET /system/info").click()
     signed_in.press("Try GET /system/info", "GET it")
     signed_in.says('"softwareVersion"')
+
+
+def test_an_auditor_reads_and_verifies_the_journal(browser: Browser, server: Server) -> None:
+    server.add_user("auditor", "Auditor")
+    for console in console_at(browser, server):
+        console.expected_errors += ["403"]
+        console.sign_in("auditor", server.passphrases["auditor"])
+        console.open("journal")
+        console.says("PUT /users/auditor")
+        console.press("Verify", "Verify the journal here")
+        console.says("lines are whole, and signed up to number")
+        console.fill("Entries", text="auditor")
+        console.press("Entries", "Show")
+        console.says("PUT /users/auditor")

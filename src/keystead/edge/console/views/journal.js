@@ -1,42 +1,56 @@
-// The audit journal: its newest entries, and a check of their chain.
+// The audit journal: its newest entries, a search, and a check of their chain and signatures.
 
-import { button, element, facts, field, form, section, table } from "/console/elements.js";
 import { save } from "/console/bytes.js";
+import { button, element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
+import { checkJournal } from "/console/journal_check.js";
 
 const PAGE = 200;
+const FIELDS = ["n", "time", "action", "who", "address", "key", "target", "mode", "outcome", "count"];
 
 export async function journalView({ hsm }) {
   const head = await hsm.get("/journal/head");
   const place = element("div", {});
-  const newest = Number(head.number ?? head.last ?? 0);
-  const load = async (from) => place.replaceChildren(await page(hsm, from, load));
-  await load(Math.max(1, newest - PAGE + 1));
+  const load = async (from) => place.replaceChildren(await shown(() => page(hsm, from, load)));
+  await load(Math.max(1, head.n - PAGE + 1));
   return element("div", {}, element("h1", {}, "Journal"),
-    section("Head", facts(Object.entries(head).map(([name, value]) =>
-      [name, element("code", {}, typeof value === "string" ? value : JSON.stringify(value))])),
-    element("p", {}, "Verify an export offline: ",
-      element("code", {}, "keystead journal verify FILE --key key.pem")),
+    section("Checkpoint", facts([["Entries", head.n], ["Signed", moment(head.time)],
+      ["Hash", element("code", {}, head.chain)]]),
     element("p", { class: "buttons" },
+      button("Save this checkpoint", () => save("head.json", `${JSON.stringify(head)}\n`)),
       button("Save key.pem", async () => save("key.pem", await hsm.text("/journal/key.pem"))),
       button("Save the journal", async () =>
-        save("journal.ndjson", await (await hsm.request("GET", "/journal")).blob())))),
-    section("From an entry's number on", form([field("Number", { name: "from", type: "number", min: 1,
-      required: true })], "Show", ({ from }) => load(Number(from)), { label: "From a number on" })),
+        save("journal.ndjson", await (await hsm.request("GET", "/journal")).blob()))),
+    form([], "Verify the journal here", () => verify(hsm), { label: "Verify" })),
+    section("Entries", form([element("div", { class: "row" },
+      field("From number", { name: "from", type: "number", min: 1 }),
+      field("Search in all entries", { name: "text" }))], "Show",
+    ({ from, text }) => (text ? search(hsm, text) : load(Number(from) || 1)), { label: "Entries" })),
     place);
+}
+
+async function verify(hsm) {
+  const [text, pem] = await Promise.all([hsm.text("/journal"), hsm.text("/journal/key.pem")]);
+  const { entries, signed, fault } = await checkJournal(text, pem);
+  if (fault) return notice("bad", `Entry ${fault} is not what the chain says. Keep an export and its heads.`);
+  return notice("good", `${entries} lines are whole, and signed up to number ${signed}. `
+    + "A check against a head that was kept elsewhere: keystead journal verify --head.");
+}
+
+async function search(hsm, text) {
+  const all = await hsm.text("/journal");
+  const found = all.split("\n").filter((line) => line.includes(text)).slice(-PAGE);
+  return entryTable(found.map((line) => JSON.parse(line)));
 }
 
 async function page(hsm, from, load) {
   const text = await hsm.text(`/journal?from=${from}&limit=${PAGE}`);
   const entries = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
-  const names = [...new Set(entries.flatMap((entry) => Object.keys(entry)))];
-  return section(`${entries.length} entries`, table(names, entries.map((entry) =>
-    names.map((name) => said(entry[name]))), "Entries"),
-  element("p", { class: "buttons" },
-    from > 1 && button("Older", () => load(Math.max(1, from - PAGE))),
-    entries.length === PAGE && button("Newer", () => load(from + PAGE))));
+  return section(`From number ${from}`, entryTable(entries.filter(({ n }) => n)),
+    element("p", { class: "buttons" },
+      from > 1 && button("Older", () => load(Math.max(1, from - PAGE))),
+      entries.length >= PAGE && button("Newer", () => load(from + PAGE))));
 }
 
-function said(value) {
-  if (value === undefined || value === null) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+function entryTable(entries) {
+  return table(FIELDS, entries.map((entry) => FIELDS.map((name) => String(entry[name] ?? ""))), "Entries");
 }
