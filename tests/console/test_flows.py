@@ -337,9 +337,9 @@ def test_an_auditor_reads_and_verifies_the_journal(browser: Browser, server: Ser
         console.expected_errors += ["403"]
         console.sign_in("auditor", server.passphrases["auditor"])
         console.open("journal")
-        console.says("PUT /users/auditor")
+        console.says("PUT /users/{user_id}")
         console.press("Verify", "Verify the journal here")
         console.says("lines are whole, and signed up to number")
         console.fill("Entries", text="auditor")
         console.press("Entries", "Show")
-        console.says("PUT /users/auditor")
+        console.says("PUT /users/{user_id}")
