@@ -134,7 +134,7 @@ def test_a_login_storm_neither_slows_down_who_is_in_nor_keeps_others_out(signing
 def log_in_from(server: Server, address: str) -> int:
     """Log in as a user who is not in yet."""
     headers = {"Authorization": basic("late", server.passphrases["late"])}
-    with contextlib.closing(server.connect(address=address)) as connection:
+    with contextlib.closing(server.connect(timeout_seconds=120, address=address)) as connection:
         connection.request("GET", "/api/v1/keys", headers=headers)
         return connection.getresponse().status
 
@@ -151,7 +151,8 @@ class Storm:
         ]
 
     def _run(self, number: int) -> None:
-        with contextlib.closing(self._server.connect()) as connection:
+        # A busy machine gives the threads that verify passphrases little time.
+        with contextlib.closing(self._server.connect(timeout_seconds=120)) as connection:
             attempt = 0
             while not self._stopping.is_set():
                 attempt += 1
