@@ -32,7 +32,7 @@ async function showPage(hsm, place, wanted, after) {
   let isEnd = false;
   for (let read = 0; found.length < PAGE && !isEnd && read < MOST_READ; read += PAGE) {
     const page = await keyPage(hsm, wanted.prefix, last);
-    isEnd = page.length < PAGE;
+    isEnd = page.length === 0; // The HSM may cut a page short.
     last = page.at(-1)?.id ?? last;
     found.push(...page.filter((key) => fits(key, wanted)));
   }
