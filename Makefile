@@ -19,6 +19,10 @@ PKCS11_TOOLS := nginx-light=nginx gnutls-bin=p11tool libengine-pkcs11-openssl=/u
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
+# Tests with servers, browsers, packages and times: `make test-fast` leaves them out.
+SLOW := bench/test_run.py clients conformance console crash docs examples packaging pkcs11 processes release \
+	test_device_keys.py timing vectors
+
 .PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
@@ -53,9 +57,7 @@ tpm2: $(READY) ## adds what the device key provider tpm2 needs
 	scripts/add-tpm2 $(VENV)
 
 test-fast: $(DEV_READY) ## the tests that need no server of their own and measure no times
-	$(BIN)/python -m pytest -n $(PROCESSES) --ignore=tests/processes --ignore=tests/conformance \
-		--ignore=tests/crash --ignore=tests/docs \
-		--ignore=tests/timing --ignore=tests/bench/test_run.py tests
+	$(BIN)/python -m pytest -n $(PROCESSES) $(addprefix --ignore=tests/,$(SLOW)) tests
 
 vectors: $(DEV_READY) ## published test vectors through the API: how many by algorithm, and why some are skipped
 	$(BIN)/python -m pytest -q tests/vectors
