@@ -3,6 +3,10 @@
 import pytest
 
 from keystead.cli.exposition import Readings, parse
+from keystead.cli.usage_counts import ActionsOfUsers
+from keystead.client.client import Client, Credentials
+from keystead.client.transport import Endpoint
+from keystead.client.trust import Pinned
 
 BEFORE = """# HELP keystead_x Something.
 # TYPE keystead_x counter
@@ -17,6 +21,11 @@ keystead_writable 0
 keystead_seconds_bucket{le="0.001"} 14
 keystead_seconds_bucket{le="+Inf"} 15
 """
+
+
+def client_of(server):
+    endpoint = Endpoint(server.host, server.port, Pinned(server.fingerprint))
+    return Client([endpoint], Credentials("admin", server.passphrases["admin"]))
 
 
 def test_two_readings_give_rates_gauges_and_quantiles():
@@ -43,3 +52,23 @@ def test_top_shows_what_the_hsm_counts(keystead):
     assert "http responses" in ran.out
     assert keystead("top", "--every", "0", user="metrics").status == 2
     assert keystead("top", "--times", "1", user="signer").status == 1
+
+
+def test_top_by_key_shows_which_keys_work(keystead):
+    assert keystead("keys", "generate", "busy", "--type", "EC_P256").status == 0
+    ran = keystead("top", "--by", "key", "--times", "1", "--every", "0.1", user="signer")
+    assert ran.status == 0
+    assert "busy" in ran.out
+
+
+def test_top_by_user_shows_who_does_something(keystead, hsm):
+    counts = ActionsOfUsers()
+    with client_of(hsm) as client:
+        assert counts.read(client) == {}
+        for _ in range(3):
+            hsm.request("POST", "/lock", user="signer")  # Which is refused.
+        found = counts.read(client)
+    assert found["signer"] == 3
+    ran = keystead("top", "--by", "user", "--times", "1", "--every", "0.1")
+    assert ran.status == 0
+    assert "HSM Operational" in ran.out
