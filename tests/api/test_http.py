@@ -45,7 +45,7 @@ def metrics_user(runner, core: Core) -> Credentials:
 async def test_head_is_answered_where_nethsm_does_and_405_elsewhere(
     core: Core, metrics_user: Credentials, path: str
 ) -> None:
-    path = path.format(key_id="key", user_id="admin", namespace_id="ns")
+    path = path.format(key_id="key", user_id="admin", namespace_id="ns", approval_id="a")
     user = metrics_user if path == "/metrics" else ADMIN
     answer = await core.request("HEAD", path, user=user)
     if path not in WITH_HEAD:

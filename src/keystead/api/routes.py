@@ -104,7 +104,7 @@ _DESCRIBED: tuple[Route, ...] = (
     _root_when_up("GET", "/health/diagnose", cluster.diagnose, ALL_STATES, answers_head=True),
     _root("GET", "/health/lockouts", health.lockouts),
     _metrics("GET", "/metrics", health.metrics, also_produces=_SCRAPED, answers_head=True),
-    _anyone("GET", "/system/identity", attestation.identity, answers_head=True),
+    _anyone("GET", "/system/identity", attestation.identity),
     _anyone(
         "POST", "/provision", lifecycle.provision, _UNPROVISIONED, works_with_full_journal=True
     ),
