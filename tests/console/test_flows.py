@@ -271,6 +271,9 @@ def test_a_backup_made_here_restores_here(browser: Browser, server: Server, tmp_
         with console.page.expect_download() as download:
             console.press("Make a backup", "Make and save a backup")
         download.value.save_as(file)
+    for console in console_at(browser, server):
+        console.sign_in("admin", server.passphrases["admin"])
+        console.says("A backup: the last one was made on")
     with running_server(tmp_path) as other:
         for console in console_at(browser, other):
             console.page.get_by_role("button", name="Restore a backup instead").click()

@@ -8,6 +8,7 @@ import { Hsm } from "/console/hsm.js";
 const SAMPLE_MILLISECONDS = 2000;
 const SAMPLES_KEPT = 150;
 const MOST_PLOTS = 7;
+const ENTRIES_READ = 2000;
 const ANSWERS = "http response total";
 const TIME = "http response time";
 
@@ -26,20 +27,36 @@ export async function dashboardView({ hsm, go, onStop }) {
 }
 
 async function checklist(hsm) {
-  const [users, boot, certificate] = await Promise.all([
-    hsm.get("/users"), hsm.get("/config/unattended-boot"), hsm.text("/config/tls/cert.pem")]);
+  const [users, boot, certificate, recent] = await Promise.all([hsm.get("/users"),
+    hsm.get("/config/unattended-boot"), hsm.text("/config/tls/cert.pem"), recentEntries(hsm)]);
   const roles = await rolesOf(hsm, users);
+  const backup = recent.findLast(({ action }) => action === "POST /system/backup");
   const tls = readCertificate(fromPem(certificate, "CERTIFICATE"));
   const items = [
     ["An operator, who uses keys", roles.includes("Operator"), "#/users"],
     ["A user for backups", roles.includes("Backup"), "#/users"],
     ["A user for monitoring (role Metrics)", roles.includes("Metrics"), "#/users"],
+    ["A backup passphrase", Boolean(backup)
+      || recent.some(({ action }) => action === "PUT /config/backup-passphrase"), "#/settings"],
+    [backup ? `A backup: the last one was made on ${backup.time.slice(0, 16)}Z` : "A first backup",
+      Boolean(backup), "#/backup"],
     ["A TLS certificate of your authority's", tls.issuer !== tls.subject, "#/settings"],
     ["Unattended boot: decided (now it is " + boot.status + ")", boot.status === "on", "#/settings"],
   ];
   return section("What remains", element("ul", { class: "todo" }, items.map(([text, done, where]) =>
     element("li", { class: done ? "done" : null }, element("a", { href: where }, text),
-      element("span", { class: "soft" }, done ? " – done" : " – open")))));
+      element("span", { class: "soft" }, done ? " – done" : " – open")))),
+  element("p", { class: "soft" }, "What protects the server on its machine, ",
+    element("code", {}, "keystead doctor"), " says there."));
+}
+
+/** Returns the newest entries of the journal that worked, if the server has one. */
+async function recentEntries(hsm) {
+  if (!hsm.has("GET", "/journal")) return [];
+  const { n } = await hsm.get("/journal/head");
+  const text = await hsm.text(`/journal?from=${Math.max(1, n - ENTRIES_READ)}&limit=${ENTRIES_READ + 1}`);
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line))
+    .filter(({ outcome }) => outcome?.startsWith("2"));
 }
 
 /** Returns the roles of the first users: the list does not have them. */
@@ -113,14 +130,16 @@ function live(reader, onStop) {
   const rest = element("div", {});
   const take = async () => {
     try {
-      samples.push({ at: Date.now(), values: await reader.get("/metrics") });
+      const [values, text] = await Promise.all([
+        reader.get("/metrics"), reader.text("/metrics", { headers: { Accept: "text/plain" } })]);
+      samples.push({ at: Date.now(), values });
+      rest.replaceChildren(counts(text));
     } catch (error) {
       rest.replaceChildren(notice("bad", error.message));
       return;
     }
     if (samples.length > SAMPLES_KEPT) samples.shift();
     draw(plots, samples);
-    rest.replaceChildren(counts(samples.at(-1).values));
   };
   const timer = setInterval(take, SAMPLE_MILLISECONDS);
   onStop(() => clearInterval(timer));
@@ -128,10 +147,16 @@ function live(reader, onStop) {
   return section("Live figures", plots, rest);
 }
 
-function counts(values) {
-  const rows = Object.entries(values).map(([name, value]) => [element("code", {}, name), String(value)]);
-  return element("details", {}, element("summary", {}, "All figures"),
-    table(["Figure", "Value"], rows, "All figures"));
+/** Returns all figures of an exposition for Prometheus, after what is wrong. */
+function counts(text) {
+  const lines = text.split("\n").filter((line) => line && !line.startsWith("#") && !line.includes("_bucket{"));
+  const rows = lines.map((line) => {
+    const at = line.lastIndexOf(" ");
+    return [element("code", {}, line.slice(0, at)), line.slice(at + 1)];
+  });
+  const isFull = lines.includes("keystead_store_writable 0");
+  return element("div", {}, isFull && notice("bad", "The store cannot be written: the disk is full or has failed."),
+    element("details", {}, element("summary", {}, "All figures"), table(["Figure", "Value"], rows, "All figures")));
 }
 
 /** Draws the mean time of an answer, and each counter that changed in these minutes as a rate. */
