@@ -214,6 +214,22 @@ async def test_a_full_journal_that_refuses_waits_for_an_auditor() -> None:
     core.close()
 
 
+async def test_a_use_that_a_full_journal_refuses_is_not_counted() -> None:
+    core, _ = await prepared()
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    policy = {"maxUses": 5, "maxPerMinute": 1}
+    answer = await core.request("PUT", "/keys/k/policy", user=ADMIN, json=policy)
+    assert answer.status == 204, answer
+    assert await configure(core, maxBytes=LEAST, whenFull="refuse") == 204
+    await fill(core)
+    for _ in range(3):
+        used = await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+        assert (used.status, "journal is full" in used.message) == (503, True)
+    shown = (await core.request("GET", "/keys/k/policy", user=ADMIN)).json()
+    assert shown["usesLeft"] == 5
+    core.close()
+
+
 async def test_on_a_full_disk_an_overwriting_journal_makes_room_for_deletions() -> None:
     core, store = await prepared()
     for number in range(3):

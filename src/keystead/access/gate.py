@@ -79,8 +79,8 @@ class Gate:
         """Return a permit for `key` and the mechanism that the attempt's mode means for it.
 
         Raises NotPermitted if the caller may not use the key, ForbiddenByPolicy if the key's policy
-        refuses the use, NotAuthenticated if the caller was revoked, and InvalidInput if the key's
-        type or mechanisms do not have the mode.
+        refuses the use, NotAuthenticated if the caller was revoked, InvalidInput if the key's type
+        or mechanisms do not have the mode, and WriteRefused if the journal is full.
         """
         try:
             mechanism = _usable(attempt, key)
@@ -90,7 +90,7 @@ class Gate:
                 attempt.approval.give_back()
             self._refuse(attempt, error)
             raise
-        self._recorder.permitted(attempt)
+        self._record(attempt, permit)
         return permit, mechanism
 
     def permit_certificate_request(self, attempt: Attempt, key: StoredKey) -> Permit:
@@ -107,7 +107,7 @@ class Gate:
                 attempt.approval.give_back()
             self._refuse(attempt, error)
             raise
-        self._recorder.permitted(attempt)
+        self._record(attempt, permit)
         return permit
 
     def require_permitted_once_counted(self, attempt: Attempt, key: StoredKey) -> None:
@@ -147,6 +147,14 @@ class Gate:
         if limits is not None:
             limits.take(uses, now)
         return Permit(key.path, partial(_give_back, attempt, key, now))
+
+    def _record(self, attempt: Attempt, permit: Permit) -> None:
+        """Record a permitted use. Nothing is counted if a full journal refuses it."""
+        try:
+            self._recorder.permitted(attempt)
+        except KeysteadError:
+            permit.give_back()
+            raise
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
         # An unknown mode is not shown, because it may be any input of the client.
