@@ -63,6 +63,32 @@ async def test_an_action_is_an_entry_with_who_where_what_and_outcome(core: Core)
     assert entry["time"].endswith("Z")
 
 
+async def test_the_entry_of_a_move_has_both_ids(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    answer = await core.request("POST", "/keys/k/move", user=ADMIN, json={"newId": "n"})
+    assert answer.status == 200, answer
+    (entry,) = [one for one in await journal(core) if one["action"] == "POST /keys/{key_id}/move"]
+    assert (entry["key"], entry["target"]) == ("k", "n")
+
+
+async def test_the_entry_of_a_new_key_has_its_namespace(core: Core) -> None:
+    admin = await core.add_namespace("ns")
+    await core.generate("k", "Curve25519", "EdDSA_Signature", by=admin)
+    (entry,) = [one for one in await journal(core) if one["action"] == "POST /keys/generate"]
+    assert (entry["namespace"], entry["key"]) == ("ns", "k")
+
+
+async def test_the_entry_of_a_derived_key_has_both_keys(core: Core) -> None:
+    await core.add_user("op", "Operator")
+    await core.generate("k", "Generic", "HKDF_SHA256", length=256)
+    into = {"id": "d", "mechanisms": ["HMAC_SHA256"]}
+    wanted = {"mode": "HKDF_SHA256", "length": 32, "into": into}
+    answer = await core.request("POST", "/keys/k/derive", user=OPERATOR, json=wanted)
+    assert answer.status == 201, answer
+    found = [one for one in await journal(core) if one["action"] == "POST /keys/{key_id}/derive"]
+    assert [(one["key"], one["target"]) for one in found] == [("k", "d")]
+
+
 async def test_equal_uses_of_ten_seconds_are_one_entry(core: Core) -> None:
     await core.generate("k", "Curve25519", "EdDSA_Signature")
     await core.add_user("op", "Operator")

@@ -5,7 +5,7 @@ from typing import Any, Final
 from keystead.api.http.route import Call, Reply
 from keystead.journal.audit.entries import Entry, rfc3339
 from keystead.journal.log import REQUEST
-from keystead.model.users import Role
+from keystead.model.users import Caller, Role
 from keystead.operations.audit_actions import Action
 from keystead.storage.journaled import record_for
 
@@ -26,7 +26,7 @@ def begin_action(call: Call[Any]) -> None:
         f"{row.method} {row.path}",
         "" if caller is None else str(caller.user_id),
         call.request.client,
-        namespace=(caller.namespace or "") if key and caller is not None else "",
+        namespace=_namespace(caller) if key else "",
         key=key,
         target=" ".join(named.values()),
         request=REQUEST.get() or 0,
@@ -40,14 +40,24 @@ async def end_action(call: Call[Any], action: Action, reply: Reply[Any]) -> None
     """Record the outcome. It is durable after this, as far as the store can write."""
     record_for(None)
     if reply.status == _CREATED:
-        _name_made(action.entry, reply)
+        _name_made(call, action.entry, reply)
     await call.hsm.audit.finish(action, reply.status)
 
 
-def _name_made(entry: Entry, reply: Reply[Any]) -> None:
+def name_target(call: Call[Any], target: str) -> None:
+    """Have the entry of the request name what its path does not."""
+    if call.action is not None:
+        call.action.entry.target = target
+
+
+def _name_made(call: Call[Any], entry: Entry, reply: Reply[Any]) -> None:
     location = next((value for name, value in reply.headers if name == "Location"), "")
     place, _, made = location.rpartition("/")
-    if place.endswith("/keys"):
-        entry.key = entry.key or made
+    if place.endswith("/keys") and not entry.key:
+        entry.key, entry.namespace = made, _namespace(call.authenticated)
     else:
         entry.target = entry.target or made
+
+
+def _namespace(caller: Caller | None) -> str:
+    return "" if caller is None else caller.namespace or ""

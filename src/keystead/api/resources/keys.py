@@ -6,6 +6,7 @@ import msgspec
 
 from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey, PrivateParts, PublicParts
+from keystead.api.http.actions import name_target
 from keystead.api.http.encoding import decode_base64, encode_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.multipart import parse_two_parts
@@ -176,6 +177,7 @@ async def move(call: Call[MoveRequest]) -> Reply[Item]:
     key_id = _key_id(call)
     await manage_keys.require(call.context, key_id)
     new_id = parse_new_key_id((await call.json(MoveRequest)).new_id)
+    name_target(call, new_id)
     await manage_keys.move(call.context, key_id, new_id)
     return json_reply(Item(new_id))
 
