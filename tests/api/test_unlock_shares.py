@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
+from tests.support.stores import WatchedStore
 
 HERE, THERE, ELSEWHERE = "192.0.2.1", "198.51.100.1", "203.0.113.1"
 WANTED = {"threshold": 3, "shares": 5}
@@ -151,6 +152,16 @@ async def test_guesses_at_shares_and_at_the_passphrase_share_one_brake(quorum) -
     assert (await give(core, "no share")).status == 403
     assert (await core.request("POST", "/unlock", json=guess)).status == 429
     assert (await give(core, "no share", THERE)).status == 403
+
+
+async def test_of_guesses_at_once_from_one_network_one_is_tried() -> None:
+    core = await start_core(store=WatchedStore())
+    answer = await core.request("POST", "/provision", json=PROVISION | {"unlockShares": WANTED})
+    assert answer.status == 200, answer
+    await lock(core)
+    answers = await asyncio.gather(*(give(core, "no share") for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [403, 429, 429, 429, 429]
+    core.close()
 
 
 async def test_of_two_last_shares_at_once_one_unlocks(quorum) -> None:

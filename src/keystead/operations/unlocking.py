@@ -112,8 +112,8 @@ class Unlocking:
         from its network.
         """
         subject = subject_of(address, UNLOCK)
-        self._failed.require_none(subject)
         share_set = await self._share_set()
+        self._failed.require_none(subject)  # Asked last: of guesses that waited, one is tried.
         try:
             return _member(share_set, text), share_set
         except NotPermitted:
@@ -211,8 +211,8 @@ class Unlocking:
     async def _open_with_all(self, texts: Sequence[str], *, address: str) -> Secret:
         """Return the domain key that these shares open."""
         subject = subject_of(address, UNLOCK)
-        self._failed.require_none(subject)
         share_set = await self._share_set()
+        self._failed.require_none(subject)  # Asked last: of guesses that waited, one is tried.
         try:
             passphrase = share_set.passphrase_of(texts)
         except NotPermitted:
