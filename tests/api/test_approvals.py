@@ -11,6 +11,7 @@ from keystead.model.ids import parse_key_id
 from keystead.model.keys import KeyPath
 from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64, start_core
+from tests.support.stores import WatchedStore
 
 DIGEST = b64(bytes(32))
 
@@ -197,6 +198,17 @@ async def test_a_hostile_operator_cannot_fill_the_store() -> None:
 
 
 # --- races -----------------------------------------------------------------------------------
+
+
+async def test_no_more_are_open_if_many_are_asked_for_while_old_ones_are_deleted() -> None:
+    core = await start_core(store=WatchedStore())
+    await core.provision()
+    team = await new_team(core)
+    await team.ask()
+    core.clock.advance(3 * 86_400)
+    answers = await asyncio.gather(*(team.try_ask() for _ in range(2 * MAX_OPEN_OF_USER)))
+    assert [answer.status for answer in answers].count(201) == MAX_OPEN_OF_USER
+    core.close()
 
 
 async def test_of_two_that_decide_at_once_one_wins() -> None:

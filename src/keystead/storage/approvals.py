@@ -116,10 +116,10 @@ class ApprovalStore:
 
     async def add(self, approval: Approval, now: float) -> None:
         """Store a new approval. Raises Conflict if too many are open in its namespace."""
-        same = self.of_namespace(approval.namespace, now)
-        rules.require_room(same, approval)
-        surplus = rules.surplus(same, now)
+        surplus = rules.surplus(self.of_namespace(approval.namespace, now), now)
         await self._delete(self._entry(one.approval_id) for one in surplus)
+        # After the wait: others may have taken the room meanwhile.
+        rules.require_room(self.of_namespace(approval.namespace, now), approval)
         entry = _Entry(approval, MISSING)
         self._keep(entry)  # It counts from now on.
         try:
