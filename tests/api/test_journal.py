@@ -179,6 +179,14 @@ async def test_a_refused_use_is_an_entry_with_the_rule(core: Core) -> None:
     assert refused["count"] == 2
 
 
+async def test_a_refused_request_has_the_same_path_as_one_that_was_made(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    await core.add_user("op", "Operator")
+    assert (await core.request("DELETE", "/keys/k", user=OPERATOR)).status == 403
+    (refused,) = [one for one in await journal(core) if one.get("outcome") == "403"]
+    assert refused["action"] == "DELETE /keys/{key_id}"
+
+
 async def test_unknown_callers_cannot_fill_the_journal(core: Core) -> None:
     before = len(await journal(core))
     for number in range(60):

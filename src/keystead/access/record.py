@@ -55,9 +55,16 @@ class AccessRecord:
             self._log.info("key use refused", **_fields(attempt), reason=reason, unlogged=unlogged)
 
     def request_refused(
-        self, caller: Caller | None, *, address: str, status: int, method: str, path: str
+        self,
+        caller: Caller | None,
+        *,
+        address: str,
+        status: int,
+        method: str,
+        root: str,
+        path: str,
     ) -> None:
-        """Record and log a refused request. `path` is that of its route."""
+        """Record and log a refused request. `path` is that of its route, below `root`."""
         self._journal.request_refused(caller, f"{method} {path}", address, status)
         if (unlogged := self._pace.step()) is not None:
             user = "" if caller is None else str(caller.user_id)
@@ -68,7 +75,7 @@ class AccessRecord:
                 status=status,
                 unlogged=unlogged,
                 method=method,
-                path=path,
+                path=root + path,
             )
 
 

@@ -219,8 +219,8 @@ class Dispatcher:
         try:
             row = next(iter(self._router.match(request.path).rows.values()))
         except PathUnknown:
-            return {"method": method, "path": ""}
-        return {"method": method, "path": row.root + row.path}
+            return {"method": method, "root": "", "path": ""}
+        return {"method": method, "root": row.root, "path": row.path}
 
     def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], bytes]:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
