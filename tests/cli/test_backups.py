@@ -75,6 +75,7 @@ def test_a_backup_is_restored_into_a_new_hsm(backup, command, tmp_path):
         assert ran.status == ExitStatus.REFUSED
         ran = command("restore", backup, *where, KEYSTEAD_BACKUP_PASSPHRASE=BACKUP)
         assert ran.status == ExitStatus.DONE, ran
+        assert "run 'keystead unlock'" in ran.err
         other.wait_ready()
         # The restore brings the TLS identity of the HSM that made the backup.
         where = ("--host", f"{other.host}:{other.port}", "--insecure")

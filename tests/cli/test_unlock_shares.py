@@ -47,3 +47,9 @@ def test_an_hsm_with_shares_is_set_up_unlocked_and_gets_other_shares(
         change = ("config", "unlock-passphrase", "--current-shares", file, "--shares", "2/2")
         changed = command(*change, "--json", *admin, **credentials)
         assert len(changed.json()["shares"]) == 2, changed.err
+
+
+def test_what_is_no_number_of_shares_is_refused_with_an_example(command: Keystead) -> None:
+    refused = command("provision", "--shares", "3/five")
+    assert refused.status == 2
+    assert "give two numbers, as 3/5: three of five shares unlock" in refused.err

@@ -288,7 +288,7 @@ class _Generic:
     def generate(self, length: int | None) -> GenericKey:
         """Make a key of `length` bits, rounded up to bytes."""
         if length is None:
-            raise InvalidInput("Generic keys need a length.")
+            raise InvalidInput(f"Generic keys need a length, of {MIN_BITS} to {MAX_BITS} bits.")
         if not MIN_BITS <= length <= MAX_BITS:
             raise InvalidInput(f"Generic keys have {MIN_BITS} to {MAX_BITS} bits, not {length}.")
         return GenericKey(secrets.token_bytes((length + 7) // 8))

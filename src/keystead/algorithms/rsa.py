@@ -254,7 +254,7 @@ class _Rsa:
     def generate(self, length: int | None) -> RsaKey:
         """Make a key of `length` bits with public exponent 65537."""
         if length is None:
-            raise InvalidInput("RSA keys need a length.")
+            raise InvalidInput(f"RSA keys need a length, of {MIN_BITS} to {MAX_BITS} bits.")
         if not MIN_BITS <= length <= MAX_BITS:
             raise InvalidInput(f"RSA keys have {MIN_BITS} to {MAX_BITS} bits, not {length}.")
         return RsaKey(rsa.generate_private_key(PUBLIC_EXPONENT, length))

@@ -11,6 +11,10 @@ from keystead.cli.screen import counted_file, progress, write_file
 from keystead.client.client import Part
 
 _WITH_CREDENTIALS = "Operational"
+_AFTER_RESTORE = (
+    "The HSM is Locked: run 'keystead unlock'. It shows the certificate that is in the backup: "
+    "a --pin of the one before does not fit any more."
+)
 
 
 def add_backup(parser: ArgumentParser) -> None:
@@ -46,7 +50,8 @@ def _restore(call: Invocation) -> None:
     """Restore into an empty HSM without credentials, into an Operational one with them."""
     given = call.given
     hsm = call.anonymous
-    if hsm.state() == _WITH_CREDENTIALS:
+    is_new = hsm.state() != _WITH_CREDENTIALS
+    if not is_new:
         if not call.confirm("Replace all keys and users of the HSM by those of the backup?"):
             return
         hsm = call.client
@@ -57,3 +62,5 @@ def _restore(call: Invocation) -> None:
     with counted_file("Restore", given.file) as file:
         hsm.upload_form("POST", "/system/restore", arguments, Part("backup_file", file, file.size))
     call.screen.done("The backup is restored. Its unlock passphrase is the HSM's now.")
+    if is_new:
+        call.screen.done(_AFTER_RESTORE)

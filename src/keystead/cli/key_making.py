@@ -55,7 +55,10 @@ def attributes(call: Invocation, usual: list[str]) -> dict[str, Json]:
     given = call.given
     mechanisms = given.mechanism or usual
     if not mechanisms:
-        raise UsageError("What may the key be used for? Give --mechanism, as the API names it.")
+        raise UsageError(
+            "Keys of this type have no usual mechanism: say with --mechanism what the key is for, "
+            "as --mechanism HMAC_SHA256. /api_docs of the HSM lists types and mechanisms."
+        )
     content: dict[str, Json] = {"mechanisms": mechanisms, "restrictions": {"tags": given.tag}}
     if given.label:
         content["label"] = given.label

@@ -1,7 +1,7 @@
 """`keystead provision`, `unlock`, `lock`, `status`, `random`, `metrics` and `lockouts`."""
 
 import base64
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -87,7 +87,10 @@ def show_shares(call: Invocation, answer: dict[str, list[str]]) -> None:
 
 
 def _quorum(text: str) -> dict[str, int]:
+    """Parse M/N. Raises ArgumentTypeError if it is not two numbers."""
     threshold, _, shares = text.partition("/")
+    if not (threshold.isdecimal() and shares.isdecimal()):
+        raise ArgumentTypeError("give two numbers, as 3/5: three of five shares unlock")
     return {"threshold": int(threshold), "shares": int(shares)}
 
 

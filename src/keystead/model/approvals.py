@@ -73,7 +73,7 @@ def after(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise Conflict(f"The approval is {state.value}.") from None
+        raise Conflict(f"The approval is {state.value} already.") from None
 
 
 @dataclass(frozen=True, slots=True)

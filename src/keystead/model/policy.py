@@ -24,6 +24,7 @@ MAX_APPROVERS: Final = 100
 MAX_USES: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
 MAX_PER_MINUTE: Final = 10_000_000
+_NO_APPROVAL: Final = "The key's policy asks for an approval of this use, and none is granted."
 
 
 class TaggedApprovers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,7 +196,7 @@ def refusal(policy: Policy, use: PolicyUse, counters: Counters) -> Refusal | Non
         return found
     document = policy.document
     if policy.needs_approval and counters.approved < use.uses:
-        return Refusal("approvals", "The key's policy asks for an approval of this use.")
+        return Refusal("approvals", _NO_APPROVAL)
     if document.max_uses is not None and counters.uses_left < use.uses:
         return Refusal("maxUses", "The key's policy allows no more uses: maxUses is used up.")
     if document.max_per_minute is not None and counters.minute_wait != 0:

@@ -59,7 +59,7 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
         key = await context.session.config.get(BACKUP_KEY)
         salt = await context.session.config.get(BACKUP_SALT)
         if key is None or salt is None:
-            raise WrongState("No backup passphrase is set.")
+            raise WrongState("No backup passphrase is set yet: an Administrator sets it.")
         await _remember_sealing(hsm, context.session)
         # Read together: this salt belongs to this wrapped domain key.
         own = await hsm.local.records_for_backup()
