@@ -90,7 +90,8 @@ def _add_attributes(parser: ArgumentParser) -> None:
         "--mechanism",
         action="append",
         metavar="NAME",
-        help="what the key may be used for; may be given several times (default: signatures)",
+        help="what the key may be used for; may be given several times "
+        "(default: signatures; X25519 and X448: key agreement; Generic has none)",
     )
     parser.add_argument("--label", default="")
     parser.add_argument(
