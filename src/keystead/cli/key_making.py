@@ -120,7 +120,8 @@ def _generate(call: Invocation) -> None:
         numbers = range(1, given.count + 1)
         in_parallel("Keys", make, numbers, connections=call.connections)
     finally:  # Those that were made before an error are there.
-        call.screen.rows([made[number] for number in sorted(made)], {"id": "ID"})
+        if made:
+            call.screen.rows([made[number] for number in sorted(made)], {"id": "ID"})
 
 
 def _import(call: Invocation) -> None:
