@@ -100,6 +100,23 @@ function valuesOf(made) {
   return values;
 }
 
+/** Throws an error if a passphrase was not typed the same way twice. */
+export function requireSame(passphrase, again) {
+  if (passphrase !== again) throw new Error("The two passphrases are not the same.");
+}
+
+/** Returns the words of a text, which spaces or commas separate. */
+export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
+
+/** Returns the value of a JSON text that a person has typed. */
+export function parsedJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`Not JSON: ${error.message}`);
+  }
+}
+
 /** Returns a notice that says what went wrong. */
 export function problem(error) {
   return notice("bad", error.message || String(error));

@@ -3,6 +3,7 @@
 import { toBase64, toUtf8 } from "/console/bytes.js";
 
 const API = "/api/v1";
+const BOUNDARY = "keystead-console-part";
 const IDLE_MILLISECONDS = 15 * 60 * 1000;
 
 /** An answer that is not the one wanted, or none at all: then `status` is 0. */
@@ -119,6 +120,15 @@ export class Hsm extends EventTarget {
     return text ? JSON.parse(text) : null;
   }
 
+  /** Sends a form of two parts: JSON under the name `arguments`, and a file; returns the Response. */
+  async upload(method, path, json, name, file, options = {}) {
+    const part = (field) => `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${field}"\r\n\r\n`;
+    const body = new Blob([part("arguments"), JSON.stringify(json), "\r\n",
+      part(name), file, `\r\n--${BOUNDARY}--\r\n`]);
+    return this.request(method, path, { ...options, body,
+      headers: { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` } });
+  }
+
   /**
    * Updates `state` and `isReachable`. While the HSM cannot be reached its last state stays, so that
    * nobody loses what is half typed; "Unreachable" is the state if it never was. Looks once at a time.
@@ -147,6 +157,9 @@ export class Hsm extends EventTarget {
     this.dispatchEvent(new Event("state"));
   }
 }
+
+/** Returns the browser's time as the API takes it: RFC 3339, UTC, whole seconds. */
+export const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
 
 /** Returns a path's segment, with every character that has a meaning in a URL escaped. */
 export const segment = (text) => encodeURIComponent(text);

@@ -2,8 +2,7 @@
 
 import { save } from "/console/bytes.js";
 import { element, field, form, notice, section } from "/console/elements.js";
-
-const BOUNDARY = "keystead-console-part";
+import { now } from "/console/hsm.js";
 
 export function backupView({ hsm }) {
   const maker = hsm.is("Backup")
@@ -56,13 +55,7 @@ function restoreForm(hsm) {
 }
 
 async function restore(hsm, file, passphrase) {
-  const systemTime = `${new Date().toISOString().slice(0, 19)}Z`;
-  const head = JSON.stringify({ backupPassphrase: passphrase,
-    ...(hsm.state === "Unprovisioned" && { systemTime }) });
-  const body = new Blob([
-    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="arguments"\r\n\r\n${head}\r\n`,
-    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="backup_file"\r\n\r\n`,
-    file, `\r\n--${BOUNDARY}--\r\n`]);
-  await hsm.request("POST", "/system/restore", { body, anonymous: hsm.state === "Unprovisioned",
-    headers: { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` } });
+  const isNew = hsm.state === "Unprovisioned";
+  const given = { backupPassphrase: passphrase, ...(isNew && { systemTime: now() }) };
+  await hsm.upload("POST", "/system/restore", given, "backup_file", file, { anonymous: isNew });
 }

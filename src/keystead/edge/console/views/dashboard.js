@@ -16,8 +16,11 @@ let metricsUser = null;
 
 export async function dashboardView({ hsm, go, onStop }) {
   const parts = [element("h1", {}, "Overview")];
-  if (hsm.is("Administrator") && hsm.isRoot)
-    parts.push(...await Promise.all([checklist, device, lockouts].map((part) => shown(() => part(hsm)))));
+  if (hsm.is("Administrator") && hsm.isRoot) {
+    const certificate = tlsCertificate(hsm);
+    parts.push(...await Promise.all([checklist, device, lockouts]
+      .map((part) => shown(() => part(hsm, certificate)))));
+  }
   if (hsm.is("Metrics")) parts.push(live(hsm, onStop));
   else parts.push(metricsSignIn(onStop));
   if (hsm.is("Operator", "Backup", "Auditor"))
@@ -26,12 +29,15 @@ export async function dashboardView({ hsm, go, onStop }) {
   return element("div", {}, parts);
 }
 
-async function checklist(hsm) {
-  const [users, boot, certificate, recent] = await Promise.all([hsm.get("/users"),
-    hsm.get("/config/unattended-boot"), hsm.text("/config/tls/cert.pem"), recentEntries(hsm)]);
+async function tlsCertificate(hsm) {
+  return readCertificate(fromPem(await hsm.text("/config/tls/cert.pem"), "CERTIFICATE"));
+}
+
+async function checklist(hsm, certificate) {
+  const [users, boot, tls, recent] = await Promise.all([hsm.get("/users"),
+    hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm)]);
   const roles = await rolesOf(hsm, users);
   const backup = recent.findLast(({ action }) => action === "POST /system/backup");
-  const tls = readCertificate(fromPem(certificate, "CERTIFICATE"));
   const items = [
     ["An operator, who uses keys", roles.includes("Operator"), "#/users"],
     ["A user for backups", roles.includes("Backup"), "#/users"],
@@ -67,10 +73,9 @@ async function rolesOf(hsm, users) {
   return found;
 }
 
-async function device(hsm) {
-  const [info, time, certificate] = await Promise.all([
-    hsm.get("/system/info"), hsm.get("/config/time"), hsm.text("/config/tls/cert.pem")]);
-  const tls = readCertificate(fromPem(certificate, "CERTIFICATE"));
+async function device(hsm, certificate) {
+  const [info, time, tls] = await Promise.all([
+    hsm.get("/system/info"), hsm.get("/config/time"), certificate]);
   const days = Math.floor((tls.notAfter - Date.now()) / 86_400_000);
   const drift = Math.round((new Date(time.time) - Date.now()) / 1000);
   return section("This HSM", days < 30 && notice("bad", `The TLS certificate ends in ${days} days.`),

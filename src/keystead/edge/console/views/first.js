@@ -1,7 +1,8 @@
 // What comes before the first sign-in: provisioning and unlocking.
 
 import { save } from "/console/bytes.js";
-import { button, check, element, field, form, notice } from "/console/elements.js";
+import { button, check, element, field, form, notice, requireSame } from "/console/elements.js";
+import { now } from "/console/hsm.js";
 
 const SHORTEST = 10;
 
@@ -25,12 +26,6 @@ function bitsOf(text) {
   const letters = kinds.reduce((sum, [kind, count]) => sum + (kind.test(text) ? count : 0), 0);
   const different = new Set(text).size;
   return Math.min(different * 1.5, text.length) * Math.log2(letters || 1);
-}
-
-function requireSame(values, ...names) {
-  for (const name of names)
-    if (values[name] !== values[`${name}Again`])
-      throw new Error("The two passphrases are not the same.");
 }
 
 /** Whether the server can split the unlock passphrase into shares. */
@@ -60,12 +55,13 @@ export function provisionView({ hsm, go }) {
 }
 
 async function provision(hsm, values) {
-  requireSame(values, ...(values.isSplit ? ["admin"] : ["unlock", "admin"]));
+  if (!values.isSplit) requireSame(values.unlock, values.unlockAgain);
+  requireSame(values.admin, values.adminAgain);
   const unlock = values.isSplit
     ? { unlockShares: { threshold: Number(values.threshold), shares: Number(values.shares) } }
     : { unlockPassphrase: values.unlock };
   const answer = await hsm.send("POST", "/provision", { ...unlock,
-    adminPassphrase: values.admin, systemTime: `${new Date().toISOString().slice(0, 19)}Z` },
+    adminPassphrase: values.admin, systemTime: now() },
   { anonymous: true });
   if (!answer) {
     await hsm.look();

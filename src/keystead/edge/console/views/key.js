@@ -2,8 +2,8 @@
 
 import { fromBase64, fromPem, readFile, save, toBase64 } from "/console/bytes.js";
 import { fingerprint, readCertificate } from "/console/der.js";
-import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, section,
-  shown } from "/console/elements.js";
+import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, parsedJson,
+  section, shown, words } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 import { explained, prepared, signModes } from "/console/mechanisms.js";
 
@@ -116,7 +116,7 @@ function request(hsm, path, id) {
     field("E-mail", { name: "emailAddress" }),
     field("Alternative names", { name: "names" }, "DNS names and IP addresses, with commas between"),
   ], "Make the request", async ({ names, ...subject }) => {
-    const listed = names.split(/[\s,]+/).filter(Boolean);
+    const listed = words(names);
     const pem = await (await hsm.request("POST", `${path}/csr.pem`,
       { json: { ...subject, ...(listed.length && { subjectAltNames: listed }) } })).text();
     return element("div", {}, element("pre", {}, pem), button("Save", () => save(`${id}.csr`, pem)));
@@ -133,9 +133,7 @@ async function policy(hsm, path, isAdmin) {
   return element("div", {}, usesLeft !== undefined && element("p", {}, `Uses left: ${usesLeft}`),
     form([area("Policy, as JSON", "text", { rows: 10, value: JSON.stringify(settable, null, 2) })],
       "Set the policy", async ({ text }) => {
-        let wanted;
-        try { wanted = JSON.parse(text); } catch (error) { throw new Error(`Not JSON: ${error.message}`); }
-        await hsm.send("PUT", `${path}/policy`, wanted);
+        await hsm.send("PUT", `${path}/policy`, parsedJson(text));
         return notice("good", "The policy is set.");
       }, { label: "Set the policy" }),
     form([], "Remove the policy", async () => {

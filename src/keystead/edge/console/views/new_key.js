@@ -1,11 +1,9 @@
 // Generating and importing keys.
 
 import { fromPem, readFile, toBase64, toPem } from "/console/bytes.js";
-import { check, choice, element, field, form, section } from "/console/elements.js";
+import { check, choice, element, field, form, section, words } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 import { LENGTHS, TYPES, explained } from "/console/mechanisms.js";
-
-const BOUNDARY = "keystead-console-part";
 
 export function newKeyView({ hsm, go }) {
   return element("div", {}, element("h1", {}, "New key"),
@@ -33,7 +31,7 @@ function typeInputs() {
 
 function attributes({ mechanisms, tags, label }) {
   if (!mechanisms?.length) throw new Error("Choose at least one mechanism.");
-  const named = tags.split(/[\s,]+/).filter(Boolean);
+  const named = words(tags);
   return { mechanisms, ...(named.length && { restrictions: { tags: named } }),
     ...(label && { label }) };
 }
@@ -73,13 +71,7 @@ async function importRaw(hsm, values, bytes) {
 }
 
 async function importFile(hsm, values, bytes) {
-  const head = JSON.stringify(attributes(values));
-  const body = new Blob([
-    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="arguments"\r\n\r\n${head}\r\n`,
-    `--${BOUNDARY}\r\nContent-Disposition: form-data; name="key_file"\r\n\r\n`,
-    pemOf(bytes), `\r\n--${BOUNDARY}--\r\n`]);
-  await hsm.request("PUT", `/keys/${segment(values.id)}`, { body,
-    headers: { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` } });
+  await hsm.upload("PUT", `/keys/${segment(values.id)}`, attributes(values), "key_file", pemOf(bytes));
 }
 
 /** Returns a key file as PEM; throws an error that says what to do with other formats. */

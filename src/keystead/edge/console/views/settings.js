@@ -2,7 +2,9 @@
 
 import { fromPem, save } from "/console/bytes.js";
 import { readCertificate } from "/console/der.js";
-import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice } from "/console/elements.js";
+import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, parsedJson,
+  requireSame, words } from "/console/elements.js";
+import { now } from "/console/hsm.js";
 
 const done = (text) => notice("good", text);
 
@@ -30,7 +32,7 @@ async function tls(hsm) {
   form([field("Common name", { name: "commonName", required: true }),
     field("Alternative names", { name: "names" }, "DNS names and IP addresses, with commas between")],
   "Make a signing request", async ({ commonName, names }) => {
-    const listed = names.split(/[\s,]+/).filter(Boolean);
+    const listed = words(names);
     const json = { commonName, ...(listed.length && { subjectAltNames: listed }) };
     const csr = await (await hsm.request("POST", "/config/tls/csr.pem", { json })).text();
     return element("div", {}, element("pre", {}, csr), button("Save", () => save("hsm.csr", csr)));
@@ -56,7 +58,7 @@ function passphrase(hsm, path, mustHaveOne) {
       autocomplete: "new-password" }),
     field("Again", { name: "again", type: "password", required: true, autocomplete: "new-password" }),
   ], "Change", async ({ again, ...wanted }, made) => {
-    if (wanted.newPassphrase !== again) throw new Error("The two passphrases are not the same.");
+    requireSame(wanted.newPassphrase, again);
     await hsm.send("PUT", path, wanted);
     made.reset();
     return done("The passphrase is changed.");
@@ -78,7 +80,7 @@ async function time(hsm) {
   return form([element("p", {}, "The HSM's time: ", moment(now.time)),
     element("p", {}, "This browser's: ", moment(new Date()))], "Set it to this browser's time",
   async () => {
-    await hsm.send("PUT", "/config/time", { time: `${new Date().toISOString().slice(0, 19)}Z` });
+    await hsm.send("PUT", "/config/time", { time: now() });
     return done("The time is set.");
   }, { label: "Time" });
 }
@@ -101,9 +103,7 @@ async function asJson(hsm, path, hint) {
   return form([element("p", { class: "soft" }, hint),
     area("Settings, as JSON", "text", { rows: 8, value: JSON.stringify(now, null, 2) })],
   "Set", async ({ text }) => {
-    let wanted;
-    try { wanted = JSON.parse(text); } catch (error) { throw new Error(`Not JSON: ${error.message}`); }
-    await hsm.send("PUT", path, wanted);
+    await hsm.send("PUT", path, parsedJson(text));
     return done("It is set.");
   }, { label: path });
 }

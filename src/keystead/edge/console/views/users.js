@@ -1,6 +1,6 @@
 // Users: who they are, their roles, tags and passphrases.
 
-import { button, choice, confirmed, element, facts, field, form, later, section } from "/console/elements.js";
+import { button, choice, confirmed, element, facts, field, form, later, requireSame, section } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 
 const ROLES = [["Operator", "Operator: uses keys"],
@@ -28,7 +28,7 @@ function newUser(hsm, again) {
     field("Passphrase again", { name: "again", type: "password", required: true,
       autocomplete: "new-password" }),
   ], "Add", async ({ id, again: second, ...wanted }) => {
-    if (wanted.passphrase !== second) throw new Error("The two passphrases are not the same.");
+    requireSame(wanted.passphrase, second);
     await hsm.send("PUT", `/users/${segment(id)}`, wanted);
     again();
   }, { label: "New user" });
@@ -68,7 +68,7 @@ function passphraseForm(hsm, path, user) {
       autocomplete: "new-password" }),
     field("Again", { name: "again", type: "password", required: true, autocomplete: "new-password" }),
   ], "Set the passphrase", async ({ passphrase, again }, made) => {
-    if (passphrase !== again) throw new Error("The two passphrases are not the same.");
+    requireSame(passphrase, again);
     await hsm.send("POST", `${path}/passphrase`, { passphrase });
     made.reset();
     if (user === hsm.user) await hsm.signIn(user, passphrase);
