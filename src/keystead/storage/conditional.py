@@ -17,9 +17,9 @@ from keystead.storage.key_value_store import (
     Change,
     Check,
     Entry,
-    KeyValueStore,
     Record,
 )
+from keystead.storage.wrapped import WrappedStore
 
 Revisions = dict[str, int]
 """The revisions of records, by their paths."""
@@ -63,11 +63,8 @@ def is_witnessed() -> bool:
     return _WITNESSED.get() is not None
 
 
-class ConditionalStore:
+class ConditionalStore(WrappedStore):
     """A KeyValueStore that makes the commits of another depend on the request's conditions."""
-
-    def __init__(self, store: KeyValueStore) -> None:
-        self._store = store
 
     async def get(self, path: str) -> Entry | None:
         """Return the record at `path`, or None."""
@@ -76,10 +73,6 @@ class ConditionalStore:
         if revisions is not None:
             revisions[path] = MISSING if entry is None else entry.revision
         return entry
-
-    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order."""
-        return await self._store.list(start, stop, limit=limit)
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from keystead.errors import WriteRefused
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import Change, Check, KeyValueStore
+from keystead.storage.wrapped import WrappedStore
 
 
-class CountedStore:
+class CountedStore(WrappedStore):
     """A KeyValueStore that reports the commits of another.
 
     `on_written` gets the number of changes of each commit, and `on_refused` the reason of a
@@ -19,21 +20,9 @@ class CountedStore:
         on_written: Callable[[int], None],
         on_refused: Callable[[str], None],
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._on_written = on_written
         self._on_refused = on_refused
-
-    async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None."""
-        return await self._store.get(path)
-
-    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order."""
-        return await self._store.list(start, stop, limit=limit)
-
-    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
-        """Return the first records in [start, stop), about `limit_bytes` of them."""
-        return await self._store.scan(start, stop, limit_bytes=limit_bytes)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none. Raises StaleRevision if an expectation or check fails."""

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 from keystead.errors import StoreUnavailable, WriteRefused
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import Change, Check
+from keystead.storage.wrapped import WrappedStore
 
 
 class RecordedAction(Protocol):
@@ -32,23 +33,8 @@ current_action: Final = _ACTION.get
 """Returns the action whose record commits contain now, or None."""
 
 
-class JournaledStore:
+class JournaledStore(WrappedStore):
     """A KeyValueStore that adds the records of actions to the commits of another."""
-
-    def __init__(self, store: KeyValueStore) -> None:
-        self._store = store
-
-    async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None."""
-        return await self._store.get(path)
-
-    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order."""
-        return await self._store.list(start, stop, limit=limit)
-
-    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
-        """Return the first records in [start, stop), about `limit_bytes` of them."""
-        return await self._store.scan(start, stop, limit_bytes=limit_bytes)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none. Raises as the other store does.
