@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import secrets
-import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -126,10 +125,7 @@ def _write_and_kill(server: Server, workers: list[Worker], life_seconds: float) 
     for thread in threads:
         thread.start()
     threading.Event().wait(life_seconds)
-    for pid in [server.pid, *server.children()]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    server.process.wait(timeout=10)
+    server.kill_all()
     for thread in threads:
         thread.join(timeout=20)
         assert not thread.is_alive()

@@ -4,8 +4,6 @@ import base64
 import contextlib
 import http.client
 import json
-import os
-import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +53,7 @@ def sign(server: Server, signers: list[Signer], *, kill_after: int | None) -> No
     if kill_after is not None:
         while sum(signer.signed for signer in signers) < kill_after:
             threading.Event().wait(0.005)
-        for pid in [server.pid, *server.children()]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        server.process.wait(timeout=10)
+        server.kill_all()
     for thread in threads:
         thread.join(timeout=300)
         assert not thread.is_alive()

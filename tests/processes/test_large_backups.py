@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import signal
 import threading
 import time
 from pathlib import Path
@@ -109,10 +108,7 @@ def test_everything_killed_in_the_middle_of_a_restore_leaves_nothing_or_all(
         client = threading.Thread(target=send)
         client.start()
         threading.Event().wait(secrets.SystemRandom().uniform(0.2, 1.2))
-        for pid in [server.pid, *server.children()]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        server.process.wait(timeout=10)
+        server.kill_all()
         client.join(timeout=20)
     with running_server(tmp_path) as server:
         if server.ready_state == "Unprovisioned":
