@@ -1,6 +1,5 @@
 """Takes the screenshots of the console: screenshots.py DIRECTORY. A real server answers."""
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.console.conftest import OPTIONS
+from tests.support.browser import CHROMIUM, OPTIONS
 from tests.support.server import Server, running_server
 
 SIZE: Final = {"width": 1100, "height": 760}
@@ -58,7 +57,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         fill(server)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
         context = browser.new_context(ignore_https_errors=True, viewport=SIZE)
         take(context.new_page(), server, directory)
         browser.close()

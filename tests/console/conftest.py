@@ -1,24 +1,14 @@
 """A real browser at a real server. Errors and violations of the page's policy fail a test."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.support.browser import CHROMIUM, OPTIONS
 from tests.support.server import Server, running_server
 
-CHROMIUM = shutil.which("chromium")
-OPTIONS = [
-    "--no-sandbox",  # root needs it
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PASSPHRASE = "adminPassphrase"
 UNLOCK = "unlockPassphrase"
 SECONDS_TO_WAIT = 30
@@ -31,7 +21,7 @@ if CHROMIUM is None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
         yield browser
         browser.close()
 

@@ -1,27 +1,13 @@
 """The API's page, as a browser shows it."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from keystead.api.routes import ROUTES
+from tests.support.browser import CHROMIUM, OPTIONS
 from tests.support.server import running_server
-
-CHROMIUM = shutil.which("chromium")
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",  # root needs it
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--ignore-certificate-errors",
-    "--dump-dom",
-)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -30,6 +16,9 @@ def test_a_browser_shows_every_operation(tmp_path: Path) -> None:
         ran = subprocess.run(  # noqa: S603 - the browser that the path has
             [
                 str(CHROMIUM),
+                "--headless",
+                "--ignore-certificate-errors",
+                "--dump-dom",
                 *OPTIONS,
                 f"--user-data-dir={tmp_path}/browser",
                 f"{server.url}/api_docs",
