@@ -41,7 +41,7 @@ test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and n
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	scripts/build-pkcs11 test || [ $$? -eq 77 ]
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
+	scripts/run-tests $(BIN)/python -n $(PROCESSES) --dist worksteal --cov --cov-report=term:skip-covered tests
 	KEYSTEAD_TEST_SECONDS=600 $(ON_DEBIAN_13) -x $(SHORT_ON_DEBIAN_13) || [ $$? -eq 77 ]
 	timeout --kill-after=10 240 scripts/test-deb || status=$$?; [[ $${status:-0} =~ ^(0|77|124)$$ ]]
 endif
