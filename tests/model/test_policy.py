@@ -58,6 +58,7 @@ def test_a_use_that_satisfies_every_rule_is_allowed(rules):
 REFUSED = [
     ({"enabled": False}, {}, {}, None),
     ({"notBefore": "2026-01-01T12:00:01Z"}, {"now": NOON - 0.5}, {}, 2),
+    ({"notBefore": "2999-01-01T00:00:00Z"}, {}, {}, 86_400),
     ({"notAfter": "2026-01-01T12:00:00Z"}, {"now": NOON + 0.5}, {}, None),
     ({"maxUses": 9}, {"uses": 9}, {"uses_left": 8}, None),
     ({"maxPerMinute": 9}, {}, {"minute_wait": 3.2}, 4),

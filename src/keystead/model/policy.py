@@ -137,6 +137,10 @@ NO_COUNTERS: Final = Counters()
 """For a key whose policy counts nothing."""
 
 
+MOST_RETRY_SECONDS: Final = 86_400
+"""The longest wait that a refusal names. Clients sleep for it, and some cannot sleep for years."""
+
+
 class Refusal(NamedTuple):
     """The rule that refuses a use."""
 
@@ -220,7 +224,7 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
 
 def _outside(policy: Policy, now: float) -> Refusal | None:
     if policy.not_before is not None and now < policy.not_before:
-        wait = ceil(policy.not_before - now)
+        wait = min(ceil(policy.not_before - now), MOST_RETRY_SECONDS)
         return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
     if policy.not_after is not None and now > policy.not_after:
         return Refusal("notAfter", "The key's policy forbids a use after notAfter.")

@@ -12,6 +12,8 @@ from keystead.operations import device_settings
 from keystead.storage.settings import JOURNAL
 
 _LARGEST_NUMBER: Final = 2**53
+_MOST_DIGITS: Final = 16
+"""The digits of the largest number."""
 
 
 class JournalHead(msgspec.Struct):
@@ -68,6 +70,7 @@ def _number(call: Call[None], name: str, *, default: int) -> int:
     text = call.query(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:20]) <= _LARGEST_NUMBER:
-        raise InvalidInput(f"{name} must be a whole number from 1 on.")
+    is_number = len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit()
+    if not is_number or not 1 <= int(text) <= _LARGEST_NUMBER:
+        raise InvalidInput(f"{name} must be a whole number from 1 to 2^53, of at most 16 digits.")
     return int(text)
