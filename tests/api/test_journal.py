@@ -151,7 +151,7 @@ async def test_wrong_settings_are_400(core: Core, wanted: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "number", ["0", "x", "-1", "", "²", "9007199254740993", "0" * 19 + "1" + "0" * 30, "1" * 5000]
+    "number", ["0", "x", "-1", "", "²", "9007199254740993", "0" * 19 + "1" + "0" * 30, "1" * 1000]
 )
 async def test_wrong_numbers_are_400(core: Core, number: str) -> None:
     for name in ("from", "limit"):
