@@ -7,6 +7,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from keystead.errors import InvalidInput
 
 _PARTS = 2
+_LINE_END = b"\r\n"
 _WRONG = (
     "Invalid multipart request: it must have exactly two parts, the JSON arguments and the file."
 )
@@ -66,11 +67,27 @@ async def _events(
 ) -> AsyncIterator[MultipartSegment | bytes | bytearray | None]:
     try:
         with PushMultipartParser(boundary, max_segment_count=_PARTS + 1, strict=True) as parser:
-            async for part in body:
+            async for part in _without_last_line_end(body):
                 for event in parser.parse(part):
                     yield event
     except (MultipartError, ValueError):
         raise InvalidInput(_WRONG) from None
+
+
+async def _without_last_line_end(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the body without a CRLF at its very end.
+
+    Clients write one behind the last boundary. The parser takes it in the same piece as the
+    boundary, and refuses it in a piece of its own.
+    """
+    held = b""
+    async for part in body:
+        piece = held + part
+        held = piece[-len(_LINE_END) :]
+        if len(piece) > len(held):
+            yield piece[: -len(held)]
+    if held not in (b"", _LINE_END):
+        yield held
 
 
 def _boundary(content_type: str) -> str:
