@@ -12,8 +12,7 @@ from tests.support.daemons import free_port
 MORE = """
 keystead keys csr web --common-name other.example.com --alternative-name other.example.com \
     -o other.csr --user admin
-python -m examples.acme.order other.csr --account account --webroot elsewhere -o unproven.pem \
-    --directory https://localhost:$authority_port/dir 2>refusal || tail -1 refusal
+order other.csr --webroot elsewhere -o unproven.pem 2>refusal || tail -1 refusal
 """
 
 
@@ -28,14 +27,18 @@ def pebble():
 
 
 @pytest.mark.usefixtures("pebble")
-def test_an_authority_certifies_a_key_for_names_that_an_account_in_the_hsm_proves(follow, tmp_path):
+def test_an_authority_certifies_a_key_for_names_that_an_account_in_the_hsm_proves(
+    follow, locked, tmp_path
+):
+    locked("certbot")
     ports = {f"{name}_port": str(free_port()) for name in ("authority", "web", "names")}
     ran = follow("acme", MORE, **ports)
     request = x509.load_pem_x509_csr((tmp_path / "web.csr").read_bytes())
-    for name in ("web.pem", "renewed.pem"):
+    for name in ("web.pem", "renewed.pem", "certbot.pem"):
         certificate = x509.load_pem_x509_certificate((tmp_path / name).read_bytes())
         assert certificate.public_key() == request.public_key()
     assert "DNS:www.example.com, DNS:example.com" in ran.stdout
-    assert "There are now 1 accounts in memory" in (tmp_path / "pebble.log").read_text()
-    assert "There are now 2 accounts" not in (tmp_path / "pebble.log").read_text()
+    log = (tmp_path / "pebble.log").read_text()
+    assert "There are now 2 accounts in memory" in log  # The HSM's, and certbot's.
+    assert "There are now 3 accounts" not in log
     assert ran.stdout.rstrip().endswith("returned 404")
