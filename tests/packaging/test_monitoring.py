@@ -6,10 +6,14 @@ import re
 import shutil
 import ssl
 import subprocess
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from keystead.journal.exposition import Kind
 from keystead.journal.metrics import Metrics
@@ -17,6 +21,7 @@ from tests.support.daemons import free_port, running
 from tests.support.server import wait_until
 
 MONITORING = Path(__file__).parents[2] / "packaging/monitoring"
+DASHBOARD = json.loads((MONITORING / "grafana-dashboard.json").read_text())
 SECONDS = 60
 
 
@@ -46,9 +51,37 @@ def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(file):
 
 
 def test_the_dashboard_has_a_query_in_each_panel():
-    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
-    assert all(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    assert all(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def lost(given, kept, at: str = "dashboard") -> list[str]:
+    """Return the places where `kept` does not have what is in `given`."""
+    match given, kept:
+        case dict(), dict():
+            inner = [(f"{at}.{name}", given[name], kept.get(name)) for name in given]
+        case list(), list() if len(given) == len(kept):
+            inner = [(f"{at}[{place}]", one, kept[place]) for place, one in enumerate(given)]
+        case _:
+            return [] if given == kept else [at]
+    return [place for where, value, other in inner for place in lost(value, other, where)]
+
+
+def as_grafana_reads_it(dashboard: dict) -> dict:
+    register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(dashboard)))
+
+
+def test_grafana_s_own_types_know_each_field_of_the_dashboard():
+    assert lost(DASHBOARD, as_grafana_reads_it(DASHBOARD)) == []
+    mistaken = {"panels": [{"type": "stat", "titel": "Locked"}]}
+    assert lost(mistaken, as_grafana_reads_it(mistaken)) == ["dashboard.panels[0].titel"]
+
+
+def queries() -> list[str]:
+    """Return the queries of the dashboard, as Grafana sends them for all instances."""
+    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    return [target["expr"].replace("$instance", ".*") for target in targets]
 
 
 def prepared(folder: Path, server) -> Path:
@@ -100,5 +133,7 @@ def test_prometheus_scrapes_a_server_with_the_configuration_shown(server, tmp_pa
             what=lambda: f"{queried(port, 'targets')}\n{(tmp_path / 'prometheus.log').read_text()}",
         )
         assert value("up") == "1"
+        for query in queries():
+            assert queried(port, f"query?query={urllib.parse.quote(query)}") is not None, query
         groups = queried(port, "rules")["groups"]
         assert {rule["health"] for rule in groups[0]["rules"]} <= {"ok", "unknown"}
