@@ -19,9 +19,11 @@ PKCS11_TOOLS := nginx-light=nginx gnutls-bin=p11tool libengine-pkcs11-openssl=/u
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
-# Tests with servers, browsers, packages and times: `make test-fast` leaves them out.
-SLOW := bench/test_run.py clients conformance console crash docs examples packaging pkcs11 processes release \
-	test_device_keys.py timing vectors
+# `make test-fast` leaves these out: servers, browsers, packages, times, and what takes 5 s or more by itself.
+SLOW := bench/test_run.py cli client clients conformance console crash docs examples packaging pkcs11 processes release \
+	test_device_keys.py timing vectors api/test_doubtful_commits.py api/test_full_disk.py api/test_nethsm_backups.py \
+	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
+	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
 .PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test openapi release audit bench
 
