@@ -40,6 +40,7 @@ else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS)
+	scripts/add-etcd || echo "etcd cannot be unpacked: tests of clusters are skipped" >&2
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
 	scripts/build-pkcs11 test || [ $$? -eq 77 ]

@@ -1,0 +1,173 @@
+"""The client of the etcd member on this machine, over its Unix socket.
+
+Every call has a deadline of ours. By itself, etcd may let a caller wait for more than seven
+seconds.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Final, Generic, TypeVar
+
+from keystead.etcd.calls import Answer, Call, Request
+from keystead.etcd.connection import EtcdConnection
+from keystead.etcd.errors import EtcdInDoubt
+from keystead.etcd.exchange import Exchange, framed, never_sent
+from keystead.etcd.protobuf import Malformed, decode, encode
+
+Awaited = TypeVar("Awaited")
+
+DEADLINE_SECONDS: Final = 2.0
+MAX_CALLS: Final = 256
+"""The most calls under way. More of them wait for a place, within their deadline."""
+MAX_ANSWER_BYTES: Final = 8 * 2**20
+
+
+class EtcdClient:
+    """Calls to one member. It connects when it is first needed, and again after a loss."""
+
+    def __init__(self, socket_path: str) -> None:
+        """`socket_path` is the Unix socket where the member listens for clients."""
+        self._socket_path = socket_path
+        self._connection: EtcdConnection | None = None
+        self._connecting: asyncio.Task[EtcdConnection] | None = None
+        self._places = asyncio.Semaphore(MAX_CALLS)
+        self._is_closed = False
+
+    async def call(
+        self, call: Call[Request, Answer], request: Request, *, seconds: float = DEADLINE_SECONDS
+    ) -> Answer:
+        """Make a call and return etcd's answer.
+
+        Raises EtcdRefused, EtcdUnavailable if etcd was not asked, or EtcdInDoubt.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        await self._within(seconds, self._places.acquire())
+        try:
+            connection = await self._within(end - loop.time(), self._connected())
+            return await self._ask(connection, call, request, end)
+        finally:
+            self._places.release()
+
+    async def _ask(
+        self,
+        connection: EtcdConnection,
+        call: Call[Request, Answer],
+        request: Request,
+        end: float,
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        seconds = max(end - loop.time(), 0.001)
+        stream, exchange = connection.begin(_headers(call, seconds))
+        timer = loop.call_later(seconds, exchange.expire, seconds)
+        try:
+            connection.send(stream, framed(encode(request)), is_last=True)
+            answer = await exchange.next()
+            if answer is None or await exchange.next() is not None:
+                raise EtcdInDoubt("etcd has not answered with one message.")
+        finally:
+            timer.cancel()
+            connection.end(stream)
+        return _decoded(call, answer)
+
+    @asynccontextmanager
+    async def open(self, call: Call[Request, Answer]) -> AsyncIterator["Stream[Request, Answer]"]:
+        """Begin a call with streams, and end it with the block. Raises EtcdUnavailable."""
+        connection = await self._within(DEADLINE_SECONDS, self._connected())
+        stream, exchange = connection.begin(_headers(call, None))
+        try:
+            yield Stream(connection, stream, exchange, call)
+        finally:
+            connection.end(stream)
+
+    async def close(self) -> None:
+        """End the connection. Later calls raise EtcdUnavailable."""
+        self._is_closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.close()
+
+    # --- inside ----------------------------------------------------------------------------
+
+    async def _connected(self) -> EtcdConnection:
+        """Return a connection that takes calls. Callers at the same time share the attempt."""
+        if self._connection is not None and self._connection.takes_calls:
+            return self._connection
+        if self._is_closed:
+            raise never_sent("the client is closed.")
+        if self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add_done_callback(self._connection_tried)
+        # A caller that gives up must not end the attempt of the others.
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> EtcdConnection:
+        try:
+            _, connection = await asyncio.get_running_loop().create_unix_connection(
+                lambda: EtcdConnection(max_bytes=MAX_ANSWER_BYTES), self._socket_path
+            )
+        except OSError as error:
+            raise never_sent(str(error)) from error
+        return connection
+
+    def _connection_tried(self, tried: asyncio.Task[EtcdConnection]) -> None:
+        self._connecting = None
+        if not tried.cancelled() and tried.exception() is None:
+            self._connection = tried.result()
+
+    @staticmethod
+    async def _within(seconds: float, awaited: Awaitable[Awaited]) -> Awaited:
+        try:
+            return await asyncio.wait_for(awaited, seconds)
+        except TimeoutError as error:
+            raise never_sent("no connection in time.") from error
+
+
+class Stream(Generic[Request, Answer]):
+    """A call with any number of messages each way. It has no deadline of its own."""
+
+    def __init__(
+        self,
+        connection: EtcdConnection,
+        stream: int,
+        exchange: Exchange,
+        call: Call[Request, Answer],
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._exchange = exchange
+        self._call = call
+
+    def send(self, request: Request, *, is_last: bool = False) -> None:
+        """Send a message. After the last one, etcd expects no more."""
+        self._connection.send(self._stream, framed(encode(request)), is_last=is_last)
+
+    async def receive(self) -> Answer | None:
+        """Return the next message, or None at the end. Raises EtcdRefused or EtcdUnavailable."""
+        message = await self._exchange.next()
+        return None if message is None else _decoded(self._call, message)
+
+
+def _headers(call: Call[Request, Answer], seconds: float | None) -> list[tuple[str, str]]:
+    headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", call.path),
+        (":authority", "localhost"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ]
+    if seconds is not None:
+        headers.append(("grpc-timeout", f"{max(int(seconds * 1000), 1)}m"))
+    if call.needs_leader:
+        headers.append(("hasleader", "true"))
+    return headers
+
+
+def _decoded(call: Call[Request, Answer], message: bytes) -> Answer:
+    try:
+        return decode(call.answer, message)
+    except Malformed as error:
+        raise EtcdInDoubt(f"The answer of etcd cannot be read: {error}") from error

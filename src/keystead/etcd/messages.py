@@ -1,0 +1,310 @@
+"""The messages of etcd's API, version 3: those that Keystead sends and understands.
+
+The source is etcd's rpc.proto. Fields that Keystead does not use are left out.
+"""
+
+from typing import Annotated
+
+from keystead.etcd.protobuf import Message
+
+# Comparisons in a transaction.
+EQUAL = 0
+MOD = 2
+
+# Types of events.
+PUT = 0
+DELETE = 1
+
+# Actions on alarms, and alarms.
+GET_ALARMS = 0
+DISARM = 2
+NO_SPACE = 1
+
+
+class Header(Message, frozen=True):
+    """About the member that answers, and the state that it answers from."""
+
+    cluster_id: Annotated[int, 1] = 0
+    member_id: Annotated[int, 2] = 0
+    revision: Annotated[int, 3] = 0
+    raft_term: Annotated[int, 4] = 0
+
+
+class KeyValue(Message, frozen=True):
+    """A record, or the path and revision of a deletion in an event."""
+
+    key: Annotated[bytes, 1] = b""
+    create_revision: Annotated[int, 2] = 0
+    mod_revision: Annotated[int, 3] = 0
+    version: Annotated[int, 4] = 0
+    value: Annotated[bytes, 5] = b""
+
+
+class RangeRequest(Message, frozen=True):
+    """The records in [key, range_end), or the one at `key`."""
+
+    key: Annotated[bytes, 1] = b""
+    range_end: Annotated[bytes, 2] = b""
+    limit: Annotated[int, 3] = 0
+    revision: Annotated[int, 4] = 0
+    serializable: Annotated[bool, 7] = False
+    keys_only: Annotated[bool, 8] = False
+    count_only: Annotated[bool, 9] = False
+
+
+class RangeResponse(Message, frozen=True):
+    """Records in order. `more` is set if the limit cut some off."""
+
+    header: Annotated[Header, 1] = Header()
+    kvs: Annotated[tuple[KeyValue, ...], 2] = ()
+    more: Annotated[bool, 3] = False
+    count: Annotated[int, 4] = 0
+
+
+class PutRequest(Message, frozen=True):
+    """One record to write."""
+
+    key: Annotated[bytes, 1] = b""
+    value: Annotated[bytes, 2] = b""
+
+
+class PutResponse(Message, frozen=True):
+    """The record was written at the header's revision."""
+
+    header: Annotated[Header, 1] = Header()
+
+
+class DeleteRangeRequest(Message, frozen=True):
+    """The records in [key, range_end), or the one at `key`, to delete."""
+
+    key: Annotated[bytes, 1] = b""
+    range_end: Annotated[bytes, 2] = b""
+
+
+class DeleteRangeResponse(Message, frozen=True):
+    """How many records were deleted."""
+
+    header: Annotated[Header, 1] = Header()
+    deleted: Annotated[int, 2] = 0
+
+
+class Compare(Message, frozen=True):
+    """A condition: the record at `key` has this revision, which is 0 without a record."""
+
+    result: Annotated[int, 1] = EQUAL
+    target: Annotated[int, 2] = MOD
+    key: Annotated[bytes, 3] = b""
+    mod_revision: Annotated[int | None, 6] = None
+
+
+class RequestOp(Message, frozen=True):
+    """One operation of a transaction: exactly one field is set."""
+
+    request_range: Annotated[RangeRequest | None, 1] = None
+    request_put: Annotated[PutRequest | None, 2] = None
+    request_delete_range: Annotated[DeleteRangeRequest | None, 3] = None
+    request_txn: Annotated["TxnRequest | None", 4] = None
+
+
+class TxnRequest(Message, frozen=True):
+    """If all of `compare` hold, `success` is done together, and otherwise `failure`."""
+
+    compare: Annotated[tuple[Compare, ...], 1] = ()
+    success: Annotated[tuple[RequestOp, ...], 2] = ()
+    failure: Annotated[tuple[RequestOp, ...], 3] = ()
+
+
+class ResponseOp(Message, frozen=True):
+    """The answer to one operation."""
+
+    response_range: Annotated[RangeResponse | None, 1] = None
+    response_put: Annotated[PutResponse | None, 2] = None
+    response_delete_range: Annotated[DeleteRangeResponse | None, 3] = None
+    response_txn: Annotated["TxnResponse | None", 4] = None
+
+
+class TxnResponse(Message, frozen=True):
+    """Whether the conditions held, and the answers to what was done."""
+
+    header: Annotated[Header, 1] = Header()
+    succeeded: Annotated[bool, 2] = False
+    responses: Annotated[tuple[ResponseOp, ...], 3] = ()
+
+
+class CompactionRequest(Message, frozen=True):
+    """Forget the history before this revision. `physical` waits until it is done."""
+
+    revision: Annotated[int, 1] = 0
+    physical: Annotated[bool, 2] = False
+
+
+class WatchCreateRequest(Message, frozen=True):
+    """A watch over [key, range_end), beginning with `start_revision`, or with the present for 0."""
+
+    key: Annotated[bytes, 1] = b""
+    range_end: Annotated[bytes, 2] = b""
+    start_revision: Annotated[int, 3] = 0
+    progress_notify: Annotated[bool, 4] = False
+    watch_id: Annotated[int, 7] = 0
+    fragment: Annotated[bool, 8] = False
+
+
+class WatchCancelRequest(Message, frozen=True):
+    """The end of a watch."""
+
+    watch_id: Annotated[int, 1] = 0
+
+
+class WatchProgressRequest(Message, frozen=True):
+    """A question for the revision that all watches of the stream have reached."""
+
+
+class WatchRequest(Message, frozen=True):
+    """What the client sends in a stream of watches: exactly one field is set."""
+
+    create_request: Annotated[WatchCreateRequest | None, 1] = None
+    cancel_request: Annotated[WatchCancelRequest | None, 2] = None
+    progress_request: Annotated[WatchProgressRequest | None, 3] = None
+
+
+class Event(Message, frozen=True):
+    """A change: PUT or DELETE, and the record, which has no value if it was deleted."""
+
+    type: Annotated[int, 1] = PUT
+    kv: Annotated[KeyValue, 2] = KeyValue()
+
+
+class WatchResponse(Message, frozen=True):
+    """Events in order of their revisions. Without events and flags it says how far the watch is.
+
+    `compact_revision` is set if the events from the start of the watch are no longer kept.
+    """
+
+    header: Annotated[Header, 1] = Header()
+    watch_id: Annotated[int, 2] = 0
+    created: Annotated[bool, 3] = False
+    canceled: Annotated[bool, 4] = False
+    compact_revision: Annotated[int, 5] = 0
+    cancel_reason: Annotated[str, 6] = ""
+    fragment: Annotated[bool, 7] = False
+    events: Annotated[tuple[Event, ...], 11] = ()
+
+
+class Member(Message, frozen=True):
+    """A member of the cluster. Its name is empty until it has started."""
+
+    id: Annotated[int, 1] = 0
+    name: Annotated[str, 2] = ""
+    peer_urls: Annotated[tuple[str, ...], 3] = ()
+    client_urls: Annotated[tuple[str, ...], 4] = ()
+    is_learner: Annotated[bool, 5] = False
+
+
+class MemberListRequest(Message, frozen=True):
+    """Without `linearizable`, the member answers by itself, also without a quorum."""
+
+    linearizable: Annotated[bool, 1] = False
+
+
+class MemberAddRequest(Message, frozen=True):
+    """A member to add."""
+
+    peer_urls: Annotated[tuple[str, ...], 1] = ()
+    is_learner: Annotated[bool, 2] = False
+
+
+class MemberRequest(Message, frozen=True):
+    """A member to remove or to promote."""
+
+    id: Annotated[int, 1] = 0
+
+
+class MemberUpdateRequest(Message, frozen=True):
+    """New URLs of a member. etcd does not check them: the caller must have."""
+
+    id: Annotated[int, 1] = 0
+    peer_urls: Annotated[tuple[str, ...], 2] = ()
+
+
+class MembersResponse(Message, frozen=True):
+    """All members, after a change or without one."""
+
+    header: Annotated[Header, 1] = Header()
+    members: Annotated[tuple[Member, ...], 2] = ()
+
+
+class MemberAddResponse(Message, frozen=True):
+    """The new member, and all members."""
+
+    header: Annotated[Header, 1] = Header()
+    member: Annotated[Member, 2] = Member()
+    members: Annotated[tuple[Member, ...], 3] = ()
+
+
+class StatusRequest(Message, frozen=True):
+    """A question to the member itself. It answers also without a quorum."""
+
+
+class StatusResponse(Message, frozen=True):
+    """The state of the member. `leader` is 0 if it knows none."""
+
+    header: Annotated[Header, 1] = Header()
+    version: Annotated[str, 2] = ""
+    db_size: Annotated[int, 3] = 0
+    leader: Annotated[int, 4] = 0
+    raft_index: Annotated[int, 5] = 0
+    raft_term: Annotated[int, 6] = 0
+    raft_applied_index: Annotated[int, 7] = 0
+    errors: Annotated[tuple[str, ...], 8] = ()
+    db_size_in_use: Annotated[int, 9] = 0
+    is_learner: Annotated[bool, 10] = False
+
+
+class AlarmRequest(Message, frozen=True):
+    """A question for all alarms, or one to disarm."""
+
+    action: Annotated[int, 1] = GET_ALARMS
+    member_id: Annotated[int, 2] = 0
+    alarm: Annotated[int, 3] = 0
+
+
+class AlarmMember(Message, frozen=True):
+    """An alarm of one member."""
+
+    member_id: Annotated[int, 1] = 0
+    alarm: Annotated[int, 2] = 0
+
+
+class AlarmResponse(Message, frozen=True):
+    """The alarms."""
+
+    header: Annotated[Header, 1] = Header()
+    alarms: Annotated[tuple[AlarmMember, ...], 2] = ()
+
+
+class DefragmentRequest(Message, frozen=True):
+    """A request to give free space back to the disk. The member answers nobody meanwhile."""
+
+
+class SnapshotRequest(Message, frozen=True):
+    """A request for the whole database of the member."""
+
+
+class SnapshotResponse(Message, frozen=True):
+    """The next part of the database. The last 32 bytes of all are its SHA-256."""
+
+    header: Annotated[Header, 1] = Header()
+    remaining_bytes: Annotated[int, 2] = 0
+    blob: Annotated[bytes, 3] = b""
+
+
+class MoveLeaderRequest(Message, frozen=True):
+    """The leader hands over to this member."""
+
+    target_id: Annotated[int, 1] = 0
+
+
+class HeaderResponse(Message, frozen=True):
+    """An answer that is a header only."""
+
+    header: Annotated[Header, 1] = Header()

@@ -1,0 +1,172 @@
+"""Protocol Buffers, as far as etcd needs them: a message is a struct with numbered fields.
+
+    class Range(Message, frozen=True):
+        key: Annotated[bytes, 1] = b""
+
+A field is bytes, str, bool, an int that is not negative, a message, a tuple of messages or texts,
+or one of the first five or None. None is not sent. Other fields are not sent if they are zero or
+empty, as version 3 of the language has it. Fields with unknown numbers are skipped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+_VARINT: Final = 0
+_FIXED_64: Final = 1
+_LENGTH: Final = 2
+_FIXED_32: Final = 5
+_LONGEST_VARINT: Final = 10
+_DEEPEST: Final = 16
+"""The most messages inside each other. etcd's have five levels."""
+
+
+class Malformed(ValueError):
+    """Raised if bytes are not the message that they should be."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The base class of messages."""
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    number: int
+    kind: type
+    is_repeated: bool
+    is_optional: bool
+
+    @property
+    def tag(self) -> bytes:
+        return _varint(self.number << 3 | (_VARINT if self.kind in (int, bool) else _LENGTH))
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as bytes."""
+    parts: list[bytes] = []
+    for field, tag in _fields(type(message)):
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            for one in value:
+                parts += (tag, _encode_value(one))
+        elif value or (field.is_optional and value is not None):
+            parts += (tag, _encode_value(value))
+    return b"".join(parts)
+
+
+def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
+    """Return the message of this kind in `data`. Raises Malformed."""
+    return cast("AnyMessage", _decode(kind, memoryview(data), _DEEPEST))
+
+
+@cache
+def _fields(kind: type[Message]) -> tuple[tuple[_Field, bytes], ...]:
+    hints = get_type_hints(kind, include_extras=True)
+    fields = [_field(name, *get_args(hints[name])) for name in kind.__struct_fields__]
+    return tuple((field, field.tag) for field in fields)
+
+
+def _field(name: str, annotation: Any, number: int) -> _Field:  # noqa: ANN401 - any annotation
+    if get_origin(annotation) is tuple:
+        return _Field(name, number, get_args(annotation)[0], is_repeated=True, is_optional=False)
+    options = [one for one in get_args(annotation) if one is not type(None)]
+    kind = options[0] if options else annotation
+    return _Field(name, number, kind, is_repeated=False, is_optional=bool(options))
+
+
+@cache
+def _by_number(kind: type[Message]) -> dict[int, _Field]:
+    return {field.number: field for field, _ in _fields(kind)}
+
+
+def _encode_value(value: object) -> bytes:
+    match value:
+        case int():
+            return _varint(value)
+        case bytes():
+            return _varint(len(value)) + value
+        case str():
+            return _encode_value(value.encode())
+        case Message():
+            return _encode_value(encode(value))
+        case _:
+            raise TypeError(f"{type(value).__name__} is no type of a field")
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits in each byte
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _decode(kind: type[Message], data: memoryview, depth: int) -> Message:
+    if not depth:
+        raise Malformed("Messages are inside each other too deeply.")
+    fields = _by_number(kind)
+    values: dict[str, Any] = {}
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        content, at = _read_content(data, at, tag & 7)
+        field = fields.get(tag >> 3)
+        if field is None:
+            continue
+        value = _value(field.kind, content, depth)
+        if field.is_repeated:
+            values.setdefault(field.name, []).append(value)
+        else:
+            values[field.name] = value
+    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
+
+
+def _read_content(data: memoryview, at: int, wire_type: int) -> tuple[int | memoryview, int]:
+    if wire_type == _VARINT:
+        return _read_varint(data, at)
+    if wire_type == _LENGTH:
+        size, at = _read_varint(data, at)
+    elif wire_type in (_FIXED_64, _FIXED_32):
+        size = 8 if wire_type == _FIXED_64 else 4
+    else:
+        raise Malformed(f"There is no wire type {wire_type}.")
+    if at + size > len(data):
+        raise Malformed("A field is cut off.")
+    return data[at : at + size], at + size
+
+
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    number = 0
+    for index in range(min(_LONGEST_VARINT, len(data) - at)):
+        byte = data[at + index]
+        number |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the last byte has no eighth bit
+            return number, at + index + 1
+    raise Malformed("A number is cut off or too long.")
+
+
+_READERS: Final[dict[type, Callable[[memoryview], bytes | str]]] = {
+    bytes: bytes,
+    str: lambda data: str(data, "utf-8"),
+}
+
+
+def _value(kind: type, content: int | memoryview, depth: int) -> object:
+    if isinstance(content, int) is not (kind in (int, bool)):
+        raise Malformed("A field has another type than expected.")
+    if isinstance(content, int):
+        return bool(content) if kind is bool else content
+    if issubclass(kind, Message):
+        return _decode(kind, content, depth - 1)
+    try:
+        return _READERS[kind](content)
+    except UnicodeDecodeError as error:
+        raise Malformed("A text is not UTF-8.") from error

@@ -1,0 +1,135 @@
+"""Real etcd members on this machine, each with a Unix socket for clients."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from keystead.etcd.client import EtcdClient
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystead/etcd"
+BINARY = CACHE / "usr/bin/etcd"
+CONTROL = CACHE / "usr/bin/etcdctl"
+WAIT_SECONDS = 60
+
+needs_etcd = pytest.mark.skipif(
+    not BINARY.is_file(), reason="etcd is not here: scripts/add-etcd unpacks it"
+)
+
+
+class PatientClient(EtcdClient):
+    """A client for tests, which must not fail because the machine is busy."""
+
+    async def call(self, call, request, *, seconds=WAIT_SECONDS):
+        return await super().call(call, request, seconds=seconds)
+
+
+class Member:
+    """One etcd process. Its data stay when it is stopped."""
+
+    def __init__(self, directory, name, port):
+        self.name = name
+        self.directory = directory / name
+        self.socket = directory / f"{name}.sock"
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = None
+
+    def start(self, members, *, state="new"):
+        self.socket.unlink(missing_ok=True)
+        cluster = ",".join(f"{member.name}={member.url}" for member in members)
+        with (self.directory.parent / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  the binary is ours
+                [
+                    BINARY,
+                    f"--name={self.name}",
+                    f"--data-dir={self.directory}",
+                    f"--listen-client-urls=unix://{self.socket}",
+                    "--advertise-client-urls=",
+                    f"--listen-peer-urls={self.url}",
+                    f"--initial-advertise-peer-urls={self.url}",
+                    f"--initial-cluster={cluster}",
+                    f"--initial-cluster-state={state}",
+                    "--max-txn-ops=512",
+                    "--log-level=warn",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait(self):
+        """Wait until it serves and knows a leader."""
+        end = time.monotonic() + WAIT_SECONDS
+        while not self._is_healthy():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+
+    def _is_healthy(self):
+        asked = subprocess.run(  # noqa: S603  the binary is ours
+            [CONTROL, f"--endpoints=unix://{self.socket}", "endpoint", "health"],
+            capture_output=True,
+            check=False,
+        )
+        return asked.returncode == 0
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(WAIT_SECONDS)
+
+    def stop(self):
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.resume()
+        self.process.terminate()
+        try:
+            self.process.wait(WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def log(self):
+        return (self.directory.parent / f"{self.name}.log").read_text(errors="replace")[-4000:]
+
+
+class Cluster:
+    """Some members that are one cluster."""
+
+    def __init__(self, size):
+        # A path of a Unix socket must be short.
+        self.directory = Path(tempfile.mkdtemp(prefix="ks-etcd-"))
+        ports = _free_ports(size)
+        self.members = [Member(self.directory, f"m{n}", port) for n, port in enumerate(ports)]
+
+    def __enter__(self):
+        try:
+            for member in self.members:
+                member.start(self.members)
+            for member in self.members:
+                member.wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for member in self.members:
+            member.stop()
+        shutil.rmtree(self.directory)
+
+
+def _free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
