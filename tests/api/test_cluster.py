@@ -131,7 +131,7 @@ def test_its_id_survives_a_restart(hsm):
     hsm.run(again.request("POST", "/unlock", json={"passphrase": UNLOCK}))
     (member,) = hsm.run(again.request("GET", "/cluster/members", user=ADMIN)).json()
     assert member["id"] == own_id(hsm)
-    assert len(member["id"]) == 16
+    assert member["id"] == f"{int(member['id'], 16):x}"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,9 @@ def test_a_malformed_id_of_a_member_is_400(hsm, method, path, member_id):
     [
         ("/cluster/members", {"urls": ["http://192.0.2.2:2380"]}),
         ("/cluster/members", {"urls": "https://192.0.2.2:2380"}),
+        ("/cluster/members", {"urls": ["https://192.0.2.2"]}),
+        ("/cluster/members", {"urls": ["https://192.0.2.2:2380/"]}),
+        ("/cluster/join", JOIN | {"members": [{"name": "one", "urls": ["https://one:2380/etcd"]}]}),
         ("/cluster/members", {}),
         ("/cluster/join", JOIN | {"members": [{"name": "one"}]}),
         ("/cluster/join", {"members": []}),
@@ -193,6 +196,13 @@ def test_a_malformed_id_of_a_member_is_400(hsm, method, path, member_id):
 )
 def test_a_malformed_change_is_400(hsm, path, json):
     assert hsm.request("POST", path, user=ADMIN, json=json).status == 400
+
+
+def test_a_url_that_would_stop_a_cluster_is_400_for_a_member_that_is_there(hsm):
+    path = f"/cluster/members/{own_id(hsm)}"
+    answer = hsm.request("PUT", path, user=ADMIN, json={"urls": ["https://192.0.2.2:2380/x"]})
+    assert answer.status == 400
+    assert "must be https://host:port, without a path" in answer.message
 
 
 # --- force ---------------------------------------------------------------------------------------

@@ -193,8 +193,14 @@ def test_a_request_asks_for_the_names_it_was_told(tls):
     )
     assert request.is_signature_valid
     assert request.subject.rfc4514_string() == "O=Keystead,CN=hsm.example"
-    (extension,) = request.extensions
-    assert [str(one.value) for one in extension.value] == ["hsm.example", "192.0.2.1"]
+    names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert [str(one.value) for one in names.value] == ["hsm.example", "192.0.2.1"]
+
+
+def test_a_request_asks_for_both_uses_that_a_member_of_a_cluster_has(tls):
+    request = x509.load_pem_x509_csr(tls.csr())
+    uses = request.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert set(uses.value) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 @pytest.mark.parametrize("json", [{}, {"commonName": ""}, {"commonName": "x", "serial": 1}])

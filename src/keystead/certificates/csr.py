@@ -1,15 +1,19 @@
 """Certificate signing requests (PKCS #10, RFC 2986) for keys in the HSM."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keystead.algorithms import PrivateKey
 from keystead.certificates.alternative_names import alternative_names_of, parse_alternative_names
 from keystead.errors import InvalidInput
+
+SERVER_AND_CLIENT: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
 
@@ -32,16 +36,20 @@ class SubjectName:
     subject_alt_names: tuple[str, ...] | None = None
 
 
-def make_csr(private: PrivateKey, subject: SubjectName) -> bytes:
+def make_csr(
+    private: PrivateKey, subject: SubjectName, *, uses: Sequence[x509.ObjectIdentifier] = ()
+) -> bytes:
     """Return a request in PEM, signed by `private`. Raises InvalidInput if a value does not fit.
 
-    It takes as long as a signature of the key.
+    `uses` are the extended key usages that it asks for. It takes as long as a signature of the key.
     """
     signer = private.certificate_signer()
     builder = x509.CertificateSigningRequestBuilder().subject_name(distinguished_name(subject))
     names = _alternative_names(subject)
     if names is not None:
         builder = builder.add_extension(names, critical=False)
+    if uses:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     return builder.sign(signer.key, signer.digest).public_bytes(Encoding.PEM)
 
 

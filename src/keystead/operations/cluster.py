@@ -17,7 +17,7 @@ _EMBEDDED = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One HSM of a cluster. `member_id` has 16 hexadecimal digits."""
+    """One HSM of a cluster. `member_id` is 64 bits as etcd writes them: hexadecimal, not padded."""
 
     member_id: MemberId
     name: str
@@ -42,7 +42,12 @@ def diagnose(hsm: Hsm) -> Diagnosis:
 def members(hsm: Hsm) -> list[Member]:
     """Return all members."""
     digest = hashlib.sha256(b"cluster member " + hsm.device_id.encode())
-    return [Member(MemberId(digest.hexdigest()[:16]), f"keystead-{hsm.device_id.lower()}")]
+    return [
+        Member(
+            MemberId(f"{int.from_bytes(digest.digest()[:8]):x}"),
+            f"keystead-{hsm.device_id.lower()}",
+        )
+    ]
 
 
 def require_member(hsm: Hsm, member_id: MemberId) -> None:

@@ -14,7 +14,7 @@ from keystead.certificates.chains import (
     require_signed_by,
     require_trusted,
 )
-from keystead.certificates.csr import SubjectName, make_csr
+from keystead.certificates.csr import SERVER_AND_CLIENT, SubjectName, make_csr
 from keystead.certificates.tls_identity import (
     make_tls_identity,
     require_chain_of,
@@ -150,9 +150,14 @@ class Tls:
         return self._private().public_pem()
 
     async def csr(self, context: CallerContext, subject: SubjectName) -> bytes:
-        """Return a certificate signing request (PEM) of the key."""
+        """Return a certificate signing request (PEM) of the key, as a server and as a client.
+
+        In a cluster, members are each other's clients.
+        """
         private = self._private()
-        return await self._pool.run(lambda: make_csr(private, subject), party=context.party)
+        return await self._pool.run(
+            lambda: make_csr(private, subject, uses=SERVER_AND_CLIENT), party=context.party
+        )
 
     async def cluster_ca(self) -> bytes:
         """Return the certificate (PEM) of the cluster's CA. Raises NotFound if none is set."""

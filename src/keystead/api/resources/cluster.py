@@ -7,10 +7,11 @@ import msgspec
 from keystead.api.http.route import Call, Created, Reply
 from keystead.api.resources.shapes import json_reply
 from keystead.model.ids import parse_member_id
+from keystead.model.peer_urls import MAX_PEER_URL_LENGTH, parse_peer_urls
 from keystead.model.secret import Hidden
 from keystead.operations import cluster
 
-PeerUrl = Annotated[str, msgspec.Meta(pattern="^https://.+", max_length=1024)]
+PeerUrl = Annotated[str, msgspec.Meta(pattern="^https://.+", max_length=MAX_PEER_URL_LENGTH)]
 
 
 class LogItem(msgspec.Struct):
@@ -85,14 +86,14 @@ async def list_members(call: Call[None]) -> Reply[list[Member]]:
 
 async def add_member(call: Call[UrlsRequest]) -> Created[MemberAdded]:
     """POST /cluster/members: declare a new member."""
-    await call.json(UrlsRequest)
+    parse_peer_urls((await call.json(UrlsRequest)).urls)
     cluster.refuse_change()
 
 
 async def set_member_urls(call: Call[UrlsRequest]) -> Reply[None]:
     """PUT /cluster/members/{id}: change where others reach a member."""
     _require_member(call)
-    await call.json(UrlsRequest)
+    parse_peer_urls((await call.json(UrlsRequest)).urls)
     cluster.refuse_change()
 
 
@@ -110,7 +111,9 @@ async def promote_member(call: Call[None]) -> Reply[None]:
 
 async def join(call: Call[JoinRequest]) -> Reply[None]:
     """POST /cluster/join: give up all data for that of a cluster."""
-    await call.json(JoinRequest)
+    wanted = await call.json(JoinRequest)
+    for member in wanted.members:
+        parse_peer_urls(member.urls)
     cluster.refuse_change()
 
 
