@@ -12,6 +12,7 @@ import pytest
 
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.remote import RemoteStore, answer
+from keystead.storage.backends.split import SplitStore
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.connection import Connection, Exchanges
@@ -46,6 +47,11 @@ async def sqlite() -> AsyncIterator[KeyValueStore]:
             yield store
         finally:
             await store.close()
+
+
+@asynccontextmanager
+async def split() -> AsyncIterator[KeyValueStore]:
+    yield SplitStore(MemoryStore(), MemoryStore(), device="device")
 
 
 @asynccontextmanager
@@ -91,7 +97,12 @@ async def remote() -> AsyncIterator[KeyValueStore]:
         await asyncio.sleep(0)
 
 
-BACKENDS: dict[str, OpenStore] = {"memory": memory, "sqlite": sqlite, "remote": remote}
+BACKENDS: dict[str, OpenStore] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "remote": remote,
+    "split": split,
+}
 
 
 @pytest.fixture(params=BACKENDS)
