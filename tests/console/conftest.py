@@ -1,6 +1,8 @@
 """A real browser at a real server. Errors and violations of the page's policy fail a test."""
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,15 @@ from tests.support.server import Server, running_server
 
 PASSPHRASE = "adminPassphrase"
 UNLOCK = "unlockPassphrase"
-SECONDS_TO_WAIT = 30
+MILLISECONDS_TO_WAIT = 60_000
 """For what a page shows, on a busy machine."""
+
+PAUSED_AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 if CHROMIUM is None:
     collect_ignore_glob = ["test_*"]
+
+expect.set_options(timeout=MILLISECONDS_TO_WAIT)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ class Console:
         self.errors: list[str] = []
         self.expected_errors: list[str] = []
         """Texts in console errors that a test causes: the browser notes each refused request."""
-        page.set_default_timeout(SECONDS_TO_WAIT * 1000)
+        page.set_default_timeout(MILLISECONDS_TO_WAIT)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
@@ -62,17 +68,17 @@ class Console:
         ]
 
     def open(self, path: str = "") -> None:
-        """Go to an address of the console, e.g. `keys`."""
+        """Go to an address of the console, e.g. `keys`, and wait until its view is shown."""
         self.page.goto(f"{self.url}/console#/{path}")
-        self.heading("")
+        expect(self.page.locator("main")).to_have_attribute("data-shown", re.compile(f" {path}$"))
 
     def heading(self, text: str) -> None:
         """Wait until the page's heading has this text."""
-        expect(self.page.locator("h1")).to_contain_text(text, timeout=SECONDS_TO_WAIT * 1000)
+        expect(self.page.locator("h1")).to_contain_text(text)
 
     def says(self, text: str) -> None:
         """Wait until the page says this."""
-        expect(self.page.locator("body")).to_contain_text(text, timeout=SECONDS_TO_WAIT * 1000)
+        expect(self.page.locator("body")).to_contain_text(text)
 
     def fill(self, form: str, **values: str) -> None:
         """Fill the inputs of a form by their names."""
@@ -100,9 +106,15 @@ def console(browser: Browser, server: Server) -> Iterator[Console]:
     yield from console_at(browser, server)
 
 
-def console_at(browser: Browser, server: Server) -> Iterator[Console]:
+def console_at(
+    browser: Browser, server: Server, *, has_paused_clock: bool = False
+) -> Iterator[Console]:
+    """The console in a window of its own; a paused clock moves only when a test moves it."""
     context = browser.new_context(ignore_https_errors=True, accept_downloads=True)
     console = Console(context.new_page(), server.url)
+    if has_paused_clock:
+        console.page.clock.install(time=PAUSED_AT - timedelta(hours=1))
+        console.page.clock.pause_at(PAUSED_AT)
     console.open()
     yield console
     context.close()

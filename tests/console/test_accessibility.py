@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.console.conftest import Console, console_at
 from tests.support.server import Server, running_server
@@ -54,10 +54,9 @@ def test_the_first_page_can_be_used_by_everyone(browser: Browser, tmp_path) -> N
 
 
 def unfold_some(console: Console) -> None:
-    console.page.wait_for_timeout(500)
-    for summary in console.page.locator("summary").all()[:8]:
+    for summary in console.page.locator("main summary").all()[:8]:
         summary.click()
-    console.page.wait_for_timeout(500)
+    expect(console.page.locator("details[open] > :empty")).to_have_count(0)
 
 
 def complaints(console: Console) -> list[str]:

@@ -101,7 +101,7 @@ export class Hsm extends EventTarget {
   }
 
   async #refusal(response, anonymous) {
-    const text = await response.text();
+    const text = await whole(response.text());
     let message = text;
     try { message = JSON.parse(text).message ?? text; } catch { /* a text as it is */ }
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
@@ -110,13 +110,13 @@ export class Hsm extends EventTarget {
     return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter);
   }
 
-  async get(path, options) { return (await this.request("GET", path, options)).json(); }
-  async text(path, options) { return (await this.request("GET", path, options)).text(); }
+  async get(path, options) { return whole((await this.request("GET", path, options)).json()); }
+  async text(path, options) { return whole((await this.request("GET", path, options)).text()); }
 
   /** Sends JSON; returns the answer's JSON, or null where there is none. */
   async send(method, path, json, options = {}) {
     const response = await this.request(method, path, { json, ...options });
-    const text = await response.text();
+    const text = await whole(response.text());
     return text ? JSON.parse(text) : null;
   }
 
@@ -146,7 +146,7 @@ export class Hsm extends EventTarget {
         signal: AbortSignal.timeout(10_000) })).state;
       this.description ??= await this.get("/openapi.json", { anonymous: true });
     } catch (error) {
-      isReachable = error.status !== 0 && error.status !== 503;
+      isReachable = error.status === 500;
       if (isReachable) state = "Failed";
     }
     this.isReachable = isReachable;
@@ -155,6 +155,15 @@ export class Hsm extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     this.dispatchEvent(new Event("state"));
+  }
+}
+
+/** Returns what is read of an answer; throws Refused if the connection or the time ends before. */
+async function whole(reading) {
+  try {
+    return await reading;
+  } catch {
+    throw new Refused(0, "The HSM's answer did not arrive whole.");
   }
 }
 

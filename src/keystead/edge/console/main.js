@@ -44,6 +44,7 @@ const lost = notice("bad", "The HSM cannot be reached now. This page looks again
 const main = element("main", { id: "main", tabindex: "-1" });
 let stopView = () => {};
 let showing = 0;
+let isHeld = false;
 
 /** Whether the signed-in user sees a row. */
 function isOpen({ roles, root, needs }) {
@@ -74,15 +75,41 @@ function chosenView() {
   return [row.view, given];
 }
 
+/**
+ * Keeps the view that is on the screen, whatever happens to the HSM, the session or the address,
+ * until the returned function is called. For what is shown only once.
+ */
+function hold() {
+  isHeld = true;
+  window.addEventListener("beforeunload", askToStay);
+  return () => {
+    isHeld = false;
+    window.removeEventListener("beforeunload", askToStay);
+    if (main.dataset.shown !== reasonToShow()) show();
+  };
+}
+
+function askToStay(event) { event.preventDefault(); }
+
+/** Returns what the choice of a view depends on, as a text. */
+function reasonToShow() { return [hsm.state, hsm.user, location.hash.replace(/^#\/?/, "")].join(" "); }
+
 async function show() {
+  drawFrame();
+  if (isHeld) return;
   const turn = ++showing;
   stopView();
   stopView = () => {};
-  drawFrame();
+  const reason = reasonToShow();
   const [view, given] = chosenView();
-  const made = await shown(() => view({ hsm, go, onStop: (stop) => { stopView = stop; } }, ...given));
+  const onStop = (stop) => {
+    if (turn === showing) stopView = stop;
+    else stop();
+  };
+  const made = await shown(() => view({ hsm, go, hold, onStop }, ...given));
   if (turn !== showing) return;
   main.replaceChildren(made);
+  main.dataset.shown = reason;
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} – Keystead` : "Keystead";
 }

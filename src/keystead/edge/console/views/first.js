@@ -34,7 +34,8 @@ function hasShares(hsm) {
   return wanted?.properties?.unlockShares !== undefined;
 }
 
-export function provisionView({ hsm, go }) {
+export function provisionView(console) {
+  const { hsm, go } = console;
   const passphrases = element("div", {}, newPassphrase("Unlock passphrase", "unlock",
     "It opens the store after each start. Nobody can help if it is lost."));
   const shares = element("div", { class: "row", hidden: true },
@@ -50,32 +51,47 @@ export function provisionView({ hsm, go }) {
     element("section", {}, form([passphrases, split, shares,
       newPassphrase("Administrator's passphrase", "admin", "The first user is called admin."),
       element("p", { class: "soft" }, `The HSM's clock will be set to this browser's: ${new Date().toISOString()}`),
-    ], "Provision", (values) => provision(hsm, values), { label: "Provision" })),
+    ], "Provision", (values, made) => provision(console, values, made), { label: "Provision" })),
     element("p", {}, button("Restore a backup instead", () => go("backup"))));
 }
 
-async function provision(hsm, values) {
+async function provision({ hsm, hold }, values, made) {
   if (!values.isSplit) requireSame(values.unlock, values.unlockAgain);
   requireSame(values.admin, values.adminAgain);
   const unlock = values.isSplit
     ? { unlockShares: { threshold: Number(values.threshold), shares: Number(values.shares) } }
     : { unlockPassphrase: values.unlock };
-  const answer = await hsm.send("POST", "/provision", { ...unlock,
-    adminPassphrase: values.admin, systemTime: now() },
-  { anonymous: true });
-  if (!answer) {
-    await hsm.look();
-    return null;
+  const release = hold(); // The HSM may be seen in its new state before the shares are here.
+  try {
+    const answer = await hsm.send("POST", "/provision", { ...unlock,
+      adminPassphrase: values.admin, systemTime: now() }, { anonymous: true });
+    if (answer) {
+      made.replaceChildren(sharesOnce(answer.shares ?? answer.unlockShares, release));
+      return null;
+    }
+  } catch (error) {
+    if (values.isSplit && error.status === 0) return sharesLost(release);
+    release();
+    throw error;
   }
-  return sharesOnce(hsm, answer.shares ?? answer.unlockShares);
+  await hsm.look();
+  release();
+  return null;
 }
 
-function sharesOnce(hsm, shares) {
+function sharesOnce(shares, release) {
   return element("div", {},
     notice("note", "These shares are shown once. Give each to another person, on paper."),
-    element("ol", {}, shares.map((share) => element("li", {}, element("code", {}, share),
-      " ", button("Save", () => save("keystead-share.txt", `${share}\n`))))),
-    button("The shares are kept", () => hsm.look(), { class: "main" }));
+    element("ol", {}, shares.map((share, index) => element("li", {}, element("code", {}, share),
+      " ", button("Save", () => save(`keystead-share-${index + 1}.txt`, `${share}\n`))))),
+    button("The shares are kept", release, { class: "main" }));
+}
+
+function sharesLost(release) {
+  return element("div", {},
+    notice("bad", "The HSM's answer, with the shares, did not arrive. If the HSM is provisioned now, nobody has "
+      + "its shares: sign in, reset it to factory settings, and provision it again."),
+    button("Go on", release));
 }
 
 export function unlockView({ hsm }) {
