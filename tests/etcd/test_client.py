@@ -72,16 +72,16 @@ def test_many_calls_at_once_are_answered_each_with_its_own(member):
 
 def test_a_refusal_has_the_words_of_etcd_and_ends_nothing(member):
     async def scenario(client):
-        for size in (1_600_000, 3_000_000):
+        for size in (10_600_000, 13_000_000):
             with pytest.raises(EtcdRefused, match="larg"):
                 await client.call(calls.PUT, m.PutRequest(b"/big", bytes(size)))
         with pytest.raises(EtcdRefused, match="key is not provided"):
             await client.call(calls.PUT, m.PutRequest())
         with pytest.raises(EtcdRefused, match="member not found"):
             await client.call(calls.MEMBER_REMOVE, m.MemberRequest(12345))
-        await client.call(calls.PUT, m.PutRequest(b"/big", bytes(1_500_000)))
+        await client.call(calls.PUT, m.PutRequest(b"/big", bytes(5_000_000)))
         found = await client.call(calls.RANGE, m.RangeRequest(b"/big"))
-        assert found.kvs[0].value == bytes(1_500_000)
+        assert found.kvs[0].value == bytes(5_000_000)
 
     run(member, scenario)
 

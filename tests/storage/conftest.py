@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keystead.etcd import calls
+from keystead.etcd.messages import DeleteRangeRequest
+from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.backends.split import SplitStore
@@ -27,6 +30,7 @@ from keystead.wire.messages import (
     Scanned,
     StoreRefusal,
 )
+from tests.support.etcd import Cluster, Member, PatientClient, needs_etcd
 
 OpenStore = Callable[[], AbstractAsyncContextManager[KeyValueStore]]
 WithStore = Callable[[Callable[[Any], Awaitable[None]]], None]
@@ -97,6 +101,29 @@ async def remote() -> AsyncIterator[KeyValueStore]:
         await asyncio.sleep(0)
 
 
+@pytest.fixture(scope="session")
+def etcd_member() -> Iterator[Member]:
+    """A cluster of one for all tests of this process."""
+    with Cluster(1) as cluster:
+        yield cluster.members[0]
+
+
+def etcd(member: Member) -> OpenStore:
+    """A store in etcd that has held records before, and is empty again."""
+
+    @asynccontextmanager
+    async def store() -> AsyncIterator[KeyValueStore]:
+        client = PatientClient(str(member.socket))
+        await client.call(calls.DELETE_RANGE, DeleteRangeRequest(b"/", b"0"))
+        opened = EtcdStore(client, device="0123456789")
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+    return store
+
+
 BACKENDS: dict[str, OpenStore] = {
     "memory": memory,
     "sqlite": sqlite,
@@ -105,9 +132,11 @@ BACKENDS: dict[str, OpenStore] = {
 }
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[*BACKENDS, pytest.param("etcd", marks=needs_etcd)])
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     """Each backend in turn, empty."""
+    if request.param == "etcd":
+        return etcd(request.getfixturevalue("etcd_member"))
     return BACKENDS[request.param]
 
 

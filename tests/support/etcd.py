@@ -56,6 +56,7 @@ class Member:
                     f"--initial-cluster={cluster}",
                     f"--initial-cluster-state={state}",
                     "--max-txn-ops=512",
+                    "--max-request-bytes=10485760",
                     "--log-level=warn",
                 ],
                 stdout=log,

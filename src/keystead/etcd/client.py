@@ -20,7 +20,7 @@ Awaited = TypeVar("Awaited")
 DEADLINE_SECONDS: Final = 2.0
 MAX_CALLS: Final = 256
 """The most calls under way. More of them wait for a place, within their deadline."""
-MAX_ANSWER_BYTES: Final = 8 * 2**20
+MAX_ANSWER_BYTES: Final = 16 * 2**20
 
 
 class EtcdClient:
@@ -87,7 +87,7 @@ class EtcdClient:
         if self._connecting is not None:
             self._connecting.cancel()
         if self._connection is not None:
-            self._connection.close()
+            await self._connection.close()
 
     # --- inside ----------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class EtcdConnection(asyncio.Protocol):
         self._uploads: dict[int, _Upload] = {}
         self._is_flushing = False
         self._takes_calls = True
+        self._ended = asyncio.Event()
 
     @property
     def takes_calls(self) -> bool:
@@ -94,12 +95,11 @@ class EtcdConnection(asyncio.Protocol):
         if self._transport is not None and not is_over:
             self._reset(stream)
 
-    def close(self) -> None:
-        """End the connection."""
+    async def close(self) -> None:
+        """End the connection, and with it what is under way."""
         if self._transport is not None:
-            self._http.close_connection()
-            self._flush()
-            self._transport.close()
+            self._transport.abort()
+            await self._ended.wait()
 
     # --- for the transport -----------------------------------------------------------------
 
@@ -135,6 +135,7 @@ class EtcdConnection(asyncio.Protocol):
         self._uploads.clear()
         for exchange in exchanges.values():
             exchange.fail(error)
+        self._ended.set()
 
     # --- inside ----------------------------------------------------------------------------
 

@@ -1,0 +1,182 @@
+"""The store of a cluster: records in etcd, which a majority of its members has on disk.
+
+Reads are linearizable: they see every commit that any member has acknowledged before. Records have
+`/store` before their paths, so that nothing else in etcd is in their ranges.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keystead.errors import StoreUnavailable
+from keystead.etcd import calls
+from keystead.etcd.client import EtcdClient
+from keystead.etcd.errors import AnswerTooLarge, EtcdRefused, EtcdUnavailable
+from keystead.etcd.messages import KeyValue, RangeRequest, RangeResponse
+from keystead.storage.backends.etcd_writer import PATIENCE_SECONDS, EtcdWriter, Job
+from keystead.storage.key_value_store import Change, Check, Entry, Record
+
+ROOT: Final = "/store"
+
+MAX_PENDING: Final = 1024
+"""The most commits that may be queued or running. More of them wait for a place."""
+
+_AHEAD_BYTES: Final = 2**20
+"""About how much a scan reads at once. For each range etcd counts all of the rest, so pages of the
+size that callers want would take a time that grows with the square of their number."""
+_AHEAD_SECONDS: Final = 1.0
+_MAX_AHEAD: Final = 8
+_FIRST_RECORDS: Final = 64
+_MAX_RECORDS: Final = 4096
+_PAUSE_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """Records that were read for a scan and not returned yet, and whether they are the last."""
+
+    records: Sequence[Record]
+    is_end: bool
+    expires: float
+
+
+class EtcdStore:
+    """A KeyValueStore in etcd. Only one event loop at a time may use it."""
+
+    def __init__(self, client: EtcdClient, *, device: str) -> None:
+        """`device` is the name of this device. No other process may write under it meanwhile."""
+        self._client = client
+        self._writer = EtcdWriter(client, device=device)
+        self._places = asyncio.Semaphore(MAX_PENDING)
+        self._closed = False
+        self._ahead: OrderedDict[tuple[str, str], _Ahead] = OrderedDict()
+        self._page_records = _FIRST_RECORDS
+        self._commits = 0
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        try:
+            found = await self._range(RangeRequest(_key(path)))
+        except AnswerTooLarge as error:
+            raise StoreUnavailable(f"A record is too large: {error}") from error
+        return _record(found.kvs[0]).entry if found.kvs else None
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        if _key(start) >= _key(stop) or limit < 1:
+            return []
+        try:
+            found = await self._range(RangeRequest(_key(start), _key(stop), limit, keys_only=True))
+        except AnswerTooLarge as error:
+            raise StoreUnavailable(f"The list of {limit} paths is too long: {error}") from error
+        return [_record(one).path for one in found.kvs]
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them.
+
+        A scan that goes on where another has ended may return what was read for that, if it is at
+        most a second old and this store has committed nothing since. Raises StoreUnavailable.
+        """
+        if _key(start) >= _key(stop):
+            return []
+        commits = self._commits
+        ahead = self._ahead.pop((start, stop), None)
+        if ahead is None or ahead.expires < asyncio.get_running_loop().time():
+            ahead = await self._read_ahead(start, stop)
+        page = _first(ahead.records, limit_bytes)
+        rest = ahead.records[len(page) :]
+        if page and (rest or ahead.is_end) and commits == self._commits:
+            self._keep((page[-1].path + "\0", stop), replace(ahead, records=rest))
+        return page
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does.
+
+        A caller that is cancelled does not know whether its changes were made.
+        """
+        async with self._places:
+            if self._closed:
+                raise StoreUnavailable("The store is closed.")
+            job = Job(
+                [replace(change, path=ROOT + change.path) for change in changes],
+                [replace(check, path=ROOT + check.path) for check in checks],
+                asyncio.get_running_loop().create_future(),
+            )
+            self._writer.add(job)
+            try:
+                return await job.revision
+            finally:
+                self._commits += 1
+                self._ahead.clear()
+
+    async def close(self) -> None:
+        """Finish the commits already accepted, then end the connection."""
+        self._closed = True
+        await self._writer.finish()
+        await self._client.close()
+
+    # --- inside ----------------------------------------------------------------------------
+
+    async def _read_ahead(self, start: str, stop: str) -> _Ahead:
+        """Read about _AHEAD_BYTES. How many records that are, earlier pages tell."""
+        expires = asyncio.get_running_loop().time() + _AHEAD_SECONDS
+        try:
+            found = await self._range(RangeRequest(_key(start), _key(stop), self._page_records))
+        except AnswerTooLarge as error:
+            if self._page_records == 1:
+                raise StoreUnavailable(f"A record is too large: {error}") from error
+            self._page_records = max(self._page_records // 4, 1)
+            return await self._read_ahead(start, stop)
+        records = [_record(one) for one in found.kvs]
+        size = sum(_size(one) for one in records)
+        if size:
+            fitting = _AHEAD_BYTES * len(records) // size
+            self._page_records = min(max(fitting, 1), _MAX_RECORDS)
+        return _Ahead(records, not found.more, expires)
+
+    def _keep(self, cursor: tuple[str, str], ahead: _Ahead) -> None:
+        self._ahead[cursor] = ahead
+        while len(self._ahead) > _MAX_AHEAD:
+            self._ahead.popitem(last=False)
+
+    async def _range(self, request: RangeRequest) -> RangeResponse:
+        """Read, and try again while a new leader is elected. Raises AnswerTooLarge too."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._client.call(calls.RANGE, request)
+            except AnswerTooLarge:
+                raise
+            except EtcdRefused as error:
+                raise StoreUnavailable(
+                    f"The cluster's store refuses to be read: {error}"
+                ) from error
+            except EtcdUnavailable as error:
+                if self._closed or loop.time() > end:
+                    raise StoreUnavailable(f"The cluster cannot be read: {error}") from error
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _key(path: str) -> bytes:
+    return (ROOT + path).encode()
+
+
+def _record(found: KeyValue) -> Record:
+    path = found.key.decode().removeprefix(ROOT)
+    return Record(path, Entry(found.value, found.mod_revision))
+
+
+def _size(record: Record) -> int:
+    return len(record.path.encode()) + len(record.entry.value)
+
+
+def _first(records: Sequence[Record], limit_bytes: int) -> Sequence[Record]:
+    size = 0
+    for count, record in enumerate(records):
+        size += _size(record)
+        if count and size > limit_bytes:
+            return records[:count]
+    return records
