@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use cryptoki_sys::{
-    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_SIGN, CKF_VERIFY,
-    CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED, CKR_SESSION_HANDLE_INVALID, CK_FLAGS,
-    CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
+    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_DECRYPT,
+    CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CKR_SESSION_HANDLE_INVALID, CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
 };
 
+use crate::objects::Object;
 use crate::operations::Operation;
 use crate::refusal::{Answer, Refusal};
 use crate::slot::Slot;
@@ -31,6 +32,8 @@ pub struct Begun {
     /// The objects that were found and not fetched yet.
     pub found: Option<VecDeque<CK_OBJECT_HANDLE>>,
     operations: HashMap<Purpose, Operation>,
+    /// The keys of messages, each of which is an operation of its own.
+    message_keys: HashMap<Purpose, Arc<Object>>,
 }
 
 /// What operations are for. A session has one of each at a time.
@@ -74,6 +77,27 @@ impl Begun {
         self.operations.get_mut(&purpose).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
     }
 
+    /// Begins messages with a key, if there are none for the same purpose.
+    pub fn begin_messages(&mut self, purpose: Purpose, key: Arc<Object>) -> Answer<()> {
+        if self.message_keys.contains_key(&purpose) {
+            return Err(Refusal(CKR_OPERATION_ACTIVE));
+        }
+        self.message_keys.insert(purpose, key);
+        Ok(())
+    }
+
+    /// Returns the key of the messages for a purpose.
+    pub fn message_key(&self, purpose: Purpose) -> Answer<Arc<Object>> {
+        let key = self.message_keys.get(&purpose);
+        key.cloned().ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
+    }
+
+    /// Ends the messages for a purpose.
+    pub fn end_messages(&mut self, purpose: Purpose) -> Answer<()> {
+        let key = self.message_keys.remove(&purpose);
+        key.map(drop).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
+    }
+
     /// Ends the operations that `CKF_…` name.
     pub fn cancel(&mut self, flags: CK_FLAGS) {
         let purposes = [
@@ -86,6 +110,13 @@ impl Begun {
         for (flag, purpose) in purposes {
             if flags & flag != 0 {
                 self.end(purpose);
+            }
+        }
+        let of_messages =
+            [(CKF_MESSAGE_ENCRYPT, Purpose::Encrypt), (CKF_MESSAGE_DECRYPT, Purpose::Decrypt)];
+        for (flag, purpose) in of_messages {
+            if flags & flag != 0 {
+                self.message_keys.remove(&purpose);
             }
         }
         if flags & CKF_FIND_OBJECTS != 0 {

@@ -10,9 +10,12 @@ from typing import Any
 
 ULONG = ctypes.c_ulong
 NOT_INITIALIZED = 0x190
-CKA_ID, CKA_CLASS, PRIVATE = 0x102, 0x0, 3
+CKA_CLASS, CKA_TOKEN, CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x0, 0x1, 0x11, 0x100, 0x102
+CKA_SENSITIVE, CKA_PARAMETER_SET = 0x103, 0x61D
+PUBLIC, PRIVATE, SECRET = 2, 3, 4
+CKK_GENERIC_SECRET, CKK_AES = 0x10, 0x1F
 CKM_ECDSA = 0x1041
-SERIAL = 4
+SERIAL, READ_WRITE = 4, 6
 
 
 class Attribute(ctypes.Structure):
@@ -21,6 +24,25 @@ class Attribute(ctypes.Structure):
 
 class Mechanism(ctypes.Structure):
     _fields_ = [("type", ULONG), ("parameter", ctypes.c_void_p), ("length", ULONG)]
+
+
+def _encoded(value: bytes | int) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return bytes([value]) if isinstance(value, bool) else bytes(ULONG(value))
+
+
+class Template:
+    """Attributes, by their types: bytes, numbers, and true or false."""
+
+    def __init__(self, values: dict[int, bytes | int]) -> None:
+        encoded = map(_encoded, values.values())
+        self._rooms = [ctypes.create_string_buffer(value, len(value)) for value in encoded]
+        rows = zip(values, self._rooms, strict=True)
+        self.array = (Attribute * len(values))(
+            *(Attribute(kind, ctypes.addressof(room), len(room)) for kind, room in rows)
+        )
+        self.count = ULONG(len(values))
 
 
 class Module:
@@ -43,18 +65,39 @@ class Module:
         self.OpenSession(ULONG(0), ULONG(flags), None, None, ctypes.byref(session))
         return session
 
-    def find(self, session: ctypes.c_ulong, key_id: bytes) -> ctypes.c_ulong:
-        kind, wanted = ULONG(PRIVATE), ctypes.create_string_buffer(key_id, len(key_id))
-        template = (Attribute * 2)(
-            Attribute(CKA_CLASS, ctypes.addressof(kind), ctypes.sizeof(kind)),
-            Attribute(CKA_ID, ctypes.addressof(wanted), len(key_id)),
-        )
+    def find(self, session: ctypes.c_ulong, key_id: bytes, kind: int = PRIVATE) -> ctypes.c_ulong:
+        wanted = Template({CKA_CLASS: kind, CKA_ID: key_id})
         key, count = ULONG(), ULONG()
-        self.FindObjectsInit(session, template, ULONG(2))
+        self.FindObjectsInit(session, wanted.array, wanted.count)
         self.FindObjects(session, ctypes.byref(key), ULONG(1), ctypes.byref(count))
         self.FindObjectsFinal(session)
         assert count.value == 1
         return key
+
+    def value(self, session: ctypes.c_ulong, key: ctypes.c_ulong, kind: int = CKA_VALUE) -> bytes:
+        """Return an attribute of at most 4,096 bytes."""
+        room = ctypes.create_string_buffer(4096)
+        wanted = Attribute(kind, ctypes.addressof(room), len(room))
+        self.GetAttributeValue(session, key, ctypes.byref(wanted), ULONG(1))
+        return room.raw[: wanted.length]
+
+    def generate_pair(
+        self, session: ctypes.c_ulong, mechanism: int, parameter_set: int, key_id: bytes
+    ) -> tuple[ctypes.c_ulong, ctypes.c_ulong]:
+        """Generate a key on the token; return the handles of its public and private halves."""
+        public = Template({CKA_PARAMETER_SET: parameter_set})
+        private = Template({CKA_TOKEN: True, CKA_ID: key_id})
+        halves = ULONG(), ULONG()
+        self.GenerateKeyPair(
+            session,
+            ctypes.byref(Mechanism(mechanism, None, 0)),
+            public.array,
+            public.count,
+            private.array,
+            private.count,
+            *map(ctypes.byref, halves),
+        )
+        return halves
 
     def sign(
         self, session: ctypes.c_ulong, key: ctypes.c_ulong, mechanism: int = CKM_ECDSA

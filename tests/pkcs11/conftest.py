@@ -103,7 +103,9 @@ def server_with_keys(module: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             wanted = {"type": kind, "id": kind, "mechanisms": mechanisms, "label": f"the {kind}"}
             if kind in LENGTHS:
                 wanted["length"] = LENGTHS[kind]
-            answer = server.request("POST", "/keys/generate", user="admin", json=wanted)
+            answer = server.request(
+                "POST", "/keys/generate", user="admin", json=wanted, timeout_seconds=SECONDS
+            )
             assert answer.status == 201, answer
         yield server
 

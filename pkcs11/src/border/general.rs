@@ -31,7 +31,7 @@ entry! {
     fn C_GetInfo(info: *mut CK_INFO) {
         Module::get()?;
         let filled = CK_INFO {
-            cryptokiVersion: CK_VERSION { major: 3, minor: 0 },
+            cryptokiVersion: CK_VERSION { major: 3, minor: 2 },
             manufacturerID: padded(MANUFACTURER),
             flags: 0,
             libraryDescription: padded("Keystead PKCS#11"),

@@ -9,10 +9,12 @@ mod general;
 mod interfaces;
 mod keys;
 mod memory;
+mod messages;
 mod objects;
 mod parameters;
 mod sessions;
 mod unsupported;
+mod wrapping;
 
 use cryptoki_sys::{CKR_GENERAL_ERROR, CKR_OK, CK_RV};
 

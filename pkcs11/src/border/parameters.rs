@@ -1,5 +1,7 @@
 //! Reads mechanisms with their parameters.
 
+use std::ffi::c_void;
+
 use cryptoki_sys::*;
 
 use super::memory;
@@ -25,6 +27,7 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
     if given.pParameter.is_null() || given.ulParameterLen == 0 {
         return Ok(Parameters::None);
     }
+    let (parameter, length) = (given.pParameter, given.ulParameterLen);
     // SAFETY: the caller promises the structure of this mechanism; its length is compared.
     unsafe {
         match given.mechanism {
@@ -33,14 +36,14 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
             | CKM_SHA224_RSA_PKCS_PSS
             | CKM_SHA256_RSA_PKCS_PSS
             | CKM_SHA384_RSA_PKCS_PSS
-            | CKM_SHA512_RSA_PKCS_PSS => pss(structure(given)?),
-            CKM_RSA_PKCS_OAEP => oaep(structure(given)?),
-            CKM_AES_GCM => gcm(structure(given)?),
-            CKM_ECDH1_DERIVE => ecdh(structure(given)?),
-            CKM_EDDSA => eddsa(structure(given)?),
-            CKM_ML_DSA => ml_dsa(structure(given)?),
-            CKM_AES_CBC | CKM_AES_CBC_PAD => {
-                let iv = memory::bytes(given.pParameter.cast(), given.ulParameterLen)?;
+            | CKM_SHA512_RSA_PKCS_PSS => pss(structure(parameter, length)?),
+            CKM_RSA_PKCS_OAEP => oaep(structure(parameter, length)?),
+            CKM_AES_GCM => gcm(structure(parameter, length)?),
+            CKM_ECDH1_DERIVE => ecdh(structure(parameter, length)?),
+            CKM_EDDSA => eddsa(structure(parameter, length)?),
+            CKM_ML_DSA => ml_dsa(structure(parameter, length)?),
+            CKM_AES_CBC | CKM_AES_CBC_PAD | CKM_AES_KEY_WRAP | CKM_AES_KEY_WRAP_KWP => {
+                let iv = memory::bytes(parameter.cast(), length)?;
                 Ok(Parameters::Iv(iv.to_vec()))
             }
             // Some callers give a parameter to mechanisms that have none.
@@ -49,12 +52,16 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
     }
 }
 
-unsafe fn structure<T: Copy>(given: &CK_MECHANISM) -> Answer<T> {
-    if given.ulParameterLen != size_of::<T>() as CK_ULONG {
+/// Returns the structure that a parameter is.
+///
+/// # Safety
+/// `parameter` is NULL or points at as many bytes as `length` says.
+pub unsafe fn structure<T: Copy>(parameter: *const c_void, length: CK_ULONG) -> Answer<T> {
+    if length != size_of::<T>() as CK_ULONG {
         return Err(BAD);
     }
     // SAFETY: the length is that of the structure, which the caller promises.
-    unsafe { memory::read(given.pParameter.cast()) }
+    unsafe { memory::read(parameter.cast()) }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "like the functions beside it")]

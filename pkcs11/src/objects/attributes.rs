@@ -119,9 +119,8 @@ impl Object {
     fn of_private_key(&self, kind: CK_ATTRIBUTE_TYPE) -> Value {
         match kind {
             CKA_SIGN => flag(self.signs()),
-            CKA_DECRYPT | CKA_UNWRAP => {
-                flag(kind == CKA_DECRYPT && self.key.allows(&["RSA_Decryption"]))
-            }
+            CKA_DECRYPT | CKA_UNWRAP => flag(self.key.allows(&["RSA_Decryption"])),
+            CKA_DECAPSULATE => flag(self.key.allows(&["ML_KEM"])),
             CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => flag(true),
             CKA_EXTRACTABLE | CKA_WRAP_WITH_TRUSTED | CKA_ALWAYS_AUTHENTICATE => flag(false),
             CKA_PRIVATE_EXPONENT | CKA_PRIME_1 | CKA_PRIME_2 | CKA_EXPONENT_1 | CKA_EXPONENT_2
@@ -140,9 +139,8 @@ impl Object {
     fn of_public_key(&self, kind: CK_ATTRIBUTE_TYPE) -> Value {
         match kind {
             CKA_VERIFY => flag(self.signs()),
-            CKA_ENCRYPT | CKA_WRAP => {
-                flag(kind == CKA_ENCRYPT && self.key.allows(&["RSA_Decryption"]))
-            }
+            CKA_ENCRYPT | CKA_WRAP => flag(self.key.allows(&["RSA_Decryption"])),
+            CKA_ENCAPSULATE => flag(self.key.allows(&["ML_KEM"])),
             CKA_TRUSTED => flag(false),
             CKA_MODULUS_BITS => self.modulus_bits().map_or(Missing, number),
             CKA_VALUE => match &self.key.public {

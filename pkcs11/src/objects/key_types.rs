@@ -35,10 +35,12 @@ pub enum Family {
         /// In bytes.
         signature: usize,
     },
-    /// ML-KEM, by its parameter set.
+    /// ML-KEM, by its parameter set and the length of its ciphertexts.
     MlKem {
         /// `CKP_ML_KEM_…`
         set: CK_ULONG,
+        /// In bytes.
+        ciphertext: usize,
     },
     /// Plain bytes, for AES and HMAC.
     Secret,
@@ -111,13 +113,13 @@ pub static KEY_TYPES: [KeyType; 19] = [
     row(
         "ML_KEM_768",
         CKK_ML_KEM,
-        Family::MlKem { set: CKP_ML_KEM_768 },
+        Family::MlKem { set: CKP_ML_KEM_768, ciphertext: 1088 },
         b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x02",
     ),
     row(
         "ML_KEM_1024",
         CKK_ML_KEM,
-        Family::MlKem { set: CKP_ML_KEM_1024 },
+        Family::MlKem { set: CKP_ML_KEM_1024, ciphertext: 1568 },
         b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x03",
     ),
     row("Generic", CKK_GENERIC_SECRET, Family::Secret, &[]),
@@ -154,7 +156,7 @@ impl KeyType {
     /// Returns the number of `CKA_PARAMETER_SET`.
     pub fn parameter_set(&self) -> Option<CK_ULONG> {
         match self.family {
-            Family::MlDsa { set, .. } | Family::MlKem { set } => Some(set),
+            Family::MlDsa { set, .. } | Family::MlKem { set, .. } => Some(set),
             _ => None,
         }
     }

@@ -7,27 +7,23 @@ use super::Template;
 use crate::refusal::Answer;
 use crate::rest::Key;
 
-/// What a caller wants a new key to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    sign: bool,
-    decrypt: bool,
-    derive: bool,
-}
+/// What a caller wants a new key to do: attributes like `CKA_SIGN`.
+pub struct Usage(Vec<CK_ATTRIBUTE_TYPE>);
 
 impl Usage {
     /// Reads a template. One that names no use wants what keys of the type do most: to sign.
     pub fn of(template: &Template) -> Answer<Self> {
-        let is_set = |kind| template.bool(kind).map(|value| value == Some(true));
-        let usage = Self {
-            sign: is_set(CKA_SIGN)?,
-            decrypt: is_set(CKA_DECRYPT)? || is_set(CKA_UNWRAP)?,
-            derive: is_set(CKA_DERIVE)?,
-        };
-        if usage == Self::default() {
-            return Ok(Self { sign: true, decrypt: true, derive: false });
+        let mut wanted = Vec::new();
+        for kind in [CKA_SIGN, CKA_DECRYPT, CKA_DERIVE, CKA_WRAP, CKA_UNWRAP] {
+            if template.bool(kind)? == Some(true) {
+                wanted.push(kind);
+            }
         }
-        Ok(usage)
+        Ok(Self(if wanted.is_empty() { vec![CKA_SIGN, CKA_DECRYPT] } else { wanted }))
+    }
+
+    fn has(&self, kind: CK_ATTRIBUTE_TYPE) -> bool {
+        self.0.contains(&kind)
     }
 }
 
@@ -47,11 +43,20 @@ const RSA_DECRYPT: [&str; 6] = [
     "RSA_Decryption_OAEP_SHA384",
     "RSA_Decryption_OAEP_SHA512",
 ];
-const AES_CRYPT: [&str; 2] = ["AES_Encryption_CBC", "AES_Decryption_CBC"];
+const AES_CRYPT: [&str; 5] = [
+    "AES_Encryption_CBC",
+    "AES_Decryption_CBC",
+    "AES_Encryption_GCM",
+    "AES_Decryption_GCM",
+    "AES_CMAC",
+];
+/// What `NetHSM` has no word for: a server that refuses it gets a request without it.
+const EXTENSIONS: [&str; 6] =
+    ["AES_Encryption_GCM", "AES_Decryption_GCM", "AES_CMAC", "AES_Key", "ECDH", "HMAC"];
 const HMAC: [&str; 3] = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512"];
 
 /// Returns the mechanisms of the API that a new key needs for its use.
-pub fn api_mechanisms(kind: &KeyType, usage: Usage, is_aes: bool) -> Vec<&'static str> {
+pub fn api_mechanisms(kind: &KeyType, usage: &Usage, is_aes: bool) -> Vec<&'static str> {
     let mut names = Vec::new();
     let mut add = |wanted: bool, some: &[&'static str]| {
         if wanted {
@@ -60,21 +65,31 @@ pub fn api_mechanisms(kind: &KeyType, usage: Usage, is_aes: bool) -> Vec<&'stati
     };
     match kind.family {
         Family::Rsa => {
-            add(usage.sign, &RSA_SIGN);
-            add(usage.decrypt, &RSA_DECRYPT);
+            add(usage.has(CKA_SIGN), &RSA_SIGN);
+            add(usage.has(CKA_DECRYPT) || usage.has(CKA_UNWRAP), &RSA_DECRYPT);
         }
         Family::Weierstrass { .. } => {
-            add(usage.sign || !usage.derive, &["ECDSA_Signature"]);
-            add(usage.derive, &["ECDH_Derivation"]);
+            add(usage.has(CKA_SIGN) || !usage.has(CKA_DERIVE), &["ECDSA_Signature"]);
+            add(usage.has(CKA_DERIVE), &["ECDH_Derivation"]);
         }
         Family::Edwards { .. } => add(true, &["EdDSA_Signature"]),
         Family::Montgomery => add(true, &["ECDH_Derivation"]),
         Family::MlDsa { .. } => add(true, &["ML_DSA_Signature"]),
         Family::MlKem { .. } => add(true, &["ML_KEM_Decapsulation"]),
-        Family::Secret if is_aes => add(true, &AES_CRYPT),
+        Family::Secret if is_aes => {
+            add(true, &AES_CRYPT);
+            add(usage.has(CKA_WRAP), &["AES_KeyWrap", "AES_KeyWrap_Pad"]);
+            add(usage.has(CKA_UNWRAP), &["AES_KeyUnwrap", "AES_KeyUnwrap_Pad"]);
+        }
         Family::Secret => add(true, &HMAC),
     }
     names
+}
+
+/// Returns those of the API's mechanisms that `NetHSM` has too.
+pub fn without_extensions<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let is_extension = |name: &&str| EXTENSIONS.iter().any(|known| name.starts_with(known));
+    names.iter().filter(|name| !is_extension(name)).copied().collect()
 }
 
 /// Mechanisms of PKCS#11, by what of the API each needs: the beginning of a name.
@@ -114,7 +129,11 @@ const NEEDS: &[(&str, &[CK_MECHANISM_TYPE])] = &[
     ("ML_DSA_Signature", &[CKM_ML_DSA]),
     ("AES_Encryption_CBC", &[CKM_AES_CBC, CKM_AES_CBC_PAD]),
     ("AES_Decryption_CBC", &[CKM_AES_CBC, CKM_AES_CBC_PAD]),
+    ("AES_Encryption_GCM", &[CKM_AES_GCM]),
     ("AES_Decryption_GCM", &[CKM_AES_GCM]),
+    ("AES_KeyWrap", &[CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP]),
+    ("AES_KeyUnwrap", &[CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP]),
+    ("ML_KEM_Decapsulation", &[CKM_ML_KEM]),
     ("AES_CMAC", &[CKM_AES_CMAC]),
     ("HMAC_SHA256", &[CKM_SHA256_HMAC]),
     ("HMAC_SHA384", &[CKM_SHA384_HMAC]),

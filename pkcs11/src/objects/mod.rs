@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 pub use attributes::Value;
 pub use certificate::Certificate;
-pub use mechanisms_of_keys::{api_mechanisms, Usage};
+pub use mechanisms_of_keys::{api_mechanisms, without_extensions, Usage};
 pub use table::Table;
 pub use template::Template;
 

@@ -1,30 +1,34 @@
 //! Decryption with private and secret keys, and encryption with public and secret ones.
 
 use cryptoki_sys::{
-    CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_GCM, CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKR_DATA_LEN_RANGE,
-    CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
-    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_GCM, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP,
+    CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CK_MECHANISM_TYPE,
 };
 use zeroize::Zeroizing;
 
+use super::messages::{IV_BYTES as GCM_IV, TAG_BYTES as GCM_TAG};
 use super::rsa;
 use crate::der;
 use crate::mechanisms::{Hash, Mechanism, Parameters};
 use crate::objects::key_types::Family;
 use crate::objects::{Class, Object};
 use crate::refusal::{Answer, Refusal};
-use crate::rest::{Decryption, Public};
+use crate::rest::{Decryption, Encryption, Public};
 use crate::slot::Slot;
 
 const BLOCK: usize = 16;
-const GCM_IV: usize = 12;
-const GCM_TAG: usize = 16;
+/// What AES-KW and AES-KWP wrap is a multiple of this, and the wrapped key is longer by as much.
+const HALF_BLOCK: usize = 8;
 
 /// A decryption that was begun.
 pub struct Decrypting {
     with: Decryption,
     is_padded: bool,
     is_gcm: bool,
+    /// What the length of ciphertexts of AES is a multiple of.
+    unit: usize,
 }
 
 impl Decrypting {
@@ -48,13 +52,19 @@ impl Decrypting {
                 with.iv = Some(iv.clone());
                 with.aad = Some(aad.clone());
             }
-            (CKM_RSA_PKCS | CKM_AES_GCM, _) => return Err(Refusal(CKR_MECHANISM_PARAM_INVALID)),
+            (CKM_AES_KEY_WRAP | CKM_AES_KEY_WRAP_KWP, Parameters::None) => {
+                with.mode = wrapping_mode(mechanism.kind).into();
+            }
+            (CKM_RSA_PKCS | CKM_AES_GCM | CKM_AES_KEY_WRAP | CKM_AES_KEY_WRAP_KWP, _) => {
+                return Err(Refusal(CKR_MECHANISM_PARAM_INVALID))
+            }
             _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
         }
         require_key(mechanism, key, Class::Private)?;
         let (is_padded, is_gcm) =
             (mechanism.kind == CKM_AES_CBC_PAD, mechanism.kind == CKM_AES_GCM);
-        Ok(Self { with, is_padded, is_gcm })
+        let unit = if with.mode.starts_with("AES_KW") { HALF_BLOCK } else { BLOCK };
+        Ok(Self { with, is_padded, is_gcm, unit })
     }
 
     /// Returns how long the plaintext is at most.
@@ -75,7 +85,7 @@ impl Decrypting {
         } else {
             let is_whole = match key.modulus() {
                 Some(modulus) => modulus.len() == data.len(),
-                None => data.len() % BLOCK == 0,
+                None => data.len() % self.unit == 0,
             };
             if !is_whole {
                 return Err(Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE));
@@ -103,6 +113,8 @@ pub enum Encrypting {
         /// Whether a padding is added.
         is_padded: bool,
     },
+    /// With AES-KW or AES-KWP, on the server: by the mode of the API.
+    Wrap(&'static str),
 }
 
 impl Encrypting {
@@ -113,6 +125,10 @@ impl Encrypting {
         Ok(match mechanism.kind {
             CKM_RSA_PKCS => Self::Pkcs1,
             CKM_RSA_PKCS_OAEP => Self::Oaep(oaep_hash(parameters)?),
+            CKM_AES_KEY_WRAP | CKM_AES_KEY_WRAP_KWP if !matches!(parameters, Parameters::None) => {
+                return Err(Refusal(CKR_MECHANISM_PARAM_INVALID));
+            }
+            CKM_AES_KEY_WRAP | CKM_AES_KEY_WRAP_KWP => Self::Wrap(wrapping_mode(mechanism.kind)),
             CKM_AES_CBC => Self::Cbc { iv: block_iv(parameters)?, is_padded: false },
             CKM_AES_CBC_PAD => Self::Cbc { iv: block_iv(parameters)?, is_padded: true },
             _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
@@ -125,6 +141,7 @@ impl Encrypting {
             Self::Pkcs1 | Self::Oaep(_) => key.modulus().map_or(0, <[u8]>::len),
             Self::Cbc { is_padded: true, .. } => data + BLOCK - data % BLOCK,
             Self::Cbc { .. } => data,
+            Self::Wrap(_) => data.next_multiple_of(HALF_BLOCK) + HALF_BLOCK,
         }
     }
 
@@ -135,6 +152,7 @@ impl Encrypting {
             Self::Oaep(hash) => {
                 return with_public_key(key, |size| rsa::encode_oaep(size, *hash, data));
             }
+            Self::Wrap(mode) => return on_server(slot, key, mode, None, data),
             Self::Cbc { iv, is_padded } => (iv, *is_padded),
         };
         let mut plaintext = Zeroizing::new(Vec::with_capacity(data.len() + BLOCK));
@@ -146,7 +164,27 @@ impl Encrypting {
         if plaintext.len() % BLOCK != 0 {
             return Err(Refusal(CKR_DATA_LEN_RANGE));
         }
-        slot.user()?.encrypt(key.id(), "AES_CBC", Some(iv), &plaintext)
+        on_server(slot, key, "AES_CBC", Some(iv), &plaintext)
+    }
+}
+
+/// Encrypts with a secret key.
+fn on_server(
+    slot: &Slot,
+    key: &Object,
+    mode: &str,
+    iv: Option<&[u8]>,
+    plaintext: &[u8],
+) -> Answer<Vec<u8>> {
+    let with = Encryption { mode, iv, aad: None };
+    Ok(slot.user()?.encrypt(key.id(), &with, plaintext)?.ciphertext)
+}
+
+fn wrapping_mode(kind: CK_MECHANISM_TYPE) -> &'static str {
+    if kind == CKM_AES_KEY_WRAP {
+        "AES_KW"
+    } else {
+        "AES_KWP"
     }
 }
 
@@ -169,7 +207,8 @@ fn require_key(mechanism: &Mechanism, key: &Object, rsa_class: Class) -> Answer<
     if key.family() != family {
         return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
     }
-    if key.class != class {
+    // A secret that is in this process is no key for what the server does.
+    if key.class != class || key.value.is_some() {
         return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
     }
     Ok(())

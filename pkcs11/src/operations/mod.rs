@@ -1,6 +1,7 @@
 //! What a session has begun: to sign, verify, encrypt, decrypt or digest.
 
-mod crypt;
+pub mod crypt;
+pub mod messages;
 mod rsa;
 mod sign;
 mod verify;

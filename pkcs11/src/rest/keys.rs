@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::key::KeyView;
 use super::{done, encode, parse, Api, Key, GENERATE, JSON};
 use crate::objects::ids::to_hex;
+use crate::objects::without_extensions;
 use crate::refusal::{tell, Answer, Refusal};
 
 const PAGE: usize = 1000;
@@ -44,7 +45,7 @@ pub struct Import<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'a str>,
     /// The numbers.
-    pub private: PrivateData,
+    pub private: &'a PrivateData,
 }
 
 /// The numbers of a private key, in base64.
@@ -134,10 +135,18 @@ impl Api<'_> {
         self.keys_one_by_one(&ids, "")
     }
 
-    /// Makes a key; returns what is public of it.
+    /// Makes a key; returns what is public of it. A server without labels, or without some of the
+    /// mechanisms, refuses the request; then it gets one without them.
     pub fn generate(&self, wanted: &NewKey) -> Answer<Key> {
-        let body = serde_json::to_vec(wanted).map_err(|_| Refusal(CKR_DEVICE_ERROR))?;
-        let answer = self.send("POST", GENERATE, Some((JSON, &body)))?;
+        let send = |wanted: &NewKey| self.send("POST", GENERATE, Some((JSON, &json(wanted)?)));
+        let mut answer = send(wanted)?;
+        if answer.status == 400 {
+            answer = send(&NewKey {
+                mechanisms: without_extensions(&wanted.mechanisms),
+                label: None,
+                ..*wanted
+            })?;
+        }
         // Only this request's first try can have made a key with an ID of chance.
         let is_there = answer.status == 409 && wanted.has_random_id;
         if !is_there {
@@ -148,9 +157,14 @@ impl Api<'_> {
 
     /// Brings a key in; returns what is public of it.
     pub fn import(&self, id: &str, key: &Import) -> Answer<Key> {
-        let body = serde_json::to_vec(key).map_err(|_| Refusal(CKR_DEVICE_ERROR))?;
-        let body = Zeroizing::new(body);
-        done(&self.send("PUT", &format!("/keys/{id}"), Some((JSON, &body)))?)?;
+        let path = format!("/keys/{id}");
+        let send = |key: &Import| self.send("PUT", &path, Some((JSON, &json(key)?)));
+        let mut answer = send(key)?;
+        if answer.status == 400 {
+            let mechanisms = without_extensions(&key.mechanisms);
+            answer = send(&Import { mechanisms, label: None, ..*key })?;
+        }
+        done(&answer)?;
         self.made(id)
     }
 
@@ -228,6 +242,10 @@ impl Api<'_> {
         }
         Ok(found)
     }
+}
+
+fn json(value: &impl Serialize) -> Answer<Zeroizing<Vec<u8>>> {
+    serde_json::to_vec(value).map(Zeroizing::new).map_err(|_| Refusal(CKR_DEVICE_ERROR))
 }
 
 fn listed_id(listed: &Listed) -> String {

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 pub use key::{Key, Public};
 pub use keys::{Import, NewKey, PrivateData};
-pub use uses::Decryption;
+pub use uses::{Decryption, Encryption};
 
 use crate::http::{Client, HttpAnswer, Request};
 use crate::refusal::{tell, Answer, Refusal};

@@ -22,6 +22,35 @@ pub struct Decryption {
     pub aad: Option<Vec<u8>>,
 }
 
+/// What encrypts: a mode of the API, and what it needs beside the plaintext.
+pub struct Encryption<'a> {
+    /// The name of the mode.
+    pub mode: &'a str,
+    /// The initialisation vector, where it is not made by the server.
+    pub iv: Option<&'a [u8]>,
+    /// The additional data of AES-GCM.
+    pub aad: Option<&'a [u8]>,
+}
+
+/// What was encrypted. Initialisation vector and tag are empty where the mode has none.
+pub struct Encrypted {
+    /// The ciphertext.
+    pub ciphertext: Vec<u8>,
+    /// The initialisation vector.
+    pub iv: Zeroizing<Vec<u8>>,
+    /// The authentication tag of AES-GCM.
+    pub tag: Zeroizing<Vec<u8>>,
+}
+
+/// A secret that two parties share.
+#[derive(Deserialize)]
+struct Shared {
+    secret: Zeroizing<String>,
+    /// For the other party; of ML-KEM alone.
+    #[serde(default)]
+    ciphertext: String,
+}
+
 #[derive(Deserialize)]
 struct Signed<'a> {
     signature: &'a str,
@@ -74,34 +103,45 @@ impl Api<'_> {
     }
 
     /// Encrypts with a secret key.
-    pub fn encrypt(
-        &self,
-        id: &str,
-        mode: &str,
-        iv: Option<&[u8]>,
-        message: &[u8],
-    ) -> Answer<Vec<u8>> {
+    pub fn encrypt(&self, id: &str, with: &Encryption, message: &[u8]) -> Answer<Encrypted> {
         #[derive(Deserialize)]
-        struct Encrypted {
+        struct Given {
             encrypted: String,
+            #[serde(default)]
+            iv: String,
+            #[serde(default)]
+            tag: String,
         }
-        let mut body = body_of(mode, "message", message);
-        if let Some(iv) = iv {
-            body.insert("iv".into(), encode(iv).as_str().into());
+        let mut body = body_of(with.mode, "message", message);
+        for (name, value) in [("iv", with.iv), ("aad", with.aad)] {
+            if let Some(value) = value {
+                body.insert(name.into(), encode(value).as_str().into());
+            }
         }
-        let encrypted: Encrypted = used(&self.post(&format!("/keys/{id}/encrypt"), &body)?)?;
-        decode(&encrypted.encrypted).map(|bytes| bytes.to_vec())
+        let given: Given = used(&self.post(&format!("/keys/{id}/encrypt"), &body)?)?;
+        let ciphertext = decode(&given.encrypted)?.to_vec();
+        Ok(Encrypted { ciphertext, iv: decode(&given.iv)?, tag: decode(&given.tag)? })
     }
 
     /// Returns the secret of a private key and the other party's public key.
     pub fn derive(&self, id: &str, public_key: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
-        #[derive(Deserialize)]
-        struct Derived {
-            secret: Zeroizing<String>,
-        }
         let body = body_of("ECDH", "publicKey", public_key);
-        let derived: Derived = used(&self.post(&format!("/keys/{id}/derive"), &body)?)?;
-        decode(&derived.secret)
+        let shared: Shared = used(&self.post(&format!("/keys/{id}/derive"), &body)?)?;
+        decode(&shared.secret)
+    }
+
+    /// Makes a secret for a key of ML-KEM; returns its ciphertext, and the secret.
+    pub fn encapsulate(&self, id: &str) -> Answer<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+        let shared: Shared = used(&self.post(&format!("/keys/{id}/encapsulate"), &Map::new())?)?;
+        Ok((decode(&shared.ciphertext)?.to_vec(), decode(&shared.secret)?))
+    }
+
+    /// Returns the secret of a ciphertext of ML-KEM.
+    pub fn decapsulate(&self, id: &str, ciphertext: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
+        let ciphertext = encode(ciphertext).as_str().into();
+        let body = Map::from_iter([("ciphertext".to_owned(), ciphertext)]);
+        let shared: Shared = used(&self.post(&format!("/keys/{id}/decapsulate"), &body)?)?;
+        decode(&shared.secret)
     }
 
     fn post(&self, path: &str, body: &Map<String, Value>) -> Answer<HttpAnswer> {

@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::naming::{label, place, wanted_id};
 use super::Slot;
 use crate::der::{self, tag};
-use crate::mechanisms::{Mechanism, Parameters};
 use crate::objects::key_types::{curve_of, key_type, Family, KeyType};
 use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
 use crate::refusal::{Answer, Refusal};
@@ -43,48 +42,18 @@ impl Slot {
         Ok(self.objects().put(object))
     }
 
-    /// Derives a secret by ECDH, which stays in this process; returns its handle.
-    pub fn derive(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism,
-        key: &Object,
-        template: &Template,
-    ) -> Answer<CK_OBJECT_HANDLE> {
-        let (CKM_ECDH1_DERIVE, Parameters::Ecdh { kdf: CKD_NULL, public_key }) =
-            (mechanism.kind, &mechanism.parameters)
-        else {
-            return Err(Refusal(CKR_MECHANISM_INVALID));
-        };
-        if key.class != Class::Private || !key.key.allows(&["ECDH"]) {
-            return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
-        let is_secret_here = template.bool(CKA_SENSITIVE)? != Some(true);
-        if template.bool(CKA_TOKEN)? == Some(true) || !is_secret_here {
-            return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
-        }
-        let public_key = point(key.family(), public_key);
-        let secret = self.user()?.derive(key.id(), public_key)?;
-        let wanted = template.number(CKA_VALUE_LEN)?.map(usize::try_from);
-        let length = wanted.transpose().map_err(|_| INVALID)?.unwrap_or(secret.len());
-        // What is too much is cut off at the front (PKCS#11 3.0, 2.3.17).
-        let start = secret.len().checked_sub(length).ok_or(INVALID)?;
-        let value = Zeroizing::new(secret[start..].to_vec());
-        Ok(self.objects().put(local_secret(session, value, template)?))
-    }
-
     fn import_private(&self, template: &Template) -> Answer<Object> {
         let (kind, private) = private_data(template)?;
-        let mechanisms = api_mechanisms(kind, Usage::of(template)?, false);
-        self.import(Class::Private, kind, mechanisms, private, template)
+        let mechanisms = api_mechanisms(kind, &Usage::of(template)?, false);
+        self.import(Class::Private, kind, mechanisms, &private, template)
     }
 
     fn import_secret(&self, template: &Template) -> Answer<Object> {
         let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let is_aes = template.number(CKA_KEY_TYPE)? == Some(CKK_AES);
         let private = PrivateData::data(template.require(CKA_VALUE)?);
-        let mechanisms = api_mechanisms(kind, Usage::of(template)?, is_aes);
-        self.import(Class::Secret, kind, mechanisms, private, template)
+        let mechanisms = api_mechanisms(kind, &Usage::of(template)?, is_aes);
+        self.import(Class::Secret, kind, mechanisms, &private, template)
     }
 
     fn import(
@@ -92,7 +61,7 @@ impl Slot {
         class: Class,
         kind: &KeyType,
         mechanisms: Vec<&str>,
-        private: PrivateData,
+        private: &PrivateData,
         template: &Template,
     ) -> Answer<Object> {
         let id = self.new_id(&[template])?;
@@ -164,7 +133,8 @@ fn public_key(template: &Template) -> Answer<Key> {
     Ok(local_key(kind, public, template))
 }
 
-fn local_secret(
+/// Makes the object of a secret that is in this process.
+pub(super) fn local_secret(
     session: CK_SESSION_HANDLE,
     value: Zeroizing<Vec<u8>>,
     template: &Template,
@@ -183,7 +153,7 @@ fn local_key(kind: &'static KeyType, public: Public, template: &Template) -> Key
 }
 
 /// Returns a point without the OCTET STRING that most callers put around it.
-fn point(family: Family, encoded: &[u8]) -> &[u8] {
+pub(super) fn point(family: Family, encoded: &[u8]) -> &[u8] {
     let is_bare = match family {
         Family::Weierstrass { field, .. } => encoded.len() == 2 * field + 1,
         _ => false,

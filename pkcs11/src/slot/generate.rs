@@ -67,7 +67,7 @@ impl Slot {
             kind: kind.name,
             id: &id,
             has_random_id: wanted_id(templates)?.is_none(),
-            mechanisms: api_mechanisms(kind, usage, is_aes),
+            mechanisms: api_mechanisms(kind, &usage, is_aes),
             length,
             label: label(templates)?,
         })?;

@@ -5,6 +5,7 @@ mod create;
 mod find;
 mod generate;
 mod naming;
+mod secrets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,6 +16,8 @@ use cryptoki_sys::{
     CK_USER_TYPE,
 };
 use zeroize::Zeroizing;
+
+pub use secrets::{kem_ciphertext_length, Wrapping};
 
 use crate::config::SlotConfig;
 use crate::http::Client;

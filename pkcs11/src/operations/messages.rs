@@ -1,0 +1,76 @@
+//! Messages of AES-GCM, each sealed with a nonce that the server makes at random.
+
+use cryptoki_sys::{
+    CKM_AES_GCM, CKR_DEVICE_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT,
+    CKR_MECHANISM_INVALID, CK_MECHANISM_TYPE,
+};
+use zeroize::Zeroizing;
+
+use crate::objects::key_types::Family;
+use crate::objects::Object;
+use crate::refusal::{Answer, Refusal};
+use crate::rest::{Decryption, Encryption};
+use crate::slot::Slot;
+
+/// The length of a nonce.
+pub const IV_BYTES: usize = 12;
+/// The length of a tag.
+pub const TAG_BYTES: usize = 16;
+const MODE: &str = "AES_GCM";
+
+/// A message that was encrypted.
+pub struct Sealed {
+    /// As long as the plaintext.
+    pub ciphertext: Vec<u8>,
+    /// The nonce.
+    pub iv: [u8; IV_BYTES],
+    /// The authentication tag.
+    pub tag: [u8; TAG_BYTES],
+}
+
+/// Refuses other mechanisms than AES-GCM, and keys that are not on the server for it.
+pub fn require_key(kind: CK_MECHANISM_TYPE, key: &Object) -> Answer<()> {
+    if kind != CKM_AES_GCM {
+        return Err(Refusal(CKR_MECHANISM_INVALID));
+    }
+    if key.family() != Family::Secret {
+        return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
+    }
+    if key.value.is_some() {
+        return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    }
+    Ok(())
+}
+
+/// Encrypts a message.
+pub fn encrypt(slot: &Slot, key: &Object, plaintext: &[u8], aad: &[u8]) -> Answer<Sealed> {
+    let with = Encryption { mode: MODE, iv: None, aad: Some(aad) };
+    let given = slot.user()?.encrypt(key.id(), &with, plaintext)?;
+    let bad = Refusal(CKR_DEVICE_ERROR);
+    if given.ciphertext.len() != plaintext.len() {
+        return Err(bad);
+    }
+    Ok(Sealed {
+        iv: given.iv.as_slice().try_into().map_err(|_| bad)?,
+        tag: given.tag.as_slice().try_into().map_err(|_| bad)?,
+        ciphertext: given.ciphertext,
+    })
+}
+
+/// Decrypts a message, if none of the four was changed.
+pub fn decrypt(
+    slot: &Slot,
+    key: &Object,
+    ciphertext: &[u8],
+    iv: &[u8],
+    tag: &[u8],
+    aad: &[u8],
+) -> Answer<Zeroizing<Vec<u8>>> {
+    let with = Decryption {
+        mode: MODE.into(),
+        iv: Some(iv.to_vec()),
+        tag: Some(tag.to_vec()),
+        aad: Some(aad.to_vec()),
+    };
+    slot.user()?.decrypt(key.id(), &with, ciphertext)
+}

@@ -1,0 +1,153 @@
+//! Secrets that two parties share: by ECDH and ML-KEM, or wrapped under another key.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::create::{local_secret, point};
+use super::Slot;
+use crate::mechanisms::{Mechanism, Parameters};
+use crate::objects::key_types::Family;
+use crate::objects::{Attribute, Class, Object, Template};
+use crate::operations::crypt::{Decrypting, Encrypting};
+use crate::refusal::{Answer, Refusal};
+
+const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
+const NOT_PERMITTED: Refusal = Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED);
+
+/// A key that is to be wrapped.
+pub struct Wrapping<'a> {
+    encrypting: Encrypting,
+    with: &'a Object,
+    value: &'a [u8],
+}
+
+impl<'a> Wrapping<'a> {
+    /// Begins to wrap a secret of this process. What is on the server stays there.
+    pub fn new(mechanism: &Mechanism, with: &'a Object, key: &'a Object) -> Answer<Self> {
+        let encrypting = Encrypting::new(mechanism, with)?;
+        let value = key.value.as_ref().ok_or(Refusal(CKR_KEY_UNEXTRACTABLE))?;
+        Ok(Self { encrypting, with, value })
+    }
+
+    /// Returns how long the wrapped key is.
+    pub fn length(&self) -> usize {
+        self.encrypting.longest(self.with, self.value.len())
+    }
+
+    /// Wraps the key.
+    pub fn wrap(&self, slot: &Slot) -> Answer<Vec<u8>> {
+        self.encrypting.encrypt(slot, self.with, self.value)
+    }
+}
+
+impl Slot {
+    /// Derives a secret by ECDH, which stays in this process; returns its handle.
+    pub fn derive(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism,
+        key: &Object,
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        let (CKM_ECDH1_DERIVE, Parameters::Ecdh { kdf: CKD_NULL, public_key }) =
+            (mechanism.kind, &mechanism.parameters)
+        else {
+            return Err(Refusal(CKR_MECHANISM_INVALID));
+        };
+        if key.class != Class::Private || !key.key.allows(&["ECDH"]) {
+            return Err(NOT_PERMITTED);
+        }
+        require_local(template)?;
+        let public_key = point(key.family(), public_key);
+        let secret = self.user()?.derive(key.id(), public_key)?;
+        self.keep_secret(session, &secret, template)
+    }
+
+    /// Makes a secret for the holder of a private key of ML-KEM; returns its ciphertext and handle.
+    pub fn encapsulate(
+        &self,
+        session: CK_SESSION_HANDLE,
+        key: &Object,
+        template: &Template,
+    ) -> Answer<(Vec<u8>, CK_OBJECT_HANDLE)> {
+        if key.class != Class::Public {
+            return Err(NOT_PERMITTED);
+        }
+        require_local(template)?;
+        let (ciphertext, secret) = self.user()?.encapsulate(key.id())?;
+        Ok((ciphertext, self.keep_secret(session, &secret, template)?))
+    }
+
+    /// Finds the secret of a ciphertext of ML-KEM, which stays in this process; returns its handle.
+    pub fn decapsulate(
+        &self,
+        session: CK_SESSION_HANDLE,
+        key: &Object,
+        ciphertext: &[u8],
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        if key.class != Class::Private {
+            return Err(NOT_PERMITTED);
+        }
+        require_local(template)?;
+        let secret = self.user()?.decapsulate(key.id(), ciphertext)?;
+        self.keep_secret(session, &secret, template)
+    }
+
+    /// Unwraps a secret key, and makes it what the template says; returns its handle.
+    pub fn unwrap(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism,
+        with: &Object,
+        wrapped: &[u8],
+        mut template: Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        if template.number(CKA_CLASS)? != Some(CKO_SECRET_KEY) || template.get(CKA_VALUE).is_some()
+        {
+            return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
+        }
+        let unwrapped = Decrypting::new(mechanism, with)?.decrypt(self, with, wrapped);
+        let value = unwrapped.map_err(|refusal| match refusal {
+            Refusal(CKR_ENCRYPTED_DATA_INVALID) => Refusal(CKR_WRAPPED_KEY_INVALID),
+            Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE) => Refusal(CKR_WRAPPED_KEY_LEN_RANGE),
+            other => other,
+        })?;
+        template.0.push(Attribute { kind: CKA_VALUE, value });
+        self.create(session, &template)
+    }
+
+    /// Keeps a shared secret, in the length that the template wants.
+    fn keep_secret(
+        &self,
+        session: CK_SESSION_HANDLE,
+        secret: &[u8],
+        template: &Template,
+    ) -> Answer<CK_OBJECT_HANDLE> {
+        let wanted = template.number(CKA_VALUE_LEN)?.map(usize::try_from);
+        let length = wanted.transpose().map_err(|_| INVALID)?.unwrap_or(secret.len());
+        // What is too much is cut off at the front (PKCS#11 3.0, 2.3.17).
+        let start = secret.len().checked_sub(length).ok_or(INVALID)?;
+        let value = Zeroizing::new(secret[start..].to_vec());
+        Ok(self.objects().put(local_secret(session, value, template)?))
+    }
+}
+
+/// Refuses other mechanisms and keys than ML-KEM's; returns the length of its ciphertexts.
+pub fn kem_ciphertext_length(mechanism: &Mechanism, key: &Object) -> Answer<usize> {
+    if mechanism.kind != CKM_ML_KEM {
+        return Err(Refusal(CKR_MECHANISM_INVALID));
+    }
+    match key.family() {
+        Family::MlKem { ciphertext, .. } => Ok(ciphertext),
+        _ => Err(Refusal(CKR_KEY_TYPE_INCONSISTENT)),
+    }
+}
+
+/// Refuses a template of a key that is not in this process alone, or cannot be read.
+fn require_local(template: &Template) -> Answer<()> {
+    if template.bool(CKA_TOKEN)? == Some(true) || template.bool(CKA_SENSITIVE)? == Some(true) {
+        return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
+    }
+    Ok(())
+}
