@@ -183,6 +183,17 @@ def test_the_configuration_hides_keys_by_type_and_prefix(token):
     assert "EC_P384" not in shown
 
 
+def test_a_key_whose_id_lacks_the_prefix_is_not_made(token):
+    token.settings["prefix"] = '"mine-"'
+    make = ("--keypairgen", "--key-type=EC:prime256v1")
+    said = token.tool(*make, hexed("other"), accept=(1,))
+    assert 'slot "keystead": the ID "other" does not begin with the prefix "mine-"' in said
+    assert "CKR_ATTRIBUTE_VALUE_INVALID" in said
+    assert token.server.request("GET", "/keys/other", user="admin").status == 404
+    token.tool(*make, hexed("mine-key"), "--label=made with the prefix")
+    token.tool("--delete-object", "--type=privkey", hexed("mine-key"))
+
+
 def test_an_instance_that_is_away_is_passed_over(token):
     token.settings["instances"] = f'["https://127.0.0.1:9", "{token.server.url}"]'
     for _ in range(3):

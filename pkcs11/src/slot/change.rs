@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 
-use super::naming::{label, wanted_id};
+use super::naming::label;
 use super::Slot;
 use crate::objects::{Class, Object, Place, Template};
 use crate::refusal::{Answer, Refusal};
@@ -43,7 +43,7 @@ impl Slot {
             }
         }
         let mut key = (*object.key).clone();
-        if let Some(id) = wanted_id(&[template])?.filter(|id| *id != key.id) {
+        if let Some(id) = self.wanted_id(&[template])?.filter(|id| *id != key.id) {
             self.administrator()?.move_key(&key.id, &id)?;
             key.id = id;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::naming::{label, place, wanted_id};
+use super::naming::{label, place};
 use super::Slot;
 use crate::der::{self, tag};
 use crate::objects::key_types::{curve_of, key_type, Family, KeyType};
@@ -72,7 +72,7 @@ impl Slot {
 
     /// Returns the public half of a key that the server has. It keeps no public keys alone.
     fn known_public(&self, template: &Template) -> Answer<Object> {
-        let id = wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+        let id = self.wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
         let given = public_key(template)?;
         let known = self.user()?.key(&id)?.filter(|key| key.public == given.public);
         let known = known.ok_or(Refusal(CKR_TEMPLATE_INCONSISTENT))?;
@@ -82,7 +82,7 @@ impl Slot {
     /// Stores a certificate beside its key.
     fn store_certificate(&self, template: &Template) -> Answer<Object> {
         let certificate = Certificate::parse(template.require(CKA_VALUE)?).ok_or(INVALID)?;
-        let id = wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
+        let id = self.wanted_id(&[template])?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
         let api = self.administrator()?;
         let key = api.key(&id)?.ok_or(Refusal(CKR_TEMPLATE_INCONSISTENT))?;
         api.set_certificate(&id, &certificate.der)?;

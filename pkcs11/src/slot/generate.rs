@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 
-use super::naming::{label, place, wanted_id};
+use super::naming::{label, place};
 use super::Slot;
 use crate::mechanisms::Mechanism;
 use crate::objects::key_types::{curve_of, key_type, KeyType, KEY_TYPES};
@@ -66,7 +66,7 @@ impl Slot {
         let key = self.administrator()?.generate(&NewKey {
             kind: kind.name,
             id: &id,
-            has_random_id: wanted_id(templates)?.is_none(),
+            has_random_id: self.wanted_id(templates)?.is_none(),
             mechanisms: api_mechanisms(kind, &usage, is_aes),
             length,
             label: label(templates)?,

@@ -5,7 +5,7 @@ use rustls::crypto::ring;
 
 use super::Slot;
 use crate::objects::{ids, Place, Template};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{tell, Answer, Refusal};
 
 const LONGEST_LABEL: usize = 32;
 const RANDOM_ID_BYTES: usize = 10;
@@ -13,10 +13,26 @@ const RANDOM_ID_BYTES: usize = 10;
 impl Slot {
     /// Returns the ID that a template wants for a new key, or a random one.
     pub(super) fn new_id(&self, templates: &[&Template]) -> Answer<String> {
-        match wanted_id(templates)? {
+        match self.wanted_id(templates)? {
             Some(id) => Ok(id),
             None => self.random_id(),
         }
+    }
+
+    /// Returns the ID of the API for the first `CKA_ID` that is not empty. An ID without the slot's
+    /// prefix is refused: the program would not see what it makes.
+    pub(super) fn wanted_id(&self, templates: &[&Template]) -> Answer<Option<String>> {
+        let ids = templates.iter().filter_map(|template| template.get(CKA_ID));
+        let Some(id) = ids.into_iter().find(|id| !id.is_empty()) else { return Ok(None) };
+        let id = ids::api_id(id).ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))?;
+        if !id.starts_with(&self.config.prefix) {
+            let (label, prefix) = (&self.config.label, &self.config.prefix);
+            tell(&format!(
+                "slot {label:?}: the ID {id:?} does not begin with the prefix {prefix:?}"
+            ));
+            return Err(Refusal(CKR_ATTRIBUTE_VALUE_INVALID));
+        }
+        Ok(Some(id))
     }
 
     fn random_id(&self) -> Answer<String> {
@@ -31,13 +47,6 @@ impl Slot {
 pub fn place(session: CK_SESSION_HANDLE, template: &Template) -> Answer<Place> {
     let is_for_good = template.bool(CKA_TOKEN)? == Some(true);
     Ok(if is_for_good { Place::Token } else { Place::ServerForSession(session) })
-}
-
-/// Returns the ID of the API for the first `CKA_ID` that is not empty.
-pub fn wanted_id(templates: &[&Template]) -> Answer<Option<String>> {
-    let ids = templates.iter().filter_map(|template| template.get(CKA_ID));
-    let Some(id) = ids.into_iter().find(|id| !id.is_empty()) else { return Ok(None) };
-    ids::api_id(id).map(Some).ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))
 }
 
 /// Returns the first label. The server's labels are short.
