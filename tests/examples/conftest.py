@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import needs
+from tests.support.daemons import free_port
 from tests.support.server import Server, running_server
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+MODULE = ROOT / "pkcs11/target/release/libkeystead_pkcs11.so"
 PASSPHRASE = "the same passphrase"
 BEGINNING = """set -euo pipefail
 trap 'kill $(jobs -p) 2>/dev/null || :' EXIT
@@ -47,6 +51,13 @@ def locked() -> Callable[[str], None]:
     return add
 
 
+def commands_of(example: str) -> str:
+    readme = (EXAMPLES / example / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    assert blocks
+    return "".join(blocks)
+
+
 @pytest.fixture
 def follow(hsm: Server, tmp_path: Path) -> Follow:
     """Runs the README of an example in `tmp_path`, and more lines after it."""
@@ -62,11 +73,8 @@ def follow(hsm: Server, tmp_path: Path) -> Follow:
     profile = f"keystead profile add hsm --host {hsm.host}:{hsm.port} --pin {hsm.fingerprint}\n"
 
     def run(example: str, more: str = "", **extra: str) -> Ran:
-        readme = (EXAMPLES / example / "README.md").read_text()
-        blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
-        assert blocks
         script = tmp_path / "commands.sh"
-        script.write_text(BEGINNING + profile + "".join(blocks) + more)
+        script.write_text(BEGINNING + profile + commands_of(example) + more)
         ran = subprocess.run(
             ["/bin/bash", script],
             stdin=subprocess.DEVNULL,
@@ -80,3 +88,25 @@ def follow(hsm: Server, tmp_path: Path) -> Follow:
         return ran
 
     return run
+
+
+@pytest.fixture
+def with_module(hsm: Server, follow: Follow) -> Follow:
+    """Runs a README of a program that loads the PKCS#11 module, after that of their set-up."""
+    if not MODULE.exists():
+        pytest.skip("the PKCS#11 module is not built: `make pkcs11` needs cargo")
+
+    def run(example: str, more: str = "", **extra: str) -> Ran:
+        for tool in needs(EXAMPLES / example / "README.md"):
+            need(tool)
+        where = {"MODULE": str(MODULE), "HSM": hsm.url, "FINGERPRINT": hsm.fingerprint}
+        lines = commands_of(example) + more
+        return follow("pkcs11", lines, ROOT=str(ROOT), PORT=str(free_port()), **where, **extra)
+
+    return run
+
+
+def need(tool: str) -> None:
+    """Skip the test where this command, a server's too, or this file is not installed."""
+    if not Path(tool).is_file() and not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin"):
+        pytest.skip(f"{tool} is not installed")
