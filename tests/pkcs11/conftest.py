@@ -94,7 +94,7 @@ def module() -> Path:
 
 @pytest.fixture(scope="session")
 def server_with_keys(module: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests: each has its own IDs for the keys that it makes."""
+    """One server for all tests: `token` deletes the keys that each makes."""
     assert module.exists()
     with running_server(tmp_path_factory.mktemp("pkcs11")) as server:
         server.provision()
@@ -111,7 +111,7 @@ def server_with_keys(module: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def token(server_with_keys: Server, module: Path, tmp_path: Path) -> Token:
+def token(server_with_keys: Server, module: Path, tmp_path: Path) -> Iterator[Token]:
     server = server_with_keys
     settings = {
         "label": '"keystead"',
@@ -121,4 +121,7 @@ def token(server_with_keys: Server, module: Path, tmp_path: Path) -> Token:
         "pin": f'"{server.passphrases["operator"]}"',
         "administrator": f'{{ user = "admin", pin = "{server.passphrases["admin"]}" }}',
     }
-    return Token(server, module, tmp_path, settings)
+    yield Token(server, module, tmp_path, settings)
+    for key in server.request("GET", "/keys", user="admin").json():
+        if key["id"] not in KEYS:
+            server.request("DELETE", f"/keys/{key['id']}", user="admin")

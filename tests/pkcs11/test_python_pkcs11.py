@@ -85,6 +85,16 @@ def test_aes_encrypts_and_decrypts_with_and_without_padding_in_parts(token):
             assert len(encrypted) == 32
             back = key.decrypt([encrypted[:5], encrypted[5:]], **how)
             assert b"".join(back) == b"".join(parts)
+        """,
+    )
+
+
+def test_aes_authenticates_a_message(token):
+    run(
+        token,
+        """
+        with token.open() as session:
+            key = session.get_key(object_class=ObjectClass.SECRET_KEY, id=b"Generic")
             mac = key.sign(b"message", mechanism=Mechanism.AES_CMAC)
             assert key.verify(b"message", mac, mechanism=Mechanism.AES_CMAC)
             assert not key.verify(b"massage", mac, mechanism=Mechanism.AES_CMAC)

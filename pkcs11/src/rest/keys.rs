@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::key::KeyView;
 use super::{done, encode, parse, Api, Key, GENERATE, JSON};
+use crate::http::HttpAnswer;
 use crate::objects::ids::to_hex;
 use crate::objects::without_extensions;
 use crate::refusal::{tell, Answer, Refusal};
@@ -135,18 +136,12 @@ impl Api<'_> {
         self.keys_one_by_one(&ids, "")
     }
 
-    /// Makes a key; returns what is public of it. A server without labels, or without some of the
-    /// mechanisms, refuses the request; then it gets one without them.
+    /// Makes a key; returns what is public of it.
     pub fn generate(&self, wanted: &NewKey) -> Answer<Key> {
-        let send = |wanted: &NewKey| self.send("POST", GENERATE, Some((JSON, &json(wanted)?)));
-        let mut answer = send(wanted)?;
-        if answer.status == 400 {
-            answer = send(&NewKey {
-                mechanisms: without_extensions(&wanted.mechanisms),
-                label: None,
-                ..*wanted
-            })?;
-        }
+        let answer = with_less_each_time(&wanted.mechanisms, wanted.label, |mechanisms, label| {
+            let body = json(&NewKey { mechanisms, label, ..*wanted })?;
+            self.send("POST", GENERATE, Some((JSON, &body)))
+        })?;
         // Only this request's first try can have made a key with an ID of chance.
         let is_there = answer.status == 409 && wanted.has_random_id;
         if !is_there {
@@ -158,12 +153,10 @@ impl Api<'_> {
     /// Brings a key in; returns what is public of it.
     pub fn import(&self, id: &str, key: &Import) -> Answer<Key> {
         let path = format!("/keys/{id}");
-        let send = |key: &Import| self.send("PUT", &path, Some((JSON, &json(key)?)));
-        let mut answer = send(key)?;
-        if answer.status == 400 {
-            let mechanisms = without_extensions(&key.mechanisms);
-            answer = send(&Import { mechanisms, label: None, ..*key })?;
-        }
+        let answer = with_less_each_time(&key.mechanisms, key.label, |mechanisms, label| {
+            let body = json(&Import { mechanisms, label, ..*key })?;
+            self.send("PUT", &path, Some((JSON, &body)))
+        })?;
         done(&answer)?;
         self.made(id)
     }
@@ -242,6 +235,24 @@ impl Api<'_> {
         }
         Ok(found)
     }
+}
+
+/// Sends a new key. A server that refuses it gets it without the mechanisms that `NetHSM` has not, and
+/// then without the label, which older versions have not.
+fn with_less_each_time<'a>(
+    mechanisms: &[&'a str],
+    label: Option<&'a str>,
+    send: impl Fn(Vec<&'a str>, Option<&'a str>) -> Answer<HttpAnswer>,
+) -> Answer<HttpAnswer> {
+    let known = without_extensions(mechanisms);
+    let mut answer = send(mechanisms.to_vec(), label)?;
+    if answer.status == 400 && known.len() < mechanisms.len() {
+        answer = send(known.clone(), label)?;
+    }
+    if answer.status == 400 && label.is_some() {
+        answer = send(known, None)?;
+    }
+    Ok(answer)
 }
 
 fn json(value: &impl Serialize) -> Answer<Zeroizing<Vec<u8>>> {
