@@ -26,7 +26,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -113,6 +113,10 @@ container-test: $(READY) ## builds the container image and tries it with podman;
 chart-test: $(DEV_READY) ## builds Helm, which takes minutes once, and tests the chart with it
 	scripts/add-helm $(BIN)/python
 	$(BIN)/python -m pytest tests/packaging/test_chart.py
+
+cosign-test: $(DEV_READY) ## builds cosign, which takes minutes once, and tries the example that needs it
+	scripts/add-cosign
+	$(BIN)/python -m pytest tests/examples/test_cosign.py
 
 openapi: $(DEV_READY) ## the API's description, checked, into openapi.json
 	$(BIN)/python scripts/openapi.py > openapi.json
