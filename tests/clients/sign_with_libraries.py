@@ -1,13 +1,17 @@
 """Software that takes private keys, given those of an HSM: prints what works, as JSON.
 
-It runs in the environment of requirements-private-keys.lock: HOST PORT SHA256 USER PASSPHRASE
+It runs in the environment of requirements-private-keys.lock: HOST PORT SHA256 USER PASSPHRASE AGENT
+AGENT is the socket of a `keystead ssh-agent` with the same keys.
 """
 
+import asyncio
+import base64
 import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 
+import asyncssh
 import dns.dnssec
 import dns.name
 import dns.rrset
@@ -23,7 +27,18 @@ JOSEPY = ("ES256", "RS256", "PS256")
 DNSSEC = {8: "rsa", 13: "p256", 15: "ed"}
 
 
-def attempts(keys) -> Iterator[tuple[str, Callable[[], None]]]:
+SSH = ("ecdsa-sha2-nistp256", "rsa-sha2-512", "ssh-ed25519")
+
+
+class PublicNumbersOfRsa(paramiko.RSAKey):
+    """paramiko's RSA key with the public numbers of an HSM key."""
+
+    @property
+    def public_numbers(self):
+        return self.key.public_key().public_numbers()
+
+
+def attempts(keys, agent) -> Iterator[tuple[str, Callable[[], None]]]:
     """What is tried, by its name; each raises if it does not work."""
     for algorithm, name in JOSE.items():
         yield f"PyJWT {algorithm}", lambda key=keys[name], one=algorithm: sign_jwt(key, one)
@@ -36,6 +51,9 @@ def attempts(keys) -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"dnspython {number}", lambda key=keys[name], one=number: sign_zone(key, one)
     yield "paramiko ECDSA", lambda: sign_ssh(paramiko.ECDSAKey(vals=pair(keys["p256"])))
     yield "paramiko RSA", lambda: sign_ssh(paramiko.RSAKey(key=keys["rsa"]))
+    yield "paramiko RSA, public numbers", lambda: sign_ssh(PublicNumbersOfRsa(key=keys["rsa"]))
+    for algorithm in SSH:
+        yield f"asyncssh {algorithm}", lambda one=algorithm: asyncio.run(sign_by(agent, one))
 
 
 def pair(key):
@@ -78,6 +96,19 @@ def sign_ssh(key):
     assert key.asbytes()
 
 
+async def sign_by(agent, algorithm):
+    async with asyncssh.connect_agent(agent) as connected:
+        pairs = await connected.get_keys()
+        pair = next(one for one in pairs if algorithm.encode() in one.sig_algorithms)
+        pair.set_sig_algorithm(algorithm.encode())
+        signature = await pair.sign_async(b"x")
+        public = asyncssh.import_public_key(
+            pair.key_algorithm + b" " + base64.b64encode(pair.key_public_data)
+        )
+        assert public.verify(b"x", signature)
+        assert not public.verify(b"y", signature)
+
+
 def works(attempt):
     try:
         attempt()
@@ -86,12 +117,12 @@ def works(attempt):
     return "works"
 
 
-def main(host, port, sha256, user, passphrase):
+def main(host, port, sha256, user, passphrase, agent):
     warnings.simplefilter("ignore")
     endpoint = Endpoint(host, int(port), Pinned(sha256))
     with Client([endpoint], Credentials(user, passphrase)) as hsm:
         keys = {name: private_key(hsm, name) for name in ("p256", "rsa", "ed")}
-        print(json.dumps({name: works(attempt) for name, attempt in attempts(keys)}))  # noqa: T201 - its result
+        print(json.dumps({name: works(attempt) for name, attempt in attempts(keys, agent)}))  # noqa: T201 - its result
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import running_server
+from tests.support.daemons import running
+from tests.support.server import running_server, wait_until
 
 PROGRAM = Path(__file__).with_name("sign_with_libraries.py")
 SOURCE = Path(__file__).parents[2] / "src"
@@ -40,14 +42,23 @@ def test_what_works_and_what_cannot_is_as_the_page_says(clients, tmp_path):
             wanted = {"id": name, "type": type_name, "mechanisms": mechanisms, "length": 2048}
             answer = server.request("POST", "/keys/generate", user="admin", json=wanted)
             assert answer.status == 201, answer
-        arguments = (server.host, str(server.port), server.fingerprint, "signer")
-        ran = subprocess.run(
-            [python, PROGRAM, *arguments, server.passphrases["signer"]],
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        passphrase, agent = server.passphrases["signer"], tmp_path / "agent"
+        where = ("--host", f"{server.host}:{server.port}", "--pin", f"sha256:{server.fingerprint}")
+        serve = (*where, "--user", "signer", "--socket", agent)
+        with running(
+            *(sys.executable, "-m", "keystead", "ssh-agent", *KEYS, *serve),
+            log=tmp_path / "agent.log",
+            environment={"KEYSTEAD_PASSPHRASE": passphrase},
+        ):
+            wait_until(agent.exists, seconds=60, what=(tmp_path / "agent.log").read_text)
+            asked = (server.host, str(server.port), server.fingerprint, "signer", passphrase, agent)
+            ran = subprocess.run(
+                [python, PROGRAM, *asked],
+                env={**os.environ, "PYTHONPATH": str(SOURCE)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert len(found) > 10
