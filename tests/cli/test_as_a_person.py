@@ -1,11 +1,15 @@
 """A person at a terminal: from an empty HSM to a restored backup, typed into a pseudo-terminal."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.support.server import running_server
 from tests.support.terminal import Terminal
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = "".join((DOCS / page).read_text() for page in ("client.md", "runbooks.md"))
 
 
 @pytest.fixture
@@ -16,18 +20,30 @@ def servers(tmp_path):
         yield first, second
 
 
-def test_a_person_provisions_signs_backs_up_and_restores(servers, tmp_path):
+class Person:
+    """Types commands of the guide, with the address and the fingerprint of one server."""
+
+    def __init__(self, terminal, server):
+        self._terminal = terminal
+        self._address = f"{server.host}:{server.port}"
+        self._fingerprint = server.fingerprint
+
+    def types(self, line, *dialogue):
+        assert f"keystead {line}\n" in GUIDE or f"`keystead {line}`" in GUIDE
+        for shown in ("localhost:8443", "HOST:PORT"):
+            line = line.replace(shown, self._address)
+        return self._terminal.run(line.replace("FINGERPRINT", self._fingerprint).split(), *dialogue)
+
+
+def test_a_person_with_the_guide_provisions_signs_backs_up_and_restores(servers, tmp_path):
     first, second = servers
-    terminal = Terminal(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    types = Person(Terminal(tmp_path, home), first).types
     (tmp_path / "message").write_text("hello\n")
 
-    def run(line, *dialogue):
-        return terminal.run(line.split(), *dialogue)
-
-    run(f"profile add work --host {first.host}:{first.port} --user admin")
-    shown = run(
+    types("profile add work --host localhost:8443 --pin sha256:FINGERPRINT --user admin")
+    shown = types(
         "provision",
-        ("yes/no/fingerprint", f"sha256:{first.fingerprint}"),
         ("New unlock passphrase:", "my unlock phrase"),
         ("again:", "my unlock phrase"),
         ("user admin:", "my admin phrase"),
@@ -38,45 +54,38 @@ def test_a_person_provisions_signs_backs_up_and_restores(servers, tmp_path):
     admin = ("Passphrase of admin:", "my admin phrase")
     for name, role in (("signer", "Operator"), ("keeper", "Backup")):
         new = (("new user:", f"the {name} phrase"), ("again:", f"the {name} phrase"))
-        run(f"users add {name} --role {role}", admin, *new)
-    run("keys generate first --type EC_P256", admin)
-    assert "first" in run("keys list", admin)
+        types(f"users add {name} --role {role}", admin, *new)
+    types("keys generate first --type EC_P256", admin)
+    assert "first" in types("keys list --long", admin)
     signer = ("Passphrase of signer:", "the signer phrase")
-    run("keys sign first message -o message.sig --user signer", signer)
-    assert "valid" in run("keys verify first message.sig message", admin)
-    run(
+    types("keys sign first message -o message.sig --user signer", signer)
+    assert "valid" in types("keys verify first message.sig message", admin)
+    types(
         "config backup-passphrase",
         admin,
         ("none yet):", ""),
         ("New backup passphrase:", "my backup phrase"),
         ("again:", "my backup phrase"),
     )
-    run("backup -o nightly.backup --user keeper", ("keeper:", "the keeper phrase"))
-    shown = run(
-        "backup verify nightly.backup --unlock",
-        ("Backup passphrase:", "my backup phrase"),
-        ("Unlock passphrase:", "my unlock phrase"),
-    )
+    types("backup -o nightly.backup --user keeper", ("keeper:", "the keeper phrase"))
+    shown = types("backup verify nightly.backup", ("Backup passphrase:", "my backup phrase"))
     assert re.search(r"keys\s+first", shown)
-    assert "it can be restored" in shown
 
-    there = f"--host {second.host}:{second.port}"
-    run(
-        f"restore nightly.backup {there}",
-        ("yes/no/fingerprint", "yes"),
+    where = {"KEYSTEAD_HOST": f"{second.host}:{second.port}", "KEYSTEAD_USER": "admin"}
+    types = Person(Terminal(tmp_path, home | where), second).types
+    types(
+        "restore nightly.backup",
+        ("yes/no/fingerprint", f"sha256:{second.fingerprint}"),
         ("Backup passphrase:", "my backup phrase"),
     )
     second.wait_ready()
     # It shows the certificate of the first one now.
-    run(f"profile forget {second.host}:{second.port}")
-    shown = run(
-        f"unlock {there}",
-        ("yes/no/fingerprint", "yes"),
-        ("Unlock passphrase:", "my unlock phrase"),
+    types("profile forget HOST:PORT")
+    shown = types(
+        "unlock", ("yes/no/fingerprint", "yes"), ("Unlock passphrase:", "my unlock phrase")
     )
     assert first.fingerprint in shown
-    shown = run(f"keys list {there} --user admin", admin)
-    assert "first" in shown
+    assert "first" in types("keys list --long", admin)
 
 
 def test_a_typed_passphrase_that_differs_changes_nothing(servers, tmp_path):
