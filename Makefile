@@ -26,7 +26,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 wheel-pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -103,6 +103,10 @@ deb: $(READY) ## the Debian package for the Debian that this is, into dist
 
 deb-pkcs11: pkcs11 ## the Debian package of the PKCS#11 module, into dist
 	packaging/deb/build-pkcs11 dist
+
+wheel-pkcs11: pkcs11 $(READY) ## the wheel of the PKCS#11 module, into dist
+	scripts/add-locked $(BIN)/python $(VENV)/add-ons pkcs11
+	packaging/wheel-pkcs11/build $(VENV)/add-ons/pkcs11/bin/python dist
 
 deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
 	scripts/test-deb bookworm trixie

@@ -56,6 +56,7 @@ COMMANDS: Final = (
     Command("top", "watch the HSM at work", f"{_CLI}.top"),
     Command("migrate", "bring keys from a SoftHSM2 token or a folder", f"{_CLI}.migrate"),
     Command("ssh-agent", "sign for ssh and git with keys of the HSM", f"{_CLI}.ssh_agent"),
+    Command("pkcs11", "say where the PKCS#11 module is", f"{_CLI}.pkcs11"),
     Command("profile", "save addresses, users and certificates of HSMs", f"{_CLI}.profiles"),
     Command("completion", "print the completion script of a shell", f"{_CLI}.completion"),
 )

@@ -1,8 +1,12 @@
-"""The Debian package of the module: what is in it, and that it loads from where it lies."""
+"""The packages of the module: what is in them, and that it loads from where it lies."""
 
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.pkcs11.conftest import ROOT, Token, need
 
@@ -24,6 +28,34 @@ def test_the_package_has_the_module_where_programs_look_for_it(token: Token) -> 
     assert "@" not in control.replace("keystead@localhost", "")
 
     token.module = unpacked / MODULE
+    assert "the EC_P256" in token.tool("--list-objects")
+
+
+def test_the_wheel_is_found_by_the_command_line_and_loads(token: Token) -> None:
+    made = subprocess.run(  # noqa: S603
+        [ROOT / "scripts/add-locked", sys.executable, token.folder, "pkcs11"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"setuptools cannot be installed: {made.stderr[-200:]}")
+    setuptools = token.folder / "pkcs11/bin/python"
+    built = token.folder / "built"
+    token.run(
+        ROOT / "packaging/wheel-pkcs11/build", setuptools, built, SOURCE_DATE_EPOCH="1000000000"
+    )
+    (wheel,) = built.glob("keystead_pkcs11-*-py3-none-manylinux_2_*.whl")
+    installed = token.folder / "installed"
+    token.run(sys.executable, "-m", "venv", "--without-pip", installed)
+    python = installed / "bin/python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps")
+    token.run(*pip, wheel)
+
+    path = token.run(python, "-m", "keystead", "pkcs11", "path", PYTHONPATH=str(ROOT / "src"))
+    token.module = Path(path.strip())
+    assert token.module.is_relative_to(installed)
     assert "the EC_P256" in token.tool("--list-objects")
 
 

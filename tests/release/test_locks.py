@@ -11,7 +11,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-EXTRA_LOCKS = ("requirements-tpm2.lock", "requirements-tpm2-build.lock")
+EXTRA_LOCKS = (
+    "requirements-tpm2.lock",
+    "requirements-tpm2-build.lock",
+    "requirements-pkcs11.lock",
+)
 EXAMPLES_LOCKS = ("requirements-certbot.lock", "requirements-ethereum.lock")
 SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock")
 CLIENTS_LOCKS = ("requirements-nitropy.lock", "requirements-private-keys.lock")
