@@ -26,7 +26,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast format check vectors timing crash flood clients docs pkcs11 wheel-pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 wheel-pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -74,6 +74,10 @@ crash: $(DEV_READY) ## kills everything under writes, again and again: ROUNDS=10
 
 flood: $(DEV_READY) ## 10,000 idle connections, storms of handshakes and logins against a server
 	KEYSTEAD_FLOOD=full $(BIN)/python -m pytest -s tests/processes/test_floods.py
+
+console-keys: $(DEV_READY) ## how quick the console is with 100,000 keys: KEYS=100000
+	scripts/system-tools chromium
+	KEYSTEAD_CONSOLE_KEYS=$(or $(KEYS),100000) $(BIN)/python -m pytest -s tests/console/test_many_keys.py
 
 format: $(DEV_READY) ## puts the code into the project's format
 	$(BIN)/ruff format .

@@ -14,6 +14,7 @@ from keystead import __version__
 from keystead.wire.messages import Request
 from tests.support.core import (
     ADMIN,
+    FREE_BYTES,
     Answer,
     Core,
     Credentials,
@@ -129,6 +130,8 @@ def test_prometheus_reads_every_family_with_its_help_and_type(measured, accept):
         "keystead_edge_refusals": "counter",
         "keystead_store_writes": "counter",
         "keystead_store_writable": "gauge",
+        "keystead_store_free_bytes": "gauge",
+        "keystead_work_under_way": "gauge",
         "keystead_log_events": "counter",
         "keystead_gc_collections": "counter",
     }
@@ -144,6 +147,8 @@ def test_the_numbers_are_those_of_the_json(measured, accept):
     for kind, count in {"generate": 1, "sign": 2, "decrypt": 0, "encrypt": 0}.items():
         assert values["keystead_key_operations_total", kind] == count == int(told[kind])
     assert values["keystead_http_responses_total", "201"] == int(told["http response 201"])
+    assert values["keystead_store_free_bytes",] == FREE_BYTES
+    assert values["keystead_work_under_way", "use"] == 0
     assert values["keystead_store_writes_total",] == int(told["kv write"]) > 0
     assert values["keystead_log_events_total", "warning"] == int(told["log warnings"])
 

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from keystead.journal.exposition import Kind
-from keystead.journal.metrics import Metrics
+from keystead.journal.metrics import Load, Metrics
 from tests.support.daemons import free_port, running
 from tests.support.server import wait_until
 
@@ -39,7 +39,10 @@ def test_promtool_accepts_the_alert_rules_and_they_fire_when_they_should(check):
 @pytest.mark.parametrize("file", ["alerts.yaml", "grafana-dashboard.json"])
 def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(file):
     families = Metrics(lambda: 0.0).families(
-        version="1", log_warnings=0, log_errors=0, is_writable=True
+        version="1",
+        log_warnings=0,
+        log_errors=0,
+        load=Load(is_writable=True, work={}, free_bytes=1),
     )
     known = set()
     for family in families:

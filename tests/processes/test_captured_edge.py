@@ -31,11 +31,13 @@ from keystead.wire.control_messages import (
 )
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder
 from keystead.wire.messages import (
+    AskFreeSpace,
     BodyChunk,
     Committed,
     CoreSettings,
     CoreToEdge,
     Found,
+    FreeSpace,
     Get,
     Hello,
     KeepUnattendedKey,
@@ -265,6 +267,8 @@ OF_OTHERS = (
     SlotAnswer(1),
     KeepUnattendedKey(1, bytes(32)),
     UnattendedKeyKept(1),
+    AskFreeSpace(1),
+    FreeSpace(1, 1),
     AttachEdge(9),
     Noted(),
     Started("Operational", "x"),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from keystead.journal.log import Log
-from keystead.journal.metrics import Metrics
+from keystead.journal.metrics import Load, Metrics
 from keystead.processes.core.refusals import RefusalLog
 from keystead.wire.messages import MAX_REFUSALS, EdgeToCore
 
@@ -28,7 +28,12 @@ def test_many_reports_make_one_line_with_all_counts():
     metrics = asyncio.run(note())
     (line,) = map(json.loads, lines)
     assert (line["level"], line["tls_cipher"], line["http_400"]) == ("info", 3, 3)
-    families = metrics.families(version="0", log_warnings=0, log_errors=0, is_writable=True)
+    families = metrics.families(
+        version="0",
+        log_warnings=0,
+        log_errors=0,
+        load=Load(is_writable=True, work={}, free_bytes=1),
+    )
     (family,) = [one for one in families if one.name == "keystead_edge_refusals"]
     assert {one.labels[0][1]: one.value for one in family.samples} == {
         "tls_cipher": 3,

@@ -201,6 +201,13 @@ class Core:
             pool.close()
 
 
+FREE_BYTES = 5 * 2**30
+
+
+async def _free_bytes() -> int:
+    return FREE_BYTES
+
+
 async def start_core(  # noqa: PLR0913
     *,
     store: KeyValueStore | None = None,
@@ -240,6 +247,7 @@ async def start_core(  # noqa: PLR0913
             aim_syslog=lambda _: None,
             unattended_key=unattended_key,
             update_slot=update_slot or MemorySlot(),
+            free_bytes=_free_bytes,
             update_key=update_key,
             key_cache=key_cache,
             open_shutdown=open_shutdown,

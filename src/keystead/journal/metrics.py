@@ -3,9 +3,10 @@
 import gc
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from resource import RUSAGE_SELF, getrusage
+from typing import NamedTuple
 
 from keystead.algorithms import USES
 from keystead.journal.exposition import Family, Kind, Sample
@@ -18,6 +19,16 @@ RESPONSE_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 """The upper bounds of the histogram, from a P-256 signature to an RSA key that waited."""
 
 KEY_OPERATIONS = ("generate", *(use.verb for use in USES))
+
+
+class Load(NamedTuple):
+    """How things are at the moment of a scrape."""
+
+    is_writable: bool
+    work: Mapping[str, int]
+    """The slow operations that wait or run, by the kind of work."""
+    free_bytes: int | None
+    """The space on the store's disk, if it is known."""
 
 
 class Metrics:
@@ -78,10 +89,11 @@ class Metrics:
         return texts
 
     def families(
-        self, *, version: str, log_warnings: int, log_errors: int, is_writable: bool
+        self, *, version: str, log_warnings: int, log_errors: int, load: Load
     ) -> list[Family]:
         """Return every metric under its name for Prometheus."""
         return [
+            *_gauges(load),
             Family(
                 "keystead_build_info",
                 Kind.GAUGE,
@@ -125,12 +137,6 @@ class Metrics:
                 "Records written to the store.",
                 (Sample(self._writes),),
             ),
-            Family(
-                "keystead_store_writable",
-                Kind.GAUGE,
-                "1; 0 while the store cannot write, as on a full disk, and changes are refused.",
-                (Sample(int(is_writable)),),
-            ),
             _counters(
                 "keystead_log_events",
                 "Events logged, by level.",
@@ -161,6 +167,28 @@ class Metrics:
                 Sample(counts[-1], suffix="_count"),
                 Sample(self._seconds_total, suffix="_sum"),
             ),
+        )
+
+
+def _gauges(load: Load) -> Iterator[Family]:
+    yield Family(
+        "keystead_work_under_way",
+        Kind.GAUGE,
+        "Slow operations that wait for a thread or run now, by the kind of work.",
+        tuple(Sample(count, labels=(("work", kind),)) for kind, count in load.work.items()),
+    )
+    yield Family(
+        "keystead_store_writable",
+        Kind.GAUGE,
+        "1; 0 while the store cannot write, as on a full disk, and changes are refused.",
+        (Sample(int(load.is_writable)),),
+    )
+    if load.free_bytes is not None:
+        yield Family(
+            "keystead_store_free_bytes",
+            Kind.GAUGE,
+            "Free space on the disk with the data directory.",
+            (Sample(load.free_bytes),),
         )
 
 

@@ -82,6 +82,13 @@ class Hsm:
         self.local = local
         self.log = context.log
         self.kdf_pool = context.kdf_pool
+        self.pools = {
+            "use": context.crypto_pool,
+            "keygen": context.keygen_pool,
+            "kdf": context.kdf_pool,
+            "unlock": context.unlock_pool,
+        }
+        self.free_bytes = context.free_bytes
         self.succession = Succession(store, context.log)
         self.time = ConfiguredTime(context.wall_clock, store, local)
         self.tls = Tls(context, local)

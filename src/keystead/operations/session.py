@@ -1,7 +1,7 @@
 """The session of an Operational HSM: everything that lock drops."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +54,8 @@ class CoreContext:
     """Sends the log to this syslog server from now on."""
     unattended_key: KeepsUnattendedKey
     update_slot: KeepsUpdateImages
+    free_bytes: Callable[[], Awaitable[int | None]]
+    """Returns the space that the store's disk has, or None if that is not known."""
     update_key: UpdateKey | None
     """Verifies update images. None refuses every image."""
     pkcs1_padding_errors: bool = False

@@ -118,6 +118,11 @@ class WorkPool:
             thread.start()
         started.wait()
 
+    @property
+    def under_way(self) -> int:
+        """How much work waits for a thread, or is being done."""
+        return self._under_way
+
     def require_room(self, party: Party) -> None:
         """Raise Overloaded if `run` would raise it for this party now."""
         if self._under_way >= self._limit:

@@ -165,3 +165,12 @@ def _take_lock(path: Path) -> int:
     # Over what is there, as a full disk allows.
     os.pwrite(lock, f"{os.getpid():<16}\n".encode(), 0)
     return lock
+
+
+def free_bytes(path: Path) -> int | None:
+    """Return the bytes that the disk with the directory can still take, or None after an error."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize

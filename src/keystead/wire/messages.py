@@ -360,10 +360,31 @@ class UnattendedKeyKept(Message, tag=37, frozen=True):
     refusal: str = ""
 
 
+class AskFreeSpace(Message, tag=38, frozen=True):
+    """core → platform: how much space the disk with the data directory has."""
+
+    id: int
+
+
+class FreeSpace(Message, tag=39, frozen=True):
+    """platform → core: the bytes that the data directory can still take, None if it cannot tell."""
+
+    id: int
+    free_bytes: Annotated[int, msgspec.Meta(ge=0)] | None
+
+
 StoreQuestion = Get | List | Scan | Commit
 SlotQuestion = SlotStep | SlotPart
-Question = StoreQuestion | SlotQuestion | KeepUnattendedKey
+Question = StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace
 CoreToPlatform = Question | AimSyslog | SyslogLine
 PlatformToCore = (
-    Hello | Found | Listed | Scanned | Committed | StoreRefusal | SlotAnswer | UnattendedKeyKept
+    Hello
+    | Found
+    | Listed
+    | Scanned
+    | Committed
+    | StoreRefusal
+    | SlotAnswer
+    | UnattendedKeyKept
+    | FreeSpace
 )

@@ -6,6 +6,7 @@ from keystead import __version__
 from keystead.api.http.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
 from keystead.api.resources.shapes import json_reply
 from keystead.journal import exposition
+from keystead.journal.metrics import Load
 from keystead.model.lifecycle import State
 from keystead.model.timestamps import format_timestamp
 from keystead.operations.hsm import Hsm
@@ -80,20 +81,24 @@ async def lockouts(call: Call[None]) -> Reply[list[FailedPair]]:
 async def metrics(call: Call[None]) -> Reply[dict[str, str]]:
     """GET /metrics: what it counts, as JSON by NetHSM's names, or for Prometheus."""
     if call.produces == OPENMETRICS:
-        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(_families(call.hsm)))
+        return _exposed(exposition.OPENMETRICS, exposition.openmetrics(await _families(call.hsm)))
     if call.produces == PROMETHEUS:
-        return _exposed(exposition.PROMETHEUS, exposition.prometheus(_families(call.hsm)))
+        return _exposed(exposition.PROMETHEUS, exposition.prometheus(await _families(call.hsm)))
     log = call.hsm.log
     values = call.hsm.metrics.values(log_warnings=log.warnings, log_errors=log.errors)
     return Reply(200, msgspec.json.encode(values), [_VARY])
 
 
-def _families(hsm: Hsm) -> list[exposition.Family]:
+async def _families(hsm: Hsm) -> list[exposition.Family]:
     return hsm.metrics.families(
         version=__version__,
         log_warnings=hsm.log.warnings,
         log_errors=hsm.log.errors,
-        is_writable=hsm.alarm.reason is None,
+        load=Load(
+            is_writable=hsm.alarm.reason is None,
+            work={kind: pool.under_way for kind, pool in hsm.pools.items()},
+            free_bytes=await hsm.free_bytes(),
+        ),
     )
 
 

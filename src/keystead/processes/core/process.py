@@ -35,7 +35,7 @@ from keystead.sealing.update_image import UpdateKey
 from keystead.self_tests import first_failure
 from keystead.storage.backends.remote import RemoteStore, StoreAnswer
 from keystead.wire import control
-from keystead.wire.connection import Connection, Exchanges
+from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
 from keystead.wire.control_messages import (
     AttachEdge,
     Noted,
@@ -48,8 +48,10 @@ from keystead.wire.control_messages import (
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     AimSyslog,
+    AskFreeSpace,
     CoreSettings,
     CoreToPlatform,
+    FreeSpace,
     Hello,
     PlatformToCore,
     SlotAnswer,
@@ -101,11 +103,20 @@ class PlatformLink:
             self.connection.send, self.connection.drain
         )
         self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
+        self._space_exchanges = Exchanges[FreeSpace](self.connection.send, self.connection.drain)
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Let the platform send the log to this syslog server."""
         address = None if wanted.is_off else wanted.ip_address
         self.connection.send(AimSyslog(address, wanted.port))
+
+    async def free_bytes(self) -> int | None:
+        """Return the space that the store's disk has, or None if that is not known."""
+        exchanges = self._space_exchanges
+        try:
+            return (await exchanges.ask(AskFreeSpace(exchanges.next_id()))).free_bytes
+        except ConnectionEnded:
+            return None
 
     def syslog(self, level: Level, line: str) -> None:
         """Send one event to syslog. It is lost if the platform is busy or gone."""
@@ -117,6 +128,8 @@ class PlatformLink:
             self._slot_exchanges.answered(message)
         elif isinstance(message, UnattendedKeyKept):
             self._key_exchanges.answered(message)
+        elif isinstance(message, FreeSpace):
+            self._space_exchanges.answered(message)
         elif not isinstance(message, Hello):
             self._exchanges.answered(message)
         elif len(message.device_key) != DEVICE_KEY_BYTES:
@@ -130,6 +143,7 @@ class PlatformLink:
         self._exchanges.lost(reason)
         self._slot_exchanges.lost(reason)
         self._key_exchanges.lost(reason)
+        self._space_exchanges.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(
                 StoreUnavailable("The connection to the platform is lost.")
@@ -251,6 +265,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: st
         aim_syslog=platform.aim_syslog,
         unattended_key=platform.unattended_key,
         update_slot=platform.update_slot,
+        free_bytes=platform.free_bytes,
         update_key=None if update_key_pem is None else UpdateKey(update_key_pem),
         pkcs1_padding_errors=settings.pkcs1_padding_errors,
         open_shutdown=settings.open_shutdown,

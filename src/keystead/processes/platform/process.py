@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from keystead.journal.log import Log
-from keystead.platform.data_directory import DataDirectory
+from keystead.platform.data_directory import DataDirectory, free_bytes
 from keystead.platform.device_key import Fetched, kept_here
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
@@ -29,7 +29,14 @@ from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.paths import devices
-from keystead.wire.messages import KeepUnattendedKey, PlatformToCore, Question, SlotQuestion
+from keystead.wire.messages import (
+    AskFreeSpace,
+    FreeSpace,
+    KeepUnattendedKey,
+    PlatformToCore,
+    Question,
+    SlotQuestion,
+)
 
 
 async def serve(
@@ -58,7 +65,9 @@ async def serve(
     start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)
     unattended_key = UnattendedKeyService(data.unattended_key)
-    service = StoreService(partial(_answer, store, slot, unattended_key), _syslog(tls_syslog))
+    service = StoreService(
+        partial(_answer, data.path, store, slot, unattended_key), _syslog(tls_syslog)
+    )
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     service.hand_over(device_key, unattended_key.take(), settings.core)
@@ -75,6 +84,7 @@ async def serve(
 
 
 async def _answer(
+    data: Path,
     store: SqliteStore,
     slot: UpdateSlotService,
     unattended_key: UnattendedKeyService,
@@ -84,6 +94,8 @@ async def _answer(
         return await slot.answer(question)
     if isinstance(question, KeepUnattendedKey):
         return await unattended_key.answer(question)
+    if isinstance(question, AskFreeSpace):
+        return FreeSpace(question.id, free_bytes(data))
     return await remote.answer(store, question)
 
 

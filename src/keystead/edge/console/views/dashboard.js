@@ -133,12 +133,14 @@ function live(reader, onStop) {
   const samples = [];
   const plots = element("div", { class: "plots" });
   const rest = element("div", {});
+  const all = element("div", {});
   const take = async () => {
     try {
       const [values, text] = await Promise.all([
         reader.get("/metrics"), reader.text("/metrics", { headers: { Accept: "text/plain" } })]);
-      samples.push({ at: Date.now(), values });
-      rest.replaceChildren(counts(text));
+      const figures = figuresOf(text);
+      samples.push({ at: Date.now(), values, queue: queueOf(figures) });
+      rest.replaceChildren(counts(figures, all));
     } catch (error) {
       rest.replaceChildren(notice("bad", error.message));
       return;
@@ -149,19 +151,31 @@ function live(reader, onStop) {
   const timer = setInterval(take, SAMPLE_MILLISECONDS);
   onStop(() => clearInterval(timer));
   take();
-  return section("Live figures", plots, rest);
+  return section("Live figures", plots, rest,
+    element("details", {}, element("summary", {}, "All figures"), all));
 }
 
-/** Returns all figures of an exposition for Prometheus, after what is wrong. */
-function counts(text) {
+/** Returns the names and values of an exposition for Prometheus, without those of histograms. */
+function figuresOf(text) {
   const lines = text.split("\n").filter((line) => line && !line.startsWith("#") && !line.includes("_bucket{"));
-  const rows = lines.map((line) => {
-    const at = line.lastIndexOf(" ");
-    return [element("code", {}, line.slice(0, at)), line.slice(at + 1)];
-  });
-  const isFull = lines.includes("keystead_store_writable 0");
-  return element("div", {}, isFull && notice("bad", "The store cannot be written: the disk is full or has failed."),
-    element("details", {}, element("summary", {}, "All figures"), table(["Figure", "Value"], rows, "All figures")));
+  return lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), line.slice(line.lastIndexOf(" ") + 1)]);
+}
+
+/** Returns how many slow operations wait for a thread, or run. */
+function queueOf(figures) {
+  return figures.filter(([name]) => name.startsWith("keystead_work_under_way{"))
+    .reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+/** Returns what is wrong, the free space, and all figures in a part that stays as it is, open or not. */
+function counts(figures, all) {
+  const value = new Map(figures);
+  const free = value.get("keystead_store_free_bytes");
+  all.replaceChildren(table(["Figure", "Value"],
+    figures.map(([name, number]) => [element("code", {}, name), number]), "All figures"));
+  return element("div", {}, value.get("keystead_store_writable") === "0"
+    && notice("bad", "The store cannot be written: the disk is full or has failed."),
+  free && facts([["Free space for the store", `${(free / 2 ** 30).toFixed(1)} GiB`]]));
 }
 
 /** Draws the mean time of an answer, and each counter that changed in these minutes as a rate. */
@@ -173,6 +187,7 @@ function draw(plots, samples) {
   const pairs = samples.slice(1).map((sample, index) => [samples[index], sample]);
   plots.replaceChildren(
     plot("Mean time of an answer", pairs.map(meanMilliseconds), "ms"),
+    plot("Slow operations that wait or run", samples.map(({ queue }) => queue), ""),
     ...names.map((name) => plot(name, pairs.map((pair) => rate(name, ...pair)), "/s")));
 }
 

@@ -1,0 +1,115 @@
+"""The table of many keys: a page of them, the beginning of an ID, and a search through all.
+
+`make console-keys` runs it with 100,000 keys, and prints how long each step took.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from tests.console.conftest import Console, console_at
+from tests.support.large_backup import UNLOCK, USERS, restore, write_backup
+from tests.support.server import Server, running_server
+
+KEYS = int(os.environ.get("KEYSTEAD_CONSOLE_KEYS", "2500"))
+LAST = f"key-{KEYS - 1:08}"
+LABELLED = "zz-the-last"
+
+
+@pytest.fixture(scope="module")
+def full_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with KEYS keys without a label, and one more after them that has one."""
+    directory: Path = tmp_path_factory.mktemp("full")
+    write_backup(directory / "backup", keys=KEYS)
+    with running_server(directory) as server:
+        assert restore(server, directory / "backup") == (204, b"")
+        assert server.request("POST", "/unlock", json={"passphrase": UNLOCK}).status == 204
+        server.passphrases |= {name: passphrase for name, (passphrase, _) in USERS.items()}
+        key = {
+            "id": LABELLED,
+            "type": "EC_P384",
+            "mechanisms": ["ECDSA_Signature"],
+            "label": "the needle",
+            "restrictions": {"tags": ["blue"]},
+        }
+        assert server.request("POST", "/keys/generate", user="admin", json=key).status == 201
+        yield server
+
+
+@pytest.fixture
+def keys(browser: Browser, full_server: Server) -> Iterator[Console]:
+    """The page of keys."""
+    for console in console_at(browser, full_server):
+        console.sign_in("admin", full_server.passphrases["admin"])
+        console.says("What remains")
+        with timed("the first page"):
+            console.open("keys")
+        yield console
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    print(f"{KEYS} keys: {what} in {time.monotonic() - began:.2f} s")  # noqa: T201 - see above
+
+
+def test_a_page_and_the_next_have_a_hundred_keys_each(keys: Console) -> None:
+    keys.says("100 keys: key-00000000 to key-00000099")
+    with timed("the next page"):
+        keys.page.get_by_role("button", name="Next page").click()
+        keys.says("100 keys: key-00000100 to key-00000199")
+    assert keys.page.locator("tbody tr").count() == 100
+    keys.page.get_by_role("button", name="First page").click()
+    keys.says("100 keys: key-00000000 to key-00000099")
+
+
+def test_the_beginning_of_an_id_finds_the_last_key(keys: Console) -> None:
+    keys.fill("Filter keys", prefix=LAST)
+    with timed("the beginning of an ID"):
+        keys.press("Filter keys", "Show")
+        keys.says("1 key")
+    expect(keys.page.get_by_role("link", name=LAST)).to_be_visible()
+
+
+@pytest.mark.parametrize("wanted", [{"label": "needle"}, {"tag": "blue"}])
+def test_a_search_looks_at_all_keys(keys: Console, wanted: dict[str, str]) -> None:
+    keys.fill("Filter keys", **wanted)
+    with timed(f"all keys, by {' '.join(wanted)},"):
+        keys.press("Filter keys", "Show")
+        expect(keys.page.get_by_role("link", name=LABELLED)).to_be_visible(timeout=300_000)
+    assert keys.page.locator("tbody tr").count() == 1
+
+
+def test_a_search_by_type_fills_pages_that_follow_each_other(keys: Console) -> None:
+    keys.page.get_by_label("Type").select_option("EC_P256")
+    keys.press("Filter keys", "Show")
+    keys.says("100 keys: key-00000000 to key-00000099")
+    keys.page.get_by_role("button", name="Next page").click()
+    keys.says("100 keys: key-00000100 to key-00000199")
+
+
+def test_a_search_can_be_stopped_and_goes_on_from_there(keys: Console) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    keys.page.route("**/keys?*after=*", hold_the_first)
+    keys.fill("Filter keys", label="needle")
+    with keys.page.expect_request("**/keys?*after=*"):
+        keys.press("Filter keys", "Show")
+    keys.says("Looked at 1000 keys, up to key-00000999: 0 fit.")
+    keys.page.get_by_role("button", name="Stop").click()
+    held[0].continue_()
+    keys.says("The search was stopped after the key key-00001999.")
+    keys.page.get_by_role("button", name="Next page").click()
+    expect(keys.page.get_by_role("link", name=LABELLED)).to_be_visible(timeout=300_000)
