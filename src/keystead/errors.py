@@ -70,6 +70,10 @@ class Overloaded(KeysteadError):
     """A bounded queue is full. The same request may succeed a moment later."""
 
 
+class NotUpToDate(KeysteadError):
+    """A member of a cluster may not know what others have changed. The request did nothing."""
+
+
 class StoreUnavailable(KeysteadError):
     """The store cannot be reached or read. Its last changes may have been made or not."""
 

@@ -12,6 +12,7 @@ from keystead.api.http.route import StreamedResponse
 from keystead.errors import TooLarge, WriteRefused
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
+from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party
@@ -221,6 +222,7 @@ async def start_core(  # noqa: PLR0913
     open_shutdown: bool = False,
     common_passphrases: bool = False,
     self_test_failure: str | None = None,
+    freshness: Freshness | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -253,6 +255,7 @@ async def start_core(  # noqa: PLR0913
             open_shutdown=open_shutdown,
             common_passphrases=common_passphrases,
             self_test_failure=self_test_failure,
+            freshness=freshness,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

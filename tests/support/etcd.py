@@ -79,7 +79,11 @@ class Member:
         return asked.returncode == 0
 
     def pause(self):
+        """Stop it, and wait until all of it stands still."""
         self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        while any(_state(thread) != "T" for thread in threads.iterdir()):
+            time.sleep(0.01)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
@@ -126,6 +130,10 @@ class Cluster:
         for member in self.members:
             member.stop()
         shutil.rmtree(self.directory)
+
+
+def _state(thread):
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _free_ports(count):

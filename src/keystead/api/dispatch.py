@@ -5,10 +5,10 @@ namespace 403 → media type of uploads 415 → size 413 → Accept 406 → the 
 existence 404, media type 415, body 400.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from email.utils import formatdate
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import count
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
 from keystead.model.users import Caller
+from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
@@ -70,6 +71,9 @@ class Dispatcher:
         self._router = Router(routes)
         self._numbers = count(1)
         self._date = lru_cache(maxsize=1)(_date)
+        self._handled: Callable[[Call[Any]], Awaitable[Reply[Any]]] = self._handle
+        if hsm.freshness is not None:
+            self._handled = partial(self._handle_in_cluster, hsm.freshness)
 
     async def answer(self, request: Request, body: BodyReader) -> Response | StreamedResponse:
         """Return the response to `request`. Never raises: an unexpected error is a logged 500."""
@@ -138,11 +142,11 @@ class Dispatcher:
     async def _reply(self, call: Call[Any]) -> tuple[Reply[Any], bytes]:
         session = call.operational
         if session is None:
-            reply = await self._handle(call)
+            reply = await self._handled(call)
             return reply, _header_lines(call, reply)
         session.request_begins()
         try:
-            reply = await self._handle(call)
+            reply = await self._handled(call)
         finally:
             session.request_ends()
         if session.ended and not call.route.ends_session:
@@ -150,6 +154,18 @@ class Dispatcher:
         if reply.parts is not None:
             reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
         return reply, _header_lines(call, reply)
+
+    async def _handle_in_cluster(self, freshness: Freshness, call: Call[Any]) -> Reply[Any]:
+        """Wait until this member is up to date, and after a revocation until all members are.
+
+        A member that is cut off must still be stopped and looked into.
+        """
+        if call.route.roles and State.FAILED not in call.route.states:
+            await freshness.require()
+        reply = await self._handle(call)
+        if call.route.revokes:
+            await freshness.everywhere()
+        return reply
 
     async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request

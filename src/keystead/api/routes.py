@@ -99,7 +99,7 @@ _UNPROVISIONED_OR_OPERATIONAL: Final = frozenset({State.UNPROVISIONED, State.OPE
 _DESCRIBED: tuple[Route, ...] = (
     _anyone("GET", "/info", health.info, ALL_STATES, answers_head=True, has_tag=True),
     _anyone("GET", "/health/alive", health.empty, _LOCKED | _UNPROVISIONED, answers_head=True),
-    _anyone("GET", "/health/ready", health.empty, answers_head=True),
+    _anyone("GET", "/health/ready", health.ready, answers_head=True),
     _anyone("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
     _root_when_up("GET", "/health/diagnose", cluster.diagnose, ALL_STATES, answers_head=True),
     _root("GET", "/health/lockouts", health.lockouts),

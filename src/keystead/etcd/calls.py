@@ -63,7 +63,10 @@ MOVE_LEADER: Final = Call(
 )
 
 # Calls with streams: these are opened, and not called.
-WATCH: Final = Call("/etcdserverpb.Watch/Watch", m.WatchRequest, m.WatchResponse)
+# A watch outlives elections, so it does not need a leader.
+WATCH: Final = Call(
+    "/etcdserverpb.Watch/Watch", m.WatchRequest, m.WatchResponse, needs_leader=False
+)
 SNAPSHOT: Final = Call(
     "/etcdserverpb.Maintenance/Snapshot",
     m.SnapshotRequest,

@@ -29,7 +29,10 @@ class Malformed(ValueError):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """The base class of messages."""
+    """The base class of messages. It never shows its fields, because records are in them."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)

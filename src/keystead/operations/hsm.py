@@ -26,6 +26,7 @@ from keystead.operations.attempts import FailedAttempts
 from keystead.operations.audit import Audit
 from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
+from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
@@ -109,6 +110,7 @@ class Hsm:
         self._recovering: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
+        self.freshness = context.freshness
         self.metrics = metrics
         self.alarm = alarm
         self.state = State.UNPROVISIONED
@@ -262,8 +264,11 @@ class Hsm:
 
         The last changes are in doubt: one may be durable although its caller got an error. So
         everything that is cached from the store is forgotten here, and read again before the next
-        request is served.
+        request is served. In a cluster that is so only after a minute: until then, requests
+        wait for a majority or are refused, and what is done in doubt will be heard of.
         """
+        if self.freshness is not None and self.freshness.silent_seconds < FAILED_SECONDS:
+            return
         if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
             return
         self.state = after(self.state, Event.STORE_LOST)
@@ -331,6 +336,26 @@ class Hsm:
                 await old.end(seconds=LOCK_PATIENCE_SECONDS, but=1)
             if self.session is None:
                 await self.audit.close()
+
+    async def records_changed(self, *, follows: bool) -> None:
+        """Read again what is always in memory: another member of the cluster has changed it.
+
+        With `follows`, the generation may be another one. Raises what reading raises.
+        """
+        async with self.changing:
+            old = self.session
+            if self.state is State.FAILED:
+                return  # All is read again when the store is back.
+            if follows and await self.store.follow() and old is not None:
+                self.session, self.state = None, State.LOCKED
+                self._state_changed(Event.RESTORE_SAME_KEY)
+                try:
+                    await self._reread()
+                    await self._enter(Event.UNLOCK, old.require_domain_key().copy())
+                finally:
+                    await old.end(seconds=LOCK_PATIENCE_SECONDS)
+            elif old is not None:
+                await old.read_again()
 
     # --- settings ---
 

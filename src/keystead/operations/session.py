@@ -15,6 +15,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.authentication import Authenticator
+from keystead.operations.freshness import Freshness
 from keystead.operations.shares import Turns
 from keystead.operations.unattended_key import KeepsUnattendedKey
 from keystead.operations.update_slot import KeepsUpdateImages
@@ -66,6 +67,8 @@ class CoreContext:
     """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
+    freshness: Freshness | None = None
+    """Whether a member of a cluster knows what the others change. None without a cluster."""
     software_digest: str | None = None
     """The SHA-256 over the files of the installed software."""
     self_test_failure: str | None = None
@@ -135,6 +138,11 @@ class Session:
         self.credentials.forget_all()
         self.keys.forget_all()
         self.approvals.forget()
+
+    async def read_again(self) -> None:
+        """Read what is always in memory: another member of the cluster may have changed it."""
+        await self.approvals.open()
+        self._namespaces = set(await self.namespaces.list())
 
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""

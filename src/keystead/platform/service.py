@@ -10,6 +10,7 @@ from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
 from keystead.wire.messages import (
     AimSyslog,
+    ConfirmNow,
     CoreSettings,
     CoreToPlatform,
     Hello,
@@ -31,6 +32,8 @@ class StoreService:
         """`answer` gives the reply to one question and raises nothing."""
         self._answer = answer
         self._syslog = syslog
+        self.confirm_now: Callable[[], None] = _ignore
+        """Called when the core asks whether it knows all changes of the cluster."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._is_reading = True
         self._ended = asyncio.Event()
@@ -59,6 +62,8 @@ class StoreService:
                 self._syslog.aim(message.address, message.port)
             case SyslogLine():
                 self._syslog.send(message.severity, message.text)
+            case ConfirmNow():
+                self.confirm_now()
             case _:
                 self._asked(message)
 
@@ -84,3 +89,7 @@ class StoreService:
         if not self._is_reading and len(self._under_way) < MAX_UNANSWERED // 2:
             self._is_reading = True
             self.connection.resume_reading()
+
+
+def _ignore() -> None:
+    """Do nothing: there is no cluster."""

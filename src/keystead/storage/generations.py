@@ -70,6 +70,10 @@ class GenerationStore:
         self._enter(*await _in_force(self._store))
         return self._number != before
 
+    def logical(self, path: str) -> str | None:
+        """Return the path in this generation of a record in the store around it, or None."""
+        return self._logical(path) if path.startswith(self._prefix + "/") else None
+
     def pinned(self) -> "GenerationStore":
         """Return a store of the present generation. After a switch, commits raise StaleRevision.
 

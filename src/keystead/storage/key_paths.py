@@ -1,7 +1,7 @@
 """The paths of keys: /key/<id> in the root, /key/.<namespace>/<id> in a namespace."""
 
 from keystead.errors import InvalidInput
-from keystead.model.ids import NamespaceId, parse_key_id
+from keystead.model.ids import NamespaceId, parse_key_id, parse_namespace_id
 from keystead.model.keys import KeyPath
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID
 
@@ -16,6 +16,14 @@ def folder(namespace: NamespaceId | None) -> str:
 def name_of(path: KeyPath) -> str:
     """Return a key's record name, relative to ROOT."""
     return folder(path.namespace) + path.key_id
+
+
+def parse(name: str) -> KeyPath:
+    """Return the path of a key with this record name, relative to ROOT. Raises InvalidInput."""
+    if not name.startswith("."):
+        return KeyPath(None, parse_key_id(name))
+    namespace, _, key_id = name[1:].partition("/")
+    return KeyPath(parse_namespace_id(namespace), parse_key_id(key_id))
 
 
 def limits(prefix: str) -> tuple[str, str] | None:

@@ -238,6 +238,12 @@ class KeyStore:
         self._cache.forget_namespace(namespace)
         self._counts.forget_namespace(namespace)
 
+    def forget(self, path: KeyPath) -> None:
+        """Forget a decrypted key and its leased uses: another member has changed it."""
+        self._cache.forget(path)
+        self.limits.forget(path)
+        self._quotas.forget()
+
     def forget_all(self) -> None:
         """Forget every decrypted key, leased uses and the counts for quotas.
 

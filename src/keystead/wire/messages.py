@@ -165,6 +165,17 @@ FORWARDED_HEADERS = frozenset(
 # --- core and platform -------------------------------------------------------------------------
 
 
+class Freshness(Message, frozen=True):
+    """How a member of a cluster answers from memory.
+
+    It may do so for `seconds` after a majority has confirmed that it knows all changes. With
+    `strict`, each request waits for a confirmation of its own.
+    """
+
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
+    strict: bool = False
+
+
 class CoreSettings(Message, frozen=True):
     """The part of the operator's configuration file that is for the core."""
 
@@ -178,6 +189,8 @@ class CoreSettings(Message, frozen=True):
     """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
+    freshness: Freshness | None = None
+    """None stands for an HSM that is in no cluster."""
 
 
 UnattendedKey = Annotated[bytes, msgspec.Meta(max_length=32)]
@@ -373,10 +386,34 @@ class FreeSpace(Message, tag=39, frozen=True):
     free_bytes: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
+class RecordsChanged(Message, tag=40, frozen=True):
+    """platform → core: any member of the cluster has changed or deleted these records."""
+
+    paths: list[str]
+
+
+class AnyRecordChanged(Message, tag=41, frozen=True):
+    """platform → core: any record may have been changed since the last message of this kind."""
+
+
+class UpToDate(Message, tag=42, frozen=True):
+    """platform → core: every change that was acknowledged before `as_of` has been told.
+
+    `as_of` is of the machine's monotonic clock.
+    """
+
+    as_of: float
+
+
+class ConfirmNow(Message, tag=43, frozen=True):
+    """core → platform: ask a majority now, and send UpToDate. No reply by number."""
+
+
+News = RecordsChanged | AnyRecordChanged | UpToDate
 StoreQuestion = Get | List | Scan | Commit
 SlotQuestion = SlotStep | SlotPart
 Question = StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace
-CoreToPlatform = Question | AimSyslog | SyslogLine
+CoreToPlatform = Question | AimSyslog | SyslogLine | ConfirmNow
 PlatformToCore = (
     Hello
     | Found
@@ -387,4 +424,5 @@ PlatformToCore = (
     | SlotAnswer
     | UnattendedKeyKept
     | FreeSpace
+    | News
 )

@@ -350,6 +350,8 @@ class Route:
     """The prefix of the path."""
     changes_nothing: bool = field(init=False)
     """Whether its handler may be cancelled anywhere: no change is left half done."""
+    revokes: bool = field(init=False)
+    """Whether it takes away what someone could do: a cluster answers once no member allows it."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for roles without an authentication that uses them."""
@@ -357,6 +359,13 @@ class Route:
             raise ValueError(f"{self.method} {self.path} has roles and asks for none")
         changes_nothing = self.only_computes or self.method == "GET"
         object.__setattr__(self, "changes_nothing", changes_nothing)
+        object.__setattr__(self, "revokes", self.method == "DELETE" or self._narrows)
+
+    @property
+    def _narrows(self) -> bool:
+        """Whether what the row writes may allow less than what was there."""
+        return self.method != "GET" and self.path.endswith(_NARROWING)
 
 
+_NARROWING = ("/passphrase", "/policy", "/move", "/refuse", "/restrictions/tags/{tag}")
 _WITHOUT_ROLES = frozenset({Authentication.NONE, Authentication.UNLOCK_PASSPHRASE})

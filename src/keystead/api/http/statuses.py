@@ -24,6 +24,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.StoreUnavailable: 503,
     errors.WriteRefused: 503,
     errors.Overloaded: 503,
+    errors.NotUpToDate: 503,
 }
 """The statuses. An error that is missing here is a bug: it is logged and answered with 500."""
 

@@ -5,10 +5,12 @@ import msgspec
 from keystead import __version__
 from keystead.api.http.route import OPENMETRICS, PROMETHEUS, Call, Empty, Reply
 from keystead.api.resources.shapes import json_reply
+from keystead.errors import WrongState
 from keystead.journal import exposition
 from keystead.journal.metrics import Load
 from keystead.model.lifecycle import State
 from keystead.model.timestamps import format_timestamp
+from keystead.operations.freshness import NOT_READY_SECONDS
 from keystead.operations.hsm import Hsm
 
 _VARY = ("Vary", "Accept")
@@ -48,7 +50,15 @@ async def info(_: Call[None]) -> Reply[Info]:
 
 
 async def empty(_: Call[None]) -> Empty:
-    """GET /health/alive and /health/ready: 200 in the states it is about."""
+    """GET /health/alive: 200 in the states it is about."""
+    return Reply(200)
+
+
+async def ready(call: Call[None]) -> Empty:
+    """GET /health/ready: 200 unless a member of a cluster has been cut off for ten seconds."""
+    freshness = call.hsm.freshness
+    if freshness is not None and freshness.silent_seconds > NOT_READY_SECONDS:
+        raise WrongState("This member is cut off from the cluster.")
     return Reply(200)
 
 

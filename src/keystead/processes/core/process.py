@@ -17,6 +17,8 @@ from keystead.errors import StoreUnavailable
 from keystead.journal.log import Level, Log
 from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
+from keystead.operations.cluster_news import ClusterNews
+from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
 from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
@@ -48,15 +50,20 @@ from keystead.wire.control_messages import (
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.messages import (
     AimSyslog,
+    AnyRecordChanged,
     AskFreeSpace,
+    ConfirmNow,
     CoreSettings,
     CoreToPlatform,
     FreeSpace,
     Hello,
+    News,
     PlatformToCore,
+    RecordsChanged,
     SlotAnswer,
     SyslogLine,
     UnattendedKeyKept,
+    UpToDate,
 )
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
@@ -104,6 +111,12 @@ class PlatformLink:
         )
         self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
         self._space_exchanges = Exchanges[FreeSpace](self.connection.send, self.connection.drain)
+        self.news: ClusterNews | None = None
+        """Hears what other members of a cluster change, once the HSM has started."""
+
+    def confirm_now(self) -> None:
+        """Ask whether this member of a cluster knows all changes. The answer is news."""
+        self.connection.send(ConfirmNow())
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Let the platform send the log to this syslog server."""
@@ -130,6 +143,8 @@ class PlatformLink:
             self._key_exchanges.answered(message)
         elif isinstance(message, FreeSpace):
             self._space_exchanges.answered(message)
+        elif isinstance(message, News):
+            self._hear(message)
         elif not isinstance(message, Hello):
             self._exchanges.answered(message)
         elif len(message.device_key) != DEVICE_KEY_BYTES:
@@ -138,6 +153,17 @@ class PlatformLink:
             self.settings = message.settings
             self.unattended_key.content = message.unattended_key
             self.device_key.set_result(Secret(message.device_key))
+
+    def _hear(self, message: News) -> None:
+        if self.news is None:
+            return  # Nothing is in memory yet.
+        match message:
+            case RecordsChanged():
+                self.news.changed(message.paths)
+            case AnyRecordChanged():
+                self.news.any_changed()
+            case UpToDate():
+                self.news.up_to_date(message.as_of)
 
     def _lost(self, reason: str) -> None:
         self._exchanges.lost(reason)
@@ -271,9 +297,24 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: st
         open_shutdown=settings.open_shutdown,
         common_passphrases=settings.common_passphrases,
         key_cache=settings.key_cache,
+        freshness=_freshness(platform),
         software_digest=software,
         self_test_failure=failure,
     )
+
+
+def _freshness(platform: PlatformLink) -> Freshness | None:
+    wanted = platform.settings.freshness
+    return None if wanted is None else Freshness(wanted, time.monotonic, platform.confirm_now)
+
+
+def _follow_cluster(hsm: Hsm, platform: PlatformLink) -> list[asyncio.Task[None]]:
+    """Let the HSM hear what other members of its cluster change. Return the task for that."""
+    if hsm.freshness is None:
+        return []
+    platform.news = ClusterNews(hsm, hsm.freshness)
+    platform.news.any_changed()  # Changes since the start were not heard.
+    return [asyncio.get_running_loop().create_task(platform.news.notice_silence())]
 
 
 async def serve(
@@ -305,14 +346,16 @@ async def serve(
     if platform.settings.pkcs1_padding_errors:
         log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
     core.listen()
-    flushing = loop.create_task(hsm.flush_counters_forever())
-    journaling = loop.create_task(hsm.audit.run_forever(hsm.store_lost))
-    renewing = loop.create_task(core.edges.renew_forever())
+    tasks = [
+        loop.create_task(hsm.flush_counters_forever()),
+        loop.create_task(hsm.audit.run_forever(hsm.store_lost)),
+        loop.create_task(core.edges.renew_forever()),
+        *_follow_cluster(hsm, platform),
+    ]
     ends = [loop.create_task(core.stop.wait()), loop.create_task(platform.lost.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    flushing.cancel()
-    journaling.cancel()
-    renewing.cancel()
+    for task in tasks:
+        task.cancel()
     if platform.lost.is_set():
         log.error("the core lost its connection to the platform")
         return 1

@@ -1,0 +1,83 @@
+"""Whether this member of a cluster knows what the others have changed, and waits until it does.
+
+It answers from memory only for a short time after a majority has confirmed that it knows every
+change. So a revocation that is acknowledged anywhere works everywhere after this time.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from keystead.errors import NotUpToDate
+from keystead.wire.messages import Freshness as FreshnessSettings
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long a request waits for a confirmation."""
+NOT_READY_SECONDS: Final = 10.0
+"""How long there may be no confirmation before the HSM calls itself not ready."""
+FAILED_SECONDS: Final = 60.0
+"""How long there may be no confirmation before the HSM is Failed, as NetHSM is."""
+
+
+class Freshness:
+    """The confirmations of one member. All members of a cluster must have the same settings."""
+
+    def __init__(
+        self, settings: FreshnessSettings, monotonic: Callable[[], float], ask: Callable[[], None]
+    ) -> None:
+        """`ask` asks for a confirmation now, which then comes to `confirmed`."""
+        self._seconds = settings.seconds
+        self._is_strict = settings.strict
+        self._monotonic = monotonic
+        self._ask = ask
+        self._as_of = monotonic() - settings.seconds
+        self._holders = 0
+        self._changed = asyncio.Event()
+
+    def confirmed(self, as_of: float) -> None:
+        """Hear that all changes are known that were acknowledged before `as_of`."""
+        self._as_of = max(self._as_of, as_of)
+        self._wake()
+
+    def hold(self) -> None:
+        """Answer nothing from memory until `release`: what changed is being read again."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """End a `hold`."""
+        self._holders -= 1
+        self._wake()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the last confirmation was."""
+        return self._monotonic() - self._as_of
+
+    async def require(self) -> None:
+        """Return once this member is up to date for a request that comes in now.
+
+        Raises NotUpToDate if it is not within a second.
+        """
+        now = self._monotonic()
+        needed = now if self._is_strict else now - self._seconds
+        if self._as_of >= needed and not self._holders:
+            return
+        if self._is_strict:
+            self._ask()
+        try:
+            await asyncio.wait_for(self._until(needed), PATIENCE_SECONDS)
+        except TimeoutError:
+            raise NotUpToDate("This member of the cluster is cut off from the others.") from None
+
+    async def everywhere(self) -> None:
+        """Return once no member answers from a memory of before. Call it after a change."""
+        if not self._is_strict:
+            await asyncio.sleep(self._seconds)
+
+    async def _until(self, needed: float) -> None:
+        while self._as_of < needed or self._holders:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()

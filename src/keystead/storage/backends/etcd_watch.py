@@ -1,0 +1,195 @@
+"""What other members of a cluster change, as soon as this one knows, and up to when it knows all.
+
+The watch is over the generation in force and the record that says which it is, because a restore
+would otherwise send every new record to every member. A watch that is cut off stays silent, so
+silence says nothing. Every quarter of the time that a member may answer from its caches, a majority
+is asked for its revision, and then etcd for whether the watch has reached that.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from keystead.etcd import calls
+from keystead.etcd.client import EtcdClient, Stream
+from keystead.etcd.errors import AnswerTooLarge, EtcdError, EtcdUnavailable
+from keystead.etcd.messages import (
+    RangeRequest,
+    WatchCreateRequest,
+    WatchProgressRequest,
+    WatchRequest,
+    WatchResponse,
+)
+from keystead.storage.backends.etcd import ROOT
+from keystead.storage.generations import POINTER
+
+_POINTER_KEY: Final = (ROOT + POINTER).encode()
+_POINTER_WATCH: Final = 1
+_RECORDS_WATCH: Final = 2
+_ALL_WATCHES: Final = 2**64 - 1
+"""The number, -1, in an answer about the progress of all watches."""
+
+_PAUSE_SECONDS: Final = 0.1
+_PROGRESS_SECONDS: Final = 2.0
+"""How long the watch may take to reach a revision, before it is begun again."""
+_ASK_AGAIN_SECONDS: Final = 0.05
+"""etcd does not answer a question for the progress while a watch lags behind."""
+
+
+class Follower(Protocol):
+    """What is told of changes, in order."""
+
+    def changed(self, paths: Sequence[str]) -> None:
+        """Hear that these records were changed or deleted."""
+        ...
+
+    def lost(self) -> None:
+        """Hear that any record may have changed."""
+        ...
+
+    def up_to_date(self, as_of: float) -> None:
+        """Hear that everything acknowledged before `as_of` has been told."""
+        ...
+
+
+class EtcdWatch:
+    """Tells a follower what changes. `run` is its task."""
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        follower: Follower,
+        clock: Callable[[], float],
+        *,
+        every_seconds: float,
+    ) -> None:
+        """`every_seconds` is the time between two confirmations. `clock` is monotonic."""
+        self._client = client
+        self._follower = follower
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._seen: int | None = None
+        """The revision up to which all changes were told. None if the next watch begins anew."""
+        self._generation = b""
+        self._cluster = 0
+        self._reached = 0
+        self._progressed = asyncio.Event()
+        self._wanted = asyncio.Event()
+
+    def confirm_now(self) -> None:
+        """Confirm before the next quarter is over. Questions at the same time share an answer."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except AnswerTooLarge:
+                self._seen = None
+            except EtcdError:
+                pass  # The follower notices by itself that it is no longer up to date.
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _follow(self) -> None:
+        """Watch until the generation changes or the watch ends. Raises EtcdError."""
+        start = await self._start()
+        async with self._client.open(calls.WATCH) as stream:
+            for number, key, stop in self._ranges():
+                create = WatchCreateRequest(key, stop, start, watch_id=number, fragment=True)
+                stream.send(WatchRequest(create_request=create))
+                await self._created(stream)
+            if self._seen is None:
+                self._follower.lost()
+                self._seen = start - 1
+            self._reached = 0
+            tasks = [
+                asyncio.create_task(self._read(stream)),
+                asyncio.create_task(self._confirm_forever(stream)),
+            ]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    async def _start(self) -> int:
+        """Return the revision to watch from: the next unseen, if everything since then is kept."""
+        found = await self._client.call(calls.RANGE, RangeRequest(_POINTER_KEY))
+        generation = found.kvs[0].value if found.kvs else b"0"
+        if (generation, found.header.cluster_id) != (self._generation, self._cluster):
+            self._seen = None
+        self._generation, self._cluster = generation, found.header.cluster_id
+        return 1 + (found.header.revision if self._seen is None else self._seen)
+
+    def _ranges(self) -> Sequence[tuple[int, bytes, bytes]]:
+        root = ROOT.encode() + b"/" + self._generation
+        return [(_POINTER_WATCH, _POINTER_KEY, b""), (_RECORDS_WATCH, root + b"/", root + b"0")]
+
+    async def _created(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
+        """Wait for the answer to a new watch, and take what the one before has to tell."""
+        while not self._take(await stream.receive()):
+            continue
+
+    async def _read(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
+        generation = self._generation
+        while self._generation == generation:
+            self._take(await stream.receive())
+
+    def _take(self, answer: WatchResponse | None) -> bool:
+        """Tell what an answer tells. Return whether it says that a watch was created."""
+        if answer is None or answer.canceled:
+            self._seen = None if answer and answer.compact_revision else self._seen
+            raise EtcdUnavailable("the watch has ended.")
+        if answer.events:
+            self._changed(answer)
+        elif answer.watch_id == _ALL_WATCHES:
+            self._reached = answer.header.revision
+            self._seen = self._reached
+            self._progressed.set()
+        return answer.created
+
+    def _changed(self, answer: WatchResponse) -> None:
+        self._follower.changed(
+            [event.kv.key.decode().removeprefix(ROOT) for event in answer.events]
+        )
+        if answer.watch_id == _POINTER_WATCH:
+            self._seen, self._generation = None, b""
+        elif self._seen is not None and not answer.fragment:
+            self._seen = max(self._seen, answer.events[-1].kv.mod_revision)
+
+    async def _confirm_forever(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
+        while True:
+            self._wanted.clear()
+            asked = self._clock()
+            try:
+                found = await self._client.call(
+                    calls.RANGE, RangeRequest(_POINTER_KEY, count_only=True)
+                )
+            except EtcdUnavailable:  # There is no majority now. The watch may still be sound.
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            await self._until_reached(found.header.revision, stream)
+            self._follower.up_to_date(asked)
+            try:
+                await asyncio.wait_for(self._wanted.wait(), self._every_seconds)
+            except TimeoutError:
+                continue
+
+    async def _until_reached(
+        self, revision: int, stream: Stream[WatchRequest, WatchResponse]
+    ) -> None:
+        end = self._clock() + _PROGRESS_SECONDS
+        while self._reached < revision:
+            if self._clock() > end:
+                raise EtcdUnavailable("the watch lags behind.")
+            self._progressed.clear()
+            stream.send(WatchRequest(progress_request=WatchProgressRequest()))
+            try:
+                await asyncio.wait_for(self._progressed.wait(), _ASK_AGAIN_SECONDS)
+            except TimeoutError:
+                continue

@@ -1,0 +1,244 @@
+"""What a member of a cluster does when another one changes something, and when it hears nothing."""
+
+import asyncio
+import contextlib
+
+from keystead.model.lifecycle import State
+from keystead.operations.cluster_news import ClusterNews
+from keystead.operations.freshness import Freshness
+from keystead.storage.generations import POINTER
+from keystead.wire.messages import Freshness as Settings
+from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
+
+SECONDS = 0.1
+SIGN = {"mode": "EdDSA", "message": b64(b"text")}
+
+
+class Members:
+    """Two cores on one store: what the first one changes, the second one must hear of."""
+
+    def __init__(self, first, second, clock, asked):
+        self.first, self.second, self.clock, self.asked = first, second, clock, asked
+        self.freshness = second.hsm.freshness
+        self.news = ClusterNews(second.hsm, second.hsm.freshness)
+        self.news.up_to_date(clock())
+
+    async def signs(self, user=("op", "passphrase of op")):
+        answer = await self.second.request("POST", "/keys/k/sign", user=user, json=SIGN)
+        return answer.status
+
+
+@contextlib.asynccontextmanager
+async def members(*, strict=False):
+    clock, asked = Clock(), asyncio.Event()
+    settings = Settings(SECONDS, strict)
+    first = await start_core(clock=clock)
+    await first.provision()
+    await first.add_user("op", "Operator")
+    await first.generate("k", "Curve25519", "EdDSA_Signature")
+    second = await start_core(
+        store=first.store,
+        device_key=first.device_key,
+        clock=clock,
+        pools=first.pools,
+        freshness=Freshness(settings, clock, asked.set),
+    )
+    unlocked = await second.request("POST", "/unlock", json={"passphrase": UNLOCK})
+    assert unlocked.status == 204
+    try:
+        yield Members(first, second, clock, asked)
+    finally:
+        await second.hsm.stop()
+        await first.hsm.stop()
+        first.close()
+
+
+def in_cluster(scenario, **settings):
+    async def main():
+        async with members(**settings) as both:
+            await scenario(both)
+
+    asyncio.run(main())
+
+
+async def settled(both):
+    """Wait until what was heard is read again."""
+    await asyncio.gather(*both.news._rereading)  # noqa: SLF001 - nothing tells of it
+
+
+def test_a_key_that_another_member_deleted_is_gone_when_that_is_heard():
+    async def scenario(both):
+        assert await both.signs() == 200
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        both.news.changed(["/0/key/k"])
+        assert await both.signs() == 404
+
+    in_cluster(scenario)
+
+
+def test_a_passphrase_that_another_member_changed_is_refused_when_that_is_heard():
+    async def scenario(both):
+        assert await both.signs() == 200
+        new = {"passphrase": "another passphrase"}
+        await both.first.request("POST", "/users/op/passphrase", user=ADMIN, json=new)
+        both.news.changed(["/0/authentication/op"])
+        assert await both.signs() == 401
+        both.clock.advance(2)
+        both.news.up_to_date(both.clock())
+        assert await both.signs(("op", "another passphrase")) == 200
+
+    in_cluster(scenario)
+
+
+def test_a_namespace_that_another_member_created_is_known_when_that_is_heard():
+    async def scenario(both):
+        administrator = await both.first.add_namespace("new")
+        both.news.changed(["/0/namespace/new"])
+        await settled(both)
+        answer = await both.second.request("GET", "/keys", user=administrator)
+        assert answer.status == 200
+
+    in_cluster(scenario)
+
+
+def test_whatever_may_have_changed_is_read_again():
+    async def scenario(both):
+        assert await both.signs() == 200
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        both.news.any_changed()
+        assert await both.signs() == 404
+
+    in_cluster(scenario)
+
+
+def test_news_of_unknown_records_do_no_harm():
+    async def scenario(both):
+        both.news.changed(["/0/key/.a/", "/0/authentication/~", "/0/other", "/7/key/k", "/x", ""])
+        await settled(both)
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+def test_news_for_a_locked_member_do_no_harm():
+    async def scenario(both):
+        await both.second.hsm.lock()
+        both.news.changed(["/0/key/k", "/0/namespace/n", POINTER])
+        both.news.any_changed()
+        await settled(both)
+        assert both.second.hsm.state is State.LOCKED
+
+    in_cluster(scenario)
+
+
+def test_after_a_restore_on_another_member_the_restored_records_are_served():
+    async def scenario(both):
+        passphrase = {"newPassphrase": "backup passphrase", "currentPassphrase": ""}
+        await both.first.request("PUT", "/config/backup-passphrase", user=ADMIN, json=passphrase)
+        backup_user = await both.first.add_user("backup", "Backup")
+        backup = await both.first.request("POST", "/system/backup", user=backup_user)
+        assert await both.signs() == 200
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        both.news.changed(["/0/key/k"])
+        assert await both.signs() == 404
+        answer = await restored(both.first, backup.body)
+        assert answer.status == 204, answer
+        both.news.changed([POINTER])
+        await settled(both)
+        assert both.second.hsm.state is State.OPERATIONAL
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+async def restored(core, backup):
+    arguments = b'{"backupPassphrase": "backup passphrase"}'
+    boundary = b"--x\r\nContent-Disposition: form-data; name="
+    body = boundary + b'"arguments"\r\n\r\n' + arguments + b"\r\n"
+    body += boundary + b'"backup"; filename="b"\r\n\r\n' + backup + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    return await core.request("POST", "/system/restore", user=ADMIN, body=body, headers=kind)
+
+
+# --- silence -----------------------------------------------------------------------------------
+
+
+def test_a_member_that_is_not_up_to_date_answers_nothing_that_needs_authority():
+    async def scenario(both):
+        assert await both.signs() == 200
+        both.clock.advance(SECONDS * 2)
+        answer = await both.second.request("GET", "/keys", user=ADMIN)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert "cut off" in answer.message
+        assert (await both.second.request("GET", "/health/state")).status == 200
+        diagnosed = await both.second.request("GET", "/health/diagnose", user=ADMIN)
+        assert diagnosed.status == 200
+
+    in_cluster(scenario)
+
+
+def test_a_request_waits_for_the_next_confirmation():
+    async def scenario(both):
+        both.clock.advance(SECONDS * 2)
+        answer = asyncio.create_task(both.signs())
+        await asyncio.sleep(0)
+        both.news.up_to_date(both.clock())
+        assert await answer == 200
+
+    in_cluster(scenario)
+
+
+def test_a_strict_member_asks_before_each_request():
+    async def scenario(both):
+        both.clock.advance(0.001)
+        answer = asyncio.create_task(both.signs())
+        await both.asked.wait()
+        assert not answer.done()
+        both.news.up_to_date(both.clock())
+        assert await answer == 200
+
+    in_cluster(scenario, strict=True)
+
+
+def test_a_member_that_is_cut_off_for_ten_seconds_is_not_ready():
+    async def scenario(both):
+        assert (await both.second.request("GET", "/health/ready")).status == 200
+        both.clock.advance(11)
+        assert (await both.second.request("GET", "/health/ready")).status == 412
+        both.news.up_to_date(both.clock())
+        assert (await both.second.request("GET", "/health/ready")).status == 200
+
+    in_cluster(scenario)
+
+
+def test_a_member_that_is_cut_off_for_a_minute_is_failed_and_comes_back():
+    async def scenario(both):
+        hsm = both.second.hsm
+        hsm.store_lost()
+        assert hsm.state is State.OPERATIONAL
+        both.clock.advance(61)
+        noticing = asyncio.create_task(both.news.notice_silence())
+        while hsm.state is not State.FAILED:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+        noticing.cancel()
+        while hsm.state is not State.OPERATIONAL:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+        both.news.up_to_date(both.clock())
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+def test_a_revocation_is_answered_when_no_member_answers_from_an_older_memory():
+    async def scenario(both):
+        loop = asyncio.get_running_loop()
+        for method, path, json in (
+            ("POST", "/users/op/passphrase", {"passphrase": "another passphrase"}),
+            ("DELETE", "/keys/k", None),
+        ):
+            began = loop.time()
+            answer = await both.second.request(method, path, user=ADMIN, json=json)
+            assert answer.status == 204
+            assert loop.time() - began >= SECONDS
+
+    in_cluster(scenario)

@@ -1,0 +1,168 @@
+"""What a member hears of the changes of others, and up to when it has heard all."""
+
+import asyncio
+import contextlib
+import time
+
+from keystead.etcd import calls
+from keystead.etcd.messages import CompactionRequest
+from keystead.storage.backends.etcd import EtcdStore
+from keystead.storage.backends.etcd_watch import EtcdWatch
+from keystead.storage.generations import POINTER
+from keystead.storage.key_value_store import Change
+from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
+from tests.support.unreliable_socket import UnreliableSocket
+
+pytestmark = needs_etcd
+
+
+class Heard:
+    """A follower that notes what it hears."""
+
+    def __init__(self):
+        self.events = []
+        self.as_of = -1.0
+        self.noted = asyncio.Condition()
+
+    def changed(self, paths):
+        self.note(*paths)
+
+    def lost(self):
+        self.note("lost")
+
+    def up_to_date(self, as_of):
+        self.as_of = as_of
+        self.note()
+
+    def note(self, *events):
+        self.events += events
+        self.waiter = asyncio.ensure_future(self.notify())
+
+    async def notify(self):
+        async with self.noted:
+            self.noted.notify_all()
+
+    async def all_of(self, moment):
+        """Wait until everything before `moment` is heard, and return it."""
+        async with self.noted:
+            condition = self.noted.wait_for(lambda: self.as_of >= moment)
+            await asyncio.wait_for(condition, WAIT_SECONDS)
+        heard, self.events = self.events, []
+        return heard
+
+
+@contextlib.asynccontextmanager
+async def following(path, every_seconds=0.05):
+    heard = Heard()
+    client = PatientClient(str(path))
+    watch = EtcdWatch(client, heard, time.monotonic, every_seconds=every_seconds)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield heard, watch
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def storing(member):
+    store = EtcdStore(PatientClient(str(member.socket)), device="writer")
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_other(etcd_member):
+    async def main():
+        async with storing(etcd_member) as store, following(etcd_member.socket) as (heard, _):
+            await store.commit([Change(POINTER, b"3")])
+            assert "lost" in await heard.all_of(time.monotonic())
+            await store.commit([Change("/3/key/a", b"1"), Change("/4/key/b", b"1")])
+            await store.commit([Change("/3/key/a", None)])
+            await store.commit([Change("/30/key/a", b"1")])
+            assert await heard.all_of(time.monotonic()) == ["/3/key/a", "/3/key/a"]
+            await store.commit([Change(POINTER, b"4"), Change("/3/key/c", b"1")])
+            assert POINTER in await heard.all_of(time.monotonic())
+            await store.commit([Change("/4/key/b", b"2")])
+            assert await heard.all_of(time.monotonic()) in (["/4/key/b"], ["lost", "/4/key/b"])
+            await store.commit([Change(POINTER, None)])
+
+    asyncio.run(main())
+
+
+def test_a_confirmation_that_is_asked_for_does_not_wait_for_the_next_quarter(etcd_member):
+    async def main():
+        async with (
+            storing(etcd_member) as store,
+            following(etcd_member.socket, every_seconds=3600) as (heard, watch),
+        ):
+            await heard.all_of(0)
+            await store.commit([Change("/0/key/a", b"1")])
+            asked = time.monotonic()
+            watch.confirm_now()
+            assert "/0/key/a" in await heard.all_of(asked)
+
+    asyncio.run(main())
+
+
+def test_after_a_lost_connection_nothing_between_is_missed_and_nothing_forgotten(
+    etcd_member, tmp_path
+):
+    async def main():
+        async with (
+            UnreliableSocket(tmp_path / "unreliable.sock", etcd_member.socket) as link,
+            storing(etcd_member) as store,
+            following(link.path) as (heard, _),
+        ):
+            await heard.all_of(time.monotonic())
+            link.loses_answers = True
+            await store.commit([Change("/0/key/a", b"1")])
+            link.cut()
+            link.loses_answers = False
+            assert set(await heard.all_of(time.monotonic())) == {"/0/key/a"}
+
+    asyncio.run(main())
+
+
+def test_a_member_without_a_majority_is_never_up_to_date_and_then_hears_what_it_missed():
+    async def main(cluster):
+        first, second, third = cluster.members
+        async with storing(second) as store, following(first.socket) as (heard, _):
+            await heard.all_of(time.monotonic())
+            second.pause()
+            third.pause()
+            cut = time.monotonic()
+            await asyncio.sleep(1)  # Long enough for many confirmations, if there were any.
+            assert heard.as_of <= cut
+            second.resume()
+            third.resume()
+            await store.commit([Change("/0/key/a", b"1")])
+            assert set(await heard.all_of(time.monotonic())) == {"/0/key/a"}
+
+    with Cluster(3) as cluster:
+        asyncio.run(main(cluster))
+
+
+def test_a_member_that_missed_what_is_compacted_hears_that_anything_may_have_changed(
+    etcd_member, tmp_path
+):
+    async def main():
+        client = PatientClient(str(etcd_member.socket))
+        async with (
+            UnreliableSocket(tmp_path / "unreliable.sock", etcd_member.socket) as link,
+            storing(etcd_member) as store,
+            following(link.path) as (heard, _),
+        ):
+            await heard.all_of(time.monotonic())
+            link.loses_answers = True
+            await store.commit([Change("/0/key/a", b"1")])
+            revision = await store.commit([Change("/0/key/a", b"2")])
+            await client.call(calls.COMPACT, CompactionRequest(revision, physical=True))
+            link.cut()
+            link.loses_answers = False
+            assert "lost" in await heard.all_of(time.monotonic())
+        await client.close()
+
+    asyncio.run(main())
