@@ -51,6 +51,27 @@ def test_a_switch_replaces_all_records_and_keeps_device_local_ones():
     asyncio.run(scenario())
 
 
+def test_a_generation_that_another_member_has_deleted_cannot_come_into_force():
+    async def scenario():
+        store = MemoryStore()
+        kept = await generation_with(store, a=b"1")
+        following = await kept.begin_next()
+        await following.add({"/b": b"2"})
+        other = await GenerationStore.open(store)
+        await other.sweep()
+        with pytest.raises(StaleRevision):
+            await following.add({"/c": b"2"})
+        with pytest.raises(StaleRevision):
+            await following.bring_into_force([])
+        assert await contents(store) == {"/a": b"1"}
+        again = await kept.begin_next()
+        await again.add({"/d": b"3"})
+        await again.bring_into_force([])
+        assert await contents(store) == {"/d": b"3"}
+
+    asyncio.run(scenario())
+
+
 def test_nothing_decided_in_a_replaced_generation_is_written():
     async def scenario():
         store = MemoryStore()
@@ -93,7 +114,9 @@ def test_only_one_of_two_switches_happens():
         store = MemoryStore()
         old = await generation_with(store, a=b"1")
         first, second = await old.begin_next(), await old.begin_next()
-        await first.bring_into_force([])
+        with pytest.raises(StaleRevision):
+            await first.bring_into_force([Change(LOCAL, b"1")])
+        await second.bring_into_force([])
         with pytest.raises(StaleRevision):
             await second.bring_into_force([Change(LOCAL, b"2")])
         assert await store.get(LOCAL) is None
@@ -142,9 +165,9 @@ def test_a_sweep_is_made_of_bounded_commits():
             await following.add({f"/{start + number}": b"" for number in range(500)})
         store.commits.clear()
         await old.sweep()
-        assert [len(paths) for paths in store.commits] == [REMOVED_AT_ONCE] * (
-            2000 // REMOVED_AT_ONCE
-        )
+        removed = [REMOVED_AT_ONCE] * (2000 // REMOVED_AT_ONCE)
+        # The record of the restore comes first.
+        assert [len(paths) for paths in store.commits] == [1, *removed]
         assert await contents(store) == {"/a": b"1"}
 
     asyncio.run(scenario())

@@ -4,12 +4,15 @@ A restore replaces every shared record, and may be too large for one commit. So 
 records begin with a number, the generation, and one small record holds the current number:
 
     /generation                 the current number; without this record, it is 0
+    /next-generation            the number that a restore fills now
     /<number>/<path>            every record but the device-local ones
     /local/<device id>/<path>   device-local records, which no generation holds
 
 A restore fills the next generation in commits of bounded size. Then one commit switches to it and
 writes the device-local records that belong to it. Records outside of the current generation are
 left over from an earlier generation or an interrupted restore, and are deleted in small commits.
+Whoever deletes them first deletes the record of the restore, because in a cluster it may be under
+way on another member: that one cannot switch to what is incomplete then.
 
 Each record is sealed to its path without the number, as in a backup.
 """
@@ -30,6 +33,7 @@ from keystead.storage.key_value_store import (
 from keystead.storage.sealed_records import remove_range
 
 POINTER: Final = "/generation"
+_CLAIM: Final = "/next-generation"
 LOCAL: Final = "/local/"
 
 _FIRST_NUMBER: Final = "/0"
@@ -115,10 +119,19 @@ class GenerationStore:
     async def begin_next(self) -> "NextGeneration":
         """Return the next generation, empty. There must be one at a time, and no `sweep`."""
         await self.sweep()
-        return NextGeneration(self, self._store, number=self._number + 1, in_force=self._in_force)
+        number = self._number + 1
+        claim = Change(_CLAIM, b"%d" % number)
+        revision = await self._store.commit([claim], checks=[self._in_force])
+        conditions = [self._in_force, Check(_CLAIM, revision)]
+        return NextGeneration(self, self._store, number=number, conditions=conditions)
 
     async def sweep(self) -> None:
-        """Delete all other generations. Raises StaleRevision if this one is no longer current."""
+        """Delete all other generations. Raises StaleRevision if this one is no longer current.
+
+        A restore that fills one of them fails, also on another member of a cluster.
+        """
+        if await self._store.get(_CLAIM) is not None:
+            _ = await self._store.commit([Change(_CLAIM, None)], checks=[self._in_force])
         for start, stop in self._others():
             _ = await remove_range(self._store, start, stop, checks=[self._in_force])
 
@@ -159,23 +172,28 @@ class NextGeneration:
     """A generation that is being filled and is not the current one yet."""
 
     def __init__(
-        self, present: GenerationStore, store: KeyValueStore, *, number: int, in_force: Check
+        self,
+        present: GenerationStore,
+        store: KeyValueStore,
+        *,
+        number: int,
+        conditions: Sequence[Check],
     ) -> None:
-        """`in_force` is the condition that the current generation has not changed since."""
+        """`conditions` hold while the current generation stays and nobody deletes this one."""
         self._present = present
         self._store = store
         self._number = number
-        self._in_force = in_force
+        self._in_force, self._claim = self._conditions = conditions
 
     async def add(self, records: Mapping[str, bytes]) -> None:
         """Write `records`, which are given by their paths without the number.
 
         None of them may be device-local. Raises StaleRevision if another generation has become the
-        current one in the meantime.
+        current one in the meantime, or if this one is being deleted.
         """
         _ = await self._store.commit(
             [Change(f"/{self._number}{path}", value) for path, value in records.items()],
-            checks=[self._in_force],
+            checks=self._conditions,
         )
 
     def view(self) -> GenerationStore:
@@ -186,8 +204,9 @@ class NextGeneration:
         """Switch to this generation, in one commit with `changes` of device-local records.
 
         Raises StaleRevision, with nothing changed, if another generation has become the current
-        one in the meantime, and StoreUnavailable if the store fails.
+        one in the meantime or this one is being deleted, and StoreUnavailable if the store fails.
         """
         pointer = Change(POINTER, b"%d" % self._number, self._in_force.revision)
-        revision = await self._store.commit([pointer, *changes])
+        claim = Change(_CLAIM, None, self._claim.revision)
+        revision = await self._store.commit([pointer, claim, *changes])
         self._present._enter(self._number, revision)  # noqa: SLF001  the two are one
