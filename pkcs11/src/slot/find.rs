@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use cryptoki_sys::{CKA_CLASS, CKA_ID, CKA_LABEL, CKA_TOKEN, CK_OBJECT_CLASS, CK_OBJECT_HANDLE};
 
+use super::naming::LONGEST_LABEL;
 use super::{Listing, Slot};
 use crate::objects::{ids, Certificate, Class, Object, Place, Template};
 use crate::refusal::Answer;
 use crate::rest::Key;
-
-const LONGEST_LABEL: usize = 32;
 
 impl Slot {
     /// Returns the handles of all objects that match a template.
