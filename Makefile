@@ -17,6 +17,11 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 PKCS11_TOOLS := valgrind nginx-light=nginx apache2 stunnel4 knot=knotd osslsigncode gnutls-bin=p11tool \
 	libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
+# What takes long to install, or to run; `make apps` has it.
+LARGE_TOOLS := default-jdk-headless=keytool curl
+DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dnsutils=dig curl \
+	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so
+APPS := apache bind crypto11 gnutls java knot openssh openssl_engine openssl_provider osslsigncode pkcs11 stunnel
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
@@ -26,7 +31,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz wheel-pkcs11 test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz wheel-pkcs11 apps test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -55,6 +60,12 @@ pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or new
 
 pkcs11-fuzz: $(DEV_READY) pkcs11 ## random calls of the PKCS#11 module: SEED=1 and the next, CALLS=3000000 of each
 	KEYSTEAD_PKCS11_SEED=$(or $(SEED),1) KEYSTEAD_PKCS11_CALLS=$(or $(CALLS),3000000) KEYSTEAD_PKCS11_SECONDS=3600 $(BIN)/python -m pytest tests/pkcs11/test_random_calls.py
+
+apps: $(DEV_READY) ## every program that has a recipe for the PKCS#11 module, here and on Debian 13
+	scripts/system-tools $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(LARGE_TOOLS)
+	scripts/build-pkcs11
+	KEYSTEAD_APPS=1 $(BIN)/python -m pytest -v -n $(PROCESSES) $(APPS:%=tests/examples/test_%.py)
+	KEYSTEAD_APPS=1 KEYSTEAD_TEST_PACKAGES="$(DEBIAN_13_TOOLS)" $(ON_DEBIAN_13) -v $(APPS:%=tests/examples/test_%.py) || [ $$? -eq 77 ]
 
 test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
 	$(ON_DEBIAN_13) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)

@@ -110,3 +110,10 @@ def need(tool: str) -> None:
     """Skip the test where this command, a server's too, or this file is not installed."""
     if not Path(tool).is_file() and not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin"):
         pytest.skip(f"{tool} is not installed")
+
+
+@pytest.fixture
+def heavy() -> None:
+    """Skips a test of a program that is large to install or slow to run, but in `make apps`."""
+    if not os.environ.get("KEYSTEAD_APPS"):
+        pytest.skip("`make apps` runs it")
