@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 
 from keystead.cli.exit_status import UsageError
 from keystead.cli.parallel import in_parallel
-from keystead.cli.screen import printable, write_file
+from keystead.cli.screen import printable, progress, write_file
+from tests.cli.conftest import trusted
+from tests.support.terminal import Terminal
 
 
 def test_what_is_no_text_is_for_its_owner_only(tmp_path):
@@ -62,6 +65,35 @@ def test_the_first_error_ends_work_in_parallel():
         in_parallel("Work", do, range(10_000), connections=2)
     assert len(begun) < 1000
     assert in_parallel("Work", str, range(3), connections=2) == ["0", "1", "2"]
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][;m]")
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_person_sees_how_far_long_work_is_in_colours_if_wanted(
+    hsm, at_home, monkeypatch, environment, coloured
+):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    known = {"KEYSTEAD_USER": "admin", "KEYSTEAD_PASSPHRASE": hsm.passphrases["admin"]}
+    terminal = Terminal(at_home, {**known, **environment})
+    name = "coloured" if coloured else "plain"
+    line = f"keys generate {name} --type EC_P256 --count 12"
+    shown = terminal.run([*line.split(), *trusted(hsm)])
+    assert "12/12" in shown
+    assert re.search(r"\d\.\d/s", shown)
+    assert bool(COLOUR.search(shown)) is coloured
+
+
+def test_progress_of_bytes_and_of_what_has_no_known_end_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("Upload", 2_000_000, is_bytes=True) as advance:
+        advance(2_000_000)
+    with progress("Backup", None, is_bytes=True) as advance:
+        advance(3_000_000)
+    shown = capsys.readouterr().err
+    assert "2.0/2.0 MB" in shown
+    assert "3.0/? MB" in shown
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(hsm, keystead):

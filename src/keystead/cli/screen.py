@@ -141,16 +141,10 @@ def progress(what: str, total: int | None, *, is_bytes: bool = False) -> Iterato
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    # Here, not above: most commands do without, and start faster.
-    from rich import progress as bars
-    from rich.console import Console
+    from keystead.cli.bar import bar
 
-    amount = bars.DownloadColumn() if is_bytes else bars.MofNCompleteColumn()
-    rate = bars.TransferSpeedColumn() if is_bytes else bars.TaskProgressColumn(show_speed=True)
-    columns = (bars.TextColumn(what), bars.BarColumn(), amount, rate, bars.TimeRemainingColumn())
-    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda more: bar.update(task, advance=more)
+    with bar(what, total, is_bytes=is_bytes) as advance:
+        yield advance
 
 
 @contextlib.contextmanager
