@@ -127,6 +127,7 @@ def test_prometheus_reads_every_family_with_its_help_and_type(measured, accept):
         "keystead_key_access": "counter",
         "keystead_http_responses": "counter",
         "keystead_http_response_seconds": "histogram",
+        "keystead_edges_connected": "gauge",
         "keystead_edge_refusals": "counter",
         "keystead_store_writes": "counter",
         "keystead_store_writable": "gauge",

@@ -1,5 +1,7 @@
 """`keystead top`, and how it reads the metrics."""
 
+import re
+
 import pytest
 
 from keystead.cli.exposition import Readings, parse
@@ -50,6 +52,8 @@ def test_top_shows_what_the_hsm_counts(keystead):
     assert ran.status == 0
     assert "HSM Operational" in ran.out
     assert "http responses" in ran.out
+    assert re.search(r"edges connected +1\b", ran.out)
+    assert re.search(r"work under way +work=use +0\b", ran.out)
     assert keystead("top", "--every", "0", user="metrics").status == 2
     assert keystead("top", "--times", "1", user="signer").status == 1
 

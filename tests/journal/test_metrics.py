@@ -42,3 +42,11 @@ def test_free_space_that_is_not_known_is_left_out():
     assert "keystead_store_free_bytes 0\n" in shown[0]
     assert "keystead_store_free_bytes" not in shown[None]
     assert 'keystead_work_under_way{work="use"} 2\n' in shown[None]
+
+
+def test_the_edges_are_those_of_the_moment():
+    metrics, edges = Metrics(lambda: 0.0), ["one", "two"]
+    metrics.edges = edges.__len__
+    edges.pop()
+    shown = openmetrics(metrics.families(version="1", log_warnings=0, log_errors=0, load=LOAD))
+    assert "keystead_edges_connected 1\n" in shown

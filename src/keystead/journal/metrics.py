@@ -46,6 +46,8 @@ class Metrics:
         self._seconds_total = 0.0
         self._seconds_counts = [0] * (len(RESPONSE_SECONDS_BOUNDS) + 1)
         self._writes = 0
+        self.edges: Callable[[], int] = lambda: 0
+        """How many edges are connected now."""
 
     def count_key_operation(self, kind: str, number: int = 1) -> None:
         """Count keys that were generated, `generate`, or uses of a key: the verb of the use."""
@@ -131,6 +133,12 @@ class Metrics:
                 {str(reason): count for reason, count in sorted(self._refusals.items())},
             ),
             self._response_times(),
+            Family(
+                "keystead_edges_connected",
+                Kind.GAUGE,
+                "Edge processes that the core serves.",
+                (Sample(self.edges()),),
+            ),
             Family(
                 "keystead_store_writes",
                 Kind.COUNTER,

@@ -34,6 +34,10 @@ class Edges:
         self._log = log
         self._sessions: set[EdgeLink] = set()
 
+    def __len__(self) -> int:
+        """Return how many edges are connected."""
+        return len(self._sessions)
+
     def add(self, session: EdgeLink) -> None:
         """Add a new edge, and give it the TLS identity."""
         self._sessions.add(session)

@@ -196,6 +196,7 @@ class Core:
         self.stop = asyncio.Event()
         hsm.wanted = self._want
         hsm.tls.servers = self.edges
+        hsm.metrics.edges = self.edges.__len__
 
     def listen(self) -> None:
         """Tell the supervisor that the core has started, and follow its messages."""
