@@ -1,0 +1,5 @@
+"""Runs the appliance: the kernel starts this as process 1."""
+
+from keystead.processes.machine.process import main
+
+main()

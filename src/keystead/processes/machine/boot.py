@@ -1,0 +1,112 @@
+"""Brings the machine from its first instruction to the point where the server can start."""
+
+import errno
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from keystead.errors import StartRefused
+from keystead.processes.machine import kernel
+
+DATA: Final = "/data"
+DATA_PARTITION: Final = "keystead-data"
+"""The name of the partition for data, in the partition table."""
+
+_MODULES: Final = Path("/usr/lib/modules")
+_BLOCK_DEVICES: Final = Path("/sys/class/block")
+_DISK_PATIENCE_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.1
+
+_HARDENING: Final = (
+    # No program can replace the kernel, load code into it, or look into it or into others.
+    ("kernel/kexec_load_disabled", "1"),
+    ("kernel/unprivileged_bpf_disabled", "1"),
+    ("kernel/yama/ptrace_scope", "3"),
+    ("kernel/kptr_restrict", "2"),
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/perf_event_paranoid", "3"),
+    ("kernel/sysrq", "0"),
+    ("kernel/core_pattern", "core"),
+    ("fs/suid_dumpable", "0"),
+    ("user/max_user_namespaces", "0"),
+    ("vm/unprivileged_userfaultfd", "0"),
+    # The network: nobody else says where packets go.
+    ("net/ipv4/tcp_syncookies", "1"),
+    ("net/ipv4/conf/all/accept_redirects", "0"),
+    ("net/ipv4/conf/default/accept_redirects", "0"),
+    ("net/ipv4/conf/all/secure_redirects", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/all/accept_source_route", "0"),
+    ("net/ipv4/icmp_echo_ignore_broadcasts", "1"),
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+)
+_NO_DEVICE: Final = (errno.ENODEV, errno.EEXIST, errno.ENOENT)
+"""What loading a driver may fail with. ENOENT: it needs another one that has no device here."""
+_LAST: Final = (("kernel/modules_disabled", "1"),)
+
+
+def prepare() -> None:
+    """Mount, load the drivers, wait for entropy and close the kernel. Raises OSError, StartRefused.
+
+    Afterwards nothing but the data partition and /run can be written.
+    """
+    kernel.mount("proc", "/proc", "proc", kernel.PRIVATE)
+    kernel.mount("sysfs", "/sys", "sysfs", kernel.PRIVATE)
+    kernel.mount("devtmpfs", "/dev", "devtmpfs", kernel.MS_NOSUID | kernel.MS_NOEXEC)
+    kernel.mount("tmpfs", "/run", "tmpfs", kernel.PRIVATE, "mode=0755,size=16m")
+    load_drivers()
+    os.getrandom(1)  # Waits until the kernel's random numbers are seeded.
+    kernel.set_parameters(_HARDENING)
+    disk = wait_for_partition(DATA_PARTITION)
+    kernel.mount(f"/dev/{disk}", DATA, "ext4", kernel.PRIVATE, "errors=panic")
+    kernel.set_parameters(_LAST)
+    kernel.mount("", "/", "", kernel.MS_REMOUNT | kernel.MS_RDONLY)
+
+
+def load_drivers(folder: Path = _MODULES) -> None:
+    """Load every driver, in their order. One without its device is no mistake."""
+    for name in (folder / "order").read_text().split():
+        try:
+            kernel.load_module(folder / name)
+        except OSError as error:
+            if error.errno not in _NO_DEVICE:
+                raise
+
+
+def wait_for_partition(name: str) -> str:
+    """Return the device of the partition with this name. Raises StartRefused if none comes up."""
+    end = time.monotonic() + _DISK_PATIENCE_SECONDS
+    while time.monotonic() < end:
+        found = partitions(name)
+        if len(found) > 1:
+            raise StartRefused(f"Several partitions are called {name}: {', '.join(found)}.")
+        if found:
+            return found[0]
+        time.sleep(_POLL_SECONDS)
+    raise StartRefused(f"No disk has a partition called {name}.")
+
+
+def partitions(name: str, devices: Path = _BLOCK_DEVICES) -> list[str]:
+    """Return the devices of the partitions with this name."""
+    return sorted(
+        device.name
+        for device in devices.iterdir()
+        if f"PARTNAME={name}" in _lines(device / "uevent")
+    )
+
+
+def _lines(path: Path) -> Iterable[str]:
+    with suppress(OSError):  # The device is gone again.
+        return path.read_text().splitlines()
+    return ()
+
+
+def finish() -> None:
+    """Write everything to the disk and unmount it."""
+    os.sync()
+    with suppress(OSError):  # Busy, or never mounted. What is synced is safe.
+        kernel.unmount(DATA)

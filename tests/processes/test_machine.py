@@ -1,0 +1,162 @@
+"""Process 1 of the appliance: what it understands of network, disks and buttons."""
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.processes.machine import boot, dhcp, interface, kernel, network, power_button
+
+TRANSACTION = b"\x01\x02\x03\x04"
+HARDWARE = bytes.fromhex("525400123456")
+OPTIONS = bytes.fromhex(
+    "350102"  # an offer
+    "0104ffffff00"
+    "0304c0a80101"
+    "3304000000f0"
+    "3604c0a801fe"
+    "ff"
+)
+
+
+def reply(
+    options: bytes = OPTIONS, *, address: str = "192.168.1.77", hardware: bytes = HARDWARE
+) -> bytes:
+    head = struct.pack("!BBBB4sHH", 2, 1, 6, 0, TRANSACTION, 0, 0)
+    addresses = bytes(4) + IPv4Address(address).packed + bytes(8)
+    return head + addresses + hardware.ljust(16, b"\0") + bytes(192) + b"\x63\x82\x53\x63" + options
+
+
+def test_an_offer_is_understood() -> None:
+    lease = dhcp.parse(reply(), TRANSACTION, HARDWARE)
+
+    assert lease == dhcp.Lease(
+        dhcp.Kind.OFFER,
+        IPv4Interface("192.168.1.77/24"),
+        IPv4Address("192.168.1.1"),
+        IPv4Address("192.168.1.254"),
+        240,
+    )
+
+
+def test_the_request_names_the_address_and_the_server_of_the_offer() -> None:
+    offer = dhcp.parse(reply(), TRANSACTION, HARDWARE)
+    assert offer is not None
+
+    message = dhcp.request(TRANSACTION, HARDWARE, offer)
+
+    assert message[:8] == b"\x01\x01\x06\x00" + TRANSACTION
+    assert message[236:] == bytes.fromhex(
+        "63825363 350103 3204c0a8014d 3604c0a801fe 3703010333 ff".replace(" ", "")
+    )
+
+
+def test_the_first_message_asks_for_nothing_but_an_offer() -> None:
+    message = dhcp.discover(TRANSACTION, HARDWARE)
+
+    assert message[28:34] == HARDWARE
+    assert message[236:] == bytes.fromhex("63825363 350101 3703010333 ff".replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(reply()[:200], id="cut short"),
+        pytest.param(reply(hardware=b"\0" * 6), id="to another machine"),
+        pytest.param(reply(OPTIONS[:-1]), id="options without an end"),
+        pytest.param(reply(b"\x35\x01\x02\x36\xff\xff"), id="an option longer than the message"),
+        pytest.param(reply(b"\x35\x01\x02\xff"), id="no server"),
+        pytest.param(reply(b"\x35\x01\x09" + OPTIONS[3:]), id="an unknown type"),
+        pytest.param(reply(address=str(IPv4Address(0))), id="no address"),
+        pytest.param(reply(address="224.0.0.1"), id="a multicast address"),
+        pytest.param(reply(address="127.0.0.1"), id="a loopback address"),
+        pytest.param(reply(OPTIONS.replace(b"\xff\xff\xff\x00", b"\xff\x00\xff\x00")), id="mask"),
+    ],
+)
+def test_a_message_that_is_no_answer_is_ignored(message: bytes) -> None:
+    assert dhcp.parse(message, TRANSACTION, HARDWARE) is None
+
+
+def test_an_answer_to_an_earlier_question_is_ignored() -> None:
+    assert dhcp.parse(reply(), b"\x09\x09\x09\x09", HARDWARE) is None
+
+
+@given(st.binary(max_size=64))
+def test_no_options_do_harm(options: bytes) -> None:
+    dhcp.parse(reply(options), TRANSACTION, HARDWARE)
+
+
+@given(st.binary(min_size=6, max_size=6))
+def test_link_local_addresses_are_in_their_range(hardware: bytes) -> None:
+    address = network.link_local_address(hardware)
+
+    assert IPv4Address("169.254.1.0") <= address.ip <= IPv4Address("169.254.254.255")
+    assert address == network.link_local_address(hardware)
+
+
+def test_ethernet_interfaces_are_found_and_others_are_not(tmp_path: Path) -> None:
+    for name, kind, address in (("lo", "772", "00:00"), ("eth0", "1", "52:54:00:12:34:56")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+        (tmp_path / name / "address").write_text(f"{address}\n")
+
+    assert list(interface.ethernet_interfaces(tmp_path)) == [interface.Interface("eth0", HARDWARE)]
+
+
+def test_partitions_are_found_by_name(tmp_path: Path) -> None:
+    for name, lines in (("vda1", "PARTNAME=keystead-boot"), ("vda2", "PARTNAME=keystead-data")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "uevent").write_text(f"DEVTYPE=partition\n{lines}\n")
+    (tmp_path / "gone").mkdir()
+
+    assert boot.partitions("keystead-data", tmp_path) == ["vda2"]
+
+
+def test_kernel_parameters_are_set_as_sysctl_sets_them(tmp_path: Path) -> None:
+    (tmp_path / "kernel").mkdir()
+
+    kernel.set_parameters([("kernel/sysrq", "0")], tmp_path)
+
+    assert (tmp_path / "kernel/sysrq").read_text() == "0"
+
+
+@pytest.fixture
+def button() -> Iterator[tuple[int, int]]:
+    """Both ends of what stands in for an input device."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "pressed"),
+    [(116, 1, True), (116, 0, False), (28, 1, False)],
+    ids=["power", "let go", "enter"],
+)
+def test_only_the_power_button_is_heard(
+    button: tuple[int, int], key: int, value: int, *, pressed: bool
+) -> None:
+    os.write(button[1], struct.pack("16xHHi", 1, key, value))
+
+    assert power_button.is_pressed(button[0]) is pressed
+
+
+def test_only_the_kernel_can_start_process_1() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", "-m", "keystead.processes.machine"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "process 1" in ended.stderr
