@@ -31,7 +31,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz wheel-pkcs11 apps test-debian13 tpm2 deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -45,7 +45,7 @@ test: $(DEV_READY)
 else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
 	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
-		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS)
+		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS) $(IMAGE_TOOLS)
 	scripts/add-etcd || echo "etcd cannot be unpacked: tests of clusters are skipped" >&2
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
 	scripts/add-tpm2 $(VENV) || echo "tests with a TPM are skipped: tpm2-pytss cannot be built" >&2
@@ -125,6 +125,23 @@ deb-pkcs11: pkcs11 ## the Debian package of the PKCS#11 module, into dist
 wheel-pkcs11: pkcs11 $(READY) ## the wheel of the PKCS#11 module, into dist
 	scripts/add-locked $(BIN)/python $(VENV)/add-ons pkcs11
 	packaging/wheel-pkcs11/build $(VENV)/add-ons/pkcs11/bin/python dist
+
+VM_TOOLS := qemu-system-x86=qemu-system-x86_64 ovmf=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd
+
+image: $(READY) ## builds the bootable image of the appliance into dist/appliance; KEYS=DIR signs it
+	scripts/system-tools $(IMAGE_TOOLS)
+	rm -rf dist/appliance && mkdir -p dist
+	$(BIN)/python -m keystead image build $(if $(KEYS),--keys $(KEYS)) --format qcow2 --format vmdk --format vhdx dist/appliance
+
+appliance: image ## builds the appliance and boots it in QEMU, with HTTPS at localhost:8443
+	scripts/system-tools $(VM_TOOLS)
+	cp /usr/share/OVMF/OVMF_VARS_4M.fd dist/appliance/variables.fd
+	scripts/run-appliance dist/appliance/keystead.raw dist/appliance/variables.fd
+
+appliance-test: $(DEV_READY) ## builds the appliance and boots it again and again, with Secure Boot; takes many minutes
+	scripts/system-tools $(IMAGE_TOOLS) $(VM_TOOLS)
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r requirements-appliance.lock
+	KEYSTEAD_APPLIANCE=1 $(BIN)/python -m pytest -v tests/appliance
 
 deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
 	scripts/test-deb bookworm trixie

@@ -1,4 +1,4 @@
-"""The command line to make update images: `keystead image sign`, `keystead image inspect`.
+"""The command line for images: of updates, `sign` and `inspect`, and of the appliance.
 
 Images are read in pieces. No whole image is in memory.
 """
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from keystead.appliance.commands import add_build, add_keys
 from keystead.errors import InvalidInput
 from keystead.sealing.update_image import (
     MAX_CHUNK_BYTES,
@@ -50,6 +51,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     inspecting.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="verify the signature")
     inspecting.add_argument("file", type=Path, metavar="FILE")
     inspecting.set_defaults(run=_inspect)
+    building = commands.add_parser("build", help="build the bootable image of the appliance")
+    add_build(building)
+    making = commands.add_parser("keys", help="make keys for Secure Boot and for update images")
+    add_keys(making)
 
 
 def _sign(given: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ EXTRA_LOCKS = (
     "requirements-pkcs11.lock",
 )
 EXAMPLES_LOCKS = ("requirements-certbot.lock", "requirements-ethereum.lock")
-SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock")
+SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock", "requirements-appliance.lock")
 CLIENTS_LOCKS = ("requirements-nitropy.lock", "requirements-private-keys.lock")
 PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
 

@@ -88,8 +88,9 @@ class UpdateSlot:
         """Refuse, with WrongState: there is no second system here to start from."""
         self._require_staged()
         raise WrongState(
-            "This installation is not an appliance: update it as it was installed, with the "
-            "system's package manager, or in its source tree with git pull and make."
+            "This installation cannot replace its own software: update it as it was installed, "
+            "with the system's package manager, in its source tree with git pull and make, or, "
+            "if it is an appliance, with a new boot image."
         )
 
     def _require_staged(self) -> None:

@@ -1,0 +1,83 @@
+"""What the initramfs of the appliance holds, file by file, each with its origin."""
+
+import hashlib
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+READ_ONLY: Final = 0o444
+EXECUTABLE: Final = 0o555
+
+_SPECIAL: Final = "made by the builder"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the image. `path` begins with no slash."""
+
+    path: str
+    kind: int
+    """The type, as in `st_mode`."""
+    permissions: int
+    content: bytes
+    """What is in the file, or where the link leads."""
+    origin: str
+    """The package, as a package URL, that the file was taken from."""
+    device: tuple[int, int] = (0, 0)
+
+    @property
+    def mode(self) -> int:
+        """Type and permissions, as in `st_mode`."""
+        return self.kind | self.permissions
+
+
+def file(path: str, content: bytes, origin: str, *, permissions: int = READ_ONLY) -> Entry:
+    """Return a regular file."""
+    return Entry(path, stat.S_IFREG, permissions, content, origin)
+
+
+def directory(path: str) -> Entry:
+    """Return a directory."""
+    return Entry(path, stat.S_IFDIR, EXECUTABLE, b"", _SPECIAL)
+
+
+def link(path: str, target: str) -> Entry:
+    """Return a symbolic link."""
+    return Entry(path, stat.S_IFLNK, 0o777, target.encode(), _SPECIAL)
+
+
+def device(path: str, major: int, minor: int) -> Entry:
+    """Return a character device that root alone may use."""
+    return Entry(path, stat.S_IFCHR, 0o600, b"", _SPECIAL, (major, minor))
+
+
+def with_directories(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries sorted by path, with every directory before what is in it.
+
+    Raises ValueError if two entries have the same path.
+    """
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.path in found:
+            raise ValueError(f"{entry.path} comes from {found[entry.path].origin} and again")
+        found[entry.path] = entry
+    for path in list(found):
+        for parent in PurePosixPath(path).parents[:-1]:
+            found.setdefault(str(parent), directory(str(parent)))
+    return [found[path] for path in sorted(found)]
+
+
+def listing(entries: Sequence[Entry]) -> list[Mapping[str, object]]:
+    """Return what is in the image: path, mode, size, SHA-256 and origin of each entry, as JSON."""
+    return [
+        {
+            "path": f"/{entry.path}",
+            "mode": f"{entry.mode:06o}",
+            "size": len(entry.content),
+            "sha256": hashlib.sha256(entry.content).hexdigest(),
+            "origin": entry.origin,
+        }
+        for entry in entries
+    ]

@@ -1,0 +1,50 @@
+"""Which drivers the appliance has, and in which order the kernel takes them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+DRIVERS: Final = (
+    # Virtual machines of KVM, Xen, VMware, VirtualBox and Hyper-V: bus, disk, network.
+    *("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_rng"),
+    *("xen_blkfront", "xen_netfront"),
+    *("vmw_pvscsi", "vmxnet3"),
+    *("hv_storvsc", "hv_netvsc"),
+    *("ahci", "ata_piix", "mptspi", "nvme", "sd_mod", "e1000", "e1000e"),
+    # The file systems of the data partition and the boot partition.
+    *("ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs"),
+    # The power button.
+    *("button", "evdev"),
+)
+
+_DEPENDS: Final = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
+
+
+def name_of(file_name: str) -> str:
+    """Return the name of a module as the kernel knows it, from that of its file."""
+    return file_name.removesuffix(".ko").replace("-", "_")
+
+
+def load_order(wanted: Iterable[str], modules: Mapping[str, bytes]) -> list[str]:
+    """Return the names of the wanted modules and of those that they need, the needed ones first.
+
+    `modules` are the files of all modules. Raises KeyError if a module is not among them.
+    """
+    ordered: dict[str, None] = {}
+    for name in wanted:
+        _add(name, modules, ordered)
+    return list(ordered)
+
+
+def _add(name: str, modules: Mapping[str, bytes], ordered: dict[str, None]) -> None:
+    if name in ordered:
+        return
+    for needed in _needs(modules[name]):
+        _add(needed, modules, ordered)
+    ordered[name] = None
+
+
+def _needs(module: bytes) -> list[str]:
+    found = _DEPENDS.search(module)
+    names = found[1].decode() if found else ""
+    return [name_of(name) for name in names.split(",") if name]

@@ -1,0 +1,118 @@
+"""The part of the image that is Python: the standard library, the wheels and Keystead."""
+
+import base64
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import Distribution, PackagePath, distribution
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import keystead
+from keystead.appliance import content
+from keystead.appliance.bytecode import compiled
+from keystead.appliance.content import Entry
+from keystead.appliance.debian import PYTHON, Package
+from keystead.errors import InvalidInput
+
+STANDARD_LIBRARY: Final = f"usr/lib/{PYTHON}/"
+PACKAGES: Final = "usr/lib/python3/dist-packages/"
+
+DISTRIBUTIONS: Final = (
+    "cffi",
+    "coincurve",
+    "cryptography",
+    "h2",
+    "hpack",
+    "hyperframe",
+    "mnemonic",
+    "msgspec",
+    "multipart",
+    "pycparser",
+    "pycryptodome",
+    "uvloop",
+    "zxcvbn",
+)
+"""What the server imports. The other packages of the lock are for the command line."""
+
+_LEFT_OUT: Final = (
+    # Consoles, shells, debuggers, terminals and installers.
+    *("code", "codeop", "cmd", "pdb", "bdb", "pty", "tty", "rlcompleter", "curses", "readline"),
+    *("_curses", "_curses_panel", "idlelib", "tkinter", "turtle", "turtledemo", "pydoc"),
+    *("pydoc_data", "venv", "ensurepip", "zipapp", "lib2to3", "distutils", "test", "unittest"),
+    *("_test", "_xxtestfuzz", "_ctypes_test", "doctest", "trace", "profile", "cProfile", "pstats"),
+    # Network protocols other than ours, files of other kinds, and databases that are not used.
+    *("ftplib", "telnetlib", "smtplib", "smtpd", "poplib", "imaplib", "nntplib", "xmlrpc", "cgi"),
+    *("cgitb", "mailbox", "mailcap", "webbrowser", "antigravity", "this", "dbm", "_dbm"),
+    *("_gdbm", "shelve", "audioop", "ossaudiodev", "wave", "aifc", "sunau", "sndhdr", "_lzma"),
+    *("_bz2", "nis", "spwd", "_crypt", "crypt", "_uuid", "_tkinter"),
+)
+_AS_TEXT: Final = {"zxcvbn": ("zxcvbn/__init__.py", "zxcvbn/frequency_lists.py")}
+"""Files that the server reads and never runs; nothing else of their package is in the image."""
+_NOT_SHIPPED: Final = (".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".rst", ".a")
+_NOT_FOLDERS: Final = frozenset({"SelfTest", "tests", "test", "_test", "__pycache__", "bin"})
+
+
+def standard_library(package: Package) -> Iterator[Entry]:
+    """Yield the standard library of a Debian package, as bytecode, without what is left out."""
+    for path, data in package.files.items():
+        name = path.removeprefix(STANDARD_LIBRARY)
+        if name == path or _is_left_out(PurePosixPath(name.removeprefix("lib-dynload/"))):
+            continue
+        yield from _shipped(path, data, package.origin, has_source=False)
+
+
+def _is_left_out(name: PurePosixPath) -> bool:
+    module = name.parts[0].split(".")[0]
+    is_configuration = module.startswith(("config-", "EXTERNALLY-MANAGED"))
+    return is_configuration or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
+
+
+def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[Entry]:
+    """Yield the installed packages. Raises InvalidInput if a file is not as its wheel had it."""
+    for name in names:
+        found = distribution(name)
+        origin = f"pkg:pypi/{name}@{found.version}"
+        for path in _modules(found):
+            data = _verified(path)
+            if name not in _AS_TEXT:
+                yield from _shipped(PACKAGES + str(path), data, origin, has_source=False)
+            elif str(path) in _AS_TEXT[name]:
+                yield content.file(PACKAGES + str(path), data, origin)
+
+
+def _modules(found: Distribution) -> Iterator[PackagePath]:
+    for path in found.files or ():
+        is_metadata = path.parts[0].endswith(".dist-info") or ".." in path.parts
+        is_wanted = path.suffix not in _NOT_SHIPPED and _NOT_FOLDERS.isdisjoint(path.parts)
+        if is_wanted and not is_metadata:
+            yield path
+
+
+def _verified(path: PackagePath) -> bytes:
+    data = path.read_binary()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+    if path.hash is None or path.hash.value != digest:
+        raise InvalidInput(f"The installed file {path} is not the one of its wheel.")
+    return data
+
+
+def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[Entry]:
+    """Yield Keystead itself, with its source: attestations state a digest over the source."""
+    origin = f"pkg:pypi/keystead@{keystead.__version__}"
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            name = PACKAGES + path.relative_to(folder.parent).as_posix()
+            yield from _shipped(name, path.read_bytes(), origin, has_source=True)
+
+
+def _shipped(path: str, data: bytes, origin: str, *, has_source: bool) -> Sequence[Entry]:
+    if not path.endswith(".py"):
+        return [content.file(path, data, origin)]
+    code = compiled(data, f"/{path}")
+    if not has_source:
+        return [content.file(f"{path}c", code, origin)]
+    where = PurePosixPath(path)
+    tag = sys.implementation.cache_tag
+    cached = where.parent / "__pycache__" / f"{where.stem}.{tag}.pyc"
+    return [content.file(path, data, origin), content.file(str(cached), code, origin)]

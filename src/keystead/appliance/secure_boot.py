@@ -1,0 +1,96 @@
+"""The keys of Secure Boot: the builder's own, from which a machine knows which image it may start.
+
+PK, the platform key, allows changes of KEK. KEK allows changes of db. Images are signed with db.
+The specification is UEFI 2.10, chapter 32.
+"""
+
+import datetime as dt
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from keystead.errors import InvalidInput
+
+NAMES: Final = ("PK", "KEK", "db")
+_BITS: Final = 2048
+"""The only kind of key that every firmware verifies."""
+_DAYS: Final = 3650
+_OWNER_ONLY: Final = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The key that images are signed with, and its certificate, which machines have in db."""
+
+    key: Path
+    certificate: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "SigningKeys":
+        """Return those of a folder of `make_keys`. Raises InvalidInput if they are missing."""
+        keys = cls(folder / "db.key", folder / "db.pem")
+        for path in (keys.key, keys.certificate):
+            if not path.is_file():
+                raise InvalidInput(f"There is no {path}: `keystead image keys` makes it.")
+        return keys
+
+
+def make_keys(folder: Path, *, now: dt.datetime) -> None:
+    """Make a set of keys in the new folder `folder`.
+
+    NAME.key is the private key, NAME.pem and NAME.der the certificate, for each of PK, KEK and db.
+    update.key signs update images, and update.pem is its public key. Raises InvalidInput if the
+    folder is there already.
+    """
+    try:
+        folder.mkdir(mode=stat.S_IRWXU)
+    except OSError as error:
+        raise InvalidInput(f"{folder}: {error.strerror}.") from error
+    for name in NAMES:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=_BITS)
+        certificate = _self_signed(f"Keystead appliance {name}", key, now)
+        _write(folder / f"{name}.key", _private(key))
+        _write(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
+        _write(folder / f"{name}.der", certificate.public_bytes(Encoding.DER))
+    update = ec.generate_private_key(ec.SECP384R1())
+    _write(folder / "update.key", _private(update))
+    public = update.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write(folder / "update.pem", public)
+
+
+def _self_signed(name: str, key: rsa.RSAPrivateKey, now: dt.datetime) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _private(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

@@ -1,0 +1,114 @@
+"""What a firmware and process 1 find on the disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from keystead.appliance import content, disk, initramfs, tools, uki
+from keystead.appliance.build import STUB
+from keystead.appliance.debian import STUB_PACKAGE
+from keystead.appliance.secure_boot import SigningKeys
+from keystead.errors import InvalidInput
+from tests.appliance.conftest import fetched
+
+needs_tools = pytest.mark.skipif(
+    not all(map(shutil.which, ("mcopy", "mkfs.vfat", "mkfs.ext4", "sfdisk", "qemu-img"))),
+    reason="no mtools, dosfstools, e2fsprogs, fdisk or qemu-utils",
+)
+needs_signer = pytest.mark.skipif(
+    not all(map(shutil.which, ("objcopy", "sbsign"))), reason="no binutils or sbsigntool"
+)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Stands in for an image, as a disk does not look into it."""
+    path = tmp_path / "keystead.efi"
+    path.write_bytes(b"an image" * 100_000)
+    return path
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    """The stub of Debian's package."""
+    (package,) = fetched([STUB_PACKAGE], tmp_path)
+    path = tmp_path / "stub"
+    path.write_bytes(package.files[STUB])
+    return path
+
+
+@needs_tools
+def test_the_firmware_finds_the_image_where_it_looks_for_one(image: Path, tmp_path: Path) -> None:
+    raw, found = tmp_path / "disk.raw", tmp_path / "found"
+    disk.write_disk(image, raw)
+
+    tools.run("mcopy", "-i", f"{raw}@@1M", "::/EFI/BOOT/BOOTX64.EFI", found)
+
+    assert found.read_bytes() == image.read_bytes()
+
+
+@needs_tools
+def test_process_1_finds_the_data_partition_by_its_name(image: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "disk.raw"
+    disk.write_disk(image, raw)
+
+    table = tools.run("sfdisk", "--dump", raw).decode()
+
+    assert table.count('name="keystead-data"') == 1
+    assert table.count("type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B") == 1
+
+
+@needs_tools
+def test_two_disks_with_the_same_image_are_identical(image: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.raw", tmp_path / "other.raw"
+    disk.write_disk(image, one)
+    disk.write_disk(image, other)
+
+    tools.run("cmp", one, other)
+
+
+@needs_tools
+def test_another_format_has_the_same_content(image: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "disk.raw"
+    disk.write_disk(image, raw)
+
+    tools.run("qemu-img", "compare", raw, disk.convert(raw, "qcow2"))
+
+
+@needs_signer
+def test_a_signature_covers_every_part_of_the_image(stub: Path, keys: Path, tmp_path: Path) -> None:
+    paths, out = {}, tmp_path / "out.efi"
+    for section in (".osrel", ".cmdline", ".linux", ".initrd"):
+        paths[section] = tmp_path / section
+        paths[section].write_bytes(f"this is {section}".encode() * 100)
+    uki.join(stub, paths, out)
+    signing = SigningKeys.in_folder(keys)
+    uki.sign(out, key=signing.key, certificate=signing.certificate)
+
+    tools.run("sbverify", "--cert", signing.certificate, out)
+    for section in paths:
+        changed = tmp_path / "changed.efi"
+        changed.write_bytes(out.read_bytes().replace(f"this is {section}".encode(), b"THIS"))
+        with pytest.raises(InvalidInput, match="sbverify failed"):
+            tools.run("sbverify", "--cert", signing.certificate, changed)
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd")
+def test_the_packed_root_file_system_unpacks_to_its_archive(tmp_path: Path) -> None:
+    entries = content.with_directories([content.file("a/b", b"12345" * 1000, "pkg:x")])
+    initramfs.pack(entries, tmp_path / "packed")
+
+    plain = tools.run("zstd", "--decompress", "--stdout", tmp_path / "packed")
+
+    assert b"12345" * 1000 in plain
+
+
+def test_a_tool_that_is_missing_is_named() -> None:
+    with pytest.raises(InvalidInput, match="no-such-tool is needed"):
+        tools.run("no-such-tool")
+
+
+def test_a_tool_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="No such file"):
+        tools.run("cat", tmp_path / "nothing")

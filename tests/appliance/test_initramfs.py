@@ -1,0 +1,110 @@
+"""What is in the root file system of the appliance, and what is not."""
+
+import hashlib
+import os
+import stat
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from keystead.appliance import cpio
+from keystead.appliance.content import Entry
+from keystead.appliance.debian import Package
+from keystead.appliance.elf import is_elf, needed_libraries
+from keystead.appliance.initramfs import INTERPRETER, MODULES, root_entries
+
+LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+NO_CHROOT = 125
+"""What chroot(1) ends with if it cannot change the root directory."""
+MAX_BYTES = 100_000_000
+SHELLS = {"sh", "bash", "dash", "busybox", "ash", "zsh", "login", "su", "sshd", "apt", "dpkg"}
+SERVER = (
+    "keystead.processes.machine.process",
+    "keystead.server_commands",
+    "keystead.processes.core.process",
+    "keystead.processes.edge.process",
+    "keystead.processes.platform.process",
+    "keystead.storage.backends.sqlite",
+)
+"""What runs in the appliance."""
+
+
+@pytest.fixture(scope="module")
+def entries(packages: list[Package]) -> list[Entry]:
+    """The root file system."""
+    return root_entries(packages)
+
+
+def unpack(entries: Sequence[Entry], root: Path) -> None:
+    """Write everything but device files below `root`."""
+    for entry in entries:
+        path = root / entry.path
+        match entry.kind:
+            case stat.S_IFDIR:
+                path.mkdir()
+            case stat.S_IFLNK:
+                path.symlink_to(entry.content.decode())
+            case stat.S_IFREG:
+                path.write_bytes(entry.content)
+                path.chmod(entry.permissions)
+
+
+def digest(entries: Sequence[Entry]) -> str:
+    found = hashlib.sha256()
+    for piece in cpio.archive(entries):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def test_the_image_holds_python_keystead_and_nothing_else_that_runs(entries: list[Entry]) -> None:
+    files = [entry for entry in entries if entry.kind == stat.S_IFREG]
+    programs = {entry.path for entry in files if entry.permissions & 0o111}
+
+    assert programs == {INTERPRETER, LOADER}
+    assert not [entry.path for entry in files if entry.content.startswith(b"#!/bin")]
+    assert not [entry.path for entry in files if PurePosixPath(entry.path).name in SHELLS]
+    assert not [entry.path for entry in entries if entry.mode & (stat.S_ISUID | stat.S_ISGID)]
+    assert not [entry.path for entry in files if entry.permissions & 0o222]
+    assert {entry.origin for entry in files if entry.origin.startswith("made by")} == {
+        "made by the builder"
+    }
+    assert sum(len(entry.content) for entry in entries) < MAX_BYTES
+
+
+def test_every_library_that_a_file_needs_is_in_the_image(entries: list[Entry]) -> None:
+    present = {PurePosixPath(entry.path).name for entry in entries}
+    needed = {
+        name
+        for entry in entries
+        if is_elf(entry.content) and not entry.path.startswith(MODULES)
+        for name in needed_libraries(entry.content)
+    }
+
+    assert needed <= present
+
+
+def test_a_second_build_is_identical(entries: list[Entry], packages: list[Package]) -> None:
+    again = root_entries(list(reversed(packages)))
+
+    assert digest(again) == digest(entries)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root directory")
+def test_everything_that_the_server_imports_is_in_the_image(
+    entries: list[Entry], tmp_path: Path
+) -> None:
+    unpack(entries, tmp_path)
+    program = f"import importlib; [importlib.import_module(name) for name in {SERVER!r}]"
+
+    ended = subprocess.run(  # noqa: S603 - the image's own interpreter
+        ["chroot", tmp_path, f"/{INTERPRETER}", "-I", "-c", program],  # noqa: S607 - the system's
+        env={"PATH": "/usr/sbin:/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode == NO_CHROOT:
+        pytest.skip(f"this machine allows no other root directory: {ended.stderr}")
+    assert ended.returncode == 0, ended.stderr
