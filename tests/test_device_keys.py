@@ -15,6 +15,7 @@ from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import DeviceKey, InClear
 from keystead.platform.device_key_credential import UnderCredential
 from keystead.sealing.device import device_id
+from keystead.sealing.domain_key import lock
 from keystead.storage import settings
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.local import LocalStore
@@ -44,7 +45,7 @@ async def fill(database: Path, key: Secret) -> None:
     await store.commit(
         [
             local.initial(),
-            local.put_attended(DOMAIN_KEY, UNLOCK_KEY),
+            local.put_locked_domain_key(lock(DOMAIN_KEY, UNLOCK_KEY)),
             local.put_unattended(b"locked"),
             local.settings.put(settings.TIME_OFFSET, 7),
         ]

@@ -21,6 +21,7 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.domain_key import (
     StoreLabel,
+    lock,
     lock_unattended,
     new_domain_key,
     new_unattended_key,
@@ -49,7 +50,11 @@ async def provisioned():
     store, domain_key = MemoryStore(), new_domain_key()
     local, domain = LocalStore(store, DEVICE_KEY), DomainStores(store, domain_key)
     await store.commit(
-        [local.initial(), local.put_attended(domain_key, UNLOCK_KEY), *domain.initial()]
+        [
+            local.initial(),
+            local.put_locked_domain_key(lock(domain_key, UNLOCK_KEY)),
+            *domain.initial(),
+        ]
     )
     return store, domain_key
 
@@ -95,7 +100,7 @@ def test_the_attended_slot_opens_with_both_keys_at_its_own_path_only(unlock_key,
     async def scenario():
         store, domain_key = MemoryStore(), new_domain_key()
         local = LocalStore(store, Secret(device_key))
-        slot = local.put_attended(domain_key, Secret(unlock_key))
+        slot = local.put_locked_domain_key(lock(domain_key, Secret(unlock_key)))
         await store.commit([slot])
         assert (await opened(local, Secret(unlock_key))).reveal() == domain_key.reveal()
         if wrong != unlock_key:
@@ -104,7 +109,11 @@ def test_the_attended_slot_opens_with_both_keys_at_its_own_path_only(unlock_key,
         other = LocalStore(store, Secret(wrong))
         if wrong != device_key:
             await store.commit(
-                [replace(other.put_attended(domain_key, UNLOCK_KEY), value=slot.value)]
+                [
+                    replace(
+                        other.put_locked_domain_key(lock(domain_key, UNLOCK_KEY)), value=slot.value
+                    )
+                ]
             )
             with pytest.raises(CorruptRecord):
                 await other.locked_domain_key()
@@ -190,7 +199,7 @@ def test_paths_are_nethsms_but_that_of_approvals():
             "/config/version",
             "/key/.version",
             f"/local/{local.device_id}/config/unlock-salt",
-            f"/local/{local.device_id}/domain-key/attended",
+            f"/local/{local.device_id}/domain-key/attended-and-bound",
             f"/local/{local.device_id}/domain-key/unattended-with-key",
             "/namespace/.version",
         ]
@@ -408,7 +417,7 @@ def test_a_device_does_not_take_what_another_has():
     async def scenario():
         store, domain_key = await provisioned()
         old, new = LocalStore(store, DEVICE_KEY), LocalStore(store, Secret(b"n" * 32))
-        await store.commit([new.put_attended(domain_key, UNLOCK_KEY)])
+        await store.commit([new.put_locked_domain_key(lock(domain_key, UNLOCK_KEY))])
         with pytest.raises(StaleRevision):
             await store.commit(await old.moved_to(new))
         assert await devices(store) == {old.device_id, new.device_id}

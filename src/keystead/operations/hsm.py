@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal
 
 from keystead.access.gate import Gate
@@ -14,7 +16,7 @@ from keystead.errors import (
     WriteRefused,
     WrongState,
 )
-from keystead.journal.log import Level
+from keystead.journal.log import Level, Log
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
@@ -24,6 +26,7 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, User
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.audit import Audit
+from keystead.operations.binding import Binding
 from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.freshness import FAILED_SECONDS
@@ -36,17 +39,20 @@ from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
 from keystead.sealing.domain_key import fingerprint, new_domain_key, new_unlock_salt
+from keystead.sealing.domain_key import lock as lock_domain_key
 from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.sealing.unlock_shares import WantedShares
 from keystead.storage import settings
 from keystead.storage.backup_records import adopt_backup_key
+from keystead.storage.bound import BoundStore
 from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.journaled import JournaledStore
-from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
+from keystead.storage.versions import hash_of
 
 SystemAction = Literal["reboot", "shutdown", "factory-reset"]
 
@@ -59,6 +65,10 @@ REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
 """Refusals that may be logged, at once and each second after: they must not fill the log."""
 STORE_RETRY_SECONDS: Final = 1.0
+
+
+def _say_wrong(log: Log, path: str) -> None:
+    log.error("a record is not the one that was written last", path=path)
 
 
 async def _ignore(_: SystemAction) -> None:
@@ -75,9 +85,11 @@ class Hsm:
         alarm: WriteAlarm,
         store: GenerationStore,
         local: LocalStore,
-        journal_store: KeyValueStore,
+        binding: Binding,
     ) -> None:
-        """`journal_store` is below all generations."""
+        """`context` has the store below all generations, where the journal is."""
+        journal_store, context = context.store, replace(context, store=store)
+        self.binding = binding
         self._around = context
         self.store = store
         self.local = local
@@ -126,11 +138,13 @@ class Hsm:
         """
         metrics = Metrics(context.monotonic)
         alarm = WriteAlarm(context.log, metrics)
-        counted = CountedStore(context.store, alarm.written, alarm.refused)
+        bound = BoundStore(context.store, partial(_say_wrong, context.log))
+        counted = CountedStore(bound, alarm.written, alarm.refused)
         store = await GenerationStore.open(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)
         provisioned = await local.is_provisioned()
-        hsm = cls(replace(context, store=store), metrics, alarm, store, local, counted)
+        binding = Binding(bound, context.store, store, local, context.log)
+        hsm = cls(replace(context, store=counted), metrics, alarm, store, local, binding)
         if provisioned:
             hsm.state = State.LOCKED
         await hsm.time.load()
@@ -144,7 +158,8 @@ class Hsm:
         if provisioned:
             await hsm.unlocking.remember()
             if domain_key is not None:
-                await hsm._enter(Event.UNLOCK, domain_key)
+                with suppress(WrongState):  # The log says why the HSM stays Locked.
+                    await hsm._enter(Event.UNLOCK, domain_key)
         hsm.succession.sweep_soon()
         return hsm
 
@@ -184,13 +199,16 @@ class Hsm:
             offset = self.time.offset_to(system_time + self.monotonic() - began)
             local = self.local
             stores = DomainStores(self.store, domain_key)
+            locked = lock_domain_key(domain_key, unlock_key)
+            self.binding.begin(domain_key)
             try:
                 await self.store.commit(
                     [
                         local.initial(),
                         *stores.initial(),
                         stores.users.change(user),
-                        local.put_attended(domain_key, unlock_key),
+                        local.put_locked_domain_key(locked),
+                        stores.config.put(settings.ATTENDED_SLOT, hash_of(locked)),
                         local.settings.put(settings.UNLOCK_SALT, salt),
                         share_set,
                         local.settings.put(settings.TIME_OFFSET, offset),
@@ -317,7 +335,9 @@ class Hsm:
         `event` decides the state after that. The caller holds `changing`.
         """
         state, old = after(self.state, event), self.session
-        await following.bring_into_force(changes)
+        versions = await self.binding.made_for(following)
+        await following.bring_into_force([*changes, *versions])
+        self.binding.end()
         depend_on(None)  # The restore is done. Its caller may not exist in the new records.
         # If the HSM was locked or the store was lost in the meantime, it stays so.
         goes_on = self.session is old and self.state is not State.FAILED
@@ -395,7 +415,11 @@ class Hsm:
         pinned = self.store.pinned()
         around = replace(self._around, store=pinned)
         await require_intact(pinned, self.local.settings, domain_key, self.log)
-        session = Session(around, self.metrics, self.failed_attempts, self.gate, domain_key)
+        versions = await self.binding.open(domain_key)
+        session = Session(
+            around, self.metrics, self.failed_attempts, self.gate, domain_key, versions
+        )
+        await self.binding.check_slot(session.config)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
         await self.audit.open(domain_key)
@@ -416,6 +440,7 @@ class Hsm:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
                 if await self.store.follow():
+                    self.binding.end()
                     await self._drop_session()
                 provisioned = await self.local.is_provisioned()
                 await self._reread()

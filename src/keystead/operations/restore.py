@@ -202,6 +202,7 @@ class _Switch:
         local = self.hsm.local
         return [
             local.put_locked_domain_key(self.origin.locked_domain_key),
+            local.remove_unbound_slot(),
             *local.remove_unattended(),
             local.settings.put(settings.UNATTENDED_BOOT, False),
             *self.records.resealed(local.settings, settings.UNLOCK_SALT),

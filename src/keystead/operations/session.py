@@ -26,6 +26,7 @@ from keystead.storage.conditional import depend_on
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.leases import return_leases
+from keystead.storage.versions import Versions
 from keystead.wire.messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
@@ -85,8 +86,10 @@ class Session:
         failed_attempts: FailedAttempts,
         gate: Gate,
         domain_key: Secret,
+        versions: Versions,
     ) -> None:
         self._domain_key: Secret | None = domain_key
+        self._versions = versions
         stores = DomainStores(context.store, domain_key, key_cache=context.key_cache)
         self.users = stores.users
         self.keys = stores.keys
@@ -204,6 +207,7 @@ class Session:
             self._log.warning("operation counters of the last seconds are lost")
         finally:
             self._stores.close()
+            self._versions.close()
             if self._domain_key is not None:
                 self._domain_key.wipe()
             self._domain_key = None

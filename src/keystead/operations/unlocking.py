@@ -30,7 +30,7 @@ from keystead.operations.caller_context import CallerContext
 from keystead.operations.given_shares import GivenShares, Progress
 from keystead.operations.session import CoreContext
 from keystead.operations.shares import Party, Turns
-from keystead.sealing.domain_key import new_unlock_salt, unlock
+from keystead.sealing.domain_key import lock, new_unlock_salt, unlock
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.sealing.unlock_shares import (
     ShareSet,
@@ -40,7 +40,8 @@ from keystead.sealing.unlock_shares import (
 )
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.settings import UNLOCK_SALT, UNLOCK_SHARES
+from keystead.storage.settings import ATTENDED_SLOT, UNLOCK_SALT, UNLOCK_SHARES
+from keystead.storage.versions import hash_of
 
 USER_NAME: Final = "unlock"
 """The user name for the unlock passphrase, in states in which the users cannot be read."""
@@ -175,10 +176,12 @@ class Unlocking:
             salt = new_unlock_salt()
             unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
             passphrase.wipe()
+            locked = lock(domain_key, unlock_key)
             await context.session.store.commit(
                 [
                     self._local.settings.put(UNLOCK_SALT, salt),
-                    self._local.put_attended(domain_key, unlock_key),
+                    self._local.put_locked_domain_key(locked),
+                    context.session.config.put(ATTENDED_SLOT, hash_of(locked)),
                     change,
                 ]
             )

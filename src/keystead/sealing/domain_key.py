@@ -35,6 +35,8 @@ class StoreLabel(Enum):
     """For the identity of the device, which is in a store of the device."""
     JOURNAL = b"journal"
     """For the keys of the journal."""
+    VERSIONS = b"record_versions"
+    """For the root of the versions of records."""
     BACKUPS = b"backup_seal"
     """For the seals of backups, which are no store."""
 

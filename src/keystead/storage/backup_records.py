@@ -56,7 +56,8 @@ async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
         yield record
     for root in (_CONFIG, _USERS):
         async for record in _scan(store, root):
-            yield record
+            if record.path != _CONFIG + settings.ATTENDED_SLOT.name:
+                yield record
     async for record in _scan(store, _KEYS):
         folder, slash, _ = record.path.removeprefix(_KEYS).partition("/")
         if not slash or folder.removeprefix(".") in namespaces:

@@ -65,6 +65,11 @@ class GenerationStore:
         number, revision = await _in_force(store)
         return cls(store, number=number, revision=revision)
 
+    @property
+    def number(self) -> int:
+        """The number of the generation."""
+        return self._number
+
     async def follow(self) -> bool:
         """Read the current number again. Return whether it has changed.
 
@@ -185,15 +190,23 @@ class NextGeneration:
         self._number = number
         self._in_force, self._claim = self._conditions = conditions
 
+    @property
+    def number(self) -> int:
+        """The number of the generation."""
+        return self._number
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Write records that are given by their paths with the number. Raises as `add` does."""
+        _ = await self._store.commit(changes, checks=self._conditions)
+
     async def add(self, records: Mapping[str, bytes]) -> None:
         """Write `records`, which are given by their paths without the number.
 
         None of them may be device-local. Raises StaleRevision if another generation has become the
         current one in the meantime, or if this one is being deleted.
         """
-        _ = await self._store.commit(
-            [Change(f"/{self._number}{path}", value) for path, value in records.items()],
-            checks=self._conditions,
+        await self.write(
+            [Change(f"/{self._number}{path}", value) for path, value in records.items()]
         )
 
     def view(self) -> GenerationStore:

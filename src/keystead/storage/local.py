@@ -2,12 +2,11 @@
 
 from keystead.errors import CorruptRecord, NotFound
 from keystead.model.secret import Secret
-from keystead.sealing import domain_key as domain_keys
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record
+from keystead.storage.key_value_store import MISSING, Change, Entry, KeyValueStore, Record
 from keystead.storage.paths import LOCAL, list_paths
-from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.sealed_records import Opened, SealedRecords
 from keystead.storage.settings import (
     IDENTITY_CHAIN,
     IDENTITY_KEY,
@@ -16,6 +15,7 @@ from keystead.storage.settings import (
     RESTORED_BACKUP_SALT,
     RESTORED_JOURNAL,
     RESTORED_SEAL,
+    RESTORED_VERSIONS,
     SEALS_BACKUPS,
     UNATTENDED_BOOT,
     SettingStore,
@@ -25,7 +25,9 @@ LAYOUT_PATH = "/config/version"
 LAYOUT = b"1"
 """NetHSM's number for the layout of paths. It is stored in clear, to be read before unlock."""
 
-_ATTENDED = "attended"
+_ATTENDED = "attended-and-bound"
+_ATTENDED_ALONE = "attended"
+"""The slot of earlier software, whose records are bound to no root. Backups have this name."""
 _UNATTENDED = "unattended-with-key"
 _UNATTENDED_ALONE = "unattended"
 """The slot of earlier software, which the device key alone opens."""
@@ -37,6 +39,7 @@ _NOT_IN_BACKUPS = frozenset(
         RESTORED_BACKUP_SALT,
         RESTORED_BACKUP_KEY,
         RESTORED_SEAL,
+        RESTORED_VERSIONS,
         SEALS_BACKUPS,
         IDENTITY_KEY,
         IDENTITY_CHAIN,
@@ -90,7 +93,7 @@ class LocalStore:
         if layout is None:
             return False
         format_version.check(layout.value, current=LAYOUT, what="store")
-        if await self._slots.get(_ATTENDED) is None:
+        if await self._attended() is None:
             raise CorruptRecord("The store was provisioned under another device key.")
         return True
 
@@ -103,10 +106,27 @@ class LocalStore:
 
     async def locked_domain_key(self) -> bytes:
         """Return the domain key wrapped under the unlock key alone, as it is in a backup."""
-        opened = await self._slots.get(_ATTENDED)
+        opened = await self._attended()
         if opened is None:
             raise NotFound("This device has no domain key.")
         return opened.plaintext
+
+    async def _attended(self) -> Opened | None:
+        return await self._slots.get(_ATTENDED) or await self._slots.get(_ATTENDED_ALONE)
+
+    async def unbound_slot(self) -> list[Change] | None:
+        """Return the changes that replace the attended slot of earlier software, or None.
+
+        Without that slot, the records must have a root: its absence cannot be put back.
+        """
+        opened = await self._slots.get(_ATTENDED_ALONE)
+        if opened is None or await self._slots.get(_ATTENDED) is not None:
+            return None
+        return [self.put_locked_domain_key(opened.plaintext), self.remove_unbound_slot()]
+
+    def remove_unbound_slot(self) -> Change:
+        """Return the change that removes the attended slot of earlier software."""
+        return self._slots.delete(_ATTENDED_ALONE)
 
     async def unattended(self) -> bytes | None:
         """Return the domain key wrapped under the unattended key, or None if there is none."""
@@ -118,12 +138,8 @@ class LocalStore:
         opened = await self._slots.get(_UNATTENDED_ALONE)
         return None if opened is None else Secret(opened.plaintext)
 
-    def put_attended(self, domain_key: Secret, unlock_key: Secret) -> Change:
-        """Return the change that fills the attended slot."""
-        return self.put_locked_domain_key(domain_keys.lock(domain_key, unlock_key))
-
     def put_locked_domain_key(self, locked: bytes) -> Change:
-        """Return the change that fills the attended slot from a backup."""
+        """Return the change that fills the attended slot."""
         return self._slots.put(_ATTENDED, locked)
 
     def put_unattended(self, locked: bytes) -> Change:
@@ -145,6 +161,7 @@ class LocalStore:
         """
         names = await self._config.names(start=_FIRST_LETTER)
         paths = [self._config.path(name) for name in names if name not in _NOT_IN_BACKUPS]
-        paths.append(self._slots.path(_ATTENDED))
         entries = [(path, await self._store.get(path)) for path in paths]
+        slot = self._slots.put(_ATTENDED_ALONE, await self.locked_domain_key())
+        entries.append((slot.path, Entry(slot.value or b"", MISSING)))
         return [Record(path, entry) for path, entry in entries if entry is not None]

@@ -119,6 +119,10 @@ RESTORED_SEAL: Setting[SealedSet] = Setting(
 SEALS_BACKUPS = _raw("seals-backups")
 """The fingerprint of the domain key under which the last backup was sealed."""
 
+RESTORED_VERSIONS = _secret("restored-versions-key")
+"""The key of the root that a restore has made. It stays here until the next unlock, when the root
+can be sealed under the domain key."""
+
 JOURNAL = _json("journal", JournalSettings)
 RESTORED_JOURNAL = _secret("restored-journal-keys")
 """The keys of the journal, after a restore has replaced the domain key that sealed them. They stay
@@ -127,6 +131,8 @@ here until the next unlock."""
 # Settings of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")
 BACKUP_KEY = _secret("backup-key")
+ATTENDED_SLOT = _raw("attended-slot")
+"""The hash of the wrapped domain key. It is in no backup."""
 
 
 class SettingStore:

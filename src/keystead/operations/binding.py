@@ -1,0 +1,116 @@
+"""Binds the records of the HSM to a sealed root, so that an older record is never used (ADR 41)."""
+
+import contextlib
+import os
+from typing import Final
+
+from keystead.errors import CorruptRecord, WrongState
+from keystead.journal.log import Log
+from keystead.model.secret import Secret
+from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
+from keystead.storage.bound import BoundStore
+from keystead.storage.generations import GenerationStore, NextGeneration
+from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.local import LocalStore
+from keystead.storage.settings import ATTENDED_SLOT, RESTORED_VERSIONS, SettingStore
+from keystead.storage.versions import Versions, hash_of
+
+_PUT_BACK: Final = "An older record was put back into the store, or a record was removed."
+
+
+class Binding:
+    """Makes and opens the root of the present generation."""
+
+    def __init__(
+        self,
+        bound: BoundStore,
+        all_generations: KeyValueStore,
+        store: GenerationStore,
+        local: LocalStore,
+        log: Log,
+    ) -> None:
+        self._bound = bound
+        self._all = all_generations
+        self._store = store
+        self._local = local
+        self._log = log
+
+    def begin(self, domain_key: Secret) -> None:
+        """Have the next commit, which provisions, make the first root."""
+        self._bound.follow(self._versions(domain_key))
+
+    def end(self) -> None:
+        """Follow no root any more, because another generation is the present one."""
+        self._bound.follow(None)
+
+    async def open(self, domain_key: Secret) -> Versions:
+        """Check every record against the root from now on.
+
+        Raises WrongState if the root is missing or is none of this HSM's.
+        """
+        versions = self._versions(domain_key)
+        try:
+            if not await self._make_if_older(versions):
+                await self._adopt_restored(domain_key)
+                _ = await versions.load()
+        except CorruptRecord as error:
+            raise self._refusal(error.message) from None
+        await versions.load_pages()
+        self._bound.follow(versions)
+        return versions
+
+    async def check_slot(self, config: SettingStore) -> None:
+        """Raise WrongState unless the wrapped domain key is the one that was written last.
+
+        It is a record of this device, so the root does not cover it, but `config` has its hash.
+        """
+        present = hash_of(await self._local.locked_domain_key())
+        wanted = await config.get(ATTENDED_SLOT)
+        if wanted is None:  # After a restore, and after an upgrade.
+            _ = await self._store.commit([config.put(ATTENDED_SLOT, present)])
+        elif wanted != present:
+            raise self._refusal("The wrapped domain key is an older one.")
+
+    async def made_for(self, following: NextGeneration) -> list[Change]:
+        """Write the versions of a restore's records. Return the change to make with the switch.
+
+        The domain key may not be known before the next unlock, so another key seals the root until
+        then.
+        """
+        key = Secret(os.urandom(DOMAIN_KEY_BYTES))
+        versions = Versions(self._all, following.number, key)
+        async for changes in versions.made():
+            await following.write(changes)
+        return [self._local.settings.put(RESTORED_VERSIONS, key)]
+
+    def _versions(self, domain_key: Secret) -> Versions:
+        return Versions(self._all, self._store.number, store_key(domain_key, StoreLabel.VERSIONS))
+
+    async def _make_if_older(self, versions: Versions) -> bool:
+        """Make the root of a store of earlier software. Return whether it is one."""
+        slot = await self._local.unbound_slot()
+        if slot is None or await versions.is_stored():
+            return False
+        *pages, last = [changes async for changes in versions.made()]
+        for changes in pages:
+            _ = await self._all.commit(changes)
+        _ = await self._all.commit([*last, *slot])
+        _ = await versions.load()
+        self._log.info("the records are bound to a root from now on")
+        return True
+
+    async def _adopt_restored(self, domain_key: Secret) -> None:
+        """Seal the root that a restore has made under the domain key."""
+        key = await self._local.settings.get(RESTORED_VERSIONS)
+        if key is None:
+            return
+        versions = Versions(self._all, self._store.number, key)
+        with contextlib.suppress(CorruptRecord):  # The root is under the domain key already.
+            _ = await versions.load()
+            root = versions.resealed(store_key(domain_key, StoreLabel.VERSIONS))
+            gone = self._local.settings.remove(RESTORED_VERSIONS)
+            _ = await self._all.commit([root, gone])
+
+    def _refusal(self, reason: str) -> WrongState:
+        self._log.error("the store is not the one that was written last", reason=reason)
+        return WrongState(f"{_PUT_BACK} {reason} Restore a backup into a new HSM.")

@@ -1,0 +1,135 @@
+"""A store whose records are the present ones: an older version that was put back is refused.
+
+Each commit that changes records also writes their versions (`storage/versions`).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from keystead.errors import CorruptRecord
+from keystead.storage.bound_writer import BoundWriter
+from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore, Record
+from keystead.storage.versions import Versions
+
+T = TypeVar("T")
+
+_TRIES: Final = 10
+"""How often a read is repeated because other writers change the root."""
+
+
+class BoundStore:
+    """A KeyValueStore around another one, which may hold older records than it was given.
+
+    It checks the records of one generation, while `follow` was told to.
+    """
+
+    def __init__(self, store: KeyValueStore, on_wrong: Callable[[str], None]) -> None:
+        """`on_wrong` gets the path of each record that is read and is not the present one."""
+        self._store = store
+        self._on_wrong = on_wrong
+        self._versions: Versions | None = None
+        self._writer = BoundWriter(store)
+
+    def follow(self, versions: Versions | None) -> None:
+        """Check records against these versions from now on, or with None no records."""
+        self._versions = versions
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises CorruptRecord for an older one."""
+        versions = self._versions_of(path)
+        if versions is None:
+            return await self._store.get(path)
+
+        async def read() -> tuple[Entry | None, str | None]:
+            entry = await self._store.get(path)
+            is_present = await versions.is_present(path, None if entry is None else entry.value)
+            return entry, None if is_present else path
+
+        found, wrong = await self._settled(versions, read)
+        if wrong is not None:
+            raise self._refusal(wrong)
+        return found
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises CorruptRecord if the record at one of them was deleted and put back.
+        """
+        versions = self._versions_of(start)
+        if versions is None:
+            return await self._store.list(start, stop, limit=limit)
+
+        async def read() -> tuple[list[str], str | None]:
+            paths = await self._store.list(start, stop, limit=limit)
+            for path in paths:
+                if not await versions.is_known(path):
+                    return paths, path
+            return paths, None
+
+        found, wrong = await self._settled(versions, read)
+        if wrong is not None:
+            raise self._refusal(wrong)
+        return found
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), in order.
+
+        The value of a record that is not the present one is empty: it does not open.
+        """
+        versions = self._versions_of(start)
+        if versions is None:
+            return await self._store.scan(start, stop, limit_bytes=limit_bytes)
+
+        async def read() -> tuple[list[Record], str | None]:
+            found = await self._store.scan(start, stop, limit_bytes=limit_bytes)
+            checked: list[Record] = []
+            wrong = None
+            for path, entry in found:
+                if await versions.is_present(path, entry.value):
+                    checked.append(Record(path, entry))
+                else:
+                    wrong = path
+                    checked.append(Record(path, Entry(b"", entry.revision)))
+            return checked, wrong
+
+        found, wrong = await self._settled(versions, read)
+        if wrong is not None:
+            self._on_wrong(wrong)
+        return found
+
+    def _versions_of(self, path: str) -> Versions | None:
+        versions = self._versions
+        if versions is None or not versions.is_open or not versions.covers(path):
+            return None
+        return versions
+
+    async def _settled(
+        self, versions: Versions, read: Callable[[], Awaitable[tuple[T, str | None]]]
+    ) -> tuple[T, str | None]:
+        """Return what `read` returns: a result, and the path of a record that is wrong in it.
+
+        A record may seem wrong while a commit is under way, or after another process has made one.
+        So it is read again, between commits, until the root has stayed the same.
+        """
+        found, wrong = await read()
+        if wrong is None:
+            return found, None
+        async with self._writer.turn:
+            for _ in range(_TRIES):
+                found, wrong = await read()
+                if wrong is None or not await versions.load():
+                    break
+        return found, wrong
+
+    def _refusal(self, path: str) -> CorruptRecord:
+        self._on_wrong(path)
+        return CorruptRecord(f"The record {path} is not the one that was written last.")
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Apply all `changes` or none. Raises as the other store does, and CorruptRecord."""
+        versions = self._versions
+        if versions is None or not any(versions.covers(change.path) for change in changes):
+            return await self._store.commit(changes, checks=checks)
+        return await self._writer.commit(versions, changes, checks)

@@ -1,0 +1,125 @@
+"""The commits of a bound store: each writes the root, so those that wait are made as one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.errors import StaleRevision, WriteRefused
+from keystead.storage.key_value_store import Change, Check, KeyValueStore
+from keystead.storage.versions import Versions
+
+MOST_TOGETHER: Final = 64
+"""The most commits that are made as one."""
+_TOGETHER_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A commit, and the future for its revision or for the error that refused it."""
+
+    versions: Versions
+    changes: Sequence[Change]
+    checks: Sequence[Check]
+    done: asyncio.Future[int]
+
+    @property
+    def changed(self) -> set[str]:
+        """The paths that the commit changes."""
+        return {change.path for change in self.changes}
+
+    @property
+    def read(self) -> set[str]:
+        """The paths whose revisions the commit may depend on."""
+        return self.changed | {check.path for check in self.checks}
+
+    @property
+    def size(self) -> int:
+        """The bytes of the values that the commit writes."""
+        return sum(len(change.value or b"") for change in self.changes)
+
+
+class BoundWriter:
+    """Writes records with their versions, one commit after the other."""
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self._store = store
+        self._waiting: deque[_Job] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self.turn: Final = asyncio.Lock()
+        """Held by a commit, and by a read that must not meet a commit under way."""
+
+    async def commit(
+        self, versions: Versions, changes: Sequence[Change], checks: Sequence[Check]
+    ) -> int:
+        """Apply all `changes` or none. Raises as the store does, and CorruptRecord.
+
+        If the caller is cancelled, the commit is made nevertheless.
+        """
+        job = _Job(versions, changes, checks, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_all())
+        return await job.done
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            async with self.turn:
+                await self._write(self._next_jobs())
+
+    def _next_jobs(self) -> list[_Job]:
+        """Return the first jobs that can be made as one commit: none depends on another."""
+        first = self._waiting.popleft()
+        jobs, changed, read, size = [first], first.changed, first.read, first.size
+        while self._waiting and len(jobs) < MOST_TOGETHER:
+            job = self._waiting[0]
+            size += job.size
+            if (
+                size > _TOGETHER_BYTES
+                or job.versions is not first.versions
+                or job.changed & read
+                or job.read & changed
+            ):
+                break
+            jobs.append(self._waiting.popleft())
+            changed, read = changed | job.changed, read | job.read
+        return jobs
+
+    async def _write(self, jobs: list[_Job]) -> None:
+        try:
+            revision = await self._commit(jobs)
+        except (StaleRevision, WriteRefused) as error:
+            if len(jobs) == 1:
+                return _refuse(jobs, error)
+            for job in jobs:
+                await self._write([job])
+        except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
+            _refuse(jobs, error)
+        else:
+            for job in jobs:
+                if not job.done.done():
+                    job.done.set_result(revision)
+        return None
+
+    async def _commit(self, jobs: list[_Job]) -> int:
+        """Commit the jobs with their versions, again if another process has changed the root."""
+        versions = jobs[0].versions
+        changes = [change for job in jobs for change in job.changes]
+        checks = list(dict.fromkeys(check for job in jobs for check in job.checks))
+        while True:
+            following = await versions.after(changes)
+            try:
+                revision = await self._store.commit([*changes, *following.changes], checks=checks)
+            except StaleRevision:
+                if versions.is_first or not await versions.load():
+                    raise
+            else:
+                versions.take(following, revision)
+                return revision
+
+
+def _refuse(jobs: list[_Job], error: Exception) -> None:
+    for job in jobs:
+        if not job.done.done():
+            job.done.set_exception(error)

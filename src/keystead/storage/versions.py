@@ -1,0 +1,269 @@
+"""Which version of each record is the present one, in a tree of hashes with a sealed root.
+
+    /<generation>/root          a number that grows, and the hash of each page, sealed
+    /<generation>/root/<page>   for each record of the page: the hash of its path, that of its value
+
+A record belongs to the page that the hash of its path says. So an older version of a record, of a
+page, or of both does not fit the root, and neither does a record that was deleted and put back.
+Pages need no seal: they tell no more than paths and sealed values do.
+"""
+
+import hashlib
+import struct
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
+from keystead.model.secret import Secret
+from keystead.sealing import envelope
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+
+PAGES: Final = 512
+"""A commit writes the root, of 8 KiB, and a page, of 6 KiB for each 100,000 records."""
+HASH_BYTES: Final = 16
+_ROW_BYTES: Final = 2 * HASH_BYTES
+_NO_PAGE: Final = bytes(HASH_BYTES)
+_ROOT: Final = struct.Struct(f">Q{PAGES * HASH_BYTES}s")
+_SCAN_BYTES: Final = 256 * 1024
+_BATCH_BYTES: Final = 256 * 1024
+_AFTER: Final = "\U0010ffff"
+
+
+def hash_of(content: bytes) -> bytes:
+    """Return the hash of a path, a value or a page: BLAKE2b with 16 bytes (RFC 7693)."""
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The root and the pages after a commit, and the changes that write them in it."""
+
+    number: int
+    hashes: bytes
+    pages: Mapping[int, bytes]
+    changes: Sequence[Change]
+
+
+class Versions:
+    """The versions of the records of one generation. Calls that write must not overlap."""
+
+    def __init__(self, store: KeyValueStore, generation: int, key: Secret) -> None:
+        """`store` holds all generations. `key` has 32 bytes and seals the root."""
+        self._store = store
+        self._key: Secret | None = key
+        self._folder = f"/{generation}/"
+        self._path = f"/{generation}/root"
+        self._revision = MISSING
+        self._number = 0
+        self._hashes = _NO_PAGE * PAGES
+        self._pages: dict[int, bytes] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the key is still known."""
+        return self._key is not None
+
+    def close(self) -> None:
+        """Wipe the key, and forget the pages. Later writes raise WrongState."""
+        if self._key is not None:
+            self._key.wipe()
+        self._key = None
+        self._pages.clear()
+
+    def covers(self, path: str) -> bool:
+        """Return whether a path is that of a record of this generation."""
+        return path.startswith(self._folder) and not path.startswith(self._path)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the first root is still to be made."""
+        return self._number == 0
+
+    async def is_stored(self) -> bool:
+        """Return whether there is a root, whatever it is."""
+        return await self._store.get(self._path) is not None
+
+    async def load(self) -> bool:
+        """Read the root. Return whether it is another one than before.
+
+        Raises CorruptRecord if it is missing, older than before, or sealed under another key.
+        """
+        entry = await self._store.get(self._path)
+        if entry is None:
+            raise CorruptRecord("The root of the records is missing.")
+        if entry.revision == self._revision:
+            return False
+        number, hashes = self._opened(entry.value)
+        if number < self._number:
+            raise CorruptRecord("The root of the records is an older one.")
+        self._number, self._hashes, self._revision = number, hashes, entry.revision
+        self._pages = {
+            index: page
+            for index, page in self._pages.items()
+            if _hash_of_page(page) == self._hash(index)
+        }
+        return True
+
+    async def load_pages(self) -> None:
+        """Read all pages that fit the root, so that later reads of records wait for none."""
+        indexes = {self._page_path(index): index for index in range(PAGES)}
+        start = f"{self._path}/"
+        while found := await self._store.scan(
+            start, f"{self._path}/{_AFTER}", limit_bytes=_SCAN_BYTES
+        ):
+            for path, entry in found:
+                index = indexes.get(path)
+                if index is not None and _hash_of_page(entry.value) == self._hash(index):
+                    self._pages[index] = entry.value
+            start = found[-1].path + "\0"
+
+    def _opened(self, sealed: bytes) -> tuple[int, bytes]:
+        try:
+            content = envelope.unseal_any(self._require_key(), self._path, sealed)
+            number, hashes = _ROOT.unpack(content)
+        except (DecryptionFailed, struct.error):
+            raise CorruptRecord("The root of the records does not open.") from None
+        return number, hashes
+
+    async def is_present(self, path: str, value: bytes | None) -> bool:
+        """Return whether this is the present version of a record. None stands for no record."""
+        known = await self._known(path)
+        return known == (None if value is None else hash_of(value))
+
+    async def is_known(self, path: str) -> bool:
+        """Return whether there is a record at this path."""
+        return bool(await self._known(path))
+
+    async def _known(self, path: str) -> bytes | None:
+        """Return the hash of the value at `path`, None without one, or b"" if that is in doubt."""
+        name = hash_of(path.encode())
+        page = await self._page(_page_of(name))
+        if page is None:
+            return b""
+        at = _find(page, name)
+        return None if at is None else page[at + HASH_BYTES : at + _ROW_BYTES]
+
+    async def _page(self, index: int) -> bytes | None:
+        """Return a page, or None if the stored one does not fit the root."""
+        page = self._pages.get(index)
+        if page is not None:
+            return page
+        wanted = self._hash(index)
+        entry = None if wanted == _NO_PAGE else await self._store.get(self._page_path(index))
+        page = b"" if entry is None else entry.value
+        if wanted != self._hash(index) or wanted != _hash_of_page(page):
+            return None
+        self._pages[index] = page
+        return page
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def after(self, changes: Iterable[Change]) -> Following:
+        """Return the versions after a commit of `changes`.
+
+        Raises CorruptRecord if a page of theirs does not fit the root.
+        """
+        pages: dict[int, bytes] = {}
+        for change in changes:
+            if self.covers(change.path):
+                name = hash_of(change.path.encode())
+                index = _page_of(name)
+                page = pages[index] if index in pages else await self._require_page(index)
+                pages[index] = _replaced(page, name, change.value)
+        return self._following(pages)
+
+    async def _require_page(self, index: int) -> bytes:
+        page = await self._page(index)
+        if page is None:
+            raise CorruptRecord(f"The record {self._page_path(index)} does not fit the root.")
+        return page
+
+    def _following(self, pages: Mapping[int, bytes]) -> Following:
+        hashes = bytearray(self._hashes)
+        for index, page in pages.items():
+            hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES] = _hash_of_page(page)
+        changes = [Change(self._page_path(index), page or None) for index, page in pages.items()]
+        number = self._number + 1
+        root = self._root(self._require_key(), number, hashes)
+        return Following(number, bytes(hashes), pages, [*changes, root])
+
+    def take(self, following: Following, revision: int) -> None:
+        """Follow a commit that was made."""
+        self._number, self._hashes = following.number, following.hashes
+        self._revision = revision
+        if self.is_open:
+            self._pages.update(following.pages)
+
+    def resealed(self, key: Secret) -> Change:
+        """Return the change that seals the root under another key."""
+        return self._root(key, self._number, self._hashes)
+
+    async def made(self) -> AsyncIterator[Sequence[Change]]:
+        """Yield, for a commit each, the changes that write the versions of all records there are.
+
+        The last of these changes is that of the root.
+        """
+        pages: dict[int, bytearray] = {}
+        start = self._folder
+        while found := await self._store.scan(
+            start, self._folder + _AFTER, limit_bytes=_SCAN_BYTES
+        ):
+            for path, entry in found:
+                if self.covers(path):
+                    name = hash_of(path.encode())
+                    pages.setdefault(_page_of(name), bytearray()).extend(
+                        name + hash_of(entry.value)
+                    )
+            start = found[-1].path + "\0"
+        following = self._following({index: bytes(page) for index, page in pages.items()})
+        batch: list[Change] = []
+        size = 0
+        for change in following.changes:
+            batch.append(change)
+            size += len(change.value or b"")
+            if size >= _BATCH_BYTES or change.path == self._path:
+                yield batch
+                batch, size = [], 0
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _root(self, key: Secret, number: int, hashes: bytes | bytearray) -> Change:
+        content = _ROOT.pack(number, hashes)
+        return Change(self._path, envelope.seal_extended(key, self._path, content), self._revision)
+
+    def _hash(self, index: int) -> bytes:
+        return self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
+
+    def _page_path(self, index: int) -> str:
+        return f"{self._path}/{index:03}"
+
+    def _require_key(self) -> Secret:
+        if self._key is None:
+            raise WrongState("The HSM was locked in the meantime.")
+        return self._key
+
+
+def _page_of(name: bytes) -> int:
+    return int.from_bytes(name[:2]) % PAGES
+
+
+def _hash_of_page(page: bytes) -> bytes:
+    return hash_of(page) if page else _NO_PAGE
+
+
+def _find(page: bytes, name: bytes) -> int | None:
+    """Return where the row of the path with this hash begins, or None."""
+    at = page.find(name)
+    while at >= 0 and at % _ROW_BYTES:
+        at = page.find(name, at + 1)
+    return None if at < 0 else at
+
+
+def _replaced(page: bytes, name: bytes, value: bytes | None) -> bytes:
+    """Return a page with another value at a path. None stands for no record."""
+    row = b"" if value is None else name + hash_of(value)
+    at = _find(page, name)
+    return page + row if at is None else page[:at] + row + page[at + _ROW_BYTES :]

@@ -1,0 +1,272 @@
+"""Commits that share a root, reads beside them, and two processes on one store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from keystead.errors import CorruptRecord, StaleRevision, StoreUnavailable, WriteRefused, WrongState
+from keystead.model.secret import Secret
+from keystead.storage.bound import BoundStore
+from keystead.storage.bound_writer import MOST_TOGETHER
+from keystead.storage.key_value_store import MISSING, Change, Check
+from keystead.storage.versions import PAGES, Versions
+from tests.support.stores import WatchedStore
+
+KEY = bytes(range(32))
+ROOT = "/0/root"
+
+
+class Bound:
+    """A bound store on a store that can be watched, and the records that it found wrong."""
+
+    def __init__(self, kept: WatchedStore | None = None) -> None:
+        self.kept = kept or WatchedStore()
+        self.wrong: list[str] = []
+        self.versions = Versions(self.kept, 0, Secret(bytes(bytearray(KEY))))
+        self.store = BoundStore(self.kept, self.wrong.append)
+        self.store.follow(self.versions)
+
+    async def put(self, *paths: str, value: bytes = b"value") -> int:
+        return await self.store.commit([Change(path, value) for path in paths])
+
+    async def another(self) -> "Bound":
+        """Return the store of another process, which has read the root."""
+        other = Bound(self.kept)
+        await other.versions.load()
+        return other
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def names(number: int) -> list[str]:
+    return [f"/0/key/{index}" for index in range(number)]
+
+
+def test_commits_that_wait_are_made_together_and_in_order():
+    async def scenario():
+        bound = Bound()
+        paths = names(3 * MOST_TOGETHER)
+        revisions = await asyncio.gather(*(bound.put(path) for path in paths))
+        assert revisions == sorted(revisions)
+        assert len(bound.kept.commits) <= 5
+        assert await bound.store.list("/0/key/", "/0/key0", limit=1000) == sorted(paths)
+        found = await bound.store.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+        assert {record.entry.value for record in found} == {b"value"}
+        assert bound.wrong == []
+
+    run(scenario)
+
+
+def test_a_commit_that_is_stale_or_refused_takes_no_other_with_it():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+        outcomes = await asyncio.gather(
+            bound.put("/0/key/b"),
+            bound.store.commit([Change("/0/key/a", b"other", MISSING)]),
+            bound.store.commit([Change("/0/key/c", b"c")], checks=[Check("/0/key/a", 99)]),
+            bound.put("/0/key/d"),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [int, StaleRevision, StaleRevision, int]
+        assert (await bound.store.get("/0/key/a")).value == b"value"
+        assert await bound.store.get("/0/key/c") is None
+
+    run(scenario)
+
+
+def test_a_check_sees_the_commits_that_wait_before_it():
+    async def scenario():
+        bound = Bound()
+        revision = await bound.put("/0/namespace/n")
+        outcomes = await asyncio.gather(
+            bound.put("/0/key/first"),
+            bound.store.commit([Change("/0/namespace/n", None)]),
+            bound.store.commit(
+                [Change("/0/key/k", b"k")], checks=[Check("/0/namespace/n", revision)]
+            ),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[2], StaleRevision)
+        assert await bound.store.get("/0/key/k") is None
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("error", [WriteRefused("full"), StoreUnavailable("gone")])
+def test_after_a_commit_that_failed_the_next_one_and_reads_go_on(error):
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+
+        def fail() -> None:
+            raise error
+
+        bound.kept.before_commit = fail
+        with pytest.raises(type(error)):
+            await bound.put("/0/key/b")
+        bound.kept.before_commit = lambda: None
+        assert await bound.store.get("/0/key/b") is None
+        await bound.put("/0/key/b", "/0/key/c")
+        assert (await bound.store.get("/0/key/b")).value == b"value"
+
+    run(scenario)
+
+
+def test_a_commit_whose_answer_was_lost_is_seen_by_reads_and_by_the_next_commit():
+    async def scenario():
+        for following in ("read", "write"):
+            bound = Bound()
+            await bound.put("/0/key/a")
+            commit = bound.kept.commit
+
+            async def lose(changes: Any, *, checks: Any = (), commit: Any = commit) -> int:
+                await commit(changes, checks=checks)
+                raise StoreUnavailable("The answer is lost.")
+
+            bound.kept.commit = lose
+            with pytest.raises(StoreUnavailable):
+                await bound.put("/0/key/a", value=b"second")
+            bound.kept.commit = commit
+            if following == "write":
+                await bound.put("/0/key/b")
+            assert (await bound.store.get("/0/key/a")).value == b"second"
+            assert bound.wrong == []
+
+    run(scenario)
+
+
+def test_reads_beside_commits_never_find_a_record_wrong():
+    async def scenario():
+        bound = Bound()
+        await bound.put(*names(20))
+
+        async def write() -> None:
+            for number in range(50):
+                path = f"/0/key/{number % 20}"
+                value = None if number % 7 == 0 else b"%d" % number
+                await bound.store.commit([Change(path, value)])
+
+        async def read() -> None:
+            for number in range(100):
+                await bound.store.get(f"/0/key/{number % 20}")
+                await bound.store.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+                await bound.store.list("/0/key/", "/0/key0", limit=100)
+
+        await asyncio.gather(write(), read(), read(), write())
+        assert bound.wrong == []
+
+    run(scenario)
+
+
+def test_two_processes_on_one_store_see_the_commits_of_each_other():
+    async def scenario():
+        first = Bound()
+        await first.put("/0/key/a")
+        second = await first.another()
+        for number in range(20):
+            writer, reader = (first, second) if number % 2 else (second, first)
+            value = b"%d" % number
+            await writer.put("/0/key/a", f"/0/key/{number}", value=value)
+            assert (await reader.store.get("/0/key/a")).value == value
+        await asyncio.gather(
+            *(side.put(f"/0/user/{n}") for n in range(20) for side in (first, second))
+        )
+        assert len(await first.store.list("/0/user/", "/0/user0", limit=99)) == 20
+        assert first.wrong == second.wrong == []
+
+    run(scenario)
+
+
+def test_a_caller_that_goes_away_leaves_a_commit_that_is_made():
+    async def scenario():
+        bound = Bound()
+        gone = asyncio.ensure_future(bound.put("/0/key/a"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await bound.put("/0/key/b")
+        assert (await bound.store.get("/0/key/a")).value == b"value"
+
+    run(scenario)
+
+
+def test_an_older_record_page_or_root_is_refused():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a", value=b"old")
+        before = {path: (await bound.kept.get(path)).value for path in await bound.kept.paths()}
+        await bound.put("/0/key/a", value=b"new")
+        await bound.kept.kept.commit([Change("/0/key/a", before["/0/key/a"])])
+        with pytest.raises(CorruptRecord, match="not the one that was written last"):
+            await bound.store.get("/0/key/a")
+        await bound.kept.kept.commit([Change(path, value) for path, value in before.items()])
+        with pytest.raises(CorruptRecord, match="older"):
+            await bound.store.get("/0/key/a")
+        with pytest.raises(CorruptRecord, match="older"):
+            await bound.put("/0/key/a")
+
+    run(scenario)
+
+
+def test_a_record_that_was_deleted_and_put_back_is_in_no_list():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a", "/0/key/b")
+        await bound.store.commit([Change("/0/key/a", None)])
+        await bound.kept.kept.commit([Change("/0/key/a", b"value")])
+        with pytest.raises(CorruptRecord):
+            await bound.store.list("/0/key/", "/0/key0", limit=10)
+        found = await bound.store.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+        assert [record.entry.value for record in found] == [b"", b"value"]
+        assert bound.wrong == ["/0/key/a", "/0/key/a"]
+
+    run(scenario)
+
+
+def test_after_a_lock_nothing_is_written_that_the_root_would_not_cover():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+        bound.versions.close()
+        with pytest.raises(WrongState):
+            await bound.put("/0/key/a")
+        await bound.store.commit([Change("/local/x", b"other")])
+        assert (await bound.store.get("/0/key/a")).value == b"value"
+        again = await bound.another()
+        assert (await again.store.get("/0/key/a")).value == b"value"
+
+    run(scenario)
+
+
+def test_a_root_opens_for_its_own_generation_and_key_only():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+        root = (await bound.kept.get(ROOT)).value
+        await bound.kept.kept.commit([Change("/1/root", root)])
+        for generation, key in ((1, KEY), (0, bytes(32))):
+            with pytest.raises(CorruptRecord, match="does not open"):
+                await Versions(bound.kept, generation, Secret(key)).load()
+
+    run(scenario)
+
+
+def test_versions_that_are_made_of_a_store_fit_its_records():
+    async def scenario():
+        bound = Bound()
+        bound.store.follow(None)
+        paths = names(3 * PAGES)
+        await bound.put(*paths)
+        async for changes in bound.versions.made():
+            await bound.kept.commit(changes)
+        other = await bound.another()
+        assert len(await other.store.list("/0/key/", "/0/key0", limit=10**4)) == len(paths)
+        for path in paths:
+            assert (await other.store.get(path)).value == b"value"
+        assert other.wrong == []
+
+    run(scenario)
