@@ -231,7 +231,7 @@ async def as_earlier_software(core: Core) -> Contents:
     records = {
         path: value
         for path, value in (await contents(core.store)).items()
-        if not path.startswith((ROOT, slots)) and not path.endswith("/attended-slot")
+        if not path.startswith((ROOT, slots)) and "/attended-slot-" not in path
     }
     old = f"{slots}attended"
     return records | {old: envelope.seal(device_key, old, locked)}

@@ -68,6 +68,8 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         common_passphrases = true
         [keys]
         cache = 500
+        [journal]
+        head_file = "other.head"
         [device_key]
         provider = "tpm2"
         credential = "other-name"
@@ -77,12 +79,14 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
         DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
+        str(directory / "other.head"),
         CoreSettings(
             (directory / "update.pem").read_bytes(),
             pkcs1_padding_errors=True,
             open_shutdown=True,
             common_passphrases=True,
             key_cache=500,
+            keeps_head=True,
         ),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)
@@ -133,6 +137,7 @@ def test_without_ca_the_machines_are_trusted(directory):
         ("edges = 257", "Expected `int` <= 256"),
         ("[keys]\ncache = 0", "Expected `int` >= 1"),
         ("[keys]\ncache = 1000001", "Expected `int` <= 1000000"),
+        ("[journal]\nhead_file = 'missing/x'", "journal.head_file: there is no directory"),
         ("data = 5", "Expected `str | null`, got `int` - at `$.data`"),
         ("listen = 'localhost'", "'localhost' is not HOST:PORT"),
         ("[syslog]\ntls = ':6514'", "lacks the host or the port"),

@@ -45,9 +45,9 @@ async def set_passphrase(core: Core, new: str, current: str = "", user: Credenti
     return (await core.request("PUT", "/config/backup-passphrase", user=user, json=change)).status
 
 
-async def furnished() -> tuple[Core, Credentials, Credentials]:
+async def furnished(**given: Any) -> tuple[Core, Credentials, Credentials]:
     """Return a core with users, a namespace and keys; its Backup user and its Operator."""
-    core = await started()
+    core = await started(**given)
     await core.provision()
     backup = await core.add_user("backup", "Backup")
     operator = await core.add_user("operator", "Operator")

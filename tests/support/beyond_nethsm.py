@@ -55,7 +55,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "POST /keys/{}/encrypt": ("aad",),
     "POST /keys/{}/decrypt": ("aad", "tag"),
     "POST /provision": ("unlockShares",),
-    "POST /unlock": ("share",),
+    "POST /unlock": ("share", "acknowledgeRollback"),
     "PUT /config/unlock-passphrase": ("unlockShares", "currentShares"),
 }
 """Optional fields of requests that NetHSM has."""

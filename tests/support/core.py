@@ -223,6 +223,7 @@ async def start_core(  # noqa: PLR0913
     common_passphrases: bool = False,
     self_test_failure: str | None = None,
     freshness: Freshness | None = None,
+    keeps_head: bool = False,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -256,6 +257,7 @@ async def start_core(  # noqa: PLR0913
             common_passphrases=common_passphrases,
             self_test_failure=self_test_failure,
             freshness=freshness,
+            keeps_head=keeps_head,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

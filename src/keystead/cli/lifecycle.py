@@ -36,6 +36,11 @@ def add_unlock(parser: ArgumentParser) -> None:
         action="store_true",
         help="give one of the shares, in the place of the passphrase",
     )
+    parser.add_argument(
+        "--acknowledge-rollback",
+        action="store_true",
+        help="open a store that is older than the journal's head in the second place",
+    )
 
 
 def add_lock(parser: ArgumentParser) -> None:
@@ -127,7 +132,10 @@ def _unlock(call: Invocation) -> None:
     hsm = call.anonymous
     _require_state(hsm, "Locked")
     field, what = ("share", "Share") if call.given.share else ("passphrase", "Unlock passphrase")
-    answer = hsm.post("/unlock", {field: passphrases.present(call.given, "unlock", what)})
+    wanted: dict[str, object] = {field: passphrases.present(call.given, "unlock", what)}
+    if call.given.acknowledge_rollback:
+        wanted["acknowledgeRollback"] = True
+    answer = hsm.post("/unlock", wanted)
     if answer is not None:
         call.screen.done(f"{answer['have']} of {answer['need']} shares are given.")
         return

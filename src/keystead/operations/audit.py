@@ -23,6 +23,7 @@ from keystead.model.users import Caller
 from keystead.operations.audit_actions import Action, use_entry
 from keystead.operations.journal_opening import find_keys
 from keystead.operations.journal_writer import CUT, JournalWriter
+from keystead.operations.known_head import KnownHead
 from keystead.operations.session import CoreContext
 from keystead.storage import settings as stored
 from keystead.storage.journal_records import MOST_ENTRIES
@@ -55,8 +56,10 @@ class Audit:
         store: KeyValueStore,
         local: SettingStore,
         now: Callable[[], float],
+        known_head: KnownHead,
     ) -> None:
         """`store` is below all generations; `local` has the settings of this device."""
+        self._known_head = known_head
         self._store = store
         self._local = local
         self._log = context.log
@@ -224,6 +227,10 @@ class Audit:
             return Entry(self._time(), "interrupted", outcome="its record does not open")
         return msgspec.msgpack.decode(content, type=Entry)
 
+    def rollback_acknowledged(self, fault: str) -> None:
+        """Record that someone has unlocked a store that is older than it should be."""
+        self._add(Entry(self._time(), "rollback acknowledged", outcome=fault))
+
     def park(self) -> list[Change]:
         """Return the change that keeps the journal's keys until the next unlock.
 
@@ -250,6 +257,7 @@ class Audit:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.keys.wipe()
+        await self._known_head.settle()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -313,6 +321,8 @@ class Audit:
             raise
         self._is_stuck = False
         del self._waiting[: len(batch)]
+        if writer.signed == writer.last:
+            self._known_head.keep(writer)
 
     def _gather(self, *, everything: bool) -> None:
         """Make entries of what was counted, if ten seconds are over or `everything` is wanted."""

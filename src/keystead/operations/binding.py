@@ -12,7 +12,7 @@ from keystead.storage.bound import BoundStore
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
-from keystead.storage.settings import ATTENDED_SLOT, RESTORED_VERSIONS, SettingStore
+from keystead.storage.settings import RESTORED_VERSIONS, SettingStore, attended_slot
 from keystead.storage.versions import Versions, hash_of
 
 _PUT_BACK: Final = "An older record was put back into the store, or a record was removed."
@@ -65,26 +65,28 @@ class Binding:
         It is a record of this device, so the root does not cover it, but `config` has its hash.
         """
         present = hash_of(await self._local.locked_domain_key())
-        wanted = await config.get(ATTENDED_SLOT)
-        if wanted is None:  # After a restore, and after an upgrade.
-            _ = await self._store.commit([config.put(ATTENDED_SLOT, present)])
+        setting = attended_slot(self._local.device_id)
+        wanted = await config.get(setting)
+        if wanted is None:  # After a restore, an upgrade, or a change of the device key.
+            _ = await self._store.commit([config.put(setting, present)])
         elif wanted != present:
             raise self._refusal("The wrapped domain key is an older one.")
 
-    async def made_for(self, following: NextGeneration) -> list[Change]:
-        """Write the versions of a restore's records. Return the change to make with the switch.
+    async def made_for(self, following: NextGeneration, domain_key: Secret | None) -> list[Change]:
+        """Write the versions of a restore's records. Return the changes to make with the switch.
 
-        The domain key may not be known before the next unlock, so another key seals the root until
+        If the domain key is not known before the next unlock, another key seals the root until
         then.
         """
+        if domain_key is not None:
+            await _write(following, Versions(self._all, following.number, _key_of(domain_key)))
+            return [self._local.settings.remove(RESTORED_VERSIONS)]
         key = Secret(os.urandom(DOMAIN_KEY_BYTES))
-        versions = Versions(self._all, following.number, key)
-        async for changes in versions.made():
-            await following.write(changes)
+        await _write(following, Versions(self._all, following.number, key.copy()))
         return [self._local.settings.put(RESTORED_VERSIONS, key)]
 
     def _versions(self, domain_key: Secret) -> Versions:
-        return Versions(self._all, self._store.number, store_key(domain_key, StoreLabel.VERSIONS))
+        return Versions(self._all, self._store.number, _key_of(domain_key))
 
     async def _make_if_older(self, versions: Versions) -> bool:
         """Make the root of a store of earlier software. Return whether it is one."""
@@ -107,10 +109,25 @@ class Binding:
         versions = Versions(self._all, self._store.number, key)
         with contextlib.suppress(CorruptRecord):  # The root is under the domain key already.
             _ = await versions.load()
-            root = versions.resealed(store_key(domain_key, StoreLabel.VERSIONS))
+            new = _key_of(domain_key)
+            root = versions.resealed(new)
+            new.wipe()
+            versions.close()
             gone = self._local.settings.remove(RESTORED_VERSIONS)
             _ = await self._all.commit([root, gone])
 
     def _refusal(self, reason: str) -> WrongState:
         self._log.error("the store is not the one that was written last", reason=reason)
         return WrongState(f"{_PUT_BACK} {reason} Restore a backup into a new HSM.")
+
+
+def _key_of(domain_key: Secret) -> Secret:
+    return store_key(domain_key, StoreLabel.VERSIONS)
+
+
+async def _write(following: NextGeneration, versions: Versions) -> None:
+    try:
+        async for changes in versions.made():
+            await following.write(changes)
+    finally:
+        versions.close()

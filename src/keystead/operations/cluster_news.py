@@ -10,6 +10,7 @@ from keystead.operations.freshness import FAILED_SECONDS, Freshness
 from keystead.operations.hsm import Hsm
 from keystead.storage import key_paths
 from keystead.storage.generations import POINTER
+from keystead.storage.paths import VERSIONS
 
 _USERS: Final = "/authentication/"
 _CHECK_SECONDS: Final = 1.0
@@ -49,7 +50,7 @@ class ClusterNews:
 
     def _record_changed(self, path: str) -> None:
         session = self._hsm.session
-        if session is None:
+        if session is None or path.startswith(VERSIONS):
             return
         try:
             if path.startswith(key_paths.ROOT):

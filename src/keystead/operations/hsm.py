@@ -31,6 +31,7 @@ from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
+from keystead.operations.known_head import KnownHead
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
@@ -106,7 +107,8 @@ class Hsm:
         self.time = ConfiguredTime(context.wall_clock, store, local)
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
-        self.audit = Audit(context, journal_store, local.settings, self.time.now)
+        self.known_head = KnownHead(context, journal_store, local)
+        self.audit = Audit(context, journal_store, local.settings, self.time.now, self.known_head)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
         self.access_record = AccessRecord(context.log, metrics, pace, self.audit)
         self.gate = Gate(self.access_record, context.monotonic)
@@ -158,7 +160,7 @@ class Hsm:
         if provisioned:
             await hsm.unlocking.remember()
             if domain_key is not None:
-                with suppress(WrongState):  # The log says why the HSM stays Locked.
+                with suppress(WrongState, Conflict):  # The log says why the HSM stays Locked.
                     await hsm._enter(Event.UNLOCK, domain_key)
         hsm.succession.sweep_soon()
         return hsm
@@ -208,7 +210,7 @@ class Hsm:
                         *stores.initial(),
                         stores.users.change(user),
                         local.put_locked_domain_key(locked),
-                        stores.config.put(settings.ATTENDED_SLOT, hash_of(locked)),
+                        stores.config.put(settings.attended_slot(self.device_id), hash_of(locked)),
                         local.settings.put(settings.UNLOCK_SALT, salt),
                         share_set,
                         local.settings.put(settings.TIME_OFFSET, offset),
@@ -222,15 +224,24 @@ class Hsm:
             await self._enter(Event.PROVISION, domain_key)
             return texts
 
-    async def unlock(self, passphrase: str, *, address: str) -> None:
+    async def unlock(self, passphrase: str, *, address: str, takes_rollback: bool = False) -> None:
         """Unwrap the domain key with the unlock passphrase and become Operational.
+
+        With `takes_rollback`, also on a store that is older than what the second place knows,
+        which is a Conflict otherwise.
 
         Raises NotPermitted if the passphrase is wrong, TooManyAttempts for a second after that, and
         Overloaded if too many attempts wait.
         """
-        await self._unlock(lambda: self.unlocking.open(passphrase, address=address), address)
+        await self._unlock(
+            lambda: self.unlocking.open(passphrase, address=address),
+            address,
+            takes_rollback=takes_rollback,
+        )
 
-    async def unlock_with_share(self, text: str, *, address: str) -> Progress:
+    async def unlock_with_share(
+        self, text: str, *, address: str, takes_rollback: bool = False
+    ) -> Progress:
         """Take one of the shares of the unlock passphrase, and become Operational with the last.
 
         Raises what `Unlocking.checked` does, and Overloaded if too many attempts wait.
@@ -242,13 +253,24 @@ class Hsm:
         progress = unlocking.keep(share, share_set, address=address)
         if progress.is_enough:
             need = progress.need
-            await self._unlock(lambda: unlocking.open_with_given(need, address=address), address)
+            await self._unlock(
+                lambda: unlocking.open_with_given(need, address=address),
+                address,
+                takes_rollback=takes_rollback,
+            )
         return progress
 
-    async def _unlock(self, open_domain_key: Callable[[], Awaitable[Secret]], address: str) -> None:
+    async def _unlock(
+        self,
+        open_domain_key: Callable[[], Awaitable[Secret]],
+        address: str,
+        *,
+        takes_rollback: bool,
+    ) -> None:
         async with self.unlocking.queued(address), self.changing:
             after(self.state, Event.UNLOCK)
-            await self._enter(Event.UNLOCK, await open_domain_key())
+            domain_key = await open_domain_key()
+            await self._enter(Event.UNLOCK, domain_key, takes_rollback=takes_rollback)
 
     async def lock(self) -> None:
         """Become Locked: new requests are refused at once, then all secrets are forgotten."""
@@ -335,7 +357,8 @@ class Hsm:
         `event` decides the state after that. The caller holds `changing`.
         """
         state, old = after(self.state, event), self.session
-        versions = await self.binding.made_for(following)
+        known = old.require_domain_key() if old and event is Event.RESTORE_SAME_KEY else None
+        versions = await self.binding.made_for(following, known)
         await following.bring_into_force([*changes, *versions])
         self.binding.end()
         depend_on(None)  # The restore is done. Its caller may not exist in the new records.
@@ -410,7 +433,13 @@ class Hsm:
         await self.unlocking.remember()
         await self.tls.follow()
 
-    async def _enter(self, event: Event, domain_key: Secret) -> None:
+    async def _enter(
+        self, event: Event, domain_key: Secret, *, takes_rollback: bool = False
+    ) -> None:
+        # Before anything is written.
+        rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
+        if rollback and not takes_rollback:
+            raise self.known_head.refusal(rollback)
         # Pinned: a session must not write its records into those of a later restore.
         pinned = self.store.pinned()
         around = replace(self._around, store=pinned)
@@ -422,6 +451,8 @@ class Hsm:
         await self.binding.check_slot(session.config)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
+        if rollback:
+            self.audit.rollback_acknowledged(rollback)
         await self.audit.open(domain_key)
         try:
             # Refused if the store was lost in the meantime: only recovery leaves Failed.

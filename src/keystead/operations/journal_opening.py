@@ -46,6 +46,16 @@ async def find_keys(store: KeyValueStore, local: SettingStore, domain_key: Secre
     return FoundKeys(keys, [put_keys(keys, domain_key)], fault)
 
 
+async def present_keys(
+    store: KeyValueStore, local: SettingStore, domain_key: Secret
+) -> JournalKeys | None:
+    """Return the keys of the journal in `store`, or None if there are none that open."""
+    try:
+        return await stored_keys(store, domain_key)
+    except DecryptionFailed:
+        return await _left_by_restore(local)
+
+
 async def _left_by_restore(local: SettingStore) -> JournalKeys | None:
     stored = await local.get(RESTORED_JOURNAL)
     return None if stored is None else JournalKeys(stored)

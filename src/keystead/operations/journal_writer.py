@@ -117,6 +117,11 @@ class JournalWriter:
         return self._chain.number
 
     @property
+    def digest(self) -> bytes:
+        """The hash of the last entry."""
+        return self._chain.digest
+
+    @property
     def signed(self) -> int:
         """The number of the last checkpoint."""
         return self._head.signed

@@ -70,6 +70,8 @@ class CoreContext:
     """The greatest number of decrypted keys kept in memory."""
     freshness: Freshness | None = None
     """Whether a member of a cluster knows what the others change. None without a cluster."""
+    keeps_head: bool = False
+    """Whether the journal's last checkpoint is also kept outside of the store."""
     software_digest: str | None = None
     """The SHA-256 over the files of the installed software."""
     self_test_failure: str | None = None

@@ -40,7 +40,7 @@ from keystead.sealing.unlock_shares import (
 )
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.settings import ATTENDED_SLOT, UNLOCK_SALT, UNLOCK_SHARES
+from keystead.storage.settings import UNLOCK_SALT, UNLOCK_SHARES, attended_slot
 from keystead.storage.versions import hash_of
 
 USER_NAME: Final = "unlock"
@@ -181,7 +181,9 @@ class Unlocking:
                 [
                     self._local.settings.put(UNLOCK_SALT, salt),
                     self._local.put_locked_domain_key(locked),
-                    context.session.config.put(ATTENDED_SLOT, hash_of(locked)),
+                    context.session.config.put(
+                        attended_slot(self._local.device_id), hash_of(locked)
+                    ),
                     change,
                 ]
             )

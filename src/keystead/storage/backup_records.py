@@ -56,7 +56,7 @@ async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
         yield record
     for root in (_CONFIG, _USERS):
         async for record in _scan(store, root):
-            if record.path != _CONFIG + settings.ATTENDED_SLOT.name:
+            if not record.path.startswith(_CONFIG + settings.ATTENDED_SLOTS):
                 yield record
     async for record in _scan(store, _KEYS):
         folder, slash, _ = record.path.removeprefix(_KEYS).partition("/")

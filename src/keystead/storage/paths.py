@@ -11,6 +11,10 @@ LOCAL: Final = "/local/"
 """The root of the records of single devices."""
 _AFTER_LOCAL: Final = "/local0"
 """The end of the range below LOCAL: 0 follows the slash in ASCII."""
+VERSIONS: Final = "/root"
+"""The root of the versions of a generation's records, and the beginning of its pages' paths."""
+KNOWN_HEAD: Final = "/elsewhere/journal-head"
+"""The last checkpoint of the journal, if it is also kept outside of the store."""
 _PAGE: Final = 1000
 """Paths that are listed at a time."""
 

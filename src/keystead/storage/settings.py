@@ -131,8 +131,13 @@ here until the next unlock."""
 # Settings of the HSM as a whole, sealed under the domain key (DomainStores.config).
 BACKUP_SALT = _raw("backup-salt")
 BACKUP_KEY = _secret("backup-key")
-ATTENDED_SLOT = _raw("attended-slot")
-"""The hash of the wrapped domain key. It is in no backup."""
+ATTENDED_SLOTS = "attended-slot-"
+"""The beginning of the names of these settings. They are in no backup."""
+
+
+def attended_slot(device_id: str) -> Setting[bytes]:
+    """Return the setting with the hash of a device's wrapped domain key."""
+    return _raw(ATTENDED_SLOTS + device_id)
 
 
 class SettingStore:

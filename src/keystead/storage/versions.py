@@ -18,6 +18,7 @@ from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.paths import VERSIONS
 
 PAGES: Final = 512
 """A commit writes the root, of 8 KiB, and a page, of 6 KiB for each 100,000 records."""
@@ -53,7 +54,7 @@ class Versions:
         self._store = store
         self._key: Secret | None = key
         self._folder = f"/{generation}/"
-        self._path = f"/{generation}/root"
+        self._path = f"/{generation}{VERSIONS}"
         self._revision = MISSING
         self._number = 0
         self._hashes = _NO_PAGE * PAGES

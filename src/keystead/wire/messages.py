@@ -191,6 +191,8 @@ class CoreSettings(Message, frozen=True):
     """The greatest number of decrypted keys kept in memory."""
     freshness: Freshness | None = None
     """None stands for an HSM that is in no cluster."""
+    keeps_head: bool = False
+    """Whether the journal's last checkpoint is also kept outside of the store."""
 
 
 UnattendedKey = Annotated[bytes, msgspec.Meta(max_length=32)]

@@ -26,11 +26,13 @@ class ProvisionRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     unlock_shares: WantedShares | UnsetType = UNSET
 
 
-class UnlockRequest(Hidden, forbid_unknown_fields=True):
+class UnlockRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     """POST /unlock: the passphrase, or one of its shares."""
 
     passphrase: str | UnsetType = UNSET
     share: str | UnsetType = UNSET
+    acknowledge_rollback: bool = False
+    """Whether to open a store that is older than the journal's head in the second place."""
 
 
 class UnlockShares(Hidden):
@@ -92,14 +94,17 @@ async def provision(call: Call[ProvisionRequest]) -> Reply[UnlockShares] | Reply
 
 async def unlock(
     call: Call[UnlockRequest],
-) -> Annotated[Reply[UnlockProgress], 202] | Annotated[Reply[None], 204, 403, 429]:
+) -> Annotated[Reply[UnlockProgress], 202] | Annotated[Reply[None], 204, 403, 409, 429]:
     """POST /unlock: Locked → Operational; with shares, once enough of them were given."""
     wanted = await call.json(UnlockRequest)
     given = one_of(wanted.passphrase, wanted.share, names=("passphrase", "share"))
+    client, takes_rollback = call.request.client, wanted.acknowledge_rollback
     if isinstance(wanted.share, UnsetType):
-        await call.hsm.unlock(given, address=call.request.client)
+        await call.hsm.unlock(given, address=client, takes_rollback=takes_rollback)
         return NO_CONTENT
-    progress = await call.hsm.unlock_with_share(given, address=call.request.client)
+    progress = await call.hsm.unlock_with_share(
+        given, address=client, takes_rollback=takes_rollback
+    )
     if progress.is_enough:
         return NO_CONTENT
     return Reply(202, msgspec.json.encode(UnlockProgress(*progress)))

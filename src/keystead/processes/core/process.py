@@ -299,6 +299,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: st
         common_passphrases=settings.common_passphrases,
         key_cache=settings.key_cache,
         freshness=_freshness(platform),
+        keeps_head=settings.keeps_head,
         software_digest=software,
         self_test_failure=failure,
     )

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from keystead.processes.platform.settings import SyslogReceiver
+from keystead.processes.platform.settings import PlatformSettings
 from keystead.processes.sandbox import AllowedAccess
 
 _NAME_SERVERS: Final = Path("/etc/resolv.conf")
@@ -22,12 +22,14 @@ _AUTHORITIES: Final = Path("/usr/share/ca-certificates")
 """The target of the symbolic links in /etc/ssl/certs."""
 
 
-def platform_access(data: Path, syslog: SyslogReceiver | None) -> AllowedAccess:
-    """Return the data directory, and for syslog over TLS what host names need."""
+def platform_access(data: Path, settings: PlatformSettings) -> AllowedAccess:
+    """Return the data directory, that of the second place, and for syslog what host names need."""
+    head, syslog = settings.head_file, settings.syslog
+    writable = (data,) if head is None else (data, Path(head).parent)
     if syslog is None:
-        return AllowedAccess(read_write=(data,))
+        return AllowedAccess(read_write=writable)
     return AllowedAccess(
-        read_write=(data,),
+        read_write=writable,
         # A change of name servers replaces the file, so the rule is for its directory.
         read_only=(
             _SETTINGS,

@@ -23,11 +23,13 @@ from keystead.processes.platform.access import (
     start_lookup_threads,
 )
 from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.backends.sqlite import SqliteStore
+from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
 from keystead.wire.messages import (
     AskFreeSpace,
@@ -65,8 +67,9 @@ async def serve(
     start_lookup_threads(loop)
     slot = UpdateSlotService(data.update_slot)
     unattended_key = UnattendedKeyService(data.unattended_key)
+    place = None if settings.head_file is None else SecondPlace(store, Path(settings.head_file))
     service = StoreService(
-        partial(_answer, data.path, store, slot, unattended_key), _syslog(tls_syslog)
+        partial(_answer, data.path, place or store, slot, unattended_key), _syslog(tls_syslog)
     )
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
@@ -78,6 +81,8 @@ async def serve(
         task.cancel()
     slot.close()
     unattended_key.close()
+    if place is not None:
+        place.close()
     await store.close()
     log.info("platform stopped")
     return 0
@@ -85,7 +90,7 @@ async def serve(
 
 async def _answer(
     data: Path,
-    store: SqliteStore,
+    store: KeyValueStore,
     slot: UpdateSlotService,
     unattended_key: UnattendedKeyService,
     question: Question,
@@ -144,5 +149,5 @@ def main() -> None:
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
         load_name_services()
-        confinement.confine(platform_access(data.path, settings.syslog), user=given.user)
+        confinement.confine(platform_access(data.path, settings), user=given.user)
         launch.run(serve(given.core, data, settings, fetched, log=log, confinement=confinement))

@@ -46,6 +46,8 @@ class PlatformSettings(msgspec.Struct, frozen=True):
 
     syslog: SyslogReceiver | None = None
     device_key: DeviceKeySettings = msgspec.field(default_factory=DeviceKeySettings)
+    head_file: str | None = None
+    """The absolute path of the second place of the journal's head."""
     core: CoreSettings = CoreSettings()
     """Settings that the platform passes on to the core."""
 

@@ -67,6 +67,10 @@ class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pcrs: str | None = None
 
 
+class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    head_file: str | None = None
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     listen: str | None = None
@@ -77,6 +81,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_key: _DeviceKey = _DeviceKey()
     compatibility: _Compatibility = _Compatibility()
     keys: _Keys = _Keys()
+    journal: _Journal = _Journal()
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -101,12 +106,14 @@ def read_configuration(path: Path) -> Configuration:
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
                 device_key=_device_key(found.device_key),
+                head_file=_head_file(path.parent, found.journal.head_file),
                 core=CoreSettings(
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
                     open_shutdown=found.compatibility.open_shutdown,
                     common_passphrases=found.compatibility.common_passphrases,
                     key_cache=found.keys.cache,
+                    keeps_head=found.journal.head_file is not None,
                 ),
             ),
         )
@@ -150,6 +157,15 @@ def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
         name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None
     }
     return DeviceKeySettings(**said)
+
+
+def _head_file(directory: Path, wanted: str | None) -> str | None:
+    if wanted is None:
+        return None
+    path = (directory / wanted).absolute()
+    if not path.parent.is_dir():
+        raise ValueError(f"journal.head_file: there is no directory {path.parent}")
+    return str(path)
 
 
 def _update_key(directory: Path, wanted: _Update | None) -> bytes | None:

@@ -58,12 +58,12 @@ export function provisionView(console) {
 async function provision({ hsm, hold }, values, made) {
   if (!values.isSplit) requireSame(values.unlock, values.unlockAgain);
   requireSame(values.admin, values.adminAgain);
-  const unlock = values.isSplit
+  const wanted = values.isSplit
     ? { unlockShares: { threshold: Number(values.threshold), shares: Number(values.shares) } }
     : { unlockPassphrase: values.unlock };
   const release = hold(); // The HSM may be seen in its new state before the shares are here.
   try {
-    const answer = await hsm.send("POST", "/provision", { ...unlock,
+    const answer = await hsm.send("POST", "/provision", { ...wanted,
       adminPassphrase: values.admin, systemTime: now() }, { anonymous: true });
     if (answer) {
       made.replaceChildren(sharesOnce(answer.shares ?? answer.unlockShares, release));
@@ -94,21 +94,41 @@ function sharesLost(release) {
     button("Go on", release));
 }
 
+/** Returns a check box that shows itself once the HSM has said that its store is an older one. */
+function olderStore() {
+  const box = check("The older store is there on purpose: open it", "acknowledgeRollback");
+  box.hidden = true;
+  return box;
+}
+
+async function unlock(hsm, given, { acknowledgeRollback }, older) {
+  const body = acknowledgeRollback ? { ...given, acknowledgeRollback } : given;
+  try {
+    return await hsm.send("POST", "/unlock", body, { anonymous: true });
+  } catch (error) {
+    if (error.status === 409) older.hidden = false;
+    throw error;
+  }
+}
+
 export function unlockView({ hsm }) {
+  const [older, olderWithShares] = [olderStore(), olderStore()];
   return element("div", {}, element("h1", {}, "Locked"),
     element("section", {}, form([
       field("Unlock passphrase", { name: "passphrase", type: "password", required: true,
         autocomplete: "off", autofocus: true }),
-    ], "Unlock", async ({ passphrase }, made) => {
+      older,
+    ], "Unlock", async ({ passphrase, ...values }, made) => {
       made.reset();
-      await hsm.send("POST", "/unlock", { passphrase }, { anonymous: true });
+      await unlock(hsm, { passphrase }, values, older);
       await hsm.look();
     }, { label: "Unlock" })),
     hasShares(hsm) && element("section", {}, element("h2", {}, "With shares"), form([
       field("Share", { name: "share", required: true }),
-    ], "Give this share", async ({ share }, made) => {
+      olderWithShares,
+    ], "Give this share", async ({ share, ...values }, made) => {
       made.reset();
-      const answer = await hsm.send("POST", "/unlock", { share }, { anonymous: true });
+      const answer = await unlock(hsm, { share }, values, olderWithShares);
       if (answer) return notice("good", `${answer.have} of ${answer.need} shares are here.`);
       await hsm.look();
       return null;

@@ -1,0 +1,135 @@
+"""The last checkpoint of the journal in a second place, which an older store does not go back to.
+
+An older copy of the whole store fits together: its records, their root and its journal. Only what
+is outside of it tells that it is not the last one. The journal's end is that, because each change
+has an entry. So the last checkpoint is also kept elsewhere, and the next unlock looks for it.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from keystead.errors import Conflict, CorruptRecord, KeysteadError, StoreUnavailable
+from keystead.model.secret import Secret
+from keystead.operations.journal_opening import present_keys
+from keystead.operations.journal_writer import JournalWriter
+from keystead.operations.session import CoreContext
+from keystead.sealing.journal_keys import JournalKeys
+from keystead.storage.journal_records import first_of
+from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.local import LocalStore
+from keystead.storage.paths import KNOWN_HEAD
+
+SETTLE_SECONDS: Final = 2.0
+"""How long a lock or a stop waits for the second place."""
+_ADVICE: Final = (
+    "The store is older than the head of the journal that is kept elsewhere. {} If you have put "
+    "back an older store yourself, unlock it with acknowledgeRollback."
+)
+
+
+class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device: str
+    journal: str
+    """The journal's public key (RFC 8032) in hexadecimal."""
+    n: int
+    chain: str
+
+
+class KnownHead:
+    """Keeps the journal's last checkpoint in the second place, if there is one."""
+
+    def __init__(self, context: CoreContext, store: KeyValueStore, local: LocalStore) -> None:
+        """`store` is below all generations."""
+        self._is_kept = context.keeps_head
+        self._store = store
+        self._local = local
+        self._clocks = context.wall_clock, context.monotonic
+        self._log = context.log
+        self._wanted: bytes | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    # --- at unlock --------------------------------------------------------------------------
+
+    async def fault(self, domain_key: Secret) -> str:
+        """Return why this is not the store that the second place knows, or ""."""
+        if not self._is_kept:
+            return ""
+        try:
+            entry = await self._store.get(KNOWN_HEAD)
+        except StoreUnavailable as error:
+            return f"The second place cannot be read: {error.message}"
+        if entry is None:
+            self._log.warning("no head of the journal is kept elsewhere yet")
+            return ""
+        try:
+            known = msgspec.json.decode(entry.value, type=_Known)
+        except msgspec.MsgspecError:
+            return "What the second place has is no head of a journal."
+        if known.device == self._local.device_id:
+            return await self._fault_of(known, domain_key)
+        self._log.warning("the head of the journal that is kept elsewhere is of another device")
+        return ""
+
+    def refusal(self, fault: str) -> Conflict:
+        """Log a fault, and return the error that keeps the HSM Locked."""
+        self._log.error("the store is older than the journal's head elsewhere", reason=fault)
+        return Conflict(_ADVICE.format(fault))
+
+    async def _fault_of(self, known: _Known, domain_key: Secret) -> str:
+        keys = await present_keys(self._store, self._local.settings, domain_key)
+        if keys is None:
+            return "It has no journal."
+        try:
+            if keys.public_raw.hex() != known.journal:
+                return "Its journal is another one."
+            return await self._fault_in(self._reader(keys), known)
+        except CorruptRecord as error:
+            return error.message
+        finally:
+            keys.wipe()
+
+    def _reader(self, keys: JournalKeys) -> JournalWriter:
+        now, monotonic = self._clocks
+        return JournalWriter(self._store, keys, now=now, monotonic=monotonic, log=self._log)
+
+    async def _fault_in(self, journal: JournalWriter, known: _Known) -> str:
+        await journal.load()
+        if journal.last < known.n:
+            return f"Its journal ends at entry {journal.last}, and entry {known.n} is known."
+        oldest = await journal.records.oldest(limit=1)
+        if oldest and first_of(oldest[0]) > known.n:
+            return ""  # It was deleted since, as the chain of the later entries shows.
+        line = await journal.line(known.n)
+        if line.endswith(b'"chain":"%b"}\n' % known.chain.encode()):
+            return ""
+        return f"Its entry {known.n} is another one."
+
+    # --- from then on -----------------------------------------------------------------------
+
+    def keep(self, journal: JournalWriter) -> None:
+        """Have the second place keep the end of a journal, soon. Nothing waits for it."""
+        if not self._is_kept:
+            return
+        known = _Known(
+            self._local.device_id, journal.keys.public_raw.hex(), journal.last, journal.digest.hex()
+        )
+        self._wanted = msgspec.json.encode(known) + b"\n"
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def settle(self) -> None:
+        """Wait until the second place has what it is to keep, but not long."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=SETTLE_SECONDS)
+
+    async def _write(self) -> None:
+        while self._wanted is not None:
+            content, self._wanted = self._wanted, None
+            try:
+                _ = await self._store.commit([Change(KNOWN_HEAD, content)])
+            except KeysteadError as error:
+                self._log.warning(
+                    "the journal's head cannot be kept elsewhere", reason=error.message
+                )

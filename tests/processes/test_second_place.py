@@ -1,0 +1,48 @@
+"""A real server with a second place: an older database is not opened unasked."""
+
+import shutil
+from pathlib import Path
+
+from keystead.__main__ import main
+from tests.support.server import UNLOCK, Server, running_server
+
+DATABASE = ("keystead.db", "keystead.db-wal", "keystead.db-shm")
+
+
+def copy_database(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for name in DATABASE:
+        (target / name).unlink(missing_ok=True)
+        if (source / name).exists():
+            shutil.copy(source / name, target / name)
+
+
+def unlock_by_command(server: Server, monkeypatch, *options: str) -> int:
+    monkeypatch.setenv("KEYSTEAD_UNLOCK_PASSPHRASE", UNLOCK)
+    return main(["unlock", "--host", f"{server.host}:{server.port}", "--insecure", *options])
+
+
+def test_an_older_database_is_opened_only_when_someone_says_so(tmp_path: Path, monkeypatch) -> None:
+    place = tmp_path / "another disk"
+    place.mkdir()
+    given = {"directory": tmp_path, "config": '[journal]\nhead_file = "another disk/head"'}
+    with running_server(**given) as server:
+        server.provision()
+        server.add_user("leaver", "Operator")
+        server.stop()
+    copy_database(server.data, tmp_path / "old")
+    first = (place / "head").read_bytes()
+    with running_server(**given) as server:
+        server.unlock()
+        assert server.request("DELETE", "/users/leaver", user="admin").status == 204
+        server.stop()
+    assert (place / "head").read_bytes() != first
+    copy_database(tmp_path / "old", server.data)
+    with running_server(**given) as server:
+        answer = server.request("POST", "/unlock", json={"passphrase": UNLOCK})
+        assert answer.status == 409
+        assert unlock_by_command(server, monkeypatch) != 0
+        assert server.state() == "Locked"
+        assert "the store is older than the journal's head elsewhere" in server.log()
+        assert unlock_by_command(server, monkeypatch, "--acknowledge-rollback") == 0
+        assert server.state() == "Operational"
