@@ -31,7 +31,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -60,6 +60,10 @@ pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or new
 
 pkcs11-fuzz: $(DEV_READY) pkcs11 ## random calls of the PKCS#11 module: SEED=1 and the next, CALLS=3000000 of each
 	KEYSTEAD_PKCS11_SEED=$(or $(SEED),1) KEYSTEAD_PKCS11_CALLS=$(or $(CALLS),3000000) KEYSTEAD_PKCS11_SECONDS=3600 $(BIN)/python -m pytest tests/pkcs11/test_random_calls.py
+
+pkcs11-soak: $(DEV_READY) pkcs11 ## nginx under load while Keystead is restarted, and killed each fifth time: ROUNDS=125 times
+	scripts/system-tools $(PKCS11_TOOLS)
+	KEYSTEAD_PKCS11_ROUNDS=$(or $(ROUNDS),125) $(BIN)/python -m pytest tests/pkcs11/test_soak.py
 
 apps: $(DEV_READY) ## every program that has a recipe for the PKCS#11 module, here and on Debian 13
 	scripts/system-tools $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(LARGE_TOOLS)
@@ -170,6 +174,7 @@ audit: $(DEV_READY) ## known vulnerabilities of the pinned dependencies; needs t
 
 bench: $(DEV_READY) ## everything that is measured, in one table (ARGS="--only p256,rsa2048 --seconds 5")
 	scripts/system-tools wrk gcc libc6-dev=/usr/include/stdio.h softhsm2=softhsm2-util
+	scripts/build-pkcs11 || [ $$? -eq 77 ]
 	$(BIN)/python -m bench $(ARGS)
 
 $(READY): requirements.lock pyproject.toml

@@ -23,6 +23,7 @@ from bench.budget import measure_budget
 from bench.handshakes import measure_handshakes
 from bench.key_generation import measure_generation
 from bench.many_keys import measure_many_keys
+from bench.pkcs11 import measure_pkcs11
 from bench.result import Row, table
 from bench.run import Findings, Plot, Run
 from bench.sandbox import measure_sandbox
@@ -67,6 +68,7 @@ _OTHER_CASES: dict[str, Measure] = {
     "logins": mixed.measure_logins,
     "idle": mixed.measure_idle,
     "curves": signing.measure_curves,
+    "pkcs11": measure_pkcs11,
 }
 """Each gets a fresh server."""
 _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {

@@ -21,7 +21,7 @@ from bench.processes import cpu_seconds, cpu_us_per_request
 PREFIX = "/api/v1"
 _PATIENCE_SECONDS = 60
 _ADMIN = ("admin", "bench admin passphrase")
-_OPERATOR = ("operator", "bench operator passphrase")
+OPERATOR_CREDENTIALS = ("operator", "bench operator passphrase")
 
 
 def basic(user: str, passphrase: str) -> str:
@@ -30,7 +30,7 @@ def basic(user: str, passphrase: str) -> str:
 
 
 ADMIN = basic(*_ADMIN)
-OPERATOR = basic(*_OPERATOR)
+OPERATOR = basic(*OPERATOR_CREDENTIALS)
 
 
 def trusting_anyone() -> ssl.SSLContext:
@@ -88,7 +88,7 @@ class Server:
         """Make it Operational, now and at each start, with an Operator."""
         self.ask("POST", "/provision", _PROVISION)
         self.ask("PUT", "/config/unattended-boot", {"status": "on"})
-        self.add_operator(*_OPERATOR)
+        self.add_operator(*OPERATOR_CREDENTIALS)
 
     def add_operator(self, name: str, passphrase: str) -> None:
         """Add a user who may sign."""

@@ -32,7 +32,7 @@ class SoftHsm:
     def signatures_per_second(self, key: str, *, threads: int, seconds: float) -> float:
         """Return what so many threads make; `key` as peers/softhsm.c names them."""
         command = [str(self._program), self._module, _PIN, key, str(threads), str(seconds)]
-        return float(self._run(*command))
+        return float(self._run(*command).split()[0])
 
     def _run(self, *command: str) -> str:
         return subprocess.run(

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,18 @@ def hexed(key_id: str) -> str:
     return f"--id={key_id.encode().hex()}"
 
 
+def add_keys(server: Server, kinds: Mapping[str, Sequence[str]]) -> None:
+    """Have the server make a key of each type, named by it, with these mechanisms."""
+    for kind, mechanisms in kinds.items():
+        wanted = {"type": kind, "id": kind, "mechanisms": mechanisms, "label": f"the {kind}"}
+        if kind in LENGTHS:
+            wanted["length"] = LENGTHS[kind]
+        answer = server.request(
+            "POST", "/keys/generate", user="admin", json=wanted, timeout_seconds=SECONDS
+        )
+        assert answer.status == 201, answer
+
+
 @pytest.fixture(scope="session")
 def module() -> Path:
     if not BUILT.exists():
@@ -100,14 +112,7 @@ def server_with_keys(module: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with running_server(tmp_path_factory.mktemp("pkcs11")) as server:
         server.provision()
         server.add_user("operator", "Operator")
-        for kind, mechanisms in KEYS.items():
-            wanted = {"type": kind, "id": kind, "mechanisms": mechanisms, "label": f"the {kind}"}
-            if kind in LENGTHS:
-                wanted["length"] = LENGTHS[kind]
-            answer = server.request(
-                "POST", "/keys/generate", user="admin", json=wanted, timeout_seconds=SECONDS
-            )
-            assert answer.status == 201, answer
+        add_keys(server, KEYS)
         yield server
 
 

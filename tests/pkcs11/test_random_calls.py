@@ -76,4 +76,4 @@ def test_signatures_lose_no_memory(token: Token) -> None:
         *("--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"),
         *(program, token.module, pin, "EC_P256", "2", SECONDS_OF_SIGNING),
     )
-    assert float(said) > 1, said
+    assert float(said.split()[0]) > 1, said

@@ -1,0 +1,137 @@
+"""nginx under load, while Keystead is restarted and killed again and again.
+
+`make pkcs11-soak` does it for longer: KEYSTEAD_PKCS11_ROUNDS times.
+"""
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pkcs11.conftest import Token, add_keys
+from tests.pkcs11.test_nginx import log, nginx  # noqa: F401 - a fixture
+from tests.support.server import Server, start_server, trusting_anyone, wait_until
+
+KEYS = {
+    "EC_P256": ["ECDSA_Signature"],
+    "RSA": ["RSA_Signature_PKCS1", "RSA_Signature_PSS_SHA256"],
+}
+ROUNDS = int(os.environ.get("KEYSTEAD_PKCS11_ROUNDS", "2"))
+KILLED_EVERY = 5
+"""The first round, and each fifth after it, is a SIGKILL of all processes."""
+PATIENCE_SECONDS = 300
+"""How long the module asks again, so also how long a handshake may take."""
+
+
+class Restarted:
+    """A server that is stopped or killed, and is there again with the same keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.server = start_server(folder)
+        self.server.wait_ready()
+
+    def again(self, *, by_killing: bool) -> None:
+        if by_killing:
+            self.server.kill_all()
+        else:
+            self.server.stop()
+        address = f"{self.server.host}:{self.server.port}"
+        self.server = start_server(self._folder, listen=address)
+        self.server.wait_ready()
+        self.server.unlock()
+
+
+@pytest.fixture
+def restarted(module: Path, tmp_path: Path) -> Iterator[Restarted]:
+    assert module.exists()
+    folder = tmp_path / "server"
+    folder.mkdir()
+    restarted = Restarted(folder)
+    try:
+        yield restarted
+    finally:
+        restarted.server.kill_all()
+
+
+@pytest.fixture
+def token(restarted: Restarted, module: Path, tmp_path: Path) -> Token:
+    server = restarted.server
+    server.provision()
+    server.add_user("operator", "Operator")
+    add_keys(server, KEYS)
+    return Token(server, module, tmp_path, settings(server))
+
+
+def settings(server: Server) -> dict[str, str]:
+    return {
+        "label": '"keystead"',
+        "instances": f'["{server.url}"]',
+        "pinned-sha256": f'["{server.fingerprint}"]',
+        "user": '"operator"',
+        "pin": f'"{server.passphrases["operator"]}"',
+        "call-seconds": str(PATIENCE_SECONDS),
+    }
+
+
+class Clients:
+    """Threads that make one handshake after another until the end."""
+
+    def __init__(self, port: int, threads: int = 2) -> None:
+        self.done = 0
+        self.failures: list[BaseException] = []
+        self._port = port
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        context = trusting_anyone()
+        address = ("127.0.0.1", self._port)
+        while not self._over.is_set():
+            try:
+                with (
+                    socket.create_connection(address, timeout=PATIENCE_SECONDS) as plain,
+                    context.wrap_socket(plain),
+                ):
+                    self.done += 1
+            except (OSError, ssl.SSLError) as error:
+                self.failures.append(error)
+                return
+
+
+def test_no_handshake_fails_while_keystead_is_restarted_and_killed(
+    token: Token,
+    nginx: tuple[object, int],  # noqa: F811 - the fixture
+    restarted: Restarted,
+) -> None:
+    clients = Clients(nginx[1])
+    try:
+        for number in range(ROUNDS):
+            goal = clients.done + 10
+            wait_until(
+                lambda goal=goal: clients.failures or clients.done >= goal,
+                seconds=PATIENCE_SECONDS,
+                what=lambda: log(token),
+            )
+            assert not clients.failures, (clients.failures, log(token))
+            restarted.again(by_killing=number % KILLED_EVERY == 0)
+        goal = clients.done + 10
+        wait_until(
+            lambda: clients.failures or clients.done >= goal,
+            seconds=PATIENCE_SECONDS,
+            what=lambda: log(token),
+        )
+    finally:
+        clients.end()
+    assert not clients.failures, (clients.failures, log(token))
