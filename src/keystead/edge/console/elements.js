@@ -43,16 +43,27 @@ export function check(label, name, attributes = {}) {
     element("input", { type: "checkbox", name, ...attributes }), " ", label);
 }
 
-/** Returns a labelled text of several lines. */
-export function area(label, name, attributes = {}) {
+/** Returns a labelled text of several lines, `value` at first. */
+export function area(label, name, { value = "", ...attributes } = {}) {
   const id = `field-${++numbered}`;
   return element("p", { class: "field" },
     element("label", { for: id }, label),
-    element("textarea", { id, name, rows: 3, spellcheck: "false", ...attributes }));
+    element("textarea", { id, name, rows: 3, spellcheck: "false", ...attributes }, value));
 }
 
-export function button(text, onclick, attributes = {}) {
-  return element("button", { type: "button", onclick, ...attributes }, text);
+/** Returns a button; an error that `press` throws is shown beside it. */
+export function button(text, press, attributes = {}) {
+  let said = null;
+  const made = element("button", { type: "button", onclick: async () => {
+    said?.remove();
+    try {
+      await press();
+    } catch (error) {
+      said = problem(error);
+      made.after(said);
+    }
+  }, ...attributes }, text);
+  return made;
 }
 
 /** Returns a message; `kind` is "good", "bad" or "note". */

@@ -22,8 +22,8 @@ const LOOK_MILLISECONDS = 3000;
 const ROWS = [
   { path: "", title: "Overview", view: dashboardView },
   { path: "keys", title: "Keys", view: keysView, roles: ["Administrator", "Operator"] },
-  { path: "key", view: keyView, roles: ["Administrator", "Operator"] },
-  { path: "new-key", view: newKeyView, roles: ["Administrator"] },
+  { path: "key", under: "keys", view: keyView, roles: ["Administrator", "Operator"] },
+  { path: "new-key", under: "keys", view: newKeyView, roles: ["Administrator"] },
   { path: "approvals", title: "Approvals", view: approvalsView, needs: "/approvals",
     roles: ["Administrator", "Operator"] },
   { path: "users", title: "Users", view: usersView, roles: ["Administrator"] },
@@ -89,6 +89,15 @@ function hold() {
   };
 }
 
+/** Gives a dropped file to the form below the pointer; the browser would leave the page for it. */
+function takeFile(event) {
+  event.preventDefault();
+  const [field, form] = [".field", "form"].map((name) => event.target.closest?.(name)
+    ?.querySelector("input[type=file]"));
+  const input = field ?? form;
+  if (input && event.dataTransfer.files.length) input.files = event.dataTransfer.files;
+}
+
 function askToStay(event) { event.preventDefault(); }
 
 /** Returns what the choice of a view depends on, as a text. */
@@ -120,7 +129,8 @@ function drawFrame() {
   who.replaceChildren(...(hsm.isSignedIn
     ? [`${hsm.user} (${hsm.role}) `, button("Sign out", () => hsm.signOut())] : []));
   const rows = hsm.isSignedIn ? ROWS.filter((row) => row.title && isOpen(row)) : [];
-  const here = place().path;
+  const { path: shownPath } = place();
+  const here = ROWS.find((row) => row.path === shownPath)?.under ?? shownPath;
   menu.replaceChildren(element("ul", {}, rows.map(({ path, title }) => element("li", {},
     element("a", { href: `#/${path}`, "aria-current": path === here ? "page" : null }, title)))));
   menu.hidden = rows.length === 0;
@@ -151,6 +161,8 @@ lost.hidden = true;
 hsm.addEventListener("reach", () => { lost.hidden = hsm.isReachable; });
 hsm.addEventListener("look", () => hsm.look());
 window.addEventListener("hashchange", show);
+window.addEventListener("dragover", (event) => event.preventDefault());
+window.addEventListener("drop", takeFile);
 for (const name of ["pointerdown", "keydown"])
   window.addEventListener(name, () => hsm.noteUse(), { passive: true });
 setInterval(() => { hsm.forgetIfIdle(); hsm.look(); }, LOOK_MILLISECONDS);

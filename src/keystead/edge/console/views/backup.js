@@ -1,16 +1,17 @@
 // Backups, made and restored.
 
 import { save } from "/console/bytes.js";
-import { element, field, form, notice, section } from "/console/elements.js";
+import { button, element, field, form, notice, section } from "/console/elements.js";
 import { now } from "/console/hsm.js";
 
-export function backupView({ hsm }) {
+export function backupView({ hsm, go }) {
   const maker = hsm.is("Backup")
     ? section("Make a backup", form([], "Make and save a backup", (_, made) => make(hsm, made),
       { label: "Make a backup" }))
     : section("Make a backup", element("p", {}, "Sign in as a user with the role Backup."));
   const restorer = hsm.is("Backup") ? null : section("Restore", restoreForm(hsm));
-  return element("div", {}, element("h1", {}, "Backup"), hsm.isSignedIn && maker, restorer);
+  return element("div", {}, element("h1", {}, "Backup"), hsm.isSignedIn && maker, restorer,
+    !hsm.isSignedIn && element("p", {}, button("Provision a new HSM instead", () => go(""))));
 }
 
 async function make(hsm, made) {

@@ -11,6 +11,8 @@ const MOST_PLOTS = 7;
 const ENTRIES_READ = 2000;
 const ANSWERS = "http response total";
 const TIME = "http response time";
+const TITLES = { [ANSWERS]: "Answers", "kv write": "Records written", generate: "Keys generated",
+  sign: "Signatures", decrypt: "Decryptions", encrypt: "Encryptions" };
 
 let metricsUser = null;
 
@@ -188,7 +190,7 @@ function draw(plots, samples) {
   plots.replaceChildren(
     plot("Mean time of an answer", pairs.map(meanMilliseconds), "ms"),
     plot("Slow operations that wait or run", samples.map(({ queue }) => queue), ""),
-    ...names.map((name) => plot(name, pairs.map((pair) => rate(name, ...pair)), "/s")));
+    ...names.map((name) => plot(TITLES[name] ?? name, pairs.map((pair) => rate(name, ...pair)), "/s")));
 }
 
 function rate(name, before, after) {
@@ -200,16 +202,20 @@ function meanMilliseconds([before, after]) {
   return answers ? 1000 * (after.values[TIME] - before.values[TIME]) / answers : 0;
 }
 
+/** Draws values of these minutes; `unit` also says how many digits they have. */
 function plot(name, points, unit) {
-  const now = `${points.at(-1).toFixed(1)} ${unit}`;
+  const digits = { "ms": 2, "/s": 1, "": 0 }[unit];
+  const said = (value) => `${value.toFixed(digits)} ${unit}`.trim();
+  const now = said(points.at(-1));
   const canvas = element("canvas", { width: 480, height: 144, role: "img", "aria-label": `${name}: ${now} now` });
   const pen = canvas.getContext("2d");
-  const high = Math.max(1, ...points);
+  const most = Math.max(0, ...points);
+  const high = Math.max(1, most);
   pen.strokeStyle = getComputedStyle(document.body).color;
   pen.lineWidth = 2;
   pen.beginPath();
   points.forEach((point, index) =>
     pen.lineTo(480 * (index / Math.max(1, points.length - 1)), 140 - 132 * (Math.max(0, point) / high)));
   pen.stroke();
-  return element("figure", {}, canvas, element("figcaption", {}, `${name}: ${now}, most ${high.toFixed(1)}`));
+  return element("figure", {}, canvas, element("figcaption", {}, `${name}: ${now}, at most ${said(most)}`));
 }

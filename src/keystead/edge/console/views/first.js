@@ -10,11 +10,16 @@ const SHORTEST = 10;
 function newPassphrase(label, name, hint) {
   const meter = element("meter", { min: 0, max: 100, low: 40, high: 70, optimum: 100, value: 0,
     "aria-label": `Strength of the ${label.toLowerCase()}` });
+  const strength = element("span", { class: "soft" }, "Strength");
   return [
     field(label, { name, type: "password", required: true, minlength: SHORTEST, maxlength: 200,
-      autocomplete: "new-password", oninput: (event) => { meter.value = bitsOf(event.target.value); } },
+      autocomplete: "new-password", oninput: (event) => {
+        const bits = bitsOf(event.target.value);
+        meter.value = bits;
+        strength.textContent = `Strength: ${bits < 40 ? "weak" : bits < 70 ? "fair" : "strong"}`;
+      } },
     hint),
-    element("p", {}, meter),
+    element("p", {}, meter, " ", strength),
     field(`${label} again`, { name: `${name}Again`, type: "password", required: true,
       autocomplete: "new-password" }),
   ];

@@ -76,8 +76,8 @@ async function unattended(hsm) {
 }
 
 async function time(hsm) {
-  const now = await hsm.get("/config/time");
-  return form([element("p", {}, "The HSM's time: ", moment(now.time)),
+  const its = await hsm.get("/config/time");
+  return form([element("p", {}, "The HSM's time: ", moment(its.time)),
     element("p", {}, "This browser's: ", moment(new Date()))], "Set it to this browser's time",
   async () => {
     await hsm.send("PUT", "/config/time", { time: now() });
@@ -86,11 +86,11 @@ async function time(hsm) {
 }
 
 async function logging(hsm) {
-  const now = await hsm.get("/config/logging");
+  const its = await hsm.get("/config/logging");
   return form([
-    field("Syslog address", { name: "ipAddress", value: now.ipAddress, required: true }, "0.0.0.0: none"),
-    field("Port", { name: "port", type: "number", value: String(now.port), required: true }),
-    choice("From which severity on", "logLevel", ["debug", "info", "warning", "error"], now.logLevel),
+    field("Syslog address", { name: "ipAddress", value: its.ipAddress, required: true }, "0.0.0.0: none"),
+    field("Port", { name: "port", type: "number", value: String(its.port), required: true }),
+    choice("From which severity on", "logLevel", ["debug", "info", "warning", "error"], its.logLevel),
   ], "Set", async ({ port, ...wanted }) => {
     await hsm.send("PUT", "/config/logging", { ...wanted, port: Number(port) });
     return done("Logging is set.");
@@ -99,9 +99,9 @@ async function logging(hsm) {
 
 /** Returns a form for a document with few users: its JSON. */
 async function asJson(hsm, path, hint) {
-  const now = await hsm.get(path);
+  const its = await hsm.get(path);
   return form([element("p", { class: "soft" }, hint),
-    area("Settings, as JSON", "text", { rows: 8, value: JSON.stringify(now, null, 2) })],
+    area("Settings, as JSON", "text", { rows: 8, value: JSON.stringify(its, null, 2) })],
   "Set", async ({ text }) => {
     await hsm.send("PUT", path, parsedJson(text));
     return done("It is set.");
