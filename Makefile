@@ -31,7 +31,7 @@ SLOW := bench/test_run.py cli client clients conformance console crash docs exam
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_slow_clients.py platform/test_data_directory.py \
 	sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check model vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -44,7 +44,7 @@ test: $(DEV_READY)
 	$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),tests -k "$(T)")
 else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
-	scripts/system-tools chromium curl openssl wrk swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
+	scripts/system-tools chromium curl openssl wrk spin swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS) $(IMAGE_TOOLS)
 	scripts/add-etcd || echo "etcd cannot be unpacked: tests of clusters are skipped" >&2
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
@@ -80,6 +80,10 @@ tpm2: $(READY) ## adds what the device key provider tpm2 needs
 
 test-fast: $(DEV_READY) ## the tests that need no server of their own and measure no times
 	$(BIN)/python -m pytest -n $(PROCESSES) $(addprefix --ignore=tests/,$(SLOW)) tests
+
+model: $(DEV_READY) ## the rules of a cluster, checked by Spin in every order of events
+	scripts/system-tools spin gcc libc6-dev=/usr/include/stdio.h
+	$(BIN)/python -m pytest -v tests/models
 
 vectors: $(DEV_READY) ## published test vectors through the API: how many by algorithm, and why some are skipped
 	$(BIN)/python -m pytest -q tests/vectors
