@@ -16,12 +16,15 @@ TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/us
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
 PKCS11_TOOLS := valgrind nginx-light=nginx apache2 stunnel4 knot=knotd osslsigncode gnutls-bin=p11tool \
+	p11-kit p11-kit-modules=/usr/lib/$(shell uname -m)-linux-gnu/p11-kit-proxy.so \
 	libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
 # What takes long to install, or to run; `make apps` has it.
-LARGE_TOOLS := default-jdk-headless=keytool curl
+LARGE_TOOLS := default-jdk-headless=keytool pdns-server=pdns_server sqlite3 curl \
+	pdns-backend-sqlite3=/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql
 DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dnsutils=dig curl \
 	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so
-APPS := apache bind crypto11 gnutls java knot openssh openssl_engine openssl_provider osslsigncode pkcs11 stunnel
+APPS := apache bind crypto11 gnutls java knot openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
+	pykcs11 stunnel
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -72,11 +72,11 @@ def follow(hsm: Server, tmp_path: Path) -> Follow:
     }
     profile = f"keystead profile add hsm --host {hsm.host}:{hsm.port} --pin {hsm.fingerprint}\n"
 
-    def run(example: str, more: str = "", **extra: str) -> Ran:
+    def run(example: str, more: str = "", *, wrapper: Sequence[str] = (), **extra: str) -> Ran:
         script = tmp_path / "commands.sh"
         script.write_text(BEGINNING + profile + commands_of(example) + more)
         ran = subprocess.run(
-            ["/bin/bash", script],
+            [*wrapper, "/bin/bash", script],
             stdin=subprocess.DEVNULL,
             cwd=tmp_path,
             env=environment | extra,
@@ -96,12 +96,13 @@ def with_module(hsm: Server, follow: Follow) -> Follow:
     if not MODULE.exists():
         pytest.skip("the PKCS#11 module is not built: `make pkcs11` needs cargo")
 
-    def run(example: str, more: str = "", **extra: str) -> Ran:
+    def run(example: str, more: str = "", *, wrapper: Sequence[str] = (), **extra: str) -> Ran:
         for tool in needs(EXAMPLES / example / "README.md"):
             need(tool)
         where = {"MODULE": str(MODULE), "HSM": hsm.url, "FINGERPRINT": hsm.fingerprint}
         lines = commands_of(example) + more
-        return follow("pkcs11", lines, ROOT=str(ROOT), PORT=str(free_port()), **where, **extra)
+        where |= {"ROOT": str(ROOT), "PORT": str(free_port())}
+        return follow("pkcs11", lines, wrapper=wrapper, **where, **extra)
 
     return run
 
@@ -117,3 +118,14 @@ def heavy() -> None:
     """Skips a test of a program that is large to install or slow to run, but in `make apps`."""
     if not os.environ.get("KEYSTEAD_APPS"):
         pytest.skip("`make apps` runs it")
+
+
+@pytest.fixture
+def as_user() -> Sequence[str]:
+    """A command that runs another as somebody who is not root: p11-kit has files of users alone."""
+    if os.getuid() != 0:
+        return ()
+    command = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+    if subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this machine allows no user namespaces")
+    return command

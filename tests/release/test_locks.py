@@ -16,7 +16,11 @@ EXTRA_LOCKS = (
     "requirements-tpm2-build.lock",
     "requirements-pkcs11.lock",
 )
-EXAMPLES_LOCKS = ("requirements-certbot.lock", "requirements-ethereum.lock")
+EXAMPLES_LOCKS = (
+    "requirements-certbot.lock",
+    "requirements-ethereum.lock",
+    "requirements-pykcs11.lock",
+)
 SITE_LOCKS = ("requirements-docs.lock", "requirements-chart.lock", "requirements-appliance.lock")
 CLIENTS_LOCKS = ("requirements-nitropy.lock", "requirements-private-keys.lock")
 PIN = re.compile(r"[a-z0-9-]+==[^\s=*]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")

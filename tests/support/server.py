@@ -84,7 +84,7 @@ class Server:
         json: Any = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_seconds: float = 30,
+        timeout_seconds: float = 60,
     ) -> Answer:
         """One request on a connection of its own; `path` is below /api/v1."""
         sent = dict(headers or {})
