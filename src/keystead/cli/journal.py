@@ -1,4 +1,4 @@
-"""`keystead journal`: show, head, key, delete, config, verify."""
+"""`keystead journal`: show, head, key, delete, config, verify, stamp."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -7,6 +7,7 @@ from keystead import journal_verify
 from keystead.cli.command import Commands, Invocation, add_yes, run_offline
 from keystead.cli.exit_status import ExitStatus, UsageError
 from keystead.cli.screen import Screen, write_file
+from keystead.client.time_stamps import TimeStampRequest, ask_authority
 
 
 def add_commands(parser: ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def add_commands(parser: ArgumentParser) -> None:
     setting.add_argument("--when-full", choices=("refuse", "overwrite"))
     setting.add_argument("--max-bytes", type=int, metavar="N")
     _add_verify(commands)
+    _add_stamp(commands)
 
 
 def _add_output(parser: ArgumentParser) -> None:
@@ -47,6 +49,14 @@ def _add_verify(commands: Commands) -> None:
         metavar="N",
         help="the first entry, if it is not the first",
     )
+
+
+def _add_stamp(commands: Commands) -> None:
+    parser = commands.add_group("stamp", "have an authority sign when a head existed (RFC 3161)")
+    run_offline(parser, _stamp)
+    parser.add_argument("file", type=Path, metavar="FILE", help="a head, or any other file")
+    parser.add_argument("--tsa", required=True, metavar="URL", help="the authority, by HTTP(S)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
 
 
 def _show(call: Invocation) -> None:
@@ -98,3 +108,9 @@ def _verify(given: Namespace) -> int:
         for line in journal_verify.describe(report):
             screen.text(line)
     return ExitStatus.DONE if report.is_intact else ExitStatus.REFUSED
+
+
+def _stamp(given: Namespace) -> int:
+    request = TimeStampRequest.of(given.file.read_bytes())
+    write_file(given.output, [ask_authority(given.tsa, request)], is_text=True)
+    return ExitStatus.DONE
