@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 
+from keystead.model.keys import KeyPath
 from keystead.model.lifecycle import State
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.storage.generations import POINTER
+from keystead.storage.paths import VERSIONS
 from keystead.wire.messages import Freshness as Settings
 from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
 
@@ -116,6 +118,19 @@ def test_news_of_unknown_records_do_no_harm():
         both.news.changed(["/0/key/.a/", "/0/authentication/~", "/0/other", "/7/key/k", "/x", ""])
         await settled(both)
         assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+def test_a_change_makes_a_member_forget_nothing_else():
+    async def scenario(both):
+        assert await both.signs() == 200
+        keys = both.second.hsm.session.keys
+        await both.first.generate("other", "Curve25519", "EdDSA_Signature")
+        both.news.changed(["/0/key/other", f"/0{VERSIONS}", f"/0{VERSIONS}/001"])
+        assert keys.cached(KeyPath(None, "k")) is not None
+        both.news.changed(["/0/key/k"])
+        assert keys.cached(KeyPath(None, "k")) is None
 
     in_cluster(scenario)
 
