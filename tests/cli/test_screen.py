@@ -91,9 +91,12 @@ def test_progress_of_bytes_and_of_what_has_no_known_end_is_shown(capsys, monkeyp
         advance(2_000_000)
     with progress("Backup", None, is_bytes=True) as advance:
         advance(3_000_000)
+    with progress("Single", 1) as advance:
+        advance(1)
     shown = capsys.readouterr().err
     assert "2.0/2.0 MB" in shown
     assert "3.0/? MB" in shown
+    assert "Single" not in shown
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(hsm, keystead):

@@ -136,9 +136,9 @@ def confirm(question: str) -> bool:
 def progress(what: str, total: int | None, *, is_bytes: bool = False) -> Iterator[Advance]:
     """Show a bar with rate and time left on stderr while work goes on, if it is a terminal.
 
-    `total` is None if it is not known.
+    `total` is None if it is not known. One thing alone has no bar: it is done or not.
     """
-    if not sys.stderr.isatty():
+    if total == 1 or not sys.stderr.isatty():
         yield lambda _: None
         return
     from keystead.cli.bar import bar
