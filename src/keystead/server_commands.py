@@ -88,6 +88,7 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
         platform=file.platform,
         is_sandboxed=given.is_sandboxed,
         proxies=file.proxies,
+        etcd=file.etcd,
     )
 
 

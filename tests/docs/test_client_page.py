@@ -7,7 +7,7 @@ from keystead.__main__ import COMMANDS
 from keystead.cli.exit_status import ExitStatus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
-NO_HSM_COMMAND = {"serve", "doctor", "image", "device-key", "selftest"}
+NO_HSM_COMMAND = {"cluster", "serve", "doctor", "image", "device-key", "selftest"}
 
 
 def test_every_exit_status_is_on_the_page():

@@ -189,6 +189,16 @@ def test_a_reset_leaves_nothing_but_the_lock(tmp_path):
     assert (tmp_path / "device.key").read_bytes() != key
 
 
+def test_a_reset_removes_the_etcd_of_a_cluster(tmp_path):
+    provision(tmp_path)
+    directory = DataDirectory.open(tmp_path)
+    (directory.etcd / "data").mkdir(parents=True)
+    (directory.etcd / "data" / "records").write_text("sealed")
+    directory.reset()
+    directory.close()
+    assert list(tree(tmp_path)) == ["keystead.lock"]
+
+
 def test_a_reset_destroys_the_key_whatever_provider_kept_it(tmp_path):
     provision(tmp_path)
     directory = DataDirectory.open(tmp_path)

@@ -47,3 +47,15 @@ def test_a_line_that_does_not_end_is_passed_on_at_the_end(capfdbinary):
 
     asyncio.run(scenario())
     assert capfdbinary.readouterr().err == b"first\nsecond\n"
+
+
+def test_each_line_says_whose_it_is(capfdbinary):
+    async def scenario() -> None:
+        with LogPipe(before=b"etcd: ") as log:
+            end = os.dup(log.child_end)
+        os.write(end, b"first\nsecond\nthird")
+        os.close(end)
+        log.drain()
+
+    asyncio.run(scenario())
+    assert capfdbinary.readouterr().err == b"etcd: first\netcd: second\netcd: third\n"

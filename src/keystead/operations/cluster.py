@@ -1,4 +1,4 @@
-"""The cluster API for an installation with the embedded store: one member, this HSM."""
+"""The cluster API for one member, this HSM."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,10 +9,7 @@ from keystead.model.ids import MemberId
 from keystead.model.lifecycle import State
 from keystead.operations.hsm import Hsm
 
-_EMBEDDED = (
-    "This installation keeps its data in the embedded store and has one member, itself. "
-    "A cluster needs a store that several members share, which this version does not offer."
-)
+_ALONE = "This HSM is the only member there is. This version does not offer to add others."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Diagnosis:
 def diagnose(hsm: Hsm) -> Diagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
-        return Diagnosis(store_answers=False, complaints=("The embedded store is out of reach.",))
+        return Diagnosis(store_answers=False, complaints=("The store is out of reach.",))
     reason = hsm.alarm.reason
     return Diagnosis(store_answers=True, complaints=() if reason is None else (reason,))
 
@@ -53,17 +50,17 @@ def members(hsm: Hsm) -> list[Member]:
 def require_member(hsm: Hsm, member_id: MemberId) -> None:
     """Raise NotFound unless the cluster has this member."""
     if member_id not in {member.member_id for member in members(hsm)}:
-        raise NotFound(f"There is no cluster member {member_id}. {_EMBEDDED}")
+        raise NotFound(f"There is no cluster member {member_id}. {_ALONE}")
 
 
 def refuse_change() -> NoReturn:
     """Raise WrongState: members cannot be added, promoted, moved or removed."""
-    raise WrongState(_EMBEDDED)
+    raise WrongState(_ALONE)
 
 
 def refuse_force() -> NoReturn:
     """Raise WrongState: the state Failed was not caused by a cluster."""
     raise WrongState(
-        f"There is no cluster to force. {_EMBEDDED} "
+        f"There is no cluster to force. {_ALONE} "
         "The HSM recovers by itself once the disk and the file system work."
     )

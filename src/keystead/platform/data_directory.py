@@ -5,6 +5,7 @@ keystead.db      the records, with SQLite's companions
 device.key…      the device key, as its provider keeps it: see `device_key`
 unattended.key   what unattended boot needs beside the database: see `unattended_key`
 update/          update images, one staged and one arriving
+etcd/            the member of a cluster, which holds the shared records
 reset.pending    a factory reset was begun and must be finished before anything else
 """
 
@@ -31,6 +32,7 @@ _LOCK = "keystead.lock"
 _DATABASE = "keystead.db"
 _DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", "-reserve", ".new")
 _UPDATE = "update"
+_ETCD = "etcd"
 _RESET = "reset.pending"
 
 _NOT_FOREIGN = frozenset({"lost+found"})
@@ -79,6 +81,11 @@ class DataDirectory:
     def database(self) -> Path:
         """Where the records are."""
         return self.path / _DATABASE
+
+    @property
+    def etcd(self) -> Path:
+        """Where the member of a cluster is, if this HSM is one."""
+        return self.path / _ETCD
 
     def device_key(self, provider: DeviceKeyProvider) -> DeviceKey:
         """Return the device key here, as `provider` keeps it."""
@@ -129,6 +136,7 @@ class DataDirectory:
         for suffix in ("", *_DATABASE_COMPANIONS):
             durable.remove(self.path / (_DATABASE + suffix))
         self.update_slot.clear()
+        durable.remove_tree(self.etcd)
         durable.remove(self._reset_mark)
 
 

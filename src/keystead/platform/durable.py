@@ -1,6 +1,7 @@
 """File operations that are on the disk when they return."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +50,13 @@ def remove(path: Path) -> None:
     """Remove a file, if it exists. Raises OSError."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory with all that is in it, if it exists. Raises OSError."""
+    if directory.exists():
+        shutil.rmtree(directory)
+        sync_directory(directory.parent)
 
 
 def overwrite(path: Path) -> None:

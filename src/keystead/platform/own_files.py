@@ -33,13 +33,17 @@ def close_again(directory: Path, *, keep: Collection[Path]) -> list[str]:
     closed = []
     for path in (directory, *_all_in(directory)):
         status = path.lstat()
-        if status.st_uid not in ours or not status.st_mode & OTHERS or path.is_symlink():
+        if status.st_uid not in ours or not status.st_mode & OTHERS or _is_special(status):
             continue
         if path in keep and status.st_mode & stat.S_IRWXO:
             continue
         if _close(path):
             closed.append(path.name)
     return closed
+
+
+def _is_special(status: os.stat_result) -> bool:
+    return stat.S_ISLNK(status.st_mode) or stat.S_ISSOCK(status.st_mode)
 
 
 def _all_in(directory: Path) -> Iterator[Path]:

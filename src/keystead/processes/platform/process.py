@@ -17,6 +17,7 @@ from keystead.platform.syslog import Sender, Syslog, UdpSyslog
 from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
 from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes import launch
+from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.platform.access import (
     load_name_services,
     platform_access,
@@ -25,10 +26,10 @@ from keystead.processes.platform.access import (
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
+from keystead.processes.platform.store import OpensStore, opener
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
-from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
 from keystead.wire.messages import (
@@ -41,11 +42,12 @@ from keystead.wire.messages import (
 )
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
     core: socket.socket,
     data: DataDirectory,
     settings: PlatformSettings,
     fetched: Fetched,
+    opens_store: OpensStore,
     *,
     log: Log,
     confinement: Sandbox,
@@ -57,7 +59,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
-    store = SqliteStore(data.database)
+    store = await opens_store(data, log)
     device_key = fetched.settle(await devices(store))
     for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
         log.warning(
@@ -149,5 +151,12 @@ def main() -> None:
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
         load_name_services()
-        confinement.confine(platform_access(data.path, settings), user=given.user)
-        launch.run(serve(given.core, data, settings, fetched, log=log, confinement=confinement))
+        opens_store = opener(data)
+        is_member = MemberDirectory(data.etcd).exists
+        access = platform_access(data.path, settings, is_member=is_member)
+        confinement.confine(access, user=given.user)
+        launch.run(
+            serve(
+                given.core, data, settings, fetched, opens_store, log=log, confinement=confinement
+            )
+        )

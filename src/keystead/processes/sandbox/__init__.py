@@ -9,13 +9,21 @@ from keystead.processes.sandbox.confinement import (
 )
 from keystead.processes.sandbox.memory import forbid_dumps
 from keystead.processes.sandbox.privileges import USERS, own_user
-from keystead.processes.sandbox.process_kind import NOTHING, AllowedAccess, ProcessKind
+from keystead.processes.sandbox.process_kind import (
+    NOTHING,
+    OWN_KINDS,
+    AllowedAccess,
+    OwnKind,
+    ProcessKind,
+)
 
 __all__ = [
     "INSECURE_OPTION",
     "NOTHING",
+    "OWN_KINDS",
     "USERS",
     "AllowedAccess",
+    "OwnKind",
     "ProcessKind",
     "Protections",
     "Sandbox",

@@ -9,10 +9,10 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from keystead.errors import StartRefused
 from keystead.processes.sandbox import bpf, kernel, landlock, memory, privileges, rules
@@ -101,6 +101,40 @@ class Sandbox:
         else:
             self._missing[:0] = ["seccomp, as asked for", "Landlock, as asked for"]
         return Protections(tuple(self._in_force), tuple(self._missing))
+
+    def become(
+        self,
+        program: Path,
+        options: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        allowed: AllowedAccess,
+        user: int | None,
+        memory_bytes: int,
+    ) -> NoReturn:
+        """Replace this process by `program`, which runs as `user` and can reach what is `allowed`.
+
+        SIGTERM ends it again. Raises StartRefused.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        with _refusing(self._kind):
+            os.setsid()  # A terminal signals the whole group.
+            if user is not None and not privileges.become(user):
+                raise StartRefused(f"The {self._kind} cannot run as user {user}.")
+            self._stay_private()
+            privileges.keep_only(frozenset())
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+            if self._is_filtered:
+                if landlock.version():
+                    landlock.restrict(allowed)
+                bpf.install(bpf.assemble(rules.PROGRAM, default=bpf.ALLOW))
+            try:
+                os.execve(program, [str(program), *options], environment)  # noqa: S606 - no shell
+            except OSError as error:
+                raise StartRefused(
+                    f"The user of {self._kind} cannot start {program}: {error.strerror}."
+                ) from error
 
     def _stay_private(self) -> None:
         """End with the parent and forbid debuggers. Repeat after each change of credentials."""

@@ -19,9 +19,11 @@ _EXECUTE: Final = 1 << 0
 _WRITE_FILE: Final = 1 << 1
 _READ_FILE: Final = 1 << 2
 _READ_DIRECTORY: Final = 1 << 3
+_REMOVE_DIRECTORY: Final = 1 << 4
 _REMOVE_FILE: Final = 1 << 5
 _MAKE_DIRECTORY: Final = 1 << 7
 _MAKE_FILE: Final = 1 << 8
+_MAKE_SOCKET: Final = 1 << 9
 _TRUNCATE: Final = 1 << 14
 _CONNECT_TCP: Final = 1 << 1
 
@@ -30,6 +32,8 @@ _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 
 _READ: Final = _READ_FILE | _READ_DIRECTORY
 _READ_WRITE: Final = _READ | _WRITE_FILE | _TRUNCATE | _REMOVE_FILE | _MAKE_FILE | _MAKE_DIRECTORY
+
+_OWN_DIRECTORY: Final = _READ_WRITE | _REMOVE_DIRECTORY | _MAKE_SOCKET
 
 _ALL_FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """The number of file rights in each version. Later versions have as many as the last one here."""
@@ -54,12 +58,16 @@ def restrict(allowed: AllowedAccess) -> None:
     """
     best = version()
     files = (1 << _ALL_FILE_RIGHTS.get(best, 16)) - 1
-    ruleset = _ruleset(best, files)
+    ruleset = _ruleset(best, files, tcp=0 if allowed.any_tcp else _BIND_OR_CONNECT_TCP)
     try:
         for path in allowed.read_write:
             _add_path(ruleset, path, _READ_WRITE & files)
         for path in allowed.read_only:
             _add_path(ruleset, path, _READ)
+        for path in allowed.directories:
+            _add_path(ruleset, path, _OWN_DIRECTORY & files)
+        for path in allowed.programs:
+            _add_path(ruleset, path, _READ | _EXECUTE)
         if best >= _VERSION_WITH_TCP:
             for port in allowed.tcp_ports:
                 _add(ruleset, _AT_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
@@ -78,10 +86,10 @@ def describe(best: int) -> str:
     return f"Landlock {best} ({', '.join(what)})"
 
 
-def _ruleset(best: int, files: int) -> int:
+def _ruleset(best: int, files: int, *, tcp: int) -> int:
     fields = [files]
     if best >= _VERSION_WITH_TCP:
-        fields.append(_BIND_OR_CONNECT_TCP)
+        fields.append(tcp)
     if best >= _VERSION_WITH_SCOPES:
         fields.append(_ABSTRACT_SOCKETS_AND_SIGNALS)
     attributes = struct.pack(f"={len(fields)}Q", *fields)

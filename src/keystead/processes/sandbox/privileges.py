@@ -10,7 +10,12 @@ from typing import Final
 from keystead.processes.sandbox import kernel
 from keystead.processes.sandbox.process_kind import ProcessKind
 
-USERS: Final[dict[ProcessKind, int]] = {"core": 65521, "edge": 65522, "platform": 65523}
+USERS: Final[dict[ProcessKind, int]] = {
+    "core": 65521,
+    "edge": 65522,
+    "platform": 65523,
+    "etcd": 65524,
+}
 """The user and group of each process if the supervisor is root. They need no name. Debian and
 systemd do not use these numbers, and containers have them."""
 

@@ -116,27 +116,11 @@ _PLATFORM: Final[Rules] = {
     **_refuse("fchown"),
     # Name services that are not loaded yet must fail.
     "mmap": _only(2, 0, mask=mmap.PROT_EXEC, otherwise=fail(errno.EPERM)),
-    # An Administrator may set any address for syslog over UDP.
-    "socket": Rule(
-        conditions=(
-            Where(0, (socket.AF_INET, socket.AF_INET6)),
-            Where(1, (socket.SOCK_DGRAM,), _SOCKET_TYPE),
-        ),
-        otherwise=fail(errno.EACCES),
-    ),
     **_allow("connect"),
     "setsockopt": _only(1, socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP),
 }
 
 _PLATFORM_THAT_CALLS: Final[Rules] = {
-    # TCP to the receiver; UDP and TCP to name servers.
-    "socket": Rule(
-        conditions=(
-            Where(0, (socket.AF_INET, socket.AF_INET6)),
-            Where(1, (socket.SOCK_DGRAM, socket.SOCK_STREAM), _SOCKET_TYPE),
-        ),
-        otherwise=fail(errno.EACCES),
-    ),
     "ioctl": _only(1, termios.FIONBIO, _FIOCLEX, termios.FIONREAD, otherwise=fail(errno.EPERM)),
     **_allow("sendmmsg"),
     "setsockopt": _only(
@@ -144,9 +128,35 @@ _PLATFORM_THAT_CALLS: Final[Rules] = {
     ),
 }
 
+
+def _sockets_of_the_platform(allowed: AllowedAccess) -> Rule:
+    """UDP for syslog, to any address; TCP if it may connect to a port; Unix sockets for etcd.
+
+    A filter cannot allow streams to Unix sockets alone, but Landlock allows TCP to no other port.
+    """
+    families, kinds = [socket.AF_INET, socket.AF_INET6], [socket.SOCK_DGRAM]
+    if allowed.unix_sockets:
+        families.append(socket.AF_UNIX)
+    if allowed.tcp_ports or allowed.unix_sockets:
+        kinds.append(socket.SOCK_STREAM)
+    return Rule(
+        conditions=(Where(0, tuple(families)), Where(1, tuple(kinds), _SOCKET_TYPE)),
+        otherwise=fail(errno.EACCES),
+    )
+
+
 EARLY: Final[Rules] = {"io_uring_setup": _UNKNOWN}
 """Rules from the beginning. With an io_uring, the event loop would bypass the filter. Without it,
 the event loop uses epoll."""
+
+
+PROGRAM: Final[Rules] = {
+    **_refuse("ptrace process_vm_readv process_vm_writev pidfd_getfd"),
+    **_refuse("mount umount2 pivot_root chroot move_mount open_tree fsopen open_by_handle_at"),
+    **_refuse("unshare setns bpf perf_event_open userfaultfd keyctl add_key request_key"),
+}
+"""What a program of others is refused. Everything else is allowed: which calls its next version
+makes is not known here."""
 
 
 def rules_for(kind: ProcessKind, allowed: AllowedAccess) -> Rules:
@@ -154,7 +164,12 @@ def rules_for(kind: ProcessKind, allowed: AllowedAccess) -> Rules:
     own: dict[ProcessKind, Rules] = {
         "core": {},
         "edge": _EDGE,
-        "platform": {**_PLATFORM, **(_PLATFORM_THAT_CALLS if allowed.tcp_ports else {})},
+        "etcd": {},  # Until the program is in its place.
+        "platform": {
+            **_PLATFORM,
+            **(_PLATFORM_THAT_CALLS if allowed.tcp_ports else {}),
+            "socket": _sockets_of_the_platform(allowed),
+        },
     }
     # abort(3) ends this process, and no other.
     return {**_COMMON, **own[kind], "tgkill": _only(0, os.getpid())}

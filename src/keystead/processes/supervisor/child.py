@@ -59,7 +59,11 @@ class Child:
 
     def finish(self) -> None:
         """Tell the process to finish its work and exit."""
-        if not self.ended.done():
+        if self.ended.done():
+            return
+        if self.kind == "etcd":
+            self._process.terminate()
+        else:
             self._control.shutdown(socket.SHUT_WR)
 
     async def end_within(self, seconds: float) -> bool:

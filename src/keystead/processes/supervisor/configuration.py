@@ -60,6 +60,10 @@ class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: Annotated[int, msgspec.Meta(ge=1, le=MAX_KEY_CACHE)] = DEFAULT_KEY_CACHE
 
 
+class _Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    etcd: str
+
+
 class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: ProviderName = "file"
     credential: Annotated[str, msgspec.Meta(pattern=_CREDENTIAL_NAME)] | None = None
@@ -82,6 +86,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compatibility: _Compatibility = _Compatibility()
     keys: _Keys = _Keys()
     journal: _Journal = _Journal()
+    cluster: _Cluster | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -92,6 +97,8 @@ class Configuration(msgspec.Struct, frozen=True):
     edges: int | None = None
     platform: PlatformSettings = msgspec.field(default_factory=PlatformSettings)
     proxies: tuple[str, ...] = ()
+    etcd: Path | None = None
+    """The operator's etcd. None stands for an HSM that is in no cluster."""
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -103,6 +110,7 @@ def read_configuration(path: Path) -> Configuration:
             listen=None if found.listen is None else Address.parse(found.listen),
             edges=found.edges,
             proxies=_proxies(found.proxy),
+            etcd=None if found.cluster is None else path.parent / found.cluster.etcd,
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
                 device_key=_device_key(found.device_key),

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ from keystead import __version__
 from keystead.errors import StartRefused
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings
-from keystead.processes.sandbox import ProcessKind, Protections, require_support
+from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
 
 _TRIAL_SECONDS: Final = 30
 _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
@@ -50,7 +50,7 @@ def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> I
     except StartRefused as error:
         yield Finding(error.message, is_fault=True)
     else:
-        for kind in get_args(ProcessKind):
+        for kind in OWN_KINDS:
             yield _tried(kind)
     yield from _machine()
     if device_key is not None:
@@ -60,7 +60,7 @@ def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> I
         yield from _running(data)
 
 
-def _tried(kind: ProcessKind) -> Finding:
+def _tried(kind: OwnKind) -> Finding:
     command = [
         sys.executable,
         "-I",

@@ -19,8 +19,12 @@ _READ_BYTES: Final = 64 * 1024
 class LogPipe:
     """A pipe from a child. Its data is not parsed, only cut into lines."""
 
-    def __init__(self, *, bytes_a_second: float = math.inf) -> None:
-        """Make a child that writes faster than `bytes_a_second` wait once the pipe is full."""
+    def __init__(self, *, bytes_a_second: float = math.inf, before: bytes = b"") -> None:
+        """Make a child that writes faster than `bytes_a_second` wait once the pipe is full.
+
+        `before` is put before each line.
+        """
+        self._before = before
         self._bytes_a_second = bytes_a_second
         self._left = bytes_a_second
         self._next_second: asyncio.TimerHandle | None = None
@@ -51,7 +55,7 @@ class LogPipe:
         while self._pass_on():
             pass
         if self._line:
-            _write(self._line + b"\n")
+            _write(self._before + self._line + b"\n")
         self._loop.remove_reader(self._end)
         os.close(self._end)
 
@@ -77,6 +81,8 @@ class LogPipe:
         lines, newline, self._line = (self._line + received).rpartition(b"\n")
         if len(self._line) > MAX_LINE_BYTES:
             lines, newline, self._line = lines + newline + self._line, b"\n", b""
+        if lines and self._before:
+            lines = self._before + lines.replace(b"\n", b"\n" + self._before)
         _write(lines + newline)
         return len(received)
 

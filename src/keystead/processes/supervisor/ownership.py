@@ -60,7 +60,7 @@ def _give_one(path: Path, user: int, known: set[int]) -> None:
 
     A captured platform could create a link here to a file that it does not own.
     """
-    if path.is_symlink():
+    if path.is_symlink() or path.is_socket():
         return
     descriptor = os.open(path, _FLAGS)
     try:

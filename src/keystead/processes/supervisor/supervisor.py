@@ -16,8 +16,11 @@ from keystead.errors import StartRefused
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes import sandbox
+from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.supervisor import etcd_version
+from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.notify import ServiceManager
@@ -46,18 +49,26 @@ class ServeOptions:
     is_sandboxed: bool = True
     proxies: tuple[str, ...] = ()
     """Networks whose connections begin with a PROXY protocol header."""
+    etcd: Path | None = None
+    """The operator's etcd, for a member of a cluster."""
 
 
 class Supervisor:
     """Runs one server, from its first instance to its last."""
 
     def __init__(
-        self, resources: Resources, *, address: Address, service_manager: ServiceManager
+        self,
+        resources: Resources,
+        *,
+        address: Address,
+        service_manager: ServiceManager,
+        member: EtcdMember | None,
     ) -> None:
         self._resources = resources
         self._log = resources.log
         self._address = address
         self._service_manager = service_manager
+        self._member = member
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,6 +76,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_by, number)
+        self._start_member()
+        try:
+            await self._run_instances()
+        finally:
+            await self._stop_member()
+
+    async def _run_instances(self) -> None:
+        loop = asyncio.get_running_loop()
         failures = 0
         while True:
             instance = Instance(self._resources, on_ready=self._ready, on_alive=self._alive)
@@ -86,6 +105,7 @@ class Supervisor:
             case Outcome.REBOOT:
                 self._log.info("restarting: an Administrator asked for a reboot")
             case Outcome.FACTORY_RESET:
+                await self._stop_member()
                 self._resources.data.reset()
                 self._log.warning("factory reset done: all keys and records are destroyed")
             case Outcome.CRASHED:
@@ -97,6 +117,14 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
         return not self._stop.is_set()
+
+    def _start_member(self) -> None:
+        if self._member is not None:
+            self._member.start()
+
+    async def _stop_member(self) -> None:
+        if self._member is not None:
+            await self._member.stop()
 
     def _ready(self, started: Started) -> None:
         line = f"ready on https://{self._address} state={started.state}"
@@ -141,7 +169,7 @@ def serve(options: ServeOptions) -> None:
         resources = Resources(
             data, listeners, options.edges, log, settings, child_options, options.proxies
         )
-        asyncio.run(_run(resources, address))
+        asyncio.run(_run(resources, address, _member(options, resources)))
 
 
 def _warn_of_others(data: DataDirectory, log: Log) -> None:
@@ -171,6 +199,28 @@ def _require_files(edges: int) -> None:
         )
 
 
-async def _run(resources: Resources, address: Address) -> None:
+def _member(options: ServeOptions, resources: Resources) -> EtcdMember | None:
+    """Return what runs the operator's etcd, or None. Raises StartRefused if it cannot be used."""
+    directory = MemberDirectory(resources.data.etcd)
+    if options.etcd is None:
+        if directory.exists:
+            raise StartRefused(
+                f"The records of this HSM are in {directory.path}: "
+                "the configuration file must name the etcd, in [cluster]."
+            )
+        return None
+    version = etcd_version.require_version(options.etcd)
+    resources.log.info(
+        "etcd found",
+        version=etcd_version.text(version),
+        is_member="yes" if directory.exists else "no",
+    )
+    return EtcdMember(directory, options.etcd, resources.log, resources.child_options)
+
+
+async def _run(resources: Resources, address: Address, member: EtcdMember | None) -> None:
     service_manager = ServiceManager.of_environment(os.environ)
-    await Supervisor(resources, address=address, service_manager=service_manager).run()
+    supervisor = Supervisor(
+        resources, address=address, service_manager=service_manager, member=member
+    )
+    await supervisor.run()

@@ -5,18 +5,17 @@
 
 import argparse
 import sys
-from typing import get_args
 
 import msgspec
 
 from keystead.errors import KeysteadError
-from keystead.processes.sandbox import ProcessKind, Protections, Sandbox, own_user
+from keystead.processes.sandbox import OWN_KINDS, Protections, Sandbox, own_user
 
 
 def main() -> None:
     """Confine this process and print its Protections, or exit with the reason if that fails."""
     parser = argparse.ArgumentParser(prog="keystead.processes.supervisor.trial")
-    parser.add_argument("kind", choices=get_args(ProcessKind))
+    parser.add_argument("kind", choices=OWN_KINDS)
     parser.add_argument("parent", type=int)
     given = parser.parse_args()
     confinement = Sandbox(given.kind)

@@ -28,6 +28,7 @@ from keystead.storage.key_value_store import (
     Record,
 )
 from keystead.storage.paths import LOCAL
+from keystead.storage.sealed_records import remove_range
 
 PENDING: Final = "/pending"
 """Where the own store keeps the own part of a commit that is not decided yet."""
@@ -35,6 +36,15 @@ _DECIDED: Final = "/decided/"
 """Where the shared store keeps, for each device, the number of its last commit to both."""
 
 _AFTER_LOCAL: Final = "/local0"
+_END: Final = "\U0010ffff"
+
+MOVABLE: Final = (
+    ("", _DECIDED),
+    ("/decided0", LOCAL),
+    (_AFTER_LOCAL, PENDING),
+    (PENDING + "\0", _END),
+)
+"""The ranges of the records that move when a device enters or leaves a cluster."""
 _NUMBER_BYTES: Final = 16
 
 
@@ -165,6 +175,12 @@ class SplitStore:
     async def _finish(self, changes: Sequence[Change]) -> None:
         await self._own.commit([*changes, Change(PENDING, None)])
         self._is_settled = True
+
+
+async def remove_movable(store: KeyValueStore) -> None:
+    """Delete what an earlier move has left in this store. Raises StoreUnavailable."""
+    for start, stop in MOVABLE:
+        _ = await remove_range(store, start, stop)
 
 
 def _is_own(path: str) -> bool:

@@ -1,0 +1,76 @@
+"""The command line for clusters: `keystead cluster init` and `leave`.
+
+For the operator of the machine, while the server is stopped.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from keystead.errors import StartRefused
+from keystead.model.peer_urls import parse_peer_urls
+from keystead.platform.data_directory import DataDirectory
+from keystead.processes import sandbox
+from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.supervisor import etcd_version
+from keystead.processes.supervisor.configuration import DEFAULT_DATA, read_configuration
+from keystead.processes.supervisor.formation import Formation
+
+Command = Callable[[Formation, argparse.Namespace], Coroutine[None, None, None]]
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the subcommands; each sets `run`, to be called with the parsed arguments."""
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", required=True, help="the server's configuration"
+    )
+    where.add_argument("--data", type=Path, metavar="DIR", help="its data directory")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    forming = commands.add_parser(
+        "init", parents=[where], help="move the records into etcd: a cluster of one member"
+    )
+    forming.add_argument(
+        "--url",
+        required=True,
+        metavar="https://HOST:PORT",
+        help="where other members will reach this one",
+    )
+    forming.set_defaults(run=lambda given: _run(given, _form))
+    leaving = commands.add_parser(
+        "leave", parents=[where], help="move the records of the only member back into SQLite"
+    )
+    leaving.set_defaults(run=lambda given: _run(given, _dissolve))
+
+
+def _run(given: argparse.Namespace, command: Command) -> None:
+    os.umask(0o077)
+    sandbox.forbid_dumps()
+    file = read_configuration(given.config)
+    if file.etcd is None:
+        raise StartRefused(f"{given.config} names no etcd: it needs [cluster] with etcd = PATH.")
+    _ = etcd_version.require_version(file.etcd)
+    path = (given.data or file.data or DEFAULT_DATA).absolute()
+    if not path.is_dir():
+        raise StartRefused(f"There is no data directory {path}.")
+    with contextlib.closing(DataDirectory.open(path)) as directory:
+        log = log_to_stderr("supervisor")
+        asyncio.run(command(Formation(directory, file.etcd.absolute(), log), given))
+
+
+async def _form(formation: Formation, given: argparse.Namespace) -> None:
+    (url,) = parse_peer_urls([given.url])
+    count = await formation.form(url)
+    _say(f"{count} records are in etcd now. This HSM is a cluster of one member.")
+
+
+async def _dissolve(formation: Formation, _given: argparse.Namespace) -> None:
+    count = await formation.dissolve()
+    _say(f"{count} records are in SQLite again. This HSM is in no cluster.")
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201 - the answer

@@ -1,0 +1,5 @@
+"""What becomes etcd, as the supervisor starts it."""
+
+from keystead.processes.etcd.process import main
+
+main()
