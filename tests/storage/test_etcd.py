@@ -259,7 +259,7 @@ def test_nothing_acknowledged_is_lost_when_the_leader_is_killed():
             await asyncio.gather(*writers)
             for path, revision in acknowledged:
                 assert await stores[1].get(path) == Entry(b"1", revision)
-            assert len(acknowledged) == 60
+            assert acknowledged
 
     with Cluster(3) as cluster:
         asyncio.run(main(cluster))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 
+from keystead.errors import StoreUnavailable
 from keystead.etcd import calls
 from keystead.etcd.messages import CompactionRequest
 from keystead.storage.backends.etcd import EtcdStore
@@ -74,6 +75,13 @@ async def storing(member):
         await store.close()
 
 
+async def commit_at_last(store, change):
+    """Commit even if a leader has to be elected first, which takes long on a busy machine."""
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            return await store.commit([change])
+
+
 def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_other(etcd_member):
     async def main():
         async with storing(etcd_member) as store, following(etcd_member.socket) as (heard, _):
@@ -86,7 +94,7 @@ def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_othe
             await store.commit([Change(POINTER, b"4"), Change("/3/key/c", b"1")])
             assert POINTER in await heard.all_of(time.monotonic())
             await store.commit([Change("/4/key/b", b"2")])
-            assert await heard.all_of(time.monotonic()) in (["/4/key/b"], ["lost", "/4/key/b"])
+            assert await heard.all_of(time.monotonic()) == ["/4/key/b"]
             await store.commit([Change(POINTER, None)])
 
     asyncio.run(main())
@@ -138,7 +146,7 @@ def test_a_member_without_a_majority_is_never_up_to_date_and_then_hears_what_it_
             assert heard.as_of <= cut
             second.resume()
             third.resume()
-            await store.commit([Change("/0/key/a", b"1")])
+            await commit_at_last(store, Change("/0/key/a", b"1"))
             assert set(await heard.all_of(time.monotonic())) == {"/0/key/a"}
 
     with Cluster(3) as cluster:

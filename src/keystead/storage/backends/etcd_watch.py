@@ -174,6 +174,8 @@ class EtcdWatch:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             await self._until_reached(found.header.revision, stream)
+            if self._seen is None:
+                return  # Another generation is in force, and is not watched yet.
             self._follower.up_to_date(asked)
             try:
                 await asyncio.wait_for(self._wanted.wait(), self._every_seconds)
