@@ -31,7 +31,7 @@ class _Algorithm:
 @asn1.sequence
 class _Imprint:
     algorithm: _Algorithm
-    digest: bytes
+    hashed: bytes
 
 
 @asn1.sequence
@@ -75,14 +75,15 @@ class TimeStampRequest:
         """Return a request with the SHA-256 of `content` and a fresh nonce."""
         imprint = _Imprint(
             algorithm=_Algorithm(oid=_SHA256, parameters=asn1.Null()),
-            digest=hashlib.sha256(content).digest(),
+            hashed=hashlib.sha256(content).digest(),
         )
         nonce = secrets.randbits(_NONCE_BITS)
         request = _Request(
             version=1, imprint=imprint, policy=None, nonce=nonce, wants_certificate=True
         )
         return cls(
-            asn1.encode_der(request), (asn1.encode_der(imprint.digest), asn1.encode_der(nonce))
+            asn1.encode_der(request),
+            (asn1.encode_der(imprint.hashed), asn1.encode_der(nonce)),
         )
 
     def require_answered_by(self, response: bytes) -> None:
