@@ -102,6 +102,49 @@ def test_link_local_addresses_are_in_their_range(hardware: bytes) -> None:
     assert address == network.link_local_address(hardware)
 
 
+def leased(router: str = "192.168.1.1") -> dhcp.Lease:
+    return dhcp.Lease(
+        dhcp.Kind.ACK,
+        IPv4Interface("192.168.1.77/24"),
+        IPv4Address(router),
+        IPv4Address("192.168.1.254"),
+        100,
+    )
+
+
+def test_an_address_that_is_renewed_is_not_set_again() -> None:
+    holding = network.Holding()
+
+    assert holding.answered(leased(), now=0)
+    assert not holding.answered(leased(), now=50)
+    assert holding.answered(leased(router="192.168.1.2"), now=100)
+
+
+def test_without_a_server_the_link_local_address_is_taken_once() -> None:
+    holding = network.Holding()
+
+    silences = [holding.unanswered(now=second) for second in range(9)]
+
+    assert silences == [False, False, False, False, True, False, False, False, False]
+
+
+def test_a_lease_is_kept_until_its_end_when_its_server_is_gone() -> None:
+    holding = network.Holding()
+    holding.answered(leased(), now=0)
+
+    assert not [second for second in range(50, 100) if holding.unanswered(now=second)]
+    assert holding.unanswered(now=100)
+    assert holding.lease is None
+
+
+def test_a_server_that_comes_back_is_used() -> None:
+    holding = network.Holding()
+    for second in range(9):
+        holding.unanswered(now=second)
+
+    assert holding.answered(leased(), now=10)
+
+
 def test_ethernet_interfaces_are_found_and_others_are_not(tmp_path: Path) -> None:
     for name, kind, address in (("lo", "772", "00:00"), ("eth0", "1", "52:54:00:12:34:56")):
         (tmp_path / name).mkdir()

@@ -26,31 +26,67 @@ def link_local_address(hardware: bytes) -> IPv4Interface:
     return IPv4Interface(f"{_LINK_LOCAL + digest % _LINK_LOCAL_COUNT}/16")
 
 
+class Holding:
+    """What an interface holds: a lease, a link-local address or nothing. It asks no clock."""
+
+    def __init__(self) -> None:
+        self.lease: dhcp.Lease | None = None
+        self._ends_at = 0.0
+        self._unanswered = 0
+        self._is_link_local = False
+
+    def answered(self, lease: dhcp.Lease, *, now: float) -> bool:
+        """Note a lease. Return whether it differs from what is held, and has to be applied."""
+        held, self.lease = self.lease, lease
+        self._ends_at = now + lease.seconds
+        self._unanswered = 0
+        self._is_link_local = False
+        return held is None or (held.address, held.router) != (lease.address, lease.router)
+
+    def unanswered(self, *, now: float) -> bool:
+        """Note that no server answers. Return whether to take the link-local address now."""
+        self._unanswered += 1
+        if self._is_link_local or now < self._ends_at or not self.is_quiet:
+            return False
+        self.lease = None
+        self._is_link_local = True
+        return True
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody has answered for so long that it is enough to ask now and then."""
+        return self._unanswered >= TRIES_BEFORE_LINK_LOCAL
+
+
 async def keep_address(interface: Interface, tell: Callable[[str], None]) -> NoReturn:
     """Get an address for the interface, and renew it before it expires, for ever."""
-    unanswered = 0
+    holding = Holding()
     while True:
-        lease = await _ask(interface)
-        if lease is not None:
-            unanswered = 0
-            apply(interface, lease)
+        try:
+            pause = await _renew(interface, holding, tell)
+        except OSError as error:  # No carrier, or a server gave what the kernel refuses.
+            tell(f"no address: {error.strerror or error}")
+            holding = Holding()
+            pause = _PAUSE_SECONDS
+        await asyncio.sleep(pause)
+
+
+async def _renew(interface: Interface, holding: Holding, tell: Callable[[str], None]) -> float:
+    """Ask once for an address and use what comes of it. Return the seconds until the next time."""
+    lease = await _ask(interface)
+    now = asyncio.get_running_loop().time()
+    if lease is not None:
+        if holding.answered(lease, now=now):
+            interface.set_address(lease.address)
+            if lease.router is not None:
+                interface.set_router(lease.router)
             tell(f"address {lease.address.ip}, by DHCP")
-            await asyncio.sleep(lease.seconds / 2)
-            continue
-        unanswered += 1
-        if unanswered == TRIES_BEFORE_LINK_LOCAL:
-            address = link_local_address(interface.hardware)
-            interface.set_address(address)
-            tell(f"address {address.ip}, link-local: no DHCP server answers")
-        if unanswered >= TRIES_BEFORE_LINK_LOCAL:
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-
-def apply(interface: Interface, lease: dhcp.Lease) -> None:
-    """Use what a DHCP server has given."""
-    interface.set_address(lease.address)
-    if lease.router is not None:
-        interface.set_router(lease.router)
+        return lease.seconds / 2
+    if holding.unanswered(now=now):
+        address = link_local_address(interface.hardware)
+        interface.set_address(address)
+        tell(f"address {address.ip}, link-local: no DHCP server answers")
+    return _PAUSE_SECONDS if holding.is_quiet else 0.0
 
 
 async def _ask(interface: Interface) -> dhcp.Lease | None:
