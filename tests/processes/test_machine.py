@@ -1,10 +1,12 @@
 """Process 1 of the appliance: what it understands of network, disks and buttons."""
 
+import asyncio
 import os
+import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.processes.machine import boot, dhcp, interface, kernel, network, power_button
+from keystead.processes.machine.watch import Watch
+from keystead.processes.supervisor.notify import ServiceManager
 
 TRANSACTION = b"\x01\x02\x03\x04"
 HARDWARE = bytes.fromhex("525400123456")
@@ -169,6 +173,59 @@ def test_kernel_parameters_are_set_as_sysctl_sets_them(tmp_path: Path) -> None:
     kernel.set_parameters([("kernel/sysrq", "0")], tmp_path)
 
     assert (tmp_path / "kernel/sysrq").read_text() == "0"
+
+
+PATIENCE_SECONDS = 60
+
+
+def watched(
+    path: Path, limit: float, act: Callable[[ServiceManager], None], *, patience: float = 0.5
+) -> bool:
+    """Watch a server that does what `act` does; return whether it was found silent."""
+
+    async def run() -> bool:
+        silent = asyncio.Event()
+        watch = Watch(path, silent.set, limit_seconds=limit)
+        act(ServiceManager.of_environment(watch.environment))
+        try:
+            await asyncio.wait_for(silent.wait(), patience)
+        except TimeoutError:
+            return False
+        finally:
+            watch.close()
+        return True
+
+    return asyncio.run(run())
+
+
+def test_a_server_that_falls_silent_is_noticed(tmp_path: Path) -> None:
+    def act(manager: ServiceManager) -> None:
+        manager.tell(READY="1")
+
+    assert watched(tmp_path / "notices", 0.01, act, patience=PATIENCE_SECONDS)
+
+
+def test_a_server_that_has_not_started_yet_is_given_time(tmp_path: Path) -> None:
+    assert not watched(tmp_path / "notices", 0.01, lambda manager: manager.tell(STATUS="starts"))
+
+
+def test_the_server_is_told_how_often_it_has_to_give_a_sign(tmp_path: Path) -> None:
+    told: list[float | None] = []
+
+    watched(tmp_path / "notices", 120, lambda manager: told.append(manager.watchdog_seconds))
+
+    assert told == [120]
+
+
+def test_only_root_can_speak_for_the_server(tmp_path: Path) -> None:
+    modes: list[int] = []
+
+    def look(manager: ServiceManager) -> None:
+        modes.append(stat.S_IMODE(Path(manager.address).stat().st_mode))
+
+    watched(tmp_path / "notices", 120, look)
+
+    assert modes == [0o600]
 
 
 @pytest.fixture

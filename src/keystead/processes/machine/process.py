@@ -13,16 +13,20 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final, NoReturn
 
 from keystead import __version__
 from keystead.errors import StartRefused
 from keystead.processes.machine import boot, interface, kernel, network, power_button
+from keystead.processes.machine.watch import Watch
 
 PORT: Final = 8443
 _OPEN_FILES: Final = 65536
 """Enough for all connections that the edges accept."""
+_NOTICES: Final = Path("/run/notices")
 _PAUSE_SECONDS: Final = 10.0
 """How long a reason for a restart stays on the screen."""
 
@@ -50,8 +54,10 @@ class Machine:
             loop.add_reader(descriptor, self._input, descriptor)
         interface.loopback_up()
         connected = [self._connect(found) for found in interface.ethernet_interfaces()]
-        self._server = _start_server()
+        watch = Watch(_NOTICES, self._kill)
+        self._server = _start_server(watch.environment)
         status = await self._ended
+        watch.close()
         for task in connected:
             task.cancel()
         return self._what_now(status)
@@ -86,6 +92,11 @@ class Machine:
             tell("the power button was pressed")
             self._stop()
 
+    def _kill(self) -> None:
+        tell("the server does not answer any more")
+        if self._server is not None and not self._ended.done():
+            os.kill(self._server.pid, signal.SIGKILL)
+
     def _stop(self) -> None:
         if self._server is not None and not self._ended.done():
             os.kill(self._server.pid, signal.SIGTERM)
@@ -95,10 +106,10 @@ def _tell_of(name: str, line: str) -> None:
     tell(f"{name}: {line}; https on port {PORT}")
 
 
-def _start_server() -> subprocess.Popen[bytes]:
+def _start_server(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "keystead", "serve"]
     where = [f"--data={boot.DATA}/keystead", f"--listen=[::]:{PORT}"]
-    return subprocess.Popen([*command, *where], env={}, cwd="/")  # noqa: S603 - our own interpreter and module
+    return subprocess.Popen([*command, *where], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module
 
 
 async def _run() -> int:
