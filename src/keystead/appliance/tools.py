@@ -10,7 +10,8 @@ from keystead.errors import InvalidInput
 FIXED_SECONDS: Final = 315532800
 """The time of every file in an image: 1980, the first that a FAT file system can hold."""
 
-_FOLDERS: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Some of the programs are in folders that only root looks into."""
 _SAME_EVERYWHERE: Final = {
     "LC_ALL": "C",
     "TZ": "UTC",
@@ -25,7 +26,8 @@ def run(*command: str | Path, given: bytes = b"", folder: Path | None = None) ->
     The output depends on no time or locale of this machine. Raises InvalidInput if the program is
     missing or fails.
     """
-    environment = {"PATH": _FOLDERS, **os.environ, **_SAME_EVERYWHERE}
+    folders = f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}"
+    environment = {**os.environ, "PATH": folders, **_SAME_EVERYWHERE}
     try:
         return subprocess.run(  # noqa: S603 - fixed commands of the system
             command, input=given, cwd=folder, env=environment, check=True, capture_output=True
