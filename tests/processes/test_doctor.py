@@ -46,6 +46,18 @@ def test_a_server_without_its_sandbox_is_a_fault(tmp_path):
     assert sum(line.startswith("FAULT: ") for line in lines) == 3
 
 
+@pytest.mark.parametrize(("version", "expected"), [("3.6.1", 0), ("3.4.23", 1)])
+def test_it_says_whether_the_etcd_is_new_enough(tmp_path, version, expected):
+    etcd, config = tmp_path / "etcd", tmp_path / "keystead.toml"
+    etcd.write_text(f"#!/bin/sh\necho etcd Version: {version}\n")
+    etcd.chmod(0o755)
+    config.write_text(f'[cluster]\netcd = "{etcd}"\n')
+    status, lines = doctor(f"--config={config}")
+    assert status == expected
+    (line,) = [line for line in lines if version in line]
+    assert line == f"etcd 3.6.1: {etcd}" or "3.5.16 or newer is needed" in line
+
+
 def test_a_device_key_that_others_can_read_is_a_fault(tmp_path):
     with running_server(tmp_path) as server:
         pass

@@ -22,6 +22,7 @@ from keystead.errors import StartRefused
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings
 from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
+from keystead.processes.supervisor import etcd_version
 
 _TRIAL_SECONDS: Final = 30
 _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
@@ -36,10 +37,12 @@ class Finding:
     is_fault: bool = False
 
 
-def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> Iterator[Finding]:
+def examine(
+    data: Path | None, device_key: DeviceKeySettings | None = None, etcd: Path | None = None
+) -> Iterator[Finding]:
     """Yield findings about the machine, and about the server that runs on `data`, if there is one.
 
-    `device_key` are the settings of the device key of a server.
+    `device_key` are the settings of the device key of a server, and `etcd` is its program.
     """
     yield Finding(
         f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
@@ -55,6 +58,8 @@ def examine(data: Path | None, device_key: DeviceKeySettings | None = None) -> I
     yield from _machine()
     if device_key is not None:
         yield from _survey(device_key)
+    if etcd is not None:
+        yield _etcd(etcd)
     if data is not None:
         yield from _modes(data)
         yield from _running(data)
@@ -101,6 +106,14 @@ def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
         return
     yield Finding(f"device key, provider {wanted.provider}")
     yield from map(Finding, lines)
+
+
+def _etcd(program: Path) -> Finding:
+    try:
+        version = etcd_version.require_version(program)
+    except StartRefused as error:
+        return Finding(error.message, is_fault=True)
+    return Finding(f"etcd {etcd_version.text(version)}: {program}")
 
 
 def _modes(data: Path) -> Iterator[Finding]:
