@@ -48,7 +48,7 @@ MOVABLE: Final = (
 _NUMBER_BYTES: Final = 16
 
 
-class _Pending(msgspec.Struct, frozen=True, array_like=True):
+class _Pending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     number: bytes
     writes: list[tuple[str, bytes | None]]
 
