@@ -3,6 +3,8 @@
 //! `bare_loop HOST:PORT THREADS SECONDS < REQUEST` sends the request again and again on a connection for each
 //! thread. It prints requests a second, the median time of one and its CPU time, both in microseconds.
 
+#![expect(clippy::cast_precision_loss, reason = "the figures are for people")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

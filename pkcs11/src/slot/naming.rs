@@ -7,7 +7,7 @@ use super::Slot;
 use crate::objects::{ids, Place, Template};
 use crate::refusal::{tell, Answer, Refusal};
 
-/// In bytes; on a NetHSM it is 32.
+/// In bytes; on a `NetHSM` it is 32.
 pub(super) const LONGEST_LABEL: usize = 128;
 const RANDOM_ID_BYTES: usize = 10;
 
