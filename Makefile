@@ -22,7 +22,9 @@ PKCS11_TOOLS := valgrind nginx-light=nginx apache2 stunnel4 knot=knotd osslsignc
 LARGE_TOOLS := default-jdk-headless=keytool pdns-server=pdns_server sqlite3 curl \
 	pdns-backend-sqlite3=/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql
 DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dnsutils=dig curl \
-	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so
+	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so opensc=pkcs11-tool \
+	openssh-server=/usr/sbin/sshd openssh-client=ssh default-jdk-headless=keytool
+# On Debian 13 all but Apache, which crashes there with the engine: its recipe says so.
 APPS := apache bind crypto11 gnutls java knot openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
 	pykcs11 stunnel
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
@@ -72,7 +74,8 @@ apps: $(DEV_READY) ## every program that has a recipe for the PKCS#11 module, he
 	scripts/system-tools $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(LARGE_TOOLS)
 	scripts/build-pkcs11
 	KEYSTEAD_APPS=1 $(BIN)/python -m pytest -v -n $(PROCESSES) $(APPS:%=tests/examples/test_%.py)
-	KEYSTEAD_APPS=1 KEYSTEAD_TEST_PACKAGES="$(DEBIAN_13_TOOLS)" $(ON_DEBIAN_13) -v $(APPS:%=tests/examples/test_%.py) || [ $$? -eq 77 ]
+	KEYSTEAD_APPS=1 KEYSTEAD_TEST_PACKAGES="$(DEBIAN_13_TOOLS)" $(ON_DEBIAN_13) -v \
+		$(patsubst %,tests/examples/test_%.py,$(filter-out apache,$(APPS))) || [ $$? -eq 77 ]
 
 test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
 	$(ON_DEBIAN_13) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)
