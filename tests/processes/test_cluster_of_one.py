@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from keystead.processes import sandbox
 from tests.support.etcd import BINARY, needs_etcd
 from tests.support.server import Server, running_server, start_server, wait_until
 
@@ -105,7 +106,8 @@ def test_the_records_move_into_etcd_and_back(place, member):
         assert "NoNewPrivs:\t1" in status
         assert "CapEff:\t0000000000000000" in status
         assert "Seccomp:\t2" in status
-        assert os.geteuid() != 0 or "Uid:\t65524\t65524" in status
+        user = sandbox.own_user("etcd") or os.geteuid()
+        assert f"Uid:\t{user}\t{user}" in status
 
     again = cluster(member, "init", f"--url={URL}")
     assert again.returncode == 1
