@@ -1,14 +1,12 @@
-"""What a person does in the console, from a new HSM to signatures, backups and what goes wrong."""
+"""What a person does in the console, from a new HSM to signatures and backups."""
 
 import base64
-import os
-import signal
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from playwright.sync_api import APIResponse, Browser, Page, Route, expect
+from playwright.sync_api import Browser, expect
 
 from tests.console.conftest import PASSPHRASE, Console, console_at
 from tests.support.server import UNLOCK, Server, running_server
@@ -117,67 +115,12 @@ def test_a_wrong_passphrase_is_said(console: Console, server: Server) -> None:
     console.says("The user or the passphrase is wrong.")
 
 
-def test_a_refusal_for_a_while_says_for_how_long(console: Console, server: Server) -> None:
-    console.expected_errors += ["429"]
-    refusal = '{"message": "Too many attempts; wait a second."}'
-    console.page.route(
-        "**/users/admin",
-        lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}, body=refusal),
-    )
-    console.sign_in("admin", server.passphrases["admin"])
-    console.says("Too many attempts; wait a second. Try again in 1 s.")
-
-
-def test_a_lock_ends_the_session_and_an_unlock_asks_for_it_again(signed_in: Console) -> None:
-    signed_in.expected_errors += ["403"]
+def test_failed_logins_are_listed(signed_in: Console, server: Server) -> None:
+    server.add_user("guessed", "Operator")
+    assert server.request("GET", "/keys", user="guessed", passphrase="a guess").status == 401
     signed_in.open("system")
-    signed_in.press("Lock", "Lock")
-    signed_in.page.get_by_role("dialog").get_by_role("button", name="Lock").click()
-    signed_in.heading("Locked")
-    signed_in.fill("Unlock", passphrase="not the passphrase")
-    signed_in.press("Unlock", "Unlock")
-    expect(signed_in.page.get_by_role("alert")).to_be_visible()
-    signed_in.page.wait_for_timeout(1500)  # At least the second of the brake.
-    signed_in.fill("Unlock", passphrase=UNLOCK)
-    signed_in.press("Unlock", "Unlock")
-    signed_in.heading("Sign in")
-
-
-def test_a_server_that_is_gone_is_said_and_comes_back(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        server.provision()
-        for console in console_at(browser, server):
-            console.expected_errors += ["Failed to load resource", "503"]
-            console.heading("Sign in")
-            console.fill("Sign in", user="half typed")
-            lost = console.page.get_by_text("The HSM cannot be reached now.")
-            os.kill(server.child("core"), signal.SIGSTOP)
-            expect(lost).to_be_visible()
-            os.kill(server.child("core"), signal.SIGCONT)
-            expect(lost).to_be_hidden()
-            assert console.page.locator("[name=user]").input_value() == "half typed"
-
-
-def test_a_passphrase_is_forgotten_after_a_quarter_of_an_hour(
-    browser: Browser, server: Server
-) -> None:
-    for console in console_at(browser, server, has_paused_clock=True):
-        console.sign_in("admin", server.passphrases["admin"])
-        console.says("What remains")
-        console.page.clock.fast_forward("14:59")  # Each timer that is due runs once.
-        expect(console.page.locator(".who")).to_contain_text("admin")
-        console.page.clock.fast_forward("00:04")
-        console.heading("Sign in")
-
-
-def test_nothing_of_a_session_is_kept_by_the_browser(signed_in: Console) -> None:
-    kept = signed_in.page.evaluate(
-        "async () => [Object.keys(localStorage), Object.keys(sessionStorage), document.cookie,"
-        " (await indexedDB.databases()).length, (await caches.keys()).length]"
-    )
-    assert kept == [[], [], "", 0, 0]
-    signed_in.page.reload()
-    signed_in.heading("Sign in")
+    signed_in.open("")
+    expect(signed_in.page.get_by_role("region", name="Failed logins")).to_contain_text("guessed")
 
 
 SHORT = "<img src=x onerror=alert(1)>"
@@ -314,73 +257,6 @@ def test_an_approver_sees_who_asks_and_why_and_approves(browser: Browser, server
         console.says("release 1.2")
         console.page.get_by_role("button", name="Approve the request of asker").click()
         console.says("granted")
-
-
-def test_an_hsm_is_provisioned_and_unlocked_with_shares(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        for console in console_at(browser, server):
-            provision_with_shares(console)
-            console.says("These shares are shown once.")
-            shares = console.page.locator("ol code").all_inner_texts()
-            assert len(shares) == 3
-            console.page.get_by_role("button", name="The shares are kept").click()
-            console.heading("Sign in")
-            server.request("POST", "/lock", user="admin", passphrase=PASSPHRASE)
-            console.heading("Locked")
-            console.fill("Unlock with shares", share=shares[0])
-            console.press("Unlock with shares", "Give this share")
-            console.says("1 of 2 shares are here.")
-            console.fill("Unlock with shares", share=shares[2])
-            console.press("Unlock with shares", "Give this share")
-            console.heading("Sign in")
-
-
-def provision_with_shares(console: Console) -> None:
-    console.page.get_by_label("Split it among several people").check()
-    console.fill("Provision", admin=PASSPHRASE, adminAgain=PASSPHRASE)
-    console.press("Provision", "Provision")
-
-
-def test_shares_stay_on_the_screen_whatever_the_hsm_does(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        for console in console_at(browser, server):
-            console.expected_errors += ["Failed to load resource"]
-            page = console.page
-            late = answers_held_back(page, "**/provision")
-            provision_with_shares(console)
-            expect(page.locator("header .state")).to_have_text("Operational")  # A poll was first.
-            ((route, answer),) = late
-            route.fulfill(response=answer)
-            shares = page.locator("ol code")
-            expect(shares).to_have_count(3)
-            server.request("POST", "/lock", user="admin", passphrase=PASSPHRASE)
-            expect(page.locator("header .state")).to_have_text("Locked")
-            page.evaluate("location.hash = '#/api'")
-            server.stop()
-            expect(page.get_by_text("The HSM cannot be reached now.")).to_be_visible()
-            expect(shares).to_have_count(3)
-            page.get_by_role("button", name="The shares are kept").click()
-            console.heading("API")
-
-
-def answers_held_back(page: Page, url: str) -> list[tuple[Route, APIResponse]]:
-    """Have the server's answers gathered in this list; a test passes them on."""
-    late: list[tuple[Route, APIResponse]] = []
-    page.route(url, lambda route: late.append((route, route.fetch())))
-    return late
-
-
-def test_shares_that_did_not_arrive_are_said_to_be_lost(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
-        for console in console_at(browser, server):
-            console.expected_errors += ["Failed to load resource"]
-            page = console.page
-            page.route("**/provision", lambda route: (route.fetch(), route.abort()))
-            provision_with_shares(console)
-            expect(page.locator("header .state")).to_have_text("Operational")
-            console.says("with the shares, did not arrive")
-            page.get_by_role("button", name="Go on").click()
-            console.heading("Sign in")
 
 
 def test_an_operation_is_tried_from_its_description(signed_in: Console) -> None:
