@@ -1,5 +1,7 @@
 """Takes the screenshots of the console: screenshots.py DIRECTORY. A real server answers."""
 
+import base64
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +18,7 @@ SIZE: Final = {"width": 1100, "height": 760}
 def fill(server: Server) -> None:
     """Give the server users and a key to show."""
     server.provision()
-    for name, role in (("signer", "Operator"), ("nightly", "Backup")):
+    for name, role in (("signer", "Operator"), ("nightly", "Backup"), ("watch", "Metrics")):
         server.add_user(name, role)
     key = {
         "id": "release",
@@ -38,7 +40,7 @@ def sign_in(page: Page, server: Server, user: str) -> None:
 
 
 def take(page: Page, server: Server, directory: Path) -> None:
-    """Take the overview as an administrator sees it, and a key as an operator does."""
+    """Take the overview of an administrator, a key of an operator, and the live figures."""
     sign_in(page, server, "admin")
     page.get_by_text("What remains").wait_for()
     page.screenshot(path=directory / "console-overview.png")
@@ -46,6 +48,19 @@ def take(page: Page, server: Server, directory: Path) -> None:
     page.goto(f"{server.url}/console#/key/release")
     page.get_by_text("Verify a file").first.wait_for()
     page.screenshot(path=directory / "console-key.png")
+    sign_in(page, server, "watch")
+    page.locator("figcaption").first.wait_for()
+    for _ in range(40):  # Something to plot.
+        sign(server)
+        page.wait_for_timeout(500)
+    page.screenshot(path=directory / "console-figures.png")
+
+
+def sign(server: Server) -> None:
+    """Use the key a few times."""
+    body = {"mode": "ECDSA", "message": base64.b64encode(bytes(32)).decode()}
+    for _ in range(1 + os.urandom(1)[0] % 8):
+        server.request("POST", "/keys/release/sign", user="signer", json=body)
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """What a person does in the console, from a new HSM to signatures and backups."""
 
 import base64
+import itertools
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.console.conftest import PASSPHRASE, Console, console_at
 from tests.support.server import UNLOCK, Server, running_server
@@ -196,6 +197,24 @@ def test_the_figures_of_a_metrics_user_are_drawn(console: Console, server: Serve
     expect(console.page.locator("dd").filter(has_text="GiB")).to_be_visible()
     console.unfold("All figures")
     console.says('keystead_work_under_way{work="keygen"}')
+
+
+def test_the_time_of_an_answer_is_the_mean_since_the_look_before(
+    console: Console, server: Server
+) -> None:
+    console.expected_errors += ["403"]
+    looks = itertools.count()
+
+    def answer(route: Route) -> None:
+        if "text/plain" not in route.request.headers["accept"]:
+            return route.continue_()
+        look = next(looks)
+        name = "keystead_http_response_seconds"
+        return route.fulfill(body=f"{name}_sum {2 * look}\n{name}_count {10 * look}\n")
+
+    console.page.route("**/metrics", answer)
+    console.sign_in("metrics", server.passphrases["metrics"])
+    console.says("Mean time of an answer: 200.00 ms, at most 200.00 ms")
 
 
 def test_pages_of_keys_follow_each_other(signed_in: Console, server: Server) -> None:

@@ -141,7 +141,8 @@ function live(reader, onStop) {
       const [values, text] = await Promise.all([
         reader.get("/metrics"), reader.text("/metrics", { headers: { Accept: "text/plain" } })]);
       const figures = figuresOf(text);
-      samples.push({ at: Date.now(), values, queue: queueOf(figures) });
+      const of = (name) => Number(new Map(figures).get(`keystead_http_response_seconds_${name}`));
+      samples.push({ at: Date.now(), values, queue: queueOf(figures), count: of("count"), seconds: of("sum") });
       rest.replaceChildren(counts(figures, all));
     } catch (error) {
       rest.replaceChildren(notice("bad", error.message));
@@ -198,8 +199,8 @@ function rate(name, before, after) {
 }
 
 function meanMilliseconds([before, after]) {
-  const answers = after.values[ANSWERS] - before.values[ANSWERS];
-  return answers ? 1000 * (after.values[TIME] - before.values[TIME]) / answers : 0;
+  const answers = after.count - before.count;
+  return answers ? 1000 * (after.seconds - before.seconds) / answers : 0;
 }
 
 /** Draws values of these minutes; `unit` also says how many digits they have. */
