@@ -1,23 +1,19 @@
 """examples/ssh: a real sshd accepts what the authority certified, and git an agent's signature."""
 
 import shutil
-import socket
 
 import pytest
 
+from tests.support.daemons import free_port
+
 TOOLS = {"ssh": "openssh-client", "/usr/sbin/sshd": "openssh-server", "git": "git"}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return str(probe.getsockname()[1])
 
 
 def test_sshd_accepts_certificates_but_revoked_ones_and_git_an_agents_signature(follow, tmp_path):
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"not installed: {missing}")
-    ran = follow("ssh", PORT=free_port())
+    ran = follow("ssh", PORT=str(free_port()))
     log = (tmp_path / "sshd.log").read_text()
     shown = [line for line in ran.stdout.splitlines() if "accepted" in line or "refused" in line]
     assert shown == ["accepted", "refused", "alice accepted", "alice-rsa accepted"], log
