@@ -248,7 +248,7 @@ async def test_the_secret_of_an_agreement_becomes_a_key_too(
         ({**INTO, "id": "-"}, 400, "ID may only contain"),
         ({**INTO, "id": "generate"}, 400, ""),
         ({**INTO, "id": "master"}, 409, "already exists"),
-        ({**INTO, "label": "x" * 129}, 400, "label"),
+        ({**INTO, "label": "x" * 33}, 400, "label"),
         ({**INTO, "type": "Generic"}, 400, "unknown field `type`"),
         ({**INTO, "restrictions": {"tags": ["-"]}}, 400, "ID may only contain"),
         ({**INTO, "length": 264}, 400, "at most 256 bits, not 264"),

@@ -84,7 +84,7 @@ async def test_a_label_keeps_the_keys_that_have_exactly_this_one(core: Core) -> 
     assert await listed(core, "/keys?label=%72ed") == ["a.b", "alpha", "alpine"]
 
 
-@pytest.mark.parametrize("label", ["x" * 129, "%C3%BC" * 65, "red" + "x" * 1000])
+@pytest.mark.parametrize("label", ["x" * 33, "%C3%BC" * 17, "red" + "x" * 1000])
 async def test_a_label_too_long_for_any_key_is_400(core: Core, label: str) -> None:
     for path in ("/keys", "/keys/al*"):
         assert (await core.request("GET", f"{path}?label={label}", user=ADMIN)).status == 400

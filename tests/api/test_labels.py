@@ -20,8 +20,8 @@ async def label_of(core: Core, key_id: str = "key") -> str | None:
     return (await core.request("GET", f"/keys/{key_id}", user=ADMIN)).json().get("label")
 
 
-@pytest.mark.parametrize("label", ["x", "a label", "ü" * 64, "✓" * 42 + "xx", "\x00\n\t", '"\\'])
-async def test_a_label_is_up_to_128_bytes_of_any_text(core: Core, label: str) -> None:
+@pytest.mark.parametrize("label", ["x", "a label", "ü" * 16, "✓" * 10 + "xx", "\x00\n\t", '"\\'])
+async def test_a_label_is_up_to_32_bytes_of_any_text(core: Core, label: str) -> None:
     assert (await put(core, label)).status == 204
     assert await label_of(core) == label
 
@@ -33,7 +33,7 @@ async def test_setting_the_same_label_again_is_304(core: Core) -> None:
     assert await label_of(core) == "same"
 
 
-@pytest.mark.parametrize("label", ["x" * 129, "ü" * 65, 1, None, ["x"], {}])
+@pytest.mark.parametrize("label", ["x" * 33, "ü" * 17, 1, None, ["x"], {}])
 async def test_a_label_too_long_or_no_text_is_400(core: Core, label: object) -> None:
     await put(core, "before")
     answer = await put(core, label)

@@ -4,7 +4,7 @@ use cryptoki_sys::*;
 use sha1::{Digest as _, Sha1};
 
 use super::mechanisms_of_keys::allowed_mechanisms;
-use super::{ids, Attribute, Class, Object, Place, Template};
+use super::{ids, labels, Attribute, Class, Object, Place, Template};
 use crate::der::{element, tag};
 use crate::rest::Public;
 
@@ -51,9 +51,16 @@ impl Object {
     /// Says whether the object has every attribute of a template with its value.
     pub fn matches(&self, template: &Template) -> bool {
         template.0.iter().all(|Attribute { kind, value }| match self.attribute(*kind) {
-            Bytes(bytes) => bytes == value.as_slice(),
+            Bytes(bytes) => {
+                bytes == value.as_slice() || *kind == CKA_LABEL && self.is_labelled(value)
+            }
             Sensitive | Missing => false,
         })
+    }
+
+    /// Says whether a label that is too long for the server was shortened to the object's.
+    fn is_labelled(&self, label: &[u8]) -> bool {
+        std::str::from_utf8(label).is_ok_and(|label| labels::kept(label) == self.label())
     }
 
     fn label(&self) -> &str {

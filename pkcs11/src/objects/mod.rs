@@ -4,6 +4,7 @@ mod attributes;
 mod certificate;
 pub mod ids;
 pub mod key_types;
+pub mod labels;
 mod mechanisms_of_keys;
 mod table;
 mod template;

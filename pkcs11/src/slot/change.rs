@@ -49,8 +49,8 @@ impl Slot {
         }
         if let Some(label) = label(&[template])?.filter(|label| key.label.as_deref() != Some(label))
         {
-            self.administrator()?.set_label(&key.id, label)?;
-            key.label = Some(label.to_owned());
+            self.administrator()?.set_label(&key.id, &label)?;
+            key.label = Some(label.into_owned());
         }
         self.forget_listing();
         let key = Arc::new(key);

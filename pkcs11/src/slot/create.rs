@@ -65,7 +65,8 @@ impl Slot {
         template: &Template,
     ) -> Answer<Object> {
         let id = self.new_id(&[template])?;
-        let import = Import { kind: kind.name, mechanisms, label: label(&[template])?, private };
+        let label = label(&[template])?;
+        let import = Import { kind: kind.name, mechanisms, label: label.as_deref(), private };
         let key = self.administrator()?.import(&id, &import)?;
         Ok(Object::on_token(class, &Arc::new(key)))
     }

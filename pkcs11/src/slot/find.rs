@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use cryptoki_sys::{CKA_CLASS, CKA_ID, CKA_LABEL, CKA_TOKEN, CK_OBJECT_CLASS, CK_OBJECT_HANDLE};
 
-use super::naming::LONGEST_LABEL;
 use super::{Listing, Slot};
-use crate::objects::{ids, Certificate, Class, Object, Place, Template};
+use crate::objects::{ids, labels, Certificate, Class, Object, Place, Template};
 use crate::refusal::Answer;
 use crate::rest::Key;
 
@@ -57,10 +56,8 @@ impl Slot {
 
     /// Returns the keys with a label. A key without one has its ID as its label.
     fn keys_by_label(&self, label: &str) -> Answer<Arc<Vec<Arc<Key>>>> {
-        let mut found = Vec::new();
-        if label.len() <= LONGEST_LABEL {
-            found.extend(self.user()?.keys_with_label(label)?.into_iter().map(Arc::new));
-        }
+        let labelled = self.user()?.keys_with_label(&labels::kept(label))?;
+        let mut found: Vec<_> = labelled.into_iter().map(Arc::new).collect();
         let by_id = ids::api_id(label.as_bytes()).filter(|id| id == label);
         if let Some(key) = by_id.map(|id| self.key(&id)).transpose()?.flatten() {
             if found.iter().all(|other| other.id != key.id) {

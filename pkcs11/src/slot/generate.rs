@@ -63,13 +63,14 @@ impl Slot {
     ) -> Answer<Arc<Key>> {
         let usage = Usage::of(templates.first().ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?)?;
         let id = self.new_id(templates)?;
+        let label = label(templates)?;
         let key = self.administrator()?.generate(&NewKey {
             kind: kind.name,
             id: &id,
             has_random_id: self.wanted_id(templates)?.is_none(),
             mechanisms: api_mechanisms(kind, &usage, is_aes),
             length,
-            label: label(templates)?,
+            label: label.as_deref(),
         })?;
         self.forget_listing();
         Ok(Arc::new(key))

@@ -1,14 +1,14 @@
 //! IDs, labels and places of new objects.
 
+use std::borrow::Cow;
+
 use cryptoki_sys::*;
 use rustls::crypto::ring;
 
 use super::Slot;
-use crate::objects::{ids, Place, Template};
+use crate::objects::{ids, labels, Place, Template};
 use crate::refusal::{tell, Answer, Refusal};
 
-/// In bytes; on a `NetHSM` it is 32.
-pub(super) const LONGEST_LABEL: usize = 128;
 const RANDOM_ID_BYTES: usize = 10;
 
 impl Slot {
@@ -50,15 +50,11 @@ pub fn place(session: CK_SESSION_HANDLE, template: &Template) -> Answer<Place> {
     Ok(if is_for_good { Place::Token } else { Place::ServerForSession(session) })
 }
 
-/// Returns the first label. The server's labels are short.
-pub fn label<'a>(templates: &[&'a Template]) -> Answer<Option<&'a str>> {
+/// Returns the first label, as the server keeps it.
+pub fn label<'a>(templates: &[&'a Template]) -> Answer<Option<Cow<'a, str>>> {
     for template in templates {
-        match template.text(CKA_LABEL)? {
-            Some(label) if label.len() > LONGEST_LABEL => {
-                return Err(Refusal(CKR_ATTRIBUTE_VALUE_INVALID));
-            }
-            None => {}
-            found => return Ok(found),
+        if let Some(label) = template.text(CKA_LABEL)? {
+            return Ok(Some(labels::kept(label)));
         }
     }
     Ok(None)

@@ -9,7 +9,7 @@ from keystead.errors import InvalidInput
 MAX_ID_LENGTH = 128
 MAX_TAG_LENGTH = 128
 MAX_TAGS = 1000
-MAX_LABEL_BYTES = 128
+MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
 RESERVED_KEY_IDS = frozenset({"generate"})
 """Words that the API uses in place of a key ID. A restored key may have one as its ID."""
@@ -72,7 +72,7 @@ def with_tag(tags: frozenset[Tag], tag: Tag) -> frozenset[Tag]:
 
 
 def parse_label(text: str) -> Label:
-    """Return `text` as a key label: at most 128 bytes of UTF-8. An empty text means no label."""
+    """Return `text` as a key label: at most 32 bytes of UTF-8. An empty text means no label."""
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
