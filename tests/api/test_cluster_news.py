@@ -215,6 +215,16 @@ def test_a_strict_member_asks_before_each_request():
     in_cluster(scenario, strict=True)
 
 
+def test_a_member_that_has_just_started_has_not_been_silent_however_old_answers_may_be():
+    clock = Clock()
+    freshness = Freshness(Settings(seconds=30.0, strict=False), clock, lambda: None)
+    assert freshness.silent_seconds == 0
+    clock.advance(5)
+    assert freshness.silent_seconds == 5
+    freshness.confirmed(clock() - 1)
+    assert freshness.silent_seconds == 1
+
+
 def test_a_member_that_is_cut_off_for_ten_seconds_is_not_ready():
     async def scenario(both):
         assert (await both.second.request("GET", "/health/ready")).status == 200

@@ -137,6 +137,16 @@ def test_an_etcd_that_is_killed_is_started_again_and_nothing_is_lost(place, memb
         assert keys(server) == ["before", "one", "two"]
 
 
+def test_a_member_answers_from_memory_while_a_majority_confirms_that_it_knows_all(place, member):
+    # A busy machine must have the time for a confirmation, so it may be old here.
+    with running_server(member, config=config(place) + "freshness = 30.0\n") as server:
+        server.unlock()
+        wait_until(lambda: keys(server) == ["before"], seconds=60)
+        new_key(server, "one")
+        assert keys(server) == ["before", "one"]
+        assert server.request("GET", "/health/ready").status == 200
+
+
 def test_without_its_etcd_a_member_does_not_start(member):
     server = start_server(member)
     assert server.process.wait(timeout=120) == 1

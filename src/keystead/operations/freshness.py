@@ -30,7 +30,8 @@ class Freshness:
         self._is_strict = settings.strict
         self._monotonic = monotonic
         self._ask = ask
-        self._as_of = monotonic() - settings.seconds
+        self._started = monotonic()
+        self._as_of = self._started - settings.seconds
         self._holders = 0
         self._changed = asyncio.Event()
 
@@ -50,8 +51,8 @@ class Freshness:
 
     @property
     def silent_seconds(self) -> float:
-        """How long ago the last confirmation was."""
-        return self._monotonic() - self._as_of
+        """How long ago the last confirmation was, or the start if there was none since."""
+        return self._monotonic() - max(self._as_of, self._started)
 
     async def require(self) -> None:
         """Return once this member is up to date for a request that comes in now.

@@ -1,6 +1,8 @@
 """The store of a member of a cluster: etcd for what is shared, SQLite for what is its own."""
 
 import asyncio
+import time
+from functools import partial
 from typing import Final
 
 from keystead.etcd import calls
@@ -9,10 +11,15 @@ from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import RangeRequest
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.news import NewsForCore
+from keystead.platform.service import StoreService
 from keystead.processes.etcd.member import MemberDirectory
+from keystead.processes.platform.opened_store import Opened
 from keystead.storage.backends.etcd import EtcdStore
+from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
+from keystead.wire.messages import Freshness
 
 _RETRY_SECONDS: Final = 0.1
 _TRIES_BEFORE_A_LINE: Final = 100
@@ -31,7 +38,7 @@ class MemberStore(SplitStore):
             await backend.close()
 
 
-async def open_member_store(data: DataDirectory, log: Log) -> MemberStore:
+async def open_member_store(data: DataDirectory, log: Log) -> Opened:
     """Return the store, once a majority of the cluster can be reached."""
     own = SqliteStore(data.database)
     directory = MemberDirectory(data.etcd)
@@ -39,7 +46,16 @@ async def open_member_store(data: DataDirectory, log: Log) -> MemberStore:
     client = EtcdClient(str(directory.socket))
     await majority(client, log)
     await remove_movable(own)
-    return MemberStore(EtcdStore(client, device=device), own, device=device)
+    store = MemberStore(EtcdStore(client, device=device), own, device=device)
+    return Opened(store, partial(_follow, client))
+
+
+async def _follow(client: EtcdClient, service: StoreService, freshness: Freshness) -> None:
+    news = NewsForCore(service.connection)
+    every_seconds = freshness.seconds / 4
+    watch = EtcdWatch(client, news, time.monotonic, every_seconds=every_seconds)
+    service.confirm_now = watch.confirm_now
+    await watch.run()
 
 
 async def majority(client: EtcdClient, log: Log) -> None:

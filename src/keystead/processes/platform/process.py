@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory, free_bytes
 from keystead.platform.device_key import Fetched, kept_here
@@ -59,7 +61,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
-    store = await opens_store(data, log)
+    store, follow = await opens_store(data, log)
     device_key = fetched.settle(await devices(store))
     for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
         log.warning(
@@ -75,11 +77,15 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     )
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
-    service.hand_over(device_key, unattended_key.take(), settings.core)
+    freshness = None if follow is None else settings.core.freshness
+    of_core = msgspec.structs.replace(settings.core, freshness=freshness)
+    service.hand_over(device_key, unattended_key.take(), of_core)
     del device_key
-    sending = [loop.create_task(sender.run()) for sender in tls_syslog]
+    tasks = [loop.create_task(sender.run()) for sender in tls_syslog]
+    if follow is not None and freshness is not None:
+        tasks.append(loop.create_task(follow(service, freshness)))
     await service.run()
-    for task in sending:
+    for task in tasks:
         task.cancel()
     slot.close()
     unattended_key.close()

@@ -1,24 +1,14 @@
 """The store that the platform serves: SQLite alone, or with the etcd of a cluster."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes.etcd.member import MemberDirectory
+from keystead.processes.platform.opened_store import Opened
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.key_value_store import KeyValueStore
 
-
-class OpenStore(KeyValueStore, Protocol):
-    """A store that has to be closed."""
-
-    async def close(self) -> None:
-        """Finish the commits already accepted, then close."""
-        ...
-
-
-OpensStore = Callable[[DataDirectory, Log], Awaitable[OpenStore]]
+OpensStore = Callable[[DataDirectory, Log], Awaitable[Opened]]
 
 
 def opener(data: DataDirectory) -> OpensStore:
@@ -31,5 +21,5 @@ def opener(data: DataDirectory) -> OpensStore:
     return open_member_store
 
 
-async def _open_sqlite(data: DataDirectory, _log: Log) -> OpenStore:
-    return SqliteStore(data.database)
+async def _open_sqlite(data: DataDirectory, _log: Log) -> Opened:
+    return Opened(SqliteStore(data.database), None)

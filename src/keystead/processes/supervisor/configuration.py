@@ -18,7 +18,7 @@ from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
 from keystead.processes.supervisor.listening import Address
-from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings
+from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings, Freshness
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
@@ -62,6 +62,8 @@ class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     etcd: str
+    freshness: Annotated[float, msgspec.Meta(ge=0.1, le=30)] | None = None
+    strict: bool = False
 
 
 class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,12 +123,19 @@ def read_configuration(path: Path) -> Configuration:
                     open_shutdown=found.compatibility.open_shutdown,
                     common_passphrases=found.compatibility.common_passphrases,
                     key_cache=found.keys.cache,
+                    freshness=_freshness(found.cluster),
                     keeps_head=found.journal.head_file is not None,
                 ),
             ),
         )
     except (ValueError, InvalidInput) as error:
         raise StartRefused(f"The configuration file {path}: {_one_line(error)}") from None
+
+
+def _freshness(wanted: _Cluster | None) -> Freshness | None:
+    if wanted is None or wanted.freshness is None:
+        return None
+    return Freshness(wanted.freshness, wanted.strict)
 
 
 def _parse(path: Path) -> _File:

@@ -1,0 +1,27 @@
+"""What the platform gets when its store is opened."""
+
+from collections.abc import Callable, Coroutine
+from typing import NamedTuple, Protocol
+
+from keystead.platform.service import StoreService
+from keystead.storage.key_value_store import KeyValueStore
+from keystead.wire.messages import Freshness
+
+
+class OpenStore(KeyValueStore, Protocol):
+    """A store that has to be closed."""
+
+    async def close(self) -> None:
+        """Finish the commits already accepted, then close."""
+        ...
+
+
+Follow = Callable[[StoreService, Freshness], Coroutine[None, None, None]]
+"""Tells the core what other members of the cluster change, until cancelled."""
+
+
+class Opened(NamedTuple):
+    """A store. `follow` is None if no other process can change it."""
+
+    store: OpenStore
+    follow: Follow | None
