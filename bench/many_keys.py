@@ -22,10 +22,13 @@ from keystead import algorithms
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.model.secret import Secret
+from keystead.operations.binding import Binding
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
+from keystead.processes.stderr_log import log_to_stderr
 from keystead.sealing.domain_key import unlock_unattended
 from keystead.storage.backends.sqlite import SqliteStore
+from keystead.storage.bound import BoundStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
@@ -71,12 +74,17 @@ async def _fill(data: Path, keys: int) -> list[KeyId]:
     with closing(DataDirectory.open(data)) as directory:
         store = SqliteStore(directory.database)
         device_key = directory.device_key(InClear()).fetch(store_exists=True).choose(None)
-        generations = await GenerationStore.open(store)
-        locked = await LocalStore(generations, device_key).unattended()
+        log = log_to_stderr("core")
+        bound = BoundStore(store, log.error)
+        generations = await GenerationStore.open(bound)
+        local = LocalStore(generations, device_key)
+        locked = await local.unattended()
         unattended_key = directory.unattended_key.read()
         if locked is None or not unattended_key:
             raise RuntimeError("unattended boot is off")
-        stores = DomainStores(generations, unlock_unattended(locked, Secret(unattended_key)))
+        domain_key = unlock_unattended(locked, Secret(unattended_key))
+        await Binding(bound, store, generations, local, log).open(domain_key)
+        stores = DomainStores(generations, domain_key)
         ids = [KeyId(os.urandom(10).hex()) for _ in range(keys - _LISTED)]
         ids += [KeyId(f"{_LISTED_PREFIX}{number}") for number in range(_LISTED)]
         records = itertools.cycle([_record() for _ in range(_DISTINCT_PRIVATE_KEYS)])
