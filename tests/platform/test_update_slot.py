@@ -91,7 +91,7 @@ def test_commit_says_how_this_installation_is_updated(slot, tmp_path):
     with pytest.raises(WrongState, match="No update image is staged"):
         slot.commit()
     stage(slot, b"old")
-    with pytest.raises(WrongState, match="package manager, or in its source tree with git pull"):
+    with pytest.raises(WrongState, match="package manager, in its source tree with git pull"):
         slot.commit()
     assert files(tmp_path) == {"staged.image": b"old"}
 

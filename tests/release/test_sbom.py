@@ -36,7 +36,8 @@ def test_all_that_runs_is_in_it_with_hashes_and_a_licence(parts):
     required = {name: part for name, part in parts.items() if part["scope"] == "required"}
     stated = [Requirement(text) for text in requires("keystead")]
     direct = {need.name for need in stated if need.marker is None}  # The others are of extras.
-    needed = {"cffi", "pycparser", "markdown-it-py", "mdurl", "pygments"}  # By these.
+    # By these.
+    needed = {"cffi", "pycparser", "markdown-it-py", "mdurl", "pygments", "hpack", "hyperframe"}
     assert direct | needed == set(required)
     for name, part in required.items():
         assert part["version"] == version(name)

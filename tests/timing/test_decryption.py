@@ -102,6 +102,6 @@ async def test_control_an_oaep_that_looks_at_the_first_byte_first_is_found(key, 
     kinds = {
         kind: everything[kind] for kind in ("first byte 01", "label hash, all", "separator 02")
     }
-    found = await verdict(leaking, kinds, samples=120, floor_ns=FLOOR_NS)
+    found = await verdict(leaking, kinds, samples=300, floor_ns=FLOOR_NS)
     assert found.leaks, found
     assert found.worst.kind == "first byte 01"
