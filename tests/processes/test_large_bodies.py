@@ -3,6 +3,7 @@
 import base64
 import hmac
 import time
+from json import dumps
 from pathlib import Path
 
 import pytest
@@ -104,10 +105,12 @@ def test_others_are_served_meanwhile(operator_server, mode, size, more, is_right
     json = {"id": "key", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
     assert server.request("POST", "/keys/generate", user="admin", json=json).status == 201
     message = bytes(size)
-    json = {"mode": mode, "message": b64(message), **more}
+    # Written before the signer begins, which would have to wait for that in this process.
+    body = dumps({"mode": mode, "message": b64(message), **more}).encode()
+    headers = {"Content-Type": "application/json"}
     path = f"/keys/sealer/{'encrypt' if mode in {'AES_CBC', 'AES_GCM'} else 'sign'}"
     with Signer(server) as signer:
-        answer = server.request("POST", path, user="operator", json=json)
+        answer = server.request("POST", path, user="operator", body=body, headers=headers)
     assert answer.status == 200
     assert is_right(answer.json(), message)
     assert signer.statuses == {200}

@@ -102,7 +102,7 @@ class Server:
             return Answer(response.status, names, response.read())
 
     def connect(
-        self, *, timeout_seconds: float = 30, address: str = ""
+        self, *, timeout_seconds: float = 60, address: str = ""
     ) -> http.client.HTTPSConnection:
         """A keep-alive connection, from `address`, that does not check the certificate."""
         return http.client.HTTPSConnection(
