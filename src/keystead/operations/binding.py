@@ -1,4 +1,4 @@
-"""Binds the records of the HSM to a sealed root, so that an older record is never used (ADR 41)."""
+"""Binds the records of the HSM to a sealed root, so that an older record is never used (ADR 42)."""
 
 import contextlib
 import os
