@@ -9,6 +9,7 @@ import pytest
 from keystead import journal_verify
 from keystead.errors import WriteRefused
 from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change, Check
 from tests.support.core import ADMIN, UNLOCK, Core, b64, start_core
 from tests.support.journal_reader import is_journal
@@ -51,13 +52,48 @@ class TracedStore(MemoryStore):
         return store
 
 
+class Side(MemoryStore):
+    """One of two stores, which keeps the order of the commits to both."""
+
+    def __init__(self, commits: list[tuple[int, list[Change]]], number: int) -> None:
+        super().__init__()
+        self._commits = commits
+        self._number = number
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        revision = await super().commit(changes, checks=checks)
+        kept = [Change(one.path, one.value) for one in changes]
+        self._commits.append((self._number, kept))
+        return revision
+
+
+class TracedPair(SplitStore):
+    """The store of a member of a cluster, as TracedStore."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[int, list[Change]]] = []
+        self.sides = Side(self.commits, 0), Side(self.commits, 1)
+        super().__init__(*self.sides, device="device")
+
+    async def after(self, commits: int) -> "TracedPair":
+        """Return both stores after a crash that has left so many commits to either."""
+        pair = TracedPair()
+        for number, changes in self.commits[:commits]:
+            await pair.sides[number].commit(changes)
+        return pair
+
+
 async def prepared() -> tuple[Core, TracedStore]:
     store = TracedStore()
+    return await prepared_on(store), store
+
+
+async def prepared_on(store: TracedStore | TracedPair) -> Core:
     core = await start_core(store=store)
     await core.provision()
     await core.add_user("auditor", "Auditor")
     await core.add_user("op", "Operator")
-    return core, store
+    return core
 
 
 async def unlocked(core: Core) -> None:
@@ -96,8 +132,12 @@ async def labelled(core: Core) -> set[str]:
     return {key for key, answer in zip(keys, answers, strict=True) if answer.json().get("label")}
 
 
-async def test_after_a_crash_at_any_commit_changes_and_entries_are_the_same() -> None:
-    core, store = await prepared()
+@pytest.mark.parametrize("new_store", [TracedStore, TracedPair])
+async def test_after_a_crash_at_any_commit_changes_and_entries_are_the_same(
+    new_store: type[TracedStore | TracedPair],
+) -> None:
+    store = new_store()
+    core = await prepared_on(store)
     for number in range(3):
         await core.generate(f"k{number}", "Curve25519", "EdDSA_Signature")
     began = len(store.commits)

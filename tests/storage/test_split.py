@@ -6,7 +6,7 @@ import pytest
 
 from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.backends.memory import MemoryStore
-from keystead.storage.backends.split import PENDING, SplitStore
+from keystead.storage.backends.split import PENDING, SplitStore, remove_movable
 from keystead.storage.key_value_store import MISSING, Change, Check
 
 OWN, SHARED = "/local/device/config/tls", "/0/key/one"
@@ -67,6 +67,26 @@ def test_each_record_is_in_its_store(stores):
         page = await stores.split.scan("/local/", "/local0", limit_bytes=1000)
         assert [record.path for record in page] == [OWN]
         assert await stores.split.scan("/local0", "/local1", limit_bytes=1000) == []
+
+    asyncio.run(scenario())
+
+
+def test_the_journal_is_the_devices_own_and_the_record_of_an_action_is_with_its_changes(stores):
+    async def scenario():
+        paths = ["/journal/block/1", "/journal/head", "/journal/open/a/1", "/local/d/x"]
+        await stores.split.commit([Change(path, b"1") for path in paths])
+        shared = await stores.shared.list("", "\U0010ffff", limit=9)
+        assert shared == ["/decided/device", "/journal/open/a/1"]
+        assert await stores.own.list("", "\U0010ffff", limit=9) == [
+            "/journal/block/1",
+            "/journal/head",
+            "/local/d/x",
+        ]
+        assert await stores.split.list("/e", "/z", limit=9) == paths
+        await remove_movable(stores.own)
+        assert await stores.split.list("/e", "/z", limit=9) == paths
+        await remove_movable(stores.shared)
+        assert await stores.shared.list("", "\U0010ffff", limit=9) == ["/decided/device"]
 
     asyncio.run(scenario())
 

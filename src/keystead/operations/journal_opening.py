@@ -1,18 +1,15 @@
 """The keys of the journal at unlock: those in the store, those that a restore left, or new ones."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from keystead.errors import DecryptionFailed
 from keystead.model.secret import Secret
 from keystead.sealing.journal_keys import JournalKeys
 from keystead.storage.journal_records import put_keys, stored_keys
 from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.paths import ACTIONS, JOURNAL
 from keystead.storage.sealed_records import remove_range
 from keystead.storage.settings import RESTORED_JOURNAL, SettingStore
-
-_JOURNAL: Final = "/journal/"
-_AFTER_JOURNAL: Final = "/journal0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,8 @@ async def find_keys(store: KeyValueStore, local: SettingStore, domain_key: Secre
     """Return the keys of the journal in `store`, or new ones.
 
     A journal whose keys are missing can be neither read nor continued. Its records are deleted,
-    and a new journal begins, which says so.
+    and a new journal begins, which says so. Records of actions stay: they may be those of other
+    devices of the cluster.
     """
     try:
         keys = await stored_keys(store, domain_key)
@@ -40,7 +38,7 @@ async def find_keys(store: KeyValueStore, local: SettingStore, domain_key: Secre
             return FoundKeys(keys, [put_keys(keys, domain_key), local.remove(RESTORED_JOURNAL)])
     if keys is not None:
         return FoundKeys(keys, [])
-    removed = await remove_range(store, _JOURNAL, _AFTER_JOURNAL)
+    removed = await remove_range(store, JOURNAL, ACTIONS)
     fault = "the keys of the journal that was here did not open, or were missing" if removed else ""
     keys = JournalKeys.new()
     return FoundKeys(keys, [put_keys(keys, domain_key)], fault)

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from keystead.errors import CorruptRecord, InvalidInput, StoreUnavailable, WriteRefused, WrongState
+from keystead.errors import (
+    CorruptRecord,
+    InvalidInput,
+    StaleRevision,
+    StoreUnavailable,
+    WriteRefused,
+    WrongState,
+)
 from keystead.journal.audit.entries import Chain, Entry, follows, origin, rfc3339
 from keystead.journal.log import Log
 from keystead.model.journal_settings import JournalSettings
@@ -209,7 +216,8 @@ class JournalWriter:
             *self.first_changes,
         ]
         try:
-            revision = await self._store.commit(changes)
+            _ = await self._store.commit(changes)
+            revision = await self._revision_of(written.head)
         except StoreUnavailable:
             self._doubted = written
             raise
@@ -325,8 +333,19 @@ class JournalWriter:
             is_closed=False,
         )
         put = self.records.put_head(head, expected=self._revision)
-        self._revision = await self._store.commit([*changes, put])
+        _ = await self._store.commit([*changes, put])
+        self._revision = await self._revision_of(head)
         self._head = head
+
+    async def _revision_of(self, written: Head) -> int:
+        """Return the revision of the head, which a commit to the stores of a member does not tell.
+
+        Raises StaleRevision if another process has written the head since.
+        """
+        head, revision = await self.records.head()
+        if head != written:
+            raise StaleRevision("Another process writes the journal.")
+        return revision
 
 
 def _anchor(block: Block, skipped: int) -> bytes:

@@ -3,7 +3,12 @@
     /journal/keys           the journal's keys, sealed under the domain key
     /journal/head           the number and the hash of the last entry, and what is known of the rest
     /journal/block/<n>      the hash before entry n, and the lines of entry n and some after it
-    /journal/open/<name>    an action whose commit was made, and whose entry is not chained yet
+    /journal/open/<journal>/<name>
+                            an action whose commit was made, and whose entry is not chained yet
+
+In a cluster, each device has a journal of its own. Only the records of actions are in the shared
+store, where the changes are, so <journal> is the beginning of the journal's public key in
+hexadecimal. Earlier software wrote these records without it.
 
 All but the keys are sealed under the journal's own key, so that they stay readable if a restore
 replaces the domain key.
@@ -21,14 +26,13 @@ from keystead.sealing import envelope
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.sealing.journal_keys import JournalKeys
 from keystead.storage.key_value_store import Change, KeyValueStore
-from keystead.storage.paths import list_paths
+from keystead.storage.paths import ACTIONS, AFTER_ACTIONS, list_paths
 
 KEYS: Final = "/journal/keys"
 _HEAD: Final = "/journal/head"
 _BLOCKS: Final = "/journal/block/"
 _AFTER_BLOCKS: Final = "/journal/block0"
-_OPEN: Final = "/journal/open/"
-_AFTER_OPEN: Final = "/journal/open0"
+_NAME_BYTES: Final = 8
 _DIGITS: Final = 16
 _SCAN_BYTES: Final = 256 * 1024
 
@@ -103,10 +107,11 @@ class JournalRecords:
     def __init__(self, store: KeyValueStore, keys: JournalKeys) -> None:
         self._store = store
         self._keys = keys
+        self._name = keys.public_raw[:_NAME_BYTES].hex()
 
     def open_path(self, name: str) -> str:
         """Return the path of an action that is not chained yet."""
-        return _OPEN + name
+        return f"{ACTIONS}{self._name}/{name}"
 
     def put(self, path: str, content: bytes, *, expected: int | None = None) -> Change:
         """Return the change that seals a record."""
@@ -136,7 +141,10 @@ class JournalRecords:
         None stands for a record that does not open.
         """
         found: list[tuple[str, bytes | None]] = []
-        for path in await list_paths(self._store, _OPEN, _AFTER_OPEN):
+        for path in await list_paths(self._store, ACTIONS, AFTER_ACTIONS):
+            journal, slash, _ = path.removeprefix(ACTIONS).partition("/")
+            if slash and journal != self._name:
+                continue  # That of another device of the cluster.
             entry = await self._store.get(path)
             try:
                 content = None if entry is None else self._opened(path, entry.value)

@@ -1,7 +1,8 @@
 """A store of two: what all members of a cluster share, and what is this device's own.
 
-Records below /local/ are in the own store, all others in the shared one. A commit to both is made
-in three steps:
+Records below /local/ and those of the journal are in the own store, all others in the shared one.
+The record of an action (/journal/open/) is in the shared one, because it is made with the changes
+of the action. A commit to both stores is made in three steps:
 
 1. The own part is written into the own store as pending, with a number that was never used before.
 2. The shared part is committed, and with it the number, into a record of this device.
@@ -14,6 +15,7 @@ of both it is. Until that is clear, no own record is read or written.
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -27,7 +29,7 @@ from keystead.storage.key_value_store import (
     KeyValueStore,
     Record,
 )
-from keystead.storage.paths import LOCAL
+from keystead.storage.paths import ACTIONS, JOURNAL, LOCAL
 from keystead.storage.sealed_records import remove_range
 
 PENDING: Final = "/pending"
@@ -37,10 +39,13 @@ _DECIDED: Final = "/decided/"
 
 _AFTER_LOCAL: Final = "/local0"
 _END: Final = "\U0010ffff"
+_OWN: Final = ((JOURNAL, ACTIONS), (LOCAL, _AFTER_LOCAL))
+"""The ranges of the records in the own store, in order."""
 
 MOVABLE: Final = (
     ("", _DECIDED),
-    ("/decided0", LOCAL),
+    ("/decided0", JOURNAL),
+    (ACTIONS, LOCAL),
     (_AFTER_LOCAL, PENDING),
     (PENDING + "\0", _END),
 )
@@ -184,7 +189,7 @@ async def remove_movable(store: KeyValueStore) -> None:
 
 
 def _is_own(path: str) -> bool:
-    return path.startswith(LOCAL)
+    return any(first <= path < end for first, end in _OWN)
 
 
 def _revision(entry: Entry | None) -> int:
@@ -193,7 +198,8 @@ def _revision(entry: Entry | None) -> int:
 
 def _parts(start: str, stop: str) -> Iterable[tuple[str, str]]:
     """Yield the parts of a range, in order, each of which is in one store."""
-    for first, end in (("", LOCAL), (LOCAL, _AFTER_LOCAL), (_AFTER_LOCAL, stop)):
+    bounds = ["", *(bound for own in _OWN for bound in own), stop]
+    for first, end in pairwise(bounds):
         begin, finish = max(start, first), min(stop, end)
         if begin < finish:
             yield begin, finish
