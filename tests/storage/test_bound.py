@@ -12,6 +12,7 @@ from keystead.storage.bound import BoundStore
 from keystead.storage.bound_writer import MOST_TOGETHER
 from keystead.storage.key_value_store import MISSING, Change, Check
 from keystead.storage.versions import PAGES, Versions
+from keystead.storage.wrapped import WrappedStore
 from tests.support.stores import WatchedStore
 
 KEY = bytes(range(32))
@@ -36,6 +37,17 @@ class Bound:
         other = Bound(self.kept)
         await other.versions.load()
         return other
+
+
+class FarAway(WrappedStore):
+    """A store whose commits arrive after those of others, if others can commit."""
+
+    async def commit(self, changes: Any, *, checks: Any = ()) -> int:
+        root = await self.get(ROOT)
+        for _ in range(500):
+            if await self.get(ROOT) != root:
+                break
+        return await self._store.commit(changes, checks=checks)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -177,6 +189,84 @@ def test_two_processes_on_one_store_see_the_commits_of_each_other():
             *(side.put(f"/0/user/{n}") for n in range(20) for side in (first, second))
         )
         assert len(await first.store.list("/0/user/", "/0/user0", limit=99)) == 20
+        assert first.wrong == second.wrong == []
+
+    run(scenario)
+
+
+def test_a_slow_device_is_not_kept_from_writing_by_a_busy_one():
+    async def scenario():
+        busy = Bound()
+        await busy.put("/0/key/a")
+        slow = await busy.another()
+        done = asyncio.Event()
+
+        async def write_always() -> None:
+            number = 0
+            while not done.is_set():
+                number += 1
+                await busy.put(f"/0/user/{number % 50}", value=b"%d" % number)
+
+        busy_task = asyncio.ensure_future(write_always())
+        slow.store = BoundStore(FarAway(slow.kept), slow.wrong.append)
+        slow.store.follow(slow.versions)
+        for number in range(5):
+            await slow.put(f"/0/key/{number}")
+        done.set()
+        await busy_task
+        assert await busy.store.list("/0/key/", "/0/key0", limit=9) == [*names(5), "/0/key/a"]
+        assert await busy.kept.kept.get("/0/root-turn") is None
+        assert busy.wrong == slow.wrong == []
+
+    run(scenario)
+
+
+def test_a_turn_that_nobody_gives_back_is_taken_away(monkeypatch):
+    monkeypatch.setattr("keystead.storage.turn.HELD_SECONDS", 0.1)
+
+    async def scenario():
+        first = Bound()
+        await first.put("/0/key/a")
+        second = await first.another()
+        await second.versions.turn.take()
+        await first.put("/0/key/a", value=b"second")
+        assert await first.kept.kept.get("/0/root-turn") is None
+        # The device that has lost its turn notices that by itself.
+        await second.put("/0/key/a", value=b"third")
+        assert (await first.store.get("/0/key/a")).value == b"third"
+        await second.versions.turn.take()
+        with pytest.raises(StaleRevision):
+            await second.store.commit([Change("/0/key/a", b"fourth", MISSING)])
+        assert await first.kept.kept.get("/0/root-turn") is None
+        assert first.wrong == second.wrong == []
+
+    run(scenario)
+
+
+def test_lists_and_scans_beside_the_commits_of_another_device_find_nothing_wrong():
+    async def scenario():
+        first = Bound()
+        await first.put(*names(200))
+        second = await first.another()
+        writing = True
+
+        async def write() -> None:
+            number = 0
+            while writing:
+                number += 1
+                gone = f"/0/key/{number % 100}"
+                await first.store.commit([Change(gone, None)])
+                await first.put(gone, value=b"%d" % number)
+
+        task = asyncio.ensure_future(write())
+        for _ in range(20):
+            paths = await second.store.list("/0/key/", "/0/key0", limit=1000)
+            assert {f"/0/key/{number}" for number in range(100, 200)} <= set(paths)
+            found = await second.store.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+            assert all(record.entry.value for record in found)
+            assert len(await second.store.list("/0/key/", "/0/key0", limit=50)) == 50
+        writing = False
+        await task
         assert first.wrong == second.wrong == []
 
     run(scenario)

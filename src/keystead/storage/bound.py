@@ -13,8 +13,8 @@ from keystead.storage.versions import Versions
 
 T = TypeVar("T")
 
-_TRIES: Final = 10
-"""How often a read is repeated because other writers change the root."""
+_TRIES: Final = 100
+"""How often a read is repeated because other devices change the page of the record."""
 
 
 class BoundStore:
@@ -61,16 +61,18 @@ class BoundStore:
         if versions is None:
             return await self._store.list(start, stop, limit=limit)
 
-        async def read() -> tuple[list[str], str | None]:
-            paths = await self._store.list(start, stop, limit=limit)
-            for path in paths:
-                if not await versions.is_known(path):
-                    return paths, path
-            return paths, None
-
-        found, wrong = await self._settled(versions, read)
-        if wrong is not None:
-            raise self._refusal(wrong)
+        found: list[str] = []
+        while wanted := limit - len(found):
+            paths = await self._store.list(start, stop, limit=wanted)
+            # A path that is not known may be one that another device has changed meanwhile.
+            found += [
+                path
+                for path in paths
+                if await versions.is_known(path) or await self.get(path) is not None
+            ]
+            if len(paths) < wanted:
+                break
+            start = paths[-1] + "\0"
         return found
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
@@ -82,22 +84,23 @@ class BoundStore:
         if versions is None:
             return await self._store.scan(start, stop, limit_bytes=limit_bytes)
 
-        async def read() -> tuple[list[Record], str | None]:
-            found = await self._store.scan(start, stop, limit_bytes=limit_bytes)
-            checked: list[Record] = []
-            wrong = None
-            for path, entry in found:
-                if await versions.is_present(path, entry.value):
-                    checked.append(Record(path, entry))
-                else:
-                    wrong = path
-                    checked.append(Record(path, Entry(b"", entry.revision)))
-            return checked, wrong
+        while found := await self._store.scan(start, stop, limit_bytes=limit_bytes):
+            checked = [await self._checked(versions, record) for record in found]
+            if present := [record for record in checked if record is not None]:
+                return present
+            start = found[-1].path + "\0"
+        return []
 
-        found, wrong = await self._settled(versions, read)
-        if wrong is not None:
-            self._on_wrong(wrong)
-        return found
+    async def _checked(self, versions: Versions, record: Record) -> Record | None:
+        """Return the record as it is now, or None if another device has removed it meanwhile."""
+        path, entry = record
+        if await versions.is_present(path, entry.value):
+            return record
+        try:
+            now = await self.get(path)
+        except CorruptRecord:
+            return Record(path, Entry(b"", entry.revision))
+        return None if now is None else Record(path, now)
 
     def _versions_of(self, path: str) -> Versions | None:
         versions = self._versions
@@ -110,8 +113,8 @@ class BoundStore:
     ) -> tuple[T, str | None]:
         """Return what `read` returns: a result, and the path of a record that is wrong in it.
 
-        A record may seem wrong while a commit is under way, or after another process has made one.
-        So it is read again, between commits, until the root has stayed the same.
+        A record may seem wrong while a commit is under way, or after another device has made one.
+        So it is read again, between commits of this device, until the root has stayed the same.
         """
         found, wrong = await read()
         if wrong is None:

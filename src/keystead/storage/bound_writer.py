@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keystead.errors import StaleRevision, WriteRefused
+from keystead.errors import CorruptRecord, KeysteadError, StaleRevision, WriteRefused
 from keystead.storage.key_value_store import Change, Check, KeyValueStore
+from keystead.storage.turn import LOST_ATTEMPTS
 from keystead.storage.versions import Versions
 
 MOST_TOGETHER: Final = 64
@@ -103,20 +104,40 @@ class BoundWriter:
         return None
 
     async def _commit(self, jobs: list[_Job]) -> int:
-        """Commit the jobs with their versions, again if another process has changed the root."""
+        """Commit the jobs with their versions, again while other devices change the root."""
         versions = jobs[0].versions
         changes = [change for job in jobs for change in job.changes]
         checks = list(dict.fromkeys(check for job in jobs for check in job.checks))
-        while True:
-            following = await versions.after(changes)
-            try:
-                revision = await self._store.commit([*changes, *following.changes], checks=checks)
-            except StaleRevision:
-                if versions.is_first or not await versions.load():
-                    raise
-            else:
-                versions.take(following, revision)
-                return revision
+        lost = 0
+        try:
+            while True:
+                try:
+                    return await self._attempt(versions, changes, checks)
+                except (StaleRevision, CorruptRecord):
+                    if versions.is_first or not await _is_lost_to_another(versions):
+                        raise
+                lost += 1
+                if lost >= LOST_ATTEMPTS:
+                    await versions.turn.take()
+        except KeysteadError:
+            await versions.turn.give_back()
+            raise
+
+    async def _attempt(
+        self, versions: Versions, changes: Sequence[Change], checks: Sequence[Check]
+    ) -> int:
+        turn = versions.turn
+        following = await versions.after(changes)
+        revision = await self._store.commit(
+            [*changes, *following.changes, *turn.changes()], checks=[*checks, *turn.checks()]
+        )
+        turn.is_over()
+        versions.take(following, revision)
+        return revision
+
+
+async def _is_lost_to_another(versions: Versions) -> bool:
+    return await versions.load() or await versions.turn.has_refused()
 
 
 def _refuse(jobs: list[_Job], error: Exception) -> None:

@@ -19,6 +19,7 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.paths import VERSIONS
+from keystead.storage.turn import Turn
 
 PAGES: Final = 512
 """A commit writes the root, of 8 KiB, and a page, of 6 KiB for each 100,000 records."""
@@ -55,6 +56,7 @@ class Versions:
         self._key: Secret | None = key
         self._folder = f"/{generation}/"
         self._path = f"/{generation}{VERSIONS}"
+        self.turn: Final = Turn(store, f"{self._path}-turn")
         self._revision = MISSING
         self._number = 0
         self._hashes = _NO_PAGE * PAGES
