@@ -172,6 +172,14 @@ async def test_a_deletion_may_end_anywhere_and_be_repeated(core: Core) -> None:
     await verified(core)
 
 
+@pytest.mark.parametrize("query", ["?limit=2", "?from=2&limit=2", "?from=3&limit=2"])
+async def test_a_part_begins_with_the_first_entry_that_is_left(core: Core, query: str) -> None:
+    whole = await journal(core)
+    assert (await core.request("DELETE", "/journal?upto=2", user=AUDITOR)).status == 204
+    some = await journal(core, query)
+    assert some == [{"anchor": 2, "chain": whole[1]["chain"]}, *whole[2:4]]
+
+
 async def test_a_refused_use_is_an_entry_with_the_rule(core: Core) -> None:
     await core.generate("k", "Curve25519", "EdDSA_Signature", restrictions={"tags": ["t"]})
     await core.add_user("op", "Operator")

@@ -263,13 +263,16 @@ class JournalWriter:
     async def lines(self, start: int, limit: int | None) -> AsyncGenerator[bytes, None]:
         """Yield the entries from number `start` on, at most `limit`, in parts of whole lines.
 
-        If the first of them is not entry 1, a line with the hash of the entry before it comes
-        first. Raises CorruptRecord, and WrongState if entries are removed meanwhile.
+        Entries that were removed do not count. If the first of them is not entry 1, a line with
+        the hash of the entry before it comes first. Raises CorruptRecord, and WrongState if entries
+        are removed meanwhile.
         """
-        stop = self.last + 1 if limit is None else min(self.last + 1, start + limit)
+        stop = self.last + 1
         path = await self.records.path_of(start)
         following = 0
         async for block in self.records.blocks(path or block_path(start)):
+            if not following and limit is not None:
+                stop = min(stop, max(start, block.first) + limit)
             # Any other gap is not ours. It is shown as it is, for the reader's verification.
             if following and block.first != following <= self._removed:
                 raise WrongState("Entries were removed from the journal in the meantime.")
