@@ -40,12 +40,14 @@ class Upload:
         return self.seconds
 
     async def parts(self, size: int):
-        for _ in range(size // PART):
-            self.seconds += PART / self._rate
-            yield bytes(PART)
+        part = bytes(PART if self._rate < LEAST_BYTES_A_SECOND else FAST_PART)
+        for _ in range(size // len(part)):
+            self.seconds += len(part) / self._rate
+            yield part
 
 
 PART = 4096
+FAST_PART = 16 * PART
 
 
 @pytest.mark.parametrize("rate", [10, 4500, LEAST_BYTES_A_SECOND * 0.9])

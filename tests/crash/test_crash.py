@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.server import Server, basic, running_server
 
-ROUNDS = int(os.environ.get("KEYSTEAD_CRASH_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("KEYSTEAD_CRASH_ROUNDS", "10"))
 WORKERS = 4
 RANDOM = secrets.SystemRandom()
 LIFE_SECONDS = (0.1, 1.0)

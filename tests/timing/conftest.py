@@ -13,6 +13,11 @@ __all__ = ["cheap_scrypt", "pytest_pyfunc_call", "runner"]
 Operation = Callable[[Any], Awaitable[object]]
 
 
+@pytest.fixture(autouse=True)
+def _uncovered(no_cover: None) -> None:
+    """Measure no coverage: it would be part of each time."""
+
+
 @pytest.fixture
 def verdict(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]):
     """Examine a case, and have its t-value in the summary."""

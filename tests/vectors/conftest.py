@@ -26,6 +26,11 @@ def bench(core: Core, operator: Credentials) -> Bench:  # noqa: F811  so fixture
     return Bench(core, operator)
 
 
+@pytest.fixture(autouse=True)
+def _uncovered(no_cover: None) -> None:
+    """Measure no coverage: other tests reach the same lines, and it would take as long again."""
+
+
 @pytest.fixture
 def cases(record_property: Callable[[str, object], None]) -> Cases:
     """Give a tally for an algorithm and a source, which ends up in the table."""
