@@ -105,8 +105,12 @@ async def test_an_operator_sees_every_key_of_its_namespace_and_no_other(
         "details=true&after=a*",
         "details=true&prefix=",
         "details=true&prefix=%2E",
-        "details=true&label=red",
-        "details=true&filter",
+        "details=true&label=" + "x" * 33,
+        "details=true&labelContains=" + "x" * 33,
+        "details=true&tag=",
+        "details=true&tag=a*",
+        "details=true&type=",
+        "details=true&type=EC",
     ],
 )
 async def test_a_bad_parameter_is_400(core: Core, query: str) -> None:
@@ -118,7 +122,15 @@ async def test_two_prefixes_are_400(core: Core) -> None:
     assert (await page(core, "&prefix=al", path="/keys/alp*")).status == 400
 
 
-@pytest.mark.parametrize("query", ["details=false", "limit=1&after=alpha&prefix=z", "limit=x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "details=false",
+        "limit=1&after=alpha&prefix=z",
+        "limit=x",
+        "labelContains=red&tag=north&type=EC",
+    ],
+)
 async def test_without_details_the_list_stays_as_it_was(core: Core, query: str) -> None:
     plain = await core.request("GET", "/keys", user=ADMIN)
     assert (await core.request("GET", f"/keys?{query}", user=ADMIN)).body == plain.body

@@ -166,6 +166,10 @@ def test_a_key_is_labelled_tagged_moved_and_shown(keystead):
     (row,) = keystead("keys", "list", "web2", "--long", "--json").json()
     assert row["tags"] == ["more"]
     assert keystead("keys", "list", "--label", "second", "--long", "--json").json() == [row]
+    for wanted in (("--label-contains", "SECO"), ("--tag", "more"), ("--type", "EC_P256")):
+        some = keystead("keys", "list", "web2", *wanted, "--long", "--json").json()
+        assert some == [row]
+    assert keystead("keys", "list", "web2", "--tag", "tls", "--json").json() == []
     usable = keystead("keys", "list", "web2", "--usable", "--json", user="signer").json()
     assert usable == []
     assert keystead("keys", "label", "web2").status == 0

@@ -212,3 +212,10 @@ def test_a_server_without_lists_with_details_is_asked_once_for_its_keys(scripted
     with Client([server.endpoint]) as client:
         assert list(client.list_keys()) == [{"id": "a"}, {"id": "b"}]
     assert len(server.requests) == 1
+
+
+def test_a_server_that_ignores_a_condition_is_not_believed(scripted):
+    listed = '[{"id":"a"}]'
+    server = scripted(ANSWER.format("200 OK", len(listed), listed))
+    with Client([server.endpoint]) as client, pytest.raises(UnexpectedAnswer, match="of a tag"):
+        list(client.list_keys(tag="blue"))

@@ -1,7 +1,8 @@
 """A real browser at a real server. Errors and violations of the page's policy fail a test."""
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,6 +80,13 @@ class Console:
     def says(self, text: str) -> None:
         """Wait until the page says this."""
         expect(self.page.locator("body")).to_contain_text(text)
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition()` is true, while the handlers of routes and events run."""
+        give_up = time.monotonic() + MILLISECONDS_TO_WAIT / 1000
+        while not condition():
+            assert time.monotonic() < give_up
+            self.page.wait_for_timeout(20)
 
     def fill(self, form: str, **values: str) -> None:
         """Fill the inputs of a form by their names."""

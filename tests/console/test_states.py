@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import APIResponse, Browser, Page, Route, expect
@@ -138,6 +139,7 @@ def test_shares_stay_on_the_screen_whatever_the_hsm_does(browser: Browser, tmp_p
             late = answers_held_back(page, "**/provision")
             provision_with_shares(console)
             expect(page.locator("header .state")).to_have_text("Operational")  # A poll was first.
+            console.wait_until(partial(len, late))
             ((route, answer),) = late
             route.fulfill(response=answer)
             shares = page.locator("ol code")

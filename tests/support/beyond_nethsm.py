@@ -75,7 +75,7 @@ SUCCESSES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Statuses of success that operations of NetHSM have only with fields of ours."""
 
-_PAGES: Final = ("details", "limit", "after", "prefix")
+_PAGES: Final = ("details", "limit", "after", "prefix", "labelContains", "tag", "type")
 
 QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "GET /keys": _PAGES,

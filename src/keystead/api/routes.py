@@ -84,7 +84,10 @@ _NOTHING: Final = Accepted((JSON, BYTES))
 _KEY: Final = Accepted((JSON, MULTIPART), is_checked_early=True)
 _CERT: Final = Accepted((BYTES,), is_checked_early=True)
 _BACKUP: Final = Accepted((MULTIPART,), is_checked_early=True)
-_LISTED: Final = ("label", "filter", "details", "limit", "after", "prefix")
+_LISTED: Final = (
+    *("label", "filter", "details", "limit", "after", "prefix"),
+    *("labelContains", "tag", "type"),
+)
 _DERIVATION: Final = ("derivation",)
 _SCRAPED: Final = (OPENMETRICS, PROMETHEUS)
 

@@ -47,6 +47,9 @@ def _add_list(commands: Commands) -> None:
     listing = commands.add("list", _list, "list the keys")
     listing.add_argument("prefix", nargs="?", default="", help="only IDs that begin so")
     listing.add_argument("--label", help="only keys with this label")
+    listing.add_argument("--label-contains", metavar="TEXT", help="only keys whose label has this")
+    listing.add_argument("--tag", help="only keys with this tag")
+    listing.add_argument("--type", help="only keys of this type")
     listing.add_argument("--usable", action="store_true", help="only keys that this user may use")
     listing.add_argument("-l", "--long", action="store_true", help="types, mechanisms, uses, tags")
 
@@ -97,14 +100,17 @@ def _list(call: Invocation) -> None:
 def _found(call: Invocation) -> list[Row]:
     """Return the keys that are asked for: with details, if they are needed and the HSM has them."""
     given = call.given
-    query = {"label": given.label} if given.label is not None else {}
-    if given.usable:
-        query["filter"] = ""
-    if given.long and not query:
-        return list(call.client.list_keys(given.prefix))
+    simple = _given(label=given.label, filter="" if given.usable else None)
+    more = _given(labelContains=given.label_contains, tag=given.tag, type=given.type)
+    if given.long or more:
+        return list(call.client.list_keys(given.prefix, **simple, **more))
     path = f"/keys/{segment(given.prefix)}*" if given.prefix else "/keys"
-    found: list[Row] = call.client.get(path, query)
+    found: list[Row] = call.client.get(path, simple)
     return found
+
+
+def _given(**conditions: str | None) -> dict[str, str]:
+    return {name: value for name, value in conditions.items() if value is not None}
 
 
 def _show(call: Invocation) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ _ROOT: Final = "/api/v1"
 _REASON_BYTES: Final = 4096
 _PAGE_KEYS: Final = "1000"
 """The most keys that the HSM shows in a page."""
+_NEXT_PAGE: Final = re.compile(r'<(\?[^>]*)>; rel="next"')
+"""The header Link (RFC 8288) of a page that is not the last."""
+_NETHSM_CONDITIONS: Final = frozenset({"label", "filter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,18 +192,25 @@ class Client:
         found: dict[str, Json] = self.get(f"/keys/{segment(key_id)}")
         return found
 
-    def list_keys(self, prefix: str = "") -> Iterator[dict[str, Json]]:
+    def list_keys(self, prefix: str = "", **conditions: str) -> Iterator[dict[str, Json]]:
         """Yield the keys whose IDs begin with `prefix`, in order, with all that is public of them.
 
-        A NetHSM has no lists with details. Its keys have the field `id` alone.
+        `conditions` are parameters of the API: label, labelContains, tag, type, filter. A NetHSM
+        has no lists with details: its keys have the field `id` alone. Raises UnexpectedAnswer if
+        it has ignored a condition.
         """
         path = f"/keys/{segment(prefix)}*" if prefix else "/keys"
-        query = {"details": "true", "limit": _PAGE_KEYS}
-        while page := self.get(path, query):
+        query = f"?{urlencode({'details': 'true', 'limit': _PAGE_KEYS, **conditions})}"
+        while query:
+            answer = self._send("GET", path + query, is_repeatable=True)
+            page = _decoded(answer)
+            if page and "type" not in page[0] and not conditions.keys() <= _NETHSM_CONDITIONS:
+                raise UnexpectedAnswer(
+                    "This HSM cannot list the keys of a tag, type or label part."
+                )
             yield from page
-            if "type" not in page[0]:
-                return  # It ignores the query: this was the whole list.
-            query["after"] = page[-1]["id"]
+            link = _NEXT_PAGE.fullmatch(answer.headers.get("Link", ""))
+            query = link[1] if link else ""
 
     def public_pem(self, key_id: str) -> bytes:
         """Return the public key as SubjectPublicKeyInfo PEM."""

@@ -1,26 +1,21 @@
 """Keys: made, changed and deleted by Administrators, and shown to users."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
-from keystead.model.keys import KeyPath, KeyRecord, Origin, StoredCertificate, may_use
+from keystead.model.keys import KeyPath, KeyRecord, Origin, StoredCertificate
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_approvals import of_key, voided
 from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
-from keystead.storage.keys import ListedKey, ShownKey
 
 _GENERATED_ID_BYTES = 10
-_DETAILS_STEP = 4
-"""Keys that a list with details reads in one go, in less than three milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +35,6 @@ class KeyView:
     type_name: str
     public: PublicParts | None
     operations: int
-
-
-class DetailedKey(NamedTuple):
-    """A key in a list with details."""
-
-    key_id: KeyId
-    view: KeyView
-    public_pem: bytes | None
-    """SubjectPublicKeyInfo PEM, or None for a key without a public half."""
 
 
 def _path(context: CallerContext, key_id: KeyId) -> KeyPath:
@@ -74,34 +60,6 @@ async def require(context: CallerContext, key_id: KeyId) -> None:
     await find(context, key_id)
 
 
-async def list_keys(
-    context: CallerContext, *, prefix: str, label: Label | None, only_usable: bool
-) -> list[KeyId]:
-    """Return the IDs in the caller's namespace that begin with `prefix`, in order.
-
-    `label` keeps the keys with exactly this label, `only_usable` those whose tags let the caller
-    use them.
-    """
-    if label is None and (not only_usable or context.caller.is_administrator):
-        return await context.session.keys.list(context.caller.namespace, prefix)
-
-    def matches(key: ListedKey) -> bool:
-        return (label is None or key.label == label) and (
-            not only_usable or may_use(context.caller, key.tags)
-        )
-
-    kept: list[KeyId] = []
-    after: KeyId | None = None
-    while True:
-        # Lists take turns page by page, because such a list reads every record.
-        async with context.session.listing.turn(context.party):
-            page = await context.session.keys.page(context.caller.namespace, prefix, after=after)
-        if not page:
-            return kept
-        kept.extend(key.key_id for key in page if matches(key))
-        after = page[-1].key_id
-
-
 async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None) -> KeyView:
     """Return what is shown of a key, with the public half of the key at `derivation` below it.
 
@@ -114,40 +72,6 @@ async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None)
         public=key.public_half(derivation).public(),
         operations=context.session.keys.operations(_path(context, key_id), key.record),
     )
-
-
-async def list_details(
-    context: CallerContext, *, prefix: str, after: KeyId | None
-) -> AsyncGenerator[DetailedKey, None]:
-    """Yield the keys whose IDs begin with `prefix` and follow `after`, in order of the IDs."""
-    while True:
-        # As in list_keys. A turn ends before keys are yielded: their reader may take long.
-        async with context.session.listing.turn(context.party):
-            page = await _next_details(context, prefix, after)
-        if not page:
-            return
-        for key in page:
-            yield key
-        after = page[-1].key_id
-
-
-async def _next_details(
-    context: CallerContext, prefix: str, after: KeyId | None
-) -> list[DetailedKey]:
-    """Return the first of these keys, some dozens, in steps between which others are served."""
-    found: list[DetailedKey] = []
-    namespace = context.caller.namespace
-    for key in await context.session.keys.shown_page(namespace, prefix, after=after):
-        found.append(_details(context, key))
-        if len(found) % _DETAILS_STEP == 0:
-            await asyncio.sleep(0)
-    return found
-
-
-def _details(context: CallerContext, key: ShownKey) -> DetailedKey:
-    operations = context.session.keys.operations(_path(context, key.key_id), key.record)
-    view = KeyView(key.record, key.summary.type_name, key.summary.public, operations)
-    return DetailedKey(key.key_id, view, key.summary.pem)
 
 
 async def public_pem(context: CallerContext, key_id: KeyId, *, derivation: str | None) -> bytes:

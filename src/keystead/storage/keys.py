@@ -14,10 +14,12 @@ from keystead.errors import (
     StaleRevision,
 )
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
+from keystead.model.key_selection import KeySelection
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
 from keystead.storage.key_cache import KeyCache, StoredKey
+from keystead.storage.key_types import KeyTypes
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
@@ -86,6 +88,7 @@ class KeyStore:
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
         self._summaries = PublicSummaries()
+        self._types = KeyTypes()
         self._counts = UseCounts()
         self.limits: Final = KeyLimits()
 
@@ -141,15 +144,21 @@ class KeyStore:
         ]
 
     async def shown_page(
-        self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
-    ) -> Iterator[ShownKey]:
-        """Return the keys of a `page`. Each is opened when it is iterated, and parsed if need be.
+        self,
+        namespace: NamespaceId | None,
+        prefix: str,
+        *,
+        after: KeyId | None,
+        selection: KeySelection,
+    ) -> Iterator[tuple[KeyId, ShownKey | None]]:
+        """Return the IDs of a `page`, each with the key if it is selected, or else None.
 
-        They do not go into the cache, where a long list would replace the keys that are in use.
-        Raises CorruptRecord in the iteration if a key is unreadable.
+        Each key is opened when it is iterated, and parsed if need be. It does not go into the
+        cache, where a long list would replace the keys that are in use. Raises CorruptRecord in
+        the iteration if a key is unreadable.
         """
         found = await self._scan(namespace, prefix, after)
-        return (self._shown(path, opened) for path, opened in found)
+        return ((path.key_id, self._shown(path, opened, selection)) for path, opened in found)
 
     # --- changing --------------------------------------------------------------------------
 
@@ -350,16 +359,24 @@ class KeyStore:
             raise records.corrupt(self._path(path)) from None
         return StoredKey(path, record, revision, private, self.limits.of(path, record.policy))
 
-    def _shown(self, path: KeyPath, opened: Opened) -> ShownKey:
+    def _shown(self, path: KeyPath, opened: Opened, selection: KeySelection) -> ShownKey | None:
+        tags, label = records.decode_listed(opened.plaintext, path=self._path(path))
+        if not selection.is_met_by(label, tags):
+            return None
         record = records.decode_key(opened.plaintext, path=self._path(path))
-        summary = self._summaries.get(path, opened.revision)
+        if selection.type_name and self._types.of(record.private) != selection.type_name:
+            return None
+        return ShownKey(path.key_id, record, self._summary(path, record, opened.revision))
+
+    def _summary(self, path: KeyPath, record: KeyRecord, revision: int) -> PublicSummary:
+        summary = self._summaries.get(path, revision)
         if summary is None:
             key = self._cache.peek(path)
-            if key is None or key.revision != opened.revision:
-                key = self._parsed(path, record, opened.revision)
+            if key is None or key.revision != revision:
+                key = self._parsed(path, record, revision)
             summary = PublicSummary.of(key)
-            self._summaries.put(path, opened.revision, summary)
-        return ShownKey(path.key_id, record, summary)
+            self._summaries.put(path, revision, summary)
+        return summary
 
     async def _scan(
         self, namespace: NamespaceId | None, prefix: str, after: KeyId | None

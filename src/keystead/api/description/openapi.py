@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 
 import msgspec
 
-from keystead import __version__
+from keystead import __version__, algorithms
 from keystead.api.http.route import (
     ALL_STATES,
     API_ROOT,
@@ -66,6 +66,7 @@ _QUERY_SCHEMAS: Final[dict[str, Json]] = {
     "/journal?limit": {"type": "integer", "minimum": 1},
     "from": {"type": "integer", "minimum": 1, "default": 1},
     "upto": {"type": "integer", "minimum": 1},
+    "type": {"enum": list(algorithms.BY_NAME)},
 }
 """The schemas of query parameters that are not plain strings, by name, or by path and name."""
 

@@ -5,18 +5,17 @@ import { segment } from "/console/hsm.js";
 import { TYPES } from "/console/mechanisms.js";
 
 const PAGE = 100;
-const SEARCHED_AT_ONCE = 1000;
 
 export async function keysView({ hsm, go, onStop }) {
   const search = { hsm, place: element("div", { "aria-live": "polite" }), isStopped: false,
-    wanted: { prefix: "", label: "", tag: "", type: "" } };
+    wanted: {} };
   onStop(() => { search.isStopped = true; });
   const filters = section("Filter", form([element("div", { class: "row" },
-    field("ID begins with", { name: "prefix" }), field("Label contains", { name: "label" }),
+    field("ID begins with", { name: "prefix" }), field("Label contains", { name: "labelContains" }),
     field("Tag", { name: "tag" }),
     choice("Type", "type", [["", "any"], ...Object.keys(TYPES)], ""))],
   "Show", (values) => {
-    Object.assign(search.wanted, values);
+    search.wanted = Object.fromEntries(Object.entries(values).filter(([, value]) => value));
     return showPage(search, "");
   }, { label: "Filter keys" }));
   await showPage(search, "");
@@ -49,32 +48,26 @@ function titleOf(found) {
 
 /** Returns the keys found, the last key that was looked at, and whether that is the last of all. */
 async function readPage(search, after, progress) {
-  const { label, tag, type } = search.wanted;
-  const limit = label || tag || type ? SEARCHED_AT_ONCE : PAGE;
   const found = [];
   let last = after;
-  for (let looked = 0; found.length < PAGE && !search.isStopped;) {
-    const page = await keyPage(search, last, limit);
-    if (page.length === 0) return { found, last, isEnd: true }; // A page may also be cut short.
-    found.push(...page.filter((key) => fits(key, search.wanted)));
-    last = page.at(-1).id;
-    looked += page.length;
-    progress.textContent = `Looked at ${looked} keys, up to ${last}: ${found.length} fit.`;
-  }
-  if (found.length > PAGE) last = found[PAGE - 1].id;
-  return { found: found.slice(0, PAGE), last, isEnd: false };
+  do {
+    const query = new URLSearchParams({ details: "true", limit: String(PAGE - found.length),
+      ...search.wanted });
+    if (last) query.set("after", last);
+    const response = await search.hsm.request("GET", `/keys?${query}`);
+    found.push(...await response.json());
+    const next = nextAfter(response);
+    if (next === null) return { found, last, isEnd: true };
+    last = next;
+    progress.textContent = `Looked at the keys up to ${last}: ${found.length} fit.`;
+  } while (found.length < PAGE && !search.isStopped);
+  return { found, last, isEnd: false };
 }
 
-function keyPage({ hsm, wanted }, after, limit) {
-  const query = new URLSearchParams({ details: "true", limit: String(limit) });
-  if (after) query.set("after", after);
-  if (wanted.prefix) query.set("prefix", wanted.prefix);
-  return hsm.get(`/keys?${query}`);
-}
-
-function fits(key, { label, tag, type }) {
-  return (!type || key.type === type) && (!label || (key.label ?? "").includes(label))
-    && (!tag || (key.restrictions?.tags ?? []).includes(tag));
+/** Returns the key after which the answer's next page begins, or null if there is none. */
+function nextAfter(response) {
+  const [, query] = /^<\?([^>]*)>; rel="next"$/.exec(response.headers.get("Link") ?? "") ?? [];
+  return new URLSearchParams(query).get("after");
 }
 
 function row(key) {
