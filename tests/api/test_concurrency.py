@@ -114,6 +114,28 @@ async def test_of_clients_that_create_the_same_namespace_one_succeeds(busy: Core
     assert statuses(answers) == [204, 400, 400]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("PUT", "/keys/key/restrictions/tags/new", [204, 304, 304]),
+        ("DELETE", "/keys/key/restrictions/tags/old", [204, 404, 404]),
+        ("DELETE", "/keys/key/cert", [204, 404, 404]),
+        ("PUT", "/users/signer/tags/new", [204, 304, 304]),
+        ("DELETE", "/users/signer/tags/old", [204, 404, 404]),
+    ],
+)
+@pytest.mark.usefixtures("signer")
+async def test_of_equal_changes_one_is_made(
+    busy: Core, method: str, path: str, expected: list[int]
+) -> None:
+    await busy.generate("key", "EC_P256", "ECDSA_Signature", restrictions={"tags": ["old"]})
+    await busy.request("PUT", "/users/signer/tags/old", user=ADMIN)
+    headers = {"content-type": "application/octet-stream"}
+    await busy.request("PUT", "/keys/key/cert", user=ADMIN, body=b"one", headers=headers)
+    answers = await asyncio.gather(*(busy.request(method, path, user=ADMIN) for _ in range(3)))
+    assert statuses(answers) == expected
+
+
 async def test_of_two_certificates_one_is_kept(busy: Core) -> None:
     await busy.generate("key", "EC_P256", "ECDSA_Signature")
     headers = {"content-type": "application/octet-stream"}

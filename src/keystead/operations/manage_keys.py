@@ -14,6 +14,7 @@ from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
+from keystead.storage.retry import Unchanged
 
 _GENERATED_ID_BYTES = 10
 
@@ -197,12 +198,20 @@ async def _change(
 ) -> bool:
     """Replace a key's record by `edit(record)`, and log that its field `changed` was changed.
 
-    Return False, without a write, if the record stays as it is.
+    Return False, without a write, if the record stays as it is. Of two equal changes at once, one
+    is made.
     """
-    record = (await find(context, key_id)).record
-    if edit(record) == record:
+
+    def edited(record: KeyRecord) -> KeyRecord:
+        after = edit(record)
+        if after == record:
+            raise Unchanged
+        return after
+
+    try:
+        await context.session.keys.update(_path(context, key_id), edited)
+    except Unchanged:
         return False
-    await context.session.keys.update(_path(context, key_id), edit)
     context.note("key changed", key=key_id, changed=changed)
     return True
 

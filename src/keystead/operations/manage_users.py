@@ -14,6 +14,7 @@ from keystead.operations.manage_approvals import of_user, voided
 from keystead.operations.session import Session
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
+from keystead.storage.retry import Unchanged
 
 Tags = frozenset[Tag]
 
@@ -111,26 +112,38 @@ async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
     user = await get(context.session, user_id)
     if user.role is not Role.OPERATOR:
         raise InvalidInput("Only Operators have tags.")
-    if tag in user.tags:
+    if not await _retag(context.session, user_id, lambda tags: with_tag(tags, tag)):
         return False
-    await _retag(context.session, user_id, lambda tags: with_tag(tags, tag))
     context.note("tag added", user=str(user_id), tag=tag)
     return True
 
 
 async def remove_tag(context: CallerContext, user_id: UserId, tag: Tag) -> None:
     """Take a tag from an Operator. Raises NotFound if it did not have the tag."""
-    if tag not in (await get(context.session, user_id)).tags:
+    if not await _retag(context.session, user_id, lambda tags: tags - {tag}):
         raise NotFound(f"User {user_id} has no tag {tag}.")
-    await _retag(context.session, user_id, lambda tags: tags - {tag})
     context.note("tag removed", user=str(user_id), tag=tag)
 
 
-async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]) -> None:
-    """Replace a user's tags by `edit(tags)`, also for its running requests."""
-    with _revoked_in_doubt(session, user_id):
-        user = await session.users.update(user_id, lambda user: replace(user, tags=edit(user.tags)))
+async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]) -> bool:
+    """Replace a user's tags by `edit(tags)`, also for its running requests.
+
+    Return False, without a write, if they stay as they are.
+    """
+
+    def edited(user: User) -> User:
+        tags = edit(user.tags)
+        if tags == user.tags:
+            raise Unchanged
+        return replace(user, tags=tags)
+
+    try:
+        with _revoked_in_doubt(session, user_id):
+            user = await session.users.update(user_id, edited)
+    except Unchanged:
+        return False
     session.credentials.retag(user)
+    return True
 
 
 @contextmanager

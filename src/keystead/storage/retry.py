@@ -11,6 +11,10 @@ _ATTEMPTS = 10
 """The most attempts. Each failed attempt means that a concurrent change was made instead."""
 
 
+class Unchanged(Exception):
+    """Raised by the edit of an update that finds nothing to change. Nothing is written then."""
+
+
 async def retry_when_stale(attempt: Callable[[], Awaitable[T]]) -> T:
     """Return the result of `attempt`. Repeat it after StaleRevision; raise Conflict in the end."""
     for _ in range(_ATTEMPTS):
