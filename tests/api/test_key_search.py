@@ -85,6 +85,11 @@ async def test_links_lead_from_page_to_page_and_none_leads_on_from_the_last(core
     assert pages == [["alpha"], ["alphabet"], []]
 
 
+async def test_a_link_goes_on_with_the_value_that_counted(core: Core) -> None:
+    first = await search(core, "details=true&limit=1&prefix=alp&prefix=beta")
+    assert next_query(first) == "details=true&limit=1&prefix=alp&after=alpha"
+
+
 async def test_a_list_without_conditions_has_links_too(core: Core) -> None:
     first = await search(core, "details=true&limit=2")
     assert next_query(first) == "details=true&limit=2&after=alphabet"

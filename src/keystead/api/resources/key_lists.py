@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
@@ -112,7 +112,8 @@ async def _first(parts: AsyncIterator[ListedPart], limit: int) -> tuple[list[byt
 
 def _link(call: Call[None], last: KeyId) -> str:
     """Return the value of Link (RFC 8288) that leads to the page after `last`."""
-    query = dict(parse_qsl(call.request.query, keep_blank_values=True)) | {"after": last}
+    sent = parse_qs(call.request.query, keep_blank_values=True)
+    query = {name: values[0] for name, values in sent.items()} | {"after": last}
     return f'<?{urlencode(query)}>; rel="next"'
 
 
