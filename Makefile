@@ -37,7 +37,7 @@ SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check model vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check model vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -157,6 +157,11 @@ appliance-test: $(DEV_READY) ## builds the appliance and boots it again and agai
 	scripts/system-tools $(IMAGE_TOOLS) $(VM_TOOLS)
 	$(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r requirements-appliance.lock
 	KEYSTEAD_APPLIANCE=1 $(BIN)/python -m pytest -v tests/appliance
+
+appliance-power-cuts: $(DEV_READY) ## cuts the power in the middle of updates: ROUNDS=10 times, each takes minutes
+	scripts/system-tools $(IMAGE_TOOLS) $(VM_TOOLS)
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r requirements-appliance.lock
+	KEYSTEAD_POWER_CUTS=$(or $(ROUNDS),10) $(BIN)/python -m pytest -v -s tests/appliance/test_updates.py
 
 deb-test: $(READY) ## builds and tries the package in booted chroots of Debian 12 and 13; for root only
 	scripts/test-deb bookworm trixie

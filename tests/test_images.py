@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from keystead import images
 from keystead.__main__ import main
+from keystead.appliance import update_file
 from keystead.sealing.update_image import MAX_CHUNK_BYTES
 from tests.support.update_images import key_pair
 
@@ -100,7 +100,7 @@ def test_nothing_is_made_when_something_is_wrong(directory, capsys, options, com
 def test_an_empty_image_and_too_large_a_one_are_refused(directory, capsys, monkeypatch):
     (directory / "empty").touch()
     assert sign(image="empty") == 1
-    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", MAX_CHUNK_BYTES)
+    monkeypatch.setattr(update_file, "MAX_IMAGE_BYTES", MAX_CHUNK_BYTES)
     assert sign() == 1
     assert f"over {MAX_CHUNK_BYTES} bytes" in capsys.readouterr().err
     assert not list(directory.glob("out*"))
@@ -116,10 +116,10 @@ def test_an_image_that_changes_meanwhile_is_not_signed(directory, capsys, monkey
     def changing(**fields):
         with (directory / "content").open("r+b") as file:
             file.write(b"changed")
-        return images_make_header(**fields)
+        return make_header(**fields)
 
-    images_make_header = images.make_header
-    monkeypatch.setattr(images, "make_header", changing)
+    make_header = update_file.make_header
+    monkeypatch.setattr(update_file, "make_header", changing)
     assert sign() == 1
     assert "changed while it was signed" in capsys.readouterr().err
     assert not list(directory.glob("out*"))

@@ -5,25 +5,21 @@ Images are read in pieces. No whole image is in memory.
 
 import argparse
 import getpass
-import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from keystead.appliance.commands import add_build, add_keys
+from keystead.appliance.update_file import write_update
 from keystead.errors import InvalidInput
 from keystead.sealing.update_image import (
     MAX_CHUNK_BYTES,
-    MAX_IMAGE_BYTES,
     MAX_NOTES_CHARACTERS,
     ImageHeader,
     IncomingImage,
     SignatureCheck,
     SigningKey,
     UpdateKey,
-    make_header,
 )
 
 _MAX_KEY_BYTES = 64 * 1024
@@ -58,21 +54,16 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _sign(given: argparse.Namespace) -> None:
-    key = _signing_key(given.key)
     notes = _read(given.notes, limit=4 * MAX_NOTES_CHARACTERS)
-    with _named_errors(), given.image.open("rb") as image:
-        digests, size = _digests(image)
-        header = make_header(
+    with _named_errors():
+        header = write_update(
+            given.image,
+            given.out,
+            _signing_key(given.key),
             version=given.version,
             security_version=given.security_version,
             release_notes=_text(notes, given.notes),
-            size=size,
-            chunks=digests,
         )
-        image.seek(0)
-        with _new_file(given.out) as out:
-            out.write(key.envelope(header))
-            _copy(image, out, digests)
     _say(header)
 
 
@@ -108,39 +99,6 @@ def _signing_key(path: Path) -> SigningKey:
         return SigningKey(pem)
     except TypeError:  # It is encrypted.
         return SigningKey(pem, getpass.getpass(f"Passphrase of {path}: ").encode())
-
-
-def _digests(image: BinaryIO) -> tuple[list[bytes], int]:
-    """Return the SHA-256 of each chunk, and the size of all."""
-    digests, size = [], 0
-    while chunk := image.read(MAX_CHUNK_BYTES):
-        size += len(chunk)
-        if size > MAX_IMAGE_BYTES:
-            raise InvalidInput(f"The image is over {MAX_IMAGE_BYTES} bytes.")
-        digests.append(hashlib.sha256(chunk).digest())
-    return digests, size
-
-
-def _copy(image: BinaryIO, out: BinaryIO, digests: list[bytes]) -> None:
-    for digest in digests:
-        chunk = image.read(MAX_CHUNK_BYTES)
-        if hashlib.sha256(chunk).digest() != digest:
-            raise InvalidInput("The image changed while it was signed.")
-        out.write(chunk)
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that is at `path` once it is complete; never instead of another one."""
-    unfinished = path.with_name(path.name + ".new")
-    with unfinished.open("xb") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            os.link(unfinished, path)  # Unlike a rename, this never replaces a file.
-        finally:
-            unfinished.unlink()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor.configuration import (
     DEFAULT_DATA,
@@ -54,6 +56,9 @@ def add_serve(serving: argparse.ArgumentParser) -> None:
         help="start without seccomp and Landlock: an attacker who takes over one process "
         "can reach the others and the keys",
     )
+    # For process 1 of the appliance, which starts the server.
+    serving.add_argument("--restarts-machine", action="store_true", help=argparse.SUPPRESS)
+    serving.add_argument("--has-installer", action="store_true", help=argparse.SUPPRESS)
 
 
 def add_doctor(examining: argparse.ArgumentParser) -> None:
@@ -85,10 +90,11 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
         data=given.data or file.data or DEFAULT_DATA,
         address=given.listen or file.listen or DEFAULT_ADDRESS,
         edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
-        platform=file.platform,
+        platform=msgspec.structs.replace(file.platform, has_installer=given.has_installer),
         is_sandboxed=given.is_sandboxed,
         proxies=file.proxies,
         etcd=file.etcd,
+        restarts_machine=given.restarts_machine,
     )
 
 

@@ -10,6 +10,7 @@ from keystead.appliance.build import STUB
 from keystead.appliance.debian import STUB_PACKAGE
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.errors import InvalidInput
+from keystead.model.boot_slots import SLOT_BYTES, BootSlot
 from tests.appliance.conftest import fetched
 
 needs_tools = pytest.mark.skipif(
@@ -56,7 +57,45 @@ def test_process_1_finds_the_data_partition_by_its_name(image: Path, tmp_path: P
     table = tools.run("sfdisk", "--dump", raw).decode()
 
     assert table.count('name="keystead-data"') == 1
-    assert table.count("type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B") == 1
+    assert table.count("type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B") == 2
+
+
+@needs_tools
+def test_process_1_finds_both_slots_by_name_and_the_firmware_by_identifier(
+    image: Path, tmp_path: Path
+) -> None:
+    raw = tmp_path / "disk.raw"
+    disk.write_disk(image, raw)
+
+    table = tools.run("sfdisk", "--dump", raw).decode()
+
+    for slot in BootSlot:
+        (line,) = [line for line in table.splitlines() if f'"{slot.partition_name}"' in line]
+        assert f"uuid={slot.partition_id}".lower() in line.lower()
+        assert f"size= {SLOT_BYTES // 512}" in " ".join(line.split())
+
+
+@needs_tools
+def test_what_an_update_puts_into_a_slot_is_what_a_new_disk_has_there(
+    image: Path, tmp_path: Path
+) -> None:
+    raw, partition = tmp_path / "disk.raw", tmp_path / "slot"
+    disk.write_disk(image, raw)
+    disk.write_boot_partition(image, partition)
+
+    content = partition.read_bytes()
+
+    with raw.open("rb") as file:
+        file.seek(1024 * 1024)
+        assert file.read(len(content)) == content
+
+
+def test_an_image_that_no_slot_can_hold_is_not_built(tmp_path: Path) -> None:
+    with (tmp_path / "image").open("wb") as large:
+        large.truncate(SLOT_BYTES)
+
+    with pytest.raises(InvalidInput, match="does not fit into a boot slot"):
+        disk.write_boot_partition(tmp_path / "image", tmp_path / "slot")
 
 
 @needs_tools

@@ -13,7 +13,14 @@ from keystead.appliance import cpio
 from keystead.appliance.content import Entry
 from keystead.appliance.debian import Package
 from keystead.appliance.elf import is_elf, needed_libraries
-from keystead.appliance.initramfs import INTERPRETER, MODULES, root_entries
+from keystead.appliance.initramfs import (
+    CONFIGURATION,
+    INTERPRETER,
+    MODULES,
+    UPDATE_KEY,
+    root_entries,
+)
+from keystead.processes.supervisor.configuration import read_configuration
 
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 NO_CHROOT = 125
@@ -89,6 +96,27 @@ def test_a_second_build_is_identical(entries: list[Entry], packages: list[Packag
     again = root_entries(list(reversed(packages)))
 
     assert digest(again) == digest(entries)
+
+
+def test_the_builders_update_key_is_in_the_image_and_in_force(
+    packages: list[Package], keys: Path, tmp_path: Path
+) -> None:
+    key = (keys / "update.pem").read_bytes()
+    for entry in root_entries(packages, key):
+        if entry.path in {CONFIGURATION, UPDATE_KEY}:
+            (tmp_path / PurePosixPath(entry.path).name).write_bytes(entry.content)
+
+    read = read_configuration(tmp_path / PurePosixPath(CONFIGURATION).name)
+
+    assert read.platform.core.update_key_pem == key
+
+
+def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: Path) -> None:
+    (configuration,) = [entry for entry in entries if entry.path == CONFIGURATION]
+    (tmp_path / "file").write_bytes(configuration.content)
+
+    assert read_configuration(tmp_path / "file").platform.core.update_key_pem is None
+    assert UPDATE_KEY not in {entry.path for entry in entries}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root directory")

@@ -106,7 +106,7 @@ def test_an_image_leaves_room_for_records(slot, tmp_path):
 
 def test_a_factory_reset_removes_images(tmp_path):
     with_images = DataDirectory.open(tmp_path / "data")
-    slot = with_images.update_slot
+    slot = with_images.update_slot()
     stage(slot, b"old")
     (tmp_path / "data/update/arriving.image").write_bytes(b"ne")
     with_images.reset()

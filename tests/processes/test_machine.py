@@ -159,7 +159,7 @@ def test_ethernet_interfaces_are_found_and_others_are_not(tmp_path: Path) -> Non
 
 
 def test_partitions_are_found_by_name(tmp_path: Path) -> None:
-    for name, lines in (("vda1", "PARTNAME=keystead-boot"), ("vda2", "PARTNAME=keystead-data")):
+    for name, lines in (("vda1", "PARTNAME=keystead-boot-a"), ("vda2", "PARTNAME=keystead-data")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "uevent").write_text(f"DEVTYPE=partition\n{lines}\n")
     (tmp_path / "gone").mkdir()

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from keystead import __version__
+from keystead import SECURITY_VERSION, __version__
 from keystead.appliance import content, debian, disk, initramfs, uki
 from keystead.appliance.debian import Package
 from keystead.appliance.secure_boot import SigningKeys
+from keystead.appliance.update_file import write_update
 from keystead.errors import InvalidInput
+from keystead.sealing.update_image import SigningKey
 
 STUB: Final = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 """What the firmware starts first. It hands the other parts of the image to the kernel."""
@@ -18,6 +20,7 @@ STUB: Final = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 IMAGE: Final = "keystead.efi"
 DISK: Final = "keystead.raw"
 CONTENTS: Final = "contents.json"
+UPDATE: Final = "keystead.update"
 
 
 def build(out: Path, *, keys: SigningKeys | None, formats: Sequence[str]) -> list[Path]:
@@ -33,12 +36,30 @@ def build(out: Path, *, keys: SigningKeys | None, formats: Sequence[str]) -> lis
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         packages = _packages(folder)
-        _write_image(packages, folder, out)
+        update_key = None if keys is None else keys.update_public_key.read_bytes()
+        _write_image(packages, update_key, folder, out)
     image, raw = out / IMAGE, out / DISK
-    if keys is not None:
-        uki.sign(image, key=keys.key, certificate=keys.certificate)
+    signed = [] if keys is None else [_sign(image, keys)]
     disk.write_disk(image, raw)
-    return [image, out / CONTENTS, raw, *(disk.convert(raw, form) for form in formats)]
+    disks = [raw, *(disk.convert(raw, form) for form in formats)]
+    return [image, *signed, out / CONTENTS, *disks]
+
+
+def _sign(image: Path, keys: SigningKeys) -> Path:
+    """Sign the image, and return an update image with it."""
+    uki.sign(image, key=keys.key, certificate=keys.certificate)
+    slot, update = image.with_suffix(".slot"), image.with_name(UPDATE)
+    disk.write_boot_partition(image, slot)
+    write_update(
+        slot,
+        update,
+        SigningKey(keys.update_key.read_bytes()),
+        version=__version__,
+        security_version=SECURITY_VERSION,
+        release_notes=f"Keystead {__version__}",
+    )
+    slot.unlink()
+    return update
 
 
 def _packages(folder: Path) -> list[Package]:
@@ -46,8 +67,10 @@ def _packages(folder: Path) -> list[Package]:
     return [debian.read_package(path) for path in files]
 
 
-def _write_image(packages: Sequence[Package], folder: Path, out: Path) -> None:
-    entries = initramfs.root_entries(packages)
+def _write_image(
+    packages: Sequence[Package], update_key: bytes | None, folder: Path, out: Path
+) -> None:
+    entries = initramfs.root_entries(packages, update_key)
     initramfs.pack(entries, folder / "initramfs")
     (folder / "kernel").write_bytes(_file(packages, "boot/vmlinuz-"))
     (folder / "stub").write_bytes(_file(packages, STUB))

@@ -1,10 +1,12 @@
-"""Makes the disk of the appliance: a boot partition with the image, and an empty data partition."""
+"""Makes the disk of the appliance: two boot slots, the first with the image, and empty data."""
 
 import os
 from pathlib import Path
 from typing import Final
 
 from keystead.appliance.tools import FIXED_SECONDS, run
+from keystead.errors import InvalidInput
+from keystead.model.boot_slots import SLOT_BYTES, BootSlot
 
 DATA_PARTITION: Final = "keystead-data"
 """Process 1 finds the partition by this name."""
@@ -13,9 +15,8 @@ FORMATS: Final = ("qcow2", "vmdk", "vhdx")
 _MIB: Final = 1024 * 1024
 _SECTOR: Final = 512
 _BLOCK: Final = 4096
-_BOOT_START: Final = 1 * _MIB
-_BOOT_BYTES: Final = 256 * _MIB
-_DATA_START: Final = _BOOT_START + _BOOT_BYTES
+_SLOT_STARTS: Final = {BootSlot.A: 1 * _MIB, BootSlot.B: 1 * _MIB + SLOT_BYTES}
+_DATA_START: Final = _SLOT_STARTS[BootSlot.B] + SLOT_BYTES
 _DATA_BYTES: Final = 1024 * _MIB
 _DISK_BYTES: Final = _DATA_START + _DATA_BYTES + 1 * _MIB
 """The last MiB has the second copy of the partition table."""
@@ -24,9 +25,12 @@ _ESP_TYPE: Final = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _DATA_TYPE: Final = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 # The same in every image, as nothing tells disks apart by them.
 _DISK_ID: Final = "6B657973-7465-4164-8000-000000000001"
-_BOOT_ID: Final = "6B657973-7465-4164-8000-000000000002"
 _DATA_ID: Final = "6B657973-7465-4164-8000-000000000003"
 _VOLUME_ID: Final = "4B535444"
+_LEAST_BOOT_BYTES: Final = 40 * _MIB
+"""With fewer clusters, the firmware would take the file system for FAT16."""
+_BESIDE_IMAGE_BYTES: Final = 3 * _MIB
+"""What the file system needs for itself."""
 
 
 def write_disk(image: Path, disk: Path) -> None:
@@ -38,8 +42,8 @@ def write_disk(image: Path, disk: Path) -> None:
         file.truncate(_DISK_BYTES)
     run("sfdisk", "--quiet", disk, given=_table().encode())
     partition = disk.with_suffix(".partition")
-    _write_boot_partition(image, partition)
-    _put(partition, disk, _BOOT_START)
+    write_boot_partition(image, partition)
+    _put(partition, disk, _SLOT_STARTS[BootSlot.A])
     _write_data_partition(partition)
     _put(partition, disk, _DATA_START)
 
@@ -52,21 +56,29 @@ def convert(disk: Path, form: str) -> Path:
 
 
 def _table() -> str:
-    boot = (_BOOT_START // _SECTOR, _BOOT_BYTES // _SECTOR)
-    data = (_DATA_START // _SECTOR, _DATA_BYTES // _SECTOR)
+    slots = "".join(
+        f"start={start // _SECTOR}, size={SLOT_BYTES // _SECTOR}, type={_ESP_TYPE}, "
+        f'uuid={slot.partition_id}, name="{slot.partition_name}"\n'
+        for slot, start in _SLOT_STARTS.items()
+    )
     return (
-        f"label: gpt\nlabel-id: {_DISK_ID}\n"
-        f"start={boot[0]}, size={boot[1]}, type={_ESP_TYPE}, uuid={_BOOT_ID}, "
-        f'name="keystead-boot"\n'
-        f"start={data[0]}, size={data[1]}, type={_DATA_TYPE}, uuid={_DATA_ID}, "
-        f'name="{DATA_PARTITION}"\n'
+        f"label: gpt\nlabel-id: {_DISK_ID}\n{slots}"
+        f"start={_DATA_START // _SECTOR}, size={_DATA_BYTES // _SECTOR}, type={_DATA_TYPE}, "
+        f'uuid={_DATA_ID}, name="{DATA_PARTITION}"\n'
     )
 
 
-def _write_boot_partition(image: Path, partition: Path) -> None:
+def write_boot_partition(image: Path, partition: Path) -> None:
+    """Write what is in a boot slot that starts `image` to `partition`.
+
+    Raises InvalidInput if that is too large, or a tool is missing or fails.
+    """
+    needed = -(-image.stat().st_size // _MIB) * _MIB + _BESIDE_IMAGE_BYTES
+    if needed > SLOT_BYTES:
+        raise InvalidInput(f"{image} does not fit into a boot slot of {SLOT_BYTES} bytes.")
     with partition.open("wb") as file:
-        file.truncate(_BOOT_BYTES)
-    run("mkfs.vfat", "-F", "32", "-i", _VOLUME_ID, "--invariant", partition)
+        file.truncate(max(needed, _LEAST_BOOT_BYTES))
+    run("mkfs.vfat", "-F", "32", "-s", "1", "-i", _VOLUME_ID, "--invariant", partition)
     os.utime(image, (FIXED_SECONDS, FIXED_SECONDS))
     run("mmd", "-i", partition, "::/EFI", "::/EFI/BOOT")
     run("mcopy", "-m", "-i", partition, image, "::/EFI/BOOT/BOOTX64.EFI")

@@ -20,19 +20,26 @@ MODULES: Final = "usr/lib/modules/"
 _LIBRARY_FOLDERS: Final = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _LOADER: Final = "ld-linux-x86-64.so.2"
+CONFIGURATION: Final = "etc/keystead/keystead.toml"
+UPDATE_KEY: Final = "etc/keystead/update.pem"
+_BUILDER: Final = "made by the builder"
 _EMPTY_FOLDERS: Final = ("data", "dev", "etc", "proc", "run", "sys", "tmp", "boot")
 
 
-def root_entries(packages: Sequence[Package]) -> list[Entry]:
+def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -> list[Entry]:
     """Return everything that is in the root file system.
 
+    `update_key` (PEM) verifies update images. Without a key, the appliance takes none.
     Raises InvalidInput if a library that a program needs is in none of the packages.
     """
     programs = [*_interpreter(packages), *wheels(), *own_package()]
     for package in packages:
         programs += standard_library(package)
     return content.with_directories(
-        [*programs, *_libraries(programs, packages), *_drivers(packages), *_skeleton()]
+        [
+            *(*programs, *_libraries(programs, packages), *_drivers(packages)),
+            *(*_skeleton(), *_configuration(update_key)),
+        ]
     )
 
 
@@ -106,13 +113,21 @@ def _drivers(packages: Sequence[Package]) -> Iterator[Entry]:
         data, origin = modules[name]
         yield content.file(f"{MODULES}{name}.ko", data, origin)
     listed = "".join(f"{name}.ko\n" for name in order).encode()
-    yield content.file(f"{MODULES}order", listed, "made by the builder")
+    yield content.file(f"{MODULES}order", listed, _BUILDER)
 
 
 def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]:
     for path, data in package.files.items():
         if path.endswith(".ko"):
             yield name_of(PurePosixPath(path).name), (data, package.origin)
+
+
+def _configuration(update_key: bytes | None) -> Iterator[Entry]:
+    if update_key is None:
+        yield content.file(CONFIGURATION, b"", _BUILDER)
+        return
+    yield content.file(CONFIGURATION, b'[update]\npublic_key = "update.pem"\n', _BUILDER)
+    yield content.file(UPDATE_KEY, update_key, "the builder's update key")
 
 
 def _skeleton() -> Iterator[Entry]:

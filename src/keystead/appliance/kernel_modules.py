@@ -11,8 +11,8 @@ DRIVERS: Final = (
     *("vmw_pvscsi", "vmxnet3"),
     *("hv_storvsc", "hv_netvsc"),
     *("ahci", "ata_piix", "mptspi", "nvme", "sd_mod", "e1000", "e1000e"),
-    # The file systems of the data partition and the boot partition.
-    *("ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs"),
+    # The file system of the data partition, and the firmware's variables.
+    *("ext4", "crc32c_generic", "efivarfs"),
     # The power button.
     *("button", "evdev"),
 )

@@ -33,16 +33,22 @@ _OWNER_ONLY: Final = 0o600
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The key that images are signed with, and its certificate, which machines have in db."""
+    """The keys that a build signs with."""
 
     key: Path
+    """Of boot images."""
     certificate: Path
+    """Of that key; machines have it in db."""
+    update_key: Path
+    update_public_key: Path
+    """Images have it, to verify the update images that come after them."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> "SigningKeys":
         """Return those of a folder of `make_keys`. Raises InvalidInput if they are missing."""
-        keys = cls(folder / "db.key", folder / "db.pem")
-        for path in (keys.key, keys.certificate):
+        names = ("db.key", "db.pem", "update.key", "update.pem")
+        keys = cls(*(folder / name for name in names))
+        for path in (keys.key, keys.certificate, keys.update_key, keys.update_public_key):
             if not path.is_file():
                 raise InvalidInput(f"There is no {path}: `keystead image keys` makes it.")
         return keys

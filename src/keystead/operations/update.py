@@ -26,6 +26,19 @@ class Running:
     major: int
     security_version: int
 
+    def require_newer(self, header: ImageHeader) -> None:
+        """Raise Conflict if the image with this header is of an older version."""
+        if header.security_version < self.security_version:
+            raise Conflict(
+                f"The image has the security version {header.security_version}, older than "
+                f"the running {self.security_version}. It would reopen a vulnerability."
+            )
+        if header.major < self.major:
+            raise Conflict(
+                f"The image has the major version {header.major}. Going back from "
+                f"{self.major} is not supported."
+            )
+
 
 THIS_SOFTWARE: Final = Running(parse_version(__version__)[0], SECURITY_VERSION)
 
@@ -100,21 +113,9 @@ class Updates:
     async def _write(self, image: IncomingImage, piece: bytes, session: Session) -> None:
         _require_open(session)
         if image.header is not None and image.chunks_done == 0:
-            self._require_newer(image.header)
+            self._running.require_newer(image.header)
             await self._slot.begin(len(piece) + image.header.size)
         await self._slot.write(piece)
-
-    def _require_newer(self, header: ImageHeader) -> None:
-        if header.security_version < self._running.security_version:
-            raise Conflict(
-                f"The image has the security version {header.security_version}, older than "
-                f"the running {self._running.security_version}. It would reopen a vulnerability."
-            )
-        if header.major < self._running.major:
-            raise Conflict(
-                f"The image has the major version {header.major}. Going back from "
-                f"{self._running.major} is not supported."
-            )
 
 
 def _require_open(session: Session) -> None:

@@ -96,10 +96,9 @@ class DataDirectory:
         """Where the unattended key is kept."""
         return UnattendedKeyFile(self.path)
 
-    @property
-    def update_slot(self) -> UpdateSlot:
-        """Where update images are kept."""
-        return UpdateSlot(self.path / _UPDATE)
+    def update_slot(self, *, has_installer: bool = False) -> UpdateSlot:
+        """Return where update images are kept. With `has_installer`, process 1 installs them."""
+        return UpdateSlot(self.path / _UPDATE, has_installer=has_installer)
 
     def begin_reset(self) -> None:
         """Mark all records to be erased by `reset`, or else at the next `open`.
@@ -135,7 +134,7 @@ class DataDirectory:
         self.unattended_key.destroy()
         for suffix in ("", *_DATABASE_COMPANIONS):
             durable.remove(self.path / (_DATABASE + suffix))
-        self.update_slot.clear()
+        self.update_slot().clear()
         durable.remove_tree(self.etcd)
         durable.remove(self._reset_mark)
 

@@ -2,6 +2,7 @@
 
 update/staged.image     complete, signed as a whole; it outlives restarts
 update/arriving.image   of an upload under way; what a crash left of one is removed
+update/committed        in the appliance: process 1 installs the staged image at the next restart
 """
 
 import os
@@ -17,14 +18,19 @@ RESERVE_BYTES: Final = 256 * 1024 * 1024
 
 _STAGED: Final = "staged.image"
 _ARRIVING: Final = "arriving.image"
+_COMMITTED: Final = "committed"
 
 
 class UpdateSlot:
     """The slot in a directory. Every method may wait for the disk, and raises OSError."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` is made when an image comes."""
+    def __init__(self, directory: Path, *, has_installer: bool = False) -> None:
+        """`directory` is made when an image comes.
+
+        With `has_installer`, process 1 calls `take_committed` when the machine restarts.
+        """
         self._directory = directory
+        self._has_installer = has_installer
         self._arriving: BinaryIO | None = None
 
     def clean(self) -> None:
@@ -37,6 +43,7 @@ class UpdateSlot:
         """Remove everything."""
         self.clean()
         if self._directory.exists():
+            durable.remove(self._directory / _COMMITTED)
             durable.remove(self._directory / _STAGED)
 
     def begin(self, size: int) -> None:
@@ -85,13 +92,28 @@ class UpdateSlot:
             self.clean()
 
     def commit(self) -> None:
-        """Refuse, with WrongState: there is no second system here to start from."""
+        """Have the staged image installed at the next restart of the machine.
+
+        Raises WrongState if there is none, or if nothing here installs images.
+        """
         self._require_staged()
-        raise WrongState(
-            "This installation cannot replace its own software: update it as it was installed, "
-            "with the system's package manager, in its source tree with git pull and make, or, "
-            "if it is an appliance, with a new boot image."
-        )
+        if not self._has_installer:
+            raise WrongState(
+                "This installation cannot replace its own software: update it as it was "
+                "installed, with the system's package manager, in its source tree with git pull "
+                "and make, or, if it is an appliance, with a new boot image."
+            )
+        mark = self._directory / _COMMITTED
+        if not mark.exists():
+            durable.create(mark, b"")
+
+    def take_committed(self) -> Path | None:
+        """Return where the image is that was committed, or None. Asked again, return None."""
+        mark, staged = self._directory / _COMMITTED, self._directory / _STAGED
+        if not os.path.lexists(mark):
+            return None
+        durable.remove(mark)
+        return staged if os.path.lexists(staged) else None
 
     def _require_staged(self) -> None:
         if not (self._directory / _STAGED).exists():

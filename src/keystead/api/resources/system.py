@@ -72,8 +72,9 @@ async def update(call: Call[bytes]) -> Annotated[Reply[SystemUpdateData], 409]:
 
 
 async def commit_update(call: Call[None]) -> Reply[None]:
-    """POST /system/commit-update: have the staged image take over."""
+    """POST /system/commit-update: have the staged image take over, by a restart."""
     await call.hsm.updates.commit(call.context)
+    await call.hsm.want("reboot", call.caller)
     return NO_CONTENT
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from keystead.errors import StartRefused
+from keystead.model.boot_slots import BootSlot
 from keystead.processes.machine import kernel
+from keystead.processes.machine.firmware import VARIABLES, Firmware, Partition
+from keystead.processes.machine.slots import Slots, running_slot
 
 DATA: Final = "/data"
 DATA_PARTITION: Final = "keystead-data"
@@ -88,6 +91,28 @@ def wait_for_partition(name: str) -> str:
             return found[0]
         time.sleep(_POLL_SECONDS)
     raise StartRefused(f"No disk has a partition called {name}.")
+
+
+def find_slots() -> Slots:
+    """Return the boot slots. Raises OSError or StartRefused if there are none on this machine."""
+    kernel.mount("efivarfs", str(VARIABLES), "efivarfs", kernel.PRIVATE)
+    firmware = Firmware()
+    running = running_slot(firmware)
+    if running is None:
+        raise StartRefused("The firmware does not say which slot it has started.")
+    partitions = {slot: slot_partition(slot) for slot in BootSlot}
+    return Slots(running, firmware, partitions, Path(DATA, "trial"))
+
+
+def slot_partition(slot: BootSlot, devices: Path = _BLOCK_DEVICES) -> Partition:
+    """Return the partition of a boot slot. Raises StartRefused if there is not just one."""
+    found = partitions(slot.partition_name, devices)
+    if len(found) != 1:
+        raise StartRefused(f"{len(found)} partitions are called {slot.partition_name}, not one.")
+    number, start, size = (
+        int((devices / found[0] / name).read_text()) for name in ("partition", "start", "size")
+    )
+    return Partition(Path("/dev", found[0]), number, start, size, slot.partition_id)
 
 
 def partitions(name: str, devices: Path = _BLOCK_DEVICES) -> list[str]:

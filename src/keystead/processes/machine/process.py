@@ -20,10 +20,16 @@ from typing import Final, NoReturn
 
 from keystead import __version__
 from keystead.errors import StartRefused
-from keystead.processes.machine import boot, interface, kernel, network, power_button
+from keystead.platform.update_slot import UpdateSlot
+from keystead.processes.machine import boot, interface, kernel, network, power_button, trial
+from keystead.processes.machine.slots import Slots, Start
 from keystead.processes.machine.watch import Watch
+from keystead.processes.supervisor.notify import RESTART_STATUS
 
 PORT: Final = 8443
+DATA: Final = Path(boot.DATA, "keystead")
+UPDATES: Final = DATA / "update"
+CONFIGURATION: Final = Path("/etc/keystead/keystead.toml")
 _OPEN_FILES: Final = 65536
 """Enough for all connections that the edges accept."""
 _NOTICES: Final = Path("/run/notices")
@@ -40,7 +46,10 @@ def tell(line: str) -> None:
 class Machine:
     """The running appliance."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Slots | None, *, is_trial: bool) -> None:
+        """Without slots, no update can be installed. `is_trial`: the running slot is on trial."""
+        self._slots = slots
+        self._is_trial = is_trial
         self._server: subprocess.Popen[bytes] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_restart = False
@@ -55,12 +64,23 @@ class Machine:
         interface.loopback_up()
         connected = [self._connect(found) for found in interface.ethernet_interfaces()]
         watch = Watch(_NOTICES, self._kill)
-        self._server = _start_server(watch.environment)
+        self._server = _start_server(watch.environment, has_installer=self._slots is not None)
+        trying = loop.create_task(self._end_trial())
         status = await self._ended
         watch.close()
-        for task in connected:
+        for task in (trying, *connected):
             task.cancel()
         return self._what_now(status)
+
+    async def _end_trial(self) -> None:
+        if self._slots is None or not self._is_trial:
+            return
+        if not await trial.becomes_healthy(partial(trial.answers, "::1", PORT)):
+            tell("the server does not answer")
+            self._restart()
+            return
+        self._slots.confirm()
+        tell(f"slot {self._slots.running.value} is confirmed")
 
     def _connect(self, found: interface.Interface) -> asyncio.Task[NoReturn]:
         found.bring_up()
@@ -71,10 +91,21 @@ class Machine:
         if status == 0 and not self._is_restart:
             tell("powering off")
             return kernel.POWER_OFF
-        if status:
+        if status == RESTART_STATUS:
+            self._install()
+            tell("restarting")
+        elif status:
             tell(f"the server ended with status {status}; restarting the machine")
             time.sleep(_PAUSE_SECONDS)
         return kernel.RESTART
+
+    def _install(self) -> None:
+        if self._slots is None:
+            return
+        # It loads the cryptography, which takes time and memory that only an update needs.
+        from keystead.processes.machine.installation import install_committed  # noqa: PLC0415
+
+        install_committed(self._slots, UpdateSlot(UPDATES), tell)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -106,14 +137,32 @@ def _tell_of(name: str, line: str) -> None:
     tell(f"{name}: {line}; https on port {PORT}")
 
 
-def _start_server(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-m", "keystead", "serve"]
-    where = [f"--data={boot.DATA}/keystead", f"--listen=[::]:{PORT}"]
-    return subprocess.Popen([*command, *where], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module
+def _start_server(
+    environment: Mapping[str, str], *, has_installer: bool
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-I", "-m", "keystead", "serve", "--restarts-machine"]
+    where = [f"--config={CONFIGURATION}", f"--data={DATA}", f"--listen=[::]:{PORT}"]
+    updates = ["--has-installer"] if has_installer else []
+    return subprocess.Popen([*command, *where, *updates], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module
+
+
+def _begin_slots() -> tuple[Slots | None, bool]:
+    """Return the slots, and whether the running one is on trial. None: this machine has none."""
+    try:
+        slots = boot.find_slots()
+        start = slots.begin()
+    except (OSError, StartRefused) as error:
+        tell(f"no updates: {error}")
+        return None, False
+    running = slots.running
+    tell(start.value.format(running=running.value, other=running.other.value))
+    UpdateSlot(UPDATES).take_committed()  # What a power cut left of an update has ended.
+    return slots, start is Start.TRIAL
 
 
 async def _run() -> int:
-    return await Machine().run()
+    slots, is_trial = _begin_slots()
+    return await Machine(slots, is_trial=is_trial).run()
 
 
 def main() -> NoReturn:

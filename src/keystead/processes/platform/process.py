@@ -69,7 +69,8 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         )
     tls_syslog = _tls_syslog(settings.syslog, log)
     start_lookup_threads(loop)
-    slot = UpdateSlotService(data.update_slot)
+    update_slot = data.update_slot(has_installer=settings.has_installer)
+    slot = UpdateSlotService(update_slot)
     unattended_key = UnattendedKeyService(data.unattended_key)
     place = None if settings.head_file is None else SecondPlace(store, Path(settings.head_file))
     service = StoreService(

@@ -50,6 +50,8 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     """The absolute path of the second place of the journal's head."""
     core: CoreSettings = CoreSettings()
     """Settings that the platform passes on to the core."""
+    has_installer: bool = False
+    """Whether process 1 installs a committed update when the machine restarts."""
 
     @classmethod
     def read(cls, descriptor: int) -> "PlatformSettings":

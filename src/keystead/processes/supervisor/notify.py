@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+RESTART_STATUS: Final = 3
+"""The exit status of a server that asks process 1 of the appliance to restart the machine."""
+
 _MICROSECONDS: Final = 1_000_000
 
 

@@ -23,7 +23,7 @@ from keystead.processes.supervisor import etcd_version
 from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
-from keystead.processes.supervisor.notify import ServiceManager
+from keystead.processes.supervisor.notify import RESTART_STATUS, ServiceManager
 from keystead.wire.control_messages import Started
 
 MAX_FAILED_STARTS: Final = 5
@@ -51,6 +51,8 @@ class ServeOptions:
     """Networks whose connections begin with a PROXY protocol header."""
     etcd: Path | None = None
     """The operator's etcd, for a member of a cluster."""
+    restarts_machine: bool = False
+    """Whether a reboot ends the server with RESTART_STATUS."""
 
 
 class Supervisor:
@@ -63,7 +65,9 @@ class Supervisor:
         address: Address,
         service_manager: ServiceManager,
         member: EtcdMember | None,
+        restarts_machine: bool,
     ) -> None:
+        self._restarts_machine = restarts_machine
         self._resources = resources
         self._log = resources.log
         self._address = address
@@ -71,18 +75,21 @@ class Supervisor:
         self._member = member
         self._stop = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serve until a signal or an administrator ends it. Raises StartRefused."""
+    async def run(self) -> int:
+        """Serve until a signal or an administrator ends it. Return the exit status.
+
+        Raises StartRefused.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_by, number)
         self._start_member()
         try:
-            await self._run_instances()
+            return await self._run_instances()
         finally:
             await self._stop_member()
 
-    async def _run_instances(self) -> None:
+    async def _run_instances(self) -> int:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
@@ -93,8 +100,11 @@ class Supervisor:
             if instance.refusal is not None:
                 raise StartRefused(instance.refusal)
             failures = 0 if instance.was_ready else failures + 1
+            if outcome is Outcome.REBOOT and self._restarts_machine:
+                self._log.info("the machine restarts: an Administrator asked for a reboot")
+                return RESTART_STATUS
             if not await self._goes_on(outcome, failures):
-                return
+                return 0
 
     async def _goes_on(self, outcome: Outcome, failures: int) -> bool:
         """Do what comes between two instances; return whether there is a next one."""
@@ -148,8 +158,10 @@ class Supervisor:
         self._stop.set()
 
 
-def serve(options: ServeOptions) -> None:
-    """Run the server in the foreground until it is told to stop. Raises StartRefused.
+def serve(options: ServeOptions) -> int:
+    """Run the server in the foreground until it is told to stop. Return the exit status.
+
+    Raises StartRefused.
 
     The port is bound and the data directory locked before anything is written.
     """
@@ -169,7 +181,7 @@ def serve(options: ServeOptions) -> None:
         resources = Resources(
             data, listeners, options.edges, log, settings, child_options, options.proxies
         )
-        asyncio.run(_run(resources, address, _member(options, resources)))
+        return asyncio.run(_run(options, resources, address))
 
 
 def _warn_of_others(data: DataDirectory, log: Log) -> None:
@@ -218,9 +230,12 @@ def _member(options: ServeOptions, resources: Resources) -> EtcdMember | None:
     return EtcdMember(directory, options.etcd, resources.log, resources.child_options)
 
 
-async def _run(resources: Resources, address: Address, member: EtcdMember | None) -> None:
-    service_manager = ServiceManager.of_environment(os.environ)
+async def _run(options: ServeOptions, resources: Resources, address: Address) -> int:
     supervisor = Supervisor(
-        resources, address=address, service_manager=service_manager, member=member
+        resources,
+        address=address,
+        service_manager=ServiceManager.of_environment(os.environ),
+        member=_member(options, resources),
+        restarts_machine=options.restarts_machine,
     )
-    await supervisor.run()
+    return await supervisor.run()
