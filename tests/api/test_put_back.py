@@ -19,6 +19,7 @@ from tests.support.core import ADMIN, UNLOCK, Core, start_core
 ROOT = "/0/root"
 NEW_UNLOCK = "another unlock passphrase"
 WRONG = "a record is not the one that was written last"
+OLDER = "the records are older than the journal"
 REFUSED = "the store is not the one that was written last"
 Contents = dict[str, bytes]
 
@@ -113,6 +114,8 @@ async def is_detected(core: Core, records: Contents, passphrase: str = NEW_UNLOC
     other, status = await unlocked(core, records, passphrase)
     if status == 412:
         return said(other, REFUSED)
+    if status == 409:
+        return said(other, OLDER)
     assert status in {204, 500}, status
     await read_all(other)
     await other.hsm.stop()
@@ -231,7 +234,7 @@ async def as_earlier_software(core: Core) -> Contents:
     records = {
         path: value
         for path, value in (await contents(core.store)).items()
-        if not path.startswith((ROOT, slots)) and "/attended-slot-" not in path
+        if not path.startswith((ROOT, slots, "/journal/")) and "/attended-slot-" not in path
     }
     old = f"{slots}attended"
     return records | {old: envelope.seal(device_key, old, locked)}
@@ -252,6 +255,21 @@ async def test_a_store_of_earlier_software_gets_a_root_once() -> None:
     roots = [path for path in after if path.startswith(ROOT)]
     assert await is_detected(core, replaced(after, records, ["/0/key/a"]), UNLOCK)
     assert await is_detected(core, replaced(after, {}, roots), UNLOCK)
+    core.close()
+
+
+async def test_a_store_of_earlier_software_with_the_journal_of_this_one_is_refused() -> None:
+    core = await start_core()
+    await core.provision()
+    await core.generate("a", "Curve25519", "EdDSA_Signature")
+    records = await as_earlier_software(core)
+    journal = {
+        path: value
+        for path, value in (await contents(core.store)).items()
+        if path.startswith("/journal/")
+    }
+    other, status = await unlocked(core, records | journal)
+    assert (status, said(other, OLDER)) == (409, True)
     core.close()
 
 

@@ -308,6 +308,7 @@ class Audit:
         self, writer: JournalWriter, batch: list[tuple[Entry, str]], *, signs: bool, closes: bool
     ) -> None:
         self._doubted = len(batch)
+        self._known_head.prepare(writer)
         try:
             await writer.append(
                 [entry for entry, _ in batch],

@@ -59,6 +59,11 @@ class Binding:
         self._bound.follow(versions)
         return versions
 
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """The position of the present root, or None while none is followed."""
+        return self._bound.position
+
     async def check_slot(self, config: SettingStore) -> None:
         """Raise WrongState unless the wrapped domain key is the one that was written last.
 

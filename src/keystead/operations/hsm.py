@@ -107,7 +107,7 @@ class Hsm:
         self.time = ConfiguredTime(context.wall_clock, store, local)
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
-        self.known_head = KnownHead(context, journal_store, local)
+        self.known_head = KnownHead(context, journal_store, local, binding)
         self.audit = Audit(context, journal_store, local.settings, self.time.now, self.known_head)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
         self.access_record = AccessRecord(context.log, metrics, pace, self.audit)
@@ -445,14 +445,18 @@ class Hsm:
         around = replace(self._around, store=pinned)
         await require_intact(pinned, self.local.settings, domain_key, self.log)
         versions = await self.binding.open(domain_key)
+        older = await self.known_head.fault_of_records(domain_key, versions.position)
+        if older and not takes_rollback:
+            versions.close()
+            raise self.known_head.refusal(older)
         session = Session(
             around, self.metrics, self.failed_attempts, self.gate, domain_key, versions
         )
         await self.binding.check_slot(session.config)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
-        if rollback:
-            self.audit.rollback_acknowledged(rollback)
+        if rollback or older:
+            self.audit.rollback_acknowledged(rollback or older)
         await self.audit.open(domain_key)
         try:
             # Refused if the store was lost in the meantime: only recovery leaves Failed.

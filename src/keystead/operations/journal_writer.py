@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+import msgspec
+
 from keystead.errors import (
     CorruptRecord,
     InvalidInput,
@@ -79,6 +81,8 @@ class JournalWriter:
         """The last entry that was removed since unlock."""
         self.first_changes: list[Change] = []
         """Changes that the next write makes too."""
+        self.root = self._head.root
+        """The position of the records' root, for the next write."""
 
     # --- the end of the chain ---------------------------------------------------------------
 
@@ -89,7 +93,7 @@ class JournalWriter:
         except CorruptRecord as error:
             return error.message
         if head is not None:
-            self._head, self._chain = head, Chain(head.n, head.digest)
+            self._head, self._chain, self.root = head, Chain(head.n, head.digest), head.root
         return await self._follow() or self._ending()
 
     def _ending(self) -> str:
@@ -232,7 +236,7 @@ class JournalWriter:
         is_signed = len(block.lines) > entries  # A checkpoint is always the last line.
         size = self.size + len(block.encoded()) - (0 if cut is None else cut.size)
         signed = chain.number if is_signed else self.signed
-        head = Head(chain.number, chain.digest, signed, max(0, size), closes)
+        head = Head(chain.number, chain.digest, signed, max(0, size), closes, self.root)
         return _Written(chain, head, 0 if cut is None else cut.upto)
 
     def _take(self, written: _Written, revision: int) -> None:
@@ -328,13 +332,8 @@ class JournalWriter:
             return
 
     async def _replace(self, changes: list[Change], growth: int) -> None:
-        head = Head(
-            self._head.n,
-            self._head.digest,
-            self.signed,
-            max(0, self.size + growth),
-            is_closed=False,
-        )
+        size = max(0, self.size + growth)
+        head = msgspec.structs.replace(self._head, size=size, is_closed=False)
         put = self.records.put_head(head, expected=self._revision)
         _ = await self._store.commit([*changes, put])
         self._revision = await self._revision_of(head)

@@ -1,8 +1,9 @@
-"""The last checkpoint of the journal in a second place, which an older store does not go back to.
+"""Tells an older store from the present one, by the end of the journal.
 
-An older copy of the whole store fits together: its records, their root and its journal. Only what
-is outside of it tells that it is not the last one. The journal's end is that, because each change
-has an entry. So the last checkpoint is also kept elsewhere, and the next unlock looks for it.
+The journal's end knows how far the records' root was, so records that were put back without the
+journal are noticed. An older copy of the whole store fits together: its records, their root and its
+journal. Only what is outside of it tells that it is not the last one. So the last checkpoint is
+also kept in a second place, and the next unlock looks for it.
 """
 
 import asyncio
@@ -12,11 +13,12 @@ import msgspec
 
 from keystead.errors import Conflict, CorruptRecord, KeysteadError, StoreUnavailable
 from keystead.model.secret import Secret
+from keystead.operations.binding import Binding
 from keystead.operations.journal_opening import present_keys
 from keystead.operations.journal_writer import JournalWriter
 from keystead.operations.session import CoreContext
 from keystead.sealing.journal_keys import JournalKeys
-from keystead.storage.journal_records import first_of
+from keystead.storage.journal_records import JournalRecords, first_of
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import KNOWN_HEAD
@@ -24,8 +26,8 @@ from keystead.storage.paths import KNOWN_HEAD
 SETTLE_SECONDS: Final = 2.0
 """How long a lock or a stop waits for the second place."""
 _ADVICE: Final = (
-    "The store is older than the head of the journal that is kept elsewhere. {} If you have put "
-    "back an older store yourself, unlock it with acknowledgeRollback."
+    "The store is not the one that was written last. {} If you have put back an older store "
+    "yourself, unlock it with acknowledgeRollback."
 )
 
 
@@ -38,10 +40,13 @@ class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KnownHead:
-    """Keeps the journal's last checkpoint in the second place, if there is one."""
+    """What the journal's end tells of the store, and the second place of that end."""
 
-    def __init__(self, context: CoreContext, store: KeyValueStore, local: LocalStore) -> None:
+    def __init__(
+        self, context: CoreContext, store: KeyValueStore, local: LocalStore, binding: Binding
+    ) -> None:
         """`store` is below all generations."""
+        self._binding = binding
         self._is_kept = context.keeps_head
         self._store = store
         self._local = local
@@ -52,10 +57,18 @@ class KnownHead:
 
     # --- at unlock --------------------------------------------------------------------------
 
+    def refusal(self, fault: str) -> Conflict:
+        """Return the error that keeps the HSM Locked."""
+        return Conflict(_ADVICE.format(fault))
+
     async def fault(self, domain_key: Secret) -> str:
-        """Return why this is not the store that the second place knows, or ""."""
-        if not self._is_kept:
-            return ""
+        """Return why this is not the store that the second place knows, or "". Log it."""
+        found = await self._fault_elsewhere(domain_key) if self._is_kept else ""
+        if found:
+            self._log.error("the store is older than the journal's head elsewhere", reason=found)
+        return found
+
+    async def _fault_elsewhere(self, domain_key: Secret) -> str:
         try:
             entry = await self._store.get(KNOWN_HEAD)
         except StoreUnavailable as error:
@@ -72,10 +85,22 @@ class KnownHead:
         self._log.warning("the head of the journal that is kept elsewhere is of another device")
         return ""
 
-    def refusal(self, fault: str) -> Conflict:
-        """Log a fault, and return the error that keeps the HSM Locked."""
-        self._log.error("the store is older than the journal's head elsewhere", reason=fault)
-        return Conflict(_ADVICE.format(fault))
+    async def fault_of_records(self, domain_key: Secret, position: tuple[int, int]) -> str:
+        """Return why a root at this position is not the one that the journal knows, or ""."""
+        keys = await present_keys(self._store, self._local.settings, domain_key)
+        if keys is None:
+            return ""
+        try:
+            head, _ = await JournalRecords(self._store, keys).head()
+        except CorruptRecord:
+            return ""  # The journal says so when it is opened.
+        finally:
+            keys.wipe()
+        if head is None or position >= head.root:
+            return ""
+        present, known = _text(position), _text(head.root)
+        self._log.error("the records are older than the journal", root=present, journal=known)
+        return f"Its records are at {present}, and the journal at {known}."
 
     async def _fault_of(self, known: _Known, domain_key: Secret) -> str:
         keys = await present_keys(self._store, self._local.settings, domain_key)
@@ -96,8 +121,11 @@ class KnownHead:
 
     async def _fault_in(self, journal: JournalWriter, known: _Known) -> str:
         await journal.load()
-        if journal.last < known.n:
-            return f"Its journal ends at entry {journal.last}, and entry {known.n} is known."
+        # Not entries that follow it: they may have been added to an older store.
+        head, _ = await journal.records.head()
+        last = 0 if head is None else head.n
+        if last < known.n:
+            return f"Its journal ends at entry {last}, and entry {known.n} is known."
         oldest = await journal.records.oldest(limit=1)
         if oldest and first_of(oldest[0]) > known.n:
             return ""  # It was deleted since, as the chain of the later entries shows.
@@ -107,6 +135,12 @@ class KnownHead:
         return f"Its entry {known.n} is another one."
 
     # --- from then on -----------------------------------------------------------------------
+
+    def prepare(self, journal: JournalWriter) -> None:
+        """Have the next write to a journal say how far the records are."""
+        position = self._binding.position
+        if position is not None:
+            journal.root = position
 
     def keep(self, journal: JournalWriter) -> None:
         """Have the second place keep the end of a journal, soon. Nothing waits for it."""
@@ -133,3 +167,8 @@ class KnownHead:
                 self._log.warning(
                     "the journal's head cannot be kept elsewhere", reason=error.message
                 )
+
+
+def _text(position: tuple[int, int]) -> str:
+    generation, number = position
+    return f"{generation}.{number}"

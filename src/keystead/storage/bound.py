@@ -34,6 +34,11 @@ class BoundStore:
         """Check records against these versions from now on, or with None no records."""
         self._versions = versions
 
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """The position of the root that is followed, or None without one."""
+        return None if self._versions is None else self._versions.position
+
     # --- reading ----------------------------------------------------------------------------
 
     async def get(self, path: str) -> Entry | None:

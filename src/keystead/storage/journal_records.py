@@ -51,6 +51,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """About how many bytes the blocks have."""
     is_closed: bool = False
     """Whether the journal was closed with this entry, and not cut off by a crash."""
+    root: tuple[int, int] = (0, 0)
+    """The position of the records' root at this write (`storage/versions`), or an older one."""
 
 
 @dataclass(frozen=True, slots=True)

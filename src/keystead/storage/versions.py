@@ -54,6 +54,7 @@ class Versions:
         """`store` holds all generations. `key` has 32 bytes and seals the root."""
         self._store = store
         self._key: Secret | None = key
+        self._generation = generation
         self._folder = f"/{generation}/"
         self._path = f"/{generation}{VERSIONS}"
         self.turn: Final = Turn(store, f"{self._path}-turn")
@@ -79,6 +80,11 @@ class Versions:
         return path.startswith(self._folder) and not path.startswith(self._path)
 
     # --- reading ----------------------------------------------------------------------------
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The numbers of the generation and of its root. Each later root has a greater position."""
+        return self._generation, self._number
 
     @property
     def is_first(self) -> bool:
