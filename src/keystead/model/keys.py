@@ -66,6 +66,9 @@ class KeyRecord:
     policy: Policy | None = None
     uses_left: int | None = None
     """With `maxUses` in the policy: the uses that nobody has leased yet. Otherwise None."""
+    uses_of: str | None = None
+    """A random name for the setting of the policy that `uses_left` belongs to. None if there is no
+    `uses_left`, or if it was written by earlier software."""
     origin: Origin = Origin.UNKNOWN
     created: int | None = None
     """When the key came into the HSM, in Unix seconds. None if the origin is unknown."""

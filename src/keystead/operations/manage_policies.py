@@ -1,8 +1,9 @@
 """Policies of keys: shown to users, set and removed by Administrators."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from keystead.algorithms import modes_of
 from keystead.errors import Conflict, InvalidInput, NotFound
@@ -11,6 +12,8 @@ from keystead.model.policy import Policy, require_approvers_of
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_approvals import of_key, voided
 from keystead.storage.key_cache import StoredKey
+
+_NAME_BYTES: Final = 8
 
 
 class PolicyState(NamedTuple):
@@ -38,7 +41,9 @@ async def set_policy(context: CallerContext, key: StoredKey, policy: Policy) -> 
 
     def edit(record: KeyRecord) -> KeyRecord:
         _require_open(record)
-        return replace(record, policy=policy, uses_left=policy.document.max_uses)
+        max_uses = policy.document.max_uses
+        name = None if max_uses is None else os.urandom(_NAME_BYTES).hex()
+        return replace(record, policy=policy, uses_left=max_uses, uses_of=name)
 
     await _change(context, key, edit)
 
@@ -50,7 +55,7 @@ async def remove_policy(context: CallerContext, key: StoredKey) -> None:
         if record.policy is None:
             raise NotFound(f"There is no policy for key {key.path.key_id}.")
         _require_open(record)
-        return replace(record, policy=None, uses_left=None)
+        return replace(record, policy=None, uses_left=None, uses_of=None)
 
     await _change(context, key, edit)
 

@@ -99,7 +99,7 @@ def stricter_of(new: KeyRecord, old: KeyRecord) -> KeyRecord:
         left = old.uses_left
         if new.policy == policy and left is not None and new.uses_left is not None:
             left = min(left, new.uses_left)
-        return replace(new, policy=policy, uses_left=left)
+        return replace(new, policy=policy, uses_left=left, uses_of=old.uses_of)
     if old.uses_left is None:
         return new
     return replace(new, uses_left=min(new.uses_left, old.uses_left))

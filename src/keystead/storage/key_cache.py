@@ -56,9 +56,11 @@ class StoredKey:
             raise ValueError("the permit is for another key")
         return self._private
 
-    def with_record(self, record: KeyRecord, revision: int) -> "StoredKey":
-        """Return the same private key with a newer record."""
-        return replace(self, record=record, revision=revision)
+    def with_record(
+        self, record: KeyRecord, revision: int, limits: UseLimits | None = None
+    ) -> "StoredKey":
+        """Return the same private key with a newer record and its limits."""
+        return replace(self, record=record, revision=revision, limits=limits)
 
     @property
     def weight(self) -> int:

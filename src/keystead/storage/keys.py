@@ -248,9 +248,11 @@ class KeyStore:
         self._counts.forget_namespace(namespace)
 
     def forget(self, path: KeyPath) -> None:
-        """Forget a decrypted key and its leased uses: another member has changed it."""
+        """Forget a decrypted key: another member has changed it.
+
+        Leased uses stay, unless its record has another policy when it is read again.
+        """
         self._cache.forget(path)
-        self.limits.forget(path)
         self._quotas.forget()
 
     def forget_all(self) -> None:
@@ -357,7 +359,7 @@ class KeyStore:
             private = algorithms.load(record.private)
         except CorruptRecord:
             raise records.corrupt(self._path(path)) from None
-        return StoredKey(path, record, revision, private, self.limits.of(path, record.policy))
+        return StoredKey(path, record, revision, private, self.limits.of(path, record))
 
     def _shown(self, path: KeyPath, opened: Opened, selection: KeySelection) -> ShownKey | None:
         tags, label = records.decode_listed(opened.plaintext, path=self._path(path))
@@ -429,7 +431,8 @@ class KeyStore:
         known = self._cache.get(path)
         self._cache.forget(path)
         if known is not None and known.record.private == record.private:
-            self._cache.put(known.with_record(record, revision))
+            limits = self.limits.of(path, record)
+            self._cache.put(known.with_record(record, revision, limits))
 
     def _path(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))

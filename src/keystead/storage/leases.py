@@ -41,6 +41,8 @@ async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) ->
         leased = 0
         if record.policy is None or record.uses_left is None or not keys.limits.has(path, limits):
             return record
+        if not limits.are_of(record):
+            return record  # Another member of the cluster has set another policy.
         leased = lease_size(record.policy, record.uses_left, uses - limits.leased)
         return replace(record, uses_left=record.uses_left - leased)
 
@@ -57,13 +59,15 @@ async def return_leases(keys: KeyStore) -> None:
     leased = keys.limits.take_leased()
     for start in range(0, len(leased), _AT_ONCE):
         some = leased[start : start + _AT_ONCE]
-        await asyncio.gather(*(_return(keys, path, uses) for path, uses in some))
+        await asyncio.gather(*(_return(keys, path, limits) for path, limits in some))
 
 
-async def _return(keys: KeyStore, path: KeyPath, uses: int) -> None:
+async def _return(keys: KeyStore, path: KeyPath, limits: UseLimits) -> None:
     def edit(record: KeyRecord) -> KeyRecord:
         left = record.uses_left
-        return record if left is None else replace(record, uses_left=left + uses)
+        if left is None or not limits.are_of(record):
+            return record
+        return replace(record, uses_left=left + limits.leased)
 
     with suppress(NotFound, CorruptRecord):
         await keys.update(path, edit)

@@ -62,6 +62,7 @@ class _KeyJson(StoredJson, omit_defaults=True):
     uses_left: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(
         default=None, name="usesLeft"
     )
+    uses_of: str | None = msgspec.field(default=None, name="usesOf")
     origin: Origin = Origin.UNKNOWN
     created: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
@@ -78,6 +79,7 @@ class _ListedKeyJson(StoredJson):
     cert64: msgspec.Raw = msgspec.Raw()
     policy: msgspec.Raw = msgspec.Raw()
     uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
+    uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
     origin: msgspec.Raw = msgspec.Raw()
     created: msgspec.Raw = msgspec.Raw()
 
@@ -165,6 +167,7 @@ def encode_key(record: KeyRecord) -> bytes:
             label=_to_text(record.label.encode()),
             policy=None if record.policy is None else record.policy.document,
             uses_left=record.uses_left,
+            uses_of=record.uses_of,
             origin=record.origin,
             created=record.created,
         )
@@ -220,6 +223,7 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
             certificate=_decode_certificate(stored),
             policy=_decode_policy(stored),
             uses_left=stored.uses_left,
+            uses_of=stored.uses_of,
             origin=stored.origin,
             created=stored.created,
         )

@@ -94,9 +94,20 @@ class UseLimits:
     takes from the new policy nor gives to it.
     """
 
-    __slots__ = ("_has_max_uses", "_max_per_minute", "leased", "leasing", "minute")
+    __slots__ = (
+        "_has_max_uses",
+        "_max_per_minute",
+        "_policy",
+        "leased",
+        "leasing",
+        "minute",
+        "uses_of",
+    )
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, uses_of: str | None) -> None:
+        self._policy = policy
+        self.uses_of = uses_of
+        """Which setting of the policy the leased uses belong to."""
         self._has_max_uses = policy.document.max_uses is not None
         self._max_per_minute = policy.document.max_per_minute
         self.leased = 0
@@ -104,6 +115,10 @@ class UseLimits:
         self.minute = Minute()
         self.leasing = asyncio.Lock()
         """Held while a lease is written."""
+
+    def are_of(self, record: KeyRecord) -> bool:
+        """Whether a record still has the policy that these limits belong to."""
+        return record.uses_of == self.uses_of and record.policy == self._policy
 
     def lacks(self, record: KeyRecord, uses: int) -> bool:
         """Whether `uses` need a lease, and the record has enough left for it."""
@@ -157,13 +172,18 @@ class KeyLimits:
         finally:
             self._may_lease = True
 
-    def of(self, path: KeyPath, policy: Policy | None) -> UseLimits | None:
-        """Return the limits of a key, or None if its policy has no counted rule."""
+    def of(self, path: KeyPath, record: KeyRecord) -> UseLimits | None:
+        """Return the limits of a key, or None if its policy has no counted rule.
+
+        Another member of the cluster may have set another policy meanwhile. What the old one has
+        leased is lost then.
+        """
+        policy = record.policy
         if policy is None or not policy.counts_uses:
             return None
         limits = self._limits.get(path)
-        if limits is None:
-            limits = self._limits[path] = UseLimits(policy)
+        if limits is None or not limits.are_of(record):
+            limits = self._limits[path] = UseLimits(policy, record.uses_of)
         return limits
 
     def has(self, path: KeyPath, limits: UseLimits) -> bool:
@@ -180,9 +200,9 @@ class KeyLimits:
         left = record.uses_left
         return None if left is None else left + self.leased(path)
 
-    def take_leased(self) -> list[tuple[KeyPath, int]]:
-        """Forget all limits, and return how many leased uses each key had, if it had any."""
-        leased = [(path, limits.leased) for path, limits in self._limits.items() if limits.leased]
+    def take_leased(self) -> list[tuple[KeyPath, UseLimits]]:
+        """Forget all limits, and return those of keys that have leased uses."""
+        leased = [(path, limits) for path, limits in self._limits.items() if limits.leased]
         self.clear()
         return leased
 
