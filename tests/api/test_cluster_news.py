@@ -23,7 +23,7 @@ class Members:
         self.first, self.second, self.clock, self.asked = first, second, clock, asked
         self.freshness = second.hsm.freshness
         self.news = ClusterNews(second.hsm, second.hsm.freshness)
-        self.news.up_to_date(clock())
+        self.news.up_to_date(clock(), is_alone=False)
 
     async def signs(self, user=("op", "passphrase of op")):
         answer = await self.second.request("POST", "/keys/k/sign", user=user, json=SIGN)
@@ -86,7 +86,7 @@ def test_a_passphrase_that_another_member_changed_is_refused_when_that_is_heard(
         both.news.changed(["/0/authentication/op"])
         assert await both.signs() == 401
         both.clock.advance(2)
-        both.news.up_to_date(both.clock())
+        both.news.up_to_date(both.clock(), is_alone=False)
         assert await both.signs(("op", "another passphrase")) == 200
 
     in_cluster(scenario)
@@ -197,7 +197,7 @@ def test_a_request_waits_for_the_next_confirmation():
         both.clock.advance(SECONDS * 2)
         answer = asyncio.create_task(both.signs())
         await asyncio.sleep(0)
-        both.news.up_to_date(both.clock())
+        both.news.up_to_date(both.clock(), is_alone=False)
         assert await answer == 200
 
     in_cluster(scenario)
@@ -209,7 +209,7 @@ def test_a_strict_member_asks_before_each_request():
         answer = asyncio.create_task(both.signs())
         await both.asked.wait()
         assert not answer.done()
-        both.news.up_to_date(both.clock())
+        both.news.up_to_date(both.clock(), is_alone=False)
         assert await answer == 200
 
     in_cluster(scenario, strict=True)
@@ -225,12 +225,45 @@ def test_a_member_that_has_just_started_has_not_been_silent_however_old_answers_
     assert freshness.silent_seconds == 1
 
 
+def test_a_revocation_waits_for_no_other_member_where_there_was_none_for_long_enough():
+    async def scenario():
+        clock, asked = Clock(), asyncio.Event()
+        freshness = Freshness(Settings(seconds=30.0), clock, asked.set)
+
+        def revoking():
+            asked.clear()
+            return asyncio.create_task(freshness.everywhere())
+
+        async def is_waiting(task):
+            done, _ = await asyncio.wait([task], timeout=0.1)
+            task.cancel()
+            return not done
+
+        freshness.confirmed(clock(), is_alone=True)
+        clock.advance(29)
+        freshness.confirmed(clock(), is_alone=True)
+        # A member that was removed before may still answer.
+        assert await is_waiting(revoking())
+        clock.advance(2)
+        task = revoking()
+        await asked.wait()
+        freshness.confirmed(clock(), is_alone=True)
+        await task
+        task = revoking()
+        await asked.wait()
+        clock.advance(1)
+        freshness.confirmed(clock(), is_alone=False)
+        assert await is_waiting(task)
+
+    asyncio.run(scenario())
+
+
 def test_a_member_that_is_cut_off_for_ten_seconds_is_not_ready():
     async def scenario(both):
         assert (await both.second.request("GET", "/health/ready")).status == 200
         both.clock.advance(11)
         assert (await both.second.request("GET", "/health/ready")).status == 412
-        both.news.up_to_date(both.clock())
+        both.news.up_to_date(both.clock(), is_alone=False)
         assert (await both.second.request("GET", "/health/ready")).status == 200
 
     in_cluster(scenario)
@@ -248,7 +281,7 @@ def test_a_member_that_is_cut_off_for_a_minute_is_failed_and_comes_back():
         noticing.cancel()
         while hsm.state is not State.OPERATIONAL:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
-        both.news.up_to_date(both.clock())
+        both.news.up_to_date(both.clock(), is_alone=False)
         assert await both.signs() == 200
 
     in_cluster(scenario)

@@ -37,9 +37,9 @@ class HeardLater:
         if self.news:
             self.news.any_changed()
 
-    def up_to_date(self, as_of):
+    def up_to_date(self, as_of, *, is_alone):
         if self.news:
-            self.news.up_to_date(as_of)
+            self.news.up_to_date(as_of, is_alone=is_alone)
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +53,7 @@ async def core_on(member, like=None):
         shared = EtcdStore(client, device=member.name)
         stack.push_async_callback(shared.close)
         heard = HeardLater()
-        watch = EtcdWatch(client, heard, time.monotonic, every_seconds=0.1)
+        watch = EtcdWatch(client, heard, time.monotonic, every_seconds=0.1, is_own=shared.has_made)
         core = await start_core(
             store=SplitStore(shared, own, device=member.name),
             device_key=like and like.device_key,

@@ -23,10 +23,10 @@ def test_news_are_told_in_their_order():
     core = Core()
     news = NewsForCore(core)
     news.changed(["/0/key/a"])
-    news.up_to_date(1.0)
+    news.up_to_date(1.0, is_alone=False)
     news.lost()
-    news.up_to_date(2.0)
-    news.up_to_date(3.0)
+    news.up_to_date(2.0, is_alone=False)
+    news.up_to_date(3.0, is_alone=False)
     assert core.heard == [
         RecordsChanged(["/0/key/a"]),
         UpToDate(1.0),
@@ -41,10 +41,10 @@ def test_a_core_that_falls_behind_is_not_up_to_date_and_hears_later_that_it_miss
     news = NewsForCore(core)
     core.is_writable = False
     news.changed(["/0/key/a"])
-    news.up_to_date(1.0)
+    news.up_to_date(1.0, is_alone=False)
     assert core.heard == []
     core.is_writable = True
-    news.up_to_date(2.0)
+    news.up_to_date(2.0, is_alone=False)
     assert core.heard == [AnyRecordChanged(), UpToDate(2.0)]
 
 
@@ -52,7 +52,7 @@ def test_very_many_changes_are_told_as_any():
     core = Core()
     news = NewsForCore(core)
     news.changed([f"/0/key/{number}" for number in range(100_000)])
-    news.up_to_date(1.0)
+    news.up_to_date(1.0, is_alone=False)
     assert core.heard == [AnyRecordChanged(), UpToDate(1.0)]
 
 
@@ -61,5 +61,5 @@ def test_news_for_a_core_that_is_gone_are_dropped():
     core.has_ended = True
     news = NewsForCore(core)
     news.changed(["/0/key/a"])
-    news.up_to_date(1.0)
+    news.up_to_date(1.0, is_alone=False)
     assert core.heard == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def member(formed: Path, directory: Path) -> Path:
 
 
 def config(place: Path) -> str:
-    return f'[cluster]\netcd = "{place / "etcd"}"\n'
+    # A busy machine must have the time for a confirmation, so it may be old here.
+    return f'[cluster]\netcd = "{place / "etcd"}"\nfreshness = 30.0\n'
 
 
 def cluster(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,6 +88,13 @@ def keys(server: Server) -> list[str]:
     return sorted(one["id"] for one in answer.json()) if answer.status == 200 else []
 
 
+def unlock(server: Server) -> None:
+    """Unlock it, and wait until a majority has confirmed that it knows all changes."""
+    server.unlock()
+    listing = partial(server.request, "GET", "/keys", user="admin")
+    wait_until(lambda: listing().status == 200, seconds=60)
+
+
 def etcd_of(server: Server) -> int:
     """The process of the server's etcd, which has another command line than our processes."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
@@ -99,7 +108,7 @@ def etcd_of(server: Server) -> int:
 def test_the_records_move_into_etcd_and_back(place, member):
     with running_server(member, config=config(place)) as server:
         assert server.ready_state == "Locked"
-        server.unlock()
+        unlock(server)
         new_key(server, "meanwhile")
         assert keys(server) == ["before", "meanwhile"]
         status = Path(f"/proc/{etcd_of(server)}/status").read_text()
@@ -117,14 +126,14 @@ def test_the_records_move_into_etcd_and_back(place, member):
     assert left.returncode == 0, left.stderr
     assert not list((member / "data").glob("etcd*"))
     with running_server(member) as server:
-        server.unlock()
+        unlock(server)
         assert keys(server) == ["before", "meanwhile"]
         new_key(server, "after")
 
 
 def test_an_etcd_that_is_killed_is_started_again_and_nothing_is_lost(place, member):
     with running_server(member, config=config(place)) as server:
-        server.unlock()
+        unlock(server)
         new_key(server, "one")
         killed = etcd_of(server)
         os.kill(killed, signal.SIGKILL)
@@ -133,14 +142,13 @@ def test_an_etcd_that_is_killed_is_started_again_and_nothing_is_lost(place, memb
         new_key(server, "two")
         server.kill_all()
     with running_server(member, config=config(place)) as server:
-        server.unlock()
+        unlock(server)
         assert keys(server) == ["before", "one", "two"]
 
 
 def test_a_member_answers_from_memory_while_a_majority_confirms_that_it_knows_all(place, member):
-    # A busy machine must have the time for a confirmation, so it may be old here.
-    with running_server(member, config=config(place) + "freshness = 30.0\n") as server:
-        server.unlock()
+    with running_server(member, config=config(place)) as server:
+        unlock(server)
         wait_until(lambda: keys(server) == ["before"], seconds=60)
         new_key(server, "one")
         assert keys(server) == ["before", "one"]
@@ -155,7 +163,7 @@ def test_without_its_etcd_a_member_does_not_start(member):
 
 def test_a_factory_reset_takes_the_etcd_away(place, member):
     with running_server(member, config=config(place)) as server:
-        server.unlock()
+        unlock(server)
         assert server.request("POST", "/system/factory-reset", user="admin").status == 204
         server.wait_ready(times=2)
         assert server.ready_state == "Unprovisioned"

@@ -22,7 +22,7 @@ class Heard:
 
     def __init__(self):
         self.events = []
-        self.as_of = -1.0
+        self.as_of, self.is_alone = -1.0, None
         self.noted = asyncio.Condition()
 
     def changed(self, paths):
@@ -31,8 +31,8 @@ class Heard:
     def lost(self):
         self.note("lost")
 
-    def up_to_date(self, as_of):
-        self.as_of = as_of
+    def up_to_date(self, as_of, *, is_alone):
+        self.as_of, self.is_alone = as_of, is_alone
         self.note()
 
     def note(self, *events):
@@ -52,11 +52,15 @@ class Heard:
         return heard
 
 
+async def nothing_is_own(_revision):
+    return False
+
+
 @contextlib.asynccontextmanager
-async def following(path, every_seconds=0.05):
+async def following(path, every_seconds=0.05, is_own=nothing_is_own):
     heard = Heard()
     client = PatientClient(str(path))
-    watch = EtcdWatch(client, heard, time.monotonic, every_seconds=every_seconds)
+    watch = EtcdWatch(client, heard, time.monotonic, every_seconds=every_seconds, is_own=is_own)
     task = asyncio.create_task(watch.run())
     try:
         yield heard, watch
@@ -67,8 +71,8 @@ async def following(path, every_seconds=0.05):
 
 
 @contextlib.asynccontextmanager
-async def storing(member):
-    store = EtcdStore(PatientClient(str(member.socket)), device="writer")
+async def storing(member, device="writer"):
+    store = EtcdStore(PatientClient(str(member.socket)), device=device)
     try:
         yield store
     finally:
@@ -96,6 +100,27 @@ def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_othe
             await store.commit([Change("/4/key/b", b"2")])
             assert await heard.all_of(time.monotonic()) == ["/4/key/b"]
             await store.commit([Change(POINTER, None)])
+
+    asyncio.run(main())
+
+
+def test_a_member_hears_nothing_of_what_it_has_changed_itself(etcd_member):
+    async def main():
+        async with (
+            storing(etcd_member) as own,
+            storing(etcd_member, device="other") as other,
+            following(etcd_member.socket, is_own=own.has_made) as (heard, _),
+        ):
+            await heard.all_of(time.monotonic())
+
+            async def write(store, name):
+                for number in range(30):
+                    await store.commit([Change(f"/0/{name}/{number}", b"1")])
+
+            await asyncio.gather(write(own, "mine"), write(other, "theirs"))
+            found = await heard.all_of(time.monotonic())
+            assert found == [f"/0/theirs/{number}" for number in range(30)]
+            assert heard.is_alone
 
     asyncio.run(main())
 
@@ -144,6 +169,7 @@ def test_a_member_without_a_majority_is_never_up_to_date_and_then_hears_what_it_
             cut = time.monotonic()
             await asyncio.sleep(1)  # Long enough for many confirmations, if there were any.
             assert heard.as_of <= cut
+            assert not heard.is_alone
             second.resume()
             third.resume()
             await commit_at_last(store, Change("/0/key/a", b"1"))

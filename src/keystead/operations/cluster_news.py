@@ -37,9 +37,9 @@ class ClusterNews:
         """Forget everything that was read from the store."""
         self._reread(follows=True)
 
-    def up_to_date(self, as_of: float) -> None:
-        """Hear that all changes before `as_of` have been told."""
-        self._freshness.confirmed(as_of)
+    def up_to_date(self, as_of: float, *, is_alone: bool) -> None:
+        """Hear that all changes before `as_of` have been told, and if there are other members."""
+        self._freshness.confirmed(as_of, is_alone=is_alone)
 
     async def notice_silence(self) -> None:
         """Become Failed when nothing was confirmed for a minute. Run as a background task."""

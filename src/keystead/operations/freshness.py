@@ -32,12 +32,21 @@ class Freshness:
         self._ask = ask
         self._started = monotonic()
         self._as_of = self._started - settings.seconds
+        self._alone_since: float | None = None
+        """Since when every confirmation has said that there is no other member."""
         self._holders = 0
         self._changed = asyncio.Event()
 
-    def confirmed(self, as_of: float) -> None:
-        """Hear that all changes are known that were acknowledged before `as_of`."""
+    def confirmed(self, as_of: float, *, is_alone: bool = False) -> None:
+        """Hear that all changes are known that were acknowledged before `as_of`.
+
+        `is_alone` says that there was no other member then.
+        """
         self._as_of = max(self._as_of, as_of)
+        if not is_alone:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = as_of
         self._wake()
 
     def hold(self) -> None:
@@ -63,8 +72,7 @@ class Freshness:
         needed = now if self._is_strict else now - self._seconds
         if self._as_of >= needed and not self._holders:
             return
-        if self._is_strict:
-            self._ask()
+        self._ask()
         try:
             await asyncio.wait_for(self._until(needed), PATIENCE_SECONDS)
         except TimeoutError:
@@ -72,8 +80,23 @@ class Freshness:
 
     async def everywhere(self) -> None:
         """Return once no member answers from a memory of before. Call it after a change."""
-        if not self._is_strict:
+        if not self._is_strict and not await self._is_alone():
             await asyncio.sleep(self._seconds)
+
+    async def _is_alone(self) -> bool:
+        """Return whether no other member can remember anything of before this call.
+
+        A member that was removed does so for a while, and one that joins later reads everything.
+        """
+        now = self._monotonic()
+        if self._alone_since is None or self._alone_since + self._seconds > now:
+            return False
+        self._ask()
+        try:
+            await asyncio.wait_for(self._until(now), PATIENCE_SECONDS)
+        except TimeoutError:
+            return False
+        return self._alone_since is not None
 
     async def _until(self, needed: float) -> None:
         while self._as_of < needed or self._holders:

@@ -35,14 +35,14 @@ class NewsForCore:
         """Tell that any record may have changed."""
         self._has_missed = True
 
-    def up_to_date(self, as_of: float) -> None:
+    def up_to_date(self, as_of: float, *, is_alone: bool) -> None:
         """Tell that everything acknowledged before `as_of` has been told."""
         if not self._connection.is_writable:
             return
         if self._has_missed:
             self._has_missed = False
             self._send(AnyRecordChanged())
-        self._send(UpToDate(as_of))
+        self._send(UpToDate(as_of, is_alone))
 
     def _send(self, message: News) -> None:
         try:

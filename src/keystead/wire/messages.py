@@ -401,10 +401,12 @@ class AnyRecordChanged(Message, tag=41, frozen=True):
 class UpToDate(Message, tag=42, frozen=True):
     """platform → core: every change that was acknowledged before `as_of` has been told.
 
-    `as_of` is of the machine's monotonic clock.
+    `as_of` is of the machine's monotonic clock. With `is_alone`, the cluster had no other member
+    then.
     """
 
     as_of: float
+    is_alone: bool = False
 
 
 class ConfirmNow(Message, tag=43, frozen=True):

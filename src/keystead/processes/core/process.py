@@ -163,7 +163,7 @@ class PlatformLink:
             case AnyRecordChanged():
                 self.news.any_changed()
             case UpToDate():
-                self.news.up_to_date(message.as_of)
+                self.news.up_to_date(message.as_of, is_alone=message.is_alone)
 
     def _lost(self, reason: str) -> None:
         self._exchanges.lost(reason)

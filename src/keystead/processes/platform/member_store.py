@@ -46,14 +46,18 @@ async def open_member_store(data: DataDirectory, log: Log) -> Opened:
     client = EtcdClient(str(directory.socket))
     await majority(client, log)
     await remove_movable(own)
-    store = MemberStore(EtcdStore(client, device=device), own, device=device)
-    return Opened(store, partial(_follow, client))
+    shared = EtcdStore(client, device=device)
+    return Opened(MemberStore(shared, own, device=device), partial(_follow, client, shared))
 
 
-async def _follow(client: EtcdClient, service: StoreService, freshness: Freshness) -> None:
+async def _follow(
+    client: EtcdClient, shared: EtcdStore, service: StoreService, freshness: Freshness
+) -> None:
     news = NewsForCore(service.connection)
     every_seconds = freshness.seconds / 4
-    watch = EtcdWatch(client, news, time.monotonic, every_seconds=every_seconds)
+    watch = EtcdWatch(
+        client, news, time.monotonic, every_seconds=every_seconds, is_own=shared.has_made
+    )
     service.confirm_now = watch.confirm_now
     await watch.run()
 

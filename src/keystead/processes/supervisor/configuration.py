@@ -62,7 +62,7 @@ class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     etcd: str
-    freshness: Annotated[float, msgspec.Meta(ge=0.1, le=30)] | None = None
+    freshness: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 1.0
     strict: bool = False
 
 
@@ -133,9 +133,7 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def _freshness(wanted: _Cluster | None) -> Freshness | None:
-    if wanted is None or wanted.freshness is None:
-        return None
-    return Freshness(wanted.freshness, wanted.strict)
+    return None if wanted is None else Freshness(wanted.freshness, wanted.strict)
 
 
 def _parse(path: Path) -> _File:

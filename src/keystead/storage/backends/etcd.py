@@ -111,6 +111,10 @@ class EtcdStore:
                 self._commits += 1
                 self._ahead.clear()
 
+    async def has_made(self, revision: int) -> bool:
+        """Return whether the changes of this revision are of this device, and it knows of them."""
+        return await self._writer.has_made(revision)
+
     async def close(self) -> None:
         """Finish the commits already accepted, then end the connection."""
         self._closed = True

@@ -1,5 +1,7 @@
 """What other members of a cluster change, as soon as this one knows, and up to when it knows all.
 
+What this device changes, it knows already: it would forget its own leases and logins.
+
 The watch is over the generation in force and the record that says which it is, because a restore
 would otherwise send every new record to every member. A watch that is cut off stays silent, so
 silence says nothing. Every quarter of the time that a member may answer from its caches, a majority
@@ -7,13 +9,14 @@ is asked for its revision, and then etcd for whether the watch has reached that.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient, Stream
 from keystead.etcd.errors import AnswerTooLarge, EtcdError, EtcdUnavailable
 from keystead.etcd.messages import (
+    MemberListRequest,
     RangeRequest,
     WatchCreateRequest,
     WatchProgressRequest,
@@ -47,8 +50,11 @@ class Follower(Protocol):
         """Hear that any record may have changed."""
         ...
 
-    def up_to_date(self, as_of: float) -> None:
-        """Hear that everything acknowledged before `as_of` has been told."""
+    def up_to_date(self, as_of: float, *, is_alone: bool) -> None:
+        """Hear that everything acknowledged before `as_of` has been told.
+
+        `is_alone` says that the cluster had no other member then.
+        """
         ...
 
 
@@ -62,12 +68,17 @@ class EtcdWatch:
         clock: Callable[[], float],
         *,
         every_seconds: float,
+        is_own: Callable[[int], Awaitable[bool]],
     ) -> None:
-        """`every_seconds` is the time between two confirmations. `clock` is monotonic."""
+        """`every_seconds` is the time between two confirmations. `clock` is monotonic.
+
+        The follower is not told of revisions that are its own, as `is_own` says.
+        """
         self._client = client
         self._follower = follower
         self._clock = clock
         self._every_seconds = every_seconds
+        self._is_own = is_own
         self._seen: int | None = None
         """The revision up to which all changes were told. None if the next watch begins anew."""
         self._generation = b""
@@ -132,31 +143,35 @@ class EtcdWatch:
 
     async def _created(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         """Wait for the answer to a new watch, and take what the one before has to tell."""
-        while not self._take(await stream.receive()):
+        while not await self._take(await stream.receive()):
             continue
 
     async def _read(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         generation = self._generation
         while self._generation == generation:
-            self._take(await stream.receive())
+            await self._take(await stream.receive())
 
-    def _take(self, answer: WatchResponse | None) -> bool:
+    async def _take(self, answer: WatchResponse | None) -> bool:
         """Tell what an answer tells. Return whether it says that a watch was created."""
         if answer is None or answer.canceled:
             self._seen = None if answer and answer.compact_revision else self._seen
             raise EtcdUnavailable("the watch has ended.")
         if answer.events:
-            self._changed(answer)
+            await self._changed(answer)
         elif answer.watch_id == _ALL_WATCHES:
             self._reached = answer.header.revision
             self._seen = self._reached
             self._progressed.set()
         return answer.created
 
-    def _changed(self, answer: WatchResponse) -> None:
-        self._follower.changed(
-            [event.kv.key.decode().removeprefix(ROOT) for event in answer.events]
-        )
+    async def _changed(self, answer: WatchResponse) -> None:
+        paths = [
+            event.kv.key.decode().removeprefix(ROOT)
+            for event in answer.events
+            if not await self._is_own(event.kv.mod_revision)
+        ]
+        if paths:
+            self._follower.changed(paths)
         if answer.watch_id == _POINTER_WATCH:
             self._seen, self._generation = None, b""
         elif self._seen is not None and not answer.fragment:
@@ -170,13 +185,14 @@ class EtcdWatch:
                 found = await self._client.call(
                     calls.RANGE, RangeRequest(_POINTER_KEY, count_only=True)
                 )
+                cluster = await self._client.call(calls.MEMBER_LIST, MemberListRequest(True))
             except EtcdUnavailable:  # There is no majority now. The watch may still be sound.
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             await self._until_reached(found.header.revision, stream)
             if self._seen is None:
                 return  # Another generation is in force, and is not watched yet.
-            self._follower.up_to_date(asked)
+            self._follower.up_to_date(asked, is_alone=len(cluster.members) == 1)
             try:
                 await asyncio.wait_for(self._wanted.wait(), self._every_seconds)
             except TimeoutError:

@@ -11,7 +11,7 @@ is not enough. ADR 41 has the reasons:
 
 import asyncio
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -43,6 +43,8 @@ PATIENCE_SECONDS: Final = 6.0
 """How long a group is tried again. An election of a new leader takes one or two seconds."""
 _PAUSE_SECONDS: Final = 0.1
 _TOKEN_BYTES: Final = 16
+_REMEMBERED: Final = 4096
+"""Revisions that are remembered as this device's. A watch is never so far behind for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,11 @@ class EtcdWriter:
         """Whether a transaction could still be made that nobody waits for."""
         self._queue: deque[Job] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._revisions = OrderedDict[int, None]()
+        """The last revisions that this device has made, and knows to be made."""
+        self._is_answered = asyncio.Event()
+        """Whether no transaction is under way."""
+        self._is_answered.set()
 
     def add(self, job: Job) -> None:
         """Queue a commit."""
@@ -148,12 +155,25 @@ class EtcdWriter:
         while self._running is not None:
             await asyncio.wait([self._running])
 
+    async def has_made(self, revision: int) -> bool:
+        """Return whether the changes of this revision, which has been seen, are of this device.
+
+        The answer to the transaction may come later than the changes. False if this device does not
+        know that it has made them.
+        """
+        if revision not in self._revisions:
+            await self._is_answered.wait()
+        return revision in self._revisions
+
     async def _run(self) -> None:
         try:
             while self._queue:
+                self._is_answered.clear()
                 await self._write(self._next_group().jobs)
+                self._is_answered.set()
         finally:
             self._running = None
+            self._is_answered.set()
 
     def _next_group(self) -> Group:
         group = Group()
@@ -224,6 +244,7 @@ class EtcdWriter:
             return None
         inner = [one.response_txn or TxnResponse() for one in answer.responses[1:]]
         revision = answer.header.revision
+        self._remember(revision)
         return [revision if one.succeeded else _stale() for one in inner]
 
     def _transaction(self, jobs: Sequence[Job], token: bytes) -> TxnRequest:
@@ -260,11 +281,17 @@ class EtcdWriter:
         if not last.kvs or last.kvs[0].value != token:
             return None
         revision = last.kvs[0].mod_revision
+        self._remember(revision)
         refused = {one.key for one in stale.kvs if one.mod_revision == revision}
         return [
             _stale() if self._stale_key(place) in refused else revision
             for place in range(len(jobs))
         ]
+
+    def _remember(self, revision: int) -> None:
+        self._revisions[revision] = None
+        if len(self._revisions) > _REMEMBERED:
+            self._revisions.popitem(last=False)
 
     def _stale_key(self, place: int) -> bytes:
         return self._stale + b"%d" % place
