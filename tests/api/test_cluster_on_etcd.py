@@ -77,7 +77,36 @@ async def until(ask, status):
     return answer
 
 
-def test_what_is_made_on_one_member_is_used_and_revoked_on_another():
+class Members:
+    """Three members of a cluster, and requests to them that are not waited for."""
+
+    def __init__(self, cores):
+        self.cores = cores
+        self._waiting = []
+
+    def begin(self, core, method, path, **request):
+        """Send a revocation. It is answered when all members must know of it, and works before."""
+        self._waiting.append(asyncio.create_task(core.request(method, path, **request)))
+
+    async def each(self, method, path, *, status, **request):
+        """Ask each member until it gives an answer with this status."""
+        for core in self.cores:
+            await until(lambda core=core: core.request(method, path, **request), status)
+
+    async def ask_all(self, times, ask):
+        """Ask all members at once, each so many times, and return the statuses."""
+        asked = [ask(core, number) for number in range(times) for core in self.cores]
+        return [answer.status for answer in await asyncio.gather(*asked)]
+
+    async def end(self):
+        for task in self._waiting:
+            task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+
+
+def in_cluster(scenario):
+    """Run a scenario with three members that are provisioned and unlocked."""
+
     async def main(cluster):
         async with contextlib.AsyncExitStack() as stack:
             first = await stack.enter_async_context(core_on(cluster.members[0]))
@@ -85,35 +114,140 @@ def test_what_is_made_on_one_member_is_used_and_revoked_on_another():
             cores = [first]
             for member in cluster.members[1:]:
                 core = await stack.enter_async_context(core_on(member, like=first))
-                unlock = {"passphrase": UNLOCK}
-                assert (await core.request("POST", "/unlock", json=unlock)).status == 204
+                await unlock(core)
                 cores.append(core)
-            await use_and_revoke(cores)
+            members = Members(cores)
+            await members.each("GET", "/keys", user=ADMIN, status=200)
+            await scenario(members)
+            await members.end()
+            for core in cores:
+                assert not [line for line in core.log_lines if "is not the one" in line]
 
     with Cluster(3) as cluster:
         asyncio.run(main(cluster))
 
 
-async def use_and_revoke(cores):
-    first, second, third = cores
+async def unlock(core):
+    assert (await core.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204
 
-    def sign(core):
-        return core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
 
-    for core in cores:
-        await until(lambda core=core: core.request("GET", "/keys", user=ADMIN), 200)
-    await first.add_user("op", "Operator")
-    await second.generate("k", "Curve25519", "EdDSA_Signature")
-    for core in cores:
-        assert (await sign(core)).status == 200
-    # The key and the credentials are in each member's memory now. The change is heard of there.
-    answer = third.request("DELETE", "/keys/k", user=ADMIN)
-    deleting = asyncio.create_task(answer)
-    for core in cores:
-        await until(lambda core=core: sign(core), 404)
-    removing = asyncio.create_task(second.request("DELETE", "/users/op", user=ADMIN))
-    for core in cores:
-        await until(lambda core=core: sign(core), 401)
-    deleting.cancel()
-    removing.cancel()
-    await asyncio.gather(deleting, removing, return_exceptions=True)
+def sign(core, key="k", user=OPERATOR):
+    return core.request("POST", f"/keys/{key}/sign", user=user, json=SIGN)
+
+
+def test_what_is_made_on_one_member_is_used_and_revoked_on_another():
+    async def scenario(members):
+        first, second, third = members.cores
+        await first.add_user("op", "Operator")
+        await second.generate("k", "Curve25519", "EdDSA_Signature")
+        for core in members.cores:
+            assert (await sign(core)).status == 200
+        # The key and the credentials are in each member's memory now. The change is heard of there.
+        members.begin(third, "DELETE", "/keys/k", user=ADMIN)
+        await members.each("POST", "/keys/k/sign", user=OPERATOR, json=SIGN, status=404)
+        members.begin(second, "DELETE", "/users/op", user=ADMIN)
+        await members.each("POST", "/keys/k/sign", user=OPERATOR, json=SIGN, status=401)
+
+    in_cluster(scenario)
+
+
+def test_members_that_change_at_once_neither_fail_nor_take_each_other_for_an_attack():
+    async def scenario(members):
+        first, second, third = members.cores
+
+        def make(core, number):
+            name = f"k{number}-{members.cores.index(core)}"
+            wanted = {"id": name, "type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+            return core.request("POST", "/keys/generate", user=ADMIN, json=wanted)
+
+        assert set(await members.ask_all(12, make)) == {201}
+        for core in members.cores:
+            listed = (await core.request("GET", "/keys", user=ADMIN)).json()
+            assert len(listed) == 36
+        # The same name on all members at once: one of them makes it.
+        wanted = {"id": "same", "type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+
+        def make_same(core, _number):
+            return core.request("POST", "/keys/generate", user=ADMIN, json=wanted)
+
+        assert sorted(await members.ask_all(2, make_same)) == [201, 409, 409, 409, 409, 409]
+        await first.add_user("op", "Operator")
+        keys = {
+            (await core.request("GET", "/keys/same", user=ADMIN)).body for core in members.cores
+        }
+        assert len(keys) == 1
+        # Each has a journal of its own, with what it was asked for.
+        await second.add_user("auditor", "Auditor")
+        user = ("auditor", "passphrase of auditor")
+        for number, core in enumerate(members.cores):
+            text = (await core.request("GET", "/journal", user=user)).body.decode()
+            assert f'"k3-{number}"' in text
+            assert f'"k3-{(number + 1) % 3}"' not in text
+        # A member that was locked goes on with what the others have done since.
+        assert (await third.request("POST", "/lock", user=ADMIN)).status == 204
+        await first.generate("meanwhile", "Curve25519", "EdDSA_Signature")
+        await unlock(third)
+        await until(lambda: sign(third, "meanwhile"), 200)
+
+    in_cluster(scenario)
+
+
+def test_limits_policies_tags_approvals_and_namespaces_hold_over_all_members():
+    async def scenario(members):
+        first, second, third = members.cores
+        await first.add_user("op", "Operator")
+        for name in ("few", "many", "tagged", "asked"):
+            await first.generate(name, "Curve25519", "EdDSA_Signature")
+        await uses_are_exact(members)
+        restricting = "/keys/tagged/restrictions/tags/blue"
+        members.begin(second, "PUT", restricting, user=ADMIN)
+        await members.each("POST", "/keys/tagged/sign", user=OPERATOR, json=SIGN, status=403)
+        members.begin(first, "PUT", "/users/op/tags/blue", user=ADMIN)
+        await members.each("POST", "/keys/tagged/sign", user=OPERATOR, json=SIGN, status=200)
+        await approvals_are_shared(members)
+        admin = await third.add_namespace("n")
+        await members.each("GET", "/keys", user=admin, status=200)
+        members.begin(first, "DELETE", "/namespaces/n", user=ADMIN)
+        await members.each("GET", "/keys", user=admin, status=403)
+
+    in_cluster(scenario)
+
+
+async def uses_are_exact(members):
+    first, second, third = members.cores
+    members.begin(first, "PUT", "/keys/few/policy", user=ADMIN, json={"maxUses": 20})
+    await members.each("GET", "/keys/few/policy", user=ADMIN, status=200)
+    statuses = await members.ask_all(10, lambda core, _: sign(core, "few"))
+    assert sorted(statuses) == [200] * 20 + [403] * 10
+    # Each member leases a hundred uses or more, and counts of uses are written meanwhile.
+    members.begin(second, "PUT", "/keys/many/policy", user=ADMIN, json={"maxUses": 2000})
+    await members.each("GET", "/keys/many/policy", user=ADMIN, status=200)
+    for _ in range(3):
+        assert set(await members.ask_all(10, lambda core, _: sign(core, "many"))) == {200}
+        for core in members.cores:
+            await core.hsm.session.flush_counters()
+    for core in (first, second):
+        assert (await core.request("POST", "/lock", user=ADMIN)).status == 204
+    await until(lambda: sign(third, "many"), 200)
+    left = (await third.request("GET", "/keys/many/policy", user=ADMIN)).json()["usesLeft"]
+    assert left == 2000 - 91
+    for core in (first, second):
+        await unlock(core)
+    await members.each("GET", "/keys", user=ADMIN, status=200)
+
+
+async def approvals_are_shared(members):
+    first, second, third = members.cores
+    administrators = [await first.add_user(name, "Administrator") for name in ("one", "two")]
+    rule = {"required": 2, "approvers": ["one", "two"], "uses": 3, "validSeconds": 3600}
+    members.begin(first, "PUT", "/keys/asked/policy", user=ADMIN, json={"approvals": rule})
+    await members.each("GET", "/keys/asked/policy", user=ADMIN, status=200)
+    wanted = {"reason": "release 1.2"}
+    asked = await second.request("POST", "/keys/asked/approvals", user=OPERATOR, json=wanted)
+    assert asked.status == 201, asked
+    approve = f"/approvals/{asked.json()['id']}/approve"
+    for core, user in zip((first, third), administrators, strict=True):
+        await until(lambda core=core, user=user: core.request("POST", approve, user=user), 204)
+    await until(lambda: sign(second, "asked"), 200)
+    statuses = await members.ask_all(2, lambda core, _: sign(core, "asked"))
+    assert statuses.count(200) == 2

@@ -104,6 +104,38 @@ def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_othe
     asyncio.run(main())
 
 
+class InterruptedWatch(EtcdWatch):
+    """A watch of two, between whose beginnings something else happens, once."""
+
+    between = None
+
+    async def _created(self, stream):
+        await super()._created(stream)
+        happens, self.between = self.between, None
+        if happens is not None:
+            await happens()
+
+
+def test_a_generation_that_comes_into_force_while_the_watch_begins_is_followed(etcd_member):
+    async def main():
+        heard, client = Heard(), PatientClient(str(etcd_member.socket))
+        async with storing(etcd_member) as store:
+            watch = InterruptedWatch(
+                client, heard, time.monotonic, every_seconds=0.05, is_own=nothing_is_own
+            )
+            watch.between = lambda: store.commit([Change(POINTER, b"7")])
+            task = asyncio.create_task(watch.run())
+            assert "lost" in await heard.all_of(time.monotonic())
+            await store.commit([Change("/7/key/a", b"1")])
+            assert await heard.all_of(time.monotonic()) == ["/7/key/a"]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await store.commit([Change(POINTER, None)])
+        await client.close()
+
+    asyncio.run(main())
+
+
 def test_a_member_hears_nothing_of_what_it_has_changed_itself(etcd_member):
     async def main():
         async with (

@@ -1,7 +1,7 @@
 """Approvals: a sealed record each, and all of them in memory, because a use looks for its own.
 
-The core is the only writer, so memory is as good as the store. A change is made durable before
-memory shows it. Changes of one approval wait for each other.
+A change is made durable before memory shows it, and is compared with the store: another member of
+the cluster may have changed the approval. Changes of one approval in this core wait for each other.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from keystead.errors import Conflict, CorruptRecord, InvalidInput, NotFound
+from keystead.errors import Conflict, CorruptRecord, InvalidInput, NotFound, StaleRevision
 from keystead.model import approvals as rules
 from keystead.model.approvals import Approval, ApprovalState, Subject
 from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
@@ -21,6 +21,7 @@ from keystead.model.keys import KeyPath
 from keystead.model.policy import ApprovalRule
 from keystead.storage.key_value_store import MISSING, KeyValueStore
 from keystead.storage.records import corrupt
+from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.stored_json import StoredJson
 
@@ -136,12 +137,29 @@ class ApprovalStore:
         return await asyncio.shield(asyncio.create_task(self._change(entry, edit)))
 
     async def _change(self, entry: _Entry, edit: Callable[[Approval], Approval]) -> Approval:
-        async with entry.changing:
+        async def attempt() -> Approval:
             if entry.is_void:
                 raise NotFound("The approval is void.")
             edited = edit(entry.approval)
-            await self._write(entry, edited)
-        return edited
+            try:
+                await self._write(entry, edited)
+            except StaleRevision:  # Another member of the cluster has changed it.
+                await self._read(entry)
+                raise
+            return edited
+
+        async with entry.changing:
+            return await retry_when_stale(attempt)
+
+    async def _read(self, entry: _Entry) -> None:
+        name = entry.approval.approval_id
+        opened = await self._sealed.get(name)
+        if opened is None:
+            entry.is_void = True
+            self._drop(entry.approval)
+            return
+        entry.approval = _decode(name, opened.plaintext, path=self._sealed.path(name))
+        entry.revision = opened.revision
 
     async def take(self, approval_id: str, uses: int, now: Callable[[], float]) -> ApprovedUses:
         """Take uses from a granted approval. The record is written before this returns.

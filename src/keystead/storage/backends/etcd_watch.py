@@ -105,11 +105,14 @@ class EtcdWatch:
     async def _follow(self) -> None:
         """Watch until the generation changes or the watch ends. Raises EtcdError."""
         start = await self._start()
+        generation = self._generation
         async with self._client.open(calls.WATCH) as stream:
             for number, key, stop in self._ranges():
                 create = WatchCreateRequest(key, stop, start, watch_id=number, fragment=True)
                 stream.send(WatchRequest(create_request=create))
                 await self._created(stream)
+            if self._generation != generation:
+                return  # Another one came into force before both watches had begun.
             if self._seen is None:
                 self._follower.lost()
                 self._seen = start - 1
