@@ -99,9 +99,11 @@ class Members:
         return [answer.status for answer in await asyncio.gather(*asked)]
 
     async def end(self):
+        """Wait no longer for answers."""
         for task in self._waiting:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
+        self._waiting.clear()
 
 
 def in_cluster(scenario):
@@ -226,6 +228,7 @@ async def uses_are_exact(members):
         assert set(await members.ask_all(10, lambda core, _: sign(core, "many"))) == {200}
         for core in members.cores:
             await core.hsm.session.flush_counters()
+    await members.end()
     for core in (first, second):
         assert (await core.request("POST", "/lock", user=ADMIN)).status == 204
     await until(lambda: sign(third, "many"), 200)

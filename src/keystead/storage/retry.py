@@ -1,14 +1,21 @@
 """Optimistic changes: read, decide, compare and set, and repeat after a concurrent change."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from secrets import SystemRandom
+from typing import Final, TypeVar
 
 from keystead.errors import Conflict, StaleRevision
 
 T = TypeVar("T")
 
-_ATTEMPTS = 10
+_ATTEMPTS: Final = 30
 """The most attempts. Each failed attempt means that a concurrent change was made instead."""
+_AT_ONCE: Final = 3
+"""Attempts without a pause. More are needed only where other members of a cluster compete."""
+_MOST_PAUSE_SECONDS: Final = 0.1
+_FIRST_PAUSE_SECONDS: Final = 0.002
+_random: Final = SystemRandom()
 
 
 class Unchanged(Exception):
@@ -16,8 +23,14 @@ class Unchanged(Exception):
 
 
 async def retry_when_stale(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of `attempt`. Repeat it after StaleRevision; raise Conflict in the end."""
-    for _ in range(_ATTEMPTS):
+    """Return the result of `attempt`. Repeat it after StaleRevision; raise Conflict in the end.
+
+    The pauses are random, so that members of a cluster do not meet again and again.
+    """
+    for number in range(_ATTEMPTS):
+        if number >= _AT_ONCE:
+            longest = _FIRST_PAUSE_SECONDS * 2 ** (number - _AT_ONCE)
+            await asyncio.sleep(_random.uniform(0, min(longest, _MOST_PAUSE_SECONDS)))
         try:
             return await attempt()
         except StaleRevision:
