@@ -145,7 +145,11 @@ def test_when_no_generation_comes_up_the_server_gives_up(tmp_path):
                 os.kill(pid, signal.SIGKILL)
         return server.process.poll() is not None
 
-    wait_until(kill_platforms, seconds=30)
+    try:
+        wait_until(kill_platforms, seconds=30)
+    except AssertionError:
+        server.kill_all()
+        raise
     assert server.wait() == 1
     assert server.log().splitlines()[-1] == "keystead: Gave up: 5 starts in a row have failed."
     assert server.output_file.read_text() == ""

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -296,9 +296,13 @@ def trusting_anyone() -> ssl.SSLContext:
     return context
 
 
+BUSY: Final = 5
+"""How many times as long as on a calm machine something may take before a test fails."""
+
+
 def wait_until(condition: Any, *, seconds: float, what: Any = lambda: "not in time") -> None:
-    """Wait until `condition()` is true; fail with `what()` when it takes longer than `seconds`."""
-    give_up = time.monotonic() + seconds
+    """Wait until `condition()` is true; fail with `what()` if it takes BUSY times `seconds`."""
+    give_up = time.monotonic() + BUSY * seconds
     while not condition():
         assert time.monotonic() < give_up, what()
         time.sleep(0.02)
