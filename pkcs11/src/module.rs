@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use cryptoki_sys::{
-    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
-    CKR_SLOT_ID_INVALID, CK_SESSION_HANDLE, CK_SLOT_ID,
-};
+use cryptoki_sys::*;
 
 use crate::config::{self, SlotConfig};
 use crate::http::Client;
@@ -15,9 +12,7 @@ use crate::slot::Slot;
 
 /// The module between `C_Initialize` and `C_Finalize`.
 pub struct Module {
-    /// The slots of the configuration.
     pub slots: Vec<Arc<Slot>>,
-    /// The open sessions.
     pub sessions: Sessions,
 }
 

@@ -4,20 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use cryptoki_sys::{
-    CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_FIND_OBJECTS, CKF_MESSAGE_DECRYPT,
-    CKF_MESSAGE_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
-    CKR_SESSION_HANDLE_INVALID, CK_FLAGS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
-};
+use cryptoki_sys::*;
 
-use crate::objects::Object;
+use crate::objects::{Object, Template};
 use crate::operations::Operation;
 use crate::refusal::{Answer, Refusal};
 use crate::slot::Slot;
 
 /// A session.
 pub struct Session {
-    /// Its number.
     pub handle: CK_SESSION_HANDLE,
     /// What it is open on.
     pub slot: Arc<Slot>,
@@ -39,15 +34,10 @@ pub struct Begun {
 /// What operations are for. A session has one of each at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// To sign.
     Sign,
-    /// To verify.
     Verify,
-    /// To encrypt.
     Encrypt,
-    /// To decrypt.
     Decrypt,
-    /// To digest.
     Digest,
 }
 
@@ -55,6 +45,23 @@ impl Session {
     /// Returns what was begun. Calls on one session wait for each other.
     pub fn begun(&self) -> MutexGuard<'_, Begun> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a session that may not change objects on the token.
+    pub fn require_read_write(&self) -> Answer<()> {
+        if self.is_read_write {
+            Ok(())
+        } else {
+            Err(Refusal(CKR_SESSION_READ_ONLY))
+        }
+    }
+
+    /// Refuses, before anything is made, what the session may not write to the token.
+    pub fn require_place(&self, template: &Template) -> Answer<()> {
+        if template.bool(CKA_TOKEN)? == Some(true) {
+            self.require_read_write()?;
+        }
+        Ok(())
     }
 }
 

@@ -28,43 +28,40 @@ entry! {
         Module::finalize()
     }
 
-    fn C_GetInfo(info: *mut CK_INFO) {
+    fn C_GetInfo(info: Room<CK_INFO>) {
         Module::get()?;
-        let filled = CK_INFO {
+        info.fill(CK_INFO {
             cryptokiVersion: CK_VERSION { major: 3, minor: 2 },
             manufacturerID: padded(MANUFACTURER),
             flags: 0,
             libraryDescription: padded("Keystead PKCS#11"),
             libraryVersion: version(),
-        };
-        // SAFETY: the caller promises room for the structure.
-        unsafe { memory::put(info, filled) }
+        });
+        Ok(())
     }
 
-    fn C_GetSlotList(_with_token: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
+    fn C_GetSlotList(_with_token: CK_BBOOL, list: List<CK_SLOT_ID>) {
         let ids: Vec<_> = Module::get()?.slots.iter().map(|slot| slot.id).collect();
-        // SAFETY: the caller promises a list of `*count` numbers, or NULL.
-        unsafe { memory::put_list(list, count, &ids) }
+        list.fill(&ids)
     }
 
-    fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) {
+    fn C_GetSlotInfo(slot: CK_SLOT_ID, info: Room<CK_SLOT_INFO>) {
         let slot = Module::slot(slot)?;
         let urls = slot.config.urls.join(" ");
-        let filled = CK_SLOT_INFO {
+        info.fill(CK_SLOT_INFO {
             slotDescription: padded(&urls),
             manufacturerID: padded(MANUFACTURER),
             flags: CKF_TOKEN_PRESENT | CKF_HW_SLOT,
             hardwareVersion: version(),
             firmwareVersion: version(),
-        };
-        // SAFETY: the caller promises room for the structure.
-        unsafe { memory::put(info, filled) }
+        });
+        Ok(())
     }
 
-    fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) {
+    fn C_GetTokenInfo(slot: CK_SLOT_ID, info: Room<CK_TOKEN_INFO>) {
         let slot = Module::slot(slot)?;
         let login = if slot.needs_login() { CKF_LOGIN_REQUIRED } else { 0 };
-        let filled = CK_TOKEN_INFO {
+        info.fill(CK_TOKEN_INFO {
             label: padded(&slot.config.label),
             manufacturerID: padded(MANUFACTURER),
             model: padded("Keystead"),
@@ -83,29 +80,29 @@ entry! {
             hardwareVersion: version(),
             firmwareVersion: version(),
             utcTime: padded(""),
-        };
-        // SAFETY: the caller promises room for the structure.
-        unsafe { memory::put(info, filled) }
+        });
+        Ok(())
     }
 
-    fn C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
+    fn C_GetMechanismList(slot: CK_SLOT_ID, list: List<CK_MECHANISM_TYPE>) {
         Module::slot(slot)?;
         let kinds: Vec<_> = MECHANISMS.iter().map(|row| row.kind).collect();
-        // SAFETY: the caller promises a list of `*count` numbers, or NULL.
-        unsafe { memory::put_list(list, count, &kinds) }
+        list.fill(&kinds)
     }
 
     fn C_GetMechanismInfo(
         slot: CK_SLOT_ID,
         kind: CK_MECHANISM_TYPE,
-        info: *mut CK_MECHANISM_INFO,
+        info: Room<CK_MECHANISM_INFO>
     ) {
         Module::slot(slot)?;
         let row = find(kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
-        let filled =
-            CK_MECHANISM_INFO { ulMinKeySize: row.min, ulMaxKeySize: row.max, flags: row.flags };
-        // SAFETY: the caller promises room for the structure.
-        unsafe { memory::put(info, filled) }
+        info.fill(CK_MECHANISM_INFO {
+            ulMinKeySize: row.min,
+            ulMaxKeySize: row.max,
+            flags: row.flags,
+        });
+        Ok(())
     }
 
     fn C_WaitForSlotEvent(_flags: CK_FLAGS, _slot: *mut CK_SLOT_ID, _reserved: *mut c_void) {

@@ -87,21 +87,20 @@ static INTERFACES: Interfaces = Interfaces([
 ]);
 
 entry! {
-    fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) {
-        // SAFETY: the caller promises room for a pointer.
-        unsafe { memory::put(list, (&raw const LIST_2_40).cast_mut()) }
+    fn C_GetFunctionList(list: Room<*mut CK_FUNCTION_LIST>) {
+        list.fill((&raw const LIST_2_40).cast_mut());
+        Ok(())
     }
 
-    fn C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) {
-        // SAFETY: the caller promises a list of `*count` interfaces, or NULL.
-        unsafe { memory::put_list(list, count, &INTERFACES.0) }
+    fn C_GetInterfaceList(list: List<CK_INTERFACE>) {
+        list.fill(&INTERFACES.0)
     }
 
     fn C_GetInterface(
         name: *mut CK_UTF8CHAR,
         version: *mut CK_VERSION,
-        interface: *mut *mut CK_INTERFACE,
-        flags: CK_FLAGS,
+        interface: Room<*mut CK_INTERFACE>,
+        flags: CK_FLAGS
     ) {
         // SAFETY: the caller promises a text that ends with a zero, or NULL.
         let is_other = !name.is_null()
@@ -116,7 +115,7 @@ entry! {
         };
         let found = place.filter(|_| !is_other && flags & !CKF_INTERFACE_FORK_SAFE == 0);
         let found = &INTERFACES.0[found.ok_or(Refusal(CKR_FUNCTION_FAILED))?];
-        // SAFETY: the caller promises room for a pointer.
-        unsafe { memory::put(interface, (&raw const *found).cast_mut()) }
+        interface.fill((&raw const *found).cast_mut());
+        Ok(())
     }
 }

@@ -5,12 +5,10 @@
 
 use std::slice;
 
-use cryptoki_sys::{
-    CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL, CK_ATTRIBUTE, CK_ATTRIBUTE_PTR, CK_BYTE, CK_ULONG,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use crate::objects::Attribute;
+use crate::objects::{Attribute, Template};
 use crate::refusal::{Answer, Refusal};
 
 const MOST_BYTES: CK_ULONG = 1 << 30;
@@ -53,24 +51,11 @@ pub unsafe fn read<T: Copy>(pointer: *const T) -> Answer<T> {
     Ok(unsafe { pointer.read_unaligned() })
 }
 
-/// Writes `value` to where the caller wants it.
-///
-/// # Safety
-/// `pointer` is NULL or points at room for a `T`.
-pub unsafe fn put<T>(pointer: *mut T, value: T) -> Answer<()> {
-    if pointer.is_null() {
-        return Err(BAD);
-    }
-    // SAFETY: not NULL, and the caller promises room for a `T`.
-    unsafe { pointer.write_unaligned(value) };
-    Ok(())
-}
-
 /// Returns a copy of a template.
 ///
 /// # Safety
 /// `pointer` is NULL or points at `count` attributes whose values are as long as they say.
-pub unsafe fn template(pointer: *const CK_ATTRIBUTE, count: CK_ULONG) -> Answer<Vec<Attribute>> {
+pub unsafe fn template(pointer: *const CK_ATTRIBUTE, count: CK_ULONG) -> Answer<Template> {
     // SAFETY: the caller promises `count` attributes.
     let given = unsafe { structures(pointer, count) }?;
     let mut copied = Vec::with_capacity(given.len());
@@ -79,7 +64,7 @@ pub unsafe fn template(pointer: *const CK_ATTRIBUTE, count: CK_ULONG) -> Answer<
         let value = unsafe { bytes(one.pValue.cast(), one.ulValueLen) }?;
         copied.push(Attribute { kind: one.type_, value: Zeroizing::new(value.to_vec()) });
     }
-    Ok(copied)
+    Ok(Template(copied))
 }
 
 /// Returns the attributes that a caller wants to have filled.
@@ -112,31 +97,80 @@ pub unsafe fn structures<'a, T>(pointer: *const T, count: CK_ULONG) -> Answer<&'
     Ok(unsafe { slice::from_raw_parts(pointer, size(count)?) })
 }
 
-/// Fills a list of the caller: `count` says the room, and afterwards how many there are.
+/// Returns a text. NULL is an empty one.
 ///
 /// # Safety
-/// `list` is NULL or has room for `*count` of `T`.
-pub unsafe fn put_list<T: Copy>(list: *mut T, count: *mut CK_ULONG, values: &[T]) -> Answer<()> {
-    // SAFETY: the caller promises a number.
-    let room = unsafe { read(count) }?;
-    let length = values.len() as CK_ULONG;
-    // SAFETY: it was read above.
-    unsafe { put(count, length) }?;
-    if list.is_null() {
-        return Ok(());
+/// `pointer` is NULL or points at `length` bytes that outlive `'a`.
+pub unsafe fn text<'a>(pointer: *const CK_UTF8CHAR, length: CK_ULONG) -> Answer<&'a str> {
+    if pointer.is_null() {
+        return Ok("");
     }
-    if room < length {
-        return Err(Refusal(CKR_BUFFER_TOO_SMALL));
+    // SAFETY: as the caller of this function promises.
+    let bytes = unsafe { bytes(pointer, length) }?;
+    std::str::from_utf8(bytes).map_err(|_| Refusal(CKR_PIN_INCORRECT))
+}
+
+/// Where a caller wants a value.
+pub struct Room<T>(*mut T);
+
+impl<T> Room<T> {
+    /// Keeps the place for a value; refuses NULL.
+    ///
+    /// # Safety
+    /// `pointer` is NULL or points at room for a `T`, as long as this value lives.
+    pub unsafe fn new(pointer: *mut T) -> Answer<Self> {
+        if pointer.is_null() {
+            return Err(BAD);
+        }
+        Ok(Self(pointer))
     }
-    // SAFETY: the caller promises room for `room`, which are at least as many.
-    unsafe { list.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
-    Ok(())
+
+    /// Writes the value.
+    pub fn fill(&self, value: T) {
+        // SAFETY: `new` refused NULL, and its caller promises room for a `T`.
+        unsafe { self.0.write_unaligned(value) };
+    }
+}
+
+/// Where a caller wants a list.
+pub struct List<T> {
+    values: *mut T,
+    count: Room<CK_ULONG>,
+    room: CK_ULONG,
+}
+
+impl<T: Copy> List<T> {
+    /// Keeps the place for a list.
+    ///
+    /// # Safety
+    /// `count` is NULL or points at a number; `values` is NULL or has room for as many of `T` as it
+    /// says. Both stay valid as long as this value lives.
+    pub unsafe fn new(values: *mut T, count: *mut CK_ULONG) -> Answer<Self> {
+        // SAFETY: the caller promises a number.
+        let (room, count) = unsafe { (read(count)?, Room::new(count)?) };
+        Ok(Self { values, count, room })
+    }
+
+    /// Tells how many there are, and writes them if the caller wants more than their number.
+    pub fn fill(&self, values: &[T]) -> Answer<()> {
+        let length = values.len() as CK_ULONG;
+        self.count.fill(length);
+        if self.values.is_null() {
+            return Ok(());
+        }
+        if self.room < length {
+            return Err(Refusal(CKR_BUFFER_TOO_SMALL));
+        }
+        // SAFETY: the caller of `new` promises room for `room`, which are at least as many.
+        unsafe { self.values.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+        Ok(())
+    }
 }
 
 /// Where a caller wants bytes, and how much room there is.
 pub struct Output {
     bytes: *mut CK_BYTE,
-    length: *mut CK_ULONG,
+    length: Room<CK_ULONG>,
     room: CK_ULONG,
 }
 
@@ -148,7 +182,7 @@ impl Output {
     /// Both stay valid as long as this value lives.
     pub unsafe fn new(bytes: *mut CK_BYTE, length: *mut CK_ULONG) -> Answer<Self> {
         // SAFETY: the caller promises a number.
-        let room = unsafe { read(length) }?;
+        let (room, length) = unsafe { (read(length)?, Room::new(length)?) };
         Ok(Self { bytes, length, room })
     }
 
@@ -159,8 +193,7 @@ impl Output {
 
     /// Tells the caller that up to `length` bytes will come.
     pub fn tell_length(&self, length: usize) {
-        // SAFETY: `new` read this place, and its caller keeps it valid.
-        unsafe { self.length.write_unaligned(length as CK_ULONG) };
+        self.length.fill(length as CK_ULONG);
     }
 
     /// Refuses a room of less than `length` bytes, and tells the caller how many are needed.
@@ -170,6 +203,15 @@ impl Output {
             return Err(Refusal(CKR_BUFFER_TOO_SMALL));
         }
         Ok(())
+    }
+
+    /// Says whether the caller wanted only the length, and was told it; refuses a room of less.
+    pub fn is_told(&self, length: usize) -> Answer<bool> {
+        if self.asks_length() {
+            self.tell_length(length);
+            return Ok(true);
+        }
+        self.require(length).map(|()| false)
     }
 
     /// Writes `result`, or refuses it if there is not enough room.

@@ -16,7 +16,7 @@ mod sessions;
 mod unsupported;
 mod wrapping;
 
-use cryptoki_sys::{CKR_GENERAL_ERROR, CKR_OK, CK_RV};
+use cryptoki_sys::*;
 
 use crate::refusal::{Answer, Refusal};
 
@@ -29,16 +29,83 @@ fn answered(call: impl FnOnce() -> Answer<()> + std::panic::UnwindSafe) -> CK_RV
     }
 }
 
-/// Defines a function of PKCS#11.
+/// Defines functions of PKCS#11.
+///
+/// An argument of a kind below stands for the handle, the pointer or the pointer and its length
+/// that the standard has in this place. They are read in their order before the body, which has no
+/// pointer to follow; one that cannot be read refuses the call. All others are as they are in C.
 macro_rules! entry {
-    ($(fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block)*) => {$(
+    ($(fn $name:ident($($arguments:tt)*) $body:block)*) => {
+        $(entry!(@read $name [] [] ($($arguments)*,) $body);)*
+    };
+    // An open session.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Session, $($more:tt)*) $body:block) => {
+        entry!(@read $name [$($c)* $a: cryptoki_sys::CK_SESSION_HANDLE,]
+            [$($read)* let $a = $crate::module::Module::session($a)?;] ($($more)*) $body);
+    };
+    // A mechanism with its parameters.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Mechanism, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_MECHANISM,]
+            [$($read)*] $a (parameters::mechanism($a)) ($($more)*) $body);
+    };
+    // The same, or NULL.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Option<Mechanism>, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_MECHANISM,]
+            [$($read)*] $a (parameters::mechanism_or_null($a)) ($($more)*) $body);
+    };
+    // The parameters of a message of AES-GCM.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: GcmMessage, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut std::ffi::c_void, length: cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (parameters::GcmMessage::read($a, length)) ($($more)*) $body);
+    };
+    // A template.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Template, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_ATTRIBUTE, count: cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::template($a, count)) ($($more)*) $body);
+    };
+    // Bytes that the caller has.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Bytes, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_BYTE, length: cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::bytes($a, length)) ($($more)*) $body);
+    };
+    // A text that the caller has.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Text, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_UTF8CHAR, length: cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::text($a, length)) ($($more)*) $body);
+    };
+    // Where the caller wants bytes.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Output, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_BYTE, length: *mut cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::Output::new($a, length)) ($($more)*) $body);
+    };
+    // Where the caller wants a list.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: List<$kind:ty>, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut $kind, count: *mut cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::List::new($a, count)) ($($more)*) $body);
+    };
+    // Where the caller wants a value.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Room<$kind:ty>, $($more:tt)*) $body:block) => {
+        entry!(@promised $name [$($c)* $a: *mut $kind,]
+            [$($read)*] $a (memory::Room::new($a)) ($($more)*) $body);
+    };
+    // As it is.
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: $kind:ty, $($more:tt)*) $body:block) => {
+        entry!(@read $name [$($c)* $a: $kind,] [$($read)*] ($($more)*) $body);
+    };
+    (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($(,)?) $body:block) => {
         #[doc = concat!("`", stringify!($name), "` of PKCS#11.")]
         #[no_mangle]
-        pub unsafe extern "C" fn $name($($argument: $kind),*) -> cryptoki_sys::CK_RV {
+        pub unsafe extern "C" fn $name($($c)*) -> cryptoki_sys::CK_RV {
             $crate::border::answered(std::panic::AssertUnwindSafe(
-                move || -> $crate::refusal::Answer<()> { $body },
+                move || -> $crate::refusal::Answer<()> { $($read)* $body },
             ))
         }
-    )*};
+    };
+    (@promised $name:ident [$($c:tt)*] [$($read:tt)*] $a:ident ($($reader:tt)*) ($($more:tt)*) $body:block) => {
+        entry!(@read $name [$($c)*] [$($read)*
+            // SAFETY: each reader wants what the standard makes the caller promise.
+            let $a = unsafe { $crate::border::$($reader)* }?;
+        ] ($($more)*) $body);
+    };
 }
 use entry;

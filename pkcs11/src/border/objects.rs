@@ -3,31 +3,25 @@
 use cryptoki_sys::*;
 
 use super::{entry, memory};
-use crate::module::Module;
-use crate::objects::{Template, Value};
+use crate::objects::Value;
 use crate::refusal::{Answer, Refusal};
-use crate::session::Session;
 
 entry! {
-    fn C_FindObjectsInit(session: CK_SESSION_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG) {
-        let session = Module::session(session)?;
+    fn C_FindObjectsInit(session: Session, template: Template) {
         if session.begun().found.is_some() {
             return Err(Refusal(CKR_OPERATION_ACTIVE));
         }
-        // SAFETY: the caller promises a template.
-        let template = Template(unsafe { memory::template(template, count) }?);
         let found = session.slot.find(&template)?;
         session.begun().found = Some(found.into());
         Ok(())
     }
 
     fn C_FindObjects(
-        session: CK_SESSION_HANDLE,
+        session: Session,
         handles: *mut CK_OBJECT_HANDLE,
         most: CK_ULONG,
-        count: *mut CK_ULONG,
+        count: Room<CK_ULONG>
     ) {
-        let session = Module::session(session)?;
         let mut begun = session.begun();
         let found = begun.found.as_mut().ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))?;
         if handles.is_null() && most > 0 {
@@ -35,27 +29,24 @@ entry! {
         }
         let taken = memory::size(most)?.min(found.len());
         let taken: Vec<_> = found.drain(..taken).collect();
-        // SAFETY: the caller promises room for `most` handles, and a number.
-        unsafe {
-            memory::put(count, taken.len() as CK_ULONG)?;
-            handles.copy_from_nonoverlapping(taken.as_ptr(), taken.len());
-        }
+        count.fill(taken.len() as CK_ULONG);
+        // SAFETY: the caller promises room for `most` handles.
+        unsafe { handles.copy_from_nonoverlapping(taken.as_ptr(), taken.len()) };
         Ok(())
     }
 
-    fn C_FindObjectsFinal(session: CK_SESSION_HANDLE) {
-        let session = Module::session(session)?;
+    fn C_FindObjectsFinal(session: Session) {
         let found = session.begun().found.take();
         found.map(drop).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
     }
 
     fn C_GetAttributeValue(
-        session: CK_SESSION_HANDLE,
+        session: Session,
         object: CK_OBJECT_HANDLE,
         template: *mut CK_ATTRIBUTE,
-        count: CK_ULONG,
+        count: CK_ULONG
     ) {
-        let object = Module::session(session)?.slot.object(object)?;
+        let object = session.slot.object(object)?;
         // SAFETY: the caller promises a template.
         let wanted = unsafe { memory::wanted(template, count) }?;
         let mut first_refusal = Ok(());
@@ -67,45 +58,22 @@ entry! {
         first_refusal
     }
 
-    fn C_SetAttributeValue(
-        session: CK_SESSION_HANDLE,
-        object: CK_OBJECT_HANDLE,
-        template: *mut CK_ATTRIBUTE,
-        count: CK_ULONG,
-    ) {
-        let session = read_write(session)?;
-        // SAFETY: the caller promises a template.
-        let template = Template(unsafe { memory::template(template, count) }?);
+    fn C_SetAttributeValue(session: Session, object: CK_OBJECT_HANDLE, template: Template) {
+        session.require_read_write()?;
         session.slot.set_attributes(object, &template)
     }
 
-    fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
-        let session = Module::session(session)?;
-        let ends_with_session = session.slot.object(object)?.session().is_some();
-        if !session.is_read_write && !ends_with_session {
-            return Err(Refusal(CKR_SESSION_READ_ONLY));
+    fn C_DestroyObject(session: Session, object: CK_OBJECT_HANDLE) {
+        if session.slot.object(object)?.session().is_none() {
+            session.require_read_write()?;
         }
         session.slot.destroy(object)
     }
 
-    fn C_GetObjectSize(
-        session: CK_SESSION_HANDLE,
-        object: CK_OBJECT_HANDLE,
-        size: *mut CK_ULONG,
-    ) {
-        Module::session(session)?.slot.object(object)?;
-        // SAFETY: the caller promises room for a number.
-        unsafe { memory::put(size, CK_UNAVAILABLE_INFORMATION) }
-    }
-}
-
-/// Returns a session that may change objects on the token.
-pub fn read_write(handle: CK_SESSION_HANDLE) -> Answer<std::sync::Arc<Session>> {
-    let session = Module::session(handle)?;
-    if session.is_read_write {
-        Ok(session)
-    } else {
-        Err(Refusal(CKR_SESSION_READ_ONLY))
+    fn C_GetObjectSize(session: Session, object: CK_OBJECT_HANDLE, size: Room<CK_ULONG>) {
+        session.slot.object(object)?;
+        size.fill(CK_UNAVAILABLE_INFORMATION);
+        Ok(())
     }
 }
 

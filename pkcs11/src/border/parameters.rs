@@ -5,7 +5,8 @@ use std::ffi::c_void;
 use cryptoki_sys::*;
 
 use super::memory;
-use crate::mechanisms::{Mechanism, Parameters};
+use crate::mechanisms::{scheme, Mechanism, Parameters, Scheme};
+use crate::operations::messages::{Sealed, IV_BYTES, TAG_BYTES};
 use crate::refusal::{Answer, Refusal};
 
 const BAD: Refusal = Refusal(CKR_MECHANISM_PARAM_INVALID);
@@ -23,6 +24,18 @@ pub unsafe fn mechanism(pointer: *const CK_MECHANISM) -> Answer<Mechanism> {
     Ok(Mechanism { kind: given.mechanism, parameters })
 }
 
+/// Returns a copy of a mechanism, if there is one.
+///
+/// # Safety
+/// As of `mechanism`.
+pub unsafe fn mechanism_or_null(pointer: *const CK_MECHANISM) -> Answer<Option<Mechanism>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller of this function promises.
+    unsafe { mechanism(pointer) }.map(Some)
+}
+
 unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
     if given.pParameter.is_null() || given.ulParameterLen == 0 {
         return Ok(Parameters::None);
@@ -31,12 +44,9 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
     // SAFETY: the caller promises the structure of this mechanism; its length is compared.
     unsafe {
         match given.mechanism {
-            CKM_RSA_PKCS_PSS
-            | CKM_SHA1_RSA_PKCS_PSS
-            | CKM_SHA224_RSA_PKCS_PSS
-            | CKM_SHA256_RSA_PKCS_PSS
-            | CKM_SHA384_RSA_PKCS_PSS
-            | CKM_SHA512_RSA_PKCS_PSS => pss(structure(parameter, length)?),
+            kind if matches!(scheme(kind), Some(Scheme::Pss(_))) => {
+                pss(structure(parameter, length)?)
+            }
             CKM_RSA_PKCS_OAEP => oaep(structure(parameter, length)?),
             CKM_AES_GCM => gcm(structure(parameter, length)?),
             CKM_ECDH1_DERIVE => ecdh(structure(parameter, length)?),
@@ -56,7 +66,7 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
 ///
 /// # Safety
 /// `parameter` is NULL or points at as many bytes as `length` says.
-pub unsafe fn structure<T: Copy>(parameter: *const c_void, length: CK_ULONG) -> Answer<T> {
+unsafe fn structure<T: Copy>(parameter: *const c_void, length: CK_ULONG) -> Answer<T> {
     if length != size_of::<T>() as CK_ULONG {
         return Err(BAD);
     }
@@ -102,4 +112,55 @@ unsafe fn ml_dsa(given: CK_SIGN_ADDITIONAL_CONTEXT) -> Answer<Parameters> {
     // SAFETY: the caller promises a context of this length.
     let context = unsafe { memory::bytes(given.pContext, given.ulContextLen) }?;
     Ok(Parameters::Context { prehash: false, context: context.to_vec() })
+}
+
+/// The parameters of a message of AES-GCM.
+pub struct GcmMessage(CK_GCM_MESSAGE_PARAMS);
+
+impl GcmMessage {
+    /// Reads them; refuses other lengths than those of the only nonce and tag that the server has.
+    ///
+    /// # Safety
+    /// `parameter` is NULL or points at as many bytes as `length` says, and these at a nonce and a
+    /// tag, as long as this value lives.
+    pub unsafe fn read(parameter: *const c_void, length: CK_ULONG) -> Answer<Self> {
+        // SAFETY: as the caller of this function promises.
+        let given: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter, length) }?;
+        let has_sizes =
+            given.ulIvLen == IV_BYTES as CK_ULONG && given.ulTagBits == 8 * TAG_BYTES as CK_ULONG;
+        if !has_sizes || given.pIv.is_null() || given.pTag.is_null() {
+            return Err(BAD);
+        }
+        Ok(Self(given))
+    }
+
+    /// Refuses a nonce that the caller makes, all or a part of it.
+    pub fn require_nonce_of_server(&self) -> Answer<()> {
+        let is_made = matches!(self.0.ivGenerator, CKG_GENERATE | CKG_GENERATE_RANDOM);
+        if is_made && self.0.ulIvFixedBits == 0 {
+            Ok(())
+        } else {
+            Err(BAD)
+        }
+    }
+
+    /// Returns the caller's nonce and tag.
+    pub fn nonce_and_tag(&self) -> ([u8; IV_BYTES], [u8; TAG_BYTES]) {
+        // SAFETY: `read` refused NULL and other lengths.
+        unsafe {
+            (
+                self.0.pIv.cast::<[u8; IV_BYTES]>().read(),
+                self.0.pTag.cast::<[u8; TAG_BYTES]>().read(),
+            )
+        }
+    }
+
+    /// Writes the nonce and the tag of a message that was encrypted.
+    pub fn fill(&self, sealed: &Sealed) {
+        // SAFETY: `read` refused NULL and other lengths; the caller promises room for them.
+        unsafe {
+            self.0.pIv.cast::<[u8; IV_BYTES]>().write(sealed.iv);
+            self.0.pTag.cast::<[u8; TAG_BYTES]>().write(sealed.tag);
+        }
+    }
 }

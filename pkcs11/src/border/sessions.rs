@@ -1,13 +1,12 @@
 //! Sessions and logins.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
 use cryptoki_sys::*;
 
 use super::{entry, memory};
 use crate::module::Module;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::Refusal;
 
 entry! {
     fn C_OpenSession(
@@ -15,19 +14,15 @@ entry! {
         flags: CK_FLAGS,
         _application: *mut c_void,
         _notify: CK_NOTIFY,
-        handle: *mut CK_SESSION_HANDLE,
+        handle: Room<CK_SESSION_HANDLE>
     ) {
         let module = Module::get()?;
         let slot = Module::slot(slot)?;
         if flags & CKF_SERIAL_SESSION == 0 {
             return Err(Refusal(CKR_SESSION_PARALLEL_NOT_SUPPORTED));
         }
-        if handle.is_null() {
-            return Err(Refusal(CKR_ARGUMENTS_BAD));
-        }
-        let opened = module.sessions.open(Arc::clone(&slot), flags & CKF_RW_SESSION != 0);
-        // SAFETY: the caller promises room for a handle.
-        unsafe { memory::put(handle, opened) }
+        handle.fill(module.sessions.open(slot, flags & CKF_RW_SESSION != 0));
+        Ok(())
     }
 
     fn C_CloseSession(session: CK_SESSION_HANDLE) {
@@ -40,8 +35,7 @@ entry! {
         Ok(())
     }
 
-    fn C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) {
-        let session = Module::session(session)?;
+    fn C_GetSessionInfo(session: Session, info: Room<CK_SESSION_INFO>) {
         let state = match (session.is_read_write, session.slot.has_user()) {
             (true, true) => CKS_RW_USER_FUNCTIONS,
             (true, false) => CKS_RW_PUBLIC_SESSION,
@@ -49,70 +43,38 @@ entry! {
             (false, false) => CKS_RO_PUBLIC_SESSION,
         };
         let read_write = if session.is_read_write { CKF_RW_SESSION } else { 0 };
-        let filled = CK_SESSION_INFO {
+        info.fill(CK_SESSION_INFO {
             slotID: session.slot.id,
             state,
             flags: CKF_SERIAL_SESSION | read_write,
             ulDeviceError: 0,
-        };
-        // SAFETY: the caller promises room for the structure.
-        unsafe { memory::put(info, filled) }
+        });
+        Ok(())
     }
 
-    fn C_Login(
-        session: CK_SESSION_HANDLE,
-        user_type: CK_USER_TYPE,
-        pin: *mut CK_UTF8CHAR,
-        pin_length: CK_ULONG,
-    ) {
-        let session = Module::session(session)?;
-        // SAFETY: the caller promises a PIN of this length.
-        let pin = unsafe { text(pin, pin_length) }?;
+    fn C_Login(session: Session, user_type: CK_USER_TYPE, pin: Text) {
         session.slot.log_in(user_type, None, pin)
     }
 
-    fn C_LoginUser(
-        session: CK_SESSION_HANDLE,
-        user_type: CK_USER_TYPE,
-        pin: *mut CK_UTF8CHAR,
-        pin_length: CK_ULONG,
-        name: *mut CK_UTF8CHAR,
-        name_length: CK_ULONG,
-    ) {
-        let session = Module::session(session)?;
-        // SAFETY: the caller promises a PIN and a name of these lengths.
-        let (pin, name) = unsafe { (text(pin, pin_length)?, text(name, name_length)?) };
+    fn C_LoginUser(session: Session, user_type: CK_USER_TYPE, pin: Text, name: Text) {
         session.slot.log_in(user_type, Some(name).filter(|name| !name.is_empty()), pin)
     }
 
-    fn C_Logout(session: CK_SESSION_HANDLE) {
-        Module::session(session)?.slot.log_out()
+    fn C_Logout(session: Session) {
+        session.slot.log_out()
     }
 
-    fn C_SetPIN(
-        session: CK_SESSION_HANDLE,
-        old: *mut CK_UTF8CHAR,
-        old_length: CK_ULONG,
-        new: *mut CK_UTF8CHAR,
-        new_length: CK_ULONG,
-    ) {
-        let session = Module::session(session)?;
-        if !session.is_read_write {
-            return Err(Refusal(CKR_SESSION_READ_ONLY));
-        }
-        // SAFETY: the caller promises PINs of these lengths.
-        let (old, new) = unsafe { (text(old, old_length)?, text(new, new_length)?) };
+    fn C_SetPIN(session: Session, old: Text, new: Text) {
+        session.require_read_write()?;
         session.slot.set_pin(old, new)
     }
 
-    fn C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) {
-        let session = Module::session(session)?;
+    fn C_SessionCancel(session: Session, flags: CK_FLAGS) {
         session.begun().cancel(flags);
         Ok(())
     }
 
-    fn C_GenerateRandom(session: CK_SESSION_HANDLE, bytes: *mut CK_BYTE, length: CK_ULONG) {
-        let session = Module::session(session)?;
+    fn C_GenerateRandom(session: Session, bytes: *mut CK_BYTE, length: CK_ULONG) {
         let wanted = memory::size(length)?;
         if bytes.is_null() && wanted > 0 {
             return Err(Refusal(CKR_ARGUMENTS_BAD));
@@ -125,17 +87,4 @@ entry! {
         unsafe { bytes.copy_from_nonoverlapping(random.as_ptr(), random.len()) };
         Ok(())
     }
-}
-
-/// Returns a text. NULL is an empty one.
-///
-/// # Safety
-/// `pointer` is NULL or points at `length` bytes that outlive `'a`.
-unsafe fn text<'a>(pointer: *const CK_UTF8CHAR, length: CK_ULONG) -> Answer<&'a str> {
-    if pointer.is_null() {
-        return Ok("");
-    }
-    // SAFETY: as the caller of this function promises.
-    let bytes = unsafe { memory::bytes(pointer, length) }?;
-    std::str::from_utf8(bytes).map_err(|_| Refusal(CKR_PIN_INCORRECT))
 }

@@ -19,9 +19,7 @@ const FILE_VARIABLE: &str = "KEYSTEAD_PKCS11_CONFIG";
 
 /// What the configuration says of a slot.
 pub struct SlotConfig {
-    /// The label of the token.
     pub label: String,
-    /// The addresses of the instances.
     pub urls: Vec<String>,
     /// Whom connections trust.
     pub trust: Trust,
@@ -43,7 +41,6 @@ pub struct SlotConfig {
 
 /// A user of the server.
 pub struct User {
-    /// The name.
     pub name: String,
     /// The passphrase, if applications need not give it.
     pub pin: Option<Zeroizing<String>>,

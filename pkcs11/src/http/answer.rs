@@ -10,9 +10,7 @@ const LONGEST_BODY: usize = 256 * 1024 * 1024;
 /// An answer of the server. Its body may hold a secret.
 #[derive(Debug)]
 pub struct HttpAnswer {
-    /// The status code.
     pub status: u16,
-    /// The whole body.
     pub body: Zeroizing<Vec<u8>>,
     /// Whether the connection can be used again.
     pub keeps: bool,

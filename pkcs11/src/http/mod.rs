@@ -37,9 +37,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The value of the header Authorization.
     pub authorization: Option<&'a str>,
-    /// The media type of the body.
     pub content_type: &'a str,
-    /// The body.
     pub body: Option<&'a [u8]>,
     /// Whether the server needs long for it: to make an RSA key.
     pub is_slow: bool,

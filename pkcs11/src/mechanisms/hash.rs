@@ -1,146 +1,119 @@
-//! Hashes, which the module computes itself.
+//! Hashes, which the module computes itself: a row for each.
 
-use cryptoki_sys::{
-    CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384, CKG_MGF1_SHA512, CKM_SHA224,
-    CKM_SHA256, CKM_SHA384, CKM_SHA512, CKM_SHA_1, CK_MECHANISM_TYPE, CK_RSA_PKCS_MGF_TYPE,
-};
+use cryptoki_sys::*;
 use sha1::Sha1;
-use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
+use sha2::digest::DynDigest;
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 /// A hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
-    /// SHA-1.
     Sha1,
-    /// SHA-224.
     Sha224,
-    /// SHA-256.
     Sha256,
-    /// SHA-384.
     Sha384,
-    /// SHA-512.
     Sha512,
 }
 
-/// All of them.
-pub const HASHES: [Hash; 5] = [Hash::Sha1, Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512];
+/// What PKCS#11, the API and the standards of signatures have for a hash.
+struct Row {
+    hash: Hash,
+    name: &'static str,
+    mechanism: CK_MECHANISM_TYPE,
+    mgf: CK_RSA_PKCS_MGF_TYPE,
+    size: usize,
+    digest_info: &'static [u8],
+}
+
+/// In the order of `Hash`.
+static ROWS: [Row; 5] = [
+    Row {
+        hash: Hash::Sha1,
+        name: "SHA1",
+        mechanism: CKM_SHA_1,
+        mgf: CKG_MGF1_SHA1,
+        size: 20,
+        digest_info: b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14",
+    },
+    Row {
+        hash: Hash::Sha224,
+        name: "SHA224",
+        mechanism: CKM_SHA224,
+        mgf: CKG_MGF1_SHA224,
+        size: 28,
+        digest_info:
+            b"\x30\x2d\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x04\x05\x00\x04\x1c",
+    },
+    Row {
+        hash: Hash::Sha256,
+        name: "SHA256",
+        mechanism: CKM_SHA256,
+        mgf: CKG_MGF1_SHA256,
+        size: 32,
+        digest_info:
+            b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
+    },
+    Row {
+        hash: Hash::Sha384,
+        name: "SHA384",
+        mechanism: CKM_SHA384,
+        mgf: CKG_MGF1_SHA384,
+        size: 48,
+        digest_info:
+            b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
+    },
+    Row {
+        hash: Hash::Sha512,
+        name: "SHA512",
+        mechanism: CKM_SHA512,
+        mgf: CKG_MGF1_SHA512,
+        size: 64,
+        digest_info:
+            b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
+    },
+];
+
+/// A digest that is not finished.
+pub type Hasher = Box<dyn DynDigest + Send + Sync>;
 
 impl Hash {
     /// Returns the hash that a mechanism like `CKM_SHA256` names.
     pub fn of_mechanism(kind: CK_MECHANISM_TYPE) -> Option<Self> {
-        HASHES.into_iter().find(|hash| hash.mechanism() == kind)
+        ROWS.iter().find(|row| row.mechanism == kind).map(|row| row.hash)
     }
 
-    /// Returns the mechanism of the hash.
-    pub fn mechanism(self) -> CK_MECHANISM_TYPE {
-        match self {
-            Self::Sha1 => CKM_SHA_1,
-            Self::Sha224 => CKM_SHA224,
-            Self::Sha256 => CKM_SHA256,
-            Self::Sha384 => CKM_SHA384,
-            Self::Sha512 => CKM_SHA512,
-        }
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
     }
 
     /// Returns the mask generation function MGF1 with the hash.
     pub fn mgf(self) -> CK_RSA_PKCS_MGF_TYPE {
-        match self {
-            Self::Sha1 => CKG_MGF1_SHA1,
-            Self::Sha224 => CKG_MGF1_SHA224,
-            Self::Sha256 => CKG_MGF1_SHA256,
-            Self::Sha384 => CKG_MGF1_SHA384,
-            Self::Sha512 => CKG_MGF1_SHA512,
-        }
+        self.row().mgf
     }
 
     /// Returns the name in the modes of the API, as in `PSS_SHA256`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "SHA1",
-            Self::Sha224 => "SHA224",
-            Self::Sha256 => "SHA256",
-            Self::Sha384 => "SHA384",
-            Self::Sha512 => "SHA512",
-        }
+        self.row().name
     }
 
     /// Returns the length of a digest in bytes.
     pub fn size(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha224 => 28,
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
-        }
+        self.row().size
     }
 
     /// Returns what precedes a digest in a `DigestInfo` (RFC 8017, 9.2, note 1).
     pub fn digest_info(self) -> &'static [u8] {
-        match self {
-            Self::Sha1 => b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14",
-            Self::Sha224 => {
-                b"\x30\x2d\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x04\x05\x00\x04\x1c"
-            }
-            Self::Sha256 => {
-                b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
-            }
-            Self::Sha384 => {
-                b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"
-            }
-            Self::Sha512 => {
-                b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"
-            }
-        }
+        self.row().digest_info
     }
 
     /// Begins a digest.
     pub fn begin(self) -> Hasher {
         match self {
-            Self::Sha1 => Hasher::Sha1(Sha1::new()),
-            Self::Sha224 => Hasher::Sha224(Sha224::new()),
-            Self::Sha256 => Hasher::Sha256(Sha256::new()),
-            Self::Sha384 => Hasher::Sha384(Sha384::new()),
-            Self::Sha512 => Hasher::Sha512(Sha512::new()),
-        }
-    }
-}
-
-/// A digest that is not finished.
-#[derive(Clone)]
-pub enum Hasher {
-    /// Of SHA-1.
-    Sha1(Sha1),
-    /// Of SHA-224.
-    Sha224(Sha224),
-    /// Of SHA-256.
-    Sha256(Sha256),
-    /// Of SHA-384.
-    Sha384(Sha384),
-    /// Of SHA-512.
-    Sha512(Sha512),
-}
-
-impl Hasher {
-    /// Adds a part of the message.
-    pub fn update(&mut self, part: &[u8]) {
-        match self {
-            Self::Sha1(hasher) => hasher.update(part),
-            Self::Sha224(hasher) => hasher.update(part),
-            Self::Sha256(hasher) => hasher.update(part),
-            Self::Sha384(hasher) => hasher.update(part),
-            Self::Sha512(hasher) => hasher.update(part),
-        }
-    }
-
-    /// Returns the digest.
-    pub fn finish(self) -> Vec<u8> {
-        match self {
-            Self::Sha1(hasher) => hasher.finalize().to_vec(),
-            Self::Sha224(hasher) => hasher.finalize().to_vec(),
-            Self::Sha256(hasher) => hasher.finalize().to_vec(),
-            Self::Sha384(hasher) => hasher.finalize().to_vec(),
-            Self::Sha512(hasher) => hasher.finalize().to_vec(),
+            Self::Sha1 => Box::new(Sha1::default()),
+            Self::Sha224 => Box::new(Sha224::default()),
+            Self::Sha256 => Box::new(Sha256::default()),
+            Self::Sha384 => Box::new(Sha384::default()),
+            Self::Sha512 => Box::new(Sha512::default()),
         }
     }
 }
@@ -150,10 +123,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_info_ends_with_the_length_of_the_digest() {
-        for hash in HASHES {
-            assert_eq!(hash.digest_info().last().copied().map(usize::from), Some(hash.size()));
-            assert_eq!(hash.begin().finish().len(), hash.size());
+    fn each_row_is_that_of_its_hash() {
+        for (place, row) in ROWS.iter().enumerate() {
+            assert_eq!((row.hash as usize, row.hash.begin().output_size()), (place, row.size));
+            assert_eq!(row.digest_info.last().copied().map(usize::from), Some(row.size));
         }
     }
 }

@@ -9,15 +9,12 @@ const VERSION: u8 = 0xa0;
 /// A certificate in DER, and its fields as they are encoded in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The whole certificate.
     pub der: Vec<u8>,
     /// Who is certified.
     pub subject: Vec<u8>,
     /// Who certifies.
     pub issuer: Vec<u8>,
-    /// The serial number.
     pub serial: Vec<u8>,
-    /// The public key.
     pub public_key_info: Vec<u8>,
 }
 

@@ -1,10 +1,6 @@
 //! The types of keys: a row for each, with the API's name and PKCS#11's.
 
-use cryptoki_sys::{
-    CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY, CKK_GENERIC_SECRET, CKK_ML_DSA, CKK_ML_KEM, CKK_RSA,
-    CKP_ML_DSA_44, CKP_ML_DSA_65, CKP_ML_DSA_87, CKP_ML_KEM_1024, CKP_ML_KEM_768, CK_KEY_TYPE,
-    CK_ULONG,
-};
+use cryptoki_sys::*;
 
 use crate::der::{element, tag, unsigned};
 use crate::rest::Public;
@@ -12,34 +8,25 @@ use crate::rest::Public;
 /// What the rows have in common, by the kind of mathematics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// RSA.
     Rsa,
     /// A curve for ECDSA and ECDH: signs digests of `digest` bytes; coordinates have `field` bytes.
     Weierstrass {
-        /// Of a digest, in bytes.
         digest: usize,
-        /// Of a coordinate, in bytes.
         field: usize,
     },
     /// A curve for `EdDSA`, by the length of its signatures.
     Edwards {
-        /// In bytes.
         signature: usize,
     },
-    /// A curve for ECDH alone.
     Montgomery,
     /// ML-DSA, by its parameter set and the length of its signatures.
     MlDsa {
-        /// `CKP_ML_DSA_…`
         set: CK_ULONG,
-        /// In bytes.
         signature: usize,
     },
     /// ML-KEM, by its parameter set and the length of its ciphertexts.
     MlKem {
-        /// `CKP_ML_KEM_…`
         set: CK_ULONG,
-        /// In bytes.
         ciphertext: usize,
     },
     /// Plain bytes, for AES and HMAC.
@@ -53,7 +40,6 @@ pub struct KeyType {
     pub name: &'static str,
     /// The type in PKCS#11.
     pub kind: CK_KEY_TYPE,
-    /// What it is.
     pub family: Family,
     /// The object identifier in DER: of the curve, or of the algorithm.
     pub oid: &'static [u8],

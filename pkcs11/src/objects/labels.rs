@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::ids;
 
-/// In bytes, as NetHSM has it.
+/// In bytes, as `NetHSM` has it.
 pub const LONGEST: usize = 32;
 const BEGINNING: usize = 15;
 const HASH_BYTES: usize = 8;

@@ -11,10 +11,7 @@ mod template;
 
 use std::sync::Arc;
 
-use cryptoki_sys::{
-    CKK_AES, CKO_CERTIFICATE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CK_ATTRIBUTE_TYPE,
-    CK_KEY_TYPE, CK_OBJECT_CLASS, CK_SESSION_HANDLE,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 pub use attributes::Value;
@@ -29,7 +26,6 @@ use key_types::Family;
 /// An attribute of a template.
 #[derive(Clone)]
 pub struct Attribute {
-    /// `CKA_…`
     pub kind: CK_ATTRIBUTE_TYPE,
     /// The bytes of the value, which may be a secret.
     pub value: Zeroizing<Vec<u8>>,
@@ -38,13 +34,9 @@ pub struct Attribute {
 /// The classes of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// A private key.
     Private,
-    /// A public key.
     Public,
-    /// A secret key.
     Secret,
-    /// A certificate.
     Certificate,
 }
 
@@ -74,15 +66,12 @@ pub enum Place {
 /// An object.
 #[derive(Clone)]
 pub struct Object {
-    /// What it is.
     pub class: Class,
     /// The key, or that of the certificate.
     pub key: Arc<Key>,
-    /// The certificate.
     pub certificate: Option<Arc<Certificate>>,
     /// The value of a secret key that is in this process.
     pub value: Option<Arc<Zeroizing<Vec<u8>>>>,
-    /// Where it is.
     pub place: Place,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_OBJECT_HANDLE_INVALID, CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
+use cryptoki_sys::*;
 
 use super::{Class, Object, Place};
 use crate::refusal::{Answer, Refusal};

@@ -1,11 +1,6 @@
 //! Templates: what a caller says of an object that it looks for or wants to be made.
 
-use cryptoki_sys::{
-    CKA_CERTIFICATE_CATEGORY, CKA_CERTIFICATE_TYPE, CKA_CLASS, CKA_COPYABLE, CKA_DESTROYABLE,
-    CKA_ID, CKA_ISSUER, CKA_LABEL, CKA_MODIFIABLE, CKA_PRIVATE, CKA_PUBLIC_KEY_INFO,
-    CKA_SERIAL_NUMBER, CKA_SUBJECT, CKA_TOKEN, CKA_TRUSTED, CKA_VALUE, CKR_ATTRIBUTE_VALUE_INVALID,
-    CKR_TEMPLATE_INCOMPLETE, CK_ATTRIBUTE_TYPE, CK_ULONG,
-};
+use cryptoki_sys::*;
 
 use super::Attribute;
 use crate::refusal::{Answer, Refusal};

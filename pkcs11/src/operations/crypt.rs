@@ -1,11 +1,6 @@
 //! Decryption with private and secret keys, and encryption with public and secret ones.
 
-use cryptoki_sys::{
-    CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_GCM, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP,
-    CKM_RSA_PKCS, CKM_RSA_PKCS_OAEP, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_INVALID,
-    CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CK_MECHANISM_TYPE,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::messages::{IV_BYTES as GCM_IV, TAG_BYTES as GCM_TAG};
@@ -108,7 +103,6 @@ pub enum Encrypting {
     Oaep(Hash),
     /// With AES, on the server.
     Cbc {
-        /// The initialisation vector.
         iv: Vec<u8>,
         /// Whether a padding is added.
         is_padded: bool,

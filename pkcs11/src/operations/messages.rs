@@ -1,9 +1,6 @@
 //! Messages of AES-GCM, each sealed with a nonce that the server makes at random.
 
-use cryptoki_sys::{
-    CKM_AES_GCM, CKR_DEVICE_ERROR, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT,
-    CKR_MECHANISM_INVALID, CK_MECHANISM_TYPE,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use crate::objects::key_types::Family;
@@ -22,9 +19,7 @@ const MODE: &str = "AES_GCM";
 pub struct Sealed {
     /// As long as the plaintext.
     pub ciphertext: Vec<u8>,
-    /// The nonce.
     pub iv: [u8; IV_BYTES],
-    /// The authentication tag.
     pub tag: [u8; TAG_BYTES],
 }
 

@@ -8,10 +8,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use cryptoki_sys::{
-    CKR_DATA_LEN_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use crate::mechanisms::{Hash, Hasher, Mechanism, Parameters};
@@ -44,15 +41,12 @@ enum Work {
 /// The data so far: as it is, or its digest.
 enum Gathered {
     Bytes(Zeroizing<Vec<u8>>),
-    Hash(Box<Hasher>),
+    Hash(Hasher),
 }
 
 impl Gathered {
     fn new(hash: Option<Hash>) -> Self {
-        hash.map_or_else(
-            || Self::Bytes(Zeroizing::default()),
-            |hash| Self::Hash(Box::new(hash.begin())),
-        )
+        hash.map_or_else(|| Self::Bytes(Zeroizing::default()), |hash| Self::Hash(hash.begin()))
     }
 
     fn add(&mut self, data: &[u8]) -> Answer<()> {
@@ -68,7 +62,7 @@ impl Gathered {
 
     fn finish(&mut self) -> Zeroizing<Vec<u8>> {
         match self {
-            Self::Hash(hasher) => Zeroizing::new(Hasher::clone(hasher).finish()),
+            Self::Hash(hasher) => Zeroizing::new(hasher.finalize_reset().into_vec()),
             Self::Bytes(bytes) => std::mem::take(bytes),
         }
     }

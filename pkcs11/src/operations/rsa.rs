@@ -2,7 +2,7 @@
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
-use cryptoki_sys::{CKR_DATA_LEN_RANGE, CKR_FUNCTION_FAILED, CKR_KEY_SIZE_RANGE};
+use cryptoki_sys::*;
 use rustls::crypto::ring;
 use zeroize::Zeroizing;
 
@@ -69,7 +69,7 @@ pub fn is_pss(encoded: &[u8], modulus: &[u8], hash: Hash, digest: &[u8]) -> bool
     for part in [&[0; 8], digest, &block[fill + 1..]] {
         hasher.update(part);
     }
-    hasher.finish() == h
+    *hasher.finalize() == *h
 }
 
 /// Returns the encoded message of PKCS#1 v1.5 to encrypt (RFC 8017, 7.2.1).
@@ -87,8 +87,8 @@ pub fn encode_pkcs1(size: usize, message: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
 pub fn encode_oaep(size: usize, hash: Hash, message: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
     let fill = size.checked_sub(message.len() + 2 * hash.size() + 2);
     let fill = vec![0; fill.ok_or(Refusal(CKR_DATA_LEN_RANGE))?];
-    let label = hash.begin().finish();
-    let block = Zeroizing::new([&label, fill.as_slice(), &[1], message].concat());
+    let label = hash.begin().finalize();
+    let block = Zeroizing::new([&*label, fill.as_slice(), &[1], message].concat());
     let seed = random(hash.size())?;
     let masked_block = xor(&block, &mask(hash, &seed, block.len()));
     let masked_seed = xor(&seed, &mask(hash, &masked_block, seed.len()));
@@ -101,7 +101,7 @@ fn mask(hash: Hash, seed: &[u8], length: usize) -> Vec<u8> {
         let mut hasher = hash.begin();
         hasher.update(seed);
         hasher.update(&counter.to_be_bytes());
-        hasher.finish()
+        hasher.finalize().into_vec()
     });
     blocks.flatten().take(length).collect()
 }

@@ -1,9 +1,6 @@
 //! Signatures: what is sent to the server for each scheme, and what PKCS#11 wants of the answer.
 
-use cryptoki_sys::{
-    CKK_AES, CKR_DATA_LEN_RANGE, CKR_DEVICE_ERROR, CKR_KEY_TYPE_INCONSISTENT,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
-};
+use cryptoki_sys::*;
 
 use crate::der;
 use crate::mechanisms::{scheme, Hash, Mechanism, Parameters, Scheme};

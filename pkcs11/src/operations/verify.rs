@@ -1,9 +1,6 @@
 //! Verification, in this process: a public key needs no server.
 
-use cryptoki_sys::{
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_SIGNATURE_INVALID,
-    CKR_SIGNATURE_LEN_RANGE,
-};
+use cryptoki_sys::*;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use ring::signature::{UnparsedPublicKey, ED25519};
 

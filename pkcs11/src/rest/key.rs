@@ -14,7 +14,6 @@ pub struct Key {
     pub kind: &'static KeyType,
     /// What the key allows, by the API's names.
     pub mechanisms: Vec<String>,
-    /// The public half.
     pub public: Public,
     /// The label, if it has one.
     pub label: Option<String>,

@@ -1,6 +1,6 @@
 //! Keys as things to manage: list, show, generate, import, label, move, delete; their certificates.
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID};
+use cryptoki_sys::*;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -24,7 +24,6 @@ pub struct NewKey<'a> {
     /// Whether the ID was chosen by chance.
     #[serde(skip)]
     pub has_random_id: bool,
-    /// What the key will allow.
     pub mechanisms: Vec<&'a str>,
     /// In bits, for types whose keys differ in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,12 +39,10 @@ pub struct Import<'a> {
     /// The type, by the API's name.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// What the key will allow.
     pub mechanisms: Vec<&'a str>,
     /// Not longer than 32 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'a str>,
-    /// The numbers.
     pub private: &'a PrivateData,
 }
 

@@ -7,10 +7,7 @@ mod uses;
 use std::sync::Arc;
 
 use base64::prelude::{Engine as _, BASE64_STANDARD};
-use cryptoki_sys::{
-    CKR_ACTION_PROHIBITED, CKR_ARGUMENTS_BAD, CKR_DEVICE_ERROR, CKR_KEY_HANDLE_INVALID,
-    CKR_PIN_INCORRECT, CKR_USER_NOT_LOGGED_IN,
-};
+use cryptoki_sys::*;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -27,7 +24,6 @@ const MOST_RANDOM_BYTES: usize = 1024;
 
 /// A user of the server: the value of the header Authorization.
 pub struct Credential {
-    /// The user's name.
     pub user: String,
     authorization: Zeroizing<String>,
 }
@@ -44,9 +40,7 @@ impl Credential {
 
 /// The API, as one user.
 pub struct Api<'a> {
-    /// The instances.
     pub client: &'a Client,
-    /// Who asks.
     pub credential: Arc<Credential>,
 }
 

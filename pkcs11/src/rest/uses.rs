@@ -1,6 +1,6 @@
 //! Keys in use: sign, decrypt, encrypt, derive.
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_ENCRYPTED_DATA_INVALID, CKR_KEY_FUNCTION_NOT_PERMITTED};
+use cryptoki_sys::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -12,33 +12,24 @@ use crate::refusal::{Answer, Refusal};
 /// What decrypts: a mode of the API, and what it needs beside the ciphertext.
 #[derive(Clone, Debug, Default)]
 pub struct Decryption {
-    /// The name of the mode.
     pub mode: String,
-    /// The initialisation vector.
     pub iv: Option<Vec<u8>>,
-    /// The authentication tag of AES-GCM.
     pub tag: Option<Vec<u8>>,
-    /// The additional data of AES-GCM.
     pub aad: Option<Vec<u8>>,
 }
 
 /// What encrypts: a mode of the API, and what it needs beside the plaintext.
 pub struct Encryption<'a> {
-    /// The name of the mode.
     pub mode: &'a str,
     /// The initialisation vector, where it is not made by the server.
     pub iv: Option<&'a [u8]>,
-    /// The additional data of AES-GCM.
     pub aad: Option<&'a [u8]>,
 }
 
 /// What was encrypted. Initialisation vector and tag are empty where the mode has none.
 pub struct Encrypted {
-    /// The ciphertext.
     pub ciphertext: Vec<u8>,
-    /// The initialisation vector.
     pub iv: Zeroizing<Vec<u8>>,
-    /// The authentication tag of AES-GCM.
     pub tag: Zeroizing<Vec<u8>>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use cryptoki_sys::{CKA_CLASS, CKA_ID, CKA_LABEL, CKA_TOKEN, CK_OBJECT_CLASS, CK_OBJECT_HANDLE};
+use cryptoki_sys::*;
 
 use super::{Listing, Slot};
 use crate::objects::{ids, labels, Certificate, Class, Object, Place, Template};

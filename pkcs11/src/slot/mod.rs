@@ -10,11 +10,7 @@ mod secrets;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cryptoki_sys::{
-    CKR_PIN_INCORRECT, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_NOT_LOGGED_IN, CKR_USER_TYPE_INVALID,
-    CKU_CONTEXT_SPECIFIC, CKU_SO, CKU_USER, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_USER_TYPE,
-};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 pub use secrets::{kem_ciphertext_length, Wrapping};
@@ -27,7 +23,6 @@ use crate::rest::{Api, Credential, Key};
 
 /// A slot.
 pub struct Slot {
-    /// Its number.
     pub id: CK_SLOT_ID,
     /// What the configuration says of it.
     pub config: Arc<SlotConfig>,
@@ -142,6 +137,11 @@ impl Slot {
     /// Returns an object.
     pub fn object(&self, handle: CK_OBJECT_HANDLE) -> Answer<Arc<Object>> {
         self.objects().get(handle)
+    }
+
+    /// Returns an object that a caller means to be a key; `invalid` is what refuses a handle of none.
+    pub fn key_object(&self, handle: CK_OBJECT_HANDLE, invalid: CK_RV) -> Answer<Arc<Object>> {
+        self.object(handle).map_err(|_| Refusal(invalid))
     }
 
     /// Returns random bytes of the server.
