@@ -8,7 +8,7 @@ import pytest
 from keystead.errors import StoreUnavailable, WriteRefused
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
-from keystead.storage.paths import KNOWN_HEAD
+from keystead.storage.paths import KNOWN_COUNT, KNOWN_HEAD
 from keystead.storage.wrapped import WrappedStore
 from tests.support.backups import furnished, make, restore
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
@@ -22,6 +22,7 @@ class Place:
 
     def __init__(self) -> None:
         self.content: bytes | None = None
+        self.count = 7
         self.error: Exception | None = None
 
 
@@ -34,17 +35,22 @@ class StoreWithPlace(WrappedStore):
         super().__init__(self.records)
 
     async def get(self, path: str) -> Entry | None:
-        if path != KNOWN_HEAD:
+        if path not in {KNOWN_HEAD, KNOWN_COUNT}:
             return await super().get(path)
         if isinstance(self.place.error, StoreUnavailable):
             raise self.place.error
+        if path == KNOWN_COUNT:
+            return Entry(b"%d" % self.place.count, 1)
         return None if self.place.content is None else Entry(self.place.content, 1)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        if not changes or changes[0].path != KNOWN_HEAD:
+        if not changes or changes[0].path not in {KNOWN_HEAD, KNOWN_COUNT}:
             return await self.records.commit(changes, checks=checks)
         if self.place.error is not None:
             raise self.place.error
+        if changes[0].path == KNOWN_COUNT:
+            self.place.count += 1
+            return 1
         self.place.content = changes[0].value
         return 1
 

@@ -70,6 +70,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         cache = 500
         [journal]
         head_file = "other.head"
+        tpm_counter = "/dev/tpmrm0"
         [device_key]
         provider = "tpm2"
         credential = "other-name"
@@ -80,6 +81,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
         DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
         str(directory / "other.head"),
+        "/dev/tpmrm0",
         CoreSettings(
             (directory / "update.pem").read_bytes(),
             pkcs1_padding_errors=True,
@@ -87,6 +89,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
             common_passphrases=True,
             key_cache=500,
             keeps_head=True,
+            keeps_count=True,
         ),
     )
     expected = Configuration(directory / "records", Address("::1", 9443), 3, settings)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from keystead.__main__ import main
 from tests.support.server import UNLOCK, Server, running_server
+from tests.support.tpm import Swtpm, as_device, swtpm
+
+__all__ = ["swtpm"]
 
 DATABASE = ("keystead.db", "keystead.db-wal", "keystead.db-shm")
 
@@ -46,3 +49,24 @@ def test_an_older_database_is_opened_only_when_someone_says_so(tmp_path: Path, m
         assert "the store is older than the journal's head elsewhere" in server.log()
         assert unlock_by_command(server, monkeypatch, "--acknowledge-rollback") == 0
         assert server.state() == "Operational"
+
+
+def test_the_counter_of_a_tpm_tells_the_present_database_from_an_older_one(
+    tmp_path: Path, swtpm: Swtpm
+) -> None:
+    with as_device(swtpm) as device:
+        given = {"directory": tmp_path, "config": f'[journal]\ntpm_counter = "{device}"'}
+        with running_server(**given) as server:
+            server.provision()
+            server.stop()
+        copy_database(server.data, tmp_path / "old")
+        with running_server(**given) as server:
+            server.unlock()
+            server.stop()
+        copy_database(tmp_path / "old", server.data)
+        with running_server(**given) as server:
+            answer = server.request("POST", "/unlock", json={"passphrase": UNLOCK})
+            assert answer.status == 409
+            assert "the counter is" in answer.json()["message"]
+            acknowledged = {"passphrase": UNLOCK, "acknowledgeRollback": True}
+            assert server.request("POST", "/unlock", json=acknowledged).status == 204

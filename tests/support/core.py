@@ -224,6 +224,7 @@ async def start_core(  # noqa: PLR0913
     self_test_failure: str | None = None,
     freshness: Freshness | None = None,
     keeps_head: bool = False,
+    keeps_count: bool = False,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -258,6 +259,7 @@ async def start_core(  # noqa: PLR0913
             self_test_failure=self_test_failure,
             freshness=freshness,
             keeps_head=keeps_head,
+            keeps_count=keeps_count,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import tty
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,39 @@ class Bus:
             while data := source.recv(65536):
                 sink.sendall(self.passing(data))
             sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def as_device(tpm: Swtpm) -> Iterator[str]:
+    """The path of a TPM as a device file, which a process keeps open. It is a terminal in raw mode.
+
+    The TSS connects to an swtpm anew for each command, which a confined process cannot.
+    """
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    with socket.create_connection(("127.0.0.1", tpm.port)) as link:
+
+        def commands() -> None:
+            with contextlib.suppress(OSError):
+                while data := os.read(ours, 4096):
+                    link.sendall(data)
+
+        def responses() -> None:
+            with contextlib.suppress(OSError):
+                while data := link.recv(4096):
+                    os.write(ours, data)
+
+        threads = [threading.Thread(target=pump) for pump in (commands, responses)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield os.ttyname(theirs)
+        finally:
+            link.shutdown(socket.SHUT_RDWR)
+            os.close(theirs)  # The last: reading the other end fails then.
+            for thread in threads:
+                thread.join(20)
+            os.close(ours)
 
 
 @contextlib.contextmanager

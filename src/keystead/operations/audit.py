@@ -220,6 +220,7 @@ class Audit:
         if fault:
             self._log.warning("the journal was not closed", reason=fault)
         self._writer = writer
+        await self._known_head.load()
         await self.try_write()
 
     def _interrupted(self, content: bytes | None) -> Entry:
@@ -296,7 +297,8 @@ class Audit:
                     writer, batch, signs=signs and is_last, closes=closes and is_last
                 )
                 signs = signs and not is_last
-            if signs and writer.signed < writer.last:
+            is_open = closes and not writer.is_closed
+            if is_open or (signs and writer.signed < writer.last):
                 await self._append(writer, [], signs=True, closes=closes)
 
     async def _settle(self, writer: JournalWriter) -> None:
@@ -308,7 +310,7 @@ class Audit:
         self, writer: JournalWriter, batch: list[tuple[Entry, str]], *, signs: bool, closes: bool
     ) -> None:
         self._doubted = len(batch)
-        self._known_head.prepare(writer)
+        self._known_head.prepare(writer, closes=closes)
         try:
             await writer.append(
                 [entry for entry, _ in batch],

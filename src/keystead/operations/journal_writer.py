@@ -83,6 +83,8 @@ class JournalWriter:
         """Changes that the next write makes too."""
         self.root = self._head.root
         """The position of the records' root, for the next write."""
+        self.count = self._head.count
+        """The value of the TPM's counter, for the next write."""
 
     # --- the end of the chain ---------------------------------------------------------------
 
@@ -93,7 +95,8 @@ class JournalWriter:
         except CorruptRecord as error:
             return error.message
         if head is not None:
-            self._head, self._chain, self.root = head, Chain(head.n, head.digest), head.root
+            self._head, self._chain = head, Chain(head.n, head.digest)
+            self.root, self.count = head.root, head.count
         return await self._follow() or self._ending()
 
     def _ending(self) -> str:
@@ -136,6 +139,11 @@ class JournalWriter:
     def signed(self) -> int:
         """The number of the last checkpoint."""
         return self._head.signed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the last write has closed the journal."""
+        return self._head.is_closed
 
     @property
     def size(self) -> int:
@@ -236,7 +244,7 @@ class JournalWriter:
         is_signed = len(block.lines) > entries  # A checkpoint is always the last line.
         size = self.size + len(block.encoded()) - (0 if cut is None else cut.size)
         signed = chain.number if is_signed else self.signed
-        head = Head(chain.number, chain.digest, signed, max(0, size), closes, self.root)
+        head = Head(chain.number, chain.digest, signed, max(0, size), closes, self.root, self.count)
         return _Written(chain, head, 0 if cut is None else cut.upto)
 
     def _take(self, written: _Written, revision: int) -> None:

@@ -16,9 +16,10 @@ from keystead.model.secret import Secret
 from keystead.operations.binding import Binding
 from keystead.operations.journal_opening import present_keys
 from keystead.operations.journal_writer import JournalWriter
+from keystead.operations.known_count import KnownCount
 from keystead.operations.session import CoreContext
 from keystead.sealing.journal_keys import JournalKeys
-from keystead.storage.journal_records import JournalRecords, first_of
+from keystead.storage.journal_records import Head, JournalRecords, first_of
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import KNOWN_HEAD
@@ -47,6 +48,7 @@ class KnownHead:
     ) -> None:
         """`store` is below all generations."""
         self._binding = binding
+        self._count = KnownCount(context, store)
         self._is_kept = context.keeps_head
         self._store = store
         self._local = local
@@ -64,6 +66,7 @@ class KnownHead:
     async def fault(self, domain_key: Secret) -> str:
         """Return why this is not the store that the second place knows, or "". Log it."""
         found = await self._fault_elsewhere(domain_key) if self._is_kept else ""
+        found = found or await self._count.fault(await self._stored_head(domain_key))
         if found:
             self._log.error("the store is older than the journal's head elsewhere", reason=found)
         return found
@@ -87,20 +90,25 @@ class KnownHead:
 
     async def fault_of_records(self, domain_key: Secret, position: tuple[int, int]) -> str:
         """Return why a root at this position is not the one that the journal knows, or ""."""
-        keys = await present_keys(self._store, self._local.settings, domain_key)
-        if keys is None:
-            return ""
-        try:
-            head, _ = await JournalRecords(self._store, keys).head()
-        except CorruptRecord:
-            return ""  # The journal says so when it is opened.
-        finally:
-            keys.wipe()
+        head = await self._stored_head(domain_key)
         if head is None or position >= head.root:
             return ""
         present, known = _text(position), _text(head.root)
         self._log.error("the records are older than the journal", root=present, journal=known)
         return f"Its records are at {present}, and the journal at {known}."
+
+    async def _stored_head(self, domain_key: Secret) -> Head | None:
+        """Return the journal's end, or None if there is none that opens."""
+        keys = await present_keys(self._store, self._local.settings, domain_key)
+        if keys is None:
+            return None
+        try:
+            head, _ = await JournalRecords(self._store, keys).head()
+        except CorruptRecord:
+            return None  # The journal says so when it is opened.
+        finally:
+            keys.wipe()
+        return head
 
     async def _fault_of(self, known: _Known, domain_key: Secret) -> str:
         keys = await present_keys(self._store, self._local.settings, domain_key)
@@ -136,20 +144,30 @@ class KnownHead:
 
     # --- from then on -----------------------------------------------------------------------
 
-    def prepare(self, journal: JournalWriter) -> None:
-        """Have the next write to a journal say how far the records are."""
+    async def load(self) -> None:
+        """Read what is to be known of the second place before the journal is written."""
+        await self._count.load()
+
+    def prepare(self, journal: JournalWriter, *, closes: bool) -> None:
+        """Have the next write to a journal say how far the records and the counter are."""
         position = self._binding.position
         if position is not None:
             journal.root = position
+        self._count.prepare(journal, closes=closes)
 
     def keep(self, journal: JournalWriter) -> None:
         """Have the second place keep the end of a journal, soon. Nothing waits for it."""
-        if not self._is_kept:
+        if not self._is_kept and not self._count.is_kept:
             return
-        known = _Known(
-            self._local.device_id, journal.keys.public_raw.hex(), journal.last, journal.digest.hex()
-        )
-        self._wanted = msgspec.json.encode(known) + b"\n"
+        self._count.wants(journal.count)
+        if self._is_kept:
+            known = _Known(
+                self._local.device_id,
+                journal.keys.public_raw.hex(),
+                journal.last,
+                journal.digest.hex(),
+            )
+            self._wanted = msgspec.json.encode(known) + b"\n"
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
@@ -167,6 +185,7 @@ class KnownHead:
                 self._log.warning(
                     "the journal's head cannot be kept elsewhere", reason=error.message
                 )
+        await self._count.follow()
 
 
 def _text(position: tuple[int, int]) -> str:

@@ -72,6 +72,8 @@ class CoreContext:
     """Whether a member of a cluster knows what the others change. None without a cluster."""
     keeps_head: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""
+    keeps_count: bool = False
+    """Whether the TPM has a counter that the journal follows."""
     software_digest: str | None = None
     """The SHA-256 over the files of the installed software."""
     self_test_failure: str | None = None

@@ -95,6 +95,11 @@ class Tpm:
         self._esys = esys
         self._cleanup = cleanup
 
+    @property
+    def esys(self) -> ESAPI:
+        """The TPM's commands, as the TSS names them. They raise TSS2_Exception."""
+        return self._esys
+
     @classmethod
     @contextmanager
     def open(cls, tcti: str) -> Iterator[Self]:

@@ -53,6 +53,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the journal was closed with this entry, and not cut off by a crash."""
     root: tuple[int, int] = (0, 0)
     """The position of the records' root at this write (`storage/versions`), or an older one."""
+    count: int = 0
+    """The value of the TPM's counter, or the next one. 0 if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ VERSIONS: Final = "/root"
 """The root of the versions of a generation's records, and the beginning of its pages' paths."""
 KNOWN_HEAD: Final = "/elsewhere/journal-head"
 """The last checkpoint of the journal, if it is also kept outside of the store."""
+KNOWN_COUNT: Final = "/elsewhere/count"
+"""The value of the TPM's counter, if it is used."""
 _PAGE: Final = 1000
 """Paths that are listed at a time."""
 

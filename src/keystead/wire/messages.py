@@ -192,6 +192,7 @@ class CoreSettings(Message, frozen=True):
     freshness: Freshness | None = None
     """None stands for an HSM that is in no cluster."""
     keeps_head: bool = False
+    keeps_count: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""
 
 

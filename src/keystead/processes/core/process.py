@@ -300,6 +300,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: st
         key_cache=settings.key_cache,
         freshness=_freshness(platform),
         keeps_head=settings.keeps_head,
+        keeps_count=settings.keeps_count,
         software_digest=software,
         self_test_failure=failure,
     )

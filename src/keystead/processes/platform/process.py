@@ -25,6 +25,7 @@ from keystead.processes.platform.access import (
     platform_access,
     start_lookup_threads,
 )
+from keystead.processes.platform.counter_place import Counter, CounterPlace, open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
@@ -51,6 +52,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     fetched: Fetched,
     opens_store: OpensStore,
     *,
+    counter: Counter | None,
     log: Log,
     confinement: Sandbox,
 ) -> int:
@@ -72,9 +74,10 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     update_slot = data.update_slot(has_installer=settings.has_installer)
     slot = UpdateSlotService(update_slot)
     unattended_key = UnattendedKeyService(data.unattended_key)
-    place = None if settings.head_file is None else SecondPlace(store, Path(settings.head_file))
+    places = _places(store, settings, counter)
+    outermost = places[-1] if places else store
     service = StoreService(
-        partial(_answer, data.path, place or store, slot, unattended_key), _syslog(tls_syslog)
+        partial(_answer, data.path, outermost, slot, unattended_key), _syslog(tls_syslog)
     )
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
@@ -90,11 +93,23 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         task.cancel()
     slot.close()
     unattended_key.close()
-    if place is not None:
+    for place in places:
         place.close()
     await store.close()
     log.info("platform stopped")
     return 0
+
+
+def _places(
+    store: KeyValueStore, settings: PlatformSettings, counter: Counter | None
+) -> list[SecondPlace | CounterPlace]:
+    """Return the stores around `store` that keep something of the journal elsewhere."""
+    places: list[SecondPlace | CounterPlace] = []
+    if settings.head_file is not None:
+        places.append(SecondPlace(store, Path(settings.head_file)))
+    if counter is not None:
+        places.append(CounterPlace(places[-1] if places else store, counter))
+    return places
 
 
 async def _answer(
@@ -157,6 +172,7 @@ def main() -> None:
         # After this, confinement puts credentials and the TPM out of reach.
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
+        counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
         load_name_services()
         opens_store = opener(data)
         is_member = MemberDirectory(data.etcd).exists
@@ -164,6 +180,13 @@ def main() -> None:
         confinement.confine(access, user=given.user)
         launch.run(
             serve(
-                given.core, data, settings, fetched, opens_store, log=log, confinement=confinement
+                given.core,
+                data,
+                settings,
+                fetched,
+                opens_store,
+                counter=counter,
+                log=log,
+                confinement=confinement,
             )
         )

@@ -48,6 +48,8 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     device_key: DeviceKeySettings = msgspec.field(default_factory=DeviceKeySettings)
     head_file: str | None = None
     """The absolute path of the second place of the journal's head."""
+    tpm_counter: str | None = None
+    """The device file of the TPM whose counter the journal follows."""
     core: CoreSettings = CoreSettings()
     """Settings that the platform passes on to the core."""
     has_installer: bool = False

@@ -37,6 +37,9 @@ _TCTI: Final = r"^[a-z0-9]+(:.+)?$"
 """The address of a TPM for the TSS: a module and its options."""
 
 
+_DEVICE: Final = r"^/dev/[^\0]+$"
+
+
 class _Syslog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: str
     ca: str | None = None
@@ -75,6 +78,7 @@ class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_file: str | None = None
+    tpm_counter: Annotated[str, msgspec.Meta(pattern=_DEVICE)] | None = None
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +121,7 @@ def read_configuration(path: Path) -> Configuration:
                 syslog=_receiver(path.parent, found.syslog),
                 device_key=_device_key(found.device_key),
                 head_file=_head_file(path.parent, found.journal.head_file),
+                tpm_counter=found.journal.tpm_counter,
                 core=CoreSettings(
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
@@ -125,6 +130,7 @@ def read_configuration(path: Path) -> Configuration:
                     key_cache=found.keys.cache,
                     freshness=_freshness(found.cluster),
                     keeps_head=found.journal.head_file is not None,
+                    keeps_count=found.journal.tpm_counter is not None,
                 ),
             ),
         )
