@@ -12,6 +12,7 @@ from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change
 from keystead.wire.messages import Freshness as Settings
+from tests.support import backups
 from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
 from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
 
@@ -20,6 +21,7 @@ pytestmark = needs_etcd
 SECONDS = 20.0
 """Long enough for a busy machine: a member that is not up to date refuses requests."""
 SIGN = {"mode": "EdDSA", "message": b64(b"text")}
+BACKUP = "backup passphrase"
 OPERATOR = ("op", "passphrase of op")
 
 
@@ -254,3 +256,37 @@ async def approvals_are_shared(members):
     await until(lambda: sign(second, "asked"), 200)
     statuses = await members.ask_all(2, lambda core, _: sign(core, "asked"))
     assert statuses.count(200) == 2
+
+
+def test_a_restore_is_everywhere_at_once_and_needs_the_domain_key_of_the_cluster():
+    async def scenario(members):
+        first, second, third = members.cores
+        await first.add_user("op", "Operator")
+        keeper = await first.add_user("keeper", "Backup")
+        await first.generate("k", "Curve25519", "EdDSA_Signature")
+        assert await backups.set_passphrase(first, BACKUP) == 204
+        # This member has an unlock passphrase of its own now, so it wraps the same key otherwise.
+        changed = {"newPassphrase": "another passphrase", "currentPassphrase": UNLOCK}
+        path = "/config/unlock-passphrase"
+        assert (await second.request("PUT", path, user=ADMIN, json=changed)).status == 204
+        file = await backups.make(third, keeper)
+        await third.generate("later", "Curve25519", "EdDSA_Signature")
+        await members.each("GET", "/keys/later", user=ADMIN, status=200)
+
+        assert (await backups.restore(second, file, ADMIN, backupPassphrase=BACKUP)).status == 204
+        await members.each("GET", "/keys/later", user=ADMIN, status=404)
+        await members.each("POST", "/keys/k/sign", user=OPERATOR, json=SIGN, status=200)
+        await third.generate("after", "Curve25519", "EdDSA_Signature")
+        await members.each("GET", "/keys/after", user=ADMIN, status=200)
+
+        other = await start_core()
+        await other.provision()
+        keeper = await other.add_user("keeper", "Backup")
+        assert await backups.set_passphrase(other, BACKUP) == 204
+        foreign = await backups.make(other, keeper)
+        other.close()
+        refused = await backups.restore(first, foreign, ADMIN, backupPassphrase=BACKUP)
+        assert refused.status == 409, refused
+        await members.each("GET", "/keys/after", user=ADMIN, status=200)
+
+    in_cluster(scenario)

@@ -63,6 +63,11 @@ class Freshness:
         """How long ago the last confirmation was, or the start if there was none since."""
         return self._monotonic() - max(self._as_of, self._started)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the last confirmation has said that there is no other member."""
+        return self._alone_since is not None
+
     async def require(self) -> None:
         """Return once this member is up to date for a request that comes in now.
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
+from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
 from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
@@ -32,6 +32,10 @@ from keystead.storage.local import LAYOUT, LAYOUT_PATH
 BATCH_BYTES: Final = 256 * 1024
 BATCH_RECORDS: Final = 500
 """One commit writes at most this many records, and about BATCH_BYTES."""
+_OTHER_KEY: Final = (
+    "The backup has another domain key, and the other members of the cluster could not open its "
+    "records. Remove them first, and have them join anew."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ async def restore(
     """Replace all records by those in `file`; without a caller, the device's settings as well.
 
     Raises InvalidInput if the file or the passphrase is wrong, and Conflict while another restore
-    is running. Nothing has changed in either case.
+    is running, or if other members of the cluster could not open the records. Nothing has changed
+    in any of these cases.
     """
     session = None if context is None else context.session
     began = hsm.monotonic()
@@ -153,7 +158,7 @@ class _Switch:
         if self.time is not None:
             changes.append(hsm.local.settings.put(settings.TIME_OFFSET, self._offset()))
         async with hsm.changing:
-            if self.origin.locked_domain_key == await hsm.local.locked_domain_key():
+            if await self._has_present_key(session):
                 event = Event.RESTORE_SAME_KEY
                 await self._require_openable(session)
                 await self._require_intact(session)
@@ -164,6 +169,25 @@ class _Switch:
                 await hsm.replace_records(self.following, changes, event=event)
             if event is Event.RESTORE_OTHER_KEY:
                 await self._forget_unattended_key()
+
+    async def _has_present_key(self, session: Session) -> bool:
+        """Return whether the file's domain key is the present one.
+
+        Each member of a cluster wraps it under an unlock passphrase of its own. Raises Conflict for
+        another key while there are other members: they could not open the records.
+        """
+        freshness = self.hsm.freshness
+        if self.origin.locked_domain_key == await self.hsm.local.locked_domain_key():
+            return True
+        if freshness is None:
+            return False
+        try:
+            await self._require_openable(session)
+        except InvalidInput:
+            if not freshness.is_alone:
+                raise Conflict(_OTHER_KEY) from None
+            return False
+        return True
 
     async def _require_openable(self, session: Session) -> None:
         """Raise InvalidInput unless the file's stores open under the present domain key."""
