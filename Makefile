@@ -31,13 +31,13 @@ EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-se
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
 # `make test-fast` leaves these out: servers, browsers, packages, times, and what takes 5 s or more by itself.
-SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test_etcd_watch.py api/test_cluster_on_etcd.py \
+SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test_etcd_watch.py api/test_cluster_on_etcd.py drill \
 	bench/test_run.py cli client clients conformance console crash docs examples packaging pkcs11 processes release \
 	test_device_keys.py timing vectors api/test_doubtful_commits.py api/test_full_disk.py api/test_nethsm_backups.py \
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check model vectors timing crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -97,6 +97,10 @@ vectors: $(DEV_READY) ## published test vectors through the API: how many by alg
 
 timing: $(DEV_READY) ## whether times tell secrets: t-values, with SAMPLES=20 times the samples
 	KEYSTEAD_TIMING_SAMPLES=$(or $(SAMPLES),20) $(BIN)/python -m pytest tests/timing
+
+cluster-drill: $(DEV_READY) ## three members under clients and faults, and whether one HSM could have answered so: ROUNDS=20
+	scripts/add-etcd
+	KEYSTEAD_DRILL_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -s tests/drill
 
 crash: $(DEV_READY) ## kills everything under writes, again and again: ROUNDS=100 times
 	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash

@@ -4,17 +4,10 @@ import asyncio
 import contextlib
 import time
 
-from keystead.operations.cluster_news import ClusterNews
-from keystead.operations.freshness import Freshness
-from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.backends.etcd_watch import EtcdWatch
-from keystead.storage.backends.memory import MemoryStore
-from keystead.storage.backends.split import SplitStore
-from keystead.storage.key_value_store import Change
-from keystead.wire.messages import Freshness as Settings
 from tests.support import backups
-from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
+from tests.support.core import ADMIN, UNLOCK, b64, start_core
 from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
+from tests.support.member_cores import Device, core_of
 
 pytestmark = needs_etcd
 
@@ -23,51 +16,6 @@ SECONDS = 20.0
 SIGN = {"mode": "EdDSA", "message": b64(b"text")}
 BACKUP = "backup passphrase"
 OPERATOR = ("op", "passphrase of op")
-
-
-class HeardLater:
-    """Passes on news to a core that is not there yet when the watch begins."""
-
-    def __init__(self):
-        self.news = None
-
-    def changed(self, paths):
-        if self.news:
-            self.news.changed(paths)
-
-    def lost(self):
-        if self.news:
-            self.news.any_changed()
-
-    def up_to_date(self, as_of, *, is_alone):
-        if self.news:
-            self.news.up_to_date(as_of, is_alone=is_alone)
-
-
-@contextlib.asynccontextmanager
-async def core_on(member, like=None):
-    """A core whose shared records are in etcd. Its own are as those of the core `like`."""
-    async with contextlib.AsyncExitStack() as stack:
-        client, own = PatientClient(str(member.socket)), MemoryStore()
-        if like is not None:
-            records = await like.store._own.scan("", "\U0010ffff", limit_bytes=10**6)  # noqa: SLF001
-            await own.commit([Change(path, entry.value) for path, entry in records])
-        shared = EtcdStore(client, device=member.name)
-        stack.push_async_callback(shared.close)
-        heard = HeardLater()
-        watch = EtcdWatch(client, heard, time.monotonic, every_seconds=0.1, is_own=shared.has_made)
-        core = await start_core(
-            store=SplitStore(shared, own, device=member.name),
-            device_key=like and like.device_key,
-            clock=Clock(),
-            freshness=Freshness(Settings(SECONDS), time.monotonic, watch.confirm_now),
-        )
-        stack.callback(core.close)
-        stack.push_async_callback(core.hsm.stop)
-        heard.news = ClusterNews(core.hsm, core.hsm.freshness)
-        watching = asyncio.create_task(watch.run())
-        stack.callback(watching.cancel)
-        yield core
 
 
 async def until(ask, status):
@@ -113,12 +61,15 @@ def in_cluster(scenario):
 
     async def main(cluster):
         async with contextlib.AsyncExitStack() as stack:
-            first = await stack.enter_async_context(core_on(cluster.members[0]))
-            await first.provision()
-            cores = [first]
-            for member in cluster.members[1:]:
-                core = await stack.enter_async_context(core_on(member, like=first))
-                await unlock(core)
+            devices = [Device(member.name) for member in cluster.members]
+            cores = []
+            for device, member in zip(devices, cluster.members, strict=True):
+                if cores:
+                    await device.joins(devices[0])
+                client = PatientClient(str(member.socket))
+                core = await stack.enter_async_context(core_of(device, client, seconds=SECONDS))
+                stack.push_async_callback(core.hsm.stop)
+                await (unlock(core) if cores else core.provision())
                 cores.append(core)
             members = Members(cores)
             await members.each("GET", "/keys", user=ADMIN, status=200)

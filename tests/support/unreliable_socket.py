@@ -41,7 +41,11 @@ class UnreliableSocket:
         self.held.clear()
 
     async def connected(self, reader, writer):
-        etcd_reader, etcd_writer = await asyncio.open_unix_connection(self.target)
+        try:
+            etcd_reader, etcd_writer = await asyncio.open_unix_connection(self.target)
+        except OSError:
+            writer.close()
+            return
         self.clients.append(writer)
         self.writers += [writer, etcd_writer]
         for pump in (self.requests(reader, etcd_writer), self.answers(etcd_reader, writer)):
@@ -62,3 +66,4 @@ class UnreliableSocket:
             while data := await reader.read(2**16):
                 if not self.loses_answers:
                     writer.write(data)
+        writer.close()

@@ -1,0 +1,81 @@
+"""A core for a member of a real etcd: its shared records are there, its own in memory."""
+
+import asyncio
+import contextlib
+import time
+
+from keystead.operations.cluster_news import ClusterNews
+from keystead.operations.freshness import Freshness
+from keystead.storage.backends.etcd import EtcdStore
+from keystead.storage.backends.etcd_watch import EtcdWatch
+from keystead.storage.backends.memory import MemoryStore
+from keystead.storage.backends.split import SplitStore
+from keystead.storage.key_value_store import Change
+from keystead.wire.messages import Freshness as Settings
+from tests.support.core import Clock, start_core
+
+
+class HeardLater:
+    """Passes on news to a core that is not there yet when the watch begins."""
+
+    def __init__(self):
+        self.news = None
+
+    def changed(self, paths):
+        if self.news:
+            self.news.changed(paths)
+
+    def lost(self):
+        if self.news:
+            self.news.any_changed()
+
+    def up_to_date(self, as_of, *, is_alone):
+        if self.news:
+            self.news.up_to_date(as_of, is_alone=is_alone)
+
+
+class Device:
+    """What a member keeps over restarts: its name, its key and its own records."""
+
+    def __init__(self, name):
+        self.name = name
+        self.own = MemoryStore()
+        self.key = None
+
+    async def joins(self, other):
+        """Take the device key and the own records of another device, as a copy of it."""
+        self.key = other.key
+        records = await other.own.scan("/local/", "/local0", limit_bytes=10**6)
+        await self.own.commit([Change(path, entry.value) for path, entry in records])
+
+
+@contextlib.asynccontextmanager
+async def core_of(device, client, *, seconds, clock=None):
+    """The core of a device, whose etcd is at the other end of the client.
+
+    `seconds` is how old its answers may be. At the end, nothing is finished, as in a crash.
+    """
+    shared, heard = EtcdStore(client, device=device.name), HeardLater()
+    watch = EtcdWatch(
+        client, heard, time.monotonic, every_seconds=seconds / 4, is_own=shared.has_made
+    )
+    watching = asyncio.create_task(watch.run())
+    try:
+        core = await start_core(
+            store=SplitStore(shared, device.own, device=device.name),
+            device_key=device.key and device.key.copy(),
+            clock=clock or Clock(),
+            freshness=Freshness(Settings(seconds), time.monotonic, watch.confirm_now),
+        )
+        device.key = core.device_key.copy()
+        heard.news = ClusterNews(core.hsm, core.hsm.freshness)
+        heard.news.any_changed()
+        try:
+            yield core
+        finally:
+            heard.news = None
+            core.close()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await client.close()
