@@ -1,53 +1,81 @@
-"""axe-core finds nothing to complain of on any page, in the light and in the dark."""
+"""Everyone can use the pages of every role: with a keyboard, a screen reader, a phone, in the dark.
+
+axe-core finds nothing to complain of, and no page is wider than a narrow phone.
+"""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, expect
 
 from tests.console.conftest import Console, console_at
 from tests.support.server import Server, running_server
 
-PATHS = (
-    "",
-    "keys",
-    "new-key",
-    "key/some",
-    "users",
-    "namespaces",
-    "settings",
-    "backup",
-    "system",
-    "api",
-)
+PAGES = {
+    "admin": (
+        *("", "keys", "new-key", "key/some", "approvals", "users", "namespaces", "settings"),
+        *("backup", "journal", "system", "api"),
+    ),
+    "operator": ("", "keys", "key/some", "approvals"),
+    "metrics": ("",),
+    "backup": ("", "backup"),
+    "auditor": ("", "journal"),
+    "tenant~boss": ("", "keys", "new-key", "key/own", "users"),
+}
+"""The pages of each user."""
+MENUS = {
+    "admin": "Overview Keys Approvals Users Namespaces Settings Backup Journal System API",
+    "operator": "Overview Keys Approvals API",
+    "metrics": "Overview API",
+    "backup": "Overview Backup API",
+    "auditor": "Overview Journal API",
+    "tenant~boss": "Overview Keys Approvals Users API",
+}
+LONG = "long-" * 15 + "ID"
+DESK, PHONE = ({"width": width, "height": 800} for width in (1280, 360))
+CONTRAST = {"runOnly": ["color-contrast"]}
+EVERYTHING: dict[str, list[str]] = {}
 
 
 @pytest.fixture(scope="module")
-def a_key(server: Server) -> None:
-    key = {"id": "some", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"], "label": "x"}
-    assert server.request("POST", "/keys/generate", user="admin", json=key).status == 201
+def filled(server: Server) -> Server:
+    """The module's server, with keys and with users of every role, one of a namespace."""
+    server.add_user("auditor", "Auditor")
+    server.add_user("tenant~boss", "Administrator")
+    assert server.request("PUT", "/namespaces/tenant", user="admin").status == 204
+    make_key(server, "some", by="admin")
+    make_key(server, LONG, by="admin")
+    make_key(server, "own", by="tenant~boss")
+    return server
 
 
-@pytest.mark.usefixtures("a_key")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_can_be_used_by_everyone(browser: Browser, server: Server, scheme: str) -> None:
-    for console in console_at(browser, server):
-        console.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        found = {"sign in": complaints(console)}
-        console.sign_in("admin", server.passphrases["admin"])
-        console.says("What remains")
-        for path in PATHS:
+def make_key(server: Server, key_id: str, *, by: str) -> None:
+    key = {"id": key_id, "type": "EC_P256", "mechanisms": ["ECDSA_Signature"], "label": "x" * 32}
+    assert server.request("POST", "/keys/generate", user=by, json=key).status == 201
+
+
+@pytest.mark.parametrize("user", PAGES)
+def test_everyone_can_use_every_page_of_a_role(browser: Browser, filled: Server, user: str) -> None:
+    for console in console_at(browser, filled):
+        # The console asks for what only some roles may read. The keys have no certificates.
+        console.expected_errors += ["403", "404"]
+        console.sign_in(user, filled.passphrases[user])
+        expect(console.page.locator("header .who")).to_contain_text(user)
+        assert console.page.locator("nav a").all_inner_texts() == MENUS[user].split()
+        found = {}
+        for path in PAGES[user]:
             console.open(path)
             unfold_some(console)
             found[path] = complaints(console)
-        console.expected_errors += ["404"]  # The key has no certificate.
-        assert found == {key: [] for key in found}
+        assert found == {path: [] for path in PAGES[user]}
 
 
-def test_the_first_page_can_be_used_by_everyone(browser: Browser, tmp_path) -> None:
+def test_everyone_can_use_the_first_pages(browser: Browser, tmp_path) -> None:
     with running_server(tmp_path) as server:
         for console in console_at(browser, server):
             assert complaints(console) == []
             server.provision()
+            console.heading("Sign in")
+            assert complaints(console) == []
             server.request("POST", "/lock", user="admin")
             console.heading("Locked")
             assert complaints(console) == []
@@ -60,9 +88,49 @@ def unfold_some(console: Console) -> None:
 
 
 def complaints(console: Console) -> list[str]:
-    ran = Axe().run(console.page)
+    """Return what is wrong with what is shown: on a desk and on a phone, in light and in dark."""
+    page = console.page
+    page.set_viewport_size(DESK)
+    page.emulate_media(color_scheme="light")
+    found = violations(console, EVERYTHING)
+    page.emulate_media(color_scheme="dark")
+    found += violations(console, CONTRAST)
+    page.set_viewport_size(PHONE)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.set_viewport_size(DESK)
+    return found + ([f"{width} pixels wide"] if width > PHONE["width"] else [])
+
+
+def violations(console: Console, options: dict[str, list[str]]) -> list[str]:
+    if not console.page.evaluate("'axe' in window"):
+        console.page.evaluate(AXE_SCRIPT)
+    ran = console.page.evaluate("(options) => axe.run(document, options)", options)
     return [
-        f"{one['id']}: {node['html'][:120]}"
-        for one in ran.response["violations"]
-        for node in one["nodes"]
+        f"{one['id']}: {node['html'][:120]}" for one in ran["violations"] for node in one["nodes"]
     ]
+
+
+def test_a_keyboard_is_enough(browser: Browser, filled: Server) -> None:
+    for console in console_at(browser, filled):
+        keyboard, focused = console.page.keyboard, console.page.locator(":focus")
+        expect(focused).to_have_attribute("name", "user")
+        keyboard.type("admin")
+        keyboard.press("Tab")
+        keyboard.type(filled.passphrases["admin"])
+        keyboard.press("Enter")
+        console.says("What remains")
+        expect(focused).to_have_attribute("id", "main")  # Not lost with what it was on.
+        console.page.get_by_role("link", name="System").press("Enter")
+        console.heading("System")
+        expect(focused).to_have_attribute("id", "main")
+        console.page.locator("summary", has_text="Update").press("Enter")
+        expect(console.page.get_by_role("form", name="Update")).to_be_visible()
+        lock = console.page.get_by_role("button", name="Lock")
+        lock.press("Enter")
+        expect(console.page.get_by_role("dialog")).to_be_visible()
+        keyboard.press("Escape")
+        expect(console.page.get_by_role("dialog")).to_have_count(0)
+        expect(lock).to_be_focused()
+        skip = console.page.get_by_role("link", name="Skip to the content")
+        skip.press("Enter")
+        expect(focused).to_have_attribute("id", "main")

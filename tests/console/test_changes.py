@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import Console
+from tests.support.authority import Authority
 from tests.support.server import Server
 
 
@@ -52,13 +53,41 @@ def test_a_setting_in_json_is_shown_and_set(signed_in: Console, server: Server) 
     assert changed["gateway"] == "192.0.2.1"
 
 
-def test_tls_gets_a_signing_request_and_a_new_key(signed_in: Console, server: Server) -> None:
+@pytest.mark.parametrize(
+    ("title", "path", "wanted"),
+    [
+        ("Time servers", "/config/ntp", {"ntpIP": "192.0.2.5"}),
+        ("Journal", "/config/journal", {"uses": "each"}),
+    ],
+)
+def test_time_servers_and_the_journal_are_set(
+    signed_in: Console, server: Server, title: str, path: str, wanted: dict[str, str]
+) -> None:
+    signed_in.open("settings")
+    signed_in.unfold(title)
+    text = signed_in.page.get_by_role("form", name=path).locator("textarea")
+    expect(text).not_to_be_empty()
+    text.fill(json.dumps({**json.loads(text.input_value()), **wanted}))
+    signed_in.press(path, "Set")
+    signed_in.says("It is set.")
+    assert wanted.items() <= server.request("GET", path, user="admin").json().items()
+
+
+def test_tls_gets_a_certificate_of_an_authority_and_a_new_key(
+    signed_in: Console, server: Server
+) -> None:
     before = server.request("GET", "/config/tls/public.pem", user="admin").body
+    authority = Authority("The authority")
     signed_in.open("settings")
     signed_in.unfold("TLS certificate")
     signed_in.fill("TLS signing request", commonName="hsm.example", names="hsm.example")
     signed_in.press("TLS signing request", "Make a signing request")
-    signed_in.says("BEGIN CERTIFICATE REQUEST")
+    request = signed_in.page.locator("pre", has_text="BEGIN CERTIFICATE REQUEST").inner_text()
+    chain = authority.sign(request.encode()) + authority.pem
+    signed_in.fill("Install a certificate", pem=chain.decode())
+    signed_in.press("Install a certificate", "Install")
+    signed_in.says("The certificate is installed.")
+    assert server.request("GET", "/config/tls/cert.pem", user="admin").body == chain
     signed_in.press("New TLS key", "Make a new TLS key")
     signed_in.page.get_by_role("dialog").get_by_role("button", name="Make a new TLS key").click()
     signed_in.says("The HSM has a new, self-signed certificate.")

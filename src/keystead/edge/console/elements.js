@@ -91,6 +91,7 @@ export function form(parts, action, send, attributes = {}) {
       answer.append(problem(error));
     } finally {
       submit.disabled = false;
+      if (document.activeElement === document.body) submit.focus(); // A disabled button loses the focus.
     }
   } }, parts, element("p", { class: "buttons" }, submit), answer);
   if (attributes.label) made.setAttribute("aria-label", attributes.label);

@@ -118,6 +118,8 @@ async function show() {
   const made = await shown(() => view({ hsm, go, hold, onStop }, ...given));
   if (turn !== showing) return;
   main.replaceChildren(made);
+  if (document.activeElement === document.body) // What had the focus is gone.
+    (main.querySelector("[autofocus]") ?? main).focus();
   main.dataset.shown = reason;
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} – Keystead` : "Keystead";
@@ -132,7 +134,8 @@ function drawFrame() {
   const { path: shownPath } = place();
   const here = ROWS.find((row) => row.path === shownPath)?.under ?? shownPath;
   menu.replaceChildren(element("ul", {}, rows.map(({ path, title }) => element("li", {},
-    element("a", { href: `#/${path}`, "aria-current": path === here ? "page" : null }, title)))));
+    element("a", { href: `#/${path}`, "aria-current": path === here ? "page" : null,
+      onclick: () => { if (path === shownPath) show(); } }, title)))));
   menu.hidden = rows.length === 0;
 }
 

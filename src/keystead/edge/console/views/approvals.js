@@ -9,7 +9,7 @@ export async function approvalsView({ hsm, go }) {
   return element("div", {}, element("h1", {}, "Approvals"),
     hsm.is("Operator") && section("Ask for an approval", askForm(hsm, again)),
     section(`${list.length} approvals`, table(
-      ["Key", "Asked by", "Reason", "Uses left", "State", "Approved by", "Until", ""],
+      ["Key", "Asked by", "Reason", "Uses left", "State", "Approved by", "Until", "Decision"],
       list.map((one) => row(hsm, one, again)), "Approvals")));
 }
 

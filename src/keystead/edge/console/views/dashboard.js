@@ -46,7 +46,7 @@ async function checklist(hsm, certificate) {
     ["A user for monitoring (role Metrics)", roles.includes("Metrics"), "#/users"],
     ["A backup passphrase", Boolean(backup)
       || recent.some(({ action }) => action === "PUT /config/backup-passphrase"), "#/settings"],
-    [backup ? `A backup: the last one was made on ${backup.time.slice(0, 16)}Z` : "A first backup",
+    [backup ? ["A backup: the last one was made on ", moment(backup.time)] : "A first backup",
       Boolean(backup), "#/backup"],
     ["A TLS certificate of your authority's", tls.issuer !== tls.subject, "#/settings"],
     ["Unattended boot: decided (now it is " + boot.status + ")", boot.status === "on", "#/settings"],

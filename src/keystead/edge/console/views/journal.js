@@ -52,5 +52,6 @@ async function page(hsm, from, load) {
 }
 
 function entryTable(entries) {
-  return table(FIELDS, entries.map((entry) => FIELDS.map((name) => String(entry[name] ?? ""))), "Entries");
+  return table(FIELDS, entries.map((entry) => FIELDS.map((name) =>
+    name === "time" && entry.time ? moment(entry.time) : String(entry[name] ?? ""))), "Entries");
 }
