@@ -25,7 +25,7 @@ if CHROMIUM is None:
 expect.set_options(timeout=MILLISECONDS_TO_WAIT)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))

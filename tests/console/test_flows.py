@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,6 +36,7 @@ def test_from_a_new_hsm_to_a_signature_that_verifies(browser: Browser, tmp_path:
 def provision(console: Console) -> None:
     console.heading("A new HSM")
     console.fill("Provision", unlock=UNLOCK, unlockAgain=UNLOCK, admin=PASSPHRASE, adminAgain="x")
+    console.says("Strength: strong")
     console.press("Provision", "Provision")
     console.says("The two passphrases are not the same.")
     console.fill("Provision", adminAgain=PASSPHRASE)
@@ -85,6 +87,18 @@ def verify(console: Console, document: Path, signature: Path) -> None:
     form.locator("[name=file]").set_input_files(document.with_suffix(".changed"))
     console.press("Verify a file", "Verify")
     console.says("The signature is NOT valid")
+
+
+def test_times_are_in_the_zone_of_the_browser_and_in_utc(signed_in: Console) -> None:
+    page = signed_in.page
+    zone = {"timezoneId": "Asia/Kolkata"}
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", zone)
+    signed_in.open("journal")
+    shown = page.get_by_role("region", name="Entries").locator("time").first.inner_text()
+    local, _, utc = shown.rstrip("Z)").partition(" (")
+    moment = datetime.fromisoformat(utc) + timedelta(hours=5, minutes=30)
+    local = " ".join(local.split())  # With one kind of space.
+    assert datetime.strptime(local, "%m/%d/%Y, %I:%M:%S %p") == moment  # noqa: DTZ007 - as shown
 
 
 def test_a_wrong_passphrase_is_said(console: Console, server: Server) -> None:

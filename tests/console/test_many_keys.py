@@ -44,12 +44,15 @@ def full_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def keys(browser: Browser, full_server: Server) -> Iterator[Console]:
     """The page of keys."""
-    for console in console_at(browser, full_server):
-        console.sign_in("admin", full_server.passphrases["admin"])
-        console.says("What remains")
-        with timed("the first page"):
-            console.open("keys")
-        yield console
+    opened = console_at(browser, full_server)
+    with timed("a new window and the first view"):
+        console = next(opened)
+    console.sign_in("admin", full_server.passphrases["admin"])
+    console.says("What remains")
+    with timed("the first page"):
+        console.open("keys")
+    yield console
+    assert next(opened, None) is None
 
 
 @contextmanager
