@@ -67,7 +67,7 @@ pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or new
 pkcs11-fuzz: $(DEV_READY) pkcs11 ## random calls of the PKCS#11 module: SEED=1 and the next, CALLS=3000000 of each
 	KEYSTEAD_PKCS11_SEED=$(or $(SEED),1) KEYSTEAD_PKCS11_CALLS=$(or $(CALLS),3000000) KEYSTEAD_PKCS11_SECONDS=3600 $(BIN)/python -m pytest tests/pkcs11/test_random_calls.py
 
-pkcs11-soak: $(DEV_READY) pkcs11 ## nginx under load while Keystead is restarted, and killed each fifth time: ROUNDS=125 times
+pkcs11-soak: $(DEV_READY) pkcs11 ## nginx and Apache under load while Keystead is restarted, killed each fifth time, and they reload: ROUNDS=125 times
 	scripts/system-tools $(PKCS11_TOOLS)
 	KEYSTEAD_PKCS11_ROUNDS=$(or $(ROUNDS),125) $(BIN)/python -m pytest tests/pkcs11/test_soak.py
 

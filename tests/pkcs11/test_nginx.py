@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,27 +50,34 @@ def handshakes(token: Token, port: int) -> None:
 @pytest.fixture
 def nginx(token: Token) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     need("nginx")
+    file = token.folder / "nginx.conf"
+    command = ["nginx", "-e", str(token.folder / "error.log"), "-c", str(file)]
+    yield from serving(token, CONFIGURATION, file, command)
+
+
+def serving(
+    token: Token, configuration: str, file: Path, command: Sequence[str]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Make a certificate for each key, and run a web server that has both."""
     environment = engine(token)
     for kind in ("EC_P256", "RSA"):
-        command = ("req", "-x509", "-new", "-engine", "pkcs11", "-keyform", "engine", "-sha256")
+        request = ("req", "-x509", "-new", "-engine", "pkcs11", "-keyform", "engine", "-sha256")
         names = ("-key", OBJECT.format(kind), "-subj", "/CN=localhost")
         certificate = token.folder / f"{kind}.pem"
-        token.run("openssl", *command, *names, "-out", certificate, **environment)
+        token.run("openssl", *request, *names, "-out", certificate, **environment)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    file = token.folder / "nginx.conf"
     uris = {"p256": OBJECT.format("EC_P256"), "rsa": OBJECT.format("RSA")}
-    file.write_text(CONFIGURATION.format(folder=token.folder, port=port, **uris))
+    file.write_text(configuration.format(folder=token.folder, port=port, **uris))
     process = subprocess.Popen(  # noqa: S603
-        ["nginx", "-e", str(token.folder / "error.log"), "-c", str(file)],  # noqa: S607
-        env={**token.environment(), **environment},
+        command, env={**token.environment(), **environment}
     )
     try:
-        wait_until(lambda: is_open(port), seconds=30, what=lambda: log(token))
+        wait_until(lambda: is_open(port), seconds=60, what=lambda: log(token))
         yield process, port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 def is_open(port: int) -> bool:
