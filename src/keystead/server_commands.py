@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
+from keystead.processes.platform.settings import PlatformSettings
 from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor.configuration import (
     DEFAULT_DATA,
@@ -58,6 +59,7 @@ def add_serve(serving: argparse.ArgumentParser) -> None:
     )
     # For process 1 of the appliance, which starts the server.
     serving.add_argument("--restarts-machine", action="store_true", help=argparse.SUPPRESS)
+    serving.add_argument("--configures-machine", action="store_true", help=argparse.SUPPRESS)
     serving.add_argument("--has-installer", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -90,12 +92,18 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
         data=given.data or file.data or DEFAULT_DATA,
         address=given.listen or file.listen or DEFAULT_ADDRESS,
         edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
-        platform=msgspec.structs.replace(file.platform, has_installer=given.has_installer),
+        platform=_platform(file.platform, given),
         is_sandboxed=given.is_sandboxed,
         proxies=file.proxies,
         etcd=file.etcd,
         restarts_machine=given.restarts_machine,
     )
+
+
+def _platform(settings: PlatformSettings, given: argparse.Namespace) -> PlatformSettings:
+    """Return the settings with what process 1 of the appliance has said."""
+    core = replace(settings.core, configures_machine=given.configures_machine)
+    return replace(settings, has_installer=given.has_installer, core=core)
 
 
 def _edge_count(text: str) -> int:

@@ -25,7 +25,8 @@ from keystead.processes.supervisor.configuration import read_configuration
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 NO_CHROOT = 125
 """What chroot(1) ends with if it cannot change the root directory."""
-MAX_BYTES = 100_000_000
+MAX_BYTES = 70_000_000
+"""The unpacked system stays in the memory of the machine."""
 SHELLS = {"sh", "bash", "dash", "busybox", "ash", "zsh", "login", "su", "sshd", "apt", "dpkg"}
 SERVER = (
     "keystead.processes.machine.process",

@@ -178,6 +178,10 @@ def test_kernel_parameters_are_set_as_sysctl_sets_them(tmp_path: Path) -> None:
 PATIENCE_SECONDS = 60
 
 
+def ignored(_: bytes) -> None:
+    """What a server says that is no sign of life."""
+
+
 def watched(
     path: Path, limit: float, act: Callable[[ServiceManager], None], *, patience: float = 0.5
 ) -> bool:
@@ -185,7 +189,7 @@ def watched(
 
     async def run() -> bool:
         silent = asyncio.Event()
-        watch = Watch(path, silent.set, limit_seconds=limit)
+        watch = Watch(path, silent.set, ignored, limit_seconds=limit)
         act(ServiceManager.of_environment(watch.environment))
         try:
             await asyncio.wait_for(silent.wait(), patience)

@@ -145,6 +145,24 @@ def test_the_service_manager_hears_ready_and_stopping(tmp_path):
         assert manager.recv(4096) == b"STOPPING=1"
 
 
+def test_process_1_of_the_appliance_is_told_the_network_and_the_time_server(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        options = ["--configures-machine"]
+        with running_server(tmp_path, environment=environment, options=options) as server:
+            told = {manager.recv(4096) for _ in range(3)}
+            server.provision()
+            network = {"ipAddress": "192.0.2.7", "netmask": "255.255.255.0"}
+            answer = server.request("PUT", "/config/network", user="admin", json=network)
+            assert answer.status == 204, answer
+            on_trial = manager.recv(4096)
+    assert b"X_KEYSTEAD_TIME_SERVER=" in told
+    assert any(line.startswith(b'X_KEYSTEAD_NETWORK={"ipAddress":"0.0.0.0"') for line in told)
+    assert on_trial.startswith(b'X_KEYSTEAD_NETWORK_TRIAL={"ipAddress":"192.0.2.7"')
+
+
 WITHOUT_NAMES = (
     *("unshare", "--mount", "sh", "-ec"),
     'mount --bind /dev/null /etc/hosts; mount --bind /dev/null /etc/resolv.conf; exec "$@"',

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
+from keystead.wire.control_messages import MachineSetting
 from keystead.wire.messages import DEFAULT_KEY_CACHE, Request, Response
 from tests.support.update_images import MemorySlot
 
@@ -225,6 +226,7 @@ async def start_core(  # noqa: PLR0913
     freshness: Freshness | None = None,
     keeps_head: bool = False,
     keeps_count: bool = False,
+    set_machine: Callable[[MachineSetting], None] | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -260,6 +262,7 @@ async def start_core(  # noqa: PLR0913
             freshness=freshness,
             keeps_head=keeps_head,
             keeps_count=keeps_count,
+            set_machine=set_machine,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

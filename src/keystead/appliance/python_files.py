@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackagePath, distribution
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ from keystead.appliance import content
 from keystead.appliance.bytecode import compiled
 from keystead.appliance.content import Entry
 from keystead.appliance.debian import PYTHON, Package
+from keystead.appliance.elf import is_elf
+from keystead.appliance.tools import run
 from keystead.errors import InvalidInput
 
 STANDARD_LIBRARY: Final = f"usr/lib/{PYTHON}/"
@@ -76,7 +79,7 @@ def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[Entry]:
         for path in _modules(found):
             data = _verified(path)
             if name not in _AS_TEXT:
-                yield from _shipped(PACKAGES + str(path), data, origin, has_source=False)
+                yield from _shipped(PACKAGES + str(path), _lean(data), origin, has_source=False)
             elif str(path) in _AS_TEXT[name]:
                 yield content.file(PACKAGES + str(path), data, origin)
 
@@ -95,6 +98,17 @@ def _verified(path: PackagePath) -> bytes:
     if path.hash is None or path.hash.value != digest:
         raise InvalidInput(f"The installed file {path} is not the one of its wheel.")
     return data
+
+
+def _lean(data: bytes) -> bytes:
+    """Return a file without the symbols for debuggers, which take a third of the memory."""
+    if not is_elf(data):
+        return data
+    with tempfile.NamedTemporaryFile() as library:
+        library.write(data)
+        library.flush()
+        run("strip", "--strip-unneeded", library.name)
+        return Path(library.name).read_bytes()
 
 
 def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[Entry]:

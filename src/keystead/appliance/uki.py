@@ -22,13 +22,9 @@ _COMMAND_LINE: Final = (
     "rdinit=/{interpreter} -- -I -m keystead.processes.machine"
 )
 
-_ADDRESSES: Final = {
-    ".osrel": 0x20000,
-    ".cmdline": 0x30000,
-    ".linux": 0x2000000,
-    ".initrd": 0x4000000,
-}
-"""Where the stub finds the parts in memory: far enough apart for each to fit."""
+_FIRST_ADDRESS: Final = 0x20000
+"""Behind the stub itself."""
+_PAGE: Final = 0x1000
 
 
 def os_release() -> str:
@@ -43,15 +39,13 @@ def command_line(interpreter: str) -> str:
 
 def join(stub: Path, parts: Mapping[str, Path], out: Path) -> None:
     """Write the unified kernel image with these parts to `out`. Raises InvalidInput."""
-    sections = [
-        option
-        for name, path in parts.items()
-        for option in (
-            f"--add-section={name}={path}",
-            f"--change-section-vma={name}={_ADDRESSES[name]:#x}",
-        )
-    ]
-    run("objcopy", *sections, stub, out)
+    options = []
+    address = _FIRST_ADDRESS
+    for name, path in parts.items():
+        options += [f"--add-section={name}={path}", f"--change-section-vma={name}={address:#x}"]
+        # One behind the other: the firmware takes memory for the gaps too.
+        address += -(-path.stat().st_size // _PAGE) * _PAGE
+    run("objcopy", *options, stub, out)
 
 
 def sign(image: Path, *, key: Path, certificate: Path) -> None:

@@ -44,6 +44,11 @@ class NetworkSettings(Ipv4Settings, frozen=True):
 
     ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the addresses come from the network, as 0.0.0.0 says."""
+        return IPv4Address(self.ip_address).is_unspecified
+
 
 class WantedNetwork(Ipv4Settings, frozen=True):
     """Network settings as in a request. A null for IPv6 means the same as no field."""
@@ -92,5 +97,7 @@ class NtpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 DEFAULT_NETWORK = NetworkSettings("192.168.1.1", "255.255.255.0")
+DYNAMIC_NETWORK = NetworkSettings("0.0.0.0", "0.0.0.0")  # noqa: S104 - not a bind
+"""The addresses come from the network: DHCP, and router advertisements for IPv6."""
 DEFAULT_LOGGING = LoggingSettings("0.0.0.0", 514, "info")  # noqa: S104 - not a bind
 DEFAULT_NTP = NtpSettings()

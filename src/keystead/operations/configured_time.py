@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keystead.operations.caller_context import CallerContext
-from keystead.storage.key_value_store import KeyValueStore
+from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import TIME_OFFSET
 
@@ -41,6 +41,10 @@ class ConfiguredTime:
         """Return the offset from the machine's clock to `system_time`, in seconds."""
         # Rounded up, so that the time read back is not before the time just set.
         return math.ceil(system_time - self._wall_clock())
+
+    def without_offset(self) -> Change:
+        """Return the change after which the machine's clock is the configured time."""
+        return self._local.settings.put(TIME_OFFSET, 0)
 
     async def set(self, context: CallerContext, system_time: float) -> None:
         """Set the configured time to `system_time`, in Unix seconds."""

@@ -32,6 +32,7 @@ from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
 from keystead.operations.known_head import KnownHead
+from keystead.operations.machine_settings import MachineSettings
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
@@ -105,6 +106,7 @@ class Hsm:
         self.free_bytes = context.free_bytes
         self.succession = Succession(store, context.log)
         self.time = ConfiguredTime(context.wall_clock, store, local)
+        self.machine_settings = MachineSettings(context, store, local, self.time)
         self.tls = Tls(context, local)
         self.failed_attempts = FailedAttempts(context.monotonic, context.log)
         self.known_head = KnownHead(context, journal_store, local, binding)
@@ -152,6 +154,7 @@ class Hsm:
         await hsm.time.load()
         await hsm.audit.load_settings()
         await hsm.tls.load()
+        await hsm.machine_settings.load()
         hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
         if context.self_test_failure is not None:
             hsm.self_test_failed(context.self_test_failure)

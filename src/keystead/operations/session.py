@@ -27,6 +27,7 @@ from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.leases import return_leases
 from keystead.storage.versions import Versions
+from keystead.wire.control_messages import MachineSetting
 from keystead.wire.messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
@@ -74,6 +75,8 @@ class CoreContext:
     """Whether the journal's last checkpoint is also kept outside of the store."""
     keeps_count: bool = False
     """Whether the TPM has a counter that the journal follows."""
+    set_machine: Callable[[MachineSetting], None] | None = None
+    """Has process 1 of the appliance apply a setting. None: this is no appliance."""
     software_digest: str | None = None
     """The SHA-256 over the files of the installed software."""
     self_test_failure: str | None = None

@@ -1,6 +1,8 @@
 """What the supervisor and the other processes say to each other, over `wire/control`."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from keystead.wire.messages import Message
 
@@ -54,7 +56,14 @@ class Pong(Message, tag=27, frozen=True):
     """core → supervisor: the core's event loop runs."""
 
 
+class MachineSetting(Message, tag=28, frozen=True):
+    """core → supervisor: what process 1 of the appliance has to apply. It fits in one line."""
+
+    name: Literal["NETWORK", "NETWORK_TRIAL", "TIME_SERVER"]
+    value: Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[ -~]*\Z")]
+
+
 SupervisorToCore = AttachEdge | Noted | Ping
-CoreToSupervisor = Started | Wanted | CannotStart | Pong
+CoreToSupervisor = Started | Wanted | CannotStart | Pong | MachineSetting
 PlatformToSupervisor = CannotStart
 EdgeToSupervisor = EdgeReady | CannotStart

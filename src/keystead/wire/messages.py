@@ -191,6 +191,8 @@ class CoreSettings(Message, frozen=True):
     """The greatest number of decrypted keys kept in memory."""
     freshness: Freshness | None = None
     """None stands for an HSM that is in no cluster."""
+    configures_machine: bool = False
+    """Whether this is an appliance, which applies the settings of network and time server."""
     keeps_head: bool = False
     keeps_count: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""

@@ -1,10 +1,11 @@
 """Settings of this device: network, logging, NTP."""
 
+import math
+
 from keystead.api.http.route import Call, Reply
 from keystead.api.resources.shapes import json_reply
 from keystead.model.device_settings import (
     DEFAULT_LOGGING,
-    DEFAULT_NETWORK,
     DEFAULT_NTP,
     LoggingSettings,
     NetworkSettings,
@@ -12,23 +13,31 @@ from keystead.model.device_settings import (
     WantedNetwork,
 )
 from keystead.operations import device_settings
-from keystead.storage.settings import LOGGING, NETWORK, NTP
+from keystead.operations.hsm import Hsm
+from keystead.storage.settings import LOGGING, NTP
 
-_NOT_APPLIED = [("Keystead-Applied", "no; only an appliance configures its own network")]
+_APPLIED = "Keystead-Applied"
 """The schema of the answers has no room for it."""
 
 
 async def network(call: Call[None]) -> Reply[NetworkSettings]:
-    """GET /config/network: the network settings."""
-    settings = await device_settings.get(call.hsm, NETWORK, DEFAULT_NETWORK)
-    return Reply(200, json_reply(settings).body, list(_NOT_APPLIED))
+    """GET /config/network: the network settings. It confirms those on trial."""
+    settings = await call.hsm.machine_settings.network(call.context)
+    return Reply(200, json_reply(settings).body, [(_APPLIED, _applied(call.hsm))])
 
 
 async def set_network(call: Call[WantedNetwork]) -> Reply[None]:
-    """PUT /config/network: keep network settings; the machine's own stay as they are."""
+    """PUT /config/network: an appliance tries the settings, other servers keep them only."""
     wanted = (await call.json(WantedNetwork)).settings
-    await device_settings.put(call.hsm, call.context, NETWORK, wanted)
-    return Reply(204, headers=list(_NOT_APPLIED))
+    await call.hsm.machine_settings.set_network(call.context, wanted)
+    return Reply(204, headers=[(_APPLIED, _applied(call.hsm))])
+
+
+def _applied(hsm: Hsm) -> str:
+    if not hsm.machine_settings.are_applied:
+        return "no; only an appliance configures its own network"
+    seconds = math.ceil(hsm.machine_settings.trial_seconds)
+    return f"on trial for {seconds} seconds; GET confirms" if seconds else "yes"
 
 
 async def logging(call: Call[None]) -> Reply[LoggingSettings]:
@@ -52,7 +61,7 @@ async def ntp(call: Call[None]) -> Reply[NtpSettings]:
 
 
 async def set_ntp(call: Call[NtpSettings]) -> Reply[None]:
-    """PUT /config/ntp: keep the time servers."""
+    """PUT /config/ntp: keep the time servers; an appliance asks the one of NTP."""
     wanted = await call.json(NtpSettings)
-    await device_settings.put(call.hsm, call.context, NTP, wanted)
+    await call.hsm.machine_settings.set_time_server(call.context, wanted)
     return Reply(204)

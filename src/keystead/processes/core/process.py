@@ -6,6 +6,7 @@ import socket
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -274,7 +275,9 @@ class _Pools:
         )
 
 
-async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: str) -> CoreContext:
+async def _context(
+    platform: PlatformLink, supervisor: socket.socket, pools: _Pools, log: Log, software: str
+) -> CoreContext:
     failure = await pools.keygen.run(first_failure)
     device_key = await platform.device_key
     settings = platform.settings
@@ -301,6 +304,7 @@ async def _context(platform: PlatformLink, pools: _Pools, log: Log, software: st
         freshness=_freshness(platform),
         keeps_head=settings.keeps_head,
         keeps_count=settings.keeps_count,
+        set_machine=partial(control.send, supervisor) if settings.configures_machine else None,
         software_digest=software,
         self_test_failure=failure,
     )
@@ -341,7 +345,7 @@ async def serve(
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _context(platform, pools, log, software))
+        hsm = await Hsm.start(await _context(platform, supervisor, pools, log, software))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)

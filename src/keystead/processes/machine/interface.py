@@ -1,13 +1,15 @@
-"""The network interface of the appliance: its name, its hardware address, its IPv4 address."""
+"""The network interface of the appliance: its name, its hardware address, its addresses."""
 
 import fcntl
 import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Final
+
+from keystead.processes.machine import kernel
 
 _FOLDER: Final = Path("/sys/class/net")
 _ETHERNET: Final = 1
@@ -17,7 +19,13 @@ _SIOCSIFFLAGS: Final = 0x8914
 _SIOCSIFADDR: Final = 0x8916
 _SIOCSIFNETMASK: Final = 0x891C
 _RTF_UP_GATEWAY: Final = 0x3
-_FILE_EXISTS: Final = 17
+_IPV6_ADDRESS: Final = struct.Struct("=16sIi")
+"""A `struct in6_ifreq`: address, length of the prefix, interface."""
+_IPV6_ROUTE: Final = struct.Struct("@16s16s16sIHHILIi")
+"""A `struct in6_rtmsg`: target, source, router, type, their lengths, metric, info, flags,
+interface."""
+_METRIC: Final = 1
+_NO_NETWORK: Final = IPv4Interface("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,42 @@ class Interface:
         except FileExistsError:
             return
 
+    def forget_addresses(self) -> None:
+        """Take away all addresses, with their routes, and turn IPv6 off. Raises OSError."""
+        _control(_SIOCSIFADDR, self._with_address(_NO_NETWORK.ip))
+        self._set_ipv6(("disable_ipv6", "1"))
+
+    def enable_ipv6(self, *, is_dynamic: bool) -> None:
+        """Let it have IPv6 addresses; if dynamic, those of router advertisements. Raises OSError.
+
+        It has none until then, since `forget_addresses`.
+        """
+        advertised = "1" if is_dynamic else "0"
+        self._set_ipv6(("accept_ra", advertised), ("autoconf", advertised), ("disable_ipv6", "0"))
+
+    def set_ipv6_address(self, address: IPv6Interface) -> None:
+        """Give it an IPv6 address. Raises OSError."""
+        length = address.network.prefixlen
+        packed = _IPV6_ADDRESS.pack(address.ip.packed, length, self._index)
+        _control(_SIOCSIFADDR, packed, family=socket.AF_INET6)
+
+    def set_ipv6_router(self, router: IPv6Address) -> None:
+        """Send through `router` what is for other IPv6 networks. Raises OSError."""
+        anywhere = IPv6Address(0).packed
+        route = _IPV6_ROUTE.pack(
+            *(anywhere, anywhere, router.packed),
+            *(0, 0, 0, _METRIC, 0, _RTF_UP_GATEWAY, self._index),
+        )
+        _control(_SIOCADDRT, route, family=socket.AF_INET6)
+
+    @property
+    def _index(self) -> int:
+        return socket.if_nametoindex(self.name)
+
+    def _set_ipv6(self, *parameters: tuple[str, str]) -> None:
+        folder = f"net/ipv6/conf/{self.name}"
+        kernel.set_parameters((f"{folder}/{name}", value) for name, value in parameters)
+
     def _with_address(self, address: IPv4Address) -> bytes:
         return struct.pack("16s16s8x", self.name.encode(), _socket_address(address))
 
@@ -66,8 +110,10 @@ def ethernet_interfaces(folder: Path = _FOLDER) -> Iterable[Interface]:
             yield Interface(found.name, hardware)
 
 
-def _control(command: int, argument: bytes) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+def _control(
+    command: int, argument: bytes, *, family: socket.AddressFamily = socket.AF_INET
+) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, command, argument)
 
 

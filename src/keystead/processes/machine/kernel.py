@@ -1,7 +1,9 @@
 """What process 1 asks of the kernel and Python's standard library does not offer."""
 
 import ctypes
+import math
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,9 @@ SIGNAL_ON_CTRL_ALT_DEL: Final = 0x00000000
 
 _FINIT_MODULE: Final = 313
 """On x86-64, the one architecture of the appliance."""
+
+_TIME: Final = struct.Struct("@ll")
+"""A `struct timeval`: seconds and microseconds."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,6 +54,13 @@ def load_module(path: Path) -> None:
 def set_reboot(command: int) -> None:
     """Restart the machine, power it off, or say what Ctrl-Alt-Del does. Raises OSError."""
     _check(_libc.reboot(ctypes.c_int(command)), "reboot")
+
+
+def slew_clock(seconds: float) -> None:
+    """Let the clock run faster or slower until it has caught up by `seconds`. Raises OSError."""
+    whole = math.floor(seconds)
+    change = _TIME.pack(whole, int((seconds - whole) * 1_000_000))
+    _check(_libc.adjtime(change, None), "adjtime")
 
 
 def set_parameters(parameters: Iterable[tuple[str, str]], root: Path = Path("/proc/sys")) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Final, NoReturn
+from typing import Final
 
 from keystead.processes.machine import dhcp
 from keystead.processes.machine.interface import Interface
@@ -58,7 +58,7 @@ class Holding:
         return self._unanswered >= TRIES_BEFORE_LINK_LOCAL
 
 
-async def keep_address(interface: Interface, tell: Callable[[str], None]) -> NoReturn:
+async def keep_address(interface: Interface, tell: Callable[[str], None]) -> None:
     """Get an address for the interface, and renew it before it expires, for ever."""
     holding = Holding()
     while True:

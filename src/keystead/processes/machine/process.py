@@ -21,7 +21,8 @@ from typing import Final, NoReturn
 from keystead import __version__
 from keystead.errors import StartRefused
 from keystead.platform.update_slot import UpdateSlot
-from keystead.processes.machine import boot, interface, kernel, network, power_button, trial
+from keystead.processes.machine import boot, interface, kernel, power_button, trial
+from keystead.processes.machine.applied import AppliedSettings
 from keystead.processes.machine.slots import Slots, Start
 from keystead.processes.machine.watch import Watch
 from keystead.processes.supervisor.notify import RESTART_STATUS
@@ -32,6 +33,7 @@ UPDATES: Final = DATA / "update"
 CONFIGURATION: Final = Path("/etc/keystead/keystead.toml")
 _OPEN_FILES: Final = 65536
 """Enough for all connections that the edges accept."""
+_OF_APPLIANCE: Final = ("--restarts-machine", "--configures-machine")
 _NOTICES: Final = Path("/run/notices")
 _PAUSE_SECONDS: Final = 10.0
 """How long a reason for a restart stays on the screen."""
@@ -62,14 +64,14 @@ class Machine:
         for descriptor in power_button.open_all():
             loop.add_reader(descriptor, self._input, descriptor)
         interface.loopback_up()
-        connected = [self._connect(found) for found in interface.ethernet_interfaces()]
-        watch = Watch(_NOTICES, self._kill)
+        applied = AppliedSettings(interface.ethernet_interfaces(), tell, _tell_of)
+        watch = Watch(_NOTICES, self._kill, applied.hear)
         self._server = _start_server(watch.environment, has_installer=self._slots is not None)
         trying = loop.create_task(self._end_trial())
         status = await self._ended
         watch.close()
-        for task in (trying, *connected):
-            task.cancel()
+        applied.close()
+        trying.cancel()
         return self._what_now(status)
 
     async def _end_trial(self) -> None:
@@ -81,11 +83,6 @@ class Machine:
             return
         self._slots.confirm()
         tell(f"slot {self._slots.running.value} is confirmed")
-
-    def _connect(self, found: interface.Interface) -> asyncio.Task[NoReturn]:
-        found.bring_up()
-        say = partial(_tell_of, found.name)
-        return asyncio.get_running_loop().create_task(network.keep_address(found, say))
 
     def _what_now(self, status: int) -> int:
         if status == 0 and not self._is_restart:
@@ -140,7 +137,7 @@ def _tell_of(name: str, line: str) -> None:
 def _start_server(
     environment: Mapping[str, str], *, has_installer: bool
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-m", "keystead", "serve", "--restarts-machine"]
+    command = [sys.executable, "-I", "-m", "keystead", "serve", *_OF_APPLIANCE]
     where = [f"--config={CONFIGURATION}", f"--data={DATA}", f"--listen=[::]:{PORT}"]
     updates = ["--has-installer"] if has_installer else []
     return subprocess.Popen([*command, *where, *updates], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module

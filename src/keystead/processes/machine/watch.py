@@ -23,12 +23,21 @@ class Watch:
     """Waits for signs of life of a server. It begins with the first one."""
 
     def __init__(
-        self, path: Path, on_silence: Callable[[], None], *, limit_seconds: float = LIMIT_SECONDS
+        self,
+        path: Path,
+        on_silence: Callable[[], None],
+        on_notice: Callable[[bytes], None],
+        *,
+        limit_seconds: float = LIMIT_SECONDS,
     ) -> None:
-        """Listen at `path`. `on_silence` is called once, when there is no sign for too long."""
+        """Listen at `path`. `on_silence` is called once, when there is no sign for too long.
+
+        `on_notice` gets every line that is no sign of life.
+        """
         self._path = path
         self._limit = limit_seconds
         self._on_silence = on_silence
+        self._on_notice = on_notice
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -54,6 +63,8 @@ class Watch:
 
     def _hear(self) -> None:
         lines = set(self._end.recv(_MAX_BYTES).splitlines())
+        for line in lines - _SIGNS_OF_LIFE:
+            self._on_notice(line)
         if lines.isdisjoint(_SIGNS_OF_LIFE):
             return
         if self._alarm is not None:

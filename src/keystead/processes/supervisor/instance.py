@@ -29,6 +29,7 @@ from keystead.wire.control_messages import (
     CoreToSupervisor,
     EdgeReady,
     EdgeToSupervisor,
+    MachineSetting,
     Noted,
     Ping,
     PlatformToSupervisor,
@@ -99,15 +100,18 @@ class Instance:
         *,
         on_ready: Callable[[Started], None],
         on_alive: Callable[[], None],
+        on_setting: Callable[[MachineSetting], None],
     ) -> None:
         """`on_ready` is called when every edge accepts connections.
 
-        `on_alive` is called when the core answers a `ping`.
+        `on_alive` is called when the core answers a `ping`, and `on_setting` when it has a setting
+        for process 1 of the appliance.
         """
         self._resources = resources
         self._log = resources.log
         self._on_ready = on_ready
         self._on_alive = on_alive
+        self._on_setting = on_setting
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._platform: Child | None = None
         self._core: Child | None = None
@@ -242,6 +246,8 @@ class Instance:
                 self._note_readiness()
             case Pong():
                 self._on_alive()
+            case MachineSetting():
+                self._on_setting(message)
             case Wanted():
                 self._wanted(_ACTIONS[message.action])
             case _:

@@ -24,7 +24,7 @@ from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.notify import RESTART_STATUS, ServiceManager
-from keystead.wire.control_messages import Started
+from keystead.wire.control_messages import MachineSetting, Started
 
 MAX_FAILED_STARTS: Final = 5
 """Instances in a row that may die before they serve; then the server gives up."""
@@ -93,7 +93,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
-            instance = Instance(self._resources, on_ready=self._ready, on_alive=self._alive)
+            instance = Instance(
+                self._resources,
+                on_ready=self._ready,
+                on_alive=self._alive,
+                on_setting=self._set_machine,
+            )
             pinging = loop.create_task(self._ping(instance))
             outcome = await instance.run(self._stop)
             pinging.cancel()
@@ -151,6 +156,10 @@ class Supervisor:
 
     def _alive(self) -> None:
         self._service_manager.tell(WATCHDOG="1")
+
+    def _set_machine(self, setting: MachineSetting) -> None:
+        """Hand a setting to process 1 of the appliance. Other service managers ignore it."""
+        self._service_manager.tell(**{f"X_KEYSTEAD_{setting.name}": setting.value})
 
     def _stop_by(self, number: signal.Signals) -> None:
         self._log.info("server stopping", signal=number.name)
