@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.server import Server, wait_until
+from tests.support.server import Server, running_server, wait_until
 
 
 @pytest.fixture
@@ -95,3 +95,14 @@ def test_logging_settings_survive_a_restart(provisioned_server: Server, collecto
     while "core started" not in received:
         received = collector.recv(2048).decode()
     assert "Locked" in received
+
+
+def test_an_ipv4_client_of_an_ipv6_socket_has_its_ipv4_address(tmp_path):
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with running_server(tmp_path, listen="[::]:0") as server:
+        server.host = "127.0.0.1"
+        server.provision()
+        server.request("GET", "/keys", user="admin", passphrase="not the passphrase")
+        failed = [line for line in server.log().splitlines() if "authentication failed" in line]
+    assert [json.loads(line)["address"] for line in failed] == ["127.0.0.1"]

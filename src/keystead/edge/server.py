@@ -133,7 +133,7 @@ class EdgeServer:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(SWEEP_SECONDS, self._listen, listener)
                 return
-            self._take(accepted, address[0])
+            self._take(accepted, _unmapped(address[0]))
 
     def _take(self, accepted: socket.socket, client: str) -> None:
         if self._is_full and not self._make_room():
@@ -225,8 +225,6 @@ class EdgeServer:
 
     def _is_proxy(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer)
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
         return any(address in network for network in self._proxies)
 
     async def _receive(self, accepted: socket.socket, count: int) -> bytes:
@@ -261,3 +259,8 @@ class EdgeServer:
             counts = {one: min(count, MAX_REFUSALS) for one, count in refusals.items() if count}
             self.link.send(Refusals(counts))
             refusals.clear()
+
+
+def _unmapped(address: str) -> str:
+    """Return an IPv4 client's address as such, not as a socket for IPv6 has it."""
+    return address.removeprefix("::ffff:") if "." in address else address
