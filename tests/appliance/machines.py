@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -50,11 +50,22 @@ class Vm:
 
     def press_power_button(self) -> None:
         """Do what a hypervisor does to ask a machine for its end."""
+        self._command("system_powerdown")
+
+    def forward_to(self, address: str) -> None:
+        """Let the port of this machine's loopback lead to this address of the virtual machine."""
+        for line in (
+            f"hostfwd_remove tcp:127.0.0.1:{self.port}",
+            f"hostfwd_add tcp:127.0.0.1:{self.port}-{address}:8443",
+        ):
+            self._command("human-monitor-command", {"command-line": line})
+
+    def _command(self, name: str, arguments: Mapping[str, str] | None = None) -> None:
         with socket.socket(socket.AF_UNIX) as end:
             end.connect(str(self._folder / "control"))
             with end.makefile("rw") as lines:
-                for command in ("qmp_capabilities", "system_powerdown"):
-                    lines.write(json.dumps({"execute": command}) + "\n")
+                for command in ({"execute": "qmp_capabilities"}, _question(name, arguments)):
+                    lines.write(json.dumps(command) + "\n")
                     lines.flush()
                     while "return" not in (answer := json.loads(lines.readline())):
                         assert "error" not in answer
@@ -67,6 +78,10 @@ class Vm:
         """Return the SDK as this user, or as nobody."""
         auth = nethsm.Authentication(user, PASSPHRASES[user]) if user else None
         return nethsm.NetHSM(f"127.0.0.1:{self.port}", auth, verify_tls=False)
+
+
+def _question(name: str, arguments: Mapping[str, str] | None) -> dict[str, object]:
+    return {"execute": name, "arguments": arguments or {}}
 
 
 @contextmanager

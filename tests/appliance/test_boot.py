@@ -35,7 +35,7 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
     with booted(tmp_path, raw, variables) as vm:
         vm.wait_for(READY)
         assert "UEFI Secure Boot is enabled" in vm.console
-        assert "by DHCP" in vm.console
+        vm.wait_for("by DHCP")
         provision_and_sign(vm)
         vm.press_power_button()
         vm.wait_for_end()
