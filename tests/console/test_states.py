@@ -172,3 +172,33 @@ def test_shares_that_did_not_arrive_are_said_to_be_lost(browser: Browser, tmp_pa
             console.says("with the shares, did not arrive")
             page.get_by_role("button", name="Go on").click()
             console.heading("Sign in")
+
+
+def test_an_older_store_is_opened_with_a_check_box_that_shows_itself_then(console: Console) -> None:
+    console.expected_errors += ["409"]
+    given = []
+
+    def unlock(route: Route) -> None:
+        given.append(route.request.post_data_json)
+        if given[-1].get("acknowledgeRollback"):
+            console.page.unroute("**/health/state")
+            route.fulfill(status=204)
+        else:
+            route.fulfill(status=409, json={"message": "The store is not the one of before."})
+
+    console.page.route("**/unlock", unlock)
+    console.page.route("**/health/state", lambda route: route.fulfill(json={"state": "Locked"}))
+    console.heading("Locked")
+    box = console.page.get_by_label("The older store is there on purpose: open it").first
+    expect(box).to_be_hidden()
+    console.fill("Unlock", passphrase=UNLOCK)
+    console.press("Unlock", "Unlock")
+    console.says("The store is not the one of before.")
+    box.check()
+    console.fill("Unlock", passphrase=UNLOCK)
+    console.press("Unlock", "Unlock")
+    console.heading("Sign in")
+    assert given == [
+        {"passphrase": UNLOCK},
+        {"passphrase": UNLOCK, "acknowledgeRollback": True},
+    ]
