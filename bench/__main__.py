@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import machine, mixed, plots, signing
+from bench.accountable import measure_accountable
 from bench.backups import measure_backups
 from bench.batches import measure_batches, measure_secret_keys
 from bench.budget import measure_budget
@@ -59,6 +60,7 @@ def _signing_cases(peer: SoftHsm | None) -> dict[str, Measure]:
 
 _OTHER_CASES: dict[str, Measure] = {
     "secret-keys": measure_secret_keys,
+    "accountable": measure_accountable,
     "unloaded": signing.measure_unloaded,
     "mixed": mixed.measure_beside_rsa,
     "mixed-batch": mixed.measure_beside_batch,

@@ -136,10 +136,18 @@ class Gate:
         Raises ForbiddenByPolicy. Uses under `maxUses` have been leased before: see
         `operations.use_permits`.
         """
-        policy, limits, uses = key.record.policy, key.limits, attempt.uses
+        policy = key.record.policy
         if policy is None or _is_public(attempt, key):
             return Permit(key.path)
-        now, approval = self._monotonic(), attempt.approval
+        if key.limits is None and attempt.approval is None:
+            # Nothing is counted, so nothing can be given back. Most policies are like that.
+            _raise(refusal(policy, _policy_use(policy, attempt, key), NO_COUNTERS))
+            return Permit(key.path)
+        return self._permit_counted(policy, attempt, key)
+
+    def _permit_counted(self, policy: Policy, attempt: Attempt, key: StoredKey) -> Permit:
+        limits, uses, approval = key.limits, attempt.uses, attempt.approval
+        now = self._monotonic()
         counters = NO_COUNTERS if limits is None else limits.counters(uses, now)
         if approval is not None and not approval.is_void:
             counters = msgspec.structs.replace(counters, approved=approval.uses)

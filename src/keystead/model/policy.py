@@ -5,8 +5,9 @@ first rule that refuses the use.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import ceil
 from typing import Annotated, Final, NamedTuple
@@ -21,6 +22,8 @@ MINUTE_SECONDS: Final = 60
 MAX_CLIENTS: Final = 100
 MAX_MODES: Final = 100
 MAX_APPROVERS: Final = 100
+_REMEMBERED_CLIENTS: Final = 8
+"""The addresses that a policy with `clients` remembers, in a kilobyte."""
 MAX_USES: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
 MAX_PER_MINUTE: Final = 10_000_000
@@ -84,7 +87,9 @@ class Policy:
     """Unix seconds."""
     not_after: float | None = field(compare=False)
     """Unix seconds."""
-    networks: tuple[_Network, ...] | None = field(compare=False)
+    has_client: Callable[[str], bool] | None = field(compare=False)
+    """Whether `clients` has an address. It remembers some addresses, because few clients use a key.
+    None: the policy has no such rule."""
     has_times: bool = field(init=False, compare=False)
     """Whether the time of a use matters."""
     needs_approval: bool = field(init=False, compare=False)
@@ -171,8 +176,11 @@ def parse_policy(document: PolicyDocument) -> Policy:
         modes=None if document.modes is None else tuple(sorted(set(document.modes))),
         approvals=None if document.approvals is None else _checked(document.approvals),
     )
-    numbers = None if networks is None else tuple(map(_as_number, networks))
-    return Policy(normal, not_before, not_after, numbers)
+    has_client = None
+    if networks is not None:
+        numbers = tuple(map(_as_number, networks))
+        has_client = lru_cache(_REMEMBERED_CLIENTS)(partial(_contains, numbers))
+    return Policy(normal, not_before, not_after, has_client)
 
 
 def digest(policy: Policy) -> bytes:
@@ -215,7 +223,7 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
     if policy.has_times and (found := _outside(policy, use.now)) is not None:
         return found
-    if policy.networks is not None and not _contains(policy.networks, use.address):
+    if policy.has_client is not None and not policy.has_client(use.address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
     if document.modes is not None and use.mode not in document.modes:
         return Refusal("modes", "The key's policy forbids this mode: modes.")
@@ -243,14 +251,12 @@ def _contains(networks: tuple[_Network, ...], text: str) -> bool:
     if address is None:
         return False
     version, number = address
-    # A loop is faster here than any().
-    for network_version, network, mask in networks:
-        if version == network_version and number & mask == network:
-            return True
-    return False
+    return any(
+        version == network_version and number & mask == network
+        for network_version, network, mask in networks
+    )
 
 
-@lru_cache(maxsize=1024)
 def _parse_address(text: str) -> tuple[int, int] | None:
     try:
         address = ip_address(text)
