@@ -147,7 +147,7 @@ LONGER = {
     "policy": parse_policy(PolicyDocument(modes=("M" * LONG,))),
 }
 """Long values of the fields of a record whose size varies."""
-OF_FIXED_SIZE = {"operations", "uses_left", "origin", "created"}
+OF_FIXED_SIZE = {"operations", "uses_left", "uses_of", "origin", "created"}
 
 
 def test_every_field_of_a_record_is_known_to_be_long_or_of_fixed_size():
