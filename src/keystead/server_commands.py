@@ -79,7 +79,7 @@ def _examine(given: argparse.Namespace) -> int:
         findings = list(examine(given.data))
     else:
         file = read_configuration(given.config)
-        findings = list(examine(given.data or file.data, file.platform.device_key, file.etcd))
+        findings = list(examine(given.data or file.data, file.platform, file.etcd))
     for finding in findings:
         sys.stdout.write(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}\n")
     return 1 if any(finding.is_fault for finding in findings) else 0

@@ -8,6 +8,9 @@ import pytest
 
 from tests.processes.test_sandbox import without_seccomp
 from tests.support.server import running_server
+from tests.support.tpm import as_device, swtpm
+
+__all__ = ["swtpm"]
 
 
 def doctor(*options: str, wrapper: list[str] | None = None) -> tuple[int, list[str]]:
@@ -114,3 +117,19 @@ def test_whatever_is_secret_and_open_to_others_is_a_fault(tmp_path, name):
     status, lines = doctor(f"--data={tmp_path}")
     assert status == 1
     assert f"FAULT: {tmp_path / name} is open to other users: mode 0604" in lines
+
+
+def test_it_says_what_tells_an_older_database_from_the_present_one(tmp_path, swtpm):
+    config = tmp_path / "keystead.toml"
+    config.write_text("")
+    _, lines = doctor(f"--config={config}")
+    assert any(line.startswith("warning: no second place") for line in lines)
+    with as_device(swtpm) as device:
+        config.write_text(f'[journal]\nhead_file = "head"\ntpm_counter = "{device}"')
+        _, lines = doctor(f"--config={config}")
+    assert f"the counter of the TPM {device}: 1" in lines
+    assert any("the journal's head in" in line and "not there yet" in line for line in lines)
+    config.write_text('[journal]\ntpm_counter = "/dev/null/no"')
+    status, lines = doctor(f"--config={config}")
+    assert status == 1
+    assert any(line.startswith("FAULT: journal.tpm_counter") for line in lines)

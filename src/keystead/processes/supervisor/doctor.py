@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 
 from keystead import __version__
-from keystead.errors import StartRefused
+from keystead.errors import KeysteadError, StartRefused
+from keystead.processes.platform.counter_place import open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
-from keystead.processes.platform.settings import DeviceKeySettings
+from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings
 from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
 from keystead.processes.supervisor import etcd_version
 
@@ -38,11 +39,11 @@ class Finding:
 
 
 def examine(
-    data: Path | None, device_key: DeviceKeySettings | None = None, etcd: Path | None = None
+    data: Path | None, settings: PlatformSettings | None = None, etcd: Path | None = None
 ) -> Iterator[Finding]:
     """Yield findings about the machine, and about the server that runs on `data`, if there is one.
 
-    `device_key` are the settings of the device key of a server, and `etcd` is its program.
+    `settings` are those of a server's platform, and `etcd` is its program.
     """
     yield Finding(
         f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
@@ -56,8 +57,9 @@ def examine(
         for kind in OWN_KINDS:
             yield _tried(kind)
     yield from _machine()
-    if device_key is not None:
-        yield from _survey(device_key)
+    if settings is not None:
+        yield from _survey(settings.device_key)
+        yield from _second_places(settings)
     if etcd is not None:
         yield _etcd(etcd)
     if data is not None:
@@ -106,6 +108,30 @@ def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
         return
     yield Finding(f"device key, provider {wanted.provider}")
     yield from map(Finding, lines)
+
+
+def _second_places(settings: PlatformSettings) -> Iterator[Finding]:
+    """Yield what tells an older database from the present one."""
+    if settings.head_file is None and settings.tpm_counter is None:
+        yield Finding(
+            "warning: no second place: an older copy of the whole database is not noticed"
+        )
+    if settings.head_file is not None:
+        head = Path(settings.head_file)
+        found = "there" if head.exists() else "not there yet: the first checkpoint makes it"
+        yield Finding(f"the journal's head in {head}: {found}")
+    if settings.tpm_counter is not None:
+        yield _counter(settings.tpm_counter)
+
+
+def _counter(device: str) -> Finding:
+    try:
+        counter = open_counter(device)
+        value = counter.value()
+    except KeysteadError as error:
+        return Finding(error.message, is_fault=True)
+    counter.close()
+    return Finding(f"the counter of the TPM {device}: {value}")
 
 
 def _etcd(program: Path) -> Finding:
