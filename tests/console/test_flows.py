@@ -269,6 +269,29 @@ def test_an_approver_sees_who_asks_and_why_and_decides(browser: Browser, server:
         console.says("granted")
 
 
+def test_an_administrator_of_a_namespace_makes_users_and_keys_there(
+    console: Console, server: Server
+) -> None:
+    server.add_user("tenant~boss", "Administrator")
+    assert server.request("PUT", "/namespaces/tenant", user="admin").status == 204
+    console.sign_in("tenant~boss", server.passphrases["tenant~boss"])
+    expect(console.page.locator("header .who")).to_contain_text("tenant~boss")
+    console.open("users")
+    console.unfold("New user")
+    passphrase = "olgaPassphrase"
+    console.fill(
+        "New user", id="tenant~olga", realName="Olga", passphrase=passphrase, again=passphrase
+    )
+    console.press("New user", "Add")
+    console.says("2 users")
+    console.open("new-key")
+    console.fill("Generate a key", id="inside")
+    console.press("Generate a key", "Generate")
+    console.heading("Key inside")
+    assert server.request("GET", "/keys/inside", user="tenant~boss").status == 200
+    assert server.request("GET", "/keys/inside", user="admin").status == 404
+
+
 def test_an_operation_is_tried_from_its_description(signed_in: Console) -> None:
     signed_in.open("api")
     signed_in.page.locator("summary", has_text="GET /system/info").click()
