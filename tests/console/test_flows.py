@@ -311,3 +311,7 @@ def test_an_auditor_reads_and_verifies_the_journal(browser: Browser, server: Ser
         console.fill("Entries", text="auditor")
         console.press("Entries", "Show")
         console.says("PUT /users/{user_id}")
+        assert server.request("DELETE", "/journal?upto=2", user="auditor").status == 204
+        console.fill("Entries", **{"from": "1"}, text="")
+        console.press("Entries", "Show")
+        console.says("From number 3")

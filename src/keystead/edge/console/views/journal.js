@@ -44,11 +44,12 @@ async function search(hsm, text) {
 
 async function page(hsm, from, load) {
   const text = await hsm.text(`/journal?from=${from}&limit=${PAGE}`);
-  const entries = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
-  return section(`From number ${from}`, entryTable(entries.filter(({ n }) => n)),
+  const entries = text.split("\n").filter(Boolean).map((line) => JSON.parse(line)).filter(({ n }) => n);
+  const first = entries.length ? entries[0].n : from;  // Later than asked for, if entries were deleted.
+  return section(`From number ${first}`, entryTable(entries),
     element("p", { class: "buttons" },
-      from > 1 && button("Older", () => load(Math.max(1, from - PAGE))),
-      entries.length >= PAGE && button("Newer", () => load(from + PAGE))));
+      first > 1 && button("Older", () => load(Math.max(1, first - PAGE))),
+      entries.length === PAGE && button("Newer", () => load(first + PAGE))));
 }
 
 function entryTable(entries) {
