@@ -108,7 +108,7 @@ def test_the_unlock_passphrase_is_changed(hsm) -> None:
     assert nobody.get_state() is State.OPERATIONAL
 
 
-def test_a_reboot_comes_back_locked_and_an_unattended_one_operational(tmp_path) -> None:
+def test_reboots_a_factory_reset_and_a_shutdown_end_in_the_right_state(tmp_path) -> None:
     with running_server(tmp_path) as server:
         server.provision()
         address = f"{server.host}:{server.port}"
@@ -125,3 +125,5 @@ def test_a_reboot_comes_back_locked_and_an_unattended_one_operational(tmp_path) 
             admin.factory_reset()
             server.wait_ready(times=4)
             assert admin.get_state() is State.UNPROVISIONED
+            admin.shutdown()
+            assert server.wait() == 0
