@@ -145,7 +145,7 @@ wheel-pkcs11: pkcs11 $(READY) ## the wheel of the PKCS#11 module, into dist
 	scripts/add-locked $(BIN)/python $(VENV)/add-ons pkcs11
 	packaging/wheel-pkcs11/build $(VENV)/add-ons/pkcs11/bin/python dist
 
-VM_TOOLS := qemu-system-x86=qemu-system-x86_64 ovmf=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd
+VM_TOOLS := qemu-system-x86=qemu-system-x86_64 ovmf=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd swtpm
 
 image: $(READY) ## builds the bootable image of the appliance into dist/appliance; KEYS=DIR signs it
 	scripts/system-tools $(IMAGE_TOOLS)

@@ -155,6 +155,16 @@ async def test_system_info_has_every_field_of_nethsm_s(core: Core, operator: Cre
     assert (await core.request("GET", "/system/info", user=operator)).status == 403
 
 
+async def test_system_info_shows_what_the_tpm_has_measured() -> None:
+    core = await start_core(measurements={"11": "ab" * 32})
+    await core.provision()
+
+    info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+
+    assert info["pcr"] == {"11": "ab" * 32}
+    core.close()
+
+
 async def test_clients_find_the_generation_of_the_api_in_the_software_s_version(core: Core) -> None:
     info = (await core.request("GET", "/system/info", user=ADMIN)).json()
     assert info["softwareVersion"].split(".")[0] == "5"

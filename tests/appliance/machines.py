@@ -92,8 +92,12 @@ def booted(
     *,
     hardware: str = "virtio",
     options: Sequence[str] = (),
+    tpm: Path | None = None,
 ) -> Iterator[Vm]:
-    """A virtual machine that starts from the disk `raw`. It is killed at the end."""
+    """A virtual machine that starts from the disk `raw`. It is killed at the end.
+
+    `tpm` is the control channel of a TPM.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -108,13 +112,36 @@ def booted(
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
-            env={**os.environ, "HARDWARE": hardware, "WITHOUT_KVM": "1"},
+            env={
+                **os.environ,
+                "HARDWARE": hardware,
+                "WITHOUT_KVM": "1",
+                "TPM": "" if tpm is None else str(tpm),
+            },
         )
     try:
         yield Vm(folder, port, process)
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def software_tpm(folder: Path) -> Iterator[Path]:
+    """The control channel of a new TPM, which measures one start of a machine."""
+    (folder / "tpm").mkdir()
+    channel = folder / "tpm/control"
+    command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder / 'tpm'}"]
+    running = subprocess.Popen([*command, "--ctrl", f"type=unixio,path={channel}"])  # noqa: S603 - the system's
+    try:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not channel.exists():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        yield channel
+    finally:
+        running.kill()
+        running.wait()
 
 
 def copied(path: Path, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.appliance.machines import (
     changed,
     copied,
     provision_and_sign,
+    software_tpm,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -50,6 +52,24 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
             admin.shutdown()
         vm.wait_for_end()
         assert "powering off" in vm.console
+
+
+@pytest.mark.skipif(shutil.which("swtpm") is None, reason="no swtpm")
+def test_the_tpm_measures_what_the_builder_predicts(
+    built: Path, enrolled: Path, tmp_path: Path
+) -> None:
+    raw, variables = copied(built / DISK, tmp_path), copied(enrolled, tmp_path)
+    predicted = json.loads((built / CONTENTS).read_text())["measurements"]["pcr11"]
+
+    with software_tpm(tmp_path) as tpm, booted(tmp_path, raw, variables, tpm=tpm) as vm:
+        vm.wait_for(READY)
+        with closing(vm.client()) as nobody:
+            nobody.provision(PASSPHRASES["unlock"], PASSPHRASES["admin"])
+        with closing(vm.client("admin")) as admin:
+            registers = admin.get_system_info().tpm.platform_configuration_registers
+
+    assert registers["11"] == predicted
+    assert {"4", "7"} <= {number for number, value in registers.items() if int(value, 16)}
 
 
 def test_it_boots_with_the_disk_and_network_of_virtualbox(built: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,6 +227,7 @@ async def start_core(  # noqa: PLR0913
     keeps_head: bool = False,
     keeps_count: bool = False,
     set_machine: Callable[[MachineSetting], None] | None = None,
+    measurements: Mapping[str, str] | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -263,6 +264,7 @@ async def start_core(  # noqa: PLR0913
             keeps_head=keeps_head,
             keeps_count=keeps_count,
             set_machine=set_machine,
+            measurements=measurements or {},
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

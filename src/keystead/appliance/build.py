@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead import SECURITY_VERSION, __version__
-from keystead.appliance import content, debian, disk, initramfs, uki
+from keystead.appliance import content, debian, disk, initramfs, measurement, uki
 from keystead.appliance.debian import Package
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.appliance.update_file import write_update
@@ -83,6 +83,7 @@ def _write_image(
     described = {
         "product": f"keystead {__version__}",
         "kernelCommandLine": line,
+        "measurements": {f"pcr{measurement.REGISTER}": measurement.predicted(paths)},
         "packages": sorted(package.origin for package in packages),
         "files": content.listing(entries),
     }

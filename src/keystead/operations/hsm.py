@@ -121,6 +121,7 @@ class Hsm:
         self.unattended_boot = UnattendedBoot(context, local, self.changing)
         self.identity = DeviceIdentity(local)
         self.software_digest = context.software_digest
+        self.measurements = context.measurements
         self.has_open_shutdown = context.open_shutdown
         self.allows_common_passphrases = context.common_passphrases
         self._recovering: asyncio.Task[None] | None = None

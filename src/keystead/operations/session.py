@@ -1,8 +1,8 @@
 """The session of an Operational HSM: everything that lock drops."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.access.gate import Gate
@@ -79,6 +79,8 @@ class CoreContext:
     """Has process 1 of the appliance apply a setting. None: this is no appliance."""
     software_digest: str | None = None
     """The SHA-256 over the files of the installed software."""
+    measurements: Mapping[str, str] = field(default_factory=dict)
+    """The registers of the machine's TPM, in hexadecimal, by number. Empty without a TPM."""
     self_test_failure: str | None = None
     """Which of the tests at start failed, and why: the HSM is Failed from then on."""
 

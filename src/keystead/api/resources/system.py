@@ -1,5 +1,6 @@
 """The machine: what it is, and its ends."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -14,7 +15,7 @@ namespaces from 2 on, labels from 5 on."""
 
 
 class SystemInfo(msgspec.Struct, rename="camel"):
-    """GET /system/info. Nothing is attested."""
+    """GET /system/info. Nothing is attested: `pcr` is what the machine says of itself."""
 
     software_version: str
     software_build: str
@@ -22,7 +23,7 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     hardware_version: str
     device_id: str
     ak_pub: dict[str, str]
-    pcr: dict[str, str]
+    pcr: Mapping[str, str]
 
 
 class SystemUpdateData(msgspec.Struct, rename="camel"):
@@ -41,7 +42,7 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
             hardware_version="N/A",
             device_id=call.hsm.device_id,
             ak_pub={},
-            pcr={},
+            pcr=call.hsm.measurements,
         )
     )
 

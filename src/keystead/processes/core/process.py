@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -29,6 +30,7 @@ from keystead.processes import launch, sandbox
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
+from keystead.processes.core.measurements import measurements
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.core.software import software_digest
 from keystead.processes.sandbox import Sandbox
@@ -275,8 +277,18 @@ class _Pools:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the core reads of the machine before its confinement."""
+
+    software: str
+    """The digest of the installed software."""
+    measurements: Mapping[str, str]
+    """The registers of the TPM."""
+
+
 async def _context(
-    platform: PlatformLink, supervisor: socket.socket, pools: _Pools, log: Log, software: str
+    platform: PlatformLink, supervisor: socket.socket, pools: _Pools, log: Log, facts: Facts
 ) -> CoreContext:
     failure = await pools.keygen.run(first_failure)
     device_key = await platform.device_key
@@ -305,7 +317,8 @@ async def _context(
         keeps_head=settings.keeps_head,
         keeps_count=settings.keeps_count,
         set_machine=partial(control.send, supervisor) if settings.configures_machine else None,
-        software_digest=software,
+        software_digest=facts.software,
+        measurements=facts.measurements,
         self_test_failure=failure,
     )
 
@@ -330,12 +343,11 @@ async def serve(
     log: Log,
     confinement: Sandbox,
     *,
-    software: str,
+    facts: Facts,
 ) -> int:
     """Run the core until the supervisor closes its end or the platform is gone.
 
-    `software` is the digest of the installed software. Returns the exit status. Raises
-    KeysteadError if it cannot start.
+    Returns the exit status. Raises KeysteadError if it cannot start.
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
@@ -345,7 +357,7 @@ async def serve(
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _context(platform, supervisor, pools, log, software))
+        hsm = await Hsm.start(await _context(platform, supervisor, pools, log, facts))
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)
@@ -378,7 +390,7 @@ def main() -> None:
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
     given = parser.parse_args()
     log = log_to_stderr("core")
-    software = software_digest()  # No file can be read once the process is confined.
+    facts = Facts(software_digest(), measurements())
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         confinement.isolate(
@@ -386,6 +398,6 @@ def main() -> None:
         )
         confinement.confine(user=sandbox.own_user("core"))
         launch.run(
-            serve(given.platform, given.control, log, confinement, software=software),
+            serve(given.platform, given.control, log, confinement, facts=facts),
             loop_factory=uvloop.new_event_loop,
         )
