@@ -18,6 +18,7 @@ from keystead.appliance.initramfs import (
     INTERPRETER,
     MODULES,
     UPDATE_KEY,
+    configuration,
     root_entries,
 )
 from keystead.processes.supervisor.configuration import read_configuration
@@ -99,13 +100,10 @@ def test_a_second_build_is_identical(entries: list[Entry], packages: list[Packag
     assert digest(again) == digest(entries)
 
 
-def test_the_builders_update_key_is_in_the_image_and_in_force(
-    packages: list[Package], keys: Path, tmp_path: Path
-) -> None:
+def test_the_builders_update_key_is_in_the_image_and_in_force(keys: Path, tmp_path: Path) -> None:
     key = (keys / "update.pem").read_bytes()
-    for entry in root_entries(packages, key):
-        if entry.path in {CONFIGURATION, UPDATE_KEY}:
-            (tmp_path / PurePosixPath(entry.path).name).write_bytes(entry.content)
+    for entry in configuration(key):
+        (tmp_path / PurePosixPath(entry.path).name).write_bytes(entry.content)
 
     read = read_configuration(tmp_path / PurePosixPath(CONFIGURATION).name)
 
@@ -113,8 +111,8 @@ def test_the_builders_update_key_is_in_the_image_and_in_force(
 
 
 def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: Path) -> None:
-    (configuration,) = [entry for entry in entries if entry.path == CONFIGURATION]
-    (tmp_path / "file").write_bytes(configuration.content)
+    (found,) = [entry for entry in entries if entry.path == CONFIGURATION]
+    (tmp_path / "file").write_bytes(found.content)
 
     assert read_configuration(tmp_path / "file").platform.core.update_key_pem is None
     assert UPDATE_KEY not in {entry.path for entry in entries}

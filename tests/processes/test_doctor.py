@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from keystead.platform.measurements import REGISTERS
 from tests.processes.test_sandbox import without_seccomp
 from tests.support.server import running_server
 from tests.support.tpm import as_device, swtpm
@@ -26,6 +27,12 @@ def test_it_says_what_each_process_would_have():
     for role in ("core", "edge", "platform"):
         (line,) = [line for line in lines if line.startswith(f"{role} would have: ")]
         assert "seccomp" in line.partition("missing")[0]
+
+
+def test_it_says_whether_there_is_a_tpm():
+    said = any(line.startswith("no TPM") for line in doctor()[1])
+
+    assert said is not REGISTERS.exists()
 
 
 def test_without_seccomp_it_fails_and_says_why():

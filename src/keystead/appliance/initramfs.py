@@ -38,7 +38,7 @@ def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -
     return content.with_directories(
         [
             *(*programs, *_libraries(programs, packages), *_drivers(packages)),
-            *(*_skeleton(), *_configuration(update_key)),
+            *(*_skeleton(), *configuration(update_key)),
         ]
     )
 
@@ -122,7 +122,8 @@ def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]
             yield name_of(PurePosixPath(path).name), (data, package.origin)
 
 
-def _configuration(update_key: bytes | None) -> Iterator[Entry]:
+def configuration(update_key: bytes | None) -> Iterator[Entry]:
+    """Yield the configuration of the server, and the key that verifies update images."""
     if update_key is None:
         yield content.file(CONFIGURATION, b"", _BUILDER)
         return

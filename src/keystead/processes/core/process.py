@@ -24,13 +24,13 @@ from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
 from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
+from keystead.platform.measurements import measurements
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
-from keystead.processes.core.measurements import measurements
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.core.software import software_digest
 from keystead.processes.sandbox import Sandbox

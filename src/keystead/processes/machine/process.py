@@ -148,12 +148,12 @@ def _begin_slots() -> tuple[Slots | None, bool]:
     try:
         slots = boot.find_slots()
         start = slots.begin()
+        UpdateSlot(UPDATES).take_committed()  # A power cut has ended what was committed.
     except (OSError, StartRefused) as error:
         tell(f"no updates: {error}")
         return None, False
     running = slots.running
     tell(start.value.format(running=running.value, other=running.other.value))
-    UpdateSlot(UPDATES).take_committed()  # What a power cut left of an update has ended.
     return slots, start is Start.TRIAL
 
 

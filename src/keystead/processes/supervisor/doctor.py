@@ -19,6 +19,7 @@ import msgspec
 
 from keystead import __version__
 from keystead.errors import KeysteadError, StartRefused
+from keystead.platform.measurements import REGISTERS
 from keystead.processes.platform.counter_place import open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings
@@ -98,6 +99,9 @@ def _machine() -> Iterator[Finding]:
         yield Finding(
             "warning: root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too"
         )
+
+    if not REGISTERS.exists():
+        yield Finding("no TPM: nothing says what was booted, and no device key can be sealed to it")
 
 
 def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:

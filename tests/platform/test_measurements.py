@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keystead.processes.core.measurements import measurements
+from keystead.platform.measurements import measurements
 
 
 def test_the_registers_that_only_a_restart_sets_back_are_read(tmp_path: Path) -> None:
