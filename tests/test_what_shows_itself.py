@@ -234,7 +234,8 @@ def shapes() -> Iterator[type]:
     for module in pkgutil.walk_packages(keystead.__path__, "keystead."):
         if module.name.endswith("__main__"):
             continue
-        if module.name.endswith("tpm2") and importlib.util.find_spec("tpm2_pytss") is None:
+        is_optional = module.name.endswith(("tpm2", "tpm_counter"))
+        if is_optional and importlib.util.find_spec("tpm2_pytss") is None:
             continue  # The one package that is optional.
         loaded = importlib.import_module(module.name)
         for one in vars(loaded).values():
