@@ -5,7 +5,6 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,15 +23,14 @@ from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
 from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
-from keystead.platform.measurements import measurements
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
+from keystead.processes.core.facts import Facts
 from keystead.processes.core.refusals import RefusalLog
-from keystead.processes.core.software import software_digest
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.device import DEVICE_KEY_BYTES
@@ -277,16 +275,6 @@ class _Pools:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the core reads of the machine before its confinement."""
-
-    software: str
-    """The digest of the installed software."""
-    measurements: Mapping[str, str]
-    """The registers of the TPM."""
-
-
 async def _context(
     platform: PlatformLink, supervisor: socket.socket, pools: _Pools, log: Log, facts: Facts
 ) -> CoreContext:
@@ -390,7 +378,7 @@ def main() -> None:
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
     given = parser.parse_args()
     log = log_to_stderr("core")
-    facts = Facts(software_digest(), measurements())
+    facts = Facts.read()
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         confinement.isolate(
