@@ -21,6 +21,7 @@ from bench.accountable import measure_accountable
 from bench.backups import measure_backups
 from bench.batches import measure_batches, measure_secret_keys
 from bench.budget import measure_budget
+from bench.cluster import measure_cluster
 from bench.handshakes import measure_handshakes
 from bench.key_generation import measure_generation
 from bench.many_keys import measure_many_keys
@@ -78,6 +79,7 @@ _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
     "budget": measure_budget,
     "keys": measure_many_keys,
     "backups": measure_backups,
+    "cluster": measure_cluster,
 }
 """They start servers of their own, or none."""
 _WITH_PEER = (*signing.SIGNING, "batches")

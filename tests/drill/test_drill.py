@@ -68,7 +68,6 @@ class Site:
         core = await self._stack.enter_async_context(
             core_of(self.device, client, seconds=FRESH_SECONDS, clock=time.monotonic)
         )
-        self._stack.callback(self.lines.extend, core.log_lines)
         for forever in (
             core.hsm.audit.run_forever(core.hsm.store_lost),
             core.hsm.flush_counters_forever(),

@@ -17,7 +17,9 @@ from keystead.etcd.protobuf import Malformed, decode, encode
 
 Awaited = TypeVar("Awaited")
 
-DEADLINE_SECONDS: Final = 2.0
+DEADLINE_SECONDS: Final = 1.5
+"""A little longer than the election of a new leader. What was sent to the one before is lost, and
+is sent again after this time."""
 MAX_CALLS: Final = 256
 """The most calls under way. More of them wait for a place, within their deadline."""
 MAX_ANSWER_BYTES: Final = 16 * 2**20
