@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 from tests.support import backups
 from tests.support.core import ADMIN, UNLOCK, b64, start_core
@@ -18,11 +19,11 @@ BACKUP = "backup passphrase"
 OPERATOR = ("op", "passphrase of op")
 
 
-async def until(ask, status):
-    """Ask until the answer has this status."""
+async def until(ask, status, lines=()):
+    """Ask until the answer has this status. The lines of the log show why it never has."""
     end = time.monotonic() + WAIT_SECONDS
     while (answer := await ask()).status != status:
-        assert time.monotonic() < end, answer
+        assert time.monotonic() < end, (answer, *lines[-10:])
         await asyncio.sleep(0.05)
     return answer
 
@@ -41,7 +42,8 @@ class Members:
     async def each(self, method, path, *, status, **request):
         """Ask each member until it gives an answer with this status."""
         for core in self.cores:
-            await until(lambda core=core: core.request(method, path, **request), status)
+            ask = partial(core.request, method, path, **request)
+            await until(ask, status, core.log_lines)
 
     async def ask_all(self, times, ask):
         """Ask all members at once, each so many times, and return the statuses."""

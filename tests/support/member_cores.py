@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import time
 
+from keystead.model.secret import Secret
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.storage.backends.etcd import EtcdStore
@@ -11,6 +13,7 @@ from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change
+from keystead.storage.local import LocalStore
 from keystead.wire.messages import Freshness as Settings
 from tests.support.core import Clock, start_core
 
@@ -43,10 +46,12 @@ class Device:
         self.key = None
 
     async def joins(self, other):
-        """Take the device key and the own records of another device, as a copy of it."""
-        self.key = other.key
+        """Take the own records of another device, sealed under a device key of its own."""
+        self.key = Secret(os.urandom(32))
         records = await other.own.scan("/local/", "/local0", limit_bytes=10**6)
         await self.own.commit([Change(path, entry.value) for path, entry in records])
+        theirs, mine = (LocalStore(self.own, one.key.copy()) for one in (other, self))
+        await self.own.commit(await theirs.moved_to(mine))
 
 
 @contextlib.asynccontextmanager
