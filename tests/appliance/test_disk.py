@@ -115,6 +115,23 @@ def test_another_format_has_the_same_content(image: Path, tmp_path: Path) -> Non
     tools.run("qemu-img", "compare", raw, disk.convert(raw, "qcow2"))
 
 
+def header_time(image: Path) -> bytes:
+    """Return the time in the COFF header of a PE file."""
+    content = image.read_bytes()
+    header = int.from_bytes(content[0x3C:0x40], "little")
+    assert content[header : header + 4] == b"PE\0\0"
+    return content[header + 8 : header + 12]
+
+
+@needs_signer
+def test_the_time_of_the_build_is_not_in_the_image(stub: Path, tmp_path: Path) -> None:
+    part, out = tmp_path / "part", tmp_path / "out.efi"
+    part.write_bytes(b"a part")
+    uki.join(stub, {".osrel": part}, out)
+
+    assert header_time(out) == header_time(stub)
+
+
 @needs_signer
 def test_a_signature_covers_every_part_of_the_image(stub: Path, keys: Path, tmp_path: Path) -> None:
     paths, out = {}, tmp_path / "out.efi"

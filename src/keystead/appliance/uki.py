@@ -45,7 +45,8 @@ def join(stub: Path, parts: Mapping[str, Path], out: Path) -> None:
         options += [f"--add-section={name}={path}", f"--change-section-vma={name}={address:#x}"]
         # One behind the other: the firmware takes memory for the gaps too.
         address += -(-path.stat().st_size // _PAGE) * _PAGE
-    run("objcopy", *options, stub, out)
+    # --preserve-dates: objcopy otherwise writes the time of the build into the header.
+    run("objcopy", "--preserve-dates", *options, stub, out)
 
 
 def sign(image: Path, *, key: Path, certificate: Path) -> None:
