@@ -8,6 +8,7 @@ opened, each key that is still there gets the stricter of both, before anyone ca
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from keystead.errors import CorruptRecord
@@ -16,6 +17,7 @@ from keystead.storage import key_paths, records
 from keystead.storage.generations import NextGeneration
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.paths import list_paths
+from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.use_limits import KeyLimits
 
@@ -57,13 +59,16 @@ class KeptPolicies:
         Raises WriteRefused if the store cannot write: the keys must not be used then.
         """
         for path in await list_paths(self._store, _ROOT, _ROOT + _AFTER):
-            entry = await self._store.get(path)
-            if entry is None:
-                continue
-            changes = [Change(path, None, entry.revision)]
-            name = path.removeprefix(_ROOT)
-            changes += await self._stricter_record(name, entry.value)
-            _ = await self._store.commit(changes)
+            # All members of a cluster do this after a restore.
+            await retry_when_stale(partial(self._apply_one, path))
+
+    async def _apply_one(self, path: str) -> None:
+        entry = await self._store.get(path)
+        if entry is None:
+            return
+        changes = [Change(path, None, entry.revision)]
+        changes += await self._stricter_record(path.removeprefix(_ROOT), entry.value)
+        _ = await self._store.commit(changes)
 
     def _is_kept(self, record: Record) -> bool:
         try:
