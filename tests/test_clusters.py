@@ -156,7 +156,7 @@ def test_a_member_begins_with_the_members_it_was_told_of(tmp_path):
     directory.begin(record)
     assert directory.exists
     assert directory.record() == record
-    options = list(arguments(record))
+    options = list(arguments(record, None))
     assert "--name=two" in options
     assert "--initial-advertise-peer-urls=https://two:1" in options
     assert "--initial-cluster=one=https://one:1,one=https://one:2,two=https://two:1" in options

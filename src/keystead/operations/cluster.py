@@ -1,23 +1,26 @@
-"""The cluster API for one member, this HSM."""
+"""The members of the cluster, and how this HSM is with them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from keystead.errors import NotFound, WrongState
+from keystead.errors import Conflict, NotFound, WrongState
 from keystead.model.ids import MemberId
 from keystead.model.lifecycle import State
+from keystead.model.members import Member
+from keystead.model.peer_urls import PeerUrl
+from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
+from keystead.operations.members import Members
+from keystead.sealing.joiner_kit import make_kit
+from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, UNLOCK_SALT, UNLOCK_SHARES
 
-_ALONE = "This HSM is the only member there is. This version does not offer to add others."
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One HSM of a cluster. `member_id` is 64 bits as etcd writes them: hexadecimal, not padded."""
-
-    member_id: MemberId
-    name: str
+MOST_MEMBERS: Final = 5
+_ALONE: Final = (
+    "This HSM is the only member there is, with its records in SQLite: "
+    "`keystead cluster init` makes it a cluster that others can join."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +39,79 @@ def diagnose(hsm: Hsm) -> Diagnosis:
     return Diagnosis(store_answers=True, complaints=() if reason is None else (reason,))
 
 
-def members(hsm: Hsm) -> list[Member]:
-    """Return all members."""
+async def members(hsm: Hsm) -> list[Member]:
+    """Return all members, as far as this one knows: it answers without a majority too."""
+    if hsm.members is not None:
+        return await hsm.members.present()
     digest = hashlib.sha256(b"cluster member " + hsm.device_id.encode())
-    return [
-        Member(
-            MemberId(f"{int.from_bytes(digest.digest()[:8]):x}"),
-            f"keystead-{hsm.device_id.lower()}",
-        )
-    ]
+    return [Member(int.from_bytes(digest.digest()[:8]), member_name(hsm), ())]
 
 
-def require_member(hsm: Hsm, member_id: MemberId) -> None:
-    """Raise NotFound unless the cluster has this member."""
-    if member_id not in {member.member_id for member in members(hsm)}:
-        raise NotFound(f"There is no cluster member {member_id}. {_ALONE}")
+def member_name(hsm: Hsm) -> str:
+    """Return the name of this HSM among members."""
+    return f"keystead-{hsm.device_id.lower()}"
 
 
-def refuse_change() -> NoReturn:
-    """Raise WrongState: members cannot be added, promoted, moved or removed."""
-    raise WrongState(_ALONE)
+async def find(hsm: Hsm, member_id: MemberId) -> Member:
+    """Return a member. Raises NotFound."""
+    for member in await members(hsm):
+        if member.member_id == member_id:
+            return member
+    raise NotFound(f"There is no cluster member {member_id}.")
+
+
+async def add(
+    hsm: Hsm, context: CallerContext, urls: Sequence[PeerUrl]
+) -> tuple[list[Member], str]:
+    """Declare a new member, a learner. Return all members, and the kit that it joins with.
+
+    Raises WrongState without a backup passphrase or a cluster CA, and Conflict if there is a
+    learner already.
+    """
+    cluster = _cluster(hsm)
+    await hsm.tls.require_authority()
+    kit = await _kit(hsm, context)
+    present = await cluster.present()
+    if len(present) >= MOST_MEMBERS:
+        raise Conflict(f"The cluster has {MOST_MEMBERS} members, and cannot have more.")
+    number, found = await cluster.add(urls)
+    context.note("cluster member added", member=f"{number:x}", urls=" ".join(urls))
+    return found, kit
+
+
+async def _kit(hsm: Hsm, context: CallerContext) -> str:
+    local, config = hsm.local.settings, context.session.config
+    if await local.get(UNLOCK_SHARES) is not None:
+        raise WrongState("The HSM has unlock shares: give it an unlock passphrase before.")
+    async with hsm.changing:  # The salt belongs to this wrapped domain key.
+        backup_key, backup_salt = await config.get(BACKUP_KEY), await config.get(BACKUP_SALT)
+        unlock_salt = await local.get(UNLOCK_SALT)
+        locked = await hsm.local.locked_domain_key()
+    if backup_key is None or backup_salt is None or unlock_salt is None:
+        raise WrongState("No backup passphrase is set yet: a new member joins with it.")
+    return make_kit(backup_key, backup_salt, unlock_salt=unlock_salt, locked_domain_key=locked)
+
+
+async def move(hsm: Hsm, context: CallerContext, member: Member, urls: Sequence[PeerUrl]) -> None:
+    """Change where others reach a member."""
+    await _cluster(hsm).move(member.number, urls)
+    context.note("cluster member moved", member=member.member_id, urls=" ".join(urls))
+
+
+async def remove(hsm: Hsm, context: CallerContext, member: Member) -> None:
+    """Remove a member for ever, this HSM too. Raises Conflict for the last full one."""
+    cluster = _cluster(hsm)
+    others = [one for one in await cluster.present() if one.number != member.number]
+    if not member.is_learner and all(one.is_learner for one in others):
+        raise Conflict("The last full member cannot be removed: nothing would be left.")
+    context.note("cluster member removed", member=member.member_id)
+    await cluster.remove(member.number)
+
+
+async def promote(hsm: Hsm, context: CallerContext, member: Member) -> None:
+    """Make a learner a full member. Raises WrongState while it is behind."""
+    await _cluster(hsm).promote(member.number)
+    context.note("cluster member promoted", member=member.member_id)
 
 
 def refuse_force() -> NoReturn:
@@ -64,3 +120,9 @@ def refuse_force() -> NoReturn:
         f"There is no cluster to force. {_ALONE} "
         "The HSM recovers by itself once the disk and the file system work."
     )
+
+
+def _cluster(hsm: Hsm) -> Members:
+    if hsm.members is None:
+        raise WrongState(_ALONE)
+    return hsm.members

@@ -33,6 +33,7 @@ from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
 from keystead.operations.known_head import KnownHead
 from keystead.operations.machine_settings import MachineSettings
+from keystead.operations.members import JoinsCluster, Members
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import Succession, require_intact
 from keystead.operations.tls import Tls
@@ -128,6 +129,10 @@ class Hsm:
         self._ending: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
         self.freshness = context.freshness
+        self.members: Members | None = None
+        """The cluster that this HSM is a member of, if it is one."""
+        self.joins: JoinsCluster | None = None
+        """What makes this HSM a member of a cluster, if it can become one."""
         self.metrics = metrics
         self.alarm = alarm
         self.state = State.UNPROVISIONED

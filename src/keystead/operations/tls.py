@@ -50,6 +50,21 @@ class TlsServers(Protocol):
         ...
 
 
+class TlsPeers(Protocol):
+    """The etcd of this HSM, which serves the other members."""
+
+    def serve(self, identity: TlsIdentity, authority: bytes | None) -> None:
+        """Have it use this identity, and trust members whose certificates `authority` signed."""
+        ...
+
+
+class _NoPeers:
+    """For an HSM that is in no cluster."""
+
+    def serve(self, identity: TlsIdentity, authority: bytes | None) -> None:
+        """Do nothing."""
+
+
 class _NoServers:
     """Stands in until the process that runs the HSM sets the real servers."""
 
@@ -71,6 +86,7 @@ class Tls:
         self._changing: Final = asyncio.Lock()
         self._identity: TlsIdentity | None = None
         self.servers: TlsServers = _NoServers()
+        self.peers: TlsPeers = _NoPeers()
 
     @property
     def identity(self) -> TlsIdentity:
@@ -93,6 +109,7 @@ class Tls:
         async with self._changing:
             if await self._local.settings.get(TLS_CHAIN) != self.identity.chain:
                 await self.load()
+                await self._serve_peers()
                 await self.servers.serve(self.identity)
 
     async def is_servable(self, identity: TlsIdentity) -> bool:
@@ -179,7 +196,13 @@ class Tls:
         async with self._changing:
             require_signed_by(authority, self.identity.chain)
             await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
+            self.peers.serve(self.identity, authority)
         context.note("cluster CA changed")
+
+    async def require_authority(self) -> None:
+        """Raise WrongState unless members of a cluster could trust this HSM."""
+        if await self._local.settings.get(CLUSTER_CA) is None:
+            raise WrongState("The cluster CA is not set: members know each other by it.")
 
     async def _require_no_authority(self) -> None:
         if await self._local.settings.get(CLUSTER_CA) is not None:
@@ -199,7 +222,12 @@ class Tls:
         await self._try_out(identity)
         await self._keep(identity)
         self._identity = identity
+        await self._serve_peers()
         await self.servers.serve(identity)
+
+    async def _serve_peers(self) -> None:
+        authority = await self._local.settings.get(CLUSTER_CA)
+        self.peers.serve(self.identity, authority)
 
     async def _try_out(self, identity: TlsIdentity) -> None:
         require_strong_keys(identity.chain)

@@ -6,6 +6,7 @@ device.key…      the device key, as its provider keeps it: see `device_key`
 unattended.key   what unattended boot needs beside the database: see `unattended_key`
 update/          update images, one staged and one arriving
 etcd/            the member of a cluster, which holds the shared records
+etcd.joining/    the same, while it joins: see `joining`
 reset.pending    a factory reset was begun and must be finished before anything else
 """
 
@@ -33,6 +34,7 @@ _DATABASE = "keystead.db"
 _DATABASE_COMPANIONS = ("-wal", "-shm", "-journal", "-reserve", ".new")
 _UPDATE = "update"
 _ETCD = "etcd"
+_JOINING = "etcd.joining"
 _RESET = "reset.pending"
 
 _NOT_FOREIGN = frozenset({"lost+found"})
@@ -87,6 +89,11 @@ class DataDirectory:
         """Where the member of a cluster is, if this HSM is one."""
         return self.path / _ETCD
 
+    @property
+    def joining(self) -> Path:
+        """Where the member is as long as it joins a cluster."""
+        return self.path / _JOINING
+
     def device_key(self, provider: DeviceKeyProvider) -> DeviceKey:
         """Return the device key here, as `provider` keeps it."""
         return DeviceKey(self.path, provider)
@@ -136,6 +143,7 @@ class DataDirectory:
             durable.remove(self.path / (_DATABASE + suffix))
         self.update_slot().clear()
         durable.remove_tree(self.etcd)
+        durable.remove_tree(self.joining)
         durable.remove(self._reset_mark)
 
 

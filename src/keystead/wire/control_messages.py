@@ -63,7 +63,43 @@ class MachineSetting(Message, tag=28, frozen=True):
     value: Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[ -~]*\Z")]
 
 
+class ServePeers(Message, tag=47, frozen=True):
+    """core → supervisor: etcd can start; its TLS identity is in the anonymous files.
+
+    `authority` is a digest of the cluster CA. If it is empty there is none, and etcd has no peers.
+    """
+
+    authority: str
+
+
+class Peer(Message, frozen=True):
+    """A member of the cluster, as another has to know it."""
+
+    name: str
+    urls: list[str]
+
+
+class BeginJoin(Message, tag=48, frozen=True):
+    """core → supervisor: start an etcd that joins the cluster of `peers`. The reply is Noted."""
+
+    name: str
+    peers: list[Peer]
+    authority: str
+    """A digest of the cluster CA, as in ServePeers."""
+
+
+class EndJoin(Message, tag=49, frozen=True):
+    """core → supervisor: the etcd is a full member, or it is to be given up. The reply is Noted.
+
+    If it is a member, a new instance follows.
+    """
+
+    is_member: bool
+
+
 SupervisorToCore = AttachEdge | Noted | Ping
-CoreToSupervisor = Started | Wanted | CannotStart | Pong | MachineSetting
+CoreToSupervisor = (
+    Started | Wanted | CannotStart | Pong | MachineSetting | ServePeers | BeginJoin | EndJoin
+)
 PlatformToSupervisor = CannotStart
 EdgeToSupervisor = EdgeReady | CannotStart

@@ -193,6 +193,10 @@ class CoreSettings(Message, frozen=True):
     """None stands for an HSM that is in no cluster."""
     configures_machine: bool = False
     """Whether this is an appliance, which applies the settings of network and time server."""
+    is_member: bool = False
+    """Whether the shared records are in etcd."""
+    can_join: bool = False
+    """Whether this HSM has an etcd, and is in no cluster yet."""
     keeps_head: bool = False
     keeps_count: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""
@@ -416,10 +420,61 @@ class ConfirmNow(Message, tag=43, frozen=True):
     """core → platform: ask a majority now, and send UpToDate. No reply by number."""
 
 
+class ClusterMember(Message, frozen=True):
+    """A member of the cluster. Its name is empty until it has started."""
+
+    member_id: int
+    name: str
+    urls: list[str]
+    is_learner: bool
+
+
+MembersStepName = Literal["list", "add", "move", "remove", "promote"]
+MembersRefusal = Literal["", "input", "missing", "state", "conflict", "unavailable"]
+
+
+class MembersStep(Message, tag=44, frozen=True):
+    """core → platform: list the members of the cluster, or change them.
+
+    `add` a learner with `urls`, `move` a member to other `urls`, `remove` or `promote` it.
+    """
+
+    id: int
+    step: MembersStepName
+    member_id: int = 0
+    urls: list[str] = []
+
+
+class MembersAnswer(Message, tag=45, frozen=True):
+    """platform → core: the members after the step, or why it was refused.
+
+    `member_id` is that of the member that was added. `unavailable` leaves open whether the step
+    was done.
+    """
+
+    id: int
+    members: list[ClusterMember] = []
+    member_id: int = 0
+    refusal: MembersRefusal = ""
+    message: str = ""
+
+
+class JoinCluster(Message, tag=46, frozen=True):
+    """core → platform: wait until the etcd that was started to join a cluster is a full member.
+
+    Then keep `writes`, changes of this device's records, for the next start. The reply is a
+    MembersAnswer.
+    """
+
+    id: int
+    writes: list[Write]
+
+
 News = RecordsChanged | AnyRecordChanged | UpToDate
 StoreQuestion = Get | List | Scan | Commit
 SlotQuestion = SlotStep | SlotPart
-Question = StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace
+MembersQuestion = MembersStep | JoinCluster
+Question = StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace | MembersQuestion
 CoreToPlatform = Question | AimSyslog | SyslogLine | ConfirmNow
 PlatformToCore = (
     Hello
@@ -431,5 +486,6 @@ PlatformToCore = (
     | SlotAnswer
     | UnattendedKeyKept
     | FreeSpace
+    | MembersAnswer
     | News
 )

@@ -1,15 +1,17 @@
 """How the store is, and the members of the cluster."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from keystead.api.http.route import Call, Created, Reply
+from keystead.api.http.route import NO_CONTENT, Call, Created, Reply
 from keystead.api.resources.shapes import json_reply
+from keystead.model import members as members_model
 from keystead.model.ids import parse_member_id
 from keystead.model.peer_urls import MAX_PEER_URL_LENGTH, parse_peer_urls
-from keystead.model.secret import Hidden
-from keystead.operations import cluster
+from keystead.model.secret import Hidden, Secret
+from keystead.operations import cluster, join_cluster
 
 PeerUrl = Annotated[str, msgspec.Meta(pattern="^https://.+", max_length=MAX_PEER_URL_LENGTH)]
 
@@ -79,42 +81,46 @@ async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
 
 
 async def list_members(call: Call[None]) -> Reply[list[Member]]:
-    """GET /cluster/members: this HSM alone."""
-    members = cluster.members(call.hsm)
-    return json_reply([Member(one.member_id, one.name, [], learner=False) for one in members])
+    """GET /cluster/members: all members, as far as this one knows."""
+    return json_reply(_shown(await cluster.members(call.hsm)))
 
 
 async def add_member(call: Call[UrlsRequest]) -> Created[MemberAdded]:
-    """POST /cluster/members: declare a new member."""
-    parse_peer_urls((await call.json(UrlsRequest)).urls)
-    cluster.refuse_change()
+    """POST /cluster/members: declare a new member, and get what it joins with."""
+    urls = parse_peer_urls((await call.json(UrlsRequest)).urls)
+    found, kit = await cluster.add(call.hsm, call.context, urls)
+    return Reply(201, msgspec.json.encode(MemberAdded(_shown(found), kit)))
 
 
 async def set_member_urls(call: Call[UrlsRequest]) -> Reply[None]:
     """PUT /cluster/members/{id}: change where others reach a member."""
-    _require_member(call)
-    parse_peer_urls((await call.json(UrlsRequest)).urls)
-    cluster.refuse_change()
+    member = await _member(call)
+    urls = parse_peer_urls((await call.json(UrlsRequest)).urls)
+    await cluster.move(call.hsm, call.context, member, urls)
+    return NO_CONTENT
 
 
 async def remove_member(call: Call[None]) -> Reply[None]:
     """DELETE /cluster/members/{id}: remove a member."""
-    _require_member(call)
-    cluster.refuse_change()
+    await cluster.remove(call.hsm, call.context, await _member(call))
+    return NO_CONTENT
 
 
 async def promote_member(call: Call[None]) -> Reply[None]:
     """POST /cluster/members/{id}/promote: make a learner a full member."""
-    _require_member(call)
-    cluster.refuse_change()
+    await cluster.promote(call.hsm, call.context, await _member(call))
+    return NO_CONTENT
 
 
 async def join(call: Call[JoinRequest]) -> Reply[None]:
     """POST /cluster/join: give up all data for that of a cluster."""
     wanted = await call.json(JoinRequest)
-    for member in wanted.members:
-        parse_peer_urls(member.urls)
-    cluster.refuse_change()
+    members = [
+        members_model.Member(0, one.name, parse_peer_urls(one.urls)) for one in wanted.members
+    ]
+    passphrase = Secret(wanted.backup_passphrase.encode("utf-8", "surrogatepass"))
+    await join_cluster.join(call.hsm, call.context, members, wanted.joiner_kit, passphrase)
+    return NO_CONTENT
 
 
 async def force_new(_: Call[None]) -> Reply[None]:
@@ -122,5 +128,9 @@ async def force_new(_: Call[None]) -> Reply[None]:
     cluster.refuse_force()
 
 
-def _require_member(call: Call[Any]) -> None:
-    cluster.require_member(call.hsm, parse_member_id(call.parameters["member_id"]))
+async def _member(call: Call[Any]) -> members_model.Member:
+    return await cluster.find(call.hsm, parse_member_id(call.parameters["member_id"]))
+
+
+def _shown(found: Sequence[members_model.Member]) -> list[Member]:
+    return [Member(one.member_id, one.name, list(one.urls), one.is_learner) for one in found]

@@ -1,13 +1,12 @@
 """The core process, which makes all decisions and holds all keys, without files and network."""
 
 import asyncio
-import os
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -22,7 +21,7 @@ from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
-from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
+from keystead.platform.remote_members import RemoteMembers
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
@@ -30,6 +29,9 @@ from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.facts import Facts
+from keystead.processes.core.joining import Joining
+from keystead.processes.core.peer_tls import PeerTls
+from keystead.processes.core.pools import Pools
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
@@ -41,6 +43,8 @@ from keystead.wire import control
 from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
 from keystead.wire.control_messages import (
     AttachEdge,
+    BeginJoin,
+    EndJoin,
     Noted,
     Ping,
     Pong,
@@ -58,6 +62,7 @@ from keystead.wire.messages import (
     CoreToPlatform,
     FreeSpace,
     Hello,
+    MembersAnswer,
     News,
     PlatformToCore,
     RecordsChanged,
@@ -72,21 +77,6 @@ BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 """The memory for bodies of one edge: three of the largest. A captured edge leaves room for
 others."""
-
-SLOW_WORK_QUEUE: Final = 256
-"""RSA operations that may wait for a thread: with RSA-4096, a fifth of a second on two CPUs."""
-KEYGEN_QUEUE: Final = 64
-"""RSA keys that may wait to be made or checked. The queue is separate, so that uses of keys need
-not wait for it. With RSA-4096, the last key waits for about half a minute on two CPUs."""
-
-KDF_THREADS: Final = 2
-KDF_QUEUE: Final = 96
-"""Passphrases that may wait for key derivation, which takes 16 MiB and about 0.16 s each. In a full
-queue, the last one waits for eight seconds."""
-
-UNLOCK_QUEUE: Final = 4
-"""Unlock keys that may wait to be derived. Attempts to unlock take turns before; a change of the
-passphrase derives a key too."""
 
 
 class PlatformLink:
@@ -112,6 +102,16 @@ class PlatformLink:
         )
         self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
         self._space_exchanges = Exchanges[FreeSpace](self.connection.send, self.connection.drain)
+        self._members_exchanges = Exchanges[MembersAnswer](
+            self.connection.send, self.connection.drain
+        )
+        self.members: Final = RemoteMembers(self._members_exchanges)
+        self._answered: dict[type, Callable[[Any], None]] = {
+            SlotAnswer: self._slot_exchanges.answered,
+            UnattendedKeyKept: self._key_exchanges.answered,
+            FreeSpace: self._space_exchanges.answered,
+            MembersAnswer: self._members_exchanges.answered,
+        }
         self.news: ClusterNews | None = None
         """Hears what other members of a cluster change, once the HSM has started."""
 
@@ -138,16 +138,15 @@ class PlatformLink:
             self.connection.send(SyslogLine(level, line))
 
     def _received(self, message: PlatformToCore) -> None:
-        if isinstance(message, SlotAnswer):
-            self._slot_exchanges.answered(message)
-        elif isinstance(message, UnattendedKeyKept):
-            self._key_exchanges.answered(message)
-        elif isinstance(message, FreeSpace):
-            self._space_exchanges.answered(message)
+        answered = self._answered.get(type(message))
+        if answered is not None:
+            answered(message)
         elif isinstance(message, News):
             self._hear(message)
-        elif not isinstance(message, Hello):
+        elif isinstance(message, StoreAnswer):
             self._exchanges.answered(message)
+        elif not isinstance(message, Hello):
+            raise BrokenFrame("a message of another kind")
         elif len(message.device_key) != DEVICE_KEY_BYTES:
             raise BrokenFrame("a device key of another length")
         elif not self.device_key.done():
@@ -171,6 +170,7 @@ class PlatformLink:
         self._slot_exchanges.lost(reason)
         self._key_exchanges.lost(reason)
         self._space_exchanges.lost(reason)
+        self._members_exchanges.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(
                 StoreUnavailable("The connection to the platform is lost.")
@@ -199,6 +199,14 @@ class Core:
         hsm.tls.servers = self.edges
         hsm.metrics.edges = self.edges.__len__
 
+    def join_clusters(self, platform: PlatformLink, peer_tls: PeerTls) -> None:
+        """Let the HSM be a member of a cluster, or become one."""
+        hsm, settings = self._hsm, platform.settings
+        if settings.is_member:
+            hsm.members, hsm.tls.peers = platform.members, peer_tls
+        elif settings.can_join:
+            hsm.joins = Joining(hsm.tls, peer_tls, platform.members, self.order)
+
     def listen(self) -> None:
         """Tell the supervisor that the core has started, and follow its messages."""
         chain = self._hsm.tls.identity.chain
@@ -208,10 +216,13 @@ class Core:
     # --- the supervisor --------------------------------------------------------------------
 
     async def _want(self, action: SystemAction) -> None:
-        """Ask the supervisor for an action, and wait until it has noted that."""
+        await self.order(Wanted(action))
+
+    async def order(self, order: Wanted | BeginJoin | EndJoin) -> None:
+        """Ask the supervisor for something, and wait until it has noted that."""
         noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unnoted.append(noted)
-        control.send(self._supervisor, Wanted(action))
+        control.send(self._supervisor, order)
         await noted
 
     def _ordered(self) -> None:
@@ -248,35 +259,8 @@ class Core:
         self.edges.add(session)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pools:
-    """All thread pools of the core."""
-
-    crypto: WorkPool
-    keygen: WorkPool
-    kdf: WorkPool
-    unlock: WorkPool
-
-    @classmethod
-    def start(cls) -> "_Pools":
-        """Start all threads and return the pools."""
-        cpus = sorted(os.sched_getaffinity(0))
-        threads = len(cpus)
-        return cls(
-            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
-            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
-            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
-            WorkPool(
-                name="unlock",
-                threads=1,
-                queue_limit=UNLOCK_QUEUE,
-                niceness=URGENT_WORK_NICENESS,
-            ),
-        )
-
-
 async def _context(
-    platform: PlatformLink, supervisor: socket.socket, pools: _Pools, log: Log, facts: Facts
+    platform: PlatformLink, supervisor: socket.socket, pools: Pools, log: Log, facts: Facts
 ) -> CoreContext:
     failure = await pools.keygen.run(first_failure)
     device_key = await platform.device_key
@@ -332,23 +316,29 @@ async def serve(
     confinement: Sandbox,
     *,
     facts: Facts,
+    peer_tls: PeerTls | None,
 ) -> int:
     """Run the core until the supervisor closes its end or the platform is gone.
 
-    Returns the exit status. Raises KeysteadError if it cannot start.
+    `peer_tls` is for etcd. Returns the exit status. Raises KeysteadError if it cannot start.
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     platform = PlatformLink()
-    pools = _Pools.start()
+    pools = Pools.start()
     protections = confinement.lock_down()
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
     try:
-        hsm = await Hsm.start(await _context(platform, supervisor, pools, log, facts))
+        context = await _context(platform, supervisor, pools, log, facts)
+        if peer_tls is not None and platform.settings.is_member:
+            await peer_tls.serve_stored(platform.store, context.device_key)
+        hsm = await Hsm.start(context)
     except StoreUnavailable:
         return 1  # The platform has told the supervisor why, if it could.
     core = Core(hsm, supervisor, log)
+    if peer_tls is not None:
+        core.join_clusters(platform, peer_tls)
     log.info("core started", state=hsm.state.value, **protections.fields())
     if platform.settings.pkcs1_padding_errors:
         log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
@@ -376,16 +366,27 @@ def main() -> None:
     """Run the core, with options from the supervisor."""
     parser = launch.parser("core")
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
+    parser.add_argument("--peer-identity", type=int)
+    parser.add_argument("--peer-authority", type=int)
     given = parser.parse_args()
     log = log_to_stderr("core")
     facts = Facts.read()
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
-        confinement.isolate(
-            parent=given.parent, keep=[given.platform.fileno(), given.control.fileno()]
-        )
+        peer_tls, keep = None, [given.platform.fileno(), given.control.fileno()]
+        if given.peer_identity is not None:
+            peer_tls = PeerTls(given.peer_identity, given.peer_authority, given.control)
+            keep += [peer_tls.identity, peer_tls.authority]
+        confinement.isolate(parent=given.parent, keep=keep)
         confinement.confine(user=sandbox.own_user("core"))
         launch.run(
-            serve(given.platform, given.control, log, confinement, facts=facts),
+            serve(
+                given.platform,
+                given.control,
+                log,
+                confinement,
+                facts=facts,
+                peer_tls=peer_tls,
+            ),
             loop_factory=uvloop.new_event_loop,
         )

@@ -9,8 +9,9 @@ The directory `etcd` is what says that the shared records are in etcd.
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -33,6 +34,13 @@ class Peer(msgspec.Struct, frozen=True):
 
     name: str
     urls: list[str]
+
+
+class PeerFiles(NamedTuple):
+    """Descriptors of files in memory: the TLS identity for other members, and their authority."""
+
+    identity: int
+    authority: int
 
 
 class MemberRecord(msgspec.Struct, frozen=True):
@@ -73,15 +81,25 @@ class MemberDirectory:
         (self.path / _RECORD).write_bytes(msgspec.json.encode(record))
 
 
-def arguments(record: MemberRecord) -> Iterator[str]:
-    """Yield etcd's options. It has to start in the member's directory."""
+def arguments(record: MemberRecord, files: PeerFiles | None) -> Iterator[str]:
+    """Yield etcd's options. It has to start in the member's directory.
+
+    Without files it can have no peers.
+    """
     (own,) = (peer for peer in record.peers if peer.name == record.name)
     yield f"--name={record.name}"
     # etcd would make a relative path absolute, and its user cannot reach that.
     yield "--data-dir=/proc/self/cwd/data"
     yield f"--listen-client-urls=unix://{_SOCKET}"
     yield "--advertise-client-urls="
-    yield "--listen-peer-urls=unix://peer.sock"
+    if files is None:
+        yield "--listen-peer-urls=unix://peer.sock"
+    else:
+        yield f"--listen-peer-urls={','.join(map(_listening, own.urls))}"
+        yield f"--peer-cert-file=/proc/self/fd/{files.identity}"
+        yield f"--peer-key-file=/proc/self/fd/{files.identity}"
+        yield f"--peer-trusted-ca-file=/proc/self/fd/{files.authority}"
+        yield "--peer-client-cert-auth"
     yield f"--initial-advertise-peer-urls={','.join(own.urls)}"
     named = [f"{peer.name}={url}" for peer in record.peers for url in peer.urls]
     yield f"--initial-cluster={','.join(named)}"
@@ -92,3 +110,13 @@ def arguments(record: MemberRecord) -> Iterator[str]:
     yield f"--auto-compaction-retention={_HISTORY}"
     yield "--enable-grpc-gateway=false"
     yield "--log-level=warn"
+
+
+def _listening(url: str) -> str:
+    """Return where etcd listens for the peers that reach it at `url`, which must be an address."""
+    host, _, port = url.removeprefix("https://").rpartition(":")
+    try:
+        _ = ip_address(host.strip("[]"))
+    except ValueError:
+        return f"https://[::]:{port}"
+    return url

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from keystead.processes import launch
-from keystead.processes.etcd.member import MemberDirectory, arguments
+from keystead.processes.etcd.member import MemberDirectory, PeerFiles, arguments
 from keystead.processes.sandbox import AllowedAccess, Sandbox
 
 _SETTINGS = Path("/etc")
@@ -24,11 +24,17 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--program", type=Path, required=True)
     parser.add_argument("--user", type=int)
+    parser.add_argument("--peer-identity", type=int)
+    parser.add_argument("--peer-authority", type=int)
     given = parser.parse_args()
+    files, keep = None, [given.control.fileno()]
+    if given.peer_identity is not None:
+        files = PeerFiles(given.peer_identity, given.peer_authority)
+        keep += files
     confinement = Sandbox("etcd", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
-        confinement.isolate(parent=given.parent, keep=[given.control.fileno()])
-        options = list(arguments(MemberDirectory(given.directory).record()))
+        confinement.isolate(parent=given.parent, keep=keep)
+        options = list(arguments(MemberDirectory(given.directory).record(), files))
         os.chdir(given.directory)  # Its user cannot reach it by its path.
         os.umask(0o007)
         confinement.become(

@@ -22,18 +22,18 @@ _AUTHORITIES: Final = Path("/usr/share/ca-certificates")
 """The target of the symbolic links in /etc/ssl/certs."""
 
 
-def platform_access(data: Path, settings: PlatformSettings, *, is_member: bool) -> AllowedAccess:
+def platform_access(data: Path, settings: PlatformSettings, *, uses_etcd: bool) -> AllowedAccess:
     """Return the data directory, that of the second place, and for syslog what host names need.
 
-    The member of a cluster connects to its etcd.
+    The member of a cluster, and one that joins it, connects to its etcd.
     """
     head, syslog = settings.head_file, settings.syslog
     writable = (data,) if head is None else (data, Path(head).parent)
     if syslog is None:
-        return AllowedAccess(read_write=writable, unix_sockets=is_member)
+        return AllowedAccess(read_write=writable, unix_sockets=uses_etcd)
     return AllowedAccess(
         read_write=writable,
-        unix_sockets=is_member,
+        unix_sockets=uses_etcd,
         # A change of name servers replaces the file, so the rule is for its directory.
         read_only=(
             _SETTINGS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,8 @@ from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import RangeRequest
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
+from keystead.platform.joining import JoiningService, forget_joined, joined
+from keystead.platform.members import MembersService
 from keystead.platform.news import NewsForCore
 from keystead.platform.service import StoreService
 from keystead.processes.etcd.member import MemberDirectory
@@ -19,35 +22,100 @@ from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.wire.messages import Freshness
+from keystead.storage.key_value_store import Change, Check, Entry, Record
+from keystead.storage.paths import LOCAL
+from keystead.wire.messages import (
+    Freshness,
+    JoinCluster,
+    MembersAnswer,
+    MembersQuestion,
+    MembersStep,
+)
 
 _RETRY_SECONDS: Final = 0.1
 _TRIES_BEFORE_A_LINE: Final = 100
 
 
 class MemberStore(SplitStore):
-    """A member's store, with what has to be closed."""
+    """A member's store, with what has to be closed.
 
-    def __init__(self, shared: EtcdStore, own: SqliteStore, *, device: str) -> None:
+    Until a majority is reached, it gives out this device's records as they are in SQLite: etcd
+    needs the TLS identity to reach any other member. All else waits for the majority.
+    """
+
+    def __init__(
+        self, shared: EtcdStore, own: SqliteStore, *, device: str, majority: asyncio.Task[None]
+    ) -> None:
         super().__init__(shared, own, device=device)
         self._backends = (shared, own)
+        self._sqlite = own
+        self._majority = majority
+
+    async def get(self, path: str) -> Entry | None:
+        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        if not self._majority.done() and path.startswith(LOCAL):
+            return await self._sqlite.get(path)
+        await self._reached()
+        return await super().get(path)
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        await self._reached()
+        return await super().list(start, stop, limit=limit)
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop). Raises StoreUnavailable."""
+        await self._reached()
+        return await super().scan(start, stop, limit_bytes=limit_bytes)
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does."""
+        await self._reached()
+        return await super().commit(changes, checks=checks)
 
     async def close(self) -> None:
         """Finish the commits already accepted, and close both stores."""
+        self._majority.cancel()
         for backend in self._backends:
             await backend.close()
 
+    async def _reached(self) -> None:
+        if not self._majority.done():
+            await asyncio.shield(self._majority)
+
 
 async def open_member_store(data: DataDirectory, log: Log) -> Opened:
-    """Return the store, once a majority of the cluster can be reached."""
+    """Return the store of a member. It does not wait for a majority of the cluster."""
     own = SqliteStore(data.database)
     directory = MemberDirectory(data.etcd)
     device = directory.record().name
     client = EtcdClient(str(directory.socket))
-    await majority(client, log)
+    _ = await own.commit([Change(one.path, one.value) for one in joined(data.path)])
+    forget_joined(data.path)
     await remove_movable(own)
+    reached = asyncio.get_running_loop().create_task(majority(client, log))
     shared = EtcdStore(client, device=device)
-    return Opened(MemberStore(shared, own, device=device), partial(_follow, client, shared))
+    store = MemberStore(shared, own, device=device, majority=reached)
+    answer = partial(_answer, MembersService(client))
+    return Opened(store, own, partial(_follow, client, shared), answer)
+
+
+async def open_store_that_joins(data: DataDirectory, _log: Log) -> Opened:
+    """Return the store of an HSM that is in no cluster and can join one."""
+    own = SqliteStore(data.database)
+    forget_joined(data.path)
+    service = JoiningService(data.path, MemberDirectory(data.joining).socket)
+    return Opened(own, own, members=partial(_answer, service))
+
+
+async def _answer(
+    service: MembersService | JoiningService, question: MembersQuestion
+) -> MembersAnswer:
+    if isinstance(service, MembersService) and isinstance(question, MembersStep):
+        return await service.answer(question)
+    if isinstance(service, JoiningService) and isinstance(question, JoinCluster):
+        return await service.answer(question)
+    return MembersAnswer(question.id, refusal="state", message="Not in this state.")
 
 
 async def _follow(

@@ -1,11 +1,11 @@
 """What the platform gets when its store is opened."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import NamedTuple, Protocol
 
 from keystead.platform.service import StoreService
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.messages import Freshness
+from keystead.wire.messages import Freshness, MembersAnswer, MembersQuestion
 
 
 class OpenStore(KeyValueStore, Protocol):
@@ -20,8 +20,17 @@ Follow = Callable[[StoreService, Freshness], Coroutine[None, None, None]]
 """Tells the core what other members of the cluster change, until cancelled."""
 
 
+AnswersMembers = Callable[[MembersQuestion], Awaitable[MembersAnswer]]
+
+
 class Opened(NamedTuple):
-    """A store. `follow` is None if no other process can change it."""
+    """A store. `follow` is None if no other process can change it.
+
+    `own` has the records of this device. `members` answers what is asked of the cluster, and is
+    None if this HSM is in none and can join none.
+    """
 
     store: OpenStore
-    follow: Follow | None
+    own: KeyValueStore
+    follow: Follow | None = None
+    members: AnswersMembers | None = None

@@ -27,6 +27,7 @@ from keystead.processes.platform.access import (
 )
 from keystead.processes.platform.counter_place import Counter, CounterPlace, open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.opened_store import AnswersMembers
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
 from keystead.processes.platform.store import OpensStore, opener
@@ -39,6 +40,8 @@ from keystead.wire.messages import (
     AskFreeSpace,
     FreeSpace,
     KeepUnattendedKey,
+    MembersAnswer,
+    MembersQuestion,
     PlatformToCore,
     Question,
     SlotQuestion,
@@ -63,8 +66,8 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
-    store, follow = await opens_store(data, log)
-    device_key = fetched.settle(await devices(store))
+    store, own, follow, members = await opens_store(data, log)
+    device_key = fetched.settle(await devices(own))
     for provider in set(kept_here(data.path)) - {settings.device_key.provider}:
         log.warning(
             "the data directory also holds a device key of another provider", provider=provider
@@ -77,12 +80,18 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     places = _places(store, settings, counter)
     outermost = places[-1] if places else store
     service = StoreService(
-        partial(_answer, data.path, outermost, slot, unattended_key), _syslog(tls_syslog)
+        partial(_answer, data.path, outermost, slot, unattended_key, members),
+        _syslog(tls_syslog),
     )
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     freshness = None if follow is None else settings.core.freshness
-    of_core = msgspec.structs.replace(settings.core, freshness=freshness)
+    of_core = msgspec.structs.replace(
+        settings.core,
+        freshness=freshness,
+        is_member=follow is not None,
+        can_join=follow is None and members is not None,
+    )
     service.hand_over(device_key, unattended_key.take(), of_core)
     del device_key
     tasks = [loop.create_task(sender.run()) for sender in tls_syslog]
@@ -117,6 +126,7 @@ async def _answer(
     store: KeyValueStore,
     slot: UpdateSlotService,
     unattended_key: UnattendedKeyService,
+    members: AnswersMembers | None,
     question: Question,
 ) -> PlatformToCore:
     if isinstance(question, SlotQuestion):
@@ -125,6 +135,10 @@ async def _answer(
         return await unattended_key.answer(question)
     if isinstance(question, AskFreeSpace):
         return FreeSpace(question.id, free_bytes(data))
+    if isinstance(question, MembersQuestion):
+        if members is None:
+            return MembersAnswer(question.id, refusal="state", message="There is no cluster.")
+        return await members(question)
     return await remote.answer(store, question)
 
 
@@ -174,9 +188,9 @@ def main() -> None:
         fetched = device_key.fetch(store_exists=data.database.exists())
         counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
         load_name_services()
-        opens_store = opener(data)
-        is_member = MemberDirectory(data.etcd).exists
-        access = platform_access(data.path, settings, is_member=is_member)
+        opens_store = opener(data, can_join=settings.core.can_join)
+        uses_etcd = settings.core.can_join or MemberDirectory(data.etcd).exists
+        access = platform_access(data.path, settings, uses_etcd=uses_etcd)
         confinement.confine(access, user=given.user)
         launch.run(
             serve(

@@ -11,15 +11,20 @@ from keystead.storage.backends.sqlite import SqliteStore
 OpensStore = Callable[[DataDirectory, Log], Awaitable[Opened]]
 
 
-def opener(data: DataDirectory) -> OpensStore:
+def opener(data: DataDirectory, *, can_join: bool) -> OpensStore:
     """Return what opens the store later, when no module can be loaded any more."""
-    if not MemberDirectory(data.etcd).exists:
-        return _open_sqlite
-    # The client of etcd takes memory, and only a member needs it.
-    from keystead.processes.platform.member_store import open_member_store  # noqa: PLC0415
+    # The client of etcd takes memory, and only members need it.
+    if MemberDirectory(data.etcd).exists:
+        from keystead.processes.platform.member_store import open_member_store  # noqa: PLC0415
 
-    return open_member_store
+        return open_member_store
+    if can_join:
+        from keystead.processes.platform.member_store import open_store_that_joins  # noqa: PLC0415
+
+        return open_store_that_joins
+    return _open_sqlite
 
 
 async def _open_sqlite(data: DataDirectory, _log: Log) -> Opened:
-    return Opened(SqliteStore(data.database), None)
+    store = SqliteStore(data.database)
+    return Opened(store, store)

@@ -24,9 +24,9 @@ INSECURE_OPTION: Final = "--insecure-no-sandbox"
 _LOG: Final = 2
 _STANDARD_STREAMS: Final = frozenset({0, 1, _LOG})
 
-FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 0, "edge": 1024 * 1024}
-"""The largest file that a process may write. An edge needs it for its TLS key, in anonymous
-memory."""
+FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 2 * 1024 * 1024, "edge": 1024 * 1024}
+"""The largest file that a process may write. An edge needs it for its TLS key, in anonymous memory,
+and the core to hand the key to etcd."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ def read_configuration(path: Path) -> Configuration:
                     common_passphrases=found.compatibility.common_passphrases,
                     key_cache=found.keys.cache,
                     freshness=_freshness(found.cluster),
+                    can_join=found.cluster is not None,
                     keeps_head=found.journal.head_file is not None,
                     keeps_count=found.journal.tpm_counter is not None,
                 ),

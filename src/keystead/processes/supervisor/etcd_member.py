@@ -17,6 +17,7 @@ from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.supervisor import ownership
 from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
+from keystead.processes.supervisor.peer_files import SharedFiles
 from keystead.wire import control
 from keystead.wire.control_messages import CannotStart
 
@@ -37,10 +38,17 @@ class EtcdMember:
     """Use it in one event loop."""
 
     def __init__(
-        self, directory: MemberDirectory, program: Path, log: Log, options: Sequence[str]
+        self,
+        directory: MemberDirectory,
+        program: Path,
+        log: Log,
+        options: Sequence[str],
+        files: SharedFiles | None = None,
     ) -> None:
-        """`options` are those of every child process."""
+        """`options` are those of every child process. `files` are for peers, if it has any."""
         self._directory = directory
+        self._files = files
+        self._authority = ""
         self._program = program
         self._log = log
         self._options = options
@@ -56,6 +64,21 @@ class EtcdMember:
         self._is_stopping = False
         if self._directory.exists:
             self._start()
+
+    async def serve(self, authority: str) -> None:
+        """Start etcd, or again if the authority of its peers is another one.
+
+        `authority` is a digest, and empty for a member without peers.
+        """
+        if self._child is not None and self._authority != authority:
+            await self.stop()
+        self._authority = authority
+        if self._child is None:
+            self.start()
+
+    def moved_to(self, directory: MemberDirectory) -> None:
+        """Note that the directory has another path now."""
+        self._directory = directory
 
     async def stop(self) -> None:
         """End etcd in good order, so that a leader hands over first."""
@@ -87,7 +110,7 @@ class EtcdMember:
         with theirs, pipe as log:
             process = launch.start(
                 "etcd",
-                files=[("control", theirs)],
+                files=[("control", theirs), *self._peer_files()],
                 log=log.child_end,
                 options=[
                     *self._options,
@@ -98,6 +121,9 @@ class EtcdMember:
             )
         self._log.info("etcd started")
         return Child("etcd", process, ours, log, says=CannotStart, on_message=self._refused)
+
+    def _peer_files(self) -> list[tuple[str, launch.File]]:
+        return [*self._files.for_etcd()] if self._files is not None and self._authority else []
 
     def _refused(self, message: CannotStart) -> None:
         self.refusal = message.reason

@@ -22,18 +22,22 @@ from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
 from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
+from keystead.processes.supervisor.membership import Membership
 from keystead.wire import control
 from keystead.wire.control_messages import (
     AttachEdge,
+    BeginJoin,
     CannotStart,
     CoreToSupervisor,
     EdgeReady,
     EdgeToSupervisor,
+    EndJoin,
     MachineSetting,
     Noted,
     Ping,
     PlatformToSupervisor,
     Pong,
+    ServePeers,
     Started,
     SupervisorToCore,
     Wanted,
@@ -65,6 +69,7 @@ class Outcome(Enum):
     REBOOT = auto()
     SHUTDOWN = auto()
     FACTORY_RESET = auto()
+    JOINED = auto()
     CRASHED = auto()
 
 
@@ -89,6 +94,8 @@ class Resources:
     """For every process."""
     proxies: Sequence[str] = ()
     """Networks whose connections begin with a PROXY protocol header."""
+    membership: Membership | None = None
+    """None stands for an HSM that has no etcd."""
 
 
 class Instance:
@@ -118,6 +125,7 @@ class Instance:
         self._edges: dict[int, Child] = {}
         self._ready_edges: set[int] = set()
         self._replacements = 0
+        self._orders: set[asyncio.Task[None]] = set()
         self._started: Started | None = None
         self.was_ready = False
         self.refusal: str | None = None
@@ -167,13 +175,17 @@ class Instance:
             )
             core = self._start_child(
                 "core",
-                [("platform", core_end)],
+                [("platform", core_end), *self._peer_files()],
                 says=CoreToSupervisor,
                 on_message=self._core_said,
             )
         for child in (platform, core):
             child.ended.add_done_callback(partial(self._vital_child_ended, child))
         return platform, core
+
+    def _peer_files(self) -> list[tuple[str, launch.File]]:
+        membership = self._resources.membership
+        return [] if membership is None else [*membership.files.for_core()]
 
     def _platform_options(self) -> list[str]:
         data, user = self._resources.data, ownership.hand_over(self._resources.data.path)
@@ -250,6 +262,10 @@ class Instance:
                 self._on_setting(message)
             case Wanted():
                 self._wanted(_ACTIONS[message.action])
+            case ServePeers() | BeginJoin() | EndJoin():
+                task = asyncio.get_running_loop().create_task(self._order_member(message))
+                self._orders.add(task)
+                task.add_done_callback(self._orders.discard)
             case _:
                 assert_never(message)
 
@@ -264,6 +280,27 @@ class Instance:
                 return
         self._tell_core(Noted())
         self._decide(outcome)
+
+    async def _order_member(self, order: ServePeers | BeginJoin | EndJoin) -> None:
+        membership = self._resources.membership
+        if membership is None:
+            return
+        try:
+            match order:
+                case ServePeers():
+                    await membership.serve(order.authority)
+                    return
+                case BeginJoin():
+                    await membership.begin_join(order)
+                case EndJoin():
+                    await membership.end_join(is_member=order.is_member)
+        except OSError as error:
+            self._log.error("cannot join the cluster", reason=error.strerror)
+            self._decide(Outcome.CRASHED)
+            return
+        self._tell_core(Noted())
+        if isinstance(order, EndJoin) and order.is_member:
+            self._decide(Outcome.JOINED)
 
     def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
         if number in self._ready_edges:

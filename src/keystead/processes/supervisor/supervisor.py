@@ -20,9 +20,9 @@ from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor import etcd_version
-from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
+from keystead.processes.supervisor.membership import Membership
 from keystead.processes.supervisor.notify import RESTART_STATUS, ServiceManager
 from keystead.wire.control_messages import MachineSetting, Started
 
@@ -64,7 +64,6 @@ class Supervisor:
         *,
         address: Address,
         service_manager: ServiceManager,
-        member: EtcdMember | None,
         restarts_machine: bool,
     ) -> None:
         self._restarts_machine = restarts_machine
@@ -72,7 +71,6 @@ class Supervisor:
         self._log = resources.log
         self._address = address
         self._service_manager = service_manager
-        self._member = member
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -83,7 +81,6 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_by, number)
-        self._start_member()
         try:
             return await self._run_instances()
         finally:
@@ -119,6 +116,8 @@ class Supervisor:
                 return False
             case Outcome.REBOOT:
                 self._log.info("restarting: an Administrator asked for a reboot")
+            case Outcome.JOINED:
+                self._log.info("restarting: this HSM has joined a cluster")
             case Outcome.FACTORY_RESET:
                 await self._stop_member()
                 self._resources.data.reset()
@@ -133,13 +132,9 @@ class Supervisor:
                     await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
         return not self._stop.is_set()
 
-    def _start_member(self) -> None:
-        if self._member is not None:
-            self._member.start()
-
     async def _stop_member(self) -> None:
-        if self._member is not None:
-            await self._member.stop()
+        if self._resources.membership is not None:
+            await self._resources.membership.stop()
 
     def _ready(self, started: Started) -> None:
         line = f"ready on https://{self._address} state={started.state}"
@@ -187,8 +182,18 @@ def serve(options: ServeOptions) -> int:
         child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
         if not options.is_sandboxed:
             log.warning("the sandbox is off", asked_for_by=sandbox.INSECURE_OPTION)
+        _require_etcd(options, data, log)
         resources = Resources(
-            data, listeners, options.edges, log, settings, child_options, options.proxies
+            data,
+            listeners,
+            options.edges,
+            log,
+            settings,
+            child_options,
+            options.proxies,
+            None
+            if options.etcd is None
+            else Membership(data, options.etcd, log, tuple(child_options)),
         )
         return asyncio.run(_run(options, resources, address))
 
@@ -220,23 +225,21 @@ def _require_files(edges: int) -> None:
         )
 
 
-def _member(options: ServeOptions, resources: Resources) -> EtcdMember | None:
-    """Return what runs the operator's etcd, or None. Raises StartRefused if it cannot be used."""
-    directory = MemberDirectory(resources.data.etcd)
-    if options.etcd is None:
-        if directory.exists:
-            raise StartRefused(
-                f"The records of this HSM are in {directory.path}: "
-                "the configuration file must name the etcd, in [cluster]."
-            )
-        return None
-    version = etcd_version.require_version(options.etcd)
-    resources.log.info(
-        "etcd found",
-        version=etcd_version.text(version),
-        is_member="yes" if directory.exists else "no",
-    )
-    return EtcdMember(directory, options.etcd, resources.log, resources.child_options)
+def _require_etcd(options: ServeOptions, data: DataDirectory, log: Log) -> None:
+    """Raise StartRefused if the operator's etcd is needed or named, and cannot be used."""
+    directory = MemberDirectory(data.etcd)
+    if options.etcd is not None:
+        version = etcd_version.require_version(options.etcd)
+        log.info(
+            "etcd found",
+            version=etcd_version.text(version),
+            is_member="yes" if directory.exists else "no",
+        )
+    elif directory.exists:
+        raise StartRefused(
+            f"The records of this HSM are in {directory.path}: "
+            "the configuration file must name the etcd, in [cluster]."
+        )
 
 
 async def _run(options: ServeOptions, resources: Resources, address: Address) -> int:
@@ -244,7 +247,6 @@ async def _run(options: ServeOptions, resources: Resources, address: Address) ->
         resources,
         address=address,
         service_manager=ServiceManager.of_environment(os.environ),
-        member=_member(options, resources),
         restarts_machine=options.restarts_machine,
     )
     return await supervisor.run()

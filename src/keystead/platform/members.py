@@ -1,0 +1,83 @@
+"""The members of the cluster, as the etcd of this HSM lists and changes them."""
+
+import asyncio
+from typing import Final
+
+from keystead.etcd import calls
+from keystead.etcd import messages as m
+from keystead.etcd.client import EtcdClient
+from keystead.etcd.errors import EtcdError, EtcdRefused
+from keystead.wire.messages import ClusterMember, MembersAnswer, MembersRefusal, MembersStep
+
+_TRIES: Final = 16
+_RETRY_SECONDS: Final = 0.5
+"""For five seconds after a change, etcd may not count the new member among those it can reach."""
+_NOT_READY: Final = (
+    "unhealthy cluster",
+    "re-configuration failed due to not enough started members",
+)
+"""What etcd says when a change would leave too few members that it can reach."""
+
+_REFUSALS: Final[tuple[tuple[str, MembersRefusal], ...]] = (
+    ("member not found", "missing"),
+    ("too many learner members", "conflict"),
+    ("can only promote a learner member", "state"),
+    ("Peer URLs already exists", "state"),
+    ("member URLs are invalid", "input"),
+)
+
+
+class MembersService:
+    """Answers questions of the core about the members."""
+
+    def __init__(self, client: EtcdClient) -> None:
+        self._client = client
+
+    async def answer(self, step: MembersStep) -> MembersAnswer:
+        """Return the reply to a question. Errors become a reply too."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await self._done(step)
+            except EtcdError as error:
+                reason = str(error).removeprefix("etcdserver: ")
+                is_ready = not any(text in reason for text in _NOT_READY)
+                if is_ready or attempt == _TRIES:
+                    return _refused(step, error, reason)
+            await asyncio.sleep(_RETRY_SECONDS)
+        raise AssertionError
+
+    async def _done(self, step: MembersStep) -> MembersAnswer:
+        client, added = self._client, 0
+        urls, found = tuple(step.urls), m.MemberRequest(step.member_id)
+        answer: m.MembersResponse | m.MemberAddResponse
+        match step.step:
+            case "list":
+                answer = await client.call(calls.MEMBER_LIST, m.MemberListRequest())
+            case "add":
+                learner = m.MemberAddRequest(urls, is_learner=True)
+                answer = await client.call(calls.MEMBER_ADD, learner)
+                added = answer.member.id
+            case "move":
+                moved = m.MemberUpdateRequest(step.member_id, urls)
+                answer = await client.call(calls.MEMBER_UPDATE, moved)
+            case "remove":
+                answer = await client.call(calls.MEMBER_REMOVE, found)
+            case "promote":
+                answer = await client.call(calls.MEMBER_PROMOTE, found)
+        return MembersAnswer(step.id, [_member(one) for one in answer.members], added)
+
+
+def _member(found: m.Member) -> ClusterMember:
+    return ClusterMember(found.id, found.name, list(found.peer_urls), found.is_learner)
+
+
+def _refused(step: MembersStep, error: EtcdError, reason: str) -> MembersAnswer:
+    if any(text in reason for text in _NOT_READY):
+        message = f"The cluster would lose its quorum. etcd says: {reason}"
+        return MembersAnswer(step.id, refusal="conflict", message=message)
+    for text, refusal in _REFUSALS:
+        if text in reason:
+            return MembersAnswer(step.id, refusal=refusal, message=f"etcd says: {reason}")
+    if isinstance(error, EtcdRefused):
+        return MembersAnswer(step.id, refusal="input", message=f"etcd says: {reason}")
+    return MembersAnswer(step.id, refusal="unavailable", message=f"The cluster: {reason}")

@@ -1,0 +1,101 @@
+"""The members of the cluster, for the core, which asks another process."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Final, Protocol
+
+from keystead.errors import (
+    Conflict,
+    InvalidInput,
+    KeysteadError,
+    NotFound,
+    StoreUnavailable,
+    WrongState,
+)
+from keystead.model.members import Member
+from keystead.model.peer_urls import PeerUrl
+from keystead.wire.connection import ConnectionEnded
+from keystead.wire.messages import (
+    JoinCluster,
+    MembersAnswer,
+    MembersStep,
+    MembersStepName,
+    Write,
+)
+
+_ERRORS: Final[dict[str, type[KeysteadError]]] = {
+    "input": InvalidInput,
+    "missing": NotFound,
+    "state": WrongState,
+    "conflict": Conflict,
+    "unavailable": StoreUnavailable,
+}
+
+
+class AsksMembers(Protocol):
+    """What RemoteMembers needs of `keystead.wire.connection.Exchanges`."""
+
+    def next_id(self) -> int:
+        """Return the id of the next question."""
+        ...
+
+    def ask(self, message: MembersStep | JoinCluster, /) -> Awaitable[MembersAnswer]:
+        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        ...
+
+
+class RemoteMembers:
+    """The members, at the other end of a connection.
+
+    Every method raises StoreUnavailable if the other process is gone or no majority answers.
+    """
+
+    def __init__(self, exchanges: AsksMembers) -> None:
+        self._exchanges = exchanges
+
+    async def present(self) -> list[Member]:
+        """Return all members, as far as this one knows."""
+        return _members(await self._step("list"))
+
+    async def add(self, urls: Sequence[PeerUrl]) -> tuple[int, list[Member]]:
+        """Add a learner. Return its number and all members. Raises Conflict for a second one."""
+        answer = await self._step("add", urls=urls)
+        return answer.member_id, _members(answer)
+
+    async def move(self, number: int, urls: Sequence[PeerUrl]) -> None:
+        """Change where others reach a member. Raises NotFound."""
+        await self._step("move", number, urls)
+
+    async def remove(self, number: int) -> None:
+        """Remove a member. Raises NotFound, and Conflict if that would end the quorum."""
+        await self._step("remove", number)
+
+    async def promote(self, number: int) -> None:
+        """Make a learner a full member. Raises WrongState if it does not have all records yet."""
+        await self._step("promote", number)
+
+    async def await_promotion(self, own: Sequence[Write]) -> None:
+        """Return when the etcd that was started to join is a full member, and `own` is kept.
+
+        Raises InvalidInput if it cannot join.
+        """
+        await self._ask(JoinCluster(self._exchanges.next_id(), list(own)))
+
+    async def _step(
+        self, step: MembersStepName, number: int = 0, urls: Sequence[PeerUrl] = ()
+    ) -> MembersAnswer:
+        return await self._ask(MembersStep(self._exchanges.next_id(), step, number, list(urls)))
+
+    async def _ask(self, question: MembersStep | JoinCluster) -> MembersAnswer:
+        try:
+            answer = await self._exchanges.ask(question)
+        except ConnectionEnded as error:
+            raise StoreUnavailable("The cluster is out of reach.") from error
+        if answer.refusal:
+            raise _ERRORS[answer.refusal](answer.message)
+        return answer
+
+
+def _members(answer: MembersAnswer) -> list[Member]:
+    return [
+        Member(one.member_id, one.name, tuple(one.urls), one.is_learner) for one in answer.members
+    ]

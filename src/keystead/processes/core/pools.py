@@ -1,0 +1,49 @@
+"""The thread pools of the core."""
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
+
+SLOW_WORK_QUEUE: Final = 256
+"""RSA operations that may wait for a thread: with RSA-4096, a fifth of a second on two CPUs."""
+KEYGEN_QUEUE: Final = 64
+"""RSA keys that may wait to be made or checked. The queue is separate, so that uses of keys need
+not wait for it. With RSA-4096, the last key waits for about half a minute on two CPUs."""
+
+KDF_THREADS: Final = 2
+KDF_QUEUE: Final = 96
+"""Passphrases that may wait for key derivation, which takes 16 MiB and about 0.16 s each. In a full
+queue, the last one waits for eight seconds."""
+
+UNLOCK_QUEUE: Final = 4
+"""Unlock keys that may wait to be derived. Attempts to unlock take turns before; a change of the
+passphrase derives a key too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """All thread pools of the core."""
+
+    crypto: WorkPool
+    keygen: WorkPool
+    kdf: WorkPool
+    unlock: WorkPool
+
+    @classmethod
+    def start(cls) -> "Pools":
+        """Start all threads and return the pools."""
+        cpus = sorted(os.sched_getaffinity(0))
+        threads = len(cpus)
+        return cls(
+            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
+            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
+            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+            WorkPool(
+                name="unlock",
+                threads=1,
+                queue_limit=UNLOCK_QUEUE,
+                niceness=URGENT_WORK_NICENESS,
+            ),
+        )
