@@ -3,18 +3,18 @@
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.processes.test_cluster_of_one import cluster, config, keys, new_key
+from tests.processes.test_cluster_of_one import cluster, keys, new_key
 from tests.support.authority import Authority
 from tests.support.etcd import BINARY, needs_etcd
-from tests.support.server import Server, running_server, wait_until
+from tests.support.server import UNLOCK, Server, running_server, wait_until
 
 pytestmark = needs_etcd
 
@@ -43,7 +43,7 @@ def made(place: Path, name: str) -> Path:
 
 def settings(place: Path) -> str:
     # A busy machine must have the time for a confirmation.
-    return config(place) + "freshness = 10.0\n"
+    return f'[cluster]\netcd = "{place / "etcd"}"\nfreshness = 10.0\n'
 
 
 def trust(server: Server, authority: Authority) -> None:
@@ -94,35 +94,61 @@ def promote(server: Server, kit: dict) -> None:
         time.sleep(0.2)
 
 
-def test_three_hsms_become_one_and_go_on_without_one_of_them(place):
+def provisioned(place: Path, name: str, stack: ExitStack) -> Server:
+    server = stack.enter_context(running_server(made(place, name), config=settings(place)))
+    server.provision()
+    return server
+
+
+def founded(place: Path, stack: ExitStack) -> Server:
+    """A cluster of one that others can join, with one key."""
+    directory = made(place, "one")
+    with running_server(directory, config=settings(place)) as server:
+        server.provision()
+        new_key(server, "before")
+    assert cluster(directory, "init", f"--url={peer_url()}").returncode == 0
+    server = stack.enter_context(running_server(directory, config=settings(place)))
+    server.unlock()
+    wait_until(lambda: keys(server) == ["before"], seconds=60)
+    change = {"newPassphrase": BACKUP, "currentPassphrase": ""}
+    answer = server.request("PUT", "/config/backup-passphrase", user="admin", json=change)
+    assert answer.status == 204, answer
+    return server
+
+
+def added(one: Server, server: Server, unlock: str) -> None:
+    """Make `server` a member of the cluster of `one`, and unlock it."""
+    kit = declared(one, peer_url())
+    with ThreadPoolExecutor(1) as other:
+        joining = other.submit(join, server, kit)
+        promote(one, kit)
+        joining.result(240)
+    server.wait_ready(times=2)
+    assert server.ready_state == "Locked"
+    answer = server.request("POST", "/unlock", json={"passphrase": unlock})
+    assert answer.status == 204, answer
+
+
+def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
     authority = Authority("cluster")
     with ExitStack() as stack:
-        first = made(place, "one")
-        with running_server(first, config=settings(place)) as server:
-            server.provision()
-            new_key(server, "before")
-        url = peer_url()
-        assert cluster(first, "init", f"--url={url}").returncode == 0
-        one = stack.enter_context(running_server(first, config=settings(place)))
-        one.unlock()
+        one = founded(place, stack)
         trust(one, authority)
-        change = {"newPassphrase": BACKUP, "currentPassphrase": ""}
-        wait_until(lambda: keys(one) == ["before"], seconds=60)
-        answer = one.request("PUT", "/config/backup-passphrase", user="admin", json=change)
-        assert answer.status == 204, answer
-        others = []
-        for name in ("two", "three"):
-            server = stack.enter_context(running_server(made(place, name), config=settings(place)))
-            server.provision()
+        two, three = (provisioned(place, name, stack) for name in ("two", "three"))
+        for server in (two, three):
             trust(server, authority)
-            kit = declared(one, peer_url())
-            joining = threading.Thread(target=join, args=(server, kit))
-            joining.start()
-            promote(one, kit)
-            joining.join(240)
-            server.wait_ready(times=2)
-            assert server.ready_state == "Locked"
-            server.unlock()
-            wait_until(lambda server=server: keys(server) == ["before"], seconds=60)
-            others.append(server)
-        assert len(members(one)) == 3
+            added(one, server, UNLOCK)
+        assert [one["learner"] for one in members(three)] == [False] * 3
+        new_key(three, "later")
+        for server in (one, two):
+            wait_until(lambda server=server: keys(server) == ["before", "later"], seconds=60)
+        one.kill_all()
+        wait_until(lambda: keys(three) == ["before", "later"], seconds=120)
+        wait_until(lambda: added_key(two, "alone"), seconds=120)
+
+
+def added_key(server: Server, key_id: str) -> bool:
+    """Whether a key could be made: not while the others elect a leader."""
+    wanted = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"], "id": key_id}
+    answer = server.request("POST", "/keys/generate", user="admin", json=wanted)
+    return answer.status in {201, 409}

@@ -93,7 +93,12 @@ async def _kit(hsm: Hsm, context: CallerContext) -> str:
 
 
 async def move(hsm: Hsm, context: CallerContext, member: Member, urls: Sequence[PeerUrl]) -> None:
-    """Change where others reach a member."""
+    """Change where others reach a member. Raises Conflict for a learner."""
+    if member.is_learner:
+        raise Conflict(
+            "etcd would take a learner that is moved for a full member. "
+            "Remove it, and declare it with its new URLs."
+        )
     await _cluster(hsm).move(member.number, urls)
     context.note("cluster member moved", member=member.member_id, urls=" ".join(urls))
 
