@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from keystead.errors import DecryptionFailed, InvalidInput
-from keystead.model.secret import Secret
+from keystead.model.secret import Hidden, Secret
 from keystead.sealing import envelope
 
 MAX_KIT_CHARACTERS: Final = 4096
@@ -22,7 +22,7 @@ _UNLOCK_SALT: Final = "unlock-salt"
 _DOMAIN_KEY: Final = "domain-key"
 
 
-class _Kit(msgspec.Struct, frozen=True):
+class _Kit(Hidden, frozen=True):
     backup_salt: bytes
     unlock_salt: bytes
     domain_key: bytes
