@@ -22,7 +22,7 @@ _UNLOCK_SALT: Final = "unlock-salt"
 _DOMAIN_KEY: Final = "domain-key"
 
 
-class _Kit(Hidden, frozen=True):
+class _Kit(Hidden):
     backup_salt: bytes
     unlock_salt: bytes
     domain_key: bytes
