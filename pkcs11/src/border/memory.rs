@@ -242,6 +242,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::cast_ptr_alignment, reason = "that is what is tested")]
     fn values_are_read_and_written_at_any_address() {
         let mut room = [0u8; 1 + size_of::<CK_ULONG>()];
         let place = room[1..].as_mut_ptr().cast::<CK_ULONG>();
