@@ -33,7 +33,7 @@ COMMANDS: Final = (
     Command("selftest", "test the algorithms and the entropy source", _SELF_TESTS),
     Command("image", "make and examine update images", "keystead.images"),
     Command("device-key", "see, move or replace the device key", "keystead.device_keys"),
-    Command("cluster", "move the records into etcd, and back", "keystead.clusters"),
+    Command("cluster", "form a cluster, and see and change its members", "keystead.clusters"),
     Command("status", "show the state of the HSM", _LIFECYCLE, "add_status"),
     Command("provision", "set up a new HSM", _LIFECYCLE, "add_provision"),
     Command("unlock", "unlock the HSM after a start", _LIFECYCLE, "add_unlock"),
@@ -63,9 +63,10 @@ COMMANDS: Final = (
 )
 
 _EPILOG: Final = (
-    "serve, doctor, selftest, image, device-key and cluster are for the machine of the server. To "
-    "name the HSM to the other commands, give --host HOST:PORT after the command, or save a "
-    "profile with 'keystead profile add'. 'keystead COMMAND --help' shows all that a command takes."
+    "serve, doctor, selftest, image, device-key, cluster init and cluster leave are for the "
+    "machine of the server. To name the HSM to the other commands, give --host HOST:PORT after "
+    "the command, or save a profile with 'keystead profile add'. 'keystead COMMAND --help' shows "
+    "all that a command takes."
 )
 
 

@@ -1,6 +1,7 @@
-"""The command line for clusters: `keystead cluster init` and `leave`.
+"""The command line for clusters.
 
-For the operator of the machine, while the server is stopped.
+`keystead cluster init` and `leave` are for the operator of the machine, while the server is
+stopped. The others are for a running HSM (`keystead.cli.members`).
 """
 
 import argparse
@@ -8,8 +9,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
+from keystead.cli.command import Commands
+from keystead.cli.members import add_members
 from keystead.errors import StartRefused
 from keystead.model.peer_urls import parse_peer_urls
 from keystead.platform.data_directory import DataDirectory
@@ -24,26 +28,22 @@ Command = Callable[[Formation, argparse.Namespace], Coroutine[None, None, None]]
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the subcommands; each sets `run`, to be called with the parsed arguments."""
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", required=True, help="the server's configuration"
-    )
-    where.add_argument("--data", type=Path, metavar="DIR", help="its data directory")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    forming = commands.add_parser(
-        "init", parents=[where], help="move the records into etcd: a cluster of one member"
-    )
+    commands = Commands(parser)
+    add_members(commands)
+    forming = commands.add_group("init", "move the records into etcd: a cluster of one member")
     forming.add_argument(
         "--url",
         required=True,
         metavar="https://HOST:PORT",
         help="where other members will reach this one",
     )
-    forming.set_defaults(run=lambda given: _run(given, _form))
-    leaving = commands.add_parser(
-        "leave", parents=[where], help="move the records of the only member back into SQLite"
-    )
-    leaving.set_defaults(run=lambda given: _run(given, _dissolve))
+    leaving = commands.add_group("leave", "move the records of the only member back into SQLite")
+    for of_machine, command in ((forming, _form), (leaving, _dissolve)):
+        of_machine.set_defaults(run=partial(_run, command=command))
+        of_machine.add_argument(
+            "--config", type=Path, metavar="FILE", required=True, help="the server's configuration"
+        )
+        of_machine.add_argument("--data", type=Path, metavar="DIR", help="its data directory")
 
 
 def _run(given: argparse.Namespace, command: Command) -> None:

@@ -1,7 +1,11 @@
 """Three real servers that become one cluster over mutual TLS, through the API that NetHSM has."""
 
+import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -116,28 +120,65 @@ def founded(place: Path, stack: ExitStack) -> Server:
     return server
 
 
-def added(one: Server, server: Server, unlock: str) -> None:
-    """Make `server` a member of the cluster of `one`, and unlock it."""
+def added(one: Server, server: Server) -> None:
+    """Make `server` a member of the cluster of `one`, as clients of a NetHSM do, and unlock it."""
     kit = declared(one, peer_url())
     with ThreadPoolExecutor(1) as other:
         joining = other.submit(join, server, kit)
         promote(one, kit)
         joining.result(240)
+    unlocked(server)
+
+
+def added_by_commands(one: Server, server: Server, kit: Path) -> None:
+    """The same with `keystead cluster`, as its documentation says."""
+    keystead(one, "add", peer_url(), "-o", kit)
+    (new,) = (row["id"] for row in json.loads(kit.read_text())["members"] if not row["name"])
+    with ThreadPoolExecutor(1) as other:
+        joining = other.submit(keystead, server, "join", kit, "--yes")
+        assert "full member" in keystead(one, "promote", new)
+        assert "Locked" in joining.result(240)
+    unlocked(server)
+
+
+def unlocked(server: Server) -> None:
     server.wait_ready(times=2)
     assert server.ready_state == "Locked"
-    answer = server.request("POST", "/unlock", json={"passphrase": unlock})
+    answer = server.request("POST", "/unlock", json={"passphrase": UNLOCK})
     assert answer.status == 204, answer
+
+
+def keystead(server: Server, *arguments: object) -> str:
+    """Run `keystead cluster …` for an HSM; return what it said."""
+    command = [sys.executable, "-m", "keystead", "cluster", *map(str, arguments)]
+    where = ["--host", f"{server.host}:{server.port}", "--insecure"]
+    passphrases = {
+        "KEYSTEAD_USER": "admin",
+        "KEYSTEAD_PASSPHRASE": server.passphrases["admin"],
+        "KEYSTEAD_BACKUP_PASSPHRASE": BACKUP,
+    }
+    ran = subprocess.run(  # noqa: S603
+        [*command, *where],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | passphrases,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout + ran.stderr
 
 
 def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
     authority = Authority("cluster")
     with ExitStack() as stack:
         one = founded(place, stack)
+        (first,) = (row["id"] for row in members(one))
         trust(one, authority)
         two, three = (provisioned(place, name, stack) for name in ("two", "three"))
         for server in (two, three):
             trust(server, authority)
-            added(one, server, UNLOCK)
+        added(one, two)
+        added_by_commands(one, three, place / "member.json")
         assert [one["learner"] for one in members(three)] == [False] * 3
         new_key(three, "later")
         for server in (one, two):
@@ -145,6 +186,9 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         one.kill_all()
         wait_until(lambda: keys(three) == ["before", "later"], seconds=120)
         wait_until(lambda: added_key(two, "alone"), seconds=120)
+        assert first in keystead(two, "status")
+        assert "is removed" in keystead(two, "remove", first, "--yes")
+        assert len(members(two)) == 2
 
 
 def added_key(server: Server, key_id: str) -> bool:

@@ -50,7 +50,7 @@ def add_commands(parser: ArgumentParser) -> None:
 
 
 def _add_network(commands: Commands) -> None:
-    parser = commands.add("network", _network, "keep network settings")
+    parser = commands.add("network", _network, "set the network of an appliance")
     for option in ("ip-address", "netmask", "gateway"):
         parser.add_argument(f"--{option}", metavar="ADDRESS")
 
