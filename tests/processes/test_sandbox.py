@@ -54,6 +54,11 @@ def open_files(pid: int) -> list[str]:
     return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
 
+def test_the_core_can_write_no_file(server):
+    limits = Path(f"/proc/{server.child('core')}/limits").read_text()
+    assert re.search(r"^Max file size +0 +0 ", limits, re.MULTILINE)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_no_process_can_gain_privileges_or_leave_a_core_file(server, role):
     pid = server.child(role)

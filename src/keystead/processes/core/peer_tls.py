@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 from keystead.model.secret import Secret
 from keystead.operations.tls import TlsIdentity
@@ -16,6 +17,9 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 from keystead.wire import control
 from keystead.wire.control_messages import ServePeers
+
+PEER_FILE_BYTES: Final = 2 * 1024 * 1024
+"""The largest file that the core may write, if it has such files."""
 
 
 @dataclass(frozen=True, slots=True)

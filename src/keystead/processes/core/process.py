@@ -30,7 +30,7 @@ from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.facts import Facts
 from keystead.processes.core.joining import Joining
-from keystead.processes.core.peer_tls import PeerTls
+from keystead.processes.core.peer_tls import PEER_FILE_BYTES, PeerTls
 from keystead.processes.core.pools import Pools
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.sandbox import Sandbox
@@ -373,12 +373,14 @@ def main() -> None:
     facts = Facts.read()
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
-        peer_tls, keep = None, [given.platform.fileno(), given.control.fileno()]
+        peer_tls, file_bytes = None, None
+        keep = [given.platform.fileno(), given.control.fileno()]
         if given.peer_identity is not None:
             peer_tls = PeerTls(given.peer_identity, given.peer_authority, given.control)
             keep += [peer_tls.identity, peer_tls.authority]
+            file_bytes = PEER_FILE_BYTES
         confinement.isolate(parent=given.parent, keep=keep)
-        confinement.confine(user=sandbox.own_user("core"))
+        confinement.confine(user=sandbox.own_user("core"), file_bytes=file_bytes)
         launch.run(
             serve(
                 given.platform,

@@ -24,9 +24,9 @@ INSECURE_OPTION: Final = "--insecure-no-sandbox"
 _LOG: Final = 2
 _STANDARD_STREAMS: Final = frozenset({0, 1, _LOG})
 
-FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 2 * 1024 * 1024, "edge": 1024 * 1024}
-"""The largest file that a process may write. An edge needs it for its TLS key, in anonymous memory,
-and the core to hand the key to etcd."""
+FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 0, "edge": 1024 * 1024}
+"""The largest file that a process may write. An edge needs it for its TLS key, in anonymous
+memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,17 @@ class Sandbox:
             if self._is_filtered:
                 bpf.install(bpf.assemble(rules.EARLY, default=bpf.ALLOW))
 
-    def confine(self, allowed: AllowedAccess = NOTHING, *, user: int | None = None) -> None:
-        """Become `user`, keep `reach` of the machine, and stay out of swap. Raises StartRefused.
+    def confine(
+        self,
+        allowed: AllowedAccess = NOTHING,
+        *,
+        user: int | None = None,
+        file_bytes: int | None = None,
+    ) -> None:
+        """Become `user`, keep `allowed` of the machine, and stay out of swap. Raises StartRefused.
 
-        None for `user` stays the same user. The process must have one thread.
+        None for `user` stays the same user. `file_bytes` is the largest file that the process may
+        write; without it, the one in FILE_BYTES. The process must have one thread.
         """
         self._allowed = allowed
         with _refusing(self._kind):
@@ -84,8 +91,9 @@ class Sandbox:
             self._note("a user of its own", is_in_force=is_other)
             self._stay_private()
             self._lock_memory()
-            if self._kind in FILE_BYTES:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES[self._kind],) * 2)
+            limit = FILE_BYTES.get(self._kind) if file_bytes is None else file_bytes
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
             if self._is_filtered:
                 self._restrict_files()
 
