@@ -61,11 +61,12 @@ KEY_FIELDS = {
     "certificate": st.none() | st.builds(StoredCertificate, TEXT.filter(str.isascii), st.binary()),
     "policy": st.sampled_from([None, parse_policy(EVERY_RULE)]),
     "uses_left": st.integers(0, 2**53),
+    "uses_of": st.none() | st.binary(min_size=1, max_size=8).map(bytes.hex),
     "origin": st.sampled_from(Origin),
     "created": st.none() | st.integers(0, 2**53),
 }
 KEYS = st.builds(KeyRecord, **KEY_FIELDS).map(
-    lambda record: record if record.policy else replace(record, uses_left=None)
+    lambda record: record if record.policy else replace(record, uses_left=None, uses_of=None)
 )
 
 
@@ -168,6 +169,7 @@ def test_a_user_record_that_makes_no_sense_is_corrupt(raw):
         {"operations": -1},
         {"operations": "1"},
         {"origin": "smuggled"},
+        {"usesOf": "ü"},
         {"created": -1},
         {"label": "x" * 33},
         {"label": "\xff"},

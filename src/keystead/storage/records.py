@@ -62,7 +62,9 @@ class _KeyJson(StoredJson, omit_defaults=True):
     uses_left: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(
         default=None, name="usesLeft"
     )
-    uses_of: str | None = msgspec.field(default=None, name="usesOf")
+    uses_of: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]+\Z")] | None = msgspec.field(
+        default=None, name="usesOf"
+    )
     origin: Origin = Origin.UNKNOWN
     created: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
