@@ -21,6 +21,7 @@ from keystead.model.journal_settings import JournalSettings
 from keystead.sealing.journal_keys import JournalKeys
 from keystead.storage.journal_records import Block, Head, JournalRecords, block_path, first_of
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.paths import is_of_journal
 
 SIGNED_ENTRIES: Final = 1000
 """The most entries after which a checkpoint is signed."""
@@ -228,8 +229,7 @@ class JournalWriter:
             *self.first_changes,
         ]
         try:
-            _ = await self._store.commit(changes)
-            revision = await self._revision_of(written.head)
+            revision = await self._commit(changes, written.head)
         except StoreUnavailable:
             self._doubted = written
             raise
@@ -343,15 +343,18 @@ class JournalWriter:
         size = max(0, self.size + growth)
         head = msgspec.structs.replace(self._head, size=size, is_closed=False)
         put = self.records.put_head(head, expected=self._revision)
-        _ = await self._store.commit([*changes, put])
-        self._revision = await self._revision_of(head)
+        self._revision = await self._commit([*changes, put], head)
         self._head = head
 
-    async def _revision_of(self, written: Head) -> int:
-        """Return the revision of the head, which a commit to the stores of a member does not tell.
+    async def _commit(self, changes: Sequence[Change], written: Head) -> int:
+        """Make changes, of which one writes the head, and return the revision of the head.
 
         Raises StaleRevision if another process has written the head since.
         """
+        revision = await self._store.commit(changes)
+        if all(is_of_journal(change.path) for change in changes):
+            return revision
+        # A member of a cluster has the other records in another store, whose revision this is.
         head, revision = await self.records.head()
         if head != written:
             raise StaleRevision("Another process writes the journal.")

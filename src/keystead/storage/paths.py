@@ -27,6 +27,11 @@ _PAGE: Final = 1000
 """Paths that are listed at a time."""
 
 
+def is_of_journal(path: str) -> bool:
+    """Return whether a record is in this device's journal. Records of actions are not yet."""
+    return JOURNAL <= path < ACTIONS
+
+
 async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str = "") -> list[str]:
     """Return every path in [start, stop), in byte order, without its prefix `below`."""
     found: list[str] = []
