@@ -33,8 +33,6 @@ class KnownCount:
 
     async def fault(self, head: Head | None) -> str:
         """Return why this is not the journal's end that the counter knows, or ""."""
-        if not self.is_kept:
-            return ""
         self._value = None
         try:
             value = await self._read()

@@ -66,7 +66,8 @@ class KnownHead:
     async def fault(self, domain_key: Secret) -> str:
         """Return why this is not the store that the second place knows, or "". Log it."""
         found = await self._fault_elsewhere(domain_key) if self._is_kept else ""
-        found = found or await self._count.fault(await self._stored_head(domain_key))
+        if not found and self._count.is_kept:
+            found = await self._count.fault(await self._stored_head(domain_key))
         if found:
             self._log.error("the store is older than the journal's head elsewhere", reason=found)
         return found
