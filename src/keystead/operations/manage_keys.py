@@ -14,7 +14,7 @@ from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
-from keystead.storage.retry import Unchanged
+from keystead.storage.retry import Unchanged, or_unchanged
 
 _GENERATED_ID_BYTES = 10
 
@@ -201,15 +201,8 @@ async def _change(
     Return False, without a write, if the record stays as it is. Of two equal changes at once, one
     is made.
     """
-
-    def edited(record: KeyRecord) -> KeyRecord:
-        after = edit(record)
-        if after == record:
-            raise Unchanged
-        return after
-
     try:
-        await context.session.keys.update(_path(context, key_id), edited)
+        await context.session.keys.update(_path(context, key_id), or_unchanged(edit))
     except Unchanged:
         return False
     context.note("key changed", key=key_id, changed=changed)

@@ -14,7 +14,7 @@ from keystead.operations.manage_approvals import of_user, voided
 from keystead.operations.session import Session
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
-from keystead.storage.retry import Unchanged
+from keystead.storage.retry import Unchanged, or_unchanged
 
 Tags = frozenset[Tag]
 
@@ -131,15 +131,12 @@ async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]
     Return False, without a write, if they stay as they are.
     """
 
-    def edited(user: User) -> User:
-        tags = edit(user.tags)
-        if tags == user.tags:
-            raise Unchanged
-        return replace(user, tags=tags)
+    def retagged(user: User) -> User:
+        return replace(user, tags=edit(user.tags))
 
     try:
         with _revoked_in_doubt(session, user_id):
-            user = await session.users.update(user_id, edited)
+            user = await session.users.update(user_id, or_unchanged(retagged))
     except Unchanged:
         return False
     session.credentials.retag(user)

@@ -22,6 +22,18 @@ class Unchanged(Exception):
     """Raised by the edit of an update that finds nothing to change. Nothing is written then."""
 
 
+def or_unchanged(edit: Callable[[T], T]) -> Callable[[T], T]:
+    """Return `edit`, which raises Unchanged for a record that would stay as it is."""
+
+    def edited(record: T) -> T:
+        after = edit(record)
+        if after == record:
+            raise Unchanged
+        return after
+
+    return edited
+
+
 async def retry_when_stale(attempt: Callable[[], Awaitable[T]]) -> T:
     """Return the result of `attempt`. Repeat it after StaleRevision; raise Conflict in the end.
 
