@@ -14,7 +14,7 @@ from keystead.errors import (
     StaleRevision,
 )
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
-from keystead.model.key_selection import KeySelection
+from keystead.model.key_selection import EVERY_KEY, KeySelection
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
@@ -362,9 +362,10 @@ class KeyStore:
         return StoredKey(path, record, revision, private, self.limits.of(path, record))
 
     def _shown(self, path: KeyPath, opened: Opened, selection: KeySelection) -> ShownKey | None:
-        tags, label = records.decode_listed(opened.plaintext, path=self._path(path))
-        if not selection.is_met_by(label, tags):
-            return None
+        if selection != EVERY_KEY:
+            tags, label = records.decode_listed(opened.plaintext, path=self._path(path))
+            if not selection.is_met_by(label, tags):
+                return None
         record = records.decode_key(opened.plaintext, path=self._path(path))
         if selection.type_name and self._types.of(record.private) != selection.type_name:
             return None
