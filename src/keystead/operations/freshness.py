@@ -77,18 +77,15 @@ class Freshness:
         needed = now if self._is_strict else now - self._seconds
         if self._as_of >= needed and not self._holders:
             return
-        self._ask()
-        try:
-            await asyncio.wait_for(self._until(needed), PATIENCE_SECONDS)
-        except TimeoutError:
-            raise NotUpToDate("This member of the cluster is cut off from the others.") from None
+        if not await self._is_confirmed(needed):
+            raise NotUpToDate("This member of the cluster is cut off from the others.")
 
     async def everywhere(self) -> None:
         """Return once no member answers from a memory of before. Call it after a change."""
-        if not self._is_strict and not await self._is_alone():
+        if not self._is_strict and not await self._was_alone():
             await asyncio.sleep(self._seconds)
 
-    async def _is_alone(self) -> bool:
+    async def _was_alone(self) -> bool:
         """Return whether no other member can remember anything of before this call.
 
         A member that was removed does so for a while, and one that joins later reads everything.
@@ -96,12 +93,16 @@ class Freshness:
         now = self._monotonic()
         if self._alone_since is None or self._alone_since + self._seconds > now:
             return False
+        return await self._is_confirmed(now) and self.is_alone
+
+    async def _is_confirmed(self, needed: float) -> bool:
+        """Ask for a confirmation; return whether one as new as `needed` comes in time."""
         self._ask()
         try:
-            await asyncio.wait_for(self._until(now), PATIENCE_SECONDS)
+            await asyncio.wait_for(self._until(needed), PATIENCE_SECONDS)
         except TimeoutError:
             return False
-        return self._alone_since is not None
+        return True
 
     async def _until(self, needed: float) -> None:
         while self._as_of < needed or self._holders:
