@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
 from keystead.errors import KeysteadError, StartRefused, StoreUnavailable, WriteRefused
+from keystead.processes.platform.tpm_package import package_missing
 from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
 from keystead.storage.paths import KNOWN_COUNT
 from keystead.storage.wrapped import WrappedStore
@@ -41,10 +42,7 @@ def open_counter(device: str) -> Counter:
     try:
         from keystead.platform.tpm_counter import TpmCounter  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise StartRefused(
-            f"journal.tpm_counter needs the package tpm2-pytss ({error}): "
-            "pip install 'keystead[tpm2]', with Debian's libtss2-dev."
-        ) from error
+        raise package_missing("journal.tpm_counter", error) from error
     try:
         return TpmCounter(f"device:{device}")
     except KeysteadError as error:

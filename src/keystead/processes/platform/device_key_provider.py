@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from keystead.errors import StartRefused
 from keystead.platform.device_key import DeviceKeyProvider, InClear
 from keystead.platform.pcrs import PcrSelection
 from keystead.processes.platform.settings import DeviceKeySettings
+from keystead.processes.platform.tpm_package import package_missing
 
 
 def device_key_provider(settings: DeviceKeySettings) -> DeviceKeyProvider:
@@ -31,8 +31,5 @@ def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:
     try:
         from keystead.platform.device_key_tpm2 import InTpm  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise StartRefused(
-            f"The device key provider tpm2 needs the package tpm2-pytss ({error}): "
-            "pip install 'keystead[tpm2]', with Debian's libtss2-dev."
-        ) from error
+        raise package_missing("The device key provider tpm2", error) from error
     return InTpm(settings.tcti, PcrSelection.parse(settings.pcrs))
