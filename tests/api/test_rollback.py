@@ -70,13 +70,17 @@ async def provisioned(place: Place | None = None) -> Core:
     return core
 
 
-async def started_on(store: StoreWithPlace, core: Core) -> Core:
+async def started_on(
+    store: StoreWithPlace, core: Core, *, keeps_head: bool = True, keeps_count: bool = False
+) -> Core:
     return await start_core(
         store=store,
         device_key=core.device_key,
         pools=core.pools,
+        clock=core.clock,
         unattended_key=core.unattended_key,
-        keeps_head=True,
+        keeps_head=keeps_head,
+        keeps_count=keeps_count,
     )
 
 

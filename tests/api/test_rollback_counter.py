@@ -1,8 +1,11 @@
 """A whole store put back: a counter that only grows tells it from the present one."""
 
+from functools import partial
+
 import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused
+from tests.api import test_rollback
 from tests.api.test_rollback import OLDER, Place, StoreWithPlace, said, store_of, unlock
 from tests.support.core import ADMIN, Core, start_core
 
@@ -15,14 +18,7 @@ async def provisioned() -> Core:
     return core
 
 
-async def started_on(store: StoreWithPlace, core: Core) -> Core:
-    return await start_core(
-        store=store,
-        device_key=core.device_key,
-        pools=core.pools,
-        clock=core.clock,
-        keeps_count=True,
-    )
+started_on = partial(test_rollback.started_on, keeps_head=False, keeps_count=True)
 
 
 async def again(core: Core) -> Core:
@@ -90,16 +86,20 @@ async def test_the_counter_is_raised_once_an_hour_and_at_unlock_and_stop() -> No
     core.close()
 
 
-@pytest.mark.parametrize("count", [0, 3, 100])
-async def test_the_counter_of_another_tpm_needs_an_acknowledgement_once(count: int) -> None:
-    core = await provisioned()
-    await core.hsm.stop()
-    store_of(core).place.count = count
+async def needs_an_acknowledgement_once(core: Core) -> None:
     other = await started_on(store_of(core), core)
     assert await unlock(other) == 409
     assert await unlock(other, acknowledgeRollback=True) == 204
     await other.hsm.stop()
     await again(other)
+
+
+@pytest.mark.parametrize("count", [0, 3, 100])
+async def test_the_counter_of_another_tpm_needs_an_acknowledgement_once(count: int) -> None:
+    core = await provisioned()
+    await core.hsm.stop()
+    store_of(core).place.count = count
+    await needs_an_acknowledgement_once(core)
     core.close()
 
 
@@ -107,11 +107,7 @@ async def test_an_hsm_that_gets_a_counter_needs_an_acknowledgement_once() -> Non
     core = await start_core(store=StoreWithPlace(Place()))
     await core.provision()
     await core.hsm.stop()
-    other = await started_on(store_of(core), core)
-    assert await unlock(other) == 409
-    assert await unlock(other, acknowledgeRollback=True) == 204
-    await other.hsm.stop()
-    await again(other)
+    await needs_an_acknowledgement_once(core)
     core.close()
 
 

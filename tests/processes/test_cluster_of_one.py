@@ -2,35 +2,23 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from keystead.processes import sandbox
-from tests.support.etcd import BINARY, needs_etcd
+from tests.support.etcd import needs_etcd
 from tests.support.server import Server, running_server, start_server, wait_until
 
 pytestmark = needs_etcd
 
 URL = "https://127.0.0.1:2380"
 KEY = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A directory that users without rights reach, with a copy of etcd."""
-    directory = Path(tempfile.mkdtemp(prefix="keystead-"))
-    directory.chmod(0o755)
-    shutil.copy(BINARY, directory / "etcd")
-    yield directory
-    shutil.rmtree(directory)
 
 
 @pytest.fixture

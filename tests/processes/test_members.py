@@ -2,36 +2,22 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from tests.processes.test_cluster_of_one import cluster, keys, new_key
 from tests.support.authority import Authority
-from tests.support.etcd import BINARY, needs_etcd
+from tests.support.etcd import needs_etcd
 from tests.support.server import UNLOCK, Server, running_server, wait_until
 
 pytestmark = needs_etcd
 
 BACKUP = "backupPassphrase"
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="keystead-"))
-    directory.chmod(0o755)
-    shutil.copy(BINARY, directory / "etcd")
-    yield directory
-    shutil.rmtree(directory)
 
 
 def peer_url() -> str:
