@@ -98,15 +98,15 @@ class UseLimits:
         "_has_max_uses",
         "_max_per_minute",
         "_policy",
+        "_uses_of",
         "leased",
         "leasing",
         "minute",
-        "uses_of",
     )
 
     def __init__(self, policy: Policy, uses_of: str | None) -> None:
         self._policy = policy
-        self.uses_of = uses_of
+        self._uses_of = uses_of
         """Which setting of the policy the leased uses belong to."""
         self._has_max_uses = policy.document.max_uses is not None
         self._max_per_minute = policy.document.max_per_minute
@@ -118,7 +118,7 @@ class UseLimits:
 
     def are_of(self, record: KeyRecord) -> bool:
         """Whether a record still has the policy that these limits belong to."""
-        return record.uses_of == self.uses_of and record.policy == self._policy
+        return record.uses_of == self._uses_of and record.policy == self._policy
 
     def lacks(self, record: KeyRecord, uses: int) -> bool:
         """Whether `uses` need a lease, and the record has enough left for it."""

@@ -191,9 +191,7 @@ def serve(options: ServeOptions) -> int:
             settings,
             child_options,
             options.proxies,
-            None
-            if options.etcd is None
-            else Membership(data, options.etcd, log, tuple(child_options)),
+            None if options.etcd is None else Membership(data, options.etcd, log, child_options),
         )
         return asyncio.run(_run(options, resources, address))
 
