@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-for-tests
 DOCS_READY := $(VENV)/.ready-for-docs
-PROCESSES ?= 2
+# One more than the CPUs of a small machine: tests wait for servers and browsers for a quarter of their time.
+PROCESSES ?= 3
 ON_DEBIAN_13 = scripts/test-on-debian13 -q -n $(PROCESSES)
 # What depends on the versions of Python, OpenSSL and SQLite, and a server that signs, in its sandbox.
 SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/storage tests/wire \
@@ -32,6 +33,7 @@ EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-se
 
 # `make test-fast` leaves these out: servers, browsers, packages, times, and what takes 5 s or more by itself.
 SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test_etcd_watch.py api/test_cluster_on_etcd.py drill \
+	api/test_bad_input.py api/test_cluster_members.py api/test_joining.py api/test_uses_fuzzed.py \
 	bench/test_run.py cli client clients conformance console crash docs examples packaging pkcs11 processes release \
 	test_device_keys.py timing vectors api/test_doubtful_commits.py api/test_full_disk.py api/test_nethsm_backups.py \
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
