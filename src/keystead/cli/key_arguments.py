@@ -16,9 +16,13 @@ SIGNATURE: Final = "Signature"
 DECRYPTION: Final = "Decryption"
 ENCRYPTION: Final = "Encryption"
 DERIVATION: Final = "Derivation"
-_KINDS: Final = (SIGNATURE, DECRYPTION, ENCRYPTION, DERIVATION)
-_MAY_BE_LEFT_OUT: Final = (SIGNATURE, DERIVATION)
-"""HMAC and HKDF are in the names of their mechanisms as they are."""
+_WITHOUT_KIND: Final = {
+    SIGNATURE: {name: name for name in ("AES_CMAC", "HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512")},
+    DECRYPTION: {"AES_KeyUnwrap": "AES_KW", "AES_KeyUnwrap_Pad": "AES_KWP"},
+    ENCRYPTION: {"AES_KeyWrap": "AES_KW", "AES_KeyWrap_Pad": "AES_KWP"},
+    DERIVATION: {name: name for name in ("HKDF_SHA256", "HKDF_SHA384", "HKDF_SHA512")},
+}
+"""The modes of mechanisms whose names do not say what kind they are."""
 
 
 def add_key_id(parser: ArgumentParser) -> None:
@@ -42,20 +46,19 @@ def read_input(path: Path) -> bytes:
 
 
 def mode_of(mechanisms: Sequence[str], kind: str) -> str:
-    """Return the mode of the first mechanism of this kind, one of the names above.
+    """Return the mode of the first mechanism of this kind, which is one of the names above.
 
-    The mode `PSS_SHA256` is of the mechanism `RSA_Signature_PSS_SHA256`, `ECDSA` of
-    `ECDSA_Signature`, `AES_GCM` of `AES_Encryption_GCM`; a name without a kind is its own mode.
-    Raises UsageError if the key has none.
+    The mechanism's name gives it: RSA_Signature_PSS_SHA256 has the mode PSS_SHA256, ECDSA_Signature
+    has ECDSA, AES_Encryption_GCM has AES_GCM. Raises UsageError if the key has no such mechanism.
     """
     for name in mechanisms:
         before, found, after = name.partition(f"_{kind}")
         if found:
             return after.removeprefix("_") if before == "RSA" else before + after
-    for name in mechanisms:
-        if kind in _MAY_BE_LEFT_OUT and not any(other in name for other in _KINDS):
-            return name
-    raise UsageError(f"The key has no mechanism for it, only: {', '.join(mechanisms) or 'none'}.")
+        if name in _WITHOUT_KIND[kind]:
+            return _WITHOUT_KIND[kind][name]
+    names = ", ".join(mechanisms) or "none"
+    raise UsageError(f"The key has no mechanism for this command, only: {names}.")
 
 
 def give(call: Invocation, content: bytes, as_json: Json) -> None:
