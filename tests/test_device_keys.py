@@ -20,6 +20,7 @@ from keystead.storage import settings
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import devices
+from tests.support.disk_steps import die_at
 from tests.support.tpm import swtpm
 
 __all__ = ["swtpm"]
@@ -286,26 +287,6 @@ def test_rewrap_before_anything_is_stored_is_a_new_key(data):
 
 
 # --- killed at every step ----------------------------------------------------------------------
-
-STEPS = ("fsync", "unlink", "rename", "open", "chmod")
-
-
-def die_at(step: int) -> None:
-    """End this process at the system call number `step` that touches the disk."""
-    left = step
-
-    def counted(call):
-        def wrapper(*arguments, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os._exit(42)
-            return call(*arguments, **options)
-
-        return wrapper
-
-    for name in STEPS:
-        setattr(os, name, counted(getattr(os, name)))
 
 
 def killed_at(step: int, data: Path, command: str, *more: str) -> bool:

@@ -15,6 +15,7 @@ from keystead.platform.device_key import InClear
 from keystead.sealing import envelope
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change
+from tests.support.disk_steps import die_at
 
 
 def mode(path):
@@ -234,27 +235,6 @@ def test_a_reset_that_cannot_be_finished_refuses_the_start(tmp_path):
             DataDirectory.open(tmp_path)
     (tmp_path / "device.key").rmdir()
     assert not readable(tmp_path)
-
-
-STEPS = ("fsync", "unlink", "rename", "open", "write")
-
-
-def die_at(step: int) -> None:
-    """End this process at the system call number `step` that touches the disk."""
-    left = step
-
-    def counted(call):
-        def wrapper(*arguments, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os._exit(42)
-            return call(*arguments, **options)
-
-        return wrapper
-
-    for name in STEPS:
-        setattr(os, name, counted(getattr(os, name)))
 
 
 def reset_until(path: Path, step: int) -> bool:
