@@ -39,7 +39,7 @@ SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -68,6 +68,10 @@ pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or new
 
 pkcs11-fuzz: $(DEV_READY) pkcs11 ## random calls of the PKCS#11 module: SEED=1 and the next, CALLS=3000000 of each
 	KEYSTEAD_PKCS11_SEED=$(or $(SEED),1) KEYSTEAD_PKCS11_CALLS=$(or $(CALLS),3000000) KEYSTEAD_PKCS11_SECONDS=3600 $(BIN)/python -m pytest tests/pkcs11/test_random_calls.py
+
+pkcs11-leaks: $(DEV_READY) pkcs11 ## the memory of a process that signs through the PKCS#11 module SIGNATURES=1000000 times
+	scripts/system-tools valgrind gcc libc6-dev=/usr/include/stdio.h
+	KEYSTEAD_PKCS11_SIGNATURES=$(or $(SIGNATURES),1000000) KEYSTEAD_PKCS11_SECONDS=7200 $(BIN)/python -m pytest -s tests/pkcs11/test_leaks.py
 
 pkcs11-soak: $(DEV_READY) pkcs11 ## nginx and Apache under load while Keystead is restarted, killed each fifth time, and they reload: ROUNDS=125 times
 	scripts/system-tools $(PKCS11_TOOLS)

@@ -13,7 +13,7 @@ from tests.support.server import Server, running_server
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "pkcs11/target/release/libkeystead_pkcs11.so"
-SECONDS = int(os.environ.get("KEYSTEAD_PKCS11_SECONDS", "60"))
+SECONDS = int(os.environ.get("KEYSTEAD_PKCS11_SECONDS", "180"))
 """How long a program may take."""
 
 KEYS = {

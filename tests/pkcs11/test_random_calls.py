@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pkcs11.conftest import ROOT, Token, need
+from tests.pkcs11.conftest import Token, need
 
 PROGRAM = Path(__file__).with_name("random_calls.c")
-SIGNS = ROOT / "bench/peers/softhsm.c"
-SECONDS_OF_SIGNING = "3"
 SEED = int(os.environ.get("KEYSTEAD_PKCS11_SEED", "1"))
 CALLS = os.environ.get("KEYSTEAD_PKCS11_CALLS", "50000")
 REACHED = (
@@ -61,19 +59,3 @@ def test_no_byte_is_read_before_it_is_written_and_none_is_lost(token_without_log
         *(built(token_without_login), token_without_login.module, str(SEED), "1000"),
     )
     assert "C_Finalize 1" in said, said
-
-
-def test_signatures_lose_no_memory(token: Token) -> None:
-    need("cc")
-    if shutil.which("valgrind") is None:
-        pytest.skip("valgrind is not installed")
-    program = token.folder / "signs"
-    token.run("cc", "-O1", "-w", "-o", program, SIGNS, "-ldl", "-lpthread")
-    pin = token.server.passphrases["operator"]
-    said = token.run(
-        # It does not follow ring's assembly: what that encrypts counts as never written.
-        *("valgrind", "--quiet", "--error-exitcode=9", "--undef-value-errors=no"),
-        *("--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"),
-        *(program, token.module, pin, "EC_P256", "2", SECONDS_OF_SIGNING),
-    )
-    assert float(said.split()[0]) > 1, said
