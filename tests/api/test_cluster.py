@@ -259,9 +259,9 @@ def test_force_knows_the_passphrase_of_an_hsm_that_was_only_started(hsm):
 
 
 def test_a_passphrase_cannot_be_checked_against_what_was_never_read(hsm):
-    surroundings = SimpleNamespace(unlock_pool=hsm.core.pools[1], monotonic=hsm.core.clock)
+    context = SimpleNamespace(unlock_pool=hsm.core.pools[1], monotonic=hsm.core.clock)
     unlocking = Unlocking(
-        surroundings, hsm.core.hsm.local, hsm.core.hsm.failed_attempts, hsm.core.hsm.changing
+        context, hsm.core.hsm.local, hsm.core.hsm.failed_attempts, hsm.core.hsm.changing
     )
     hsm.store.lost = True
     hsm.run(unlocking.remember())

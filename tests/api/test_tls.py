@@ -168,9 +168,9 @@ def test_changes_at_the_same_time_leave_key_and_certificate_together(tls):
 
 
 def test_there_is_no_identity_before_it_is_loaded(tls):
-    surroundings = SimpleNamespace(store=tls.core.store, keygen_pool=tls.core.pools[0])
+    context = SimpleNamespace(store=tls.core.store, keygen_pool=tls.core.pools[0])
     with pytest.raises(WrongState):
-        _ = Tls(surroundings, tls.core.hsm.local).identity
+        _ = Tls(context, tls.core.hsm.local).identity
 
 
 # --- its certificate -----------------------------------------------------------------------------

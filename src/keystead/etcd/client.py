@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, TypeVar
 
-from keystead.etcd.calls import Answer, Call, Request
+from keystead.etcd.calls import Method, Request, Response
 from keystead.etcd.connection import EtcdConnection
 from keystead.etcd.errors import EtcdInDoubt
 from keystead.etcd.exchange import Exchange, framed, never_sent
@@ -37,8 +37,12 @@ class EtcdClient:
         self._is_closed = False
 
     async def call(
-        self, call: Call[Request, Answer], request: Request, *, seconds: float = DEADLINE_SECONDS
-    ) -> Answer:
+        self,
+        method: Method[Request, Response],
+        request: Request,
+        *,
+        seconds: float = DEADLINE_SECONDS,
+    ) -> Response:
         """Make a call and return etcd's answer.
 
         Raises EtcdRefused, EtcdUnavailable if etcd was not asked, or EtcdInDoubt.
@@ -48,20 +52,20 @@ class EtcdClient:
         await self._within(seconds, self._places.acquire())
         try:
             connection = await self._within(end - loop.time(), self._connected())
-            return await self._ask(connection, call, request, end)
+            return await self._ask(connection, method, request, end)
         finally:
             self._places.release()
 
     async def _ask(
         self,
         connection: EtcdConnection,
-        call: Call[Request, Answer],
+        method: Method[Request, Response],
         request: Request,
         end: float,
-    ) -> Answer:
+    ) -> Response:
         loop = asyncio.get_running_loop()
         seconds = max(end - loop.time(), 0.001)
-        stream, exchange = connection.begin(_headers(call, seconds))
+        stream, exchange = connection.begin(_headers(method, seconds))
         timer = loop.call_later(seconds, exchange.expire, seconds)
         try:
             connection.send(stream, framed(encode(request)), is_last=True)
@@ -71,15 +75,17 @@ class EtcdClient:
         finally:
             timer.cancel()
             connection.end(stream)
-        return _decoded(call, answer)
+        return _decoded(method, answer)
 
     @asynccontextmanager
-    async def open(self, call: Call[Request, Answer]) -> AsyncIterator["Stream[Request, Answer]"]:
+    async def open(
+        self, method: Method[Request, Response]
+    ) -> AsyncIterator["Stream[Request, Response]"]:
         """Begin a call with streams, and end it with the block. Raises EtcdUnavailable."""
         connection = await self._within(DEADLINE_SECONDS, self._connected())
-        stream, exchange = connection.begin(_headers(call, None))
+        stream, exchange = connection.begin(_headers(method, None))
         try:
-            yield Stream(connection, stream, exchange, call)
+            yield Stream(connection, stream, exchange, method)
         finally:
             connection.end(stream)
 
@@ -127,7 +133,7 @@ class EtcdClient:
             raise never_sent("no connection in time.") from error
 
 
-class Stream(Generic[Request, Answer]):
+class Stream(Generic[Request, Response]):
     """A call with any number of messages each way. It has no deadline of its own."""
 
     def __init__(
@@ -135,41 +141,41 @@ class Stream(Generic[Request, Answer]):
         connection: EtcdConnection,
         stream: int,
         exchange: Exchange,
-        call: Call[Request, Answer],
+        method: Method[Request, Response],
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._exchange = exchange
-        self._call = call
+        self._method = method
 
     def send(self, request: Request, *, is_last: bool = False) -> None:
         """Send a message. After the last one, etcd expects no more."""
         self._connection.send(self._stream, framed(encode(request)), is_last=is_last)
 
-    async def receive(self) -> Answer | None:
+    async def receive(self) -> Response | None:
         """Return the next message, or None at the end. Raises EtcdRefused or EtcdUnavailable."""
         message = await self._exchange.next()
-        return None if message is None else _decoded(self._call, message)
+        return None if message is None else _decoded(self._method, message)
 
 
-def _headers(call: Call[Request, Answer], seconds: float | None) -> list[tuple[str, str]]:
+def _headers(method: Method[Request, Response], seconds: float | None) -> list[tuple[str, str]]:
     headers = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", call.path),
+        (":path", method.path),
         (":authority", "localhost"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
     ]
     if seconds is not None:
         headers.append(("grpc-timeout", f"{max(int(seconds * 1000), 1)}m"))
-    if call.needs_leader:
+    if method.needs_leader:
         headers.append(("hasleader", "true"))
     return headers
 
 
-def _decoded(call: Call[Request, Answer], message: bytes) -> Answer:
+def _decoded(method: Method[Request, Response], message: bytes) -> Response:
     try:
-        return decode(call.answer, message)
+        return decode(method.response, message)
     except Malformed as error:
         raise EtcdInDoubt(f"The answer of etcd cannot be read: {error}") from error
