@@ -181,6 +181,7 @@ async def _move(stopped: Stopped, given: argparse.Namespace) -> None:
     kept.stage(key)
     kept.promote()
     stopped.destroy_others(target)
+    kept.revoke_older()
     _say_where(stopped, target)
 
 
@@ -195,6 +196,7 @@ async def _rewrap(stopped: Stopped, _given: argparse.Namespace) -> None:
             _ = await store.commit(changes)
     kept.promote()
     stopped.destroy_others(name)
+    kept.revoke_older()
     _say(f"device: {device_id(new)}, before: {device_id(old)}")
     _say_where(stopped, name)
 

@@ -51,6 +51,7 @@ def test_a_changed_pcr_is_named_and_the_key_stays_until_it_is_back(swtpm):
         provider.unseal(sealed)
     lines = provider.describe(sealed)
     assert lines[1:] == [
+        "older copies: not revoked",
         "pcrs: sha256:0,4,7",
         "pcr 0: as sealed",
         "pcr 4: CHANGED",

@@ -2,11 +2,11 @@
 
 import pytest
 
+from keystead.platform.tpm_failed import TpmFailed
 from tests.support.tpm import Swtpm, swtpm
 
 tss = pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss is not installed")
 
-from keystead.platform.tpm2 import TpmFailed  # noqa: E402 - needs the package above
 from keystead.platform.tpm_counter import INDEX, TpmCounter  # noqa: E402 - needs the package above
 
 __all__ = ["swtpm"]
@@ -52,9 +52,18 @@ def test_an_index_that_can_be_set_back_is_no_counter(swtpm: Swtpm) -> None:
 
 
 def test_a_counter_that_was_never_raised_gets_its_first_value(swtpm: Swtpm) -> None:
-    made = TpmCounter(swtpm.tcti)
-    made._made()  # noqa: SLF001 - and then a crash
-    made.close()
+    attributes = (
+        tss.TPMA_NV.AUTHREAD
+        | tss.TPMA_NV.AUTHWRITE
+        | tss.TPMA_NV.NO_DA
+        | (tss.TPM2_NT.COUNTER << tss.TPMA_NV.TPM2_NT_SHIFT)
+    )
+    wanted = tss.TPMS_NV_PUBLIC(
+        nvIndex=INDEX, nameAlg=tss.TPM2_ALG.SHA256, attributes=attributes, dataSize=8
+    )
+    with swtpm.esys() as esys:
+        esys.nv_define_space(None, tss.TPM2B_NV_PUBLIC(nvPublic=wanted))
+    swtpm.restart()  # A power cut.
     counter = TpmCounter(swtpm.tcti)
     assert counter.value() > 0
     counter.close()

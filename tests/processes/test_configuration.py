@@ -76,10 +76,11 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         credential = "other-name"
         tcti = "device:/dev/tpm0"
         pcrs = "sha384:0,7"
+        revoke_older = true
     """
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
-        DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7"),
+        DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7", True),
         str(directory / "other.head"),
         "/dev/tpmrm0",
         CoreSettings(

@@ -127,7 +127,7 @@ def test_another_device_key_is_refused_with_one_line_and_kept(tmp_path, is_provi
 
 
 def test_a_server_lives_with_a_tpm(tmp_path, swtpm):
-    config = f'[device_key]\nprovider = "tpm2"\ntcti = "{swtpm.tcti}"'
+    config = f'[device_key]\nprovider = "tpm2"\ntcti = "{swtpm.tcti}"\nrevoke_older = true'
     with running_server(tmp_path) as server:
         server.provision()
         turn_on_unattended_boot(server)
@@ -148,6 +148,8 @@ def test_a_server_lives_with_a_tpm(tmp_path, swtpm):
         reset(server)
         assert list(key_files(server)) == ["device.key.tpm2"]
         assert key_files(server)["device.key.tpm2"] != kept
+        with pytest.raises(StartRefused, match="it is an older copy"):
+            device_key_provider(DeviceKeySettings("tpm2", tcti=swtpm.tcti)).unseal(kept)
         server.provision()
     swtpm.clear()
     assert "another storage root key" in refused(tmp_path, config=config)

@@ -44,6 +44,13 @@ class DeviceKeyProvider(Protocol):
         """Return the key in the result of `seal`. Raises StartRefused if it cannot be opened."""
         ...
 
+    def revoke_older(self, sealed: bytes) -> None:
+        """Make all earlier results of `seal` useless, if the provider is able to. StartRefused.
+
+        `sealed` is the key in force. Can be repeated, for example after a crash.
+        """
+        ...
+
     def describe(self, sealed: bytes) -> Sequence[str]:
         """Return lines for the operator about the conditions of `unseal`. They hold no secret."""
         ...
@@ -71,6 +78,9 @@ class InClear:
         if len(sealed) != DEVICE_KEY_BYTES:
             raise StartRefused(f"it has {len(sealed)} bytes, not {DEVICE_KEY_BYTES}.")
         return Secret(sealed)
+
+    def revoke_older(self, _sealed: bytes) -> None:
+        """Do nothing: a copy of the file opens as long as it exists."""
 
     def describe(self, _sealed: bytes) -> Sequence[str]:
         """Return no lines, because the key depends on nothing."""
@@ -128,6 +138,15 @@ class DeviceKey:
             durable.destroy(self.path)
             self._next.rename(self.path)
             durable.sync_directory(self.path.parent)
+
+    def revoke_older(self) -> None:
+        """Make copies of earlier files useless, if the provider is able to. Raises StartRefused.
+
+        Does nothing as long as a change is not finished, because both keys are needed until then.
+        """
+        with _named(self.path):
+            if not os.path.lexists(self._next):
+                self._provider.revoke_older(_read(self.path))
 
     def clear(self) -> None:
         """Destroy what is left of a change that is done, or was never made. StartRefused."""

@@ -48,6 +48,9 @@ class UnderCredential:
                 "or the file is damaged."
             ) from None
 
+    def revoke_older(self, _sealed: bytes) -> None:
+        """Do nothing: a copy of the file opens as long as the credential exists."""
+
     def describe(self, _sealed: bytes) -> Sequence[str]:
         """Return which credential it is, and where."""
         return [f"credential: {self._credential} in {self._directory or 'no directory'}"]

@@ -9,7 +9,8 @@ import msgspec
 from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
 from keystead.platform.pcrs import PcrSelection
-from keystead.platform.tpm2 import SealedSecret, Tpm, TpmFailed, changed_registers
+from keystead.platform.tpm2 import SealedSecret, Tpm, changed_registers
+from keystead.platform.tpm_failed import TpmFailed
 
 PATIENCE_SECONDS: Final = 60.0
 """The time for the TPM. A slow TPM needs some seconds, and a hanging one must not block the
@@ -26,18 +27,29 @@ class InTpm:
     name: Final = "tpm2"
 
     def __init__(
-        self, tcti: str, pcrs: PcrSelection, *, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        tcti: str,
+        pcrs: PcrSelection,
+        *,
+        has_generations: bool = False,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """`tcti` is the address of the TPM. `pcrs` are for sealing; a sealed key has its own."""
+        """`tcti` is the address of the TPM. `pcrs` are for sealing; a sealed key has its own.
+
+        With `has_generations`, what is sealed can be revoked. No other HSM may do the same with
+        this TPM, because each would revoke the key of the other.
+        """
         self._tcti = tcti
         self._pcrs = pcrs
+        self._has_generations = has_generations
         self._patience_seconds = patience_seconds
 
     def seal(self, key: Secret) -> bytes:
         """Return the key sealed to the present PCRs. Raises StartRefused if the TPM fails."""
 
         def work(tpm: Tpm) -> SealedSecret:
-            return tpm.seal(key, self._pcrs)
+            generation = tpm.next_generation() if self._has_generations else None
+            return tpm.seal(key, self._pcrs, generation)
 
         return _HEADER + msgspec.msgpack.encode(self._ask(work))
 
@@ -46,10 +58,20 @@ class InTpm:
         secret = _parse(sealed)
         return self._ask(lambda tpm: tpm.unseal(secret))
 
+    def revoke_older(self, sealed: bytes) -> None:
+        """Have the TPM open no earlier result of `seal`, if this one has a generation.
+
+        Raises StartRefused.
+        """
+        generation = _parse(sealed).generation
+        if generation is not None:
+            self._ask(lambda tpm: tpm.revoke_older(generation))
+
     def describe(self, sealed: bytes) -> Sequence[str]:
         """Return the TPM, and the state of each PCR that the key is bound to."""
         secret = _parse(sealed)
-        lines = [f"tpm: {self._tcti}", f"pcrs: {secret.pcrs}"]
+        revoked = "not revoked" if secret.generation is None else "revoked"
+        lines = [f"tpm: {self._tcti}", f"older copies: {revoked}", f"pcrs: {secret.pcrs}"]
         try:
             present = self._ask(lambda tpm: tpm.pcr_values(secret.pcrs))
         except StartRefused as refusal:

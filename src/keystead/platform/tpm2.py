@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 from tpm2_pytss import (
@@ -20,6 +20,7 @@ from tpm2_pytss import (
     ESYS_TR,
     TPM2_ALG,
     TPM2_CAP,
+    TPM2_EO,
     TPM2_RC,
     TPM2_SE,
     TPM2B_PRIVATE,
@@ -33,9 +34,10 @@ from tpm2_pytss import (
     TSS2_Exception,
 )
 
-from keystead.errors import KeysteadError
 from keystead.model.secret import Secret
+from keystead.platform.nv_counter import BYTES, NvCounter
 from keystead.platform.pcrs import PcrSelection
+from keystead.platform.tpm_failed import TpmFailed
 
 # The library's own complaints would stand beside ours, which say what to do.
 os.environ.setdefault("TSS2_LOG", "all+none")
@@ -63,11 +65,16 @@ _MOST_BANKS: Final = 16
 
 _POLICY_PCR: Final = (0x17F).to_bytes(4)
 """TPM_CC_PolicyPCR."""
+_POLICY_NV: Final = (0x149).to_bytes(4)
+"""TPM_CC_PolicyNV."""
+_AT_MOST: Final = (0x0009).to_bytes(2)
+"""TPM_EO_UNSIGNED_LE."""
+_FROM_THE_START: Final = bytes(2)
+"""The offset in the counter."""
+GENERATIONS: Final = 0x01804B54
+"""The index of the counter of sealed secrets, in the range that the TCG's registry leaves to the
+owner of the machine."""
 _DEVICE: Final = "device"
-
-
-class TpmFailed(KeysteadError):
-    """Raised if the TPM failed. The message begins with a small letter."""
 
 
 class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
@@ -81,6 +88,8 @@ class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
     registers: tuple[int, ...]
     values: tuple[bytes, ...]
     """Of these registers, at the sealing."""
+    generation: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The largest value of the counter of generations with which it opens. None: any."""
 
     @property
     def pcrs(self) -> PcrSelection:
@@ -146,8 +155,24 @@ class Tpm:
         """Return the present values of registers, as the bus gives them."""
         return tuple(self._pcr_value(pcrs.bank, register) for register in pcrs.registers)
 
-    def seal(self, secret: Secret, pcrs: PcrSelection) -> SealedSecret:
-        """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`."""
+    def next_generation(self) -> int:
+        """Return the generation of a secret whose `revoke_older` ends all that are there now."""
+        return NvCounter(self._esys, GENERATIONS).value() + 1
+
+    def revoke_older(self, generation: int) -> None:
+        """Raise the counter, so that only secrets of this generation open. Can be repeated."""
+        counter = NvCounter(self._esys, GENERATIONS)
+        # By one at most: `next_generation` is never further away.
+        if counter.value() < generation:
+            counter.increment()
+
+    def seal(
+        self, secret: Secret, pcrs: PcrSelection, generation: int | None = None
+    ) -> SealedSecret:
+        """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`.
+
+        With a `generation`, by `next_generation`, a later one can revoke it.
+        """
         srk, name = self._srk_for_sealing()
         self.require_active(pcrs)
         values = self.pcr_values(pcrs)
@@ -156,13 +181,13 @@ class Tpm:
         template = TPM2B_PUBLIC.parse(
             "keyedhash",
             objectAttributes=TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.NODA,
-            authPolicy=_policy(pcrs, values),
+            authPolicy=self._policy(pcrs, values, generation),
         )
         sensitive = TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(data=secret.reveal()))
         session = self._session(srk, TPM2_SE.HMAC, TPMA_SESSION.DECRYPT | TPMA_SESSION.ENCRYPT)
         private, public, *_ = self._esys.create(srk, sensitive, template, session1=session)
         return SealedSecret(
-            name, public.marshal(), private.marshal(), pcrs.bank, pcrs.registers, values
+            name, public.marshal(), private.marshal(), pcrs.bank, pcrs.registers, values, generation
         )
 
     def unseal(self, sealed: SealedSecret) -> Secret:
@@ -175,7 +200,24 @@ class Tpm:
             self._esys.policy_pcr(session, _digest(sealed.values), selection)
         except TSS2_Exception as error:
             raise TpmFailed(self._why_not(sealed) or f"the TPM says: {error}.") from error
+        if sealed.generation is not None:
+            self._require_latest(session, sealed.generation)
         return Secret(bytes(self._esys.unseal(self._load(srk, sealed), session1=session)))
+
+    def _require_latest(self, session: ESYS_TR, generation: int) -> None:
+        """Have the TPM note in `session` that no later secret has revoked this generation."""
+        counter = NvCounter(self._esys, GENERATIONS).found()
+        if counter is None:
+            raise TpmFailed(f"the counter {GENERATIONS:#x} of sealed keys was deleted in the TPM.")
+        limit = generation.to_bytes(BYTES)
+        try:
+            self._esys.policy_nv(counter, counter, session, limit, TPM2_EO.UNSIGNED_LE)
+        except TSS2_Exception as error:
+            if error.error != TPM2_RC.POLICY:
+                raise
+            raise TpmFailed(
+                "it is an older copy: another key was sealed since, which has revoked this one."
+            ) from error
 
     def _load(self, srk: ESYS_TR, sealed: SealedSecret) -> ESYS_TR:
         try:
@@ -257,6 +299,16 @@ class Tpm:
 
     # --- inside ----------------------------------------------------------------------------
 
+    def _policy(self, pcrs: PcrSelection, values: Sequence[bytes], generation: int | None) -> bytes:
+        """Return the digest of a policy (part 3, TPM2_PolicyPCR and TPM2_PolicyNV)."""
+        registers = _POLICY_PCR + _selection(pcrs).marshal() + _digest(values)
+        policy = hashlib.sha256(bytes(hashlib.sha256().digest_size) + registers).digest()
+        if generation is None:
+            return policy
+        limit = generation.to_bytes(BYTES) + _FROM_THE_START + _AT_MOST
+        name = NvCounter(self._esys, GENERATIONS).name
+        return hashlib.sha256(policy + _POLICY_NV + hashlib.sha256(limit).digest() + name).digest()
+
     def _session(self, srk: ESYS_TR, kind: TPM2_SE, attributes: TPMA_SESSION) -> ESYS_TR:
         session = self._esys.start_auth_session(
             srk, ESYS_TR.NONE, kind, "aes128cfb", TPM2_ALG.SHA256
@@ -288,13 +340,6 @@ def changed_registers(sealed: SealedSecret, present: Sequence[bytes]) -> list[in
 def _set_bits(selected: bytes) -> frozenset[int]:
     """Return the numbers of the bits that are set, from the lowest of the first byte on."""
     return frozenset(n for n in range(8 * len(selected)) if selected[n // 8] >> n % 8 & 1)
-
-
-def _policy(pcrs: PcrSelection, values: Sequence[bytes]) -> bytes:
-    """Return the digest of the policy that is PolicyPCR alone (part 3, TPM2_PolicyPCR)."""
-    nothing_yet = bytes(hashlib.sha256().digest_size)
-    said = _POLICY_PCR + _selection(pcrs).marshal() + _digest(values)
-    return hashlib.sha256(nothing_yet + said).digest()
 
 
 def _digest(values: Sequence[bytes]) -> bytes:

@@ -32,4 +32,5 @@ def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:
         from keystead.platform.device_key_tpm2 import InTpm  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise package_missing("The device key provider tpm2", error) from error
-    return InTpm(settings.tcti, PcrSelection.parse(settings.pcrs))
+    pcrs = PcrSelection.parse(settings.pcrs)
+    return InTpm(settings.tcti, pcrs, has_generations=settings.revoke_older)

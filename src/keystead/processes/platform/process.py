@@ -186,6 +186,7 @@ def main() -> None:
         # After this, confinement puts credentials and the TPM out of reach.
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
+        device_key.revoke_older()
         counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
         load_name_services()
         opens_store = opener(data, can_join=settings.core.can_join)

@@ -39,6 +39,9 @@ class DeviceKeySettings(msgspec.Struct, frozen=True):
     pcrs: str = "sha256:7"
     """The PCRs, in the form of `PcrSelection`. The default is the state of Secure Boot, which
     updates of firmware, boot loader and kernel do not change."""
+    revoke_older: bool = False
+    """Whether the TPM opens only the device key that was sealed last. Then it serves this HSM
+    alone."""
 
 
 class PlatformSettings(msgspec.Struct, frozen=True):

@@ -74,6 +74,7 @@ class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credential: Annotated[str, msgspec.Meta(pattern=_CREDENTIAL_NAME)] | None = None
     tcti: Annotated[str, msgspec.Meta(pattern=_TCTI)] | None = None
     pcrs: str | None = None
+    revoke_older: bool = False
 
 
 class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
