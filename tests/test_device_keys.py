@@ -254,6 +254,24 @@ def test_before_a_firmware_update_the_key_is_freed_of_the_pcrs_and_bound_to_them
     assert start(data, InClear()).reveal() != key.reveal()
 
 
+@pytest.mark.parametrize("command", [("move", "--to=tpm2"), ("rewrap",)])
+def test_a_command_that_seals_the_key_again_revokes_copies_of_its_file(
+    data, swtpm, capsys, command
+):
+    config = f'[device_key]\nprovider = "tpm2"\ntcti = "{swtpm.tcti}"\nrevoke_older = true'
+    assert device_key("move", data, "--to=tpm2", config=config) == 0
+    file = data / "device.key.tpm2"
+    copy = file.read_bytes()
+    assert device_key(command[0], data, *command[1:], config=config) == 0
+    latest = file.read_bytes()
+    file.write_bytes(copy)
+    assert device_key("show", data, config=config) == 1
+    assert "it is an older copy" in capsys.readouterr().err
+    file.write_bytes(latest)
+    assert device_key("show", data, config=config) == 0
+    assert "older copies: revoked" in capsys.readouterr().out
+
+
 # --- rewrap ------------------------------------------------------------------------------------
 
 
