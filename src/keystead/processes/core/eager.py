@@ -7,7 +7,9 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
+
+_ENDED: Final = object()
 
 
 def begin(coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None] | None:
@@ -26,11 +28,12 @@ def begin(coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Tas
             _report(failure)
         return None
     try:
-        awaited = context.run(coroutine.send, None)
-    except StopIteration:
-        return None
+        # Unlike send(), next() with a default raises no exception at the end, which takes long.
+        awaited = context.run(next, coroutine.__await__(), _ENDED)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the loop's to report
         _report(error)
+        return None
+    if awaited is _ENDED:
         return None
     loop = asyncio.get_running_loop()
     return loop.create_task(_Begun(coroutine, awaited), context=context)
