@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from keystead.errors import NotPermitted
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.policy import Policy
@@ -88,15 +90,12 @@ def _nothing() -> None:
     """Do nothing: most uses have no limit to give back to."""
 
 
-class Permit:
+class Permit(msgspec.Struct, frozen=True):
     """The gate's permit for one use of the key at `path`. Only `access.gate` makes permits."""
 
-    __slots__ = ("give_back", "path")
-
-    def __init__(self, path: KeyPath, give_back: Callable[[], None] = _nothing) -> None:
-        self.path: Final = path
-        self.give_back: Final = give_back
-        """Gives the use back to the limits of the key's policy. Call it if the key did not work."""
+    path: KeyPath
+    give_back: Callable[[], None] = _nothing
+    """Gives the use back to the limits of the key's policy. Call it if the key did not work."""
 
 
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:
