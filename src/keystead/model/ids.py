@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType, Self
 
 from keystead.errors import InvalidInput
@@ -13,6 +14,8 @@ MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
 RESERVED_KEY_IDS = frozenset({"generate"})
 """Words that the API uses in place of a key ID. A restored key may have one as its ID."""
+RECENT_KEY_IDS = 4096
+"""The number of valid key IDs that are remembered. The same keys are used again and again."""
 
 KeyId = NewType("KeyId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -36,6 +39,7 @@ def _check_id(text: str) -> str:
     )
 
 
+@lru_cache(maxsize=RECENT_KEY_IDS)
 def parse_key_id(text: str) -> KeyId:
     """Return `text` as a key ID: 1 to 128 of `a-z A-Z 0-9 _ - .`, first one alphanumeric."""
     return KeyId(_check_id(text))
