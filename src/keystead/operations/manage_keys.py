@@ -42,10 +42,14 @@ def _path(context: CallerContext, key_id: KeyId) -> KeyPath:
     return KeyPath(context.caller.namespace, key_id)
 
 
+def cached(context: CallerContext, key_id: KeyId) -> StoredKey | None:
+    """Return the key as `find` does, or None if it is not in memory."""
+    return context.session.keys.cached((context.caller.user_id.namespace, key_id))
+
+
 async def find(context: CallerContext, key_id: KeyId) -> StoredKey:
     """Return the key of this ID in the caller's namespace, or raise NotFound."""
-    key = context.session.keys.cached(KeyPath(context.caller.namespace, key_id))
-    return key if key is not None else await load(context, key_id)
+    return cached(context, key_id) or await load(context, key_id)
 
 
 async def load(context: CallerContext, key_id: KeyId) -> StoredKey:

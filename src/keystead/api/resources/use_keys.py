@@ -36,7 +36,7 @@ from keystead.model.ids import parse_key_id, parse_new_key_id
 from keystead.model.secret import Hidden
 from keystead.operations.batches import MAX_MESSAGES, PART_MESSAGES, WantedBatch, use_key_for_each
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.manage_keys import find
+from keystead.operations.manage_keys import cached, load
 from keystead.operations.random import random_bytes
 from keystead.operations.use_keys import NewKey, WantedUse, use_key, use_key_into
 from keystead.storage.key_cache import StoredKey
@@ -95,7 +95,8 @@ def handler_of(use: Use) -> Handler:
     async def handler(call: Call[Any]) -> Reply[Any]:
         # The 404 of the key comes before the 400 of a bad body.
         context = call.context
-        key = await find(context, parse_key_id(call.parameters["key_id"]))
+        key_id = parse_key_id(call.parameters["key_id"])
+        key = cached(context, key_id) or await load(context, key_id)
         body, decode = await call.json_and_base64(shape)
         text: Any = getattr(body, takes) if takes else None
         if has_batches and (text is UNSET or body.messages is not UNSET):
@@ -108,7 +109,7 @@ def handler_of(use: Use) -> Handler:
         if may_stay and body.into is not None:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
-        if result.__class__ is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
+        if type(result) is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
             return Reply(200, b'{"%b":%b}' % (first, _json(result)))
         del message, wanted  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
