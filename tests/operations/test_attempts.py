@@ -80,11 +80,11 @@ def test_a_second_failure_begins_another_second(clock, failed):
 
 
 def test_there_is_nobody_to_refuse_a_second_after_the_last_failure(clock, failed):
-    assert not failed.is_refusing
+    assert not failed.is_refusing()
     failed.record(ALICE)
-    assert failed.is_refusing
+    assert failed.is_refusing()
     clock.advance(1)
-    assert not failed.is_refusing
+    assert not failed.is_refusing()
 
 
 def test_a_flood_of_subjects_evicts_the_oldest_and_takes_bounded_memory(failed, monkeypatch):

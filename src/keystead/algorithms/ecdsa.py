@@ -37,6 +37,7 @@ class EcdsaKey(PrivateKey):
         self.works_slowly = algorithm.works_slowly
         self._key = key
         self._digest = algorithm.digest
+        self._digest_bytes = algorithm.digest.digest_size
         self._scheme = ec.ECDSA(Prehashed(algorithm.digest))
 
     def material(self) -> PrivateMaterial:
@@ -72,9 +73,9 @@ class EcdsaKey(PrivateKey):
         return agree_on_curve(self._key, public_key, kdf)
 
     def _require_digest(self, message: bytes) -> None:
-        if len(message) != self._digest.digest_size:
+        if len(message) != self._digest_bytes:
             raise InvalidInput(
-                f"{self.algorithm.name} keys sign a digest of {self._digest.digest_size} bytes, "
+                f"{self.algorithm.name} keys sign a digest of {self._digest_bytes} bytes, "
                 f"not {len(message)}."
             )
 

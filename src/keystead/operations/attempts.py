@@ -111,9 +111,8 @@ class FailedAttempts:
         self._pace = Pace(monotonic, at_once=LOGGED_AT_ONCE, a_second=LOGGED_A_SECOND)
         self._hash_key = os.urandom(32)
 
-    @property
     def is_refusing(self) -> bool:
-        """Whether any attempt would be refused now. Cheaper to ask than `require_none`."""
+        """Return whether any attempt would be refused now. It takes less than `require_none`."""
         return self._monotonic() < self._refusing_until
 
     def require_none(self, subject: Subject) -> None:

@@ -224,11 +224,12 @@ class Call(Hidden, Generic[Body]):
             row.guard(self)
         if caller.role not in row.roles:
             raise NotPermitted("Your role does not allow this.")
-        if caller.namespace is None:
+        namespace = caller.user_id.namespace
+        if namespace is None:
             return
         if row.reach is Reach.ROOT_ONLY:
             raise NotPermitted("Only users without a namespace may do this.")
-        if not self.session.is_namespace(caller.namespace):
+        if not self.session.is_namespace(namespace):
             raise NotPermitted("The namespace of this user has not been created.")
 
     def query(self, name: str) -> str | None:

@@ -24,9 +24,9 @@ FIRST_CREDIT_BYTES: Final = 16 * 1024
 class _Abandonable:
     """A request that its client may leave before it is answered."""
 
-    is_abandoned = False
+    is_abandoned: bool
     """Whether the client has disconnected."""
-    ends_with_client = False
+    ends_with_client: bool
     """Whether the request may be cancelled in that case, because it changes nothing."""
 
     def end_with_client(self) -> None:
@@ -45,6 +45,7 @@ class WholeBody(_Abandonable):
 
     def __init__(self, body: bytes) -> None:
         self._body = body
+        self.is_abandoned = self.ends_with_client = False
 
     async def read(self, limit: int) -> bytes:
         """Return the body. Raises TooLarge if it has more than `limit` bytes."""
@@ -67,6 +68,7 @@ class IncomingBody(_Abandonable):
         self, request: Request, budget: BodyBudget, *, ask: Callable[[WantBody], None]
     ) -> None:
         """`ask` sends a message to the edge, or raises ConnectionEnded."""
+        self.is_abandoned = self.ends_with_client = False
         self._request = request
         self._budget = budget
         self._ask = ask
