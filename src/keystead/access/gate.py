@@ -140,8 +140,10 @@ class Gate:
         if policy is None or _is_public(attempt, key):
             return Permit(key.path)
         if key.limits is None and attempt.approval is None:
-            # Nothing is counted, so nothing can be given back. Most policies are like that.
-            _raise(refusal(policy, _policy_use(policy, attempt, key), NO_COUNTERS))
+            # Nothing is counted, so nothing can be given back.
+            found = refusal(policy, _policy_use(policy, attempt, key), NO_COUNTERS)
+            if found is not None:
+                raise _forbidden(found)
             return Permit(key.path)
         return self._permit_counted(policy, attempt, key)
 
@@ -151,7 +153,9 @@ class Gate:
         counters = NO_COUNTERS if limits is None else limits.counters(uses, now)
         if approval is not None and not approval.is_void:
             counters = msgspec.structs.replace(counters, approved=approval.uses)
-        _raise(refusal(policy, _policy_use(policy, attempt, key), counters))
+        found = refusal(policy, _policy_use(policy, attempt, key), counters)
+        if found is not None:
+            raise _forbidden(found)
         if limits is not None:
             limits.take(uses, now)
         return Permit(key.path, partial(_give_back, attempt, key, now))
@@ -222,9 +226,10 @@ def _policy_use(policy: Policy, attempt: Attempt, key: StoredKey) -> PolicyUse:
 def _require_uncounted_rules(attempt: Attempt, key: StoredKey) -> None:
     policy = key.record.policy
     if policy is not None and not _is_public(attempt, key):
-        _raise(refusal_without_counters(policy, _policy_use(policy, attempt, key)))
+        found = refusal_without_counters(policy, _policy_use(policy, attempt, key))
+        if found is not None:
+            raise _forbidden(found)
 
 
-def _raise(found: Refusal | None) -> None:
-    if found is not None:
-        raise ForbiddenByPolicy(found.message, retry_after_seconds=found.retry_after_seconds)
+def _forbidden(found: Refusal) -> ForbiddenByPolicy:
+    return ForbiddenByPolicy(found.message, retry_after_seconds=found.retry_after_seconds)

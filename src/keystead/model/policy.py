@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from math import ceil
+from math import ceil, inf
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -83,10 +83,10 @@ class Policy:
     """A valid policy, ready to be asked. Only `parse_policy` makes one."""
 
     document: PolicyDocument
-    not_before: float | None = field(compare=False)
-    """Unix seconds."""
-    not_after: float | None = field(compare=False)
-    """Unix seconds."""
+    not_before: float = field(compare=False)
+    """Unix seconds; -inf without the rule."""
+    not_after: float = field(compare=False)
+    """Unix seconds; inf without the rule."""
     has_client: Callable[[str], bool] | None = field(compare=False)
     """Whether `clients` has an address. It remembers some addresses, because few clients use a key.
     None: the policy has no such rule."""
@@ -96,7 +96,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Note what each use asks, once."""
-        has_times = self.not_before is not None or self.not_after is not None
+        has_times = self.not_before != -inf or self.not_after != inf
         object.__setattr__(self, "has_times", has_times)
         object.__setattr__(self, "needs_approval", self.document.approvals is not None)
 
@@ -180,7 +180,9 @@ def parse_policy(document: PolicyDocument) -> Policy:
     if networks is not None:
         numbers = tuple(map(_as_number, networks))
         has_client = lru_cache(_REMEMBERED_CLIENTS)(partial(_contains, numbers))
-    return Policy(normal, not_before, not_after, has_client)
+    earliest = -inf if not_before is None else not_before
+    latest = inf if not_after is None else not_after
+    return Policy(normal, earliest, latest, has_client)
 
 
 def digest(policy: Policy) -> bytes:
@@ -221,8 +223,8 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
     document = policy.document
     if not document.enabled:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
-    if policy.has_times and (found := _outside(policy, use.now)) is not None:
-        return found
+    if policy.has_times and not policy.not_before <= use.now <= policy.not_after:
+        return _outside(policy, use.now)
     if policy.has_client is not None and not policy.has_client(use.address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
     if document.modes is not None and use.mode not in document.modes:
@@ -230,13 +232,11 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
     return None
 
 
-def _outside(policy: Policy, now: float) -> Refusal | None:
-    if policy.not_before is not None and now < policy.not_before:
-        wait = min(ceil(policy.not_before - now), MOST_RETRY_SECONDS)
-        return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
-    if policy.not_after is not None and now > policy.not_after:
+def _outside(policy: Policy, now: float) -> Refusal:
+    if now > policy.not_after:
         return Refusal("notAfter", "The key's policy forbids a use after notAfter.")
-    return None
+    wait = ceil(min(policy.not_before - now, MOST_RETRY_SECONDS))
+    return Refusal("notBefore", "The key's policy forbids a use before notBefore.", wait)
 
 
 def _too_often(limit: int, wait: float | None) -> Refusal:
