@@ -126,10 +126,10 @@ def test_no_type_makes_a_key_of_missing_parts():
 
 @pytest.mark.parametrize("length", [None, -1, 0, 127, 1023, 8193, 10**9])
 def test_a_length_out_of_range_is_refused_by_the_types_that_need_one(length):
-    for row in algorithms.ALL:
-        if row.needs_length and not (row.name == "Generic" and length == 1023):
+    for name in ("RSA", "Generic"):
+        if (name, length) != ("Generic", 1023):
             with pytest.raises(InvalidInput, match=r"length|bits"):
-                row.generate(length)
+                algorithms.BY_NAME[name].generate(length)
 
 
 def test_a_private_key_shows_nothing_of_itself(any_key: PrivateKey):

@@ -181,7 +181,7 @@ def options_of(use: Use) -> tuple[Option, ...]:
 
 
 def load(material: PrivateMaterial) -> PrivateKey:
-    """Return a stored key, ready for use; CorruptRecord if it does not parse.
+    """Return a stored key, ready for use. Raises CorruptRecord if it does not parse.
 
     The material was authenticated when it was unsealed and validated when it was imported, so
     nothing costly is checked again: validating an RSA key takes up to seconds.

@@ -156,17 +156,15 @@ class Algorithm(Protocol):
         """Whether `generate` and `from_parts` take longer than an event loop may wait."""
         ...
 
-    @property
-    def needs_length(self) -> bool:
-        """Whether `generate` needs a length; other types ignore one, as NetHSM does."""
-        ...
-
     def generate(self, length: int | None) -> "PrivateKey":
-        """Make a new key of `length` bits; InvalidInput if that is missing or out of range."""
+        """Make a new key. RSA and Generic need its `length` in bits; other types ignore it.
+
+        Raises InvalidInput if the length is missing or out of range.
+        """
         ...
 
     def from_parts(self, parts: PrivateParts) -> "PrivateKey":
-        """Make a key of untrusted numbers; InvalidInput unless they are a sound key."""
+        """Make a key of untrusted numbers. Raises InvalidInput unless they are a sound key."""
         ...
 
     def adopt(self, parsed: PrivateKeyTypes) -> "PrivateKey | None":
@@ -281,7 +279,7 @@ def holds(verify: Callable[..., None], *arguments: object) -> bool:
 
 
 def require_data(algorithm: Algorithm, parts: PrivateParts, size: int) -> bytes:
-    """Return `parts.data`; InvalidInput unless it is there and has `size` bytes."""
+    """Return `parts.data`. Raises InvalidInput unless it is set and has `size` bytes."""
     if parts.data is None:
         raise InvalidInput(f"{algorithm.name} keys need the field data.")
     if len(parts.data) != size:

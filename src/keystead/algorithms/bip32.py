@@ -163,7 +163,6 @@ class _Bip32:
 
     name = "BIP32"
     generates_slowly = False
-    needs_length = False
     mechanisms = (
         *signature_rows(
             "ECDSA_Signature",

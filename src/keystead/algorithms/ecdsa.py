@@ -96,7 +96,6 @@ class Curve:
         *signature_rows("ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify),
         agreement_row(EcdsaKey.derive, works_slowly=True),
     )
-    needs_length = False
 
     @property
     def generates_slowly(self) -> bool:

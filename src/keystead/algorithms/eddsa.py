@@ -47,7 +47,6 @@ class Curve:
         "EdDSA_Signature", "EdDSA", sign=EddsaKey.sign, verify=EddsaKey.verify
     )
     generates_slowly = False
-    needs_length = False
 
     def generate(self, length: int | None) -> EddsaKey:  # noqa: ARG002  the curve says the length
         """Make a new key."""

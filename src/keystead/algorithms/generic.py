@@ -261,7 +261,6 @@ class _Generic:
 
     name = "Generic"
     generates_slowly = False
-    needs_length = True
     mechanisms = (
         Mechanism("AES_Encryption_CBC", ENCRYPT, "AES_CBC", GenericKey.encrypt_cbc, options=(IV,)),
         Mechanism("AES_Decryption_CBC", DECRYPT, "AES_CBC", GenericKey.decrypt_cbc, needs=(IV,)),

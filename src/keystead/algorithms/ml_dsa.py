@@ -75,7 +75,6 @@ class ParameterSet:
         ),
     )
     generates_slowly = True  # A new key is tested, with a signature.
-    needs_length = False
 
     def generate(self, length: int | None) -> MlDsaKey:  # noqa: ARG002  the set says the length
         """Make a new key."""

@@ -58,7 +58,6 @@ class ParameterSet:
         Mechanism("ML_KEM_Decapsulation", ENCAPSULATE, "ML_KEM", MlKemKey.encapsulate),
     )
     generates_slowly = False
-    needs_length = False
 
     def generate(self, length: int | None) -> MlKemKey:  # noqa: ARG002  the set says the length
         """Make a new key."""

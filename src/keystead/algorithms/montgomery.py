@@ -34,7 +34,6 @@ class Function:
 
     mechanisms = (agreement_row(MontgomeryKey.derive),)
     generates_slowly = False
-    needs_length = False
 
     def generate(self, length: int | None) -> MontgomeryKey:  # noqa: ARG002  there is one length
         """Make a new key."""

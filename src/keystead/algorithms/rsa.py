@@ -200,7 +200,7 @@ class _Twin:
             raise _decryption_failed() from None
 
     def decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
-        """Decrypt with PKCS#1 v1.5; DecryptionFailed for a wrong padding, whatever is wrong."""
+        """Decrypt with PKCS#1 v1.5. Every wrong padding raises the same DecryptionFailed."""
         try:
             message = PKCS1_v1_5.new(self._key).decrypt(ciphertext, sentinel=None)
         except ValueError:
@@ -233,7 +233,6 @@ class _Rsa:
 
     name = "RSA"
     generates_slowly = True
-    needs_length = True
     mechanisms = (
         Mechanism("RSA_Decryption_RAW", DECRYPT, "RAW", RsaKey.decrypt_raw, ignores=(IV,)),
         Mechanism(

@@ -77,7 +77,6 @@ class _Secp256k1:
 
     name = "EC_P256K1"
     generates_slowly = False
-    needs_length = False
     mechanisms = (
         *signature_rows(
             "ECDSA_Signature",
