@@ -61,7 +61,7 @@ class Invocation:
         return self._client(is_anonymous=True)
 
     def connected(self) -> Client:
-        """Return the client that was used last, without asking for anything anew."""
+        """Return the client that was used last, without asking for anything again."""
         return self.client if "client" in vars(self) else self.anonymous
 
     def confirm(self, question: str) -> bool:

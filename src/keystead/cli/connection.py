@@ -1,4 +1,4 @@
-"""Where a command goes, as whom, and whom it trusts there: by option, environment or profile."""
+"""The server, user and trusted certificate of a command: by option, environment or profile."""
 
 import os
 import ssl
@@ -29,7 +29,7 @@ MOST_SECONDS: Final = 86400.0
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Give `parser` the options that say where to, as whom and whom to trust."""
+    """Give `parser` the options for the server, the user and the trusted certificate."""
     group = parser.add_argument_group("connection")
     group.add_argument("--host", metavar="HOST:PORT[,…]", help="the HSM, or several of a cluster")
     group.add_argument("--user", metavar="NAME", help="the user of the HSM")

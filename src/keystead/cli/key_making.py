@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     generating.add_argument("--type", required=True, metavar="TYPE", help="EC_P256, RSA, …")
     generating.add_argument("--length", type=int, metavar="BITS", help="of RSA and Generic keys")
     generating.add_argument(
-        "--count", type=int, default=1, metavar="N", help="so many: KEY-1, KEY-2, …"
+        "--count", type=int, default=1, metavar="N", help="make N keys: KEY-1, KEY-2, …"
     )
     _add_attributes(generating)
     importing = commands.add("import", _import, "bring in a key from a file")

@@ -148,7 +148,7 @@ def _bring_all(call: Invocation, found: Sequence[Candidate], ids: Sequence[str])
 
 
 def _bring(hsm: Client, one: Candidate, key_id: str) -> str:
-    """Import a key; return how it went."""
+    """Import a key. Return the text that the table of results shows for it."""
     try:
         if one.asymmetric is not None:
             mechanisms = usual_mechanisms(one.asymmetric.type_name)

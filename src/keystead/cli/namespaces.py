@@ -22,7 +22,7 @@ def add_commands(parser: ArgumentParser) -> None:
     limiting = commands.add("quota", _quota, "show or set what a namespace may hold")
     _add_namespace(limiting)
     for option, what in (("keys", "keys"), ("users", "users"), ("key-bytes", "bytes of its keys")):
-        limiting.add_argument(f"--{option}", type=int, metavar="N", help=f"at most so many {what}")
+        limiting.add_argument(f"--{option}", type=int, metavar="N", help=f"at most N {what}")
     limiting.add_argument("--no-limits", action="store_true", help="take all limits away")
 
 

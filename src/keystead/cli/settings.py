@@ -13,7 +13,7 @@ from keystead.client.client import Json
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Where an HSM is, as whom, and whom to trust there; empty is not set."""
+    """The address of an HSM, the user, and the certificate to trust. An empty text is not set."""
 
     host: str = ""
     """One address or several, with commas."""

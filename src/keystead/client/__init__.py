@@ -1,4 +1,4 @@
-"""The Python client: `Client`, whom it trusts, and what goes wrong.
+"""The Python client: `Client`, the certificates that it trusts, and its errors.
 
     from keystead.client import Client, Credentials, Endpoint, Pinned
 

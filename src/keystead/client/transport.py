@@ -128,7 +128,7 @@ def _ask(pool: urllib3.HTTPSConnectionPool, request: HttpRequest) -> Answer:
         problem = f"{where}: {_reason(error)}"
     if request.is_repeatable and request.is_whole:
         raise _Unreached(f"{problem}.")
-    raise CannotConnect(f"{problem}; nobody knows whether it was done.")
+    raise CannotConnect(f"{problem}. The server may or may not have carried out the request.")
 
 
 def _untrusted(where: str, error: SSLError) -> CannotConnect:

@@ -18,7 +18,7 @@ class KeySelection:
     tag: Tag | None = None
     type_name: str = ""
     user: Caller | None = None
-    """A user whom the key's tags let use it."""
+    """A user that may use the key by its tags."""
 
     def is_met_by(self, label: Label, tags: frozenset[Tag]) -> bool:
         """Return whether a key with this label and these tags meets all but the type's condition.

@@ -34,7 +34,7 @@ BATCH_RECORDS: Final = 500
 """One commit writes at most this many records, and about BATCH_BYTES."""
 _OTHER_KEY: Final = (
     "The backup has another domain key, and the other members of the cluster could not open its "
-    "records. Remove them first, and have them join anew."
+    "records. Remove them first, and have them join again."
 )
 
 

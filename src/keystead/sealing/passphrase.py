@@ -59,9 +59,9 @@ def verify(
     A verifier without scrypt parameters is a digest restored from a NetHSM. Both kinds are computed
     for each user, the missing scrypt with `cost`, so that the time does not reveal the kind.
     """
-    stretched = _scrypt(passphrase, verifier.salt, verifier.scrypt or cost)
+    derived = _scrypt(passphrase, verifier.salt, verifier.scrypt or cost)
     keyed = hmac.digest(verifier.salt, passphrase.reveal(), hashlib.sha256)
-    computed = stretched if verifier.scrypt else keyed
+    computed = derived if verifier.scrypt else keyed
     if not hmac.compare_digest(computed, verifier.digest):
         raise NotAuthenticated("Bad credentials.")
 

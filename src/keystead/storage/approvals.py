@@ -139,7 +139,7 @@ class ApprovalStore:
     async def _change(self, entry: _Entry, edit: Callable[[Approval], Approval]) -> Approval:
         async def attempt() -> Approval:
             if entry.is_void:
-                raise NotFound("The approval is void.")
+                raise NotFound("The approval is void: its key, the policy or a user has changed.")
             edited = edit(entry.approval)
             try:
                 await self._write(entry, edited)

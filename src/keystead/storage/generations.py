@@ -11,8 +11,8 @@ records begin with a number, the generation, and one small record holds the curr
 A restore fills the next generation in commits of bounded size. Then one commit switches to it and
 writes the device-local records that belong to it. Records outside of the current generation are
 left over from an earlier generation or an interrupted restore, and are deleted in small commits.
-Whoever deletes them first deletes the record of the restore, because in a cluster it may be under
-way on another member: that one cannot switch to what is incomplete then.
+The record of the restore, `/next-generation`, is deleted before them. In a cluster the restore may
+still run on another member, which without that record cannot switch to incomplete records.
 
 Each record is sealed to its path without the number, as in a backup.
 """

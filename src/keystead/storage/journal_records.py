@@ -59,7 +59,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some consecutive entries."""
+    """Consecutive entries of the journal, which are stored as one record."""
 
     first: int
     before: bytes

@@ -24,7 +24,7 @@ class Info(msgspec.Struct):
 
 
 class FailedPair(msgspec.Struct, rename="camel"):
-    """An address and a user that failed to log in of late; the times are RFC 3339."""
+    """An address and a user with failed logins that still count. The times are RFC 3339."""
 
     user: str
     address: str

@@ -80,7 +80,7 @@ class EtcdWatch:
         self._every_seconds = every_seconds
         self._is_own = is_own
         self._seen: int | None = None
-        """The revision up to which all changes were told. None if the next watch begins anew."""
+        """The revision up to which all changes were told. None if the next watch starts over."""
         self._generation = b""
         self._cluster = 0
         self._reached = 0
