@@ -31,6 +31,7 @@ from bench.run import Findings, Plot, Run
 from bench.sandbox import measure_sandbox
 from bench.server import Server
 from bench.softhsm import SoftHsm
+from bench.tenants import measure_guesses, measure_tenants
 
 Measure = Callable[[Run, Server], Findings]
 
@@ -69,6 +70,8 @@ _OTHER_CASES: dict[str, Measure] = {
     "uncached": mixed.measure_uncached,
     "generate": measure_generation,
     "logins": mixed.measure_logins,
+    "tenants": measure_tenants,
+    "guesses": measure_guesses,
     "idle": mixed.measure_idle,
     "curves": signing.measure_curves,
     "pkcs11": measure_pkcs11,

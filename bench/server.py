@@ -113,10 +113,13 @@ class Server:
             return ask(connection, "POST", path, content)
 
     @contextmanager
-    def connected(self) -> Iterator[http.client.HTTPSConnection]:
-        """Keep a connection open."""
+    def connected(self, address: str = "") -> Iterator[http.client.HTTPSConnection]:
+        """Keep a connection open, from this address of the machine."""
         connection = http.client.HTTPSConnection(
-            urlsplit(self.origin).netloc, context=trusting_anyone(), timeout=_PATIENCE_SECONDS
+            urlsplit(self.origin).netloc,
+            context=trusting_anyone(),
+            timeout=_PATIENCE_SECONDS,
+            source_address=(address, 0),
         )
         try:
             yield connection

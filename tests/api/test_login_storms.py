@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from keystead.operations.authentication import MAX_TRIED_BYTES
 from keystead.operations.shares import Party
 from keystead.operations.unlocking import MOST_WAITING
 from keystead.operations.work_pool import WorkPool
-from tests.support.core import ADMIN, Core, start_core
+from tests.support.core import ADMIN, Answer, Core, start_core
 from tests.support.pools import WatchedPool
 from tests.support.stores import WatchedStore
 
@@ -86,10 +87,11 @@ def gate() -> Iterator[threading.Event]:
     opened.set()
 
 
-async def fill(pool: WorkPool, gate: threading.Event) -> None:
-    """Fill the queue with work of many clients, which ends when the gate opens."""
-    for number in range(QUEUE + 1):
-        asyncio.create_task(pool.run(gate.wait, party=Party(number)))  # noqa: RUF006 - the pool's
+async def fill(pool: WorkPool, gate: threading.Event, *, tenants: int = PLACES) -> None:
+    """Fill the queue with work of this many clients, which ends when the gate opens."""
+    for number in range(PLACES):
+        work = pool.run(partial(gate.wait, 60), party=Party(number % tenants))
+        asyncio.create_task(work)  # noqa: RUF006 - the pool's
     await asyncio.sleep(0)
 
 
@@ -126,6 +128,45 @@ async def test_what_is_too_long_to_be_right_is_not_tried(
     answer = await stormed.request("GET", "/users", user=user)
     assert answer.status == 401
     assert kdf_pool.runs == 0
+
+
+@pytest.fixture
+def with_spare(runner: asyncio.Runner, gate: threading.Event) -> Iterator[Core]:
+    """A core whose threads for passphrases are busy, but for the spare one."""
+    kdf_pool = WatchedPool(threads=1, queue_limit=QUEUE, spares=1)
+    crypto_pool = WorkPool(name="crypto", threads=1, queue_limit=4)
+    core = runner.run(start_core(pools=(crypto_pool, kdf_pool)))
+    runner.run(core.provision())
+    for name in ("early", "late"):
+        runner.run(core.add_user(name, "Operator"))
+    runner.run(fill(kdf_pool, gate, tenants=1))
+    yield core
+    gate.set()
+    core.close()
+
+
+def as_user(core: Core, name: str, client: str) -> "asyncio.Task[Answer]":
+    user = (name, f"passphrase of {name}")
+    return asyncio.create_task(core.request("GET", "/keys", user=user, client=client))
+
+
+async def test_a_login_waits_for_no_guess_of_another_network(with_spare: Core) -> None:
+    for name, client in (("early", "198.51.100.1"), ("late", "198.51.100.2")):
+        answer = await asyncio.wait_for(as_user(with_spare, name, client), 60)
+        assert answer.status == 200
+
+
+async def test_a_network_that_guessed_wrong_waits_for_its_turn_with_the_others(
+    with_spare: Core, gate: threading.Event
+) -> None:
+    guesser = "198.51.100.1"
+    assert await asyncio.wait_for(log_in(with_spare, 1, client=guesser), 60) == 401
+    late = as_user(with_spare, "late", guesser)
+    early = await asyncio.wait_for(as_user(with_spare, "early", "198.51.100.2"), 60)
+    assert early.status == 200
+    assert not late.done()
+    gate.set()
+    assert (await late).status == 200
 
 
 # --- the unlock passphrase -----------------------------------------------------------------------

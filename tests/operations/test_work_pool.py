@@ -3,13 +3,19 @@ import contextlib
 import os
 import threading
 import weakref
+from functools import partial
 
 import pytest
 
 from keystead.errors import InvalidInput, Overloaded
 from keystead.operations import work_pool
 from keystead.operations.shares import Party
-from keystead.operations.work_pool import SLOW_WORK_NICENESS, URGENT_WORK_NICENESS, WorkPool
+from keystead.operations.work_pool import (
+    SLOW_WORK_NICENESS,
+    SPARE_NICENESS,
+    URGENT_WORK_NICENESS,
+    WorkPool,
+)
 
 
 def run(scenario, **options):
@@ -285,3 +291,131 @@ def test_a_result_does_not_wait_for_work_that_takes_long(part_of_the_time):
             await asyncio.gather(*long)
 
     run(scenario, threads=2, queue_limit=4)
+
+
+def flood_of(pool, gate, party, count=4):
+    """Fill the pool with work of one party, which goes on until the gate opens."""
+    return [
+        asyncio.create_task(pool.run(partial(gate.wait, 60), party=party)) for _ in range(count)
+    ]
+
+
+def test_a_tenant_waits_for_no_work_of_another_that_has_begun():
+    async def scenario(pool):
+        gate = threading.Event()
+        flood = flood_of(pool, gate, Party("flood"))
+        await asyncio.sleep(0)
+        try:
+            for _ in range(3):
+                assert await asyncio.wait_for(pool.run(lambda: 1, party=Party("quiet")), 60) == 1
+        finally:
+            gate.set()
+        assert await asyncio.gather(*flood) == [True] * 4
+
+    run(scenario, queue_limit=4, spares=1)
+
+
+def test_a_tenant_that_has_work_gets_no_spare_thread():
+    async def scenario(pool):
+        gate = threading.Event()
+        flood = flood_of(pool, gate, Party("flood", "user"))
+        other_user = asyncio.create_task(
+            pool.run(threading.current_thread, party=Party("flood", "other"))
+        )
+        await asyncio.sleep(0)
+        quiet = await asyncio.wait_for(pool.run(threading.current_thread, party=Party("quiet")), 60)
+        assert not other_user.done()
+        gate.set()
+        await asyncio.gather(*flood)
+        assert await other_user != quiet
+
+    run(scenario, queue_limit=8, spares=1)
+
+
+def test_a_tenant_that_has_the_spare_thread_waits_for_its_turn_with_the_rest():
+    async def scenario(pool):
+        gate, spare_gate = threading.Event(), threading.Event()
+        flood = flood_of(pool, gate, Party("flood"))
+        await asyncio.sleep(0)
+        first = asyncio.create_task(pool.run(partial(spare_gate.wait, 60), party=Party("quiet")))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(pool.run(lambda: 2, party=Party("quiet")))
+        third = asyncio.create_task(pool.run(lambda: 3, party=Party("third")))
+        await asyncio.sleep(0)
+        assert pool.under_way == len(flood) + 3
+        spare_gate.set()
+        assert await asyncio.wait_for(first, 60)
+        assert not second.done()
+        assert not third.done()
+        gate.set()
+        assert await asyncio.gather(second, third, *flood) == [2, 3, *[True] * len(flood)]
+
+    run(scenario, queue_limit=8, spares=1)
+
+
+def test_the_spare_thread_stays_idle_while_another_thread_is_free():
+    async def scenario(pool):
+        gate = threading.Event()
+        began = asyncio.create_task(pool.run(partial(gate.wait, 60), party=Party("a")))
+        name = await pool.run(lambda: threading.current_thread().name, party=Party("b"))
+        gate.set()
+        await began
+        return name
+
+    assert run(scenario, threads=2, spares=1) in {"test_0", "test_1"}
+
+
+def test_a_full_pool_has_room_for_a_tenant_without_work_and_removes_nothing_for_it():
+    async def scenario(pool):
+        gate = threading.Event()
+        flood = flood_of(pool, gate, Party("flood"))
+        await asyncio.sleep(0)
+        pool.require_room(Party("quiet"))
+        assert await asyncio.wait_for(pool.run(lambda: 1, party=Party("quiet")), 60) == 1
+        gate.set()
+        assert await asyncio.gather(*flood) == [True] * 4
+
+    run(scenario, threads=1, queue_limit=3, spares=1)
+
+
+def test_the_spare_thread_is_less_nice_than_the_others_and_nicer_than_the_event_loop():
+    async def scenario(pool):
+        gate = threading.Event()
+        flood = flood_of(pool, gate, Party("flood"))
+        await asyncio.sleep(0)
+        niceness = await asyncio.wait_for(pool.run(own_niceness, party=Party("quiet")), 60)
+        gate.set()
+        await asyncio.gather(*flood)
+        return niceness
+
+    assert run(scenario, queue_limit=4, spares=1) == min(own_niceness() + SPARE_NICENESS, 19)
+
+
+def test_a_tenant_whose_work_was_replaced_is_not_counted_as_busy():
+    async def scenario(pool):
+        gate = threading.Event()
+        flood = flood_of(pool, gate, Party("flood"))
+        await asyncio.sleep(0)
+        pushed = [flood[-1]]
+        spare_gate = threading.Event()
+        on_spare = asyncio.create_task(pool.run(partial(spare_gate.wait, 60), party=Party("quiet")))
+        await asyncio.sleep(0)
+        replacing = asyncio.create_task(pool.run(lambda: 1, party=Party("third")))
+        with pytest.raises(Overloaded):
+            await pushed[0]
+        gate.set()
+        spare_gate.set()
+        await asyncio.gather(*flood[:-1], on_spare, replacing)
+        assert pool.under_way == 0
+        begin = threading.Event()
+        held = asyncio.create_task(pool.run(partial(begin.wait, 60), party=Party("quiet")))
+        await asyncio.sleep(0)
+        # No work of "flood" is left: it may have the spare thread.
+        name = await asyncio.wait_for(
+            pool.run(lambda: threading.current_thread().name, party=Party("flood")), 60
+        )
+        begin.set()
+        await held
+        return name
+
+    assert run(scenario, threads=1, queue_limit=3, spares=1) == "test_spare_0"

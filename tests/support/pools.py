@@ -12,8 +12,8 @@ Result = TypeVar("Result")
 class WatchedPool(WorkPool):
     """Counts what it has run, and does something of the test's after each."""
 
-    def __init__(self, *, threads: int = 2, queue_limit: int = 64) -> None:
-        super().__init__(name="watched", threads=threads, queue_limit=queue_limit)
+    def __init__(self, *, threads: int = 2, queue_limit: int = 64, spares: int = 0) -> None:
+        super().__init__(name="watched", threads=threads, queue_limit=queue_limit, spares=spares)
         self.runs = 0
         self.after_run: Callable[[], Awaitable[None]] | None = None
 

@@ -95,6 +95,10 @@ class RecentNetworks:
         self._added[network] = now
         return is_new
 
+    def __contains__(self, network: str) -> bool:
+        added = self._added.get(network)
+        return added is not None and self._monotonic() < added + REMEMBERED_SECONDS
+
     def discard(self, network: str) -> None:
         """Forget a network."""
         self._added.pop(network, None)
@@ -107,6 +111,7 @@ class FailedAttempts:
         self._monotonic = monotonic
         self._log = log
         self._pairs: OrderedDict[Subject, Failures] = OrderedDict()
+        self._networks = RecentNetworks(monotonic)
         self._refusing_until = 0.0
         self._pace = Pace(monotonic, at_once=LOGGED_AT_ONCE, a_second=LOGGED_A_SECOND)
         self._hash_key = os.urandom(32)
@@ -137,6 +142,7 @@ class FailedAttempts:
         failures.failed += 1
         failures.last = now
         self._pairs[subject] = failures
+        self._networks.add(subject.network)
         if len(self._pairs) > REMEMBERED_PAIRS:
             self._pairs.popitem(last=False)
         self._refusing_until = now + REFUSAL_SECONDS
@@ -146,6 +152,10 @@ class FailedAttempts:
         """Return the failures of the last REMEMBERED_SECONDS, the latest first."""
         self._forget_old(self._monotonic())
         return [replace(failures) for failures in reversed(self._pairs.values())]
+
+    def any_from(self, network: str) -> bool:
+        """Whether any attempt from this network failed in the last REMEMBERED_SECONDS."""
+        return network in self._networks
 
     def is_refused(self, failures: Failures) -> bool:
         """Whether the next attempt of this network and user would be refused now."""

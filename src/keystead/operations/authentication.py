@@ -124,7 +124,8 @@ class Authenticator:
             caller = self._verified.get(digest)
             if caller is not None:
                 return caller
-            party = of_network(subject.network)
+            has_failed = self._failed.any_from(subject.network)
+            party = of_network(subject.network, gets_spare=not has_failed)
             self._pool.require_room(party)  # A storm must not reach the store.
             found = await self._find(credentials.user_name)
             try:

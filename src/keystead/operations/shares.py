@@ -38,6 +38,8 @@ class Party(NamedTuple):
     comes_first: bool = False
     """Whether its newest work is served before that of the other members of its group. In a full
     queue, it replaces the work of the member that would be served last."""
+    gets_spare: bool = True
+    """Whether a spare thread may do its work, if the group has no other work in the pool."""
 
     def names(self) -> tuple[Hashable, ...]:
         """Return the names of the party at each level, from the edge of this request down."""
@@ -53,9 +55,9 @@ def of_user(user_id: UserId) -> Party:
     return Party(user_id.namespace, user_id)
 
 
-def of_network(network: str) -> Party:
+def of_network(network: str, *, gets_spare: bool = True) -> Party:
     """Return the party of clients in this network that log in."""
-    return Party(("network", network))
+    return Party(("network", network), gets_spare=gets_spare)
 
 
 class _Line(Generic[Item]):

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,9 @@ SLOW_WORK_NICENESS: Final = 10
 """The niceness of pool threads: under load, the event loop gets the CPU before RSA and scrypt."""
 URGENT_WORK_NICENESS: Final = 0
 """The niceness of threads for work that must be done soon while edges use all CPUs."""
+SPARE_NICENESS: Final = 5
+"""The niceness of spare threads: the kernel gives them three times the CPU of the other threads of
+a pool, so that one tenant's work is hardly slowed down by another's that has begun before."""
 
 MOST_UNDELIVERED: Final = 8
 """Results are delivered together, up to this many, while more work of the same namespace waits for
@@ -33,7 +37,7 @@ NEVER: Final = float("-inf")
 class _Job:
     """One piece of work, and the future that its caller waits for."""
 
-    __slots__ = ("answer", "error", "group", "result", "work")
+    __slots__ = ("answer", "error", "group", "is_on_spare", "result", "tenant", "work")
 
     def __init__(
         self, work: Callable[[], object], answer: "asyncio.Future[Any]", party: Party
@@ -41,6 +45,9 @@ class _Job:
         self.work = work
         self.answer = answer
         self.group = party.names()[:-1]
+        self.tenant = party.group
+        self.is_on_spare = False
+        """Whether a spare thread does it."""
         self.result: object = None
         self.error: BaseException | None = None
 
@@ -73,6 +80,10 @@ class WorkPool:
 
     The rule of `shares` decides the order of work, and what is refused when the pool is full.
 
+    Spare threads are for tenants (namespaces, and networks that log in) that have no other work
+    here while all other threads are busy. So a tenant does not wait for work of another tenant
+    that has begun, and a tenant that is alone uses every other thread.
+
     The standard library's executor does the same with a lock, a condition and a system call for
     each piece of work. Here, all work that ends while the event loop is busy shares one wake-up,
     which makes an RSA-2048 signature about 30 µs cheaper. ADR 27 gives all reasons, and says when
@@ -85,26 +96,33 @@ class WorkPool:
         name: str,
         threads: int,
         queue_limit: int,
+        spares: int = 0,
         cpus: Sequence[int] = (),
         niceness: int = SLOW_WORK_NICENESS,
     ) -> None:
-        """Threads run with `niceness`. With `cpus`, each thread keeps to one of them.
+        """Threads run with `niceness`. With `cpus`, each of them keeps to one CPU.
 
         A thread that waits for the GIL leaves its CPU, and the scheduler moves no other thread
-        there for the short time. With RSA-2048, this left a tenth of two CPUs idle.
+        there for the short time. With RSA-2048, this left a tenth of two CPUs idle. Spare threads
+        run with SPARE_NICENESS on any CPU.
         """
         self.threads: Final = threads
         self._limit = threads + queue_limit
         self._niceness = niceness
         self._under_way = 0
         """How much work waits, is being done, or is done and not delivered yet."""
+        self._of_tenant = Counter[Hashable]()
+        """The same by tenant. A tenant without any is not in it."""
+        self._free_spares = spares
+        self._for_spares = SimpleQueue[_Job | None]()
+        """One job for each spare thread that is taken, and None for each that has to end."""
         self._waiting = TurnQueue[_Job]()
         self._done = deque[_Job]()
         self._loop_is_told = False
         self._delivered_at = NEVER
         self._soon: asyncio.TimerHandle | None = None
         # Started now: once a process is sandboxed it cannot start threads.
-        started = threading.Barrier(threads + 1)
+        started = threading.Barrier(threads + spares + 1)
         self._threads = [
             threading.Thread(
                 target=self._serve,
@@ -114,7 +132,13 @@ class WorkPool:
             )
             for n in range(threads)
         ]
-        for thread in self._threads:
+        self._spares = [
+            threading.Thread(
+                target=self._serve_on_spare, args=(started,), name=f"{name}_spare_{n}", daemon=True
+            )
+            for n in range(spares)
+        ]
+        for thread in (*self._threads, *self._spares):
             thread.start()
         started.wait()
 
@@ -125,7 +149,7 @@ class WorkPool:
 
     def require_room(self, party: Party) -> None:
         """Raise Overloaded if `run` would raise it for this party now."""
-        if self._under_way >= self._limit:
+        if self._under_way >= self._limit and not self._spare_may_take(party):
             self._waiting.require_room(party)
 
     async def run(self, work: Callable[[], Result], *, party: Party = HSM) -> Result:
@@ -137,18 +161,43 @@ class WorkPool:
         again cannot fill more than the queue.
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        job = _Job(work, answer, party)
-        if self._under_way < self._limit:
-            self._under_way += 1
+        self._put(_Job(work, answer, party), party)
+        return await answer
+
+    def _put(self, job: _Job, party: Party) -> None:
+        if self._spare_may_take(party):
+            job.is_on_spare = True
+            self._free_spares -= 1
+            self._for_spares.put(job)
+        elif self._under_way < self._limit:
             self._waiting.put(job, party)
         else:
-            self._waiting.put_instead(job, party).refuse()
-        return await answer
+            removed = self._waiting.put_instead(job, party)
+            self._forget(removed)
+            removed.refuse()
+        self._under_way += 1
+        self._of_tenant[job.tenant] += 1
+
+    def _spare_may_take(self, party: Party) -> bool:
+        """Whether a spare thread is free for a party whose work would wait for a thread."""
+        if not self._free_spares or self._under_way < self.threads:
+            return False
+        return party.gets_spare and party.group not in self._of_tenant
+
+    def _forget(self, job: _Job) -> None:
+        """Do not count this job any more."""
+        self._under_way -= 1
+        self._of_tenant[job.tenant] -= 1
+        if not self._of_tenant[job.tenant]:
+            del self._of_tenant[job.tenant]
+        self._free_spares += job.is_on_spare
 
     def close(self) -> None:
         """Wait for running work. Work that has not begun is dropped."""
         self._waiting.end(len(self._threads))
-        for thread in self._threads:
+        for _ in self._spares:
+            self._for_spares.put(None)
+        for thread in (*self._threads, *self._spares):
             thread.join()
 
     def _serve(self, started: threading.Barrier, cpus: set[int] | None) -> None:
@@ -168,6 +217,15 @@ class WorkPool:
             if self._is_time_to_deliver(job):
                 self._tell_loop(job)
             del job  # A job holds a key or a passphrase, which must not stay here.
+
+    def _serve_on_spare(self, started: threading.Barrier) -> None:
+        _lower_priority(SPARE_NICENESS)
+        started.wait()
+        while (job := self._for_spares.get()) is not None:
+            job.do()
+            self._done.append(job)
+            self._tell_loop(job)
+            del job
 
     def _tell_loop(self, job: _Job) -> None:
         if self._loop_is_told:
@@ -189,7 +247,7 @@ class WorkPool:
             self._deliver_again_soon()
         while self._done:
             job = self._done.popleft()
-            self._under_way -= 1
+            self._forget(job)
             job.deliver()
 
     def _deliver_again_soon(self) -> None:

@@ -37,9 +37,11 @@ class Pools:
         cpus = sorted(os.sched_getaffinity(0))
         threads = len(cpus)
         return cls(
-            WorkPool(name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, cpus=cpus),
-            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE),
-            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE),
+            WorkPool(
+                name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, spares=1, cpus=cpus
+            ),
+            WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE, spares=1),
+            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, spares=1),
             WorkPool(
                 name="unlock",
                 threads=1,
