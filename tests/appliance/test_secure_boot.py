@@ -78,3 +78,7 @@ def test_the_command_line_starts_process_1_and_locks_the_kernel() -> None:
 
     assert line.endswith(" rdinit=/usr/bin/python3.11 -- -I -m keystead.processes.machine")
     assert "lockdown=integrity module.sig_enforce=1" in line
+
+
+def test_a_busy_host_that_delays_the_timer_is_no_reason_to_panic() -> None:
+    assert "no_timer_check" in uki.command_line("usr/bin/python3.11").split()
