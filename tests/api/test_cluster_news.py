@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 
+import pytest
+
+from keystead.errors import StoreUnavailable
 from keystead.model.keys import KeyPath
 from keystead.model.lifecycle import State
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.storage.generations import POINTER
+from keystead.storage.key_value_store import Change
 from keystead.storage.paths import VERSIONS
 from keystead.wire.messages import Freshness as Settings
 from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
@@ -16,11 +20,30 @@ SECONDS = 0.1
 SIGN = {"mode": "EdDSA", "message": b64(b"text")}
 
 
+class Link:
+    """The way of one member to the store of all. It can be cut, for some records or for all."""
+
+    def __init__(self, store):
+        self.store, self.is_cut = store, False
+        self.cut_off = ()
+
+    async def get(self, path):
+        if self.is_cut or path.startswith(self.cut_off):
+            raise StoreUnavailable("The link is cut.")
+        return await self.store.get(path)
+
+    def __getattr__(self, name):
+        if self.is_cut:
+            raise StoreUnavailable("The link is cut.")
+        return getattr(self.store, name)
+
+
 class Members:
     """Two cores on one store: what the first one changes, the second one must hear of."""
 
-    def __init__(self, first, second, clock, asked):
+    def __init__(self, first, second, clock, asked, link):
         self.first, self.second, self.clock, self.asked = first, second, clock, asked
+        self.link = link
         self.freshness = second.hsm.freshness
         self.news = ClusterNews(second.hsm, second.hsm.freshness)
         self.news.up_to_date(clock(), is_alone=False)
@@ -38,8 +61,9 @@ async def members(*, strict=False):
     await first.provision()
     await first.add_user("op", "Operator")
     await first.generate("k", "Curve25519", "EdDSA_Signature")
+    link = Link(first.store)
     second = await start_core(
-        store=first.store,
+        store=link,
         device_key=first.device_key,
         clock=clock,
         pools=first.pools,
@@ -48,7 +72,7 @@ async def members(*, strict=False):
     unlocked = await second.request("POST", "/unlock", json={"passphrase": UNLOCK})
     assert unlocked.status == 204
     try:
-        yield Members(first, second, clock, asked)
+        yield Members(first, second, clock, asked, link)
     finally:
         await second.hsm.stop()
         await first.hsm.stop()
@@ -146,17 +170,101 @@ def test_news_for_a_locked_member_do_no_harm():
     in_cluster(scenario)
 
 
+async def state_is(both, state):
+    async with asyncio.timeout(60):
+        while both.second.hsm.state is not state:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+
+
+async def backup_of(core):
+    passphrase = {"newPassphrase": "backup passphrase", "currentPassphrase": ""}
+    await core.request("PUT", "/config/backup-passphrase", user=ADMIN, json=passphrase)
+    backup_user = await core.add_user("backup", "Backup")
+    return (await core.request("POST", "/system/backup", user=backup_user)).body
+
+
+@pytest.fixture
+def recovers_fast(monkeypatch):
+    monkeypatch.setattr("keystead.operations.hsm.STORE_RETRY_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_cannot_read_a_change_is_failed_until_it_can():
+    async def scenario(both):
+        assert await both.signs() == 200
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        both.link.is_cut = True
+        both.news.any_changed()
+        await settled(both)
+        assert both.second.hsm.state is State.FAILED
+        assert await both.signs() == 412
+        both.link.is_cut = False
+        await state_is(both, State.OPERATIONAL)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        assert await both.signs() == 404
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_cannot_read_restored_records_at_once_serves_them_once_it_can():
+    async def scenario(both):
+        backup = await backup_of(both.first)
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        assert (await restored(both.first, backup)).status == 204
+        both.link.cut_off = ("/local/",)
+        both.news.changed([POINTER])
+        await settled(both)
+        assert both.second.hsm.state is State.FAILED
+        both.link.cut_off = ()
+        await state_is(both, State.OPERATIONAL)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_was_failed_during_a_restore_serves_the_restored_records_afterwards():
+    async def scenario(both):
+        backup = await backup_of(both.first)
+        both.link.is_cut = True
+        both.news.any_changed()
+        await settled(both)
+        await both.first.request("DELETE", "/keys/k", user=ADMIN)
+        assert (await restored(both.first, backup)).status == 204
+        both.link.is_cut = False
+        await state_is(both, State.OPERATIONAL)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_may_not_open_restored_records_is_locked_and_forgets_the_domain_key():
+    async def scenario(both):
+        hsm = both.second.hsm
+        backup = await backup_of(both.first)
+        assert (await restored(both.first, backup)).status == 204
+        await both.first.store.commit([Change(f"/1{VERSIONS}", None)])
+        both.news.changed([POINTER])
+        await settled(both)
+        assert hsm.state is State.FAILED
+        await state_is(both, State.LOCKED)
+        assert hsm._reopens_with is None  # noqa: SLF001 - nothing shows that it is forgotten
+
+    in_cluster(scenario)
+
+
 def test_after_a_restore_on_another_member_the_restored_records_are_served():
     async def scenario(both):
-        passphrase = {"newPassphrase": "backup passphrase", "currentPassphrase": ""}
-        await both.first.request("PUT", "/config/backup-passphrase", user=ADMIN, json=passphrase)
-        backup_user = await both.first.add_user("backup", "Backup")
-        backup = await both.first.request("POST", "/system/backup", user=backup_user)
+        backup = await backup_of(both.first)
         assert await both.signs() == 200
         await both.first.request("DELETE", "/keys/k", user=ADMIN)
         both.news.changed(["/0/key/k"])
         assert await both.signs() == 404
-        answer = await restored(both.first, backup.body)
+        answer = await restored(both.first, backup)
         assert answer.status == 204, answer
         both.news.changed([POINTER])
         await settled(both)
@@ -265,6 +373,36 @@ def test_a_member_that_is_cut_off_for_ten_seconds_is_not_ready():
         assert (await both.second.request("GET", "/health/ready")).status == 412
         both.news.up_to_date(both.clock(), is_alone=False)
         assert (await both.second.request("GET", "/health/ready")).status == 200
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_the_others_have_removed_is_failed_at_once_and_says_so():
+    async def scenario(both):
+        assert await both.signs() == 200
+        both.second.hsm.members = object()
+        both.link.is_cut = True
+        both.second.hsm.removed_from_cluster()
+        assert both.second.hsm.state is State.FAILED
+        new = {"passphrase": "another passphrase"}
+        await both.first.request("POST", "/users/op/passphrase", user=ADMIN, json=new)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        assert await both.signs() == 412
+        diagnosis = (await both.second.request("GET", "/health/diagnose")).json()
+        assert diagnosis["clusterState"] == {"running": False}
+        assert "removed this HSM" in diagnosis["clusterLogs"][0]["msg"]
+        both.link.is_cut = False
+        await state_is(both, State.OPERATIONAL)
+        assert not both.second.hsm.is_removed
+
+    in_cluster(scenario)
+
+
+def test_an_hsm_that_is_in_no_cluster_cannot_be_removed_from_it():
+    async def scenario(both):
+        both.second.hsm.removed_from_cluster()
+        assert both.second.hsm.state is State.OPERATIONAL
 
     in_cluster(scenario)
 

@@ -116,8 +116,8 @@ def added(one: Server, server: Server) -> None:
     unlocked(server)
 
 
-def added_by_commands(one: Server, server: Server, kit: Path) -> None:
-    """The same with `keystead cluster`, as its documentation says."""
+def added_by_commands(one: Server, server: Server, kit: Path) -> str:
+    """The same with `keystead cluster`, as its documentation says. Return the member's ID."""
     keystead(one, "add", peer_url(), "-o", kit)
     (new,) = (row["id"] for row in json.loads(kit.read_text())["members"] if not row["name"])
     with ThreadPoolExecutor(1) as other:
@@ -125,6 +125,7 @@ def added_by_commands(one: Server, server: Server, kit: Path) -> None:
         assert "full member" in keystead(one, "promote", new)
         assert "Locked" in joining.result(240)
     unlocked(server)
+    return new
 
 
 def unlocked(server: Server) -> None:
@@ -136,6 +137,12 @@ def unlocked(server: Server) -> None:
 
 def keystead(server: Server, *arguments: object) -> str:
     """Run `keystead cluster …` for an HSM; return what it said."""
+    ran = run_keystead(server, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def run_keystead(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "keystead", "cluster", *map(str, arguments)]
     where = ["--host", f"{server.host}:{server.port}", "--insecure"]
     passphrases = {
@@ -143,15 +150,13 @@ def keystead(server: Server, *arguments: object) -> str:
         "KEYSTEAD_PASSPHRASE": server.passphrases["admin"],
         "KEYSTEAD_BACKUP_PASSPHRASE": BACKUP,
     }
-    ran = subprocess.run(  # noqa: S603
+    return subprocess.run(  # noqa: S603
         [*command, *where],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | passphrases,
     )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout + ran.stderr
 
 
 def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
@@ -164,7 +169,7 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         for server in (two, three):
             trust(server, authority)
         added(one, two)
-        added_by_commands(one, three, place / "member.json")
+        third = added_by_commands(one, three, place / "member.json")
         assert [one["learner"] for one in members(three)] == [False] * 3
         new_key(three, "later")
         for server in (one, two):
@@ -175,6 +180,11 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         assert first in keystead(two, "status")
         assert "is removed" in keystead(two, "remove", first, "--yes")
         assert len(members(two)) == 2
+        assert "is removed" in keystead(two, "remove", third, "--yes")
+        removed = "removed this HSM"
+        wait_until(lambda: removed in run_keystead(three, "status").stderr, seconds=120)
+        assert three.state() == "Failed"
+        wait_until(lambda: removed in three.log(), seconds=60)
 
 
 def added_key(server: Server, key_id: str) -> bool:

@@ -56,7 +56,18 @@ def _add_member(parser: ArgumentParser) -> None:
 
 
 def _status(call: Invocation) -> None:
-    call.screen.rows(call.client.get(_MEMBERS), _COLUMNS)
+    try:
+        members = call.client.get(_MEMBERS)
+    except WrongState as error:
+        raise WrongState(_failure(call) or error.message, error.status) from error
+    call.screen.rows(members, _COLUMNS)
+
+
+def _failure(call: Invocation) -> str:
+    """Return why the HSM is Failed, or nothing if it is in another state."""
+    if call.client.state() != "Failed":
+        return ""
+    return " ".join(log["msg"] for log in call.client.get("/health/diagnose")["clusterLogs"])
 
 
 def _add(call: Invocation) -> None:

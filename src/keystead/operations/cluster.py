@@ -22,6 +22,11 @@ _ALONE: Final = (
     "`keystead cluster init` makes it a cluster that others can join."
 )
 
+_REMOVED: Final = (
+    "The other members have removed this HSM from the cluster. "
+    "Reset it to factory defaults; then it can join again."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -34,7 +39,8 @@ class Diagnosis:
 def diagnose(hsm: Hsm) -> Diagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
-        return Diagnosis(store_answers=False, complaints=("The store is out of reach.",))
+        complaint = _REMOVED if hsm.is_removed else "The store is out of reach."
+        return Diagnosis(store_answers=False, complaints=(complaint,))
     reason = hsm.alarm.reason
     return Diagnosis(store_answers=True, complaints=() if reason is None else (reason,))
 

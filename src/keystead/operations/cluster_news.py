@@ -75,7 +75,6 @@ class ClusterNews:
         try:
             await self._hsm.records_changed(follows=follows)
         except KeysteadError as error:
-            self._hsm.log.warning("changes of the cluster cannot be read", reason=error.message)
-            self._hsm.store_lost()
+            self._hsm.changes_unreadable(error.message)
         finally:
             self._freshness.release()

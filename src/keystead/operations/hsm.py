@@ -11,6 +11,7 @@ from keystead.access.gate import Gate
 from keystead.access.record import AccessRecord
 from keystead.errors import (
     Conflict,
+    KeysteadError,
     StaleRevision,
     StoreUnavailable,
     WriteRefused,
@@ -126,11 +127,15 @@ class Hsm:
         self.has_open_shutdown = context.open_shutdown
         self.allows_common_passphrases = context.common_passphrases
         self._recovering: asyncio.Task[None] | None = None
+        self._reopens_with: Secret | None = None
+        """The domain key, while other records have come into force and are not open yet."""
         self._ending: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
         self.freshness = context.freshness
         self.members: Members | None = None
         """The cluster that this HSM is a member of, if it is one."""
+        self.is_removed = False
+        """Whether the other members have removed this HSM."""
         self.joins: JoinsCluster | None = None
         """What makes this HSM a member of a cluster, if it can become one."""
         self.metrics = metrics
@@ -294,6 +299,7 @@ class Hsm:
         """Write the counters and forget all secrets. Called when the process ends."""
         if self._recovering is not None:
             self._recovering.cancel()
+        self._forget_reopening()
         self.succession.stop()
         self.unlocking.given.forget()
         await self._drop_session()
@@ -318,13 +324,33 @@ class Hsm:
         """
         if self.freshness is not None and self.freshness.silent_seconds < FAILED_SECONDS:
             return
+        if self._fail():
+            self.log.error("the store is out of reach")
+
+    def changes_unreadable(self, reason: str) -> None:
+        """Be Failed until what other members have changed can be read.
+
+        What is in memory may be old, however recent the last confirmation is.
+        """
+        if self._fail():
+            self.log.error("changes of the cluster cannot be read", reason=reason)
+
+    def _fail(self) -> bool:
+        """Be Failed until all that is kept in memory was read again. Return whether it is new."""
         if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
-            return
+            return False
         self.state = after(self.state, Event.STORE_LOST)
         if self.session is not None:
             self.session.forget()
-        self.log.error("the store is out of reach")
         self._recovering = asyncio.create_task(self._recover())
+        return True
+
+    def removed_from_cluster(self) -> None:
+        """Be Failed: other members have removed this HSM, so it hears of no change any more."""
+        if self.members is not None:
+            self.is_removed = True
+            if self._fail():
+                self.log.error("the other members have removed this HSM from the cluster")
 
     def self_test_failed(self, reason: str) -> None:
         """Drop all secrets, and be Failed until a new process passes its self-tests.
@@ -335,6 +361,7 @@ class Hsm:
         self.state = after(self.state, Event.SELF_TEST_FAILED)
         if self._recovering is not None:
             self._recovering.cancel()
+        self._forget_reopening()
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
@@ -399,11 +426,12 @@ class Hsm:
             if self.state is State.FAILED:
                 return  # All is read again when the store is back.
             if follows and await self.store.follow() and old is not None:
-                self.session, self.state = None, State.LOCKED
+                self._leave_records(old)
+                self.state = State.LOCKED
                 self._state_changed(Event.RESTORE_SAME_KEY)
                 try:
                     await self._reread()
-                    await self._enter(Event.UNLOCK, old.require_domain_key().copy())
+                    await self._reopen()
                 finally:
                     await old.end(seconds=LOCK_PATIENCE_SECONDS)
             elif old is not None:
@@ -477,29 +505,66 @@ class Hsm:
         self.session = session
         self._state_changed(event)
 
+    def _leave_records(self, old: Session) -> None:
+        """Have no session until `_reopen`: other records under the same key are in force."""
+        self._reopens_with = old.require_domain_key().copy()
+        self.session = None
+
+    async def _reopen(self) -> None:
+        """Be Operational on the records that have come into force, if that was so before."""
+        if self._reopens_with is not None and self.session is None:
+            await self._enter(Event.UNLOCK, self._reopens_with.copy())
+        self._forget_reopening()
+
+    def _forget_reopening(self) -> None:
+        if self._reopens_with is not None:
+            self._reopens_with.wipe()
+        self._reopens_with = None
+
     async def _recover(self) -> None:
         """Leave the state Failed as soon as the store answers."""
         depend_on(None)
-        while True:
+        reason = ""
+        while self.state is State.FAILED:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
-                if await self.store.follow():
-                    self.binding.end()
-                    await self._drop_session()
-                provisioned = await self.local.is_provisioned()
-                await self._reread()
-                logging = await self.local.settings.get(settings.LOGGING)
-                self.apply_logging(logging or DEFAULT_LOGGING)
-                if self.session is not None:
-                    self.session.forget()
-                    # This finishes the deletion of a namespace that was interrupted.
-                    await self.session.open()
-            except StoreUnavailable:
-                continue
-            self.state = after(self.state, self._way_back(is_provisioned=provisioned))
-            self.log.info("the store is back", state=self.state.value)
-            self._recovering = None
-            return
+                await self._read_all_again()
+                async with self.changing:
+                    await self._leave_failed()
+            except KeysteadError as error:
+                if error.message != reason:
+                    reason = error.message
+                    self.log.warning("the store cannot be read yet", reason=reason)
+        self._recovering = None
+
+    async def _read_all_again(self) -> None:
+        if await self.store.follow():
+            self.binding.end()
+            if self.session is not None:
+                old = self.session
+                self._leave_records(old)
+                await self._end(old, seconds=STOP_PATIENCE_SECONDS)
+        await self._reread()
+        self.apply_logging(await self.local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+        if self.session is not None:
+            self.session.forget()
+            # This finishes the deletion of a namespace that was interrupted.
+            await self.session.open()
+
+    async def _leave_failed(self) -> None:
+        """Raise StoreUnavailable, and stay Failed, if the store is lost meanwhile."""
+        is_provisioned = await self.local.is_provisioned()
+        self.is_removed = False
+        self.state = after(self.state, self._way_back(is_provisioned=is_provisioned))
+        try:
+            await self._reopen()
+        except StoreUnavailable:
+            self.state = after(self.state, Event.STORE_LOST)
+            raise
+        except KeysteadError as error:  # It can be unlocked, by someone who sees the reason.
+            self._forget_reopening()
+            self.log.warning("the restored records cannot be opened", reason=error.message)
+        self.log.info("the store is back", state=self.state.value)
 
     def _way_back(self, *, is_provisioned: bool) -> Event:
         if self.session is not None:

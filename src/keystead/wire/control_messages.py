@@ -72,6 +72,10 @@ class ServePeers(Message, tag=47, frozen=True):
     authority: str
 
 
+class RemovedFromCluster(Message, tag=50, frozen=True):
+    """supervisor → core: other members have removed this HSM; its etcd runs no more."""
+
+
 class Peer(Message, frozen=True):
     """A member of the cluster, as another has to know it."""
 
@@ -97,7 +101,7 @@ class EndJoin(Message, tag=49, frozen=True):
     is_member: bool
 
 
-SupervisorToCore = AttachEdge | Noted | Ping
+SupervisorToCore = AttachEdge | Noted | Ping | RemovedFromCluster
 CoreToSupervisor = (
     Started | Wanted | CannotStart | Pong | MachineSetting | ServePeers | BeginJoin | EndJoin
 )

@@ -48,6 +48,7 @@ from keystead.wire.control_messages import (
     Noted,
     Ping,
     Pong,
+    RemovedFromCluster,
     Started,
     SupervisorToCore,
     Wanted,
@@ -238,6 +239,8 @@ class Core:
                     noted.set_result(None)
             case Ping():
                 control.send(self._supervisor, Pong())
+            case RemovedFromCluster():
+                self._hsm.removed_from_cluster()
             case AttachEdge():
                 task = asyncio.get_running_loop().create_task(
                     self._attach(order.edge, received[1][0])

@@ -6,7 +6,7 @@ It is started again when it ends, at once for the first few times and then with 
 import asyncio
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,10 @@ _MOST_DOUBLINGS: Final = 6
 STEADY_SECONDS: Final = 60.0
 """An etcd that ran for this long was no failed start, and resets the count of restarts."""
 
+REMOVED_STATUS: Final = 0
+"""How etcd ends by itself when the other members have removed it, now and at each later start. A
+failure has another status, and a signal is told as a signal."""
+
 
 class EtcdMember:
     """Use it in one event loop."""
@@ -44,8 +48,13 @@ class EtcdMember:
         log: Log,
         options: Sequence[str],
         files: SharedFiles | None = None,
+        on_removed: Callable[[], None] | None = None,
     ) -> None:
-        """`options` are those of every child process. `files` are for peers, if it has any."""
+        """`options` are those of every child process. `files` are for peers, if it has any.
+
+        `on_removed` is called when the cluster has removed this member.
+        """
+        self._on_removed = on_removed
         self._directory = directory
         self._files = files
         self._authority = ""
@@ -56,6 +65,7 @@ class EtcdMember:
         self._restarting: asyncio.TimerHandle | None = None
         self._restarts = 0
         self._is_stopping = False
+        self._is_removed = False
         self.refusal: str | None = None
         """Why etcd could not be started the last time, if it has said so."""
 
@@ -132,10 +142,20 @@ class EtcdMember:
     def _ended(self, child: Child, ended: asyncio.Future[int]) -> None:
         if self._is_stopping:
             return
-        self._log.error("process ended unexpectedly", name="etcd", status=ended.result())
+        if ended.result() == REMOVED_STATUS:
+            self._removed()
+        else:
+            self._log.error("process ended unexpectedly", name="etcd", status=ended.result())
         if child.age_seconds > STEADY_SECONDS:
             self._restarts = 0
         self._start_later()
+
+    def _removed(self) -> None:
+        if not self._is_removed:  # It ends like this after each start.
+            self._log.error("etcd has ended: the other members have removed it")
+        self._is_removed = True
+        if self._on_removed is not None:
+            self._on_removed()
 
     def _start_later(self) -> None:
         self._restarts += 1

@@ -37,6 +37,7 @@ from keystead.wire.control_messages import (
     Ping,
     PlatformToSupervisor,
     Pong,
+    RemovedFromCluster,
     ServePeers,
     Started,
     SupervisorToCore,
@@ -135,6 +136,8 @@ class Instance:
         """Start all processes, wait for a reason to end or for `stop`, and end all processes."""
         waiting = asyncio.get_running_loop().create_task(stop.wait())
         waiting.add_done_callback(lambda _: self._decide(Outcome.STOPPED))
+        if self._resources.membership is not None:
+            self._resources.membership.on_removed = partial(self._tell_core, RemovedFromCluster())
         try:
             self._start_all()
             await asyncio.wait([self._outcome])

@@ -1,6 +1,7 @@
 """Whether this HSM is a member of a cluster, and how it becomes one: what the core may order."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ class Membership:
         self._log = log
         self._program = program
         self._options = child_options
+        self.on_removed: Callable[[], None] | None = None
+        """Called when the cluster has removed this HSM, again after each later start of etcd."""
         self._member = self._etcd(data.etcd)
         self._joining: EtcdMember | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -72,5 +75,14 @@ class Membership:
 
     def _etcd(self, path: Path) -> EtcdMember:
         return EtcdMember(
-            MemberDirectory(path), self._program, self._log, self._options, self.files
+            MemberDirectory(path),
+            self._program,
+            self._log,
+            self._options,
+            self.files,
+            self._removed,
         )
+
+    def _removed(self) -> None:
+        if self.on_removed is not None:
+            self.on_removed()
