@@ -39,6 +39,7 @@ class Member:
         self.socket = directory / f"{name}.sock"
         self.url = f"http://127.0.0.1:{port}"
         self.process = None
+        self.options = ()
 
     def start(self, members, *, state="new"):
         self.socket.unlink(missing_ok=True)
@@ -58,6 +59,7 @@ class Member:
                     "--max-txn-ops=512",
                     "--max-request-bytes=10485760",
                     "--log-level=warn",
+                    *self.options,
                 ],
                 stdout=log,
                 stderr=log,
@@ -109,11 +111,13 @@ class Member:
 class Cluster:
     """Some members that are one cluster."""
 
-    def __init__(self, size):
+    def __init__(self, size, *options):
         # A path of a Unix socket must be short.
         self.directory = Path(tempfile.mkdtemp(prefix="ks-etcd-"))
         ports = _free_ports(size)
         self.members = [Member(self.directory, f"m{n}", port) for n, port in enumerate(ports)]
+        for member in self.members:
+            member.options = options
 
     def __enter__(self):
         try:

@@ -3,6 +3,7 @@
 It changes nothing, except in the processes that it starts for trials.
 """
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -19,7 +20,12 @@ import msgspec
 
 from keystead import __version__
 from keystead.errors import KeysteadError, StartRefused
+from keystead.etcd.calls import STATUS
+from keystead.etcd.client import EtcdClient
+from keystead.etcd.errors import EtcdError
+from keystead.etcd.messages import StatusRequest, StatusResponse
 from keystead.platform.measurements import REGISTERS
+from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
 from keystead.processes.platform.counter_place import open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings
@@ -27,6 +33,8 @@ from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_
 from keystead.processes.supervisor import etcd_version
 
 _TRIAL_SECONDS: Final = 30
+_MUCH: Final = 0.75
+"""The part of etcd's quota from which on it is said to be almost full."""
 _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -65,6 +73,7 @@ def examine(
         yield _etcd(etcd)
     if data is not None:
         yield from _modes(data)
+        yield from etcd_database(data)
         yield from _running(data)
 
 
@@ -144,6 +153,38 @@ def _etcd(program: Path) -> Finding:
     except StartRefused as error:
         return Finding(error.message, is_fault=True)
     return Finding(f"etcd {etcd_version.text(version)}: {program}")
+
+
+def etcd_database(data: Path) -> Iterator[Finding]:
+    """Yield how full the database of etcd is, and its alarms, if this HSM is a cluster."""
+    directory = MemberDirectory(data / "etcd")
+    if not directory.exists:
+        return
+    try:
+        status = asyncio.run(_status(directory.socket))
+    except EtcdError as error:
+        yield Finding(f"warning: etcd does not answer: {error}")
+        return
+    yield Finding(
+        f"etcd's database has {_mib(status.db_size)}, of which {_mib(status.db_size_in_use)} are "
+        f"in use; from {_mib(QUOTA_BYTES)} on, nothing can be added"
+    )
+    if status.db_size > QUOTA_BYTES * _MUCH:
+        yield Finding("warning: the database of etcd is almost full: defragment it")
+    for complaint in status.errors:
+        yield Finding(f"etcd says: {complaint.strip()}", is_fault=True)
+
+
+async def _status(socket: Path) -> StatusResponse:
+    client = EtcdClient(str(socket))
+    try:
+        return await client.call(STATUS, StatusRequest(), seconds=_TRIAL_SECONDS)
+    finally:
+        await client.close()
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _modes(data: Path) -> Iterator[Finding]:
