@@ -24,7 +24,7 @@ _ALONE: Final = (
 
 _REMOVED: Final = (
     "The other members have removed this HSM from the cluster. "
-    "Reset it to factory defaults; then it can join again."
+    "Stop its server and move its data directory away; then it can join again."
 )
 
 
