@@ -92,7 +92,7 @@ def test_a_typed_passphrase_that_differs_changes_nothing(servers, tmp_path):
     first, _ = servers
     terminal = Terminal(tmp_path, {"XDG_CONFIG_HOME": str(tmp_path / "config")})
     where = f"--host {first.host}:{first.port} --pin sha256:{first.fingerprint}"
-    with pytest.raises(AssertionError, match="The two are not the same"):
+    with pytest.raises(AssertionError, match="The two passphrases are not the same"):
         terminal.run(
             f"provision {where}".split(),
             ("New unlock passphrase:", "my unlock phrase"),

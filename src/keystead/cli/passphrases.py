@@ -45,7 +45,7 @@ def new(given: Namespace, kind: str, question: str) -> str:
         return found
     first = _typed(question, kind)
     if _typed(f"{question}, again", kind) != first:
-        raise UsageError("The two are not the same: nothing was changed.")
+        raise UsageError("The two passphrases are not the same: nothing was changed.")
     return first
 
 

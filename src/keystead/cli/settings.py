@@ -24,7 +24,7 @@ class Profile:
     keyring: bool = False
 
     def chosen(self) -> dict[str, Json]:
-        """Return what is set."""
+        """Return the settings that have a value."""
         return {name: value for name, value in asdict(self).items() if value}
 
 

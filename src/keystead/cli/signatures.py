@@ -1,4 +1,4 @@
-"""What a key signs of a file, and whether a signature is good, by the public key alone."""
+"""What of a file a key signs, and the check of signatures with the public key alone."""
 
 import hashlib
 from typing import BinaryIO, Final, NamedTuple

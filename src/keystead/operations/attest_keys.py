@@ -53,7 +53,7 @@ class Attestation(msgspec.Struct, frozen=True, rename="camel"):
 async def attestation(
     context: CallerContext, key_id: KeyId, *, nonce: str, software: SoftwareFacts
 ) -> Attestation:
-    """Return what there is to attest of a key. Raises NotFound."""
+    """Return the facts about a key that are attested. Raises NotFound if there is no such key."""
     key = await find(context, key_id)
     record = key.record
     return Attestation(

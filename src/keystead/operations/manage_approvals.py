@@ -123,15 +123,15 @@ async def voided(session: Session, is_void: Callable[[Approval], bool]) -> Async
 
 
 def of_key(path: KeyPath) -> Callable[[Approval], bool]:
-    """Return what selects the approvals for a key."""
+    """Return a test that is true of the approvals for a key."""
     return lambda approval: approval.subject.key == path
 
 
 def of_namespace(namespace: NamespaceId) -> Callable[[Approval], bool]:
-    """Return what selects the approvals for keys of a namespace."""
+    """Return a test that is true of the approvals for keys of a namespace."""
     return lambda approval: approval.namespace == namespace
 
 
 def of_user(user_id: UserId) -> Callable[[Approval], bool]:
-    """Return what selects the approvals that a user has asked for or approved."""
+    """Return a test that is true of the approvals that a user has asked for or approved."""
     return lambda approval: approval.concerns(user_id)

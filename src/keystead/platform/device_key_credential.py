@@ -52,11 +52,11 @@ class UnderCredential:
         """Do nothing: a copy of the file opens as long as the credential exists."""
 
     def describe(self, _sealed: bytes) -> Sequence[str]:
-        """Return which credential it is, and where."""
+        """Return the name and directory of the credential, as a line for people."""
         return [f"credential: {self._credential} in {self._directory or 'no directory'}"]
 
     def survey(self) -> Sequence[str]:
-        """Return which credential it would be, and where."""
+        """Return the same line. It does not depend on a sealed key."""
         return self.describe(b"")
 
     def _around(self) -> Secret:

@@ -110,7 +110,7 @@ class KeyCache:
         return path in self._keys
 
     def put(self, key: StoredKey) -> None:
-        """Keep a key as it is now in the store, unless it alone exceeds the memory."""
+        """Keep a key as it is now in the store, unless it is larger than the whole cache."""
         self.forget(key.path)
         if key.weight > self._most_bytes:
             return

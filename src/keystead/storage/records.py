@@ -179,7 +179,7 @@ def encode_key(record: KeyRecord) -> bytes:
 def _encode_certificate(
     certificate: StoredCertificate,
 ) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
-    """Return what goes into `cert` and `cert64`, one of them None."""
+    """Return the values of `cert` and `cert64`. One of them is None."""
     kind, data = certificate.content_type, certificate.data
     text = _to_text(data)
     if len(_write(text)) <= max(_MAX_GROWTH * len(data), _SMALL):

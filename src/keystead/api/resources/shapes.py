@@ -77,7 +77,7 @@ class DistinguishedName(msgspec.Struct, forbid_unknown_fields=True, rename="came
     subject_alt_names: Annotated[list[str], msgspec.Meta(max_length=MAX_NAMES)] | None = None
 
     def subject(self) -> SubjectName:
-        """Return what the request asks for, as the certificates package names it."""
+        """Return the requested subject, in the type that `certificates` takes."""
         names = self.subject_alt_names
         return SubjectName(
             common_name=self.common_name,

@@ -24,7 +24,7 @@ class ArrivingBody(Protocol):
     taken_bytes: int
 
     def refuse(self) -> None:
-        """Release the memory at once, and call `end` of the budget."""
+        """Release the memory at once, and tell the budget by its `end`."""
         ...
 
 

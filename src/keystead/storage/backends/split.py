@@ -59,7 +59,7 @@ class _Pending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class SplitStore:
-    """A KeyValueStore over two. Only one process may use it."""
+    """A KeyValueStore made of two others, `shared` and `own`. Only one process may use it."""
 
     def __init__(self, shared: KeyValueStore, own: KeyValueStore, *, device: str) -> None:
         """`device` is the name of this device among those that use `shared`."""
