@@ -158,3 +158,18 @@ def test_a_start_after_a_crash_on_a_full_disk_keeps_it_too(disk: Path) -> None:
             assert await is_refused(store, Change("/c", RECORD))
 
     asyncio.run(scenario())
+
+
+def test_a_disk_of_few_mebibytes_has_a_store_with_a_small_reserve(tmp_path: Path) -> None:
+    async def scenario(disk: Path) -> None:
+        async with opened(disk) as store:
+            await put(store, "/key/a", "/key/b")
+            fill(disk)
+            assert await is_refused(store, Change("/key/c", RECORD))
+            await put(store, "/key/a", value=bytes(1000))
+            await store.commit([Change("/key/b", None)])
+        async with opened(disk) as store:
+            assert await store.list("/key/", "/key0", limit=9) == ["/key/a"]
+
+    with small_disk(tmp_path, mebibytes=3) as disk:
+        asyncio.run(scenario(disk))

@@ -11,12 +11,16 @@ APPLICATION_ID = int.from_bytes(b"KSTD")
 FORMAT_VERSION = 1
 
 LOG_BYTES = 16 * 2**20
-"""The size of the log from the start, and after it was truncated.
+"""The size of the log from the start, and after it was truncated; on a file system of less than
+64 MiB, a quarter of that.
 
-Records are added only while the disk has this much free space besides. So on a full disk, the log
+Records are added only while the disk has as much free space besides. So on a full disk, the log
 still has room for changes that delete or replace. They do not make the database grow, so the log
 can be copied into it and then be overwritten from its beginning.
 """
+
+_PARTS_OF_SMALL_DISK = 4
+"""The log takes at most one of them, and one stays free."""
 
 RESERVE = "-reserve"
 """The suffix of the file that reserves space while the database is closed."""
@@ -88,12 +92,14 @@ def has_room(path: Path) -> bool:
     """
     log = path.with_name(path.name + "-wal")
     try:
-        if log.stat().st_size < LOG_BYTES:
-            _allocate(log, LOG_BYTES)
         disk = os.statvfs(path.parent)
+        wanted = min(LOG_BYTES, disk.f_blocks * disk.f_frsize // _PARTS_OF_SMALL_DISK)
+        if log.stat().st_size < wanted:
+            _allocate(log, wanted)
+            disk = os.statvfs(path.parent)
     except OSError:
         return False
-    return disk.f_bavail * disk.f_frsize >= LOG_BYTES
+    return disk.f_bavail * disk.f_frsize >= wanted
 
 
 def connect(path: Path) -> sqlite3.Connection:
