@@ -24,8 +24,8 @@ from keystead.model.ids import parse_key_id
 from keystead.model.keys import Permit
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import cached, find
+from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, Response
 from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
-from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response
 from tests.support.core import Core, WholeBody, basic, start_core, to_json
 
 Result = TypeVar("Result")

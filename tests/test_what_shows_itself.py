@@ -30,15 +30,8 @@ from keystead.operations.tls import TlsIdentity
 from keystead.sealing.backup import BackupOrigin, BackupWriter
 from keystead.sealing.unlock_shares import MadeShares, ShareSet, UnlockShare
 from keystead.storage.key_cache import StoredKey
-from keystead.wire.messages import (
-    CoreSettings,
-    Hello,
-    KeepUnattendedKey,
-    Request,
-    Response,
-    TryOut,
-    Welcome,
-)
+from keystead.wire.edge_messages import Request, Response, TryOut, Welcome
+from keystead.wire.platform_messages import CoreSettings, Hello, KeepUnattendedKey
 from tests.support.leaks import Secrets
 from tests.support.server import basic
 

@@ -14,8 +14,8 @@ from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.storage import keys
 from keystead.wire.connection import Connection
+from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, RequestAborted
 from keystead.wire.frames import EDGE_FRAME_BYTES
-from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, RequestAborted
 from tests.support.core import ADMIN, Core, Credentials, b64, basic, start_core, to_json
 from tests.support.pools import WatchedPool
 from tests.support.stores import WatchedStore

@@ -12,7 +12,7 @@ from keystead.api.http.route import Authentication, Call, Reach, Reply, Route
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.model.users import Role
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support import beyond_nethsm, nethsm_api
 from tests.support.core import ADMIN, Core, Credentials, WholeBody, basic, start_core
 

@@ -9,7 +9,7 @@ from keystead.model.lifecycle import State
 from keystead.operations import hsm as hsm_module
 from keystead.operations.shares import Party
 from keystead.operations.work_pool import WorkPool
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import (
     ADMIN,
     UNLOCK,

@@ -9,7 +9,7 @@ from keystead.api.dispatch import Dispatcher
 from keystead.api.http.route import ALL_STATES, Authentication, Call, Reply, Route
 from keystead.errors import CorruptRecord, DecryptionFailed, KeysteadError, NotFound
 from keystead.model.users import Role
-from keystead.wire.messages import Request, Response
+from keystead.wire.edge_messages import Request, Response
 from tests.support.core import Core, WholeBody
 
 SECRET = "the secret that the failure holds"

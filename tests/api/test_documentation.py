@@ -11,7 +11,7 @@ from keystead.api.description.openapi import describe
 from keystead.api.description.page import render
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
-from keystead.wire.messages import Request, Response
+from keystead.wire.edge_messages import Request, Response
 from tests.support.core import Core, WholeBody, headers_of
 
 VOID = {"meta", "!doctype"}

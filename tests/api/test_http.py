@@ -10,7 +10,7 @@ import pytest
 from keystead.api.http.statuses import header_lines
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import ADMIN, EPOCH, Core, Credentials, WholeBody, b64, basic
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}

@@ -10,7 +10,7 @@ from keystead.errors import InvalidInput
 from keystead.platform import joining
 from keystead.platform.joining import JoiningService, forget_joined, joined
 from keystead.storage.settings import CLUSTER_CA
-from keystead.wire.messages import JoinCluster, Write
+from keystead.wire.platform_messages import JoinCluster, Write
 from tests.api.test_cluster_members import BACKUP, URL, Hsm
 from tests.support.core import ADMIN, Answer, Core, start_core
 from tests.support.etcd import Cluster, needs_etcd

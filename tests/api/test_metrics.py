@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from keystead import __version__
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import (
     ADMIN,
     FREE_BYTES,

@@ -10,7 +10,7 @@ from keystead.api.dispatch import Dispatcher
 from keystead.errors import StaleRevision
 from keystead.operations.caller_context import CallerContext
 from keystead.storage.backends.memory import MemoryStore
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.backups import (
     MULTIPART,
     PASSPHRASE,

@@ -14,7 +14,7 @@ from keystead.operations.restore_pace import (
     SURE_SECONDS,
     RestorePace,
 )
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.backups import (
     MULTIPART,
     PASSPHRASE,

@@ -26,7 +26,7 @@ from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.operations.shares import Party
 from keystead.storage.key_value_store import Change
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import ADMIN, Core, WholeBody, b64, basic, start_core, to_json
 
 REACHED = 299

@@ -8,7 +8,7 @@ from keystead.errors import Overloaded
 from keystead.operations import update
 from keystead.operations.update import Running, Updates
 from keystead.sealing.update_image import MAGIC, MAX_IMAGE_BYTES, UpdateKey
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import ADMIN, Core, WholeBody, basic, start_core
 from tests.support.update_images import CONTENT, MemorySlot, key_pair, signed
 

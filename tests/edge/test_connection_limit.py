@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 from keystead.edge.limits import ACCEPTS_PER_TURN, Timeouts
-from keystead.wire.messages import Request, Response
+from keystead.wire.edge_messages import Request, Response
 from tests.support.edge import RawClient, running_edge
 from tests.support.server import wait_until
 

@@ -19,7 +19,7 @@ from keystead.edge.limits import (
     MAX_INLINE_BODY_BYTES,
     Timeouts,
 )
-from keystead.wire.messages import BodyChunk, Request, RequestAborted, Response, WantBody
+from keystead.wire.edge_messages import BodyChunk, Request, RequestAborted, Response, WantBody
 from tests.support.edge import identity, running_edge
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from keystead.edge.pages import ROOT, load_pages
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.edge import Edge, running_edge
 
 FOLDER = files("keystead.edge") / "console"

@@ -9,7 +9,7 @@ import pytest
 
 from keystead.edge import connection
 from keystead.edge.limits import LONG_BODY_BYTES, MIN_BODY_BYTES_PER_SECOND, Timeouts
-from keystead.wire.messages import Request, RequestAborted, Response, WantBody
+from keystead.wire.edge_messages import Request, RequestAborted, Response, WantBody
 from tests.support.edge import Edge, RawClient, running_edge
 from tests.support.server import trusting_anyone, wait_until
 

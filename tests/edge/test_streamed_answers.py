@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     BodyChunk,
     Request,
     RequestAborted,

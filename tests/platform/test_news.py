@@ -2,7 +2,7 @@
 
 from keystead.platform.news import NewsForCore
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import AnyRecordChanged, RecordsChanged, UpToDate
+from keystead.wire.platform_messages import AnyRecordChanged, RecordsChanged, UpToDate
 
 
 class Core:

@@ -9,7 +9,14 @@ from keystead.platform.service import StoreService
 from keystead.platform.syslog import UdpSyslog
 from keystead.wire.connection import Connection
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.wire.messages import Committed, CoreSettings, Found, Get, Hello, PlatformToCore
+from keystead.wire.platform_messages import (
+    Committed,
+    CoreSettings,
+    Found,
+    Get,
+    Hello,
+    PlatformToCore,
+)
 
 
 class Core:

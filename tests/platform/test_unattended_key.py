@@ -13,7 +13,7 @@ from keystead.platform.unattended_key import (
     UnattendedKeyService,
 )
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import KeepUnattendedKey, UnattendedKeyKept
+from keystead.wire.platform_messages import KeepUnattendedKey, UnattendedKeyKept
 
 KEY = b"k" * 32
 

@@ -9,7 +9,7 @@ from keystead.errors import Overloaded, StartRefused, WrongState
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.update_slot import RESERVE_BYTES, UpdateSlot
-from keystead.wire.messages import SlotAnswer, SlotPart, SlotStep
+from keystead.wire.platform_messages import SlotAnswer, SlotPart, SlotStep
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from keystead.processes.core.bodies import (
     WholeBody,
 )
 from keystead.processes.core.body_budget import MAX_BODIES_OF_ONE, BodyBudget
-from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted
+from keystead.wire.edge_messages import BodyChunk, Request, Response, ResponseAborted
 
 PART = OutgoingBody.PART_BYTES
 

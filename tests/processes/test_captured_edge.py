@@ -29,30 +29,32 @@ from keystead.wire.control_messages import (
     Started,
     Wanted,
 )
-from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder
-from keystead.wire.messages import (
-    AskFreeSpace,
+from keystead.wire.edge_messages import (
     BodyChunk,
+    CoreToEdge,
+    Request,
+    RequestAborted,
+    Response,
+    Serving,
+    TriedOut,
+    TryOut,
+    WantBody,
+    Welcome,
+)
+from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder
+from keystead.wire.platform_messages import (
+    AskFreeSpace,
     Committed,
     CoreSettings,
-    CoreToEdge,
     Found,
     FreeSpace,
     Get,
     Hello,
     KeepUnattendedKey,
-    Request,
-    RequestAborted,
-    Response,
-    Serving,
     SlotAnswer,
     StoreRefusal,
     SyslogLine,
-    TriedOut,
-    TryOut,
     UnattendedKeyKept,
-    WantBody,
-    Welcome,
     Write,
 )
 from tests.support.known_secrets import (

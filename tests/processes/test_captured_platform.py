@@ -23,8 +23,9 @@ from keystead.sealing import domain_key as domain_keys
 from keystead.sealing import envelope
 from keystead.storage.backends import remote
 from keystead.storage.backends.memory import MemoryStore
+from keystead.wire.edge_messages import Request, Welcome
 from keystead.wire.frames import STORE_FRAME_BYTES, FrameDecoder, append_frame
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     Commit,
     CoreSettings,
     CoreToPlatform,
@@ -33,13 +34,11 @@ from keystead.wire.messages import (
     Get,
     Hello,
     Listed,
-    Request,
     Scanned,
     SlotAnswer,
     StoreQuestion,
     StoreRefusal,
     UnattendedKeyKept,
-    Welcome,
 )
 from tests.support.known_secrets import add_private_key
 from tests.support.leaks import Secrets

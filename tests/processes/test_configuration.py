@@ -23,7 +23,7 @@ from keystead.processes.supervisor.configuration import (
     read_configuration,
 )
 from keystead.processes.supervisor.listening import Address
-from keystead.wire.messages import CoreSettings
+from keystead.wire.platform_messages import CoreSettings
 from tests.support.authority import Authority
 from tests.support.server import running_server, wait_until
 from tests.support.syslog_receiver import SyslogReceiver as Collector

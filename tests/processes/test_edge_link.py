@@ -11,8 +11,8 @@ from keystead.processes.core import edge_link
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.wire.connection import Connection
+from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, Response, WantBody
 from keystead.wire.frames import EDGE_FRAME_BYTES
-from keystead.wire.messages import CoreToEdge, EdgeToCore, Request, Response, WantBody
 
 
 def request(number: int, **fields: object) -> Request:

@@ -17,8 +17,8 @@ from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.wire.connection import Connection, ConnectionEnded
+from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Serving, TriedOut, TryOut, Welcome
 from keystead.wire.frames import EDGE_FRAME_BYTES
-from keystead.wire.messages import CoreToEdge, EdgeToCore, Serving, TriedOut, TryOut, Welcome
 
 FIRST = TlsIdentity(*make_tls_identity("first"))
 SECOND = TlsIdentity(*make_tls_identity("second"))

@@ -10,7 +10,7 @@ import pytest
 from keystead.journal.log import Log
 from keystead.journal.metrics import Load, Metrics
 from keystead.processes.core.refusals import RefusalLog
-from keystead.wire.messages import MAX_REFUSALS, EdgeToCore
+from keystead.wire.edge_messages import MAX_REFUSALS, EdgeToCore
 
 
 def test_many_reports_make_one_line_with_all_counts():

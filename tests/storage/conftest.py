@@ -19,7 +19,7 @@ from keystead.storage.backends.split import SplitStore
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.connection import Connection, Exchanges
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     Commit,
     Committed,
     Found,

@@ -8,7 +8,16 @@ from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.key_value_store import Change
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import Commit, Committed, Found, Get, List, Listed, StoreRefusal, Write
+from keystead.wire.platform_messages import (
+    Commit,
+    Committed,
+    Found,
+    Get,
+    List,
+    Listed,
+    StoreRefusal,
+    Write,
+)
 
 
 class Scripted:

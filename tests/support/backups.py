@@ -13,7 +13,7 @@ from keystead.sealing import envelope
 from keystead.sealing.backup import BackupWriter
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.backends.memory import MemoryStore
-from keystead.wire.messages import Request
+from keystead.wire.edge_messages import Request
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, WholeBody, start_core
 
 PASSPHRASE = "backup passphrase"

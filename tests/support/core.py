@@ -22,7 +22,8 @@ from keystead.sealing.update_image import UpdateKey
 from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.control_messages import MachineSetting
-from keystead.wire.messages import DEFAULT_KEY_CACHE, Request, Response
+from keystead.wire.edge_messages import Request, Response
+from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
 from tests.support.update_images import MemorySlot
 
 UNLOCK = "unlockPassphrase"

@@ -31,8 +31,7 @@ from keystead.edge.limits import Timeouts
 from keystead.edge.pages import Page, load_pages
 from keystead.edge.server import EdgeServer, Network
 from keystead.wire.connection import Connection
-from keystead.wire.frames import EDGE_FRAME_BYTES
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
@@ -44,6 +43,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
+from keystead.wire.frames import EDGE_FRAME_BYTES
 from tests.support.server import Answer, trusting_anyone, wait_until
 
 CREDIT = 100_000

@@ -14,7 +14,7 @@ from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.wire.messages import Freshness as Settings
+from keystead.wire.platform_messages import Freshness as Settings
 from tests.support.core import Clock, start_core
 
 

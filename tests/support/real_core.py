@@ -29,8 +29,7 @@ from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
 from keystead.wire import control
 from keystead.wire.control_messages import AttachEdge, CoreToSupervisor, Started
-from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     BodyChunk,
     CoreToEdge,
     Request,
@@ -39,6 +38,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
+from keystead.wire.frames import EDGE_FRAME_BYTES, FrameDecoder, append_frame
 from tests.support.core import headers_of
 from tests.support.server import Answer, basic, wait_until
 

@@ -9,8 +9,9 @@ import types
 import pytest
 
 from keystead.wire.connection import MOST_UNSENT, Connection, ConnectionEnded, Exchanges
+from keystead.wire.edge_messages import BodyChunk, RequestAborted, WantBody
 from keystead.wire.frames import BrokenFrame
-from keystead.wire.messages import BodyChunk, Found, Get, RequestAborted, StoreRefusal, WantBody
+from keystead.wire.platform_messages import Found, Get, StoreRefusal
 
 MAX = 100_000
 

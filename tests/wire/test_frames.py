@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.wire.frames import BrokenFrame, FrameDecoder, append_frame
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
-    PlatformToCore,
     Request,
     RequestAborted,
     Response,
 )
+from keystead.wire.frames import BrokenFrame, FrameDecoder, append_frame
+from keystead.wire.platform_messages import PlatformToCore
 
 MAX = 4096
 

@@ -43,7 +43,7 @@ from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
-from keystead.wire.messages import Request, Response
+from keystead.wire.edge_messages import Request, Response
 
 MAX_URI_LENGTH: Final = 2000
 KNOWN_METHODS: Final = frozenset(

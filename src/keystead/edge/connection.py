@@ -28,7 +28,7 @@ from keystead.edge.request_head import (
 )
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
 from keystead.edge.upload import Upload
-from keystead.wire.messages import BodyChunk, Response
+from keystead.wire.edge_messages import BodyChunk, Response
 
 _HEAD_END: Final = b"\r\n\r\n"
 # For each request: with Python 3.11, a member of an Enum is not found at the speed of a name.

@@ -8,7 +8,7 @@ from typing import Protocol
 from keystead.edge.core_link import CoreLink
 from keystead.edge.limits import Timeouts
 from keystead.edge.pages import Page
-from keystead.wire.messages import Refusal
+from keystead.wire.edge_messages import Refusal
 
 
 class Watched(Protocol):

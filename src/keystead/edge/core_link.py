@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from keystead.wire.connection import Connection
-from keystead.wire.frames import EDGE_FRAME_BYTES
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     BodyChunk,
     CoreToEdge,
     EdgeToCore,
@@ -16,6 +15,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
+from keystead.wire.frames import EDGE_FRAME_BYTES
 
 
 class Asker(Protocol):

@@ -6,7 +6,7 @@ from keystead.edge.core_link import Asker, CoreLink
 from keystead.edge.limits import BODY_WINDOW_BYTES
 from keystead.edge.request_head import RequestHead
 from keystead.edge.upload import Upload
-from keystead.wire.messages import Request, WantBody
+from keystead.wire.edge_messages import Request, WantBody
 
 
 class CoreRequest:

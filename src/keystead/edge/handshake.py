@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from keystead.edge.limits import MAX_DRAIN_BYTES
 from keystead.edge.response_head import HTTPS_ONLY
-from keystead.wire.messages import Refusal
+from keystead.wire.edge_messages import Refusal
 
 _REASONS: Final[dict[str, Refusal]] = {
     "HTTP_REQUEST": "tls_plain_http",

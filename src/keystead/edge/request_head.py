@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
-from keystead.wire.messages import FORWARDED_HEADERS, Refusal
+from keystead.wire.edge_messages import FORWARDED_HEADERS, Refusal
 
 # Possessive quantifiers (++, *+) never give back what they took, so matching is linear in time.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"

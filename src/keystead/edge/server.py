@@ -19,7 +19,7 @@ from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTIO
 from keystead.edge.pages import Page
 from keystead.edge.proxy_protocol import read_header
 from keystead.edge.tls import KeyMemory, server_context, try_out
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     MAX_REFUSALS,
     Refusal,
     Refusals,

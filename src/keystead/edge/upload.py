@@ -12,7 +12,7 @@ from keystead.edge.limits import (
 )
 from keystead.edge.request_body import RequestBody
 from keystead.edge.request_head import RequestHead
-from keystead.wire.messages import BodyChunk
+from keystead.wire.edge_messages import BodyChunk
 
 
 @dataclass(slots=True)

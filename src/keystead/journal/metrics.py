@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keystead.algorithms import USES
 from keystead.journal.exposition import Family, Kind, Sample
-from keystead.wire.messages import Refusal
+from keystead.wire.edge_messages import Refusal
 
 RESPONSE_TIME_SMOOTHING = 0.3
 """The weight of the newest response in the moving average, as in NetHSM."""

@@ -28,7 +28,7 @@ from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.leases import return_leases
 from keystead.storage.versions import Versions
 from keystead.wire.control_messages import MachineSetting
-from keystead.wire.messages import DEFAULT_KEY_CACHE
+from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
 """Lists of keys with ?filter or ?label that may run or wait at a time."""

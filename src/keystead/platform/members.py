@@ -7,7 +7,12 @@ from keystead.etcd import calls
 from keystead.etcd import messages as m
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError, EtcdRefused
-from keystead.wire.messages import ClusterMember, MembersAnswer, MembersRefusal, MembersStep
+from keystead.wire.platform_messages import (
+    ClusterMember,
+    MembersAnswer,
+    MembersRefusal,
+    MembersStep,
+)
 
 _TRIES: Final = 16
 _RETRY_SECONDS: Final = 0.5

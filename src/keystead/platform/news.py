@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keystead.wire.connection import Connection, ConnectionEnded
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     AnyRecordChanged,
     CoreToPlatform,
     News,

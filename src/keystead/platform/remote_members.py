@@ -14,7 +14,7 @@ from keystead.errors import (
 from keystead.model.members import Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     JoinCluster,
     MembersAnswer,
     MembersStep,

@@ -8,7 +8,7 @@ from typing import Protocol, assert_never
 from keystead.errors import Overloaded, StartRefused, StoreUnavailable, WrongState
 from keystead.platform.update_slot import UpdateSlot
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import SlotAnswer, SlotPart, SlotStep, SlotStepName
+from keystead.wire.platform_messages import SlotAnswer, SlotPart, SlotStep, SlotStepName
 
 
 class AsksSlot(Protocol):

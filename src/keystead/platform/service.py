@@ -8,7 +8,7 @@ from keystead.model.secret import Secret
 from keystead.platform.syslog import Syslog
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     AimSyslog,
     ConfirmNow,
     CoreSettings,

@@ -17,7 +17,7 @@ from keystead.errors import StartRefused, StoreUnavailable, WriteRefused
 from keystead.platform import durable
 from keystead.sealing.device import UNATTENDED_KEY_BYTES
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import KeepUnattendedKey, UnattendedKeyKept
+from keystead.wire.platform_messages import KeepUnattendedKey, UnattendedKeyKept
 
 
 class UnattendedKeyFile:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keystead.wire.messages import Message
+from keystead.wire.message import Message
 
 
 class AttachEdge(Message, tag=20, frozen=True):

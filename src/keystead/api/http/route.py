@@ -25,7 +25,7 @@ from keystead.operations.session import Session
 from keystead.operations.shares import Party
 from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
 from keystead.storage.conditional import Revisions
-from keystead.wire.messages import Request, Response
+from keystead.wire.edge_messages import Request, Response
 
 PEM = "application/x-pem-file"
 BYTES = "application/octet-stream"

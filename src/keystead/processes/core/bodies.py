@@ -12,8 +12,8 @@ from keystead.operations.attempts import network_of
 from keystead.operations.shares import Party, of_network
 from keystead.processes.core.body_budget import TOO_MANY, BodyBudget
 from keystead.wire.connection import ConnectionEnded
+from keystead.wire.edge_messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 from keystead.wire.frames import BrokenFrame
-from keystead.wire.messages import BodyChunk, Request, Response, ResponseAborted, WantBody
 
 WINDOW_BYTES: Final = 512 * 1024
 """The most bytes of a body that are sent ahead. This is enough to keep an edge busy."""

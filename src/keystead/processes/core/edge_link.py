@@ -23,8 +23,7 @@ from keystead.processes.core.bodies import (
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.eager import begin
 from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
-from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
-from keystead.wire.messages import (
+from keystead.wire.edge_messages import (
     FORWARDED_HEADERS,
     BodyChunk,
     CoreToEdge,
@@ -40,6 +39,7 @@ from keystead.wire.messages import (
     WantBody,
     Welcome,
 )
+from keystead.wire.frames import EDGE_FRAME_BYTES, BrokenFrame
 
 MAX_UNANSWERED: Final = 12_288
 """The most running requests of one edge, which is more than its connections. An edge that sends

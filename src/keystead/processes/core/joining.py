@@ -11,7 +11,7 @@ from keystead.processes.core.peer_tls import PeerTls
 from keystead.storage.key_value_store import Change
 from keystead.wire.control import MAX_PACKET_BYTES
 from keystead.wire.control_messages import BeginJoin, EndJoin, Peer
-from keystead.wire.messages import Write
+from keystead.wire.platform_messages import Write
 
 _MOST_URL_BYTES = MAX_PACKET_BYTES - 1024
 

@@ -54,7 +54,7 @@ from keystead.wire.control_messages import (
     Wanted,
 )
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     AimSyslog,
     AnyRecordChanged,
     AskFreeSpace,

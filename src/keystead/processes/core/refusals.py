@@ -7,7 +7,7 @@ from typing import Final
 
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
-from keystead.wire.messages import Refusal
+from keystead.wire.edge_messages import Refusal
 
 TELL_SECONDS: Final = 60.0
 """The interval between lines in the log, whatever the number of refusals."""

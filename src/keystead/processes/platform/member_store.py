@@ -24,7 +24,7 @@ from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change, Check, Entry, Record
 from keystead.storage.paths import LOCAL
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     Freshness,
     JoinCluster,
     MembersAnswer,

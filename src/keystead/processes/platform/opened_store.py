@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from keystead.platform.service import StoreService
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.messages import Freshness, MembersAnswer, MembersQuestion
+from keystead.wire.platform_messages import Freshness, MembersAnswer, MembersQuestion
 
 
 class OpenStore(KeyValueStore, Protocol):

@@ -36,7 +36,7 @@ from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.backends import remote
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     AskFreeSpace,
     FreeSpace,
     KeepUnattendedKey,

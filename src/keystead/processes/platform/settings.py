@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from keystead.platform.device_key import ProviderName
-from keystead.wire.messages import CoreSettings
+from keystead.wire.platform_messages import CoreSettings
 
 _MAX_BYTES = 4 * 1024 * 1024
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE

@@ -18,7 +18,7 @@ from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
 from keystead.processes.supervisor.listening import Address
-from keystead.wire.messages import DEFAULT_KEY_CACHE, CoreSettings, Freshness
+from keystead.wire.platform_messages import DEFAULT_KEY_CACHE, CoreSettings, Freshness
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""

@@ -6,7 +6,7 @@ from typing import NoReturn, Protocol
 from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
 from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore, Record
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.messages import (
+from keystead.wire.platform_messages import (
     Commit,
     Committed,
     Condition,
