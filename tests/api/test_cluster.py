@@ -9,9 +9,9 @@ import pytest
 from keystead.errors import StoreUnavailable
 from keystead.model.lifecycle import State
 from keystead.operations.unlocking import Unlocking
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, basic, start_core
+from tests.support.memory_store import MemoryStore
 
 URLS = {"urls": ["https://192.0.2.2:2380"]}
 JOIN = {

@@ -14,12 +14,12 @@ import pytest
 from keystead.api.routes import ROUTES
 from keystead.errors import StoreUnavailable
 from keystead.operations import hsm as hsm_module
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check
 from tests.algorithms.reference_curves import CURVES
 from tests.support.authority import Authority
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
+from tests.support.memory_store import MemoryStore
 
 NOW = "2024-01-01T00:00:00Z"
 ROOT = Authority("Root")

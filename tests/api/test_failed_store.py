@@ -7,9 +7,9 @@ import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused, WrongState
 from keystead.operations import hsm as hsm_module
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
+from tests.support.memory_store import MemoryStore
 
 SIGN = {"mode": "ECDSA", "message": b64(bytes(32))}
 

@@ -8,10 +8,10 @@ import pytest
 
 from keystead.errors import WriteRefused
 from keystead.operations import hsm as hsm_module
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check
 from tests.api.test_doubtful_commits import CHANGES, OPERATOR, answers, arranged, furnished
 from tests.support.core import ADMIN, UNLOCK, Core, b64
+from tests.support.memory_store import MemoryStore
 
 FULL = "The disk is full."
 SIGN = {"mode": "ECDSA", "message": b64(bytes(32))}

@@ -8,11 +8,11 @@ import pytest
 
 from keystead import journal_verify
 from keystead.errors import WriteRefused
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change, Check
 from tests.support.core import ADMIN, UNLOCK, Core, b64, start_core
 from tests.support.journal_reader import is_journal
+from tests.support.memory_store import MemoryStore
 
 AUDITOR = ("auditor", "passphrase of auditor")
 OPERATOR = ("op", "passphrase of op")

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from keystead.model.keys import KeyPath
-from keystead.storage.backends.memory import MemoryStore
 from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, start_core
+from tests.support.memory_store import MemoryStore
 
 DIGEST = b64(bytes(32))
 NEVER = {"enabled": False}

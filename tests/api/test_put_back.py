@@ -11,10 +11,10 @@ import pytest
 
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change
 from tests.support.backups import furnished, make, restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
+from tests.support.memory_store import MemoryStore
 
 ROOT = "/0/root"
 NEW_UNLOCK = "another unlock passphrase"

@@ -9,7 +9,6 @@ import pytest
 from keystead.api.dispatch import Dispatcher
 from keystead.errors import StaleRevision
 from keystead.operations.caller_context import CallerContext
-from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.edge_messages import Request
 from tests.support.backups import (
     MULTIPART,
@@ -24,6 +23,7 @@ from tests.support.backups import (
     unlock,
 )
 from tests.support.core import ADMIN, WholeBody, basic
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import Crash
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change, Check, Entry
 from keystead.storage.paths import KNOWN_COUNT, KNOWN_HEAD
 from keystead.storage.wrapped import WrappedStore
 from tests.support.backups import furnished, make, restore
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
+from tests.support.memory_store import MemoryStore
 
 ACKNOWLEDGED = {"passphrase": UNLOCK, "acknowledgeRollback": True}
 OLDER = "the store is older than the journal's head elsewhere"

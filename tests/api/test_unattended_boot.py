@@ -4,10 +4,10 @@ import copy
 
 import pytest
 
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.sealed_records import SealedRecords
 from tests.support.backups import unlock
 from tests.support.core import ADMIN, Core, MemoryUnattendedKey, start_core
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import Crash
 
 PATH = "/config/unattended-boot"

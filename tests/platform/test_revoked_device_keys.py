@@ -1,4 +1,4 @@
-"""With generations, a TPM opens the device key in force, and no earlier copy of its file."""
+"""With numbered seals, a TPM opens the device key in force, and no earlier copy of its file."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ tss = pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss
 
 from keystead.platform.device_key_tpm2 import InTpm  # noqa: E402 - needs the package above
 from keystead.platform.nv_counter import NvCounter  # noqa: E402 - needs the package above
-from keystead.platform.tpm2 import GENERATIONS, SealedSecret  # noqa: E402 - needs the package above
+from keystead.platform.tpm2 import SEALS, SealedSecret  # noqa: E402 - needs the package above
 
 __all__ = ["swtpm"]
 
@@ -27,7 +27,7 @@ SRK = tss.TPMA_OBJECT.DEFAULT_TPM2_TOOLS_CREATEPRIMARY_ATTRS
 
 
 def in_tpm(tpm: Swtpm, pcrs: str = "sha256:7") -> InTpm:
-    return InTpm(tpm.tcti, PcrSelection.parse(pcrs), has_generations=True)
+    return InTpm(tpm.tcti, PcrSelection.parse(pcrs), numbers_seals=True)
 
 
 def started(data: Path, provider: InTpm) -> Secret:
@@ -119,27 +119,27 @@ def test_starts_do_not_wear_the_counter_out(tmp_path: Path, swtpm: Swtpm) -> Non
     provider = in_tpm(swtpm)
     started(tmp_path, provider)
     with swtpm.esys() as esys:
-        before = NvCounter(esys, GENERATIONS).value()
+        before = NvCounter(esys, SEALS).value()
         for _ in range(3):
             started(tmp_path, provider)
-        assert NvCounter(esys, GENERATIONS).value() == before
+        assert NvCounter(esys, SEALS).value() == before
 
 
-def test_what_the_file_says_of_its_generation_does_not_decide(swtpm: Swtpm) -> None:
+def test_what_the_file_says_of_its_seal_number_does_not_decide(swtpm: Swtpm) -> None:
     provider = in_tpm(swtpm)
     sealed = provider.seal(KEY)
     provider.revoke_older(sealed)
     older = msgspec.msgpack.decode(sealed[len(HEADER) :], type=SealedSecret)
-    assert older.generation is not None
+    assert older.seal_number is not None
     provider.revoke_older(provider.seal(KEY))
-    for generation, complaint in (
-        (older.generation + 1, "policy"),
+    for seal_number, complaint in (
+        (older.seal_number + 1, "policy"),
         (2**64 - 1, "policy"),
         (None, "policy"),
         (0, "damaged"),
         (-1, "damaged"),
     ):
-        forged = msgspec.structs.replace(older, generation=generation)
+        forged = msgspec.structs.replace(older, seal_number=seal_number)
         with pytest.raises(StartRefused, match=complaint):
             provider.unseal(HEADER + msgspec.msgpack.encode(forged))
 
@@ -149,7 +149,7 @@ def test_a_counter_that_was_deleted_takes_the_key_with_it(swtpm: Swtpm) -> None:
     sealed = provider.seal(KEY)
     provider.revoke_older(sealed)
     with swtpm.esys() as esys:
-        esys.nv_undefine_space(esys.tr_from_tpmpublic(GENERATIONS))
+        esys.nv_undefine_space(esys.tr_from_tpmpublic(SEALS))
     with pytest.raises(StartRefused, match="counter 0x1804b54 of sealed keys was deleted"):
         provider.unseal(sealed)
     assert provider.unseal(provider.seal(KEY)).reveal() == KEY.reveal()
@@ -164,15 +164,15 @@ def test_a_cleared_tpm_is_refused(swtpm: Swtpm) -> None:
         in_tpm(swtpm).unseal(sealed)
 
 
-def test_a_key_from_before_there_were_generations_opens(swtpm: Swtpm) -> None:
+def test_a_key_from_before_seals_had_numbers_opens(swtpm: Swtpm) -> None:
     sealed = InTpm(swtpm.tcti, PcrSelection.parse("sha256:7")).seal(KEY)
-    *before, generation = msgspec.msgpack.decode(sealed[len(HEADER) :])
-    assert generation is None
+    *before, seal_number = msgspec.msgpack.decode(sealed[len(HEADER) :])
+    assert seal_number is None
     older = HEADER + msgspec.msgpack.encode(before)
     assert in_tpm(swtpm).unseal(older).reveal() == KEY.reveal()
     in_tpm(swtpm).revoke_older(older)
     with swtpm.esys() as esys:
-        assert NvCounter(esys, GENERATIONS).found() is None
+        assert NvCounter(esys, SEALS).found() is None
 
 
 def test_a_tpm_in_lockout_opens_the_key_and_seals_another(swtpm: Swtpm) -> None:

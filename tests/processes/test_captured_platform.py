@@ -22,7 +22,6 @@ from keystead.model.secret import Secret
 from keystead.sealing import domain_key as domain_keys
 from keystead.sealing import envelope
 from keystead.storage.backends import remote
-from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.edge_messages import Request, Welcome
 from keystead.wire.frames import STORE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.platform_messages import (
@@ -42,6 +41,7 @@ from keystead.wire.platform_messages import (
 )
 from tests.support.known_secrets import add_private_key
 from tests.support.leaks import Secrets
+from tests.support.memory_store import MemoryStore
 from tests.support.real_core import EdgeEnd, RealCore, core_on, in_frame
 
 UNLOCK = "the unlock passphrase"

@@ -8,9 +8,9 @@ import pytest
 
 from keystead.errors import StartRefused, StoreUnavailable, WriteRefused
 from keystead.processes.platform.counter_place import CounterPlace, open_counter
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.paths import KNOWN_COUNT
+from tests.support.memory_store import MemoryStore
 
 
 class CounterInMemory:

@@ -9,9 +9,9 @@ import pytest
 
 from keystead.errors import StartRefused, StoreUnavailable, WriteRefused
 from keystead.processes.platform.second_place import SecondPlace
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.paths import KNOWN_HEAD
+from tests.support.memory_store import MemoryStore
 
 
 def run(path: Path, scenario: Callable[[SecondPlace], Awaitable[None]]) -> None:

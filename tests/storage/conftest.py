@@ -13,7 +13,6 @@ import pytest
 from keystead.etcd import calls
 from keystead.etcd.messages import DeleteRangeRequest
 from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.remote import RemoteStore, answer
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.backends.sqlite import SqliteStore
@@ -31,6 +30,7 @@ from keystead.wire.platform_messages import (
     StoreRefusal,
 )
 from tests.support.etcd import Cluster, Member, PatientClient, needs_etcd
+from tests.support.memory_store import MemoryStore
 
 OpenStore = Callable[[], AbstractAsyncContextManager[KeyValueStore]]
 WithStore = Callable[[Callable[[Any], Awaitable[None]]], None]

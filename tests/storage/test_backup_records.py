@@ -11,9 +11,9 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.backup import BackupOrigin
 from keystead.storage import device_records, settings
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backup_records import MAX_LOCAL_BYTES, RestoredRecords, shared_records
 from keystead.storage.key_value_store import Change
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import key_path, key_record, new_domain
 
 DEVICE = "ABCDEFGHIJ"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.errors import CorruptRecord, StaleRevision
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.generations import POINTER, GenerationStore
 from keystead.storage.key_value_store import MISSING, Change, Check
 from keystead.storage.sealed_records import REMOVED_AT_ONCE
+from tests.support.memory_store import MemoryStore
 from tests.support.stores import Crash, WatchedStore
 
 EVERYTHING = ("/", "0")

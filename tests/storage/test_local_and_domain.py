@@ -31,11 +31,11 @@ from keystead.sealing.domain_key import (
     unlock_unattended,
 )
 from keystead.storage import settings
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import devices
+from tests.support.memory_store import MemoryStore
 
 DEVICE_KEY = Secret(b"v" * 32)
 UNLOCK_KEY = Secret(b"u" * 32)

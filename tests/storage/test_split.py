@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import PENDING, SplitStore, remove_movable
 from keystead.storage.key_value_store import MISSING, Change, Check
+from tests.support.memory_store import MemoryStore
 
 OWN, SHARED = "/local/device/config/tls", "/0/key/one"
 BOTH = [Change(SHARED, b"shared"), Change(OWN, b"own")]

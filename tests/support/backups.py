@@ -12,9 +12,9 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.sealing.backup import BackupWriter
 from keystead.sealing.passphrase import derive_unlock_key
-from keystead.storage.backends.memory import MemoryStore
 from keystead.wire.edge_messages import Request
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, WholeBody, start_core
+from tests.support.memory_store import MemoryStore
 
 PASSPHRASE = "backup passphrase"
 BOUNDARY = "x-boundary-x"

@@ -19,11 +19,11 @@ from keystead.operations.shares import Party
 from keystead.operations.update_slot import KeepsUpdateImages
 from keystead.operations.work_pool import WorkPool
 from keystead.sealing.update_image import UpdateKey
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.control_messages import MachineSetting
 from keystead.wire.edge_messages import Request, Response
 from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
+from tests.support.memory_store import MemoryStore
 from tests.support.update_images import MemorySlot
 
 UNLOCK = "unlockPassphrase"

@@ -10,12 +10,12 @@ from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 from keystead.wire.platform_messages import Freshness as Settings
 from tests.support.core import Clock, start_core
+from tests.support.memory_store import MemoryStore
 
 
 class HeardLater:

@@ -7,7 +7,6 @@ from keystead import algorithms
 from keystead.model.ids import KeyId, NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.model.secret import Secret
-from keystead.storage.backends.memory import MemoryStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import (
     MISSING,
@@ -17,6 +16,7 @@ from keystead.storage.key_value_store import (
     KeyValueStore,
     Record,
 )
+from tests.support.memory_store import MemoryStore
 
 
 class Crash(Exception):

@@ -1,4 +1,4 @@
-"""A store in memory, for tests and for trials without a disk."""
+"""A store in memory, for tests."""
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
