@@ -31,25 +31,25 @@ class InTpm:
         tcti: str,
         pcrs: PcrSelection,
         *,
-        has_generations: bool = False,
+        numbers_seals: bool = False,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`tcti` is the address of the TPM. `pcrs` are for sealing; a sealed key has its own.
 
-        With `has_generations`, what is sealed can be revoked. No other HSM may do the same with
+        With `numbers_seals`, what is sealed can be revoked. No other HSM may do the same with
         this TPM, because each would revoke the key of the other.
         """
         self._tcti = tcti
         self._pcrs = pcrs
-        self._has_generations = has_generations
+        self._numbers_seals = numbers_seals
         self._patience_seconds = patience_seconds
 
     def seal(self, key: Secret) -> bytes:
         """Return the key sealed to the present PCRs. Raises StartRefused if the TPM fails."""
 
         def work(tpm: Tpm) -> SealedSecret:
-            generation = tpm.next_generation() if self._has_generations else None
-            return tpm.seal(key, self._pcrs, generation)
+            seal_number = tpm.next_seal_number() if self._numbers_seals else None
+            return tpm.seal(key, self._pcrs, seal_number)
 
         return _HEADER + msgspec.msgpack.encode(self._ask(work))
 
@@ -59,18 +59,18 @@ class InTpm:
         return self._ask(lambda tpm: tpm.unseal(secret))
 
     def revoke_older(self, sealed: bytes) -> None:
-        """Have the TPM open no earlier result of `seal`, if this one has a generation.
+        """Have the TPM open no earlier result of `seal`, if this one has a seal number.
 
         Raises StartRefused.
         """
-        generation = _parse(sealed).generation
-        if generation is not None:
-            self._ask(lambda tpm: tpm.revoke_older(generation))
+        seal_number = _parse(sealed).seal_number
+        if seal_number is not None:
+            self._ask(lambda tpm: tpm.revoke_older(seal_number))
 
     def describe(self, sealed: bytes) -> Sequence[str]:
         """Return the TPM, and the state of each PCR that the key is bound to."""
         secret = _parse(sealed)
-        revoked = "not revoked" if secret.generation is None else "revoked"
+        revoked = "not revoked" if secret.seal_number is None else "revoked"
         lines = [f"tpm: {self._tcti}", f"older copies: {revoked}", f"pcrs: {secret.pcrs}"]
         try:
             present = self._ask(lambda tpm: tpm.pcr_values(secret.pcrs))

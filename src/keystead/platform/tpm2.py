@@ -71,7 +71,7 @@ _AT_MOST: Final = (0x0009).to_bytes(2)
 """TPM_EO_UNSIGNED_LE."""
 _FROM_THE_START: Final = bytes(2)
 """The offset in the counter."""
-GENERATIONS: Final = 0x01804B54
+SEALS: Final = 0x01804B54
 """The index of the counter of sealed secrets, in the range that the TCG's registry leaves to the
 owner of the machine."""
 _DEVICE: Final = "device"
@@ -88,8 +88,8 @@ class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
     registers: tuple[int, ...]
     values: tuple[bytes, ...]
     """Of these registers, at the sealing."""
-    generation: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """The largest value of the counter of generations with which it opens. None: any."""
+    seal_number: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The largest value of the counter of seals with which it opens. None: any."""
 
     @property
     def pcrs(self) -> PcrSelection:
@@ -155,23 +155,23 @@ class Tpm:
         """Return the present values of registers, as the bus gives them."""
         return tuple(self._pcr_value(pcrs.bank, register) for register in pcrs.registers)
 
-    def next_generation(self) -> int:
-        """Return the generation of a secret whose `revoke_older` ends all that are there now."""
-        return NvCounter(self._esys, GENERATIONS).value() + 1
+    def next_seal_number(self) -> int:
+        """Return the seal number of a secret whose `revoke_older` ends all that are there now."""
+        return NvCounter(self._esys, SEALS).value() + 1
 
-    def revoke_older(self, generation: int) -> None:
-        """Raise the counter, so that only secrets of this generation open. Can be repeated."""
-        counter = NvCounter(self._esys, GENERATIONS)
-        # By one at most: `next_generation` is never further away.
-        if counter.value() < generation:
+    def revoke_older(self, seal_number: int) -> None:
+        """Raise the counter, so that only secrets with this seal number open. Can be repeated."""
+        counter = NvCounter(self._esys, SEALS)
+        # By one at most: `next_seal_number` is never further away.
+        if counter.value() < seal_number:
             counter.increment()
 
     def seal(
-        self, secret: Secret, pcrs: PcrSelection, generation: int | None = None
+        self, secret: Secret, pcrs: PcrSelection, seal_number: int | None = None
     ) -> SealedSecret:
         """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`.
 
-        With a `generation`, by `next_generation`, a later one can revoke it.
+        With a `seal_number`, by `next_seal_number`, a later one can revoke it.
         """
         srk, name = self._srk_for_sealing()
         self.require_active(pcrs)
@@ -181,13 +181,19 @@ class Tpm:
         template = TPM2B_PUBLIC.parse(
             "keyedhash",
             objectAttributes=TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.NODA,
-            authPolicy=self._policy(pcrs, values, generation),
+            authPolicy=self._policy(pcrs, values, seal_number),
         )
         sensitive = TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(data=secret.reveal()))
         session = self._session(srk, TPM2_SE.HMAC, TPMA_SESSION.DECRYPT | TPMA_SESSION.ENCRYPT)
         private, public, *_ = self._esys.create(srk, sensitive, template, session1=session)
         return SealedSecret(
-            name, public.marshal(), private.marshal(), pcrs.bank, pcrs.registers, values, generation
+            name,
+            public.marshal(),
+            private.marshal(),
+            pcrs.bank,
+            pcrs.registers,
+            values,
+            seal_number,
         )
 
     def unseal(self, sealed: SealedSecret) -> Secret:
@@ -200,16 +206,16 @@ class Tpm:
             self._esys.policy_pcr(session, _digest(sealed.values), selection)
         except TSS2_Exception as error:
             raise TpmFailed(self._why_not(sealed) or f"the TPM says: {error}.") from error
-        if sealed.generation is not None:
-            self._require_latest(session, sealed.generation)
+        if sealed.seal_number is not None:
+            self._require_latest(session, sealed.seal_number)
         return Secret(bytes(self._esys.unseal(self._load(srk, sealed), session1=session)))
 
-    def _require_latest(self, session: ESYS_TR, generation: int) -> None:
-        """Have the TPM note in `session` that no later secret has revoked this generation."""
-        counter = NvCounter(self._esys, GENERATIONS).found()
+    def _require_latest(self, session: ESYS_TR, seal_number: int) -> None:
+        """Have the TPM note in `session` that no later secret has revoked this seal number."""
+        counter = NvCounter(self._esys, SEALS).found()
         if counter is None:
-            raise TpmFailed(f"the counter {GENERATIONS:#x} of sealed keys was deleted in the TPM.")
-        limit = generation.to_bytes(BYTES)
+            raise TpmFailed(f"the counter {SEALS:#x} of sealed keys was deleted in the TPM.")
+        limit = seal_number.to_bytes(BYTES)
         try:
             self._esys.policy_nv(counter, counter, session, limit, TPM2_EO.UNSIGNED_LE)
         except TSS2_Exception as error:
@@ -299,14 +305,16 @@ class Tpm:
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _policy(self, pcrs: PcrSelection, values: Sequence[bytes], generation: int | None) -> bytes:
+    def _policy(
+        self, pcrs: PcrSelection, values: Sequence[bytes], seal_number: int | None
+    ) -> bytes:
         """Return the digest of a policy (part 3, TPM2_PolicyPCR and TPM2_PolicyNV)."""
         registers = _POLICY_PCR + _selection(pcrs).marshal() + _digest(values)
         policy = hashlib.sha256(bytes(hashlib.sha256().digest_size) + registers).digest()
-        if generation is None:
+        if seal_number is None:
             return policy
-        limit = generation.to_bytes(BYTES) + _FROM_THE_START + _AT_MOST
-        name = NvCounter(self._esys, GENERATIONS).name
+        limit = seal_number.to_bytes(BYTES) + _FROM_THE_START + _AT_MOST
+        name = NvCounter(self._esys, SEALS).name
         return hashlib.sha256(policy + _POLICY_NV + hashlib.sha256(limit).digest() + name).digest()
 
     def _session(self, srk: ESYS_TR, kind: TPM2_SE, attributes: TPMA_SESSION) -> ESYS_TR:

@@ -33,4 +33,4 @@ def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:
     except ImportError as error:
         raise package_missing("The device key provider tpm2", error) from error
     pcrs = PcrSelection.parse(settings.pcrs)
-    return InTpm(settings.tcti, pcrs, has_generations=settings.revoke_older)
+    return InTpm(settings.tcti, pcrs, numbers_seals=settings.revoke_older)
