@@ -16,7 +16,7 @@ from keystead.processes.supervisor.configuration import (
     Configuration,
     read_configuration,
 )
-from keystead.processes.supervisor.doctor import examine
+from keystead.processes.supervisor.doctor import examine, warnings_at_start
 from keystead.processes.supervisor.listening import Address
 from keystead.processes.supervisor.supervisor import ServeOptions, serve
 
@@ -81,18 +81,19 @@ def _examine(given: argparse.Namespace) -> int:
         file = read_configuration(given.config)
         findings = list(examine(given.data or file.data, file.platform, file.etcd))
     for finding in findings:
-        sys.stdout.write(f"{'FAULT: ' if finding.is_fault else ''}{finding.text}\n")
+        sys.stdout.write(f"{finding}\n")
     return 1 if any(finding.is_fault for finding in findings) else 0
 
 
 def _serve_options(given: argparse.Namespace) -> ServeOptions:
     """Return what to serve: the command line first, the file second, defaults last."""
     file = Configuration() if given.config is None else read_configuration(given.config)
+    data = given.data or file.data or DEFAULT_DATA
     return ServeOptions(
-        data=given.data or file.data or DEFAULT_DATA,
+        data=data,
         address=given.listen or file.listen or DEFAULT_ADDRESS,
         edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
-        platform=_platform(file.platform, given),
+        platform=_platform(file.platform, data, given),
         is_sandboxed=given.is_sandboxed,
         proxies=file.proxies,
         etcd=file.etcd,
@@ -100,9 +101,15 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
     )
 
 
-def _platform(settings: PlatformSettings, given: argparse.Namespace) -> PlatformSettings:
-    """Return the settings with what process 1 of the appliance has said."""
-    core = replace(settings.core, configures_machine=given.configures_machine)
+def _platform(
+    settings: PlatformSettings, data: Path, given: argparse.Namespace
+) -> PlatformSettings:
+    """Return the settings with what process 1 of the appliance has said, and with warnings."""
+    core = replace(
+        settings.core,
+        configures_machine=given.configures_machine,
+        warnings=warnings_at_start(data, settings),
+    )
     return replace(settings, has_installer=given.has_installer, core=core)
 
 

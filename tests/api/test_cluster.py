@@ -97,7 +97,11 @@ def own_id(hsm: Failing) -> str:
 
 def test_a_store_that_answers_is_running(hsm):
     answer = hsm.request("GET", "/health/diagnose", user=ADMIN)
-    assert answer.json() == {"clusterLogs": [], "clusterState": {"running": True}}
+    assert answer.json() == {
+        "clusterLogs": [],
+        "clusterState": {"running": True},
+        "warnings": [],
+    }
 
 
 def test_operational_asks_who_wants_to_know(hsm):
@@ -108,6 +112,7 @@ def test_in_state_failed_anyone_sees_that_the_store_is_gone(hsm):
     hsm.fail()
     diagnosis = hsm.request("GET", "/health/diagnose").json()
     assert diagnosis["clusterState"] == {"running": False}
+    assert "warnings" not in diagnosis
     assert diagnosis["clusterLogs"] == [{"level": "error", "msg": "The store is out of reach."}]
 
 

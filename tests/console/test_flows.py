@@ -21,6 +21,7 @@ def test_from_a_new_hsm_to_a_signature_that_verifies(browser: Browser, tmp_path:
             provision(console)
             console.sign_in("admin", PASSPHRASE)
             console.says("What remains")
+            console.says("no second place: an older copy of the whole database is not noticed")
             make_operator_and_key(console)
             console.page.get_by_role("button", name="Sign out").click()
             console.sign_in("olga", "olgaPassphrase")

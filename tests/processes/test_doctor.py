@@ -49,6 +49,15 @@ def test_it_reads_what_is_in_force_in_a_running_server(server):
         assert "Seccomp 2, NoNewPrivs 1" in line
 
 
+def test_a_running_server_shows_an_administrator_the_warnings(provisioned_server):
+    found = provisioned_server.request("GET", "/health/diagnose", user="admin").json()["warnings"]
+    _, lines = doctor(f"--data={provisioned_server.data}")
+    assert set(found) >= {
+        line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")
+    }
+    assert "no second place: an older copy of the whole database is not noticed" in found
+
+
 def test_a_server_without_its_sandbox_is_a_fault(tmp_path):
     with running_server(tmp_path, options=["--insecure-no-sandbox"]) as server:
         status, lines = doctor(f"--data={server.data}")

@@ -34,6 +34,9 @@ class Diagnosis:
 
     store_answers: bool
     complaints: tuple[str, ...]
+    warnings: Sequence[str] | None = None
+    """What protects the machine less than it could. None unless the HSM is Operational, because
+    anyone may ask in other states."""
 
 
 def diagnose(hsm: Hsm) -> Diagnosis:
@@ -42,7 +45,11 @@ def diagnose(hsm: Hsm) -> Diagnosis:
         complaint = _REMOVED if hsm.is_removed else "The store is out of reach."
         return Diagnosis(store_answers=False, complaints=(complaint,))
     reason = hsm.alarm.reason
-    return Diagnosis(store_answers=True, complaints=() if reason is None else (reason,))
+    return Diagnosis(
+        store_answers=True,
+        complaints=() if reason is None else (reason,),
+        warnings=hsm.warnings if hsm.is_operational else None,
+    )
 
 
 async def members(hsm: Hsm) -> list[Member]:

@@ -125,6 +125,7 @@ class Hsm:
         self.software_digest = context.software_digest
         self.measurements = context.measurements
         self.has_open_shutdown = context.open_shutdown
+        self.warnings = context.warnings
         self.allows_common_passphrases = context.common_passphrases
         self._recovering: asyncio.Task[None] | None = None
         self._reopens_with: Secret | None = None

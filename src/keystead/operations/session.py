@@ -1,7 +1,7 @@
 """The session of an Operational HSM: everything that lock drops."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,6 +75,8 @@ class CoreContext:
     """Whether the journal's last checkpoint is also kept outside of the store."""
     keeps_count: bool = False
     """Whether the TPM has a counter that the journal follows."""
+    warnings: Sequence[str] = ()
+    """What `keystead doctor` warned of on this machine when the server started."""
     set_machine: Callable[[MachineSetting], None] | None = None
     """Has process 1 of the appliance apply a setting. None: this is no appliance."""
     software_digest: str | None = None

@@ -44,6 +44,8 @@ class CoreSettings(Message, frozen=True):
     keeps_head: bool = False
     keeps_count: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""
+    warnings: tuple[str, ...] = ()
+    """What `keystead doctor` warned of on this machine when the server started."""
 
 
 UnattendedKey = Annotated[bytes, msgspec.Meta(max_length=32)]

@@ -34,6 +34,7 @@ class Diagnosis(msgspec.Struct, rename="camel"):
 
     cluster_logs: list[LogItem]
     cluster_state: StoreState
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Member(msgspec.Struct):
@@ -74,10 +75,11 @@ class JoinRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
 
 
 async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
-    """GET /health/diagnose: whether the store answers, and why it cannot write."""
+    """GET /health/diagnose: whether the store answers and can write, and what doctor warns of."""
     found = cluster.diagnose(call.hsm)
     logs = [LogItem("error", complaint) for complaint in found.complaints]
-    return json_reply(Diagnosis(logs, StoreState(found.store_answers)))
+    warnings = msgspec.UNSET if found.warnings is None else list(found.warnings)
+    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings))
 
 
 async def list_members(call: Call[None]) -> Reply[list[Member]]:

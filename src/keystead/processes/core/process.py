@@ -291,6 +291,7 @@ async def _context(
         freshness=_freshness(platform),
         keeps_head=settings.keeps_head,
         keeps_count=settings.keeps_count,
+        warnings=settings.warnings,
         set_machine=partial(control.send, supervisor) if settings.configures_machine else None,
         software_digest=facts.software,
         measurements=facts.measurements,

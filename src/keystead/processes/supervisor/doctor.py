@@ -41,10 +41,16 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A line of the report. A fault is a finding that has to be corrected."""
+    """A line of the report. A fault has to be corrected, a warning has to be decided upon."""
 
     text: str
     is_fault: bool = False
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"{'FAULT: ' if self.is_fault else 'warning: ' if self.is_warning else ''}{self.text}"
+        )
 
 
 def examine(
@@ -77,6 +83,12 @@ def examine(
         yield from _running(data)
 
 
+def warnings_at_start(data: Path, settings: PlatformSettings) -> tuple[str, ...]:
+    """Return the warnings about a server that is about to start, which take no trial and no TPM."""
+    findings = (*_machine(), *_without_second_place(settings), *_owner(data))
+    return tuple(finding.text for finding in findings if finding.is_warning)
+
+
 def _tried(kind: OwnKind) -> Finding:
     command = [
         sys.executable,
@@ -103,10 +115,13 @@ def _tried(kind: OwnKind) -> Finding:
 def _machine() -> Iterator[Finding]:
     """Yield warnings about the machine."""
     if len(_read(Path("/proc/swaps")).splitlines()) > 1:
-        yield Finding("warning: swap is on; what is not locked in memory may be written there")
+        yield Finding(
+            "swap is on; what is not locked in memory may be written there", is_warning=True
+        )
     if _read(Path("/proc/sys/kernel/yama/ptrace_scope")).strip() in ("", "0", "1", "2"):
         yield Finding(
-            "warning: root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too"
+            "root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too",
+            is_warning=True,
         )
 
     if not REGISTERS.exists():
@@ -125,16 +140,20 @@ def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
 
 def _second_places(settings: PlatformSettings) -> Iterator[Finding]:
     """Yield what tells an older database from the present one."""
-    if settings.head_file is None and settings.tpm_counter is None:
-        yield Finding(
-            "warning: no second place: an older copy of the whole database is not noticed"
-        )
+    yield from _without_second_place(settings)
     if settings.head_file is not None:
         head = Path(settings.head_file)
         found = "there" if head.exists() else "not there yet: the first checkpoint makes it"
         yield Finding(f"the journal's head in {head}: {found}")
     if settings.tpm_counter is not None:
         yield _counter(settings.tpm_counter)
+
+
+def _without_second_place(settings: PlatformSettings) -> Iterator[Finding]:
+    if settings.head_file is None and settings.tpm_counter is None:
+        yield Finding(
+            "no second place: an older copy of the whole database is not noticed", is_warning=True
+        )
 
 
 def _counter(device: str) -> Finding:
@@ -163,14 +182,14 @@ def etcd_database(data: Path) -> Iterator[Finding]:
     try:
         status = asyncio.run(_status(directory.socket))
     except EtcdError as error:
-        yield Finding(f"warning: etcd does not answer: {error}")
+        yield Finding(f"etcd does not answer: {error}", is_warning=True)
         return
     yield Finding(
         f"etcd's database has {_mib(status.db_size)}, of which {_mib(status.db_size_in_use)} are "
         f"in use; from {_mib(QUOTA_BYTES)} on, nothing can be added"
     )
     if status.db_size > QUOTA_BYTES * _MUCH:
-        yield Finding("warning: the database of etcd is almost full: defragment it")
+        yield Finding("the database of etcd is almost full: defragment it", is_warning=True)
     for complaint in status.errors:
         yield Finding(f"etcd says: {complaint.strip()}", is_fault=True)
 
@@ -196,18 +215,23 @@ def _modes(data: Path) -> Iterator[Finding]:
         return
     if not (data / "keystead.db").exists():
         yield Finding(f"there is no database in {data} yet: nothing is provisioned")
-    with contextlib.suppress(FileNotFoundError):
-        user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
-        if user != owner:
-            yield Finding(
-                f"warning: {data} belongs to user {owner} and its files to user {user}: "
-                "the former can replace them"
-            )
+    yield from _owner(data)
     for path in (data, *data.glob("device.key*"), *data.glob("keystead.db*")):
         with contextlib.suppress(FileNotFoundError):
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & _OTHERS:
                 yield Finding(f"{path} is open to other users: mode {mode:04o}", is_fault=True)
+
+
+def _owner(data: Path) -> Iterator[Finding]:
+    with contextlib.suppress(FileNotFoundError):
+        user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
+        if user != owner:
+            yield Finding(
+                f"{data} belongs to user {owner} and its files to user {user}: "
+                "the former can replace them",
+                is_warning=True,
+            )
 
 
 def _running(data: Path) -> Iterator[Finding]:

@@ -36,8 +36,8 @@ async function tlsCertificate(hsm) {
 }
 
 async function checklist(hsm, certificate) {
-  const [users, boot, tls, recent] = await Promise.all([hsm.get("/users"),
-    hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm)]);
+  const [users, boot, tls, recent, { warnings }] = await Promise.all([hsm.get("/users"),
+    hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm), hsm.get("/health/diagnose")]);
   const roles = await rolesOf(hsm, users);
   const backup = recent.findLast(({ action }) => action === "POST /system/backup");
   const items = [
@@ -54,8 +54,9 @@ async function checklist(hsm, certificate) {
   return section("What remains", element("ul", { class: "todo" }, items.map(([text, done, where]) =>
     element("li", { class: done ? "done" : null }, element("a", { href: where }, text),
       element("span", { class: "soft" }, done ? " – done" : " – open")))),
-  element("p", { class: "soft" }, "What protects the server on its machine, ",
-    element("code", {}, "keystead doctor"), " says there."));
+  element("p", {}, "On its machine, ", element("code", {}, "keystead doctor"),
+    warnings.length ? " warned when the server started:" : " had no warning when the server started."),
+  warnings.length > 0 && element("ul", { class: "todo" }, warnings.map((text) => element("li", {}, text))));
 }
 
 /** Returns the newest entries of the journal that worked, if the server has one. */
