@@ -66,7 +66,8 @@ endif
 pkcs11: ## the PKCS#11 module, into pkcs11/target/release; with Rust 1.85 or newer
 	scripts/build-pkcs11
 
-pkcs11-fuzz: $(DEV_READY) pkcs11 ## random calls of the PKCS#11 module: SEED=1 and the next, CALLS=3000000 of each
+pkcs11-fuzz: $(DEV_READY) pkcs11 ## the PKCS#11 module under libFuzzer, MINUTES=10 a target, and random calls: SEED=1 and the next, CALLS=3000000 of each
+	scripts/fuzz-pkcs11 $$((60 * $(or $(MINUTES),10))) || [ $$? -eq 77 ]
 	KEYSTEAD_PKCS11_SEED=$(or $(SEED),1) KEYSTEAD_PKCS11_CALLS=$(or $(CALLS),3000000) KEYSTEAD_PKCS11_SECONDS=3600 $(BIN)/python -m pytest tests/pkcs11/test_random_calls.py
 
 pkcs11-leaks: $(DEV_READY) pkcs11 ## the memory of a process that signs through the PKCS#11 module SIGNATURES=1000000 times
