@@ -14,6 +14,7 @@ from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.members import Members
 from keystead.sealing.joiner_kit import make_kit
+from keystead.storage.conditional import require_allowed
 from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, UNLOCK_SALT, UNLOCK_SHARES
 
 MOST_MEMBERS: Final = 5
@@ -87,6 +88,7 @@ async def add(
     present = await cluster.present()
     if len(present) >= MOST_MEMBERS:
         raise Conflict(f"The cluster has {MOST_MEMBERS} members, and cannot have more.")
+    require_allowed()
     number, found = await cluster.add(urls)
     context.note("cluster member added", member=f"{number:x}", urls=" ".join(urls))
     return found, kit
@@ -112,6 +114,7 @@ async def move(hsm: Hsm, context: CallerContext, member: Member, urls: Sequence[
             "etcd would take a learner that is moved for a full member. "
             "Remove it, and declare it with its new URLs."
         )
+    require_allowed()
     await _cluster(hsm).move(member.number, urls)
     context.note("cluster member moved", member=member.member_id, urls=" ".join(urls))
 
@@ -122,12 +125,14 @@ async def remove(hsm: Hsm, context: CallerContext, member: Member) -> None:
     others = [one for one in await cluster.present() if one.number != member.number]
     if not member.is_learner and all(one.is_learner for one in others):
         raise Conflict("The last full member cannot be removed: nothing would be left.")
+    require_allowed()
     context.note("cluster member removed", member=member.member_id)
     await cluster.remove(member.number)
 
 
 async def promote(hsm: Hsm, context: CallerContext, member: Member) -> None:
     """Make a learner a full member. Raises WrongState while it is behind."""
+    require_allowed()
     await _cluster(hsm).promote(member.number)
     context.note("cluster member promoted", member=member.member_id)
 

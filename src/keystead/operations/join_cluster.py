@@ -12,6 +12,7 @@ from keystead.operations.hsm import Hsm
 from keystead.sealing.joiner_kit import JoinerKit
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage import settings
+from keystead.storage.conditional import require_allowed
 from keystead.storage.key_value_store import Change
 
 FEWEST_MEMBERS: Final = 2
@@ -39,8 +40,9 @@ async def join(
     unlock_salt, locked = kit.open(key)
     name = cluster.member_name(hsm)
     named = [one if one.name else one._replace(name=name) for one in members]
-    context.note("joining a cluster", members=" ".join(one.name for one in named))
     async with hsm.changing:
+        require_allowed()
+        context.note("joining a cluster", members=" ".join(one.name for one in named))
         await hsm.joins.join(name, named, _own(hsm, unlock_salt, locked))
         await hsm.unattended_boot.forget_key()
     hsm.log.warning("this HSM is a member of a cluster: its earlier records are gone")

@@ -47,6 +47,16 @@ None is for work that the HSM does for itself, even if a request has started it.
 """
 
 
+def require_allowed() -> None:
+    """Raise an error unless the present request is still allowed.
+
+    It is for changes that are no commits, right before they are made.
+    """
+    conditions = _CONDITIONS.get()
+    if conditions is not None:
+        conditions.require_allowed()
+
+
 @contextmanager
 def witnessed() -> Iterator[Revisions]:
     """Collect the revisions of all records that are read in this context."""
