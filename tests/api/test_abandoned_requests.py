@@ -23,6 +23,7 @@ from tests.support.stores import WatchedStore
 Result = TypeVar("Result")
 KEYS = 40
 LIST = "/keys?label=blue"
+SEARCH = "/keys?details=true&labelContains=lu&type=Curve25519"
 SIGN = {"mode": "PKCS1", "message": b64(bytes(32))}
 
 
@@ -144,7 +145,7 @@ async def until(condition) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("path", [LIST, "/keys/k*?label=blue"])
+@pytest.mark.parametrize("path", [LIST, "/keys/k*?label=blue", SEARCH])
 async def test_a_list_that_nobody_waits_for_stops_reading(core, store, edge, path, monkeypatch):
     monkeypatch.setattr(keys, "PAGE_BYTES", 1)
     store.scans.clear()
