@@ -241,6 +241,23 @@ ROOTS = {
 
 
 @pytest.mark.parametrize("root", ROOTS)
+def test_each_record_of_the_domain_is_sealed_under_a_key_of_its_own(root):
+    async def scenario():
+        store, domain_key = await provisioned()
+        await DomainStores(store, domain_key).namespaces.create(NamespaceId("ns"))
+        key = store_key(domain_key, ROOTS[root])
+        paths = await store.list(root, root + "~", limit=100)
+        assert paths
+        for path in paths:
+            sealed = (await store.get(path)).value
+            envelope.unseal_any(key, path, sealed)
+            with pytest.raises(DecryptionFailed):
+                envelope.unseal(key, path, sealed)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("root", ROOTS)
 def test_a_store_newer_than_this_software_is_refused(root):
     async def scenario():
         store, domain_key = await provisioned()
