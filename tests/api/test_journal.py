@@ -172,6 +172,31 @@ async def test_a_deletion_may_end_anywhere_and_be_repeated(core: Core) -> None:
     await verified(core)
 
 
+@pytest.mark.parametrize("deleted", [["auditor"], []])
+async def test_an_auditor_who_is_deleted_while_entries_are_written_deletes_none(
+    core: Core, monkeypatch: pytest.MonkeyPatch, deleted: list[str]
+) -> None:
+    writes, may_go_on = asyncio.Event(), asyncio.Event()
+    write = core.hsm.audit.try_write_signed
+
+    async def slow_write() -> None:
+        await write()
+        writes.set()
+        await may_go_on.wait()
+
+    await core.add_user("other", "Auditor")
+    monkeypatch.setattr(core.hsm.audit, "try_write_signed", slow_write)
+    removal = asyncio.create_task(core.request("DELETE", "/journal?upto=3", user=AUDITOR))
+    await asyncio.wait_for(writes.wait(), 60)
+    monkeypatch.undo()
+    for user in deleted:
+        assert (await core.request("DELETE", f"/users/{user}", user=ADMIN)).status == 204
+    may_go_on.set()
+    assert (await removal).status == (401 if deleted else 204)
+    left = await journal(core, user=("other", "passphrase of other"))
+    assert ("anchor" in left[0]) == (not deleted)
+
+
 @pytest.mark.parametrize("query", ["?limit=2", "?from=2&limit=2", "?from=3&limit=2"])
 async def test_a_part_begins_with_the_first_entry_that_is_left(core: Core, query: str) -> None:
     whole = await journal(core)

@@ -26,6 +26,7 @@ from keystead.operations.journal_writer import CUT, JournalWriter
 from keystead.operations.known_head import KnownHead
 from keystead.operations.session import CoreContext
 from keystead.storage import settings as stored
+from keystead.storage.conditional import require_allowed
 from keystead.storage.journal_records import MOST_ENTRIES
 from keystead.storage.journaled import current_action
 from keystead.storage.key_value_store import Change, KeyValueStore
@@ -395,6 +396,7 @@ class Audit:
         writer = self._open_writer()
         await self.try_write_signed()
         writer.require_removable(upto)
+        require_allowed()
         self._add(Entry(self._time(), CUT, str(who.user_id), address, upto=upto))
         await self._write_all(signs=True)
         async with self._writing:
