@@ -1,61 +1,16 @@
 """Commits that share a root, reads beside them, and two processes on one store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from keystead.errors import CorruptRecord, StaleRevision, StoreUnavailable, WriteRefused, WrongState
 from keystead.model.secret import Secret
-from keystead.storage.bound import BoundStore
 from keystead.storage.bound_writer import MOST_TOGETHER
 from keystead.storage.key_value_store import MISSING, Change, Check
 from keystead.storage.versions import PAGES, Versions
-from keystead.storage.wrapped import WrappedStore
-from tests.support.stores import WatchedStore
-
-KEY = bytes(range(32))
-ROOT = "/0/root"
-
-
-class Bound:
-    """A bound store on a store that can be watched, and the records that it found wrong."""
-
-    def __init__(self, kept: WatchedStore | None = None) -> None:
-        self.kept = kept or WatchedStore()
-        self.wrong: list[str] = []
-        self.versions = Versions(self.kept, 0, Secret(bytes(bytearray(KEY))))
-        self.store = BoundStore(self.kept, self.wrong.append)
-        self.store.follow(self.versions)
-
-    async def put(self, *paths: str, value: bytes = b"value") -> int:
-        return await self.store.commit([Change(path, value) for path in paths])
-
-    async def another(self) -> "Bound":
-        """Return the store of another process, which has read the root."""
-        other = Bound(self.kept)
-        await other.versions.load()
-        return other
-
-
-class FarAway(WrappedStore):
-    """A store whose commits arrive after those of others, if others can commit."""
-
-    async def commit(self, changes: Any, *, checks: Any = ()) -> int:
-        root = await self.get(ROOT)
-        for _ in range(500):
-            if await self.get(ROOT) != root:
-                break
-        return await self._store.commit(changes, checks=checks)
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-def names(number: int) -> list[str]:
-    return [f"/0/key/{index}" for index in range(number)]
+from tests.support.bound import KEY, ROOT, Bound, names, run
 
 
 def test_commits_that_wait_are_made_together_and_in_order():
@@ -189,55 +144,6 @@ def test_two_processes_on_one_store_see_the_commits_of_each_other():
             *(side.put(f"/0/user/{n}") for n in range(20) for side in (first, second))
         )
         assert len(await first.store.list("/0/user/", "/0/user0", limit=99)) == 20
-        assert first.wrong == second.wrong == []
-
-    run(scenario)
-
-
-def test_a_slow_device_is_not_kept_from_writing_by_a_busy_one():
-    async def scenario():
-        busy = Bound()
-        await busy.put("/0/key/a")
-        slow = await busy.another()
-        done = asyncio.Event()
-
-        async def write_always() -> None:
-            number = 0
-            while not done.is_set():
-                number += 1
-                await busy.put(f"/0/user/{number % 50}", value=b"%d" % number)
-
-        busy_task = asyncio.ensure_future(write_always())
-        slow.store = BoundStore(FarAway(slow.kept), slow.wrong.append)
-        slow.store.follow(slow.versions)
-        for number in range(5):
-            await slow.put(f"/0/key/{number}")
-        done.set()
-        await busy_task
-        assert await busy.store.list("/0/key/", "/0/key0", limit=9) == [*names(5), "/0/key/a"]
-        assert await busy.kept.kept.get("/0/root-turn") is None
-        assert busy.wrong == slow.wrong == []
-
-    run(scenario)
-
-
-def test_a_turn_that_nobody_gives_back_is_taken_away(monkeypatch):
-    monkeypatch.setattr("keystead.storage.turn.HELD_SECONDS", 0.1)
-
-    async def scenario():
-        first = Bound()
-        await first.put("/0/key/a")
-        second = await first.another()
-        await second.versions.turn.take()
-        await first.put("/0/key/a", value=b"second")
-        assert await first.kept.kept.get("/0/root-turn") is None
-        # The device that has lost its turn notices that by itself.
-        await second.put("/0/key/a", value=b"third")
-        assert (await first.store.get("/0/key/a")).value == b"third"
-        await second.versions.turn.take()
-        with pytest.raises(StaleRevision):
-            await second.store.commit([Change("/0/key/a", b"fourth", MISSING)])
-        assert await first.kept.kept.get("/0/root-turn") is None
         assert first.wrong == second.wrong == []
 
     run(scenario)

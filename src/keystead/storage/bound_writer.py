@@ -109,14 +109,20 @@ class BoundWriter:
         changes = [change for job in jobs for change in job.changes]
         checks = list(dict.fromkeys(check for job in jobs for check in job.checks))
         lost = 0
+        is_again = False
         try:
             while True:
                 try:
                     return await self._attempt(versions, changes, checks)
                 except (StaleRevision, CorruptRecord):
-                    if versions.is_first or not await _is_lost_to_another(versions):
+                    if versions.is_first:
                         raise
-                lost += 1
+                    if await _is_lost_to_another(versions):
+                        lost += 1
+                    elif is_again:
+                        raise
+                    else:  # Another device may have given back its turn.
+                        is_again = True
                 if lost >= LOST_ATTEMPTS:
                     await versions.turn.take()
         except KeysteadError:
@@ -137,7 +143,9 @@ class BoundWriter:
 
 
 async def _is_lost_to_another(versions: Versions) -> bool:
-    return await versions.load() or await versions.turn.has_refused()
+    # The root last: a turn that is over by now ended with a commit, which has changed the root.
+    had_turn = await versions.turn.has_refused()
+    return await versions.load() or had_turn
 
 
 def _refuse(jobs: list[_Job], error: Exception) -> None:
