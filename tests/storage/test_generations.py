@@ -72,6 +72,28 @@ def test_a_generation_that_another_member_has_deleted_cannot_come_into_force():
     asyncio.run(scenario())
 
 
+def test_a_sweep_takes_nothing_of_a_restore_that_begins_meanwhile_on_another_member():
+    async def scenario():
+        store = WatchedStore()
+        kept = await generation_with(store, a=b"1")
+        other = await GenerationStore.open(store.kept)
+        await store.kept.commit([Change("/1/left", b"over")])
+        begun = []
+
+        async def begin():
+            if not begun:
+                begun.append(await other.begin_next())
+                await begun[0].add({"/left": b"2", "/b": b"2"})
+
+        store.before_commit = begin
+        with pytest.raises(StaleRevision):
+            await kept.sweep()
+        await begun[0].bring_into_force([])
+        assert await contents(store) == {"/left": b"2", "/b": b"2"}
+
+    asyncio.run(scenario())
+
+
 def test_nothing_decided_in_a_replaced_generation_is_written():
     async def scenario():
         store = MemoryStore()

@@ -125,7 +125,7 @@ class GenerationStore:
         """Return the next generation, empty. There must be one at a time, and no `sweep`."""
         await self.sweep()
         number = self._number + 1
-        claim = Change(_CLAIM, b"%d" % number)
+        claim = Change(_CLAIM, b"%d" % number, MISSING)
         revision = await self._store.commit([claim], checks=[self._in_force])
         conditions = [self._in_force, Check(_CLAIM, revision)]
         return NextGeneration(self, self._store, number=number, conditions=conditions)
@@ -133,12 +133,14 @@ class GenerationStore:
     async def sweep(self) -> None:
         """Delete all other generations. Raises StaleRevision if this one is no longer current.
 
-        A restore that fills one of them fails, also on another member of a cluster.
+        A restore that fills one of them fails, also on another member of a cluster. So does this,
+        if a restore begins there meanwhile.
         """
         if await self._store.get(_CLAIM) is not None:
             _ = await self._store.commit([Change(_CLAIM, None)], checks=[self._in_force])
+        unclaimed = [self._in_force, Check(_CLAIM, MISSING)]
         for start, stop in self._others():
-            _ = await remove_range(self._store, start, stop, checks=[self._in_force])
+            _ = await remove_range(self._store, start, stop, checks=unclaimed)
 
     # --- inside ----------------------------------------------------------------------------
 
