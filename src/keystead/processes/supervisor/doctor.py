@@ -224,7 +224,7 @@ def _modes(data: Path) -> Iterator[Finding]:
 
 
 def _owner(data: Path) -> Iterator[Finding]:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
         if user != owner:
             yield Finding(
