@@ -23,13 +23,14 @@ class Command(NamedTuple):
 
 _CLI: Final = "keystead.cli"
 _SERVER: Final = "keystead.server_commands"
+_DOCTOR: Final = "keystead.processes.supervisor.doctor"
 _SELF_TESTS: Final = "keystead.self_tests.command"
 _LIFECYCLE: Final = f"{_CLI}.lifecycle"
 _SYSTEM: Final = f"{_CLI}.system"
 
 COMMANDS: Final = (
     Command("serve", "run the server in the foreground", _SERVER, "add_serve"),
-    Command("doctor", "say what protects the server on this machine", _SERVER, "add_doctor"),
+    Command("doctor", "say what protects the server on this machine", _DOCTOR, "add_doctor"),
     Command("selftest", "test the algorithms and the entropy source", _SELF_TESTS),
     Command("image", "make and examine update images", "keystead.images"),
     Command("device-key", "see, move or replace the device key", "keystead.device_keys"),

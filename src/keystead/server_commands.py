@@ -1,8 +1,7 @@
-"""`keystead serve` and `keystead doctor`: what runs a server on this machine, and looks at it."""
+"""`keystead serve`: what runs a server on this machine."""
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from keystead.processes.supervisor.configuration import (
     Configuration,
     read_configuration,
 )
-from keystead.processes.supervisor.doctor import examine, warnings_at_start
+from keystead.processes.supervisor.findings import warnings_at_start
 from keystead.processes.supervisor.listening import Address
 from keystead.processes.supervisor.supervisor import ServeOptions, serve
 
@@ -61,28 +60,6 @@ def add_serve(serving: argparse.ArgumentParser) -> None:
     serving.add_argument("--restarts-machine", action="store_true", help=argparse.SUPPRESS)
     serving.add_argument("--configures-machine", action="store_true", help=argparse.SUPPRESS)
     serving.add_argument("--has-installer", action="store_true", help=argparse.SUPPRESS)
-
-
-def add_doctor(examining: argparse.ArgumentParser) -> None:
-    """Give `examining` what `keystead doctor` takes."""
-    examining.description = (
-        "Try what this machine allows, and look at a running server. "
-        "Exit status 1 when something must not stay as it is."
-    )
-    examining.set_defaults(run=_examine)
-    examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
-    examining.add_argument("--config", type=Path, metavar="FILE", help="a server's configuration")
-
-
-def _examine(given: argparse.Namespace) -> int:
-    if given.config is None:
-        findings = list(examine(given.data))
-    else:
-        file = read_configuration(given.config)
-        findings = list(examine(given.data or file.data, file.platform, file.etcd))
-    for finding in findings:
-        sys.stdout.write(f"{finding}\n")
-    return 1 if any(finding.is_fault for finding in findings) else 0
 
 
 def _serve_options(given: argparse.Namespace) -> ServeOptions:

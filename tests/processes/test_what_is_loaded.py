@@ -8,12 +8,20 @@ import pytest
 HELD_BY_THE_CORE = ("cryptography", "Crypto", "coincurve", "keystead.algorithms")
 
 
+def loaded_by(module):
+    code = f"import sys, keystead.{module}; print(*sys.modules)"
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+
+
 @pytest.mark.parametrize(
     "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
 )
 def test_only_the_core_loads_cryptography(module):
-    code = f"import sys, keystead.{module}; print(*sys.modules)"
-    command = [sys.executable, "-I", "-c", code]
-    loaded = subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+    loaded = loaded_by(module)
     assert f"keystead.{module}" in loaded
     assert not [name for name in loaded if name.startswith(HELD_BY_THE_CORE)]
+
+
+def test_a_supervisor_loads_nothing_that_only_doctor_needs():
+    assert not {"keystead.etcd.client", "h2", "hpack"} & set(loaded_by("server_commands"))

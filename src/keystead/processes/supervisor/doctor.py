@@ -3,6 +3,7 @@
 It changes nothing, except in the processes that it starts for trials.
 """
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -12,7 +13,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,20 @@ from keystead.etcd.calls import STATUS
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import StatusRequest, StatusResponse
-from keystead.platform.measurements import REGISTERS
 from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
 from keystead.processes.platform.counter_place import open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings
 from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
 from keystead.processes.supervisor import etcd_version
+from keystead.processes.supervisor.configuration import read_configuration
+from keystead.processes.supervisor.findings import (
+    Finding,
+    about_machine,
+    about_owner,
+    about_second_place,
+    read_text,
+)
 
 _TRIAL_SECONDS: Final = 30
 _MUCH: Final = 0.75
@@ -39,18 +46,26 @@ _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of the report. A fault has to be corrected, a warning has to be decided upon."""
+def add_doctor(examining: argparse.ArgumentParser) -> None:
+    """Give `examining` what `keystead doctor` takes."""
+    examining.description = (
+        "Try what this machine allows, and look at a running server. "
+        "Exit status 1 when something must not stay as it is."
+    )
+    examining.set_defaults(run=_examine)
+    examining.add_argument("--data", type=Path, metavar="DIR", help="a server's data directory")
+    examining.add_argument("--config", type=Path, metavar="FILE", help="a server's configuration")
 
-    text: str
-    is_fault: bool = False
-    is_warning: bool = False
 
-    def __str__(self) -> str:
-        return (
-            f"{'FAULT: ' if self.is_fault else 'warning: ' if self.is_warning else ''}{self.text}"
-        )
+def _examine(given: argparse.Namespace) -> int:
+    if given.config is None:
+        findings = list(examine(given.data))
+    else:
+        file = read_configuration(given.config)
+        findings = list(examine(given.data or file.data, file.platform, file.etcd))
+    for finding in findings:
+        sys.stdout.write(f"{finding}\n")
+    return 1 if any(finding.is_fault for finding in findings) else 0
 
 
 def examine(
@@ -71,7 +86,7 @@ def examine(
     else:
         for kind in OWN_KINDS:
             yield _tried(kind)
-    yield from _machine()
+    yield from about_machine()
     if settings is not None:
         yield from _survey(settings.device_key)
         yield from _second_places(settings)
@@ -81,12 +96,6 @@ def examine(
         yield from _modes(data)
         yield from etcd_database(data)
         yield from _running(data)
-
-
-def warnings_at_start(data: Path, settings: PlatformSettings) -> tuple[str, ...]:
-    """Return the warnings about a server that is about to start, which take no trial and no TPM."""
-    findings = (*_machine(), *_without_second_place(settings), *_owner(data))
-    return tuple(finding.text for finding in findings if finding.is_warning)
 
 
 def _tried(kind: OwnKind) -> Finding:
@@ -112,22 +121,6 @@ def _tried(kind: OwnKind) -> Finding:
     return Finding(f"{kind} would have: {', '.join(found.in_force)}{missing}")
 
 
-def _machine() -> Iterator[Finding]:
-    """Yield warnings about the machine."""
-    if len(_read(Path("/proc/swaps")).splitlines()) > 1:
-        yield Finding(
-            "swap is on; what is not locked in memory may be written there", is_warning=True
-        )
-    if _read(Path("/proc/sys/kernel/yama/ptrace_scope")).strip() in ("", "0", "1", "2"):
-        yield Finding(
-            "root can trace processes; kernel.yama.ptrace_scope = 3 would forbid that too",
-            is_warning=True,
-        )
-
-    if not REGISTERS.exists():
-        yield Finding("no TPM: nothing says what was booted, and no device key can be sealed to it")
-
-
 def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
     try:
         lines = device_key_provider(wanted).survey()
@@ -140,20 +133,13 @@ def _survey(wanted: DeviceKeySettings) -> Iterator[Finding]:
 
 def _second_places(settings: PlatformSettings) -> Iterator[Finding]:
     """Yield what tells an older database from the present one."""
-    yield from _without_second_place(settings)
+    yield from about_second_place(settings)
     if settings.head_file is not None:
         head = Path(settings.head_file)
         found = "there" if head.exists() else "not there yet: the first checkpoint makes it"
         yield Finding(f"the journal's head in {head}: {found}")
     if settings.tpm_counter is not None:
         yield _counter(settings.tpm_counter)
-
-
-def _without_second_place(settings: PlatformSettings) -> Iterator[Finding]:
-    if settings.head_file is None and settings.tpm_counter is None:
-        yield Finding(
-            "no second place: an older copy of the whole database is not noticed", is_warning=True
-        )
 
 
 def _counter(device: str) -> Finding:
@@ -215,7 +201,7 @@ def _modes(data: Path) -> Iterator[Finding]:
         return
     if not (data / "keystead.db").exists():
         yield Finding(f"there is no database in {data} yet: nothing is provisioned")
-    yield from _owner(data)
+    yield from about_owner(data)
     for path in (data, *data.glob("device.key*"), *data.glob("keystead.db*")):
         with contextlib.suppress(FileNotFoundError):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -223,26 +209,15 @@ def _modes(data: Path) -> Iterator[Finding]:
                 yield Finding(f"{path} is open to other users: mode {mode:04o}", is_fault=True)
 
 
-def _owner(data: Path) -> Iterator[Finding]:
-    with contextlib.suppress(OSError):
-        user, owner = (data / "keystead.lock").stat().st_uid, data.stat().st_uid
-        if user != owner:
-            yield Finding(
-                f"{data} belongs to user {owner} and its files to user {user}: "
-                "the former can replace them",
-                is_warning=True,
-            )
-
-
 def _running(data: Path) -> Iterator[Finding]:
     """Yield what the kernel reports about the processes of the server that uses `data`."""
-    holder = _read(data / "keystead.lock").strip()
-    children = _read(Path(f"/proc/{holder}/task/{holder}/children")).split() if holder else []
+    holder = read_text(data / "keystead.lock").strip()
+    children = read_text(Path(f"/proc/{holder}/task/{holder}/children")).split() if holder else []
     kinds = {child: kind for child in children if (kind := _kind(child)) is not None}
     if not kinds:
         yield Finding(f"no server runs on {data}")
     for child, kind in kinds.items():
-        lines = _read(Path(f"/proc/{child}/status")).splitlines()
+        lines = read_text(Path(f"/proc/{child}/status")).splitlines()
         status = {name: value.split()[0] for name, value in _fields(lines)}
         is_fault = (status.get("Seccomp"), status.get("NoNewPrivs")) != ("2", "1")
         seen = ", ".join(f"{field} {status.get(field, '?')}" for field in _TELLING)
@@ -251,7 +226,7 @@ def _running(data: Path) -> Iterator[Finding]:
 
 def _kind(process: str) -> str | None:
     """Return the kind of a process, None when it is not one of ours."""
-    arguments = _read(Path(f"/proc/{process}/cmdline")).split("\0")
+    arguments = read_text(Path(f"/proc/{process}/cmdline")).split("\0")
     package, _, kind = arguments[3].rpartition(".") if len(arguments) > 3 else ("", "", "")  # noqa: PLR2004 - after `-I -m`
     return kind if package == "keystead.processes" else None
 
@@ -261,10 +236,3 @@ def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:
         name, _, value = line.partition(":")
         if value.strip():
             yield name, value
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
