@@ -223,7 +223,7 @@ def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
     document = policy.document
     if not document.enabled:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
-    if policy.has_times and not policy.not_before <= use.now <= policy.not_after:
+    if not policy.not_before <= use.now <= policy.not_after:
         return _outside(policy, use.now)
     if policy.has_client is not None and not policy.has_client(use.address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
