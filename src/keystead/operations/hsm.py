@@ -167,7 +167,7 @@ class Hsm:
         await hsm.audit.load_settings()
         await hsm.tls.load()
         await hsm.machine_settings.load()
-        hsm.apply_logging(await local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+        await hsm._follow_logging()
         if context.self_test_failure is not None:
             hsm.self_test_failed(context.self_test_failure)
             return hsm
@@ -471,6 +471,9 @@ class Hsm:
         await self.unlocking.remember()
         await self.tls.follow()
 
+    async def _follow_logging(self) -> None:
+        self.apply_logging(await self.local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+
     async def _enter(
         self, event: Event, domain_key: Secret, *, takes_rollback: bool = False
     ) -> None:
@@ -546,7 +549,7 @@ class Hsm:
                 self._leave_records(old)
                 await self._end(old, seconds=STOP_PATIENCE_SECONDS)
         await self._reread()
-        self.apply_logging(await self.local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
+        await self._follow_logging()
         if self.session is not None:
             self.session.forget()
             # This finishes the deletion of a namespace that was interrupted.
