@@ -227,7 +227,7 @@ def shapes() -> Iterator[type]:
     for module in pkgutil.walk_packages(keystead.__path__, "keystead."):
         if module.name.endswith("__main__"):
             continue
-        is_optional = module.name.endswith(("tpm2", "tpm_counter"))
+        is_optional = module.name.endswith(("tpm2", "tpm_counter", "nv_counter"))
         if is_optional and importlib.util.find_spec("tpm2_pytss") is None:
             continue  # The one package that is optional.
         loaded = importlib.import_module(module.name)
