@@ -54,7 +54,7 @@ test: $(DEV_READY)
 	$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),tests -k "$(T)")
 else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
-	scripts/system-tools chromium curl openssl wrk spin swtpm softhsm2=softhsm2-util opensc=pkcs11-tool \
+	scripts/system-tools chromium curl openssl wrk spin swtpm tpm2-tools=tpm2_checkquote softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS) $(IMAGE_TOOLS)
 	scripts/add-etcd || echo "etcd cannot be unpacked: tests of clusters are skipped" >&2
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2

@@ -217,6 +217,7 @@ HARMLESS = {
     "IdentityView.public_key",
     "ApprovalView.key",  # a name
     "Subject.policy_digest",  # of rules that every Operator may read
+    "_Quoted.digest",  # of registers that the TPM shows to everyone
     "Page.body",  # the same for everyone
     "Page.header_lines",
 }
@@ -227,7 +228,8 @@ def shapes() -> Iterator[type]:
     for module in pkgutil.walk_packages(keystead.__path__, "keystead."):
         if module.name.endswith("__main__"):
             continue
-        is_optional = module.name.endswith(("tpm2", "tpm_counter", "nv_counter"))
+        optional = ("tpm2", "tpm_counter", "nv_counter", "tpm_quotes")
+        is_optional = module.name.endswith(optional)
         if is_optional and importlib.util.find_spec("tpm2_pytss") is None:
             continue  # The one package that is optional.
         loaded = importlib.import_module(module.name)

@@ -137,6 +137,7 @@ NO_CHANGE = {
     *(f"POST /keys/{{key_id}}/{use}" for use in ("verify", "encapsulate")),
     "POST /config/tls/csr.pem",
     "POST /system/identity/csr.pem",
+    "POST /system/attestation",
     "POST /keys/{key_id}/attestation",
     "DELETE /journal",
     *(f"{method} /cluster/members/{{member_id}}" for method in ("PUT", "DELETE")),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead.errors import StartRefused
 from keystead.processes.platform.settings import (
+    AttestationSettings,
     DeviceKeySettings,
     PlatformSettings,
     SettingsFile,
@@ -71,6 +72,10 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         [journal]
         head_file = "other.head"
         tpm_counter = "/dev/tpmrm0"
+        [attestation]
+        tpm = "/dev/tpm0"
+        pcrs = "sha384:7,0"
+        event_log = "log"
         [device_key]
         provider = "tpm2"
         credential = "other-name"
@@ -83,6 +88,7 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7", True),
         str(directory / "other.head"),
         "/dev/tpmrm0",
+        AttestationSettings("/dev/tpm0", "sha384:0,7", str(directory / "log")),
         CoreSettings(
             (directory / "update.pem").read_bytes(),
             pkcs1_padding_errors=True,

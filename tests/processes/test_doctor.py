@@ -149,3 +149,16 @@ def test_it_says_what_tells_an_older_database_from_the_present_one(tmp_path, swt
     status, lines = doctor(f"--config={config}")
     assert status == 1
     assert any(line.startswith("FAULT: journal.tpm_counter") for line in lines)
+
+
+def test_it_says_whether_the_machine_can_be_attested(tmp_path, swtpm):
+    config = tmp_path / "keystead.toml"
+    with as_device(swtpm) as device:
+        config.write_text(f'[attestation]\ntpm = "{device}"\nevent_log = "log"')
+        _, lines = doctor(f"--config={config}")
+    assert f"the TPM {device} attests the PCRs sha256:0,1,2,3,4,5,6,7" in lines
+    assert f"warning: the event log {tmp_path / 'log'} cannot be read" in lines
+    config.write_text('[attestation]\ntpm = "/dev/null/no"')
+    status, lines = doctor(f"--config={config}")
+    assert status == 1
+    assert any(line.startswith("FAULT: attestation.tpm") for line in lines)

@@ -118,6 +118,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "PUT /system/identity/cert.pem": _facts("Administrator"),
     "GET /namespaces/{}/quota": _facts("Administrator"),
     "PUT /namespaces/{}/quota": _facts("Administrator"),
+    "POST /system/attestation": _facts("Administrator"),
     "GET /config/journal": _facts("Administrator"),
     "PUT /config/journal": _facts("Administrator"),
     **{

@@ -12,6 +12,7 @@ from keystead.api.http.route import StreamedResponse
 from keystead.errors import TooLarge, WriteRefused
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
+from keystead.operations.attest_machine import QuotesMachine
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import CoreContext
@@ -229,6 +230,7 @@ async def start_core(  # noqa: PLR0913
     keeps_count: bool = False,
     set_machine: Callable[[MachineSetting], None] | None = None,
     measurements: Mapping[str, str] | None = None,
+    quotes: QuotesMachine | None = None,
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -266,6 +268,7 @@ async def start_core(  # noqa: PLR0913
             keeps_count=keeps_count,
             set_machine=set_machine,
             measurements=measurements or {},
+            quotes=quotes,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

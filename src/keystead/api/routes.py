@@ -231,6 +231,7 @@ _DESCRIBED: tuple[Route, ...] = (
     _auditor("DELETE", "/journal", journal.remove, query=("upto",), works_with_full_journal=True),
     # --- system ---
     _root("GET", "/system/info", system.info, answers_head=True, has_tag=True),
+    _root("POST", "/system/attestation", system.attest, accepts=_JSON),
     _root("POST", "/system/identity/csr.pem", attestation.identity_csr, produces=PEM),
     _root(
         "PUT",

@@ -266,6 +266,15 @@ class Client:
         found: dict[str, str] = self.get("/system/identity")
         return found
 
+    def machine_quote(self, nonce: bytes) -> bytes:
+        """Return what the TPM signed of the machine: see `quotes.verify_quote`."""
+        return self.post_for_bytes("/system/attestation", {"nonce": to_base64(nonce)})
+
+    def attestation_key(self) -> bytes | None:
+        """Return the key that verifies quotes, SubjectPublicKeyInfo. None without a TPM."""
+        found = self.get("/system/info")["akPub"].get("P256")
+        return None if found is None else base64.b64decode(found)
+
     # --- the HSM ---
 
     def state(self) -> str:

@@ -124,6 +124,7 @@ class Hsm:
         self.identity = DeviceIdentity(local)
         self.software_digest = context.software_digest
         self.measurements = context.measurements
+        self.quotes = context.quotes
         self.has_open_shutdown = context.open_shutdown
         self.warnings = context.warnings
         self.allows_common_passphrases = context.common_passphrases

@@ -14,6 +14,7 @@ from keystead.model.ids import NamespaceId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
+from keystead.operations.attest_machine import QuotesMachine
 from keystead.operations.authentication import Authenticator
 from keystead.operations.freshness import Freshness
 from keystead.operations.shares import Turns
@@ -83,6 +84,8 @@ class CoreContext:
     """The SHA-256 over the files of the installed software."""
     measurements: Mapping[str, str] = field(default_factory=dict)
     """The registers of the machine's TPM, in hexadecimal, by number. Empty without a TPM."""
+    quotes: QuotesMachine | None = None
+    """The TPM that attests what was booted. None: there is none."""
     self_test_failure: str | None = None
     """Which of the tests at start failed, and why: the HSM is Failed from then on."""
 

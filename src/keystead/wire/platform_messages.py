@@ -44,6 +44,8 @@ class CoreSettings(Message, frozen=True):
     keeps_head: bool = False
     keeps_count: bool = False
     """Whether the journal's last checkpoint is also kept outside of the store."""
+    attestation_key: bytes = b""
+    """The public key of the TPM that signs quotes, SubjectPublicKeyInfo in DER. Empty without."""
     warnings: tuple[str, ...] = ()
     """What `keystead doctor` warned of on this machine when the server started."""
 
@@ -316,11 +318,41 @@ class JoinCluster(Message, tag=46, frozen=True):
     writes: list[Write]
 
 
+class AskQuote(Message, tag=50, frozen=True):
+    """core → platform: have the TPM sign the values of its registers, with this nonce."""
+
+    id: int
+    nonce: Annotated[bytes, msgspec.Meta(max_length=32)]
+
+
+class MachineQuote(Message, frozen=True):
+    """What a TPM signed of its registers, and the firmware's log that explains their values."""
+
+    quote: bytes
+    """TPMS_ATTEST."""
+    signature: bytes
+    """TPMT_SIGNATURE."""
+    bank: str
+    pcr: dict[str, bytes]
+    """The values of the registers, by number."""
+    event_log: bytes = b""
+
+
+class Quoted(Message, tag=51, frozen=True):
+    """platform → core: the quote, or `refusal` says why there is none."""
+
+    id: int
+    quote: MachineQuote | None
+    refusal: str = ""
+
+
 News = RecordsChanged | AnyRecordChanged | UpToDate
 StoreQuestion = Get | List | Scan | Commit
 SlotQuestion = SlotStep | SlotPart
 MembersQuestion = MembersStep | JoinCluster
-Question = StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace | MembersQuestion
+Question = (
+    StoreQuestion | SlotQuestion | KeepUnattendedKey | AskFreeSpace | MembersQuestion | AskQuote
+)
 CoreToPlatform = Question | AimSyslog | SyslogLine | ConfirmNow
 PlatformToCore = (
     Hello
@@ -333,5 +365,6 @@ PlatformToCore = (
     | UnattendedKeyKept
     | FreeSpace
     | MembersAnswer
+    | Quoted
     | News
 )

@@ -1,13 +1,17 @@
 """The machine: what it is, and its ends."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 
 from keystead import SECURITY_VERSION, __version__
+from keystead.api.http.encoding import decode_base64
 from keystead.api.http.route import NO_CONTENT, Call, Reply
 from keystead.api.resources.shapes import json_reply
+from keystead.operations import attest_machine
+from keystead.operations.attest_machine import QuotesMachine
 
 NETHSM_VERSION: Final = "5.0"
 """The version of NetHSM whose API this is. Clients decide by `softwareVersion` what they use:
@@ -15,7 +19,10 @@ namespaces from 2 on, labels from 5 on."""
 
 
 class SystemInfo(msgspec.Struct, rename="camel"):
-    """GET /system/info. Nothing is attested: `pcr` is what the machine says of itself."""
+    """GET /system/info.
+
+    `pcr` is what the machine says of itself. `akPub` has the key that verifies what the TPM says.
+    """
 
     software_version: str
     software_build: str
@@ -24,6 +31,26 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     device_id: str
     ak_pub: dict[str, str]
     pcr: Mapping[str, str]
+
+
+class QuoteRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /system/attestation: a nonce of 8 to 32 bytes, in base64."""
+
+    nonce: str
+
+
+class QuoteView(msgspec.Struct, rename="camel"):
+    """POST /system/attestation, in base64 but for `bank` and `pcr`."""
+
+    quote: str
+    """TPMS_ATTEST, as the TPM signed it."""
+    signature: str
+    """TPMT_SIGNATURE, by the key in `akPub` of GET /system/info."""
+    bank: str
+    pcr: dict[str, str]
+    """The values of the registers, in hexadecimal, by number."""
+    event_log: str
+    """What the firmware measured at this boot. Empty if the server cannot read the log."""
 
 
 class SystemUpdateData(msgspec.Struct, rename="camel"):
@@ -41,8 +68,30 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
             firmware_version="N/A",
             hardware_version="N/A",
             device_id=call.hsm.device_id,
-            ak_pub={},
+            ak_pub=_attestation_keys(call.hsm.quotes),
             pcr=call.hsm.measurements,
+        )
+    )
+
+
+def _attestation_keys(tpm: QuotesMachine | None) -> dict[str, str]:
+    return {} if tpm is None else {"P256": b64encode(tpm.public_der).decode()}
+
+
+async def attest(call: Call[QuoteRequest]) -> Reply[QuoteView]:
+    """POST /system/attestation: the TPM signs what was booted, with a nonce of the caller."""
+    wanted = await call.json(QuoteRequest)
+    nonce = decode_base64(wanted.nonce, name="nonce")
+    found = await attest_machine.quote(call.hsm.quotes, nonce)
+    call.require_allowed()
+    call.context.note("machine attested")
+    return json_reply(
+        QuoteView(
+            quote=b64encode(found.quote).decode(),
+            signature=b64encode(found.signature).decode(),
+            bank=found.bank,
+            pcr={register: value.hex() for register, value in found.pcr.items()},
+            event_log=b64encode(found.event_log).decode(),
         )
     )
 

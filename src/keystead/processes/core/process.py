@@ -4,7 +4,6 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm, SystemAction
 from keystead.operations.session import CoreContext
 from keystead.platform.remote_members import RemoteMembers
+from keystead.platform.remote_quotes import RemoteQuotes
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
@@ -66,6 +66,7 @@ from keystead.wire.platform_messages import (
     MembersAnswer,
     News,
     PlatformToCore,
+    Quoted,
     RecordsChanged,
     SlotAnswer,
     SyslogLine,
@@ -94,25 +95,26 @@ class PlatformLink:
             on_message=self._received,
             on_lost=self._lost,
         )
-        self._exchanges = Exchanges[StoreAnswer](self.connection.send, self.connection.drain)
+        ends = (self.connection.send, self.connection.drain)
+        self._exchanges = Exchanges[StoreAnswer](*ends)
         self.store: Final = RemoteStore(self._exchanges)
-        self._slot_exchanges = Exchanges[SlotAnswer](self.connection.send, self.connection.drain)
+        self._slot_exchanges = Exchanges[SlotAnswer](*ends)
         self.update_slot: Final = RemoteUpdateSlot(self._slot_exchanges)
-        self._key_exchanges = Exchanges[UnattendedKeyKept](
-            self.connection.send, self.connection.drain
-        )
+        self._key_exchanges = Exchanges[UnattendedKeyKept](*ends)
         self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
-        self._space_exchanges = Exchanges[FreeSpace](self.connection.send, self.connection.drain)
-        self._members_exchanges = Exchanges[MembersAnswer](
-            self.connection.send, self.connection.drain
-        )
+        self._space_exchanges = Exchanges[FreeSpace](*ends)
+        self._quote_exchanges = Exchanges[Quoted](*ends)
+        self.quotes: Final = RemoteQuotes(self._quote_exchanges)
+        self._members_exchanges = Exchanges[MembersAnswer](*ends)
         self.members: Final = RemoteMembers(self._members_exchanges)
-        self._answered: dict[type, Callable[[Any], None]] = {
-            SlotAnswer: self._slot_exchanges.answered,
-            UnattendedKeyKept: self._key_exchanges.answered,
-            FreeSpace: self._space_exchanges.answered,
-            MembersAnswer: self._members_exchanges.answered,
+        self._others: dict[type, Exchanges[Any]] = {
+            SlotAnswer: self._slot_exchanges,
+            UnattendedKeyKept: self._key_exchanges,
+            FreeSpace: self._space_exchanges,
+            MembersAnswer: self._members_exchanges,
+            Quoted: self._quote_exchanges,
         }
+        """The exchanges beside those with the store, by the type of reply."""
         self.news: ClusterNews | None = None
         """Hears what other members of a cluster change, once the HSM has started."""
 
@@ -139,9 +141,9 @@ class PlatformLink:
             self.connection.send(SyslogLine(level, line))
 
     def _received(self, message: PlatformToCore) -> None:
-        answered = self._answered.get(type(message))
-        if answered is not None:
-            answered(message)
+        exchanges = self._others.get(type(message))
+        if exchanges is not None:
+            exchanges.answered(message)
         elif isinstance(message, News):
             self._hear(message)
         elif isinstance(message, StoreAnswer):
@@ -153,6 +155,7 @@ class PlatformLink:
         elif not self.device_key.done():
             self.settings = message.settings
             self.unattended_key.content = message.unattended_key
+            self.quotes.public_der = message.settings.attestation_key
             self.device_key.set_result(Secret(message.device_key))
 
     def _hear(self, message: News) -> None:
@@ -167,11 +170,8 @@ class PlatformLink:
                 self.news.up_to_date(message.as_of, is_alone=message.is_alone)
 
     def _lost(self, reason: str) -> None:
-        self._exchanges.lost(reason)
-        self._slot_exchanges.lost(reason)
-        self._key_exchanges.lost(reason)
-        self._space_exchanges.lost(reason)
-        self._members_exchanges.lost(reason)
+        for exchanges in (self._exchanges, *self._others.values()):
+            exchanges.lost(reason)
         if not self.device_key.done():
             self.device_key.set_exception(
                 StoreUnavailable("The connection to the platform is lost.")
@@ -295,6 +295,7 @@ async def _context(
         set_machine=partial(control.send, supervisor) if settings.configures_machine else None,
         software_digest=facts.software,
         measurements=facts.measurements,
+        quotes=platform.quotes if settings.attestation_key else None,
         self_test_failure=failure,
     )
 

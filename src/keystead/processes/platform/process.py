@@ -5,14 +5,14 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from keystead.journal.log import Log
-from keystead.platform.data_directory import DataDirectory, free_bytes
+from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import Fetched, kept_here
+from keystead.platform.remote_quotes import Quotes, QuoteService
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
@@ -25,27 +25,17 @@ from keystead.processes.platform.access import (
     platform_access,
     start_lookup_threads,
 )
+from keystead.processes.platform.answers import Answers
 from keystead.processes.platform.counter_place import Counter, CounterPlace, open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
-from keystead.processes.platform.opened_store import AnswersMembers
+from keystead.processes.platform.quotes import open_quotes
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
 from keystead.processes.platform.store import OpensStore, opener
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
-from keystead.storage.backends import remote
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
-from keystead.wire.platform_messages import (
-    AskFreeSpace,
-    FreeSpace,
-    KeepUnattendedKey,
-    MembersAnswer,
-    MembersQuestion,
-    PlatformToCore,
-    Question,
-    SlotQuestion,
-)
 
 
 async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
@@ -56,6 +46,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     opens_store: OpensStore,
     *,
     counter: Counter | None,
+    quotes: Quotes | None,
     log: Log,
     confinement: Sandbox,
 ) -> int:
@@ -79,10 +70,9 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     unattended_key = UnattendedKeyService(data.unattended_key)
     places = _places(store, settings, counter)
     outermost = places[-1] if places else store
-    service = StoreService(
-        partial(_answer, data.path, outermost, slot, unattended_key, members),
-        _syslog(tls_syslog),
-    )
+    quote_service = None if quotes is None else QuoteService(quotes)
+    answers = Answers(data.path, outermost, slot, unattended_key, quote_service, members)
+    service = StoreService(answers.to, _syslog(tls_syslog))
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)
     freshness = None if follow is None else settings.core.freshness
@@ -91,6 +81,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         freshness=freshness,
         is_member=follow is not None,
         can_join=follow is None and members is not None,
+        attestation_key=b"" if quotes is None else quotes.public_der,
     )
     service.hand_over(device_key, unattended_key.take(), of_core)
     del device_key
@@ -102,6 +93,8 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         task.cancel()
     slot.close()
     unattended_key.close()
+    if quote_service is not None:
+        quote_service.close()
     for place in places:
         place.close()
     await store.close()
@@ -119,27 +112,6 @@ def _places(
     if counter is not None:
         places.append(CounterPlace(places[-1] if places else store, counter))
     return places
-
-
-async def _answer(
-    data: Path,
-    store: KeyValueStore,
-    slot: UpdateSlotService,
-    unattended_key: UnattendedKeyService,
-    members: AnswersMembers | None,
-    question: Question,
-) -> PlatformToCore:
-    if isinstance(question, SlotQuestion):
-        return await slot.answer(question)
-    if isinstance(question, KeepUnattendedKey):
-        return await unattended_key.answer(question)
-    if isinstance(question, AskFreeSpace):
-        return FreeSpace(question.id, free_bytes(data))
-    if isinstance(question, MembersQuestion):
-        if members is None:
-            return MembersAnswer(question.id, refusal="state", message="There is no cluster.")
-        return await members(question)
-    return await remote.answer(store, question)
 
 
 def _syslog(others: Sequence[Sender]) -> Syslog:
@@ -188,6 +160,7 @@ def main() -> None:
         fetched = device_key.fetch(store_exists=data.database.exists())
         device_key.revoke_older()
         counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
+        quotes = None if settings.attestation is None else open_quotes(settings.attestation)
         load_name_services()
         opens_store = opener(data, can_join=settings.core.can_join)
         uses_etcd = settings.core.can_join or MemberDirectory(data.etcd).exists
@@ -201,6 +174,7 @@ def main() -> None:
                 fetched,
                 opens_store,
                 counter=counter,
+                quotes=quotes,
                 log=log,
                 confinement=confinement,
             )

@@ -44,6 +44,17 @@ class DeviceKeySettings(msgspec.Struct, frozen=True):
     alone."""
 
 
+class AttestationSettings(msgspec.Struct, frozen=True):
+    """How the machine is attested."""
+
+    tpm: str
+    """The device file of the TPM that signs."""
+    pcrs: str
+    """The registers, in the form of `PcrSelection`."""
+    event_log: str
+    """The file with the firmware's log."""
+
+
 class PlatformSettings(msgspec.Struct, frozen=True):
     """The part of the operator's configuration that is for the platform."""
 
@@ -53,6 +64,7 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     """The absolute path of the second place of the journal's head."""
     tpm_counter: str | None = None
     """The device file of the TPM whose counter the journal follows."""
+    attestation: AttestationSettings | None = None
     core: CoreSettings = CoreSettings()
     """Settings that the platform passes on to the core."""
     has_installer: bool = False

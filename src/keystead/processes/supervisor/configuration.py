@@ -14,9 +14,15 @@ import msgspec
 
 from keystead.errors import InvalidInput, StartRefused
 from keystead.platform.device_key import ProviderName
+from keystead.platform.event_log import KERNELS
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
-from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings, SyslogReceiver
+from keystead.processes.platform.settings import (
+    AttestationSettings,
+    DeviceKeySettings,
+    PlatformSettings,
+    SyslogReceiver,
+)
 from keystead.processes.supervisor.listening import Address
 from keystead.wire.platform_messages import DEFAULT_KEY_CACHE, CoreSettings, Freshness
 
@@ -82,6 +88,12 @@ class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tpm_counter: Annotated[str, msgspec.Meta(pattern=_DEVICE)] | None = None
 
 
+class _Attestation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tpm: Annotated[str, msgspec.Meta(pattern=_DEVICE)]
+    pcrs: str = "sha256:0,1,2,3,4,5,6,7"
+    event_log: str = KERNELS
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     listen: str | None = None
@@ -93,6 +105,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compatibility: _Compatibility = _Compatibility()
     keys: _Keys = _Keys()
     journal: _Journal = _Journal()
+    attestation: _Attestation | None = None
     cluster: _Cluster | None = None
 
 
@@ -123,6 +136,7 @@ def read_configuration(path: Path) -> Configuration:
                 device_key=_device_key(found.device_key),
                 head_file=_head_file(path.parent, found.journal.head_file),
                 tpm_counter=found.journal.tpm_counter,
+                attestation=_attestation(path.parent, found.attestation),
                 core=CoreSettings(
                     update_key_pem=_update_key(path.parent, found.update),
                     pkcs1_padding_errors=found.compatibility.pkcs1_padding_errors,
@@ -180,6 +194,15 @@ def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
         name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None
     }
     return DeviceKeySettings(**said)
+
+
+def _attestation(directory: Path, wanted: _Attestation | None) -> AttestationSettings | None:
+    if wanted is None:
+        return None
+    pcrs = PcrSelection.parse(wanted.pcrs)
+    if not pcrs.registers:
+        raise ValueError("attestation.pcrs: there is nothing to attest without registers")
+    return AttestationSettings(wanted.tpm, str(pcrs), str(directory / wanted.event_log))
 
 
 def _head_file(directory: Path, wanted: str | None) -> str | None:

@@ -24,10 +24,16 @@ from keystead.etcd.calls import STATUS
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import StatusRequest, StatusResponse
+from keystead.platform.event_log import read_event_log
 from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
 from keystead.processes.platform.counter_place import open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
-from keystead.processes.platform.settings import DeviceKeySettings, PlatformSettings
+from keystead.processes.platform.quotes import open_quotes
+from keystead.processes.platform.settings import (
+    AttestationSettings,
+    DeviceKeySettings,
+    PlatformSettings,
+)
 from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
 from keystead.processes.supervisor import etcd_version
 from keystead.processes.supervisor.configuration import read_configuration
@@ -90,6 +96,8 @@ def examine(
     if settings is not None:
         yield from _survey(settings.device_key)
         yield from _second_places(settings)
+        if settings.attestation is not None:
+            yield from _attestation(settings.attestation)
     if etcd is not None:
         yield _etcd(etcd)
     if data is not None:
@@ -150,6 +158,18 @@ def _counter(device: str) -> Finding:
         return Finding(error.message, is_fault=True)
     counter.close()
     return Finding(f"the counter of the TPM {device}: {value}")
+
+
+def _attestation(wanted: AttestationSettings) -> Iterator[Finding]:
+    try:
+        quotes = open_quotes(wanted)
+    except KeysteadError as error:
+        yield Finding(error.message, is_fault=True)
+        return
+    quotes.close()
+    yield Finding(f"the TPM {wanted.tpm} attests the PCRs {wanted.pcrs}")
+    if not read_event_log(wanted.event_log):
+        yield Finding(f"the event log {wanted.event_log} cannot be read", is_warning=True)
 
 
 def _etcd(program: Path) -> Finding:
