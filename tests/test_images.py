@@ -1,20 +1,27 @@
 """`keystead image` as who makes releases uses it."""
 
 import getpass
+import json
 import os
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 from keystead.__main__ import main
 from keystead.appliance import update_file
+from keystead.platform.image_policy import ImagePolicy, pcr_policy, policy_reference
+from keystead.platform.pcrs import PcrSelection
 from keystead.sealing.update_image import MAX_CHUNK_BYTES
 from tests.support.update_images import key_pair
 
@@ -147,3 +154,31 @@ def test_memory_does_not_grow_with_the_image(directory):
     finally:
         tracemalloc.stop()
     assert peak < 12 * MAX_CHUNK_BYTES
+
+
+@pytest.mark.usefixtures("directory")
+def test_the_policy_of_an_image_is_signed():
+    value = "ab" * 32
+    good = json.dumps({"measurements": {"pcr11": value}})
+    Path("contents.json").write_text(good)
+    assert main(["image", "keys", "keys"]) == 0
+    make = ["image", "policy", "--key", "keys/policy.key", "--security-version"]
+    assert main([*make, "2", "contents.json", "policy.json"]) == 0
+    policy = ImagePolicy.parse(Path("policy.json").read_bytes())
+    digest = pcr_policy(PcrSelection.parse("sha256:11"), {11: bytes.fromhex(value)})
+    public = load_pem_public_key(Path("keys/policy.pem").read_bytes())
+    for version in range(3):
+        signature = policy.signature(version)
+        r, s = (int.from_bytes(half) for half in (signature[:32], signature[32:]))
+        message = digest + policy_reference(version)
+        public.verify(encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))
+    assert main([*make, "2", "contents.json", "policy.json"]) == 1  # It is there already.
+    for wrong in ("-1", "1001"):
+        assert main([*make, wrong, "contents.json", "other"]) == 1
+    for content in ("", "[]", '{"measurements": {}}', '{"measurements": {"pcr11": "ab"}}'):
+        Path("contents.json").write_text(content)
+        assert main([*make, "2", "contents.json", "other"]) == 1
+    Path("contents.json").write_text(good)
+    for key in ("keys/update.key", "keys/policy.pem"):
+        assert main([*make[:3], key, make[-1], "2", "contents.json", "other"]) == 1
+    assert not Path("other").exists()

@@ -217,6 +217,10 @@ HARMLESS = {
     "IdentityView.public_key",
     "ApprovalView.key",  # a name
     "Subject.policy_digest",  # of rules that every Operator may read
+    "ImageKey.public_pem",
+    "Images.public_pem",
+    "DeviceKeySettings.image_key_pem",  # public
+    "_DeviceKey.image_key",  # a path
     "_Quoted.digest",  # of registers that the TPM shows to everyone
     "Page.body",  # the same for everyone
     "Page.header_lines",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keystead.appliance.commands import add_build, add_keys
+from keystead.appliance.sign_policy import sign_policy
 from keystead.appliance.update_file import write_update
 from keystead.errors import InvalidInput
 from keystead.sealing.update_image import (
@@ -23,6 +24,7 @@ from keystead.sealing.update_image import (
 )
 
 _MAX_KEY_BYTES = 64 * 1024
+_MAX_CONTENTS_BYTES = 16 * 1024 * 1024
 
 
 class AnySignature:
@@ -49,6 +51,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     inspecting.set_defaults(run=_inspect)
     building = commands.add_parser("build", help="build the bootable image of the appliance")
     add_build(building)
+    allowing = commands.add_parser("policy", help="sign what a TPM measures of a boot image")
+    allowing.add_argument("--key", type=Path, required=True, metavar="PRIVATE.pem")
+    allowing.add_argument("--security-version", type=int, required=True, metavar="N")
+    allowing.add_argument("contents", type=Path, metavar="CONTENTS.json", help="of the image")
+    allowing.add_argument("out", type=Path, metavar="OUT", help="the policy; must not exist")
+    allowing.set_defaults(run=_policy)
     making = commands.add_parser("keys", help="make keys for Secure Boot and for update images")
     add_keys(making)
 
@@ -65,6 +73,16 @@ def _sign(given: argparse.Namespace) -> None:
             release_notes=_text(notes, given.notes),
         )
     _say(header)
+
+
+def _policy(given: argparse.Namespace) -> None:
+    policy = sign_policy(
+        _read(given.contents, limit=_MAX_CONTENTS_BYTES),
+        _read(given.key, limit=_MAX_KEY_BYTES),
+        security_version=given.security_version,
+    )
+    with _named_errors(), given.out.open("xb") as file:
+        file.write(policy)
 
 
 def _inspect(given: argparse.Namespace) -> None:

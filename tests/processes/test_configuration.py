@@ -4,6 +4,7 @@ import mmap
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,16 @@ def public_pem(curve: ec.EllipticCurve) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
+POLICY = b'{"pcrs": "sha256:11", "signatures": {"0": "%s"}}' % b64encode(bytes(64))
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory with files that a configuration may name."""
     (tmp_path / "ca.pem").write_bytes(Authority("logs").pem)
     (tmp_path / "update.pem").write_bytes(public_pem(ec.SECP384R1()))
     (tmp_path / "p256.pem").write_bytes(public_pem(ec.SECP256R1()))
+    (tmp_path / "policy.json").write_bytes(POLICY)
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "long").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
     return tmp_path
@@ -82,10 +87,21 @@ def test_everything_is_read_and_paths_are_relative_to_the_file(directory):
         tcti = "device:/dev/tpm0"
         pcrs = "sha384:0,7"
         revoke_older = true
+        image_key = "update.pem"
+        image_policy = "policy.json"
     """
     settings = PlatformSettings(
         SyslogReceiver("logs.example", 6514, (directory / "ca.pem").read_bytes()),
-        DeviceKeySettings("tpm2", "other-name", None, "device:/dev/tpm0", "sha384:0,7", True),
+        DeviceKeySettings(
+            "tpm2",
+            "other-name",
+            None,
+            "device:/dev/tpm0",
+            "sha384:0,7",
+            True,
+            (directory / "update.pem").read_bytes(),
+            (directory / "policy.json").read_bytes(),
+        ),
         str(directory / "other.head"),
         "/dev/tpmrm0",
         AttestationSettings("/dev/tpm0", "sha384:0,7", str(directory / "log")),
@@ -147,6 +163,12 @@ def test_without_ca_the_machines_are_trusted(directory):
         ("edges = 257", "Expected `int` <= 256"),
         ("[keys]\ncache = 0", "Expected `int` >= 1"),
         ("[keys]\ncache = 1000001", "Expected `int` <= 1000000"),
+        ("[attestation]\ntpm = '/dev/tpm0'\npcrs = 'none'", "nothing to attest"),
+        ("[device_key]\nimage_key = 'p256.pem'", "need each other"),
+        (
+            "[device_key]\nimage_key = 'p256.pem'\nimage_policy = 'empty'",
+            "This is no policy of an image",
+        ),
         ("[journal]\nhead_file = 'missing/x'", "journal.head_file: there is no directory"),
         ("data = 5", "Expected `str | null`, got `int` - at `$.data`"),
         ("listen = 'localhost'", "'localhost' is not HOST:PORT"),

@@ -40,4 +40,4 @@ def _build(given: argparse.Namespace) -> None:
 
 def _make_keys(given: argparse.Namespace) -> None:
     make_keys(given.folder, now=dt.datetime.now(dt.UTC))  # noqa: TID251 - the border to the clock
-    print(f"{given.folder}: keep PK.key, KEK.key, db.key and update.key secret")  # noqa: T201 - the answer
+    print(f"{given.folder}: keep PK.key, KEK.key, db.key, update.key and policy.key secret")  # noqa: T201 - the answer

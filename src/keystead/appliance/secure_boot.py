@@ -58,7 +58,8 @@ def make_keys(folder: Path, *, now: dt.datetime) -> None:
     """Make a set of keys in the new folder `folder`.
 
     NAME.key is the private key, NAME.pem and NAME.der the certificate, for each of PK, KEK and db.
-    update.key signs update images, and update.pem is its public key. Raises InvalidInput if the
+    update.key signs update images, and policy.key what a TPM measures of boot images; update.pem
+    and policy.pem are their public keys. Raises InvalidInput if the
     folder is there already.
     """
     try:
@@ -71,10 +72,11 @@ def make_keys(folder: Path, *, now: dt.datetime) -> None:
         _write(folder / f"{name}.key", _private(key))
         _write(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
         _write(folder / f"{name}.der", certificate.public_bytes(Encoding.DER))
-    update = ec.generate_private_key(ec.SECP384R1())
-    _write(folder / "update.key", _private(update))
-    public = update.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    _write(folder / "update.pem", public)
+    for name, curve in (("update", ec.SECP384R1()), ("policy", ec.SECP256R1())):
+        signer = ec.generate_private_key(curve)
+        _write(folder / f"{name}.key", _private(signer))
+        public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        _write(folder / f"{name}.pem", public)
 
 
 def _self_signed(name: str, key: rsa.RSAPrivateKey, now: dt.datetime) -> x509.Certificate:

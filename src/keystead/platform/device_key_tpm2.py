@@ -1,6 +1,7 @@
 """The device key sealed by the machine's TPM. It opens only on this machine, booted as before."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from threading import Thread
 from typing import Final, Generic, TypeVar
 
@@ -8,6 +9,7 @@ import msgspec
 
 from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
+from keystead.platform.image_policy import ImageKey, ImagePolicy
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tpm2 import SealedSecret, Tpm, changed_registers
 from keystead.platform.tpm_failed import TpmFailed
@@ -21,6 +23,28 @@ _HEADER: Final = b"keystead device key, tpm2, 1\n"
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The builder's key, and the policy that it has signed for the image that runs."""
+
+    public_pem: bytes
+    policy: ImagePolicy
+
+    def sealing_to(self, pcrs: PcrSelection) -> ImageKey:
+        """Return the images that open what is sealed now, this one and all later ones.
+
+        Raises StartRefused if `pcrs` has a register of the image, which changes with each image.
+        """
+        of_image = PcrSelection.parse(self.policy.pcrs)
+        both = set(pcrs.registers) & set(of_image.registers)
+        if both:
+            raise StartRefused(
+                f"PCR {', '.join(map(str, sorted(both)))} is in the policy of the image: take it "
+                "out of device_key.pcrs, or no other image opens the key."
+            )
+        return ImageKey(self.public_pem, self.policy.security_version)
+
+
 class InTpm:
     """Provider `tpm2`: sealed under the storage root key of one TPM and the values of its PCRs."""
 
@@ -32,31 +56,36 @@ class InTpm:
         pcrs: PcrSelection,
         *,
         numbers_seals: bool = False,
+        images: Images | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`tcti` is the address of the TPM. `pcrs` are for sealing; a sealed key has its own.
 
         With `numbers_seals`, what is sealed can be revoked. No other HSM may do the same with
-        this TPM, because each would revoke the key of the other.
+        this TPM, because each would revoke the key of the other. With `images`, only signed images
+        open what is sealed.
         """
         self._tcti = tcti
         self._pcrs = pcrs
         self._numbers_seals = numbers_seals
+        self._images = images
         self._patience_seconds = patience_seconds
 
     def seal(self, key: Secret) -> bytes:
         """Return the key sealed to the present PCRs. Raises StartRefused if the TPM fails."""
+        image = None if self._images is None else self._images.sealing_to(self._pcrs)
 
         def work(tpm: Tpm) -> SealedSecret:
             seal_number = tpm.next_seal_number() if self._numbers_seals else None
-            return tpm.seal(key, self._pcrs, seal_number)
+            return tpm.seal(key, self._pcrs, seal_number, image)
 
         return _HEADER + msgspec.msgpack.encode(self._ask(work))
 
     def unseal(self, sealed: bytes) -> Secret:
         """Return the key. Raises StartRefused if the TPM is another or missing, or PCRs differ."""
         secret = _parse(sealed)
-        return self._ask(lambda tpm: tpm.unseal(secret))
+        policy = None if self._images is None else self._images.policy
+        return self._ask(lambda tpm: tpm.unseal(secret, policy))
 
     def revoke_older(self, sealed: bytes) -> None:
         """Have the TPM open no earlier result of `seal`, if this one has a seal number.
@@ -72,6 +101,8 @@ class InTpm:
         secret = _parse(sealed)
         revoked = "not revoked" if secret.seal_number is None else "revoked"
         lines = [f"tpm: {self._tcti}", f"older copies: {revoked}", f"pcrs: {secret.pcrs}"]
+        if secret.image is not None:
+            lines.append(f"images: signed, of security version {secret.image.security_version} on")
         try:
             present = self._ask(lambda tpm: tpm.pcr_values(secret.pcrs))
         except StartRefused as refusal:

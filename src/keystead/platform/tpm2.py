@@ -35,9 +35,11 @@ from tpm2_pytss import (
 )
 
 from keystead.model.secret import Secret
+from keystead.platform.image_policy import ImageKey, ImagePolicy
 from keystead.platform.nv_counter import BYTES, NvCounter
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tpm_failed import TpmFailed
+from keystead.platform.tpm_image_policy import authorize, authorized
 
 # The library's own complaints would stand beside ours, which say what to do.
 os.environ.setdefault("TSS2_LOG", "all+none")
@@ -90,6 +92,8 @@ class SealedSecret(msgspec.Struct, frozen=True, array_like=True):
     """Of these registers, at the sealing."""
     seal_number: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """The largest value of the counter of seals with which it opens. None: any."""
+    image: ImageKey | None = None
+    """The images that open it. None: any image."""
 
     @property
     def pcrs(self) -> PcrSelection:
@@ -167,11 +171,16 @@ class Tpm:
             counter.increment()
 
     def seal(
-        self, secret: Secret, pcrs: PcrSelection, seal_number: int | None = None
+        self,
+        secret: Secret,
+        pcrs: PcrSelection,
+        seal_number: int | None = None,
+        image: ImageKey | None = None,
     ) -> SealedSecret:
         """Bind at most 128 bytes to this TPM, and to the present values of `pcrs`.
 
-        With a `seal_number`, by `next_seal_number`, a later one can revoke it.
+        With a `seal_number`, by `next_seal_number`, a later one can revoke it. With an `image`,
+        only signed images open it.
         """
         srk, name = self._srk_for_sealing()
         self.require_active(pcrs)
@@ -181,7 +190,7 @@ class Tpm:
         template = TPM2B_PUBLIC.parse(
             "keyedhash",
             objectAttributes=TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.NODA,
-            authPolicy=self._policy(pcrs, values, seal_number),
+            authPolicy=self._policy(pcrs, values, seal_number, image),
         )
         sensitive = TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(data=secret.reveal()))
         session = self._session(srk, TPM2_SE.HMAC, TPMA_SESSION.DECRYPT | TPMA_SESSION.ENCRYPT)
@@ -194,14 +203,21 @@ class Tpm:
             pcrs.registers,
             values,
             seal_number,
+            image,
         )
 
-    def unseal(self, sealed: SealedSecret) -> Secret:
-        """Return the secret. Raises TpmFailed if this is another TPM or its PCRs have changed."""
+    def unseal(self, sealed: SealedSecret, policy: ImagePolicy | None = None) -> Secret:
+        """Return the secret. `policy` is that of the running image.
+
+        Raises TpmFailed if this is another TPM, its PCRs have changed, or the image may not open
+        it.
+        """
         self.require_active(sealed.pcrs)
         srk = self._srk_of(sealed.srk_name)
         selection = _selection(sealed.pcrs)
         session = self._session(srk, TPM2_SE.POLICY, TPMA_SESSION.ENCRYPT)
+        if sealed.image is not None:
+            authorize(self._esys, session, sealed.image, policy)
         try:
             self._esys.policy_pcr(session, _digest(sealed.values), selection)
         except TSS2_Exception as error:
@@ -306,11 +322,16 @@ class Tpm:
     # --- inside ----------------------------------------------------------------------------
 
     def _policy(
-        self, pcrs: PcrSelection, values: Sequence[bytes], seal_number: int | None
+        self,
+        pcrs: PcrSelection,
+        values: Sequence[bytes],
+        seal_number: int | None,
+        image: ImageKey | None,
     ) -> bytes:
         """Return the digest of a policy (part 3, TPM2_PolicyPCR and TPM2_PolicyNV)."""
+        start = bytes(hashlib.sha256().digest_size) if image is None else authorized(image)
         registers = _POLICY_PCR + _selection(pcrs).marshal() + _digest(values)
-        policy = hashlib.sha256(bytes(hashlib.sha256().digest_size) + registers).digest()
+        policy = hashlib.sha256(start + registers).digest()
         if seal_number is None:
             return policy
         limit = seal_number.to_bytes(BYTES) + _FROM_THE_START + _AT_MOST

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keystead.platform.device_key import DeviceKeyProvider, InClear
+from keystead.platform.image_policy import ImagePolicy
 from keystead.platform.pcrs import PcrSelection
 from keystead.processes.platform.settings import DeviceKeySettings
 from keystead.processes.platform.tpm_package import package_missing
@@ -29,8 +30,11 @@ def _credential(settings: DeviceKeySettings) -> DeviceKeyProvider:
 
 def _tpm2(settings: DeviceKeySettings) -> DeviceKeyProvider:
     try:
-        from keystead.platform.device_key_tpm2 import InTpm  # noqa: PLC0415 - an optional extra
+        from keystead.platform.device_key_tpm2 import Images, InTpm  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise package_missing("The device key provider tpm2", error) from error
     pcrs = PcrSelection.parse(settings.pcrs)
-    return InTpm(settings.tcti, pcrs, numbers_seals=settings.revoke_older)
+    images = None
+    if settings.image_key_pem is not None and settings.image_policy is not None:
+        images = Images(settings.image_key_pem, ImagePolicy.parse(settings.image_policy))
+    return InTpm(settings.tcti, pcrs, numbers_seals=settings.revoke_older, images=images)

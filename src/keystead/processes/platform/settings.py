@@ -42,6 +42,10 @@ class DeviceKeySettings(msgspec.Struct, frozen=True):
     revoke_older: bool = False
     """Whether the TPM opens only the device key that was sealed last. Then it serves this HSM
     alone."""
+    image_key_pem: bytes | None = None
+    image_policy: bytes | None = None
+    """The builder's public key (PEM), and the policy that it has signed for the image that
+    runs. None, both: every image opens the key."""
 
 
 class AttestationSettings(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 from keystead.errors import InvalidInput, StartRefused
 from keystead.platform.device_key import ProviderName
 from keystead.platform.event_log import KERNELS
+from keystead.platform.image_policy import ImagePolicy
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.platform.settings import (
@@ -81,6 +82,8 @@ class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tcti: Annotated[str, msgspec.Meta(pattern=_TCTI)] | None = None
     pcrs: str | None = None
     revoke_older: bool = False
+    image_key: str | None = None
+    image_policy: str | None = None
 
 
 class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +136,7 @@ def read_configuration(path: Path) -> Configuration:
             etcd=None if found.cluster is None else path.parent / found.cluster.etcd,
             platform=PlatformSettings(
                 syslog=_receiver(path.parent, found.syslog),
-                device_key=_device_key(found.device_key),
+                device_key=_device_key(path.parent, found.device_key),
                 head_file=_head_file(path.parent, found.journal.head_file),
                 tpm_counter=found.journal.tpm_counter,
                 attestation=_attestation(path.parent, found.attestation),
@@ -187,12 +190,18 @@ def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:
     return SyslogReceiver(address.host, address.port, authorities)
 
 
-def _device_key(wanted: _DeviceKey) -> DeviceKeySettings:
+def _device_key(directory: Path, wanted: _DeviceKey) -> DeviceKeySettings:
+    if (wanted.image_key is None) != (wanted.image_policy is None):
+        raise ValueError("device_key.image_key and device_key.image_policy need each other")
     if wanted.pcrs is not None:
         PcrSelection.parse(wanted.pcrs)
     said = {
         name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None
     }
+    if wanted.image_policy is not None:
+        said["image_key_pem"] = _read(directory / said.pop("image_key"))
+        said["image_policy"] = _read(directory / wanted.image_policy)
+        ImagePolicy.parse(said["image_policy"])
     return DeviceKeySettings(**said)
 
 
