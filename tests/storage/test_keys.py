@@ -33,10 +33,10 @@ def test_a_list_has_the_keys_of_one_namespace_only():
             await domain.namespaces.create(NamespaceId(name))
         for path in (key_path("0"), key_path("z"), key_path("x", "n"), key_path("y", "n.m")):
             await domain.keys.put(path, record, expected=MISSING)
-        assert await domain.keys.list(None) == ["0", "a", "z"]
-        assert await domain.keys.list(NamespaceId("n")) == ["x"]
-        assert await domain.keys.list(NamespaceId("n.m")) == ["y"]
-        assert await domain.keys.list(NamespaceId("other")) == []
+        assert await domain.keys.lists.ids(None) == ["0", "a", "z"]
+        assert await domain.keys.lists.ids(NamespaceId("n")) == ["x"]
+        assert await domain.keys.lists.ids(NamespaceId("n.m")) == ["y"]
+        assert await domain.keys.lists.ids(NamespaceId("other")) == []
 
     asyncio.run(scenario())
 
@@ -48,10 +48,10 @@ def test_a_prefix_narrows_a_list_and_reaches_nowhere_else():
         for name in ("tls", "tls-1", "tls.2", "tlt", "z"):
             await domain.keys.put(key_path(name), record, expected=MISSING)
         await domain.keys.put(key_path("secret", "n"), record, expected=MISSING)
-        assert await domain.keys.list(None, "tls") == ["tls", "tls-1", "tls.2"]
-        assert await domain.keys.list(None, "z") == ["z"]
+        assert await domain.keys.lists.ids(None, "tls") == ["tls", "tls-1", "tls.2"]
+        assert await domain.keys.lists.ids(None, "z") == ["z"]
         for prefix in (".n/", ".", "../key/.n/", "tls/", "\0", "é", "t" * 200):
-            assert await domain.keys.list(None, prefix) == []
+            assert await domain.keys.lists.ids(None, prefix) == []
 
     asyncio.run(scenario())
 
@@ -241,7 +241,7 @@ def test_keys_are_what_a_dictionary_says(steps):
                 domain = open_domain(store)
             else:
                 await apply(domain, model, number, step)
-            assert await domain.keys.list(None) == sorted(model)
+            assert await domain.keys.lists.ids(None) == sorted(model)
             for name, (private, uses) in model.items():
                 key = await domain.keys.get(key_path(name))
                 assert key.release(Permit(key.path)).material() == private

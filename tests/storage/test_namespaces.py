@@ -199,10 +199,10 @@ def test_a_namespace_created_again_after_a_crash_is_empty():
             if await domain.namespaces.exists(NS):
                 continue
             await domain.namespaces.create(NS)
-            assert await domain.keys.list(NS) == []
+            assert await domain.keys.lists.ids(NS) == []
             await domain.keys.put(key_path("new", NS), RECORD, expected=MISSING)
             await domain.open()
-            assert await domain.keys.list(NS) == ["new"]
+            assert await domain.keys.lists.ids(NS) == ["new"]
 
     asyncio.run(scenario())
 
@@ -243,7 +243,7 @@ def test_a_creation_overtaken_by_a_life_and_half_a_deletion_starts_empty():
         domain = await new_domain(store)
         store.before_commit = lambda: live_and_begin_to_end(store)
         await domain.namespaces.create(NS)
-        assert await domain.keys.list(NS) == []
+        assert await domain.keys.lists.ids(NS) == []
 
     asyncio.run(scenario())
 
@@ -291,7 +291,7 @@ async def act(domain, action, name, acknowledged):
         match action:
             case "create":
                 await domain.namespaces.create(NS)
-                acknowledged.append(("created", set(await domain.keys.list(NS))))
+                acknowledged.append(("created", set(await domain.keys.lists.ids(NS))))
             case "delete":
                 await domain.keys.delete_namespace(NS)
             case "put":
@@ -348,6 +348,6 @@ def test_a_namespace_created_again_never_shows_a_key_of_the_old_one(turns):
                 return
 
         await asyncio.gather(domain.keys.delete_namespace(NS), create_again())
-        assert await fresh.keys.list(NS) == ["new"]
+        assert await fresh.keys.lists.ids(NS) == ["new"]
 
     asyncio.run(scenario())

@@ -67,7 +67,7 @@ def test_of_many_keys_at_once_as_many_are_made_as_there_is_room_for(restarted):
             *(put(domain, f"new{n}") for n in range(9)), return_exceptions=True
         )
         assert granted(results) == 3
-        assert len(await domain.keys.list(NS)) == 5
+        assert len(await domain.keys.lists.ids(NS)) == 5
         await domain.keys.delete(key_path("old0", NS))
         await put(domain, "instead")
         with pytest.raises(QuotaExceeded, match="5 keys"):
@@ -142,7 +142,7 @@ def test_a_quota_below_what_there_is_keeps_that_and_refuses_more():
         await domain.keys.delete(key_path("old1", NS))
         with pytest.raises(QuotaExceeded):
             await put(domain, "new")
-        assert len(await domain.keys.list(NS)) == 2
+        assert len(await domain.keys.lists.ids(NS)) == 2
 
     asyncio.run(scenario())
 
@@ -205,7 +205,7 @@ def test_a_change_whose_caller_is_cancelled_takes_room_if_it_is_made(is_made):
             await asyncio.sleep(0)
         assert await is_refused(domain, "newer") == is_made
         assert await is_refused(domain, "newest")
-        assert len(await domain.keys.list(NS)) == 1
+        assert len(await domain.keys.lists.ids(NS)) == 1
 
     asyncio.run(scenario())
 

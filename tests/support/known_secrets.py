@@ -93,7 +93,7 @@ async def _add_records(secrets: Secrets, stores: DomainStores, prefix: str) -> N
         found = await stores.users.get(user_id)
         assert found is not None
         secrets.add(f"{prefix}verifier of {user_id}", found[0].verifier.digest)
-    for key_id in await stores.keys.list(None):
+    for key_id in await stores.keys.lists.ids(None):
         key = await stores.keys.get(KeyPath(None, key_id))
         assert key is not None
         material, name = key.record.private, f"{prefix}key {key_id}"

@@ -9,7 +9,7 @@ from keystead.model.key_selection import EVERY_KEY, KeySelection
 from keystead.model.keys import KeyPath
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyView
-from keystead.storage.keys import ShownKey
+from keystead.storage.key_lists import ShownKey
 
 _STEP: Final = 64
 """Keys that a list with details looks at in one go, in less than three milliseconds."""
@@ -39,13 +39,15 @@ async def list_keys(context: CallerContext, *, prefix: str, selection: KeySelect
     A condition on the type is ignored.
     """
     if selection == EVERY_KEY:
-        return await context.session.keys.list(context.caller.namespace, prefix)
+        return await context.session.keys.lists.ids(context.caller.namespace, prefix)
     kept: list[KeyId] = []
     after: KeyId | None = None
     while True:
         # Lists take turns page by page, because such a list reads every record.
         async with context.session.listing.turn(context.party):
-            page = await context.session.keys.page(context.caller.namespace, prefix, after=after)
+            page = await context.session.keys.lists.page(
+                context.caller.namespace, prefix, after=after
+            )
         if not page:
             return kept
         kept.extend(key.key_id for key in page if selection.is_met_by(key.label, key.tags))
@@ -76,7 +78,7 @@ async def _next_part(
     selected: list[DetailedKey] = []
     work = 0
     last: KeyId | None = None
-    page = await context.session.keys.shown_page(
+    page = await context.session.keys.lists.shown_page(
         context.caller.namespace, prefix, after=after, selection=selection
     )
     for key_id, key in page:

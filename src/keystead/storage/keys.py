@@ -1,10 +1,10 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, NamedTuple, cast
+from typing import Final
 
 from keystead import algorithms
 from keystead.errors import (
@@ -13,19 +13,17 @@ from keystead.errors import (
     NotFound,
     StaleRevision,
 )
-from keystead.model.ids import KeyId, Label, NamespaceId, Tag
-from keystead.model.key_selection import EVERY_KEY, KeySelection
+from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
 from keystead.storage.key_cache import KeyCache, StoredKey
-from keystead.storage.key_types import KeyTypes
+from keystead.storage.key_lists import KeyLists
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.namespaces import NamespaceStore
-from keystead.storage.public_summaries import PublicSummaries, PublicSummary
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
-from keystead.storage.sealed_records import Opened, SealedRecords
+from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.use_counts import UseCounts
 from keystead.storage.use_limits import KeyLimits
 
@@ -37,26 +35,6 @@ _FLUSH_READS = 32
 """Records that a flush reads at the same time. If it read them one by one, it could not keep up
 with callers that use many different keys, and the pending counts would grow with the number of
 keys."""
-
-
-PAGE_BYTES = 64 * 1024
-"""Bytes of records that a list reads at a time. A longer record is read alone."""
-
-
-class ListedKey(NamedTuple):
-    """The attributes by which a list selects keys."""
-
-    key_id: KeyId
-    tags: frozenset[Tag]
-    label: Label
-
-
-class ShownKey(NamedTuple):
-    """All of a key that a list with details shows."""
-
-    key_id: KeyId
-    record: KeyRecord
-    summary: PublicSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +65,9 @@ class KeyStore:
         self._namespaces = namespaces
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
-        self._summaries = PublicSummaries()
-        self._types = KeyTypes()
         self._counts = UseCounts()
         self.limits: Final = KeyLimits()
+        self.lists: Final = KeyLists(sealed, self._known_or_parsed)
 
         self.cached: Final = self._cache.get
         """Returns a key if it is in memory. After None, the key may still be in the store."""
@@ -118,47 +95,6 @@ class KeyStore:
     async def exists(self, path: KeyPath) -> bool:
         """Whether the key exists."""
         return self._cache.get(path) is not None or await self._revision(path) != MISSING
-
-    async def list(self, namespace: NamespaceId | None, prefix: str = "") -> list[KeyId]:
-        """Return the IDs of a namespace's keys that begin with `prefix`, in byte order."""
-        folder = key_paths.folder(namespace)
-        if (limits := key_paths.limits(prefix)) is None:
-            return []
-        start, stop = limits
-        names = await self._sealed.names(start=folder + start, stop=folder + stop, below=folder)
-        return cast("list[KeyId]", names)
-
-    async def page(
-        self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
-    ) -> Sequence[ListedKey]:
-        """Return the next keys of a `list`, those that follow `after`. Empty only at the end.
-
-        One call takes bounded time and memory, however many keys there are.
-        """
-        return [
-            ListedKey(
-                path.key_id,
-                *records.decode_listed(opened.plaintext, path=self._path(path)),
-            )
-            for path, opened in await self._scan(namespace, prefix, after)
-        ]
-
-    async def shown_page(
-        self,
-        namespace: NamespaceId | None,
-        prefix: str,
-        *,
-        after: KeyId | None,
-        selection: KeySelection,
-    ) -> Iterator[tuple[KeyId, ShownKey | None]]:
-        """Return the IDs of a `page`, each with the key if it is selected, or else None.
-
-        Each key is opened when it is iterated, and parsed if need be. It does not go into the
-        cache, where a long list would replace the keys that are in use. Raises CorruptRecord in
-        the iteration if a key is unreadable.
-        """
-        found = await self._scan(namespace, prefix, after)
-        return ((path.key_id, self._shown(path, opened, selection)) for path, opened in found)
 
     # --- changing --------------------------------------------------------------------------
 
@@ -261,7 +197,7 @@ class KeyStore:
         The counts of uses stay.
         """
         self._cache.clear()
-        self._summaries.clear()
+        self.lists.forget()
         self._quotas.forget()
         self.limits.clear()
 
@@ -361,41 +297,11 @@ class KeyStore:
             raise records.corrupt(self._path(path)) from None
         return StoredKey(path, record, revision, private, self.limits.of(path, record))
 
-    def _shown(self, path: KeyPath, opened: Opened, selection: KeySelection) -> ShownKey | None:
-        if selection != EVERY_KEY:
-            tags, label = records.decode_listed(opened.plaintext, path=self._path(path))
-            if not selection.is_met_by(label, tags):
-                return None
-        record = records.decode_key(opened.plaintext, path=self._path(path))
-        if selection.type_name and self._types.of(record.private) != selection.type_name:
-            return None
-        return ShownKey(path.key_id, record, self._summary(path, record, opened.revision))
-
-    def _summary(self, path: KeyPath, record: KeyRecord, revision: int) -> PublicSummary:
-        summary = self._summaries.get(path, revision)
-        if summary is None:
-            key = self._cache.peek(path)
-            if key is None or key.revision != revision:
-                key = self._parsed(path, record, revision)
-            summary = PublicSummary.of(key)
-            self._summaries.put(path, revision, summary)
-        return summary
-
-    async def _scan(
-        self, namespace: NamespaceId | None, prefix: str, after: KeyId | None
-    ) -> Iterator[tuple[KeyPath, Opened]]:
-        """Return the records that follow `after`, about PAGE_BYTES of them, opened one by one."""
-        if (limits := key_paths.limits(prefix)) is None:
-            return iter(())
-        folder = key_paths.folder(namespace)
-        start, stop = limits
-        if after is not None:
-            start = max(start, after + "\0")
-        found = await self._sealed.scan(folder + start, folder + stop, limit_bytes=PAGE_BYTES)
-        return (
-            (KeyPath(namespace, cast("KeyId", name[len(folder) :])), opened)
-            for name, opened in found
-        )
+    def _known_or_parsed(self, path: KeyPath, record: KeyRecord, revision: int) -> StoredKey:
+        key = self._cache.peek(path)
+        if key is not None and key.revision == revision:
+            return key
+        return self._parsed(path, record, revision)
 
     async def _create(self, path: KeyPath, record: KeyRecord, expected: int | None) -> int:
         try:
