@@ -21,15 +21,15 @@ from keystead.journal.log import Level, Log
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
-from keystead.model.ids import UserId
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
-from keystead.model.users import Caller, Role, User
+from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.audit import Audit
 from keystead.operations.binding import Binding
 from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
+from keystead.operations.first_records import make_first_records
 from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
 from keystead.operations.known_head import KnownHead
@@ -42,21 +42,16 @@ from keystead.operations.unattended_boot import UnattendedBoot
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
-from keystead.sealing.domain_key import fingerprint, new_domain_key, new_unlock_salt
-from keystead.sealing.domain_key import lock as lock_domain_key
-from keystead.sealing.passphrase import derive_unlock_key, make_verifier
 from keystead.sealing.unlock_shares import WantedShares
 from keystead.storage import settings
 from keystead.storage.backup_records import adopt_backup_key
 from keystead.storage.bound import BoundStore
 from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
-from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.journaled import JournaledStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.versions import hash_of
 
 SystemAction = Literal["reboot", "shutdown", "factory-reset"]
 
@@ -205,40 +200,21 @@ class Hsm:
         began = self.monotonic()
         async with self.changing:
             after(self.state, Event.PROVISION)
-            passphrase, texts, share_set = self.unlocking.renewed(unlock)
-            salt = new_unlock_salt()
-            unlock_key = await self._around.kdf_pool.run(
-                lambda: derive_unlock_key(passphrase, salt)
+            first = await make_first_records(
+                self._around, self.local, self.unlocking, unlock=unlock, admin=admin
             )
-            passphrase.wipe()
-            verifier = await self._around.kdf_pool.run(lambda: make_verifier(admin))
-            user = User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)
-            domain_key = new_domain_key()
             offset = self.time.offset_to(system_time + self.monotonic() - began)
-            local = self.local
-            stores = DomainStores(self.store, domain_key)
-            locked = lock_domain_key(domain_key, unlock_key)
-            self.binding.begin(domain_key)
+            self.binding.begin(first.domain_key)
             try:
                 await self.store.commit(
-                    [
-                        local.initial(),
-                        *stores.initial(),
-                        stores.users.change(user),
-                        local.put_locked_domain_key(locked),
-                        stores.config.put(settings.attended_slot(self.device_id), hash_of(locked)),
-                        local.settings.put(settings.UNLOCK_SALT, salt),
-                        share_set,
-                        local.settings.put(settings.TIME_OFFSET, offset),
-                        local.settings.put(settings.SEALS_BACKUPS, fingerprint(domain_key)),
-                    ]
+                    [*first.changes, self.local.settings.put(settings.TIME_OFFSET, offset)]
                 )
             except StaleRevision:
                 raise WrongState("The HSM is provisioned already.") from None
             self.time.offset = offset
             await self.unlocking.remember()
-            await self._enter(Event.PROVISION, domain_key)
-            return texts
+            await self._enter(Event.PROVISION, first.domain_key)
+            return first.shares
 
     async def unlock(self, passphrase: str, *, address: str, takes_rollback: bool = False) -> None:
         """Unwrap the domain key with the unlock passphrase and become Operational.
