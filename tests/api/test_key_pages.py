@@ -179,7 +179,8 @@ async def test_a_page_ends_at_its_size_too(core: Core, monkeypatch: pytest.Monke
     assert await ids(core, f"&after={everything[0]}") == everything[1:2]
 
 
-async def test_others_have_their_turn_after_a_few_keys(core: Core) -> None:
+async def test_others_have_their_turn_after_a_few_keys_that_are_parsed(core: Core) -> None:
+    core.hsm.session.keys.lists.forget()
     turns = 0
 
     async def count_turns() -> None:
@@ -192,6 +193,26 @@ async def test_others_have_their_turn_after_a_few_keys(core: Core) -> None:
     listed = await ids(core)
     other.cancel()
     assert turns >= len(listed) // 4 > 3
+
+
+async def test_a_key_that_was_listed_before_is_shown_as_it_is_now(core: Core) -> None:
+    async def shown(key_id: str) -> dict[str, object]:
+        (item,) = (await page(core, f"&prefix={key_id}")).json()
+        return item
+
+    await core.generate("moving", "EC_P256", "ECDSA_Signature", label="old")
+    before = await shown("moving")
+    assert await shown("moving") == before
+    await core.request("PUT", "/keys/moving/label", user=ADMIN, json={"label": "new"})
+    await core.request("PUT", "/keys/moving/restrictions/tags/north", user=ADMIN)
+    assert await shown("moving") == before | {"label": "new", "restrictions": {"tags": ["north"]}}
+    assert await ids(core, "&label=old") == []
+    assert await ids(core, "&label=new&tag=north&type=EC_P256") == ["moving"]
+    assert await ids(core, "&label=new&type=RSA") == []
+    await core.request("DELETE", "/keys/moving", user=ADMIN)
+    await core.generate("moving", "EC_P256", "ECDSA_Signature")
+    assert (await shown("moving"))["publicPem"] != before["publicPem"]
+    await core.request("DELETE", "/keys/moving", user=ADMIN)
 
 
 async def test_a_listed_key_does_not_replace_one_in_use() -> None:

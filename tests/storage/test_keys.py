@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
-from keystead.model.ids import NamespaceId, Tag
+from keystead.model.ids import NamespaceId, Tag, parse_label
+from keystead.model.key_selection import EVERY_KEY
 from keystead.model.keys import Permit
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import (
@@ -52,6 +53,24 @@ def test_a_prefix_narrows_a_list_and_reaches_nowhere_else():
         assert await domain.keys.lists.ids(None, "z") == ["z"]
         for prefix in (".n/", ".", "../key/.n/", "tls/", "\0", "é", "t" * 200):
             assert await domain.keys.lists.ids(None, prefix) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_list_opens_a_record_again_only_after_a_change():
+    async def scenario():
+        _, domain, _ = await with_key()
+
+        async def was_known() -> bool:
+            page = await domain.keys.lists.shown_page(None, "", after=None, selection=EVERY_KEY)
+            ((_, shown),) = page
+            return shown.was_known
+
+        assert [await was_known(), await was_known()] == [False, True]
+        await domain.keys.update(A, lambda before: replace(before, label=parse_label("new")))
+        assert [await was_known(), await was_known()] == [False, True]
+        domain.keys.drop()
+        assert await was_known() is False
 
     asyncio.run(scenario())
 
@@ -245,6 +264,6 @@ def test_keys_are_what_a_dictionary_says(steps):
             for name, (private, uses) in model.items():
                 key = await domain.keys.get(key_path(name))
                 assert key.release(Permit(key.path)).material() == private
-                assert domain.keys.operations(key_path(name), key.record) == uses
+                assert domain.keys.operations(key_path(name), key.record.operations) == uses
 
     asyncio.run(scenario())

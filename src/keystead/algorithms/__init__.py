@@ -4,7 +4,7 @@ To add a key type: a module here that defines its row, the row in `ALL`, a file 
 To add a mechanism: a function and a row in the module of its key type, and its test vectors.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -80,6 +80,7 @@ __all__ = [
     "import_parts",
     "import_pem",
     "is_mode",
+    "known_mechanisms",
     "load",
     "mechanism_of",
     "options_of",
@@ -123,6 +124,12 @@ _ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechan
 
 MECHANISMS: Final = tuple(dict.fromkeys(mechanism.name for _, mechanism in _ROWS))
 """The names of all mechanisms, in the order of the key types; some types share one."""
+
+
+def known_mechanisms(names: Container[str]) -> tuple[str, ...]:
+    """Return those of these names that are mechanisms, in the order of `MECHANISMS`."""
+    return tuple(name for name in MECHANISMS if name in names)
+
 
 _CERTIFICATE_MODES: Final = frozenset({"PKCS1", "ECDSA", "EdDSA", "ML_DSA"})
 

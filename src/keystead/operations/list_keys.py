@@ -13,8 +13,8 @@ from keystead.storage.key_lists import ShownKey
 
 _STEP: Final = 64
 """Keys that a list with details looks at in one go, in less than three milliseconds."""
-_SHOWN: Final = 16
-"""A key that is shown takes as long as this many that are only looked at."""
+_PARSED: Final = 16
+"""A key that is parsed takes as long as this many that are only looked at, or were shown before."""
 
 
 class DetailedKey(NamedTuple):
@@ -85,7 +85,7 @@ async def _next_part(
         last = key_id
         if key is not None:
             selected.append(_details(context, key))
-        work += 1 if key is None else _SHOWN
+        work += _PARSED if key is not None and not key.was_known else 1
         if work >= _STEP:
             work = 0
             await asyncio.sleep(0)
@@ -94,6 +94,13 @@ async def _next_part(
 
 def _details(context: CallerContext, key: ShownKey) -> DetailedKey:
     path = KeyPath(context.caller.namespace, key.key_id)
-    operations = context.session.keys.operations(path, key.record)
-    view = KeyView(key.record, key.summary.type_name, key.summary.public, operations)
-    return DetailedKey(key.key_id, view, key.summary.pem)
+    shown = key.summary
+    view = KeyView(
+        type_name=shown.type_name,
+        mechanisms=shown.mechanisms,
+        tags=shown.tags,
+        label=shown.label,
+        public=shown.public,
+        operations=context.session.keys.operations(path, shown.operations),
+    )
+    return DetailedKey(key.key_id, view, shown.pem)

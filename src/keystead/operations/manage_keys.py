@@ -1,9 +1,10 @@
 """Keys: made, changed and deleted by Administrators, and shown to users."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
 from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
@@ -32,8 +33,11 @@ class KeyAttributes:
 class KeyView:
     """The parts of a key that the API shows."""
 
-    record: KeyRecord
     type_name: str
+    mechanisms: Sequence[str]
+    """In the order of the algorithm table."""
+    tags: frozenset[Tag]
+    label: Label
     public: PublicParts | None
     operations: int
 
@@ -72,10 +76,12 @@ async def view(context: CallerContext, key_id: KeyId, *, derivation: str | None)
     """
     key = await load(context, key_id)
     return KeyView(
-        record=key.record,
         type_name=key.algorithm.name,
+        mechanisms=algorithms.known_mechanisms(key.record.mechanisms),
+        tags=key.record.tags,
+        label=key.record.label,
         public=key.public_half(derivation).public(),
-        operations=context.session.keys.operations(_path(context, key_id), key.record),
+        operations=context.session.keys.operations(_path(context, key_id), key.record.operations),
     )
 
 

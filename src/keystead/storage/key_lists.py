@@ -9,8 +9,10 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_types import KeyTypes
+from keystead.storage.key_value_store import Entry
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
-from keystead.storage.sealed_records import Opened, SealedRecords
+from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.versions import hash_of
 
 PAGE_BYTES: Final = 64 * 1024
 """Bytes of records that a list reads at a time. A longer record is read alone."""
@@ -28,8 +30,9 @@ class ShownKey(NamedTuple):
     """All of a key that a list with details shows."""
 
     key_id: KeyId
-    record: KeyRecord
     summary: PublicSummary
+    was_known: bool
+    """Whether it was shown before, and so not opened and parsed again."""
 
 
 class KeyLists:
@@ -62,8 +65,8 @@ class KeyLists:
     ) -> Sequence[ListedKey]:
         """Return the next keys of a list, those that follow `after`. Empty only at the end."""
         return [
-            ListedKey(path.key_id, *records.decode_listed(opened.plaintext, path=self._name(path)))
-            for path, opened in await self._scan(namespace, prefix, after)
+            ListedKey(path.key_id, *self._attributes(path, entry))
+            for path, entry in await self._scan(namespace, prefix, after)
         ]
 
     async def shown_page(
@@ -76,11 +79,11 @@ class KeyLists:
     ) -> Iterator[tuple[KeyId, ShownKey | None]]:
         """Return the IDs of a `page`, each with the key if it is selected, or else None.
 
-        Each key is opened when it is iterated, and parsed if need be. Raises CorruptRecord in the
-        iteration if a key is unreadable.
+        Each key is opened and parsed when it is iterated, unless a list has shown this version of
+        it. Raises CorruptRecord in the iteration if a key is unreadable.
         """
         found = await self._scan(namespace, prefix, after)
-        return ((path.key_id, self._shown(path, opened, selection)) for path, opened in found)
+        return ((path.key_id, self._shown(path, entry, selection)) for path, entry in found)
 
     def forget(self) -> None:
         """Forget what is public of the keys that were listed."""
@@ -88,36 +91,50 @@ class KeyLists:
 
     async def _scan(
         self, namespace: NamespaceId | None, prefix: str, after: KeyId | None
-    ) -> Iterator[tuple[KeyPath, Opened]]:
-        """Return the records that follow `after`, about PAGE_BYTES of them, opened one by one."""
+    ) -> list[tuple[KeyPath, Entry]]:
+        """Return the sealed records that follow `after`, about PAGE_BYTES of them."""
         if (limits := key_paths.limits(prefix)) is None:
-            return iter(())
+            return []
         folder = key_paths.folder(namespace)
         start, stop = limits
         if after is not None:
             start = max(start, after + "\0")
         found = await self._sealed.scan(folder + start, folder + stop, limit_bytes=PAGE_BYTES)
-        return (
-            (KeyPath(namespace, cast("KeyId", name[len(folder) :])), opened)
-            for name, opened in found
-        )
+        return [
+            (KeyPath(namespace, cast("KeyId", name[len(folder) :])), entry) for name, entry in found
+        ]
 
-    def _shown(self, path: KeyPath, opened: Opened, selection: KeySelection) -> ShownKey | None:
+    def _shown(self, path: KeyPath, entry: Entry, selection: KeySelection) -> ShownKey | None:
+        record_hash = hash_of(entry.value)
+        known = self._summaries.get(path, record_hash)
+        if known is not None:
+            has_type = selection.type_name in ("", known.type_name)
+            if not has_type or not selection.is_met_by(known.label, known.tags):
+                return None
+            return ShownKey(path.key_id, known, was_known=True)
+        record = self._selected(path, entry, selection)
+        if record is None:
+            return None
+        summary = PublicSummary.of(self._parsed(path, record, entry.revision))
+        self._summaries.put(path, record_hash, summary)
+        return ShownKey(path.key_id, summary, was_known=False)
+
+    def _selected(self, path: KeyPath, entry: Entry, selection: KeySelection) -> KeyRecord | None:
+        """Return the record of a key if it is selected. The key is not parsed."""
         if selection != EVERY_KEY:
-            tags, label = records.decode_listed(opened.plaintext, path=self._name(path))
+            tags, label = self._attributes(path, entry)
             if not selection.is_met_by(label, tags):
                 return None
-        record = records.decode_key(opened.plaintext, path=self._name(path))
+        record = records.decode_key(self._opened(path, entry), path=self._name(path))
         if selection.type_name and self._types.of(record.private) != selection.type_name:
             return None
-        return ShownKey(path.key_id, record, self._summary(path, record, opened.revision))
+        return record
 
-    def _summary(self, path: KeyPath, record: KeyRecord, revision: int) -> PublicSummary:
-        summary = self._summaries.get(path, revision)
-        if summary is None:
-            summary = PublicSummary.of(self._parsed(path, record, revision))
-            self._summaries.put(path, revision, summary)
-        return summary
+    def _attributes(self, path: KeyPath, entry: Entry) -> tuple[frozenset[Tag], Label]:
+        return records.decode_listed(self._opened(path, entry), path=self._name(path))
+
+    def _opened(self, path: KeyPath, entry: Entry) -> bytes:
+        return self._sealed.open(key_paths.name_of(path), entry.value)
 
     def _name(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))

@@ -224,9 +224,9 @@ class KeyStore:
 
     # --- counting --------------------------------------------------------------------------
 
-    def operations(self, path: KeyPath, record: KeyRecord) -> int:
-        """Return how often a key was used: the stored count and the pending uses."""
-        return record.operations + self._counts.of(path)
+    def operations(self, path: KeyPath, stored: int) -> int:
+        """Return how often a key was used: the count in its record and the pending uses."""
+        return stored + self._counts.of(path)
 
     async def flush_counts(self) -> None:
         """Write the pending counts into the records. They stay pending after StoreUnavailable."""

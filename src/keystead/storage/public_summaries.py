@@ -1,10 +1,12 @@
-"""What is public of keys, kept so that a list need not parse every private key again."""
+"""What lists show of keys, kept so that a list need not open and parse every key again."""
 
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from keystead import algorithms
 from keystead.algorithms import PublicParts
-from keystead.model.keys import KeyPath
+from keystead.model.ids import Label, Tag
+from keystead.model.keys import NO_LABEL, KeyPath
 from keystead.storage.key_cache import StoredKey
 
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -14,46 +16,61 @@ _OBJECT_BYTES: Final = 512
 
 
 class PublicSummary(NamedTuple):
-    """What is public of a key, besides its record."""
+    """What a list shows of a key."""
 
     type_name: str
     public: PublicParts | None
     pem: bytes | None
     """SubjectPublicKeyInfo PEM. None if the key has no public half."""
+    mechanisms: tuple[str, ...] = ()
+    tags: frozenset[Tag] = frozenset()
+    label: Label = NO_LABEL
+    operations: int = 0
+    """The count of uses in the record."""
 
     @classmethod
     def of(cls, key: StoredKey) -> "PublicSummary":
         """Return the summary of a parsed key."""
-        half = key.public_half(None)
+        half, record = key.public_half(None), key.record
         public = half.public()
-        return cls(key.algorithm.name, public, None if public is None else half.public_pem())
+        return cls(
+            key.algorithm.name,
+            public,
+            None if public is None else half.public_pem(),
+            algorithms.known_mechanisms(record.mechanisms),
+            record.tags,
+            record.label,
+            record.operations,
+        )
 
     @property
     def weight(self) -> int:
         """About how many bytes of memory the summary takes."""
         public = self.public
         numbers = () if public is None else (public.modulus, public.public_exponent, public.data)
-        return _OBJECT_BYTES + sum(len(each or b"") for each in (*numbers, self.pem))
+        size = sum(len(each or b"") for each in (*numbers, self.pem))
+        texts = sum(len(text.encode()) + _OBJECT_BYTES for text in (self.label, *self.tags))
+        return _OBJECT_BYTES + size + texts
 
 
 class PublicSummaries:
-    """A cache. A summary is that of one revision of a key, so changes need not be told to it."""
+    """A cache. A summary is that of one sealed record, so changes need not be told to it."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[KeyPath, tuple[int, PublicSummary]] = OrderedDict()
+        self._known: OrderedDict[KeyPath, tuple[bytes, PublicSummary]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, path: KeyPath, revision: int) -> PublicSummary | None:
-        """Return the summary of the key at `path` if it is that of this revision."""
+    def get(self, path: KeyPath, record_hash: bytes) -> PublicSummary | None:
+        """Return the summary of the key at `path` if its sealed record has this hash."""
         known = self._known.get(path)
-        return known[1] if known is not None and known[0] == revision else None
+        return known[1] if known is not None and known[0] == record_hash else None
 
-    def put(self, path: KeyPath, revision: int, summary: PublicSummary) -> None:
+    def put(self, path: KeyPath, record_hash: bytes, summary: PublicSummary) -> None:
         """Keep a summary. Those that were put first make room for it."""
         replaced = self._known.pop(path, None)
         if replaced is not None:
             self._bytes -= replaced[1].weight
-        self._known[path] = (revision, summary)
+        self._known[path] = (record_hash, summary)
         self._bytes += summary.weight
         while self._bytes > MOST_BYTES:
             _, (_, oldest) = self._known.popitem(last=False)

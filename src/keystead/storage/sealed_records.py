@@ -1,12 +1,12 @@
 """The sealed records of one store. Each opens only under the store's key and at its own path."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
 from keystead.storage.paths import list_paths
 
 Seal = Callable[[Secret, str, bytes], bytes]
@@ -83,20 +83,14 @@ class SealedRecords:
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
 
-    async def scan(
-        self, start: str, stop: str, *, limit_bytes: int
-    ) -> Iterator[tuple[str, Opened]]:
-        """Return the first records in [start, stop) with their names, limited as the store's scan.
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> list[tuple[str, Entry]]:
+        """Return the names of the first records in [start, stop), limited as the store's scan.
 
-        Each record is opened when it is iterated. Raises CorruptRecord if one does not open.
+        Each comes with its sealed value, which `open` opens.
         """
         first, end = self.path(start), self.path(stop)
         found = await self._store.scan(first, end, limit_bytes=limit_bytes)
-        names = (record.path.removeprefix(self._root) for record in found)
-        return (
-            (name, Opened(self.open(name, record.entry.value), record.entry.revision))
-            for name, record in zip(names, found, strict=True)
-        )
+        return [(record.path.removeprefix(self._root), record.entry) for record in found]
 
     async def revision(self, name: str) -> int:
         """Return a record's revision, or MISSING if there is none. The record is not opened."""

@@ -248,13 +248,13 @@ def _parts(private: PrivateData) -> PrivateParts:
 def public_view(view: KeyView) -> PublicKeyView:
     """Return the shape of a key."""
     return PublicKeyView(
-        mechanisms=[name for name in algorithms.MECHANISMS if name in view.record.mechanisms],
+        mechanisms=list(view.mechanisms),
         type=view.type_name,
-        restrictions=Restrictions(tags=sorted(view.record.tags)),
+        restrictions=Restrictions(tags=sorted(view.tags)),
         operations=view.operations,
         # Left out, not null, for a Generic key: clients made from the description refuse a null.
         public=msgspec.UNSET if view.public is None else _public_parts(view.public),
-        label=view.record.label or msgspec.UNSET,
+        label=view.label or msgspec.UNSET,
     )
 
 
