@@ -12,7 +12,7 @@ from keystead.operations.shares import HSM, Party, Turns
 from keystead.operations.work_pool import WorkPool
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
-from keystead.storage import keys
+from keystead.storage import key_lists
 from keystead.wire.connection import Connection
 from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, RequestAborted
 from keystead.wire.frames import EDGE_FRAME_BYTES
@@ -147,7 +147,7 @@ async def until(condition) -> None:
 
 @pytest.mark.parametrize("path", [LIST, "/keys/k*?label=blue", SEARCH])
 async def test_a_list_that_nobody_waits_for_stops_reading(core, store, edge, path, monkeypatch):
-    monkeypatch.setattr(keys, "PAGE_BYTES", 1)
+    monkeypatch.setattr(key_lists, "PAGE_BYTES", 1)
     store.scans.clear()
     edge.ask("GET", path, ADMIN)
     await until(lambda: store.scans)
@@ -214,7 +214,7 @@ async def test_a_use_that_has_begun_counts_without_its_client(core, pool, signer
 
 
 async def test_lists_read_one_page_at_a_time_all_together(core, store, monkeypatch):
-    monkeypatch.setattr(keys, "PAGE_BYTES", 2000)
+    monkeypatch.setattr(key_lists, "PAGE_BYTES", 2000)
     store.most_scans_at_once = 0
     lists = (core.request("GET", LIST, user=ADMIN) for _ in range(20))
     for answer in await asyncio.gather(*lists):
