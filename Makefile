@@ -158,6 +158,8 @@ VM_TOOLS := qemu-system-x86=qemu-system-x86_64 ovmf=/usr/share/OVMF/OVMF_CODE_4M
 
 image: $(READY) ## builds the bootable image of the appliance into dist/appliance; KEYS=DIR signs it
 	scripts/system-tools $(IMAGE_TOOLS)
+	scripts/system-tools $(TPM2_TOOLS)
+	scripts/add-tpm2 $(VENV) || echo "the image will have no TPM: tpm2-pytss cannot be built" >&2
 	rm -rf dist/appliance && mkdir -p dist
 	$(BIN)/python -m keystead image build $(if $(KEYS),--keys $(KEYS)) --format qcow2 --format vmdk --format vhdx dist/appliance
 
@@ -167,7 +169,8 @@ appliance: image ## builds the appliance and boots it in QEMU, with HTTPS at loc
 	scripts/run-appliance dist/appliance/keystead.raw dist/appliance/variables.fd
 
 appliance-test: $(DEV_READY) ## builds the appliance and boots it again and again, with Secure Boot; takes many minutes
-	scripts/system-tools $(IMAGE_TOOLS) $(VM_TOOLS)
+	scripts/system-tools $(IMAGE_TOOLS) $(VM_TOOLS) $(TPM2_TOOLS)
+	scripts/add-tpm2 $(VENV)
 	$(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r requirements-appliance.lock
 	KEYSTEAD_APPLIANCE=1 $(BIN)/python -m pytest -v tests/appliance
 

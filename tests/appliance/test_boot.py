@@ -1,5 +1,6 @@
 """The appliance, booted in QEMU. `make appliance-test` runs it; it takes minutes."""
 
+import base64
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from keystead.__main__ import main
 from keystead.appliance import disk, tools, uki
 from keystead.appliance.build import CONTENTS, DISK, IMAGE
+from keystead.client.quotes import pem_of, verify_quote
 from tests.appliance.machines import (
     PASSPHRASES,
     READY,
@@ -23,6 +25,9 @@ from tests.appliance.machines import (
     provision_and_sign,
     software_tpm,
 )
+from tests.support.core import b64
+
+NONCE = bytes(range(32))
 
 pytestmark = pytest.mark.skipif(
     "KEYSTEAD_APPLIANCE" not in os.environ, reason="boots take minutes: make appliance-test"
@@ -55,8 +60,8 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
 
 
 @pytest.mark.skipif(shutil.which("swtpm") is None, reason="no swtpm")
-def test_the_tpm_measures_what_the_builder_predicts(
-    built: Path, enrolled: Path, tmp_path: Path
+def test_the_tpm_measures_what_the_builder_predicts_and_signs_that(
+    built: Path, enrolled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, variables = copied(built / DISK, tmp_path), copied(enrolled, tmp_path)
     predicted = json.loads((built / CONTENTS).read_text())["measurements"]["pcr11"]
@@ -66,8 +71,18 @@ def test_the_tpm_measures_what_the_builder_predicts(
         with closing(vm.client()) as nobody:
             nobody.provision(PASSPHRASES["unlock"], PASSPHRASES["admin"])
         with closing(vm.client("admin")) as admin:
-            registers = admin.get_system_info().tpm.platform_configuration_registers
+            tpm_of_machine = admin.get_system_info().tpm
+        registers = tpm_of_machine.platform_configuration_registers
+        monkeypatch.setenv("KEYSTEAD_PASSPHRASE", PASSPHRASES["admin"])
+        quote = tmp_path / "quote.json"
+        asking = ["attestation", "quote", "--nonce", b64(NONCE), "-o", str(quote)]
+        assert main([*asking, "--host", f"127.0.0.1:{vm.port}", "--insecure", "--user=admin"]) == 0
 
+    key = pem_of(base64.b64decode(tpm_of_machine.attestation_keys["P256"]))
+    contents = (built / CONTENTS).read_bytes()
+    told = verify_quote(quote.read_bytes(), key_pem=key, nonce=NONCE, measurements=contents)
+    assert told["events"] > len(registers)
+    assert {n: value for n, value in registers.items() if n in told["pcr"]} == told["pcr"]
     assert registers["11"] == predicted
     assert {"4", "7"} <= {number for number, value in registers.items() if int(value, 16)}
 

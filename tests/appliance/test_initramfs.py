@@ -18,16 +18,24 @@ from keystead.appliance.initramfs import (
     INTERPRETER,
     MODULES,
     UPDATE_KEY,
+    WITH_TPM,
     configuration,
     root_entries,
 )
+from keystead.appliance.python_files import has_tpm
 from keystead.processes.supervisor.configuration import read_configuration
 
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 NO_CHROOT = 125
 """What chroot(1) ends with if it cannot change the root directory."""
-MAX_BYTES = 70_000_000
+MAX_BYTES = 75_000_000
 """The unpacked system stays in the memory of the machine."""
+TCTI_IO_ERROR = "0xa000a"
+"""TSS2_TCTI_RC_IO_ERROR: the driver for a TPM's device was loaded, and there is no device."""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root directory")
+needs_tpm_package = pytest.mark.skipif(
+    not has_tpm(), reason="tpm2-pytss is not installed as make tpm2 does it"
+)
 SHELLS = {"sh", "bash", "dash", "busybox", "ash", "zsh", "login", "su", "sshd", "apt", "dpkg"}
 SERVER = (
     "keystead.processes.machine.process",
@@ -110,6 +118,36 @@ def test_the_builders_update_key_is_in_the_image_and_in_force(keys: Path, tmp_pa
     assert read.platform.core.update_key_pem == key
 
 
+@needs_tpm_package
+def test_on_a_machine_with_a_tpm_the_server_is_told_of_it(tmp_path: Path) -> None:
+    for entry in configuration(None):
+        (tmp_path / PurePosixPath(entry.path).name).write_bytes(entry.content)
+
+    without, with_tpm = (
+        read_configuration(tmp_path / PurePosixPath(name).name).platform.attestation
+        for name in (CONFIGURATION, WITH_TPM)
+    )
+    assert without is None
+    assert with_tpm is not None
+    assert (with_tpm.tpm, with_tpm.is_optional) == ("/dev/tpmrm0", True)
+    assert with_tpm.pcrs.endswith(",11")
+
+
+@needs_root
+@needs_tpm_package
+def test_the_tpm_s_library_is_in_the_image_and_loads(entries: list[Entry], tmp_path: Path) -> None:
+    program = """
+from tpm2_pytss import TCTILdr, TSS2_Exception
+try:
+    TCTILdr("device", "/dev/no-tpm")
+except TSS2_Exception as error:
+    print(hex(error.rc))
+"""
+    assert run_inside(entries, tmp_path, program).strip() == TCTI_IO_ERROR
+    found = {PurePosixPath(entry.path).name for entry in entries}
+    assert not [name for name in found if name.startswith(("libcurl", "libtss2-fapi"))]
+
+
 def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: Path) -> None:
     (found,) = [entry for entry in entries if entry.path == CONFIGURATION]
     (tmp_path / "file").write_bytes(found.content)
@@ -118,15 +156,20 @@ def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: 
     assert UPDATE_KEY not in {entry.path for entry in entries}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root directory")
+@needs_root
 def test_everything_that_the_server_imports_is_in_the_image(
     entries: list[Entry], tmp_path: Path
 ) -> None:
-    unpack(entries, tmp_path)
     program = f"import importlib; [importlib.import_module(name) for name in {SERVER!r}]"
 
+    run_inside(entries, tmp_path, program)
+
+
+def run_inside(entries: list[Entry], root: Path, program: str) -> str:
+    """Run a Python program with the image's own interpreter and files. Return its output."""
+    unpack(entries, root)
     ended = subprocess.run(  # noqa: S603 - the image's own interpreter
-        ["chroot", tmp_path, f"/{INTERPRETER}", "-I", "-c", program],  # noqa: S607 - the system's
+        ["chroot", root, f"/{INTERPRETER}", "-I", "-c", program],  # noqa: S607 - the system's
         env={"PATH": "/usr/sbin:/usr/bin"},
         capture_output=True,
         text=True,
@@ -135,3 +178,4 @@ def test_everything_that_the_server_imports_is_in_the_image(
     if ended.returncode == NO_CHROOT:
         pytest.skip(f"this machine allows no other root directory: {ended.stderr}")
     assert ended.returncode == 0, ended.stderr
+    return ended.stdout

@@ -6,6 +6,10 @@ import pytest
 
 from keystead.__main__ import main
 from keystead.cli.exit_status import ExitStatus
+from keystead.errors import StartRefused
+from keystead.journal.log import Log
+from keystead.processes.platform.quotes import quotes_if_any
+from keystead.processes.platform.settings import AttestationSettings
 from tests.support.quotes import event_log
 from tests.support.server import Server, running_server
 from tests.support.tpm import Swtpm, as_device, swtpm
@@ -42,10 +46,20 @@ def test_a_server_attests_what_was_booted(
     assert main([*verify, "AAAAAAAAAAA="]) == 1
 
 
+def test_a_server_that_needs_its_tpm_does_not_start_without_it() -> None:
+    wanted = AttestationSettings("/dev/no-tpm", "sha256:7", "/dev/null")
+    log = Log("platform", clock=lambda: 0, write=lambda _: None)
+    with pytest.raises(StartRefused, match=r"attestation\.tpm"):
+        quotes_if_any(wanted, log)
+    assert quotes_if_any(None, log) is None
+
+
 def test_a_server_without_a_tpm_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running_server(directory=tmp_path) as server:
+    config = '[attestation]\ntpm = "/dev/no-tpm"\nis_optional = true'
+    with running_server(directory=tmp_path, config=config) as server:
+        assert "the machine cannot be attested" in server.log()
         server.provision()
         monkeypatch.setenv("KEYSTEAD_PASSPHRASE", "adminPassphrase")
         assert attestation(server, "tpm-key") == ExitStatus.USAGE

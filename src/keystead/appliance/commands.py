@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keystead.appliance.build import build
 from keystead.appliance.disk import FORMATS
+from keystead.appliance.python_files import has_tpm
 from keystead.appliance.secure_boot import SigningKeys, make_keys
 
 
@@ -34,6 +35,8 @@ def _build(given: argparse.Namespace) -> None:
     keys = None if given.keys is None else SigningKeys.in_folder(given.keys)
     for path in build(given.out, keys=keys, formats=given.formats):
         print(path)  # noqa: T201 - the answer
+    if not has_tpm():
+        print("no TPM: tpm2-pytss is not installed, or was built with FAPI (make tpm2)")  # noqa: T201 - the answer
     if keys is None:
         print("not signed: Secure Boot must be off (--keys signs the image)")  # noqa: T201 - the answer
 

@@ -20,6 +20,9 @@ _RELEASE: Final = "bookworm"
 _LIBRARIES: Final = (
     *("libc6", "libgcc-s1", "libffi8", "libexpat1", "zlib1g", "libsqlite3-0"),
     "libssl3",
+    # For a TPM. What is not needed by a program is not taken from them.
+    *("libtss2-esys-3.0.2-0", "libtss2-sys1", "libtss2-mu0", "libtss2-rc0"),
+    *("libtss2-tctildr0", "libtss2-tcti-device0"),
 )
 _NOT_NEEDED: Final = re.compile(
     r"usr/share/|lib/modules/[^/]+/kernel/(sound|drivers/(gpu|media|staging|infiniband|usb|iio)"

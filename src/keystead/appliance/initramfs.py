@@ -10,7 +10,7 @@ from keystead.appliance.content import Entry
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.kernel_modules import DRIVERS, load_order, name_of
-from keystead.appliance.python_files import own_package, standard_library, wheels
+from keystead.appliance.python_files import has_tpm, own_package, server_wheels, standard_library
 from keystead.errors import InvalidInput
 
 INTERPRETER: Final = f"usr/bin/{PYTHON}"
@@ -19,9 +19,19 @@ MODULES: Final = "usr/lib/modules/"
 
 _LIBRARY_FOLDERS: Final = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
+_TPM_DRIVER: Final = "libtss2-tcti-device.so.0"
+"""It is loaded by name, and no program says that it needs it."""
 _LOADER: Final = "ld-linux-x86-64.so.2"
 CONFIGURATION: Final = "etc/keystead/keystead.toml"
+WITH_TPM: Final = "etc/keystead/with-tpm.toml"
+"""The configuration for a machine that has a TPM."""
 UPDATE_KEY: Final = "etc/keystead/update.pem"
+_ATTESTATION: Final = b"""\
+[attestation]
+tpm = "/dev/tpmrm0"
+pcrs = "sha256:0,1,2,3,4,5,6,7,11"
+is_optional = true
+"""
 _BUILDER: Final = "made by the builder"
 _EMPTY_FOLDERS: Final = ("data", "dev", "etc", "proc", "run", "sys", "tmp", "boot")
 
@@ -32,7 +42,7 @@ def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -
     `update_key` (PEM) verifies update images. Without a key, the appliance takes none.
     Raises InvalidInput if a library that a program needs is in none of the packages.
     """
-    programs = [*_interpreter(packages), *wheels(), *own_package()]
+    programs = [*_interpreter(packages), *server_wheels(), *own_package()]
     for package in packages:
         programs += standard_library(package)
     return content.with_directories(
@@ -70,6 +80,7 @@ def _libraries(programs: Sequence[Entry], packages: Sequence[Package]) -> Iterat
     known = {name: found for package in packages for name, found in _shared(package)}
     done = {PurePosixPath(entry.path).name for entry in programs}
     waiting = [name for entry in programs for name in _needed(entry.content)]
+    waiting += [_TPM_DRIVER] if has_tpm() else []
     while waiting:
         name = waiting.pop()
         if name in done:
@@ -123,12 +134,13 @@ def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]
 
 
 def configuration(update_key: bytes | None) -> Iterator[Entry]:
-    """Yield the configuration of the server, and the key that verifies update images."""
-    if update_key is None:
-        yield content.file(CONFIGURATION, b"", _BUILDER)
-        return
-    yield content.file(CONFIGURATION, b'[update]\npublic_key = "update.pem"\n', _BUILDER)
-    yield content.file(UPDATE_KEY, update_key, "the builder's update key")
+    """Yield the configurations of the server, and the key that verifies update images."""
+    always = b"" if update_key is None else b'[update]\npublic_key = "update.pem"\n'
+    yield content.file(CONFIGURATION, always, _BUILDER)
+    if has_tpm():
+        yield content.file(WITH_TPM, always + _ATTESTATION, _BUILDER)
+    if update_key is not None:
+        yield content.file(UPDATE_KEY, update_key, "the builder's update key")
 
 
 def _skeleton() -> Iterator[Entry]:

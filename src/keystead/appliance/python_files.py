@@ -5,7 +5,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import Distribution, PackagePath, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -14,7 +14,7 @@ from keystead.appliance import content
 from keystead.appliance.bytecode import compiled
 from keystead.appliance.content import Entry
 from keystead.appliance.debian import PYTHON, Package
-from keystead.appliance.elf import is_elf
+from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.tools import run
 from keystead.errors import InvalidInput
 
@@ -37,6 +37,10 @@ DISTRIBUTIONS: Final = (
     "zxcvbn",
 )
 """What the server imports. The other packages of the lock are for the command line."""
+
+_TPM: Final = "tpm2-pytss"
+_FAPI: Final = "libtss2-fapi.so"
+"""It would bring curl, LDAP and Kerberos into the image."""
 
 _LEFT_OUT: Final = (
     # Consoles, shells, debuggers, terminals and installers.
@@ -82,6 +86,22 @@ def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[Entry]:
                 yield from _shipped(PACKAGES + str(path), _lean(data), origin, has_source=False)
             elif str(path) in _AS_TEXT[name]:
                 yield content.file(PACKAGES + str(path), data, origin)
+
+
+def has_tpm() -> bool:
+    """Return whether what reaches a TPM is installed, as `make tpm2` builds it."""
+    try:
+        paths = list(_modules(distribution(_TPM)))
+    except PackageNotFoundError:
+        return False
+    libraries = [path.read_binary() for path in paths if path.suffix == ".so"]
+    needed = [name for library in libraries for name in needed_libraries(library)]
+    return not any(name.startswith(_FAPI) for name in needed)
+
+
+def server_wheels() -> Iterator[Entry]:
+    """Yield all packages that the server needs, with that for a TPM if it is there."""
+    yield from wheels((*DISTRIBUTIONS, _TPM) if has_tpm() else DISTRIBUTIONS)
 
 
 def _modules(found: Distribution) -> Iterator[PackagePath]:

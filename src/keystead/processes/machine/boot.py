@@ -59,6 +59,8 @@ def prepare() -> None:
     """
     kernel.mount("proc", "/proc", "proc", kernel.PRIVATE)
     kernel.mount("sysfs", "/sys", "sysfs", kernel.PRIVATE)
+    # The firmware's log of what it measured into the TPM is there.
+    kernel.mount("securityfs", "/sys/kernel/security", "securityfs", kernel.PRIVATE)
     kernel.mount("devtmpfs", "/dev", "devtmpfs", kernel.MS_NOSUID | kernel.MS_NOEXEC)
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.PRIVATE, "mode=0755,size=16m")
     load_drivers()

@@ -31,6 +31,8 @@ PORT: Final = 8443
 DATA: Final = Path(boot.DATA, "keystead")
 UPDATES: Final = DATA / "update"
 CONFIGURATION: Final = Path("/etc/keystead/keystead.toml")
+WITH_TPM: Final = Path("/etc/keystead/with-tpm.toml")
+_TPM: Final = Path("/dev/tpmrm0")
 _OPEN_FILES: Final = 65536
 """Enough for all connections that the edges accept."""
 _OF_APPLIANCE: Final = ("--restarts-machine", "--configures-machine")
@@ -138,7 +140,8 @@ def _start_server(
     environment: Mapping[str, str], *, has_installer: bool
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "keystead", "serve", *_OF_APPLIANCE]
-    where = [f"--config={CONFIGURATION}", f"--data={DATA}", f"--listen=[::]:{PORT}"]
+    configuration = WITH_TPM if _TPM.exists() and WITH_TPM.exists() else CONFIGURATION
+    where = [f"--config={configuration}", f"--data={DATA}", f"--listen=[::]:{PORT}"]
     updates = ["--has-installer"] if has_installer else []
     return subprocess.Popen([*command, *where, *updates], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module
 

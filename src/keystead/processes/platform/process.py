@@ -28,7 +28,7 @@ from keystead.processes.platform.access import (
 from keystead.processes.platform.answers import Answers
 from keystead.processes.platform.counter_place import Counter, CounterPlace, open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
-from keystead.processes.platform.quotes import open_quotes
+from keystead.processes.platform.quotes import quotes_if_any
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
 from keystead.processes.platform.store import OpensStore, opener
@@ -160,7 +160,7 @@ def main() -> None:
         fetched = device_key.fetch(store_exists=data.database.exists())
         device_key.revoke_older()
         counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
-        quotes = None if settings.attestation is None else open_quotes(settings.attestation)
+        quotes = quotes_if_any(settings.attestation, log)
         load_name_services()
         opens_store = opener(data, can_join=settings.core.can_join)
         uses_etcd = settings.core.can_join or MemberDirectory(data.etcd).exists

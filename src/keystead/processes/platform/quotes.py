@@ -1,10 +1,24 @@
 """The quotes of the TPM that the operator's configuration names."""
 
 from keystead.errors import KeysteadError, StartRefused
+from keystead.journal.log import Log
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.remote_quotes import Quotes
 from keystead.processes.platform.settings import AttestationSettings
 from keystead.processes.platform.tpm_package import package_missing
+
+
+def quotes_if_any(wanted: AttestationSettings | None, log: Log) -> Quotes | None:
+    """Return the quotes that are configured. Raises StartRefused if they do not work and must."""
+    if wanted is None:
+        return None
+    try:
+        return open_quotes(wanted)
+    except StartRefused as refusal:
+        if not wanted.is_optional:
+            raise
+        log.warning("the machine cannot be attested", reason=refusal.message)
+        return None
 
 
 def open_quotes(wanted: AttestationSettings) -> Quotes:

@@ -57,6 +57,8 @@ class AttestationSettings(msgspec.Struct, frozen=True):
     """The registers, in the form of `PcrSelection`."""
     event_log: str
     """The file with the firmware's log."""
+    is_optional: bool = False
+    """Whether the server starts without a TPM that works."""
 
 
 class PlatformSettings(msgspec.Struct, frozen=True):

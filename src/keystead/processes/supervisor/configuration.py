@@ -95,6 +95,7 @@ class _Attestation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tpm: Annotated[str, msgspec.Meta(pattern=_DEVICE)]
     pcrs: str = "sha256:0,1,2,3,4,5,6,7"
     event_log: str = KERNELS
+    is_optional: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,7 +212,8 @@ def _attestation(directory: Path, wanted: _Attestation | None) -> AttestationSet
     pcrs = PcrSelection.parse(wanted.pcrs)
     if not pcrs.registers:
         raise ValueError("attestation.pcrs: there is nothing to attest without registers")
-    return AttestationSettings(wanted.tpm, str(pcrs), str(directory / wanted.event_log))
+    log = str(directory / wanted.event_log)
+    return AttestationSettings(wanted.tpm, str(pcrs), log, wanted.is_optional)
 
 
 def _head_file(directory: Path, wanted: str | None) -> str | None:
