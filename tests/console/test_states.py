@@ -2,12 +2,13 @@
 
 import os
 import signal
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
-from tests.console.conftest import PASSPHRASE, Console, console_at
+from tests.console.conftest import PASSPHRASE, PAUSED_AT, Console, console_at
 from tests.support.server import UNLOCK, Server, running_server
 
 
@@ -94,6 +95,22 @@ def test_a_passphrase_is_forgotten_after_a_quarter_of_an_hour(
         expect(console.page.locator(".who")).to_contain_text("admin")
         console.page.clock.fast_forward("00:04")
         console.heading("Sign in")
+
+
+def test_a_computer_that_slept_is_asked_for_the_passphrase_before_its_timers_run(
+    browser: Browser, server: Server
+) -> None:
+    for console in console_at(browser, server, has_paused_clock=True):
+        console.sign_in("admin", server.passphrases["admin"])
+        console.says("What remains")
+        console.page.clock.set_system_time(PAUSED_AT + timedelta(minutes=16))  # Runs no timer.
+        console.page.keyboard.press("Shift")
+        console.heading("Sign in")
+
+
+def test_a_page_that_is_left_forgets_the_passphrase(signed_in: Console) -> None:
+    signed_in.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    signed_in.heading("Sign in")
 
 
 def test_nothing_of_a_session_is_kept_by_the_browser(signed_in: Console) -> None:

@@ -81,7 +81,11 @@ export class Hsm extends EventTarget {
     if (this.isSignedIn && Date.now() - this.#lastUse > IDLE_MILLISECONDS) this.signOut();
   }
 
-  noteUse() { this.#lastUse = Date.now(); }
+  /** A computer that slept may be used again before its timers have run. */
+  noteUse() {
+    this.forgetIfIdle();
+    this.#lastUse = Date.now();
+  }
 
   /** Returns the Response; throws Refused for every status of 400 and above. */
   async request(method, path, { json, body, headers = {}, signal, anonymous = false } = {}) {

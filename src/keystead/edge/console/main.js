@@ -168,5 +168,6 @@ window.addEventListener("dragover", (event) => event.preventDefault());
 window.addEventListener("drop", takeFile);
 for (const name of ["pointerdown", "keydown"])
   window.addEventListener(name, () => hsm.noteUse(), { passive: true });
+window.addEventListener("pagehide", () => hsm.signOut()); // The browser may keep a page that was left, to go back to.
 setInterval(() => { hsm.forgetIfIdle(); hsm.look(); }, LOOK_MILLISECONDS);
 await hsm.look();
