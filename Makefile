@@ -41,7 +41,7 @@ SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -120,6 +120,10 @@ flood: $(DEV_READY) ## 10,000 idle connections, storms of handshakes and logins 
 console-keys: $(DEV_READY) ## how quick the console is with 100,000 keys: KEYS=100000
 	scripts/system-tools chromium
 	KEYSTEAD_CONSOLE_KEYS=$(or $(KEYS),100000) $(BIN)/python -m pytest -s tests/console/test_many_keys.py
+
+console-walk: $(DEV_READY) ## everything in the console: each type of key, each page of each role with each refusal
+	scripts/system-tools chromium
+	KEYSTEAD_CONSOLE_WALK=1 $(BIN)/python -m pytest tests/console
 
 format: $(DEV_READY) ## puts the code into the project's format
 	$(BIN)/ruff format .
