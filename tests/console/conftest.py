@@ -1,5 +1,6 @@
 """A real browser at a real server. Errors and violations of the page's policy fail a test."""
 
+import base64
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -102,6 +103,19 @@ class Console:
 
     def unfold(self, title: str) -> None:
         self.page.locator("summary").get_by_text(title, exact=True).click()
+
+    def drop(self, target: str, content: bytes, *, name: str = "dropped") -> bool:
+        """Drop a file on an element; return whether the page kept the browser from opening it."""
+        return self.page.evaluate(
+            """([target, name, content]) => {
+                const dataTransfer = new DataTransfer();
+                const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+                dataTransfer.items.add(new File([bytes], name));
+                return !document.querySelector(target).dispatchEvent(
+                    new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+            }""",
+            [target, name, base64.b64encode(content).decode()],
+        )
 
     def sign_in(self, user: str, passphrase: str) -> None:
         self.fill("Sign in", user=user, passphrase=passphrase)

@@ -1,6 +1,5 @@
 """What a person does in the console, from a new HSM to signatures and backups."""
 
-import base64
 import itertools
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,29 +128,6 @@ def test_a_key_goes_only_when_its_id_is_typed(signed_in: Console, server: Server
     dialog.get_by_role("button", name="Delete the key").click()
     signed_in.heading("Keys")
     assert server.request("GET", "/keys/gone", user="admin").status == 404
-
-
-def test_a_key_file_is_imported(signed_in: Console, server: Server, tmp_path: Path) -> None:
-    private = ec.generate_private_key(ec.SECP256R1())
-    file = tmp_path / "key.der"
-    file.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    signed_in.open("new-key")
-    signed_in.fill("Import a key", id="brought")
-    form = signed_in.page.get_by_role("form", name="Import a key")
-    form.locator("[name=file]").set_input_files(file)
-    signed_in.press("Import a key", "Import")
-    signed_in.heading("Key brought")
-    shown = server.request("GET", "/keys/brought", user="admin").json()
-    expected = private.public_key().public_bytes(
-        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    )
-    assert base64.b64decode(shown["public"]["data"]) == expected
 
 
 def test_the_figures_of_a_metrics_user_are_drawn(console: Console, server: Server) -> None:

@@ -7,7 +7,7 @@ const NAMES = { "2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST"
 const ALTERNATIVE_NAME = "2.5.29.17";
 
 /** Reads one element at `at`; throws an error if it does not fit. */
-function readAt(bytes, at) {
+export function readAt(bytes, at) {
   const tag = bytes[at];
   let length = bytes[at + 1];
   let start = at + 2;
@@ -23,7 +23,7 @@ function readAt(bytes, at) {
   return { tag, start, end, whole: bytes.subarray(at, end), value: bytes.subarray(start, end) };
 }
 
-function children(node) {
+export function children(node) {
   const found = [];
   for (let at = 0; at < node.value.length;) {
     const child = readAt(node.value, at);

@@ -194,6 +194,14 @@ export function confirmed(question, action, word = "") {
   });
 }
 
+/** Returns how far a Date is from now, in words, e.g. "in 3 months" or "2 days ago". */
+export function fromNow(date) {
+  const days = Math.round((date - Date.now()) / 86_400_000);
+  const [count, unit] = Math.abs(days) < 60 ? [days, "day"]
+    : Math.abs(days) < 730 ? [Math.round(days / 30.44), "month"] : [Math.round(days / 365.25), "year"];
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(count, unit);
+}
+
 /** Returns a moment (RFC 3339 or Date) in the browser's time zone, with UTC as its title. */
 export function moment(time) {
   const date = time instanceof Date ? time : new Date(time);

@@ -2,8 +2,8 @@
 
 import { fromBase64, fromPem, readFile, save, toBase64 } from "/console/bytes.js";
 import { fingerprint, readCertificate } from "/console/der.js";
-import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, parsedJson,
-  section, shown, words } from "/console/elements.js";
+import { area, button, choice, confirmed, element, facts, field, form, fromNow, later, moment, notice,
+  parsedJson, section, shown, words } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 import { explained, prepared, signModes } from "/console/mechanisms.js";
 
@@ -43,11 +43,12 @@ function uses(hsm, path, key) {
   const modes = signModes(key.mechanisms);
   if (!modes.length) return [];
   const file = () => field("File", { name: "file", type: "file", required: true });
-  const tree = key.type === "BIP32" ? field("Derivation", { name: "derivation" }, "e.g. m/44'/60'/0'/0/0") : null;
+  const tree = () => key.type === "BIP32"
+    && field("Derivation", { name: "derivation" }, "e.g. m/44'/60'/0'/0/0. Empty: the master key.");
   const asked = (values, message, more) => ({ mode: values.mode, message: toBase64(message), ...more,
     ...(values.derivation && { derivation: values.derivation }) });
   return [
-    section("Sign a file", form([file(), choice("Mode", "mode", modes, modes[0]), tree], "Sign",
+    section("Sign a file", form([file(), choice("Mode", "mode", modes, modes[0]), tree()], "Sign",
       async (values) => {
         const { message, by } = await prepared(values.mode, key.type, await readFile(values.file));
         const { signature } = await hsm.send("POST", `${path}/sign`, asked(values, message));
@@ -56,7 +57,7 @@ function uses(hsm, path, key) {
       }, { label: "Sign a file" })),
     section("Verify a file", form([file(),
       field("Signature", { name: "signature", type: "file", required: true }),
-      choice("Mode", "mode", modes, modes[0]), tree?.cloneNode(true)], "Verify",
+      choice("Mode", "mode", modes, modes[0]), tree()], "Verify",
     async (values) => {
       const { message, by } = await prepared(values.mode, key.type, await readFile(values.file));
       const signature = toBase64(await readFile(values.signature));
@@ -75,13 +76,13 @@ async function certificate(hsm, path, isAdmin) {
   const place = element("div", {}, body ? certificateInWords(new Uint8Array(body))
     : element("p", {}, "None is stored."));
   if (!isAdmin) return place;
-  place.append(form([field("Certificate file", { name: "file", type: "file" })], "Store",
-    async ({ file }) => {
-      await hsm.request("PUT", `${path}/cert`, { body: await readFile(file),
-        headers: { "Content-Type": "application/octet-stream" } });
-      place.replaceChildren(await shown(() => certificate(hsm, path, isAdmin)));
-    }, { label: "Store a certificate" }));
-  if (body) place.append(button("Remove the certificate", async () => {
+  if (!body) place.append(form([field("Certificate file", { name: "file", type: "file" },
+    "Drop it here or choose it.")], "Store", async ({ file }) => {
+    await hsm.request("PUT", `${path}/cert`, { body: await readFile(file),
+      headers: { "Content-Type": "application/octet-stream" } });
+    place.replaceChildren(await shown(() => certificate(hsm, path, isAdmin)));
+  }, { label: "Store a certificate" }));
+  else place.append(button("Remove the certificate", async () => {
     if (!await confirmed("Remove the stored certificate?", "Remove")) return;
     place.replaceChildren(await shown(async () => {
       await hsm.request("DELETE", `${path}/cert`);
@@ -96,8 +97,10 @@ function certificateInWords(bytes) {
   try {
     const der = fromPem(new TextDecoder("latin1").decode(bytes), "CERTIFICATE") ?? bytes;
     const read = readCertificate(der);
-    const isOver = read.notAfter < new Date();
-    return element("div", {}, isOver && notice("bad", "It has expired."), facts([
+    const ends = fromNow(read.notAfter);
+    const expiry = read.notAfter < new Date() ? notice("bad", `It has expired ${ends}.`)
+      : element("p", {}, `It expires ${ends}.`);
+    return element("div", {}, expiry, facts([
       ["Subject", read.subject], ["Issuer", read.issuer], ["Names", read.names.join(", ")],
       ["Serial number", read.serial], ["From", moment(read.notBefore)], ["Until", moment(read.notAfter)],
     ]), saveIt);

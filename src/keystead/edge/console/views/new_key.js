@@ -2,8 +2,12 @@
 
 import { fromPem, readFile, toBase64, toPem } from "/console/bytes.js";
 import { check, choice, element, field, form, section, words } from "/console/elements.js";
+import { children, readAt } from "/console/der.js";
 import { segment } from "/console/hsm.js";
 import { LENGTHS, TYPES, explained } from "/console/mechanisms.js";
+
+/** Tags of DER, and the version of a PKCS #12 file (RFC 7292). */
+const [INTEGER, OCTETS, PFX_VERSION] = [0x02, 0x04, 3];
 
 export function newKeyView({ hsm, go }) {
   return element("div", {}, element("h1", {}, "New key"),
@@ -55,8 +59,8 @@ function generateForm(hsm, go) {
 function importForm(hsm, go) {
   return form([field("ID", { name: "id", required: true }),
     field("File with the private key", { name: "file", type: "file" },
-      "PEM or DER (PKCS #8). For a Generic key: the raw bytes. Files under a passphrase and PKCS #12 are "
-      + "imported by the command: keystead keys import."),
+      "PEM or DER; drop it here or choose it. For a Generic or BIP32 key: the raw bytes. Files under a passphrase "
+      + "and PKCS #12 are imported by the command: keystead keys import."),
     typeInputs(), commonInputs()], "Import", async (values) => {
     const bytes = await readFile(values.file);
     if (values.type === "Generic" || values.type === "BIP32") await importRaw(hsm, values, bytes);
@@ -81,12 +85,9 @@ function pemOf(bytes) {
   if (/ENCRYPTED/.test(text)) throw new Error(`This file is encrypted. ${advice}`);
   if (fromPem(text)) return text;
   if (bytes[0] !== 0x30) throw new Error("This is neither PEM nor DER.");
-  if (looksLikePkcs12(bytes)) throw new Error(`This is PKCS #12. ${advice}`);
-  return toPem(bytes, "PRIVATE KEY");
-}
-
-/** Whether the first integer inside is a PFX's version, 3. */
-function looksLikePkcs12(bytes) {
-  const start = bytes[1] & 0x80 ? 2 + (bytes[1] & 0x7f) : 2;
-  return bytes[start] === 2 && bytes[start + 1] === 1 && bytes[start + 2] === 3;
+  const [first, second] = children(readAt(bytes, 0));
+  if (first?.tag !== INTEGER) throw new Error(second?.tag === OCTETS ? `This file is encrypted. ${advice}`
+    : "There is no private key in this file.");
+  if (first.value[0] === PFX_VERSION) throw new Error(`This is PKCS #12. ${advice}`);
+  return toPem(bytes, { [INTEGER]: "RSA PRIVATE KEY", [OCTETS]: "EC PRIVATE KEY" }[second?.tag] ?? "PRIVATE KEY");
 }

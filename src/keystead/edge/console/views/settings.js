@@ -2,8 +2,8 @@
 
 import { fromPem, save } from "/console/bytes.js";
 import { readCertificate } from "/console/der.js";
-import { area, button, choice, confirmed, element, facts, field, form, later, moment, notice, parsedJson,
-  requireSame, words } from "/console/elements.js";
+import { area, button, choice, confirmed, element, facts, field, form, fromNow, later, moment, notice,
+  parsedJson, requireSame, words } from "/console/elements.js";
 import { now } from "/console/hsm.js";
 
 const done = (text) => notice("good", text);
@@ -27,7 +27,8 @@ async function tls(hsm) {
   const pem = await hsm.text("/config/tls/cert.pem");
   const read = readCertificate(fromPem(pem, "CERTIFICATE"));
   return element("div", {}, facts([["Subject", read.subject], ["Issuer", read.issuer],
-    ["Names", read.names.join(", ")], ["From", moment(read.notBefore)], ["Until", moment(read.notAfter)]]),
+    ["Names", read.names.join(", ")], ["From", moment(read.notBefore)], ["Until", moment(read.notAfter)],
+    ["Expires", fromNow(read.notAfter)]]),
   button("Save the certificate", () => save("hsm.pem", pem)),
   form([field("Common name", { name: "commonName", required: true }),
     field("Alternative names", { name: "names" }, "DNS names and IP addresses, with commas between")],
