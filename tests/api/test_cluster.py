@@ -74,7 +74,7 @@ USER = {"realName": "One", "role": "Operator", "passphrase": "a passphrase"}
 @pytest.fixture(scope="module")
 def failing() -> Iterator[Failing]:
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("keystead.operations.hsm.STORE_RETRY_SECONDS", 0.01)
+        patched.setattr("keystead.operations.recovery.STORE_RETRY_SECONDS", 0.01)
         failing = Failing(runner)
         yield failing
         runner.run(failing.core.hsm.stop())

@@ -185,7 +185,7 @@ async def backup_of(core):
 
 @pytest.fixture
 def recovers_fast(monkeypatch):
-    monkeypatch.setattr("keystead.operations.hsm.STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("keystead.operations.recovery.STORE_RETRY_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("recovers_fast")
@@ -252,7 +252,7 @@ def test_a_member_that_may_not_open_restored_records_is_locked_and_forgets_the_d
         await settled(both)
         assert hsm.state is State.FAILED
         await state_is(both, State.LOCKED)
-        assert hsm._reopens_with is None  # noqa: SLF001 - nothing shows that it is forgotten
+        assert hsm.recovery._domain_key is None  # noqa: SLF001 - nothing shows that it is forgotten
 
     in_cluster(scenario)
 
@@ -383,7 +383,7 @@ def test_a_member_that_the_others_have_removed_is_failed_at_once_and_says_so():
         assert await both.signs() == 200
         both.second.hsm.members = object()
         both.link.is_cut = True
-        both.second.hsm.removed_from_cluster()
+        both.second.hsm.recovery.removed_from_cluster()
         assert both.second.hsm.state is State.FAILED
         new = {"passphrase": "another passphrase"}
         await both.first.request("POST", "/users/op/passphrase", user=ADMIN, json=new)
@@ -394,14 +394,14 @@ def test_a_member_that_the_others_have_removed_is_failed_at_once_and_says_so():
         assert "removed this HSM" in diagnosis["clusterLogs"][0]["msg"]
         both.link.is_cut = False
         await state_is(both, State.OPERATIONAL)
-        assert not both.second.hsm.is_removed
+        assert not both.second.hsm.recovery.is_removed
 
     in_cluster(scenario)
 
 
 def test_an_hsm_that_is_in_no_cluster_cannot_be_removed_from_it():
     async def scenario(both):
-        both.second.hsm.removed_from_cluster()
+        both.second.hsm.recovery.removed_from_cluster()
         assert both.second.hsm.state is State.OPERATIONAL
 
     in_cluster(scenario)
@@ -410,7 +410,7 @@ def test_an_hsm_that_is_in_no_cluster_cannot_be_removed_from_it():
 def test_a_member_that_is_cut_off_for_a_minute_is_failed_and_comes_back():
     async def scenario(both):
         hsm = both.second.hsm
-        hsm.store_lost()
+        hsm.recovery.store_lost()
         assert hsm.state is State.OPERATIONAL
         both.clock.advance(61)
         noticing = asyncio.create_task(both.news.notice_silence())

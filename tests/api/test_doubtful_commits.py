@@ -13,7 +13,7 @@ import pytest
 
 from keystead.api.routes import ROUTES
 from keystead.errors import StoreUnavailable
-from keystead.operations import hsm as hsm_module
+from keystead.operations import recovery
 from keystead.storage.key_value_store import Change, Check
 from tests.algorithms.reference_curves import CURVES
 from tests.support.authority import Authority
@@ -267,7 +267,7 @@ async def compare(core: Core, *, passphrases: Sequence[str] = (UNLOCK, "another 
 
 @pytest.mark.parametrize("row", CHANGES)
 async def test_after_a_commit_in_doubt_an_hsm_answers_as_a_restarted_one(row, monkeypatch):
-    monkeypatch.setattr(hsm_module, "STORE_RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(recovery, "STORE_RETRY_SECONDS", 0.005)
     for commit in range(1, 10):
         store = DoubtfulStore()
         core = await furnished(store)
@@ -290,7 +290,7 @@ async def test_after_a_commit_in_doubt_an_hsm_answers_as_a_restarted_one(row, mo
 
 @pytest.mark.parametrize("way", ["provision", "restore"])
 async def test_an_hsm_that_was_provisioned_in_doubt_is_provisioned(way, monkeypatch):
-    monkeypatch.setattr(hsm_module, "STORE_RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(recovery, "STORE_RETRY_SECONDS", 0.005)
     source = await furnished(DoubtfulStore())
     file = await make(source, ("backup", "passphrase of backup"))
     wanted = {"unlockPassphrase": UNLOCK, "adminPassphrase": ADMIN[1], "systemTime": NOW}

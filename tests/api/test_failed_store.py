@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused, WrongState
-from keystead.operations import hsm as hsm_module
+from keystead.operations import recovery
 from keystead.storage.key_value_store import Change, Check, Entry
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
 from tests.support.memory_store import MemoryStore
@@ -43,7 +43,7 @@ def flaky(
     runner: asyncio.Runner, store: FlakyStore, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Core]:
     """A core of this test's own, Operational, that looks for its store often."""
-    monkeypatch.setattr(hsm_module, "STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(recovery, "STORE_RETRY_SECONDS", 0.01)
     core = runner.run(start_core(store=store))
     runner.run(core.provision())
     yield core
@@ -159,11 +159,11 @@ async def test_unlocking_while_the_store_goes_away_leaves_it_failed_not_half_ope
     flaky: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The unlock must end before the store is back: after that, it may succeed.
-    monkeypatch.setattr(hsm_module, "STORE_RETRY_SECONDS", 2)
+    monkeypatch.setattr(recovery, "STORE_RETRY_SECONDS", 2)
     await flaky.request("POST", "/lock", user=ADMIN)
     unlocking = asyncio.create_task(flaky.request("POST", "/unlock", json={"passphrase": UNLOCK}))
     await asyncio.sleep(0)
-    flaky.hsm.store_lost()
+    flaky.hsm.recovery.store_lost()
     assert (await unlocking).status == 412
     assert flaky.hsm.session is None
     with pytest.raises(WrongState):

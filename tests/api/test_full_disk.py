@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from keystead.errors import WriteRefused
-from keystead.operations import hsm as hsm_module
+from keystead.operations import use_counters
+from keystead.operations.use_counters import flush_counters_forever
 from keystead.storage.key_value_store import Change, Check
 from tests.api.test_doubtful_commits import CHANGES, OPERATOR, answers, arranged, furnished
 from tests.support.core import ADMIN, UNLOCK, Core, b64
@@ -98,8 +99,8 @@ async def test_whoever_has_not_logged_in_yet_logs_in_and_signs(full: Core) -> No
 async def test_counters_that_cannot_be_written_stop_no_signatures(
     full: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hsm_module, "FLUSH_SECONDS", 0.001)
-    flushing = asyncio.create_task(full.hsm.flush_counters_forever())
+    monkeypatch.setattr(use_counters, "FLUSH_SECONDS", 0.001)
+    flushing = asyncio.create_task(flush_counters_forever(full.hsm))
     for _ in range(50):
         assert await status(full, "POST", "/keys/k2/sign", user=OPERATOR, json=SIGN) == 200
         await asyncio.sleep(0.001)
@@ -128,8 +129,8 @@ async def test_the_alarm_is_in_log_metrics_and_diagnosis_and_ends_by_itself(
     assert await complaints(full) == [{"level": "error", "msg": FULL}]
     assert await status(full, "GET", "/health/ready") == 200
     full.store.room = None
-    monkeypatch.setattr(hsm_module, "FLUSH_SECONDS", 0.001)
-    flushing = asyncio.create_task(full.hsm.flush_counters_forever())
+    monkeypatch.setattr(use_counters, "FLUSH_SECONDS", 0.001)
+    flushing = asyncio.create_task(flush_counters_forever(full.hsm))
     async with asyncio.timeout(5):
         while await complaints(full):  # noqa: ASYNC110  only asking tells
             await asyncio.sleep(0.001)

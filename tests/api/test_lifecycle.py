@@ -364,7 +364,7 @@ def asked_of(core: Core) -> list[str]:
     async def note(action: str) -> None:
         wanted.append(action)
 
-    core.hsm.wanted = note
+    core.hsm.actions.carry_out = note
     return wanted
 
 

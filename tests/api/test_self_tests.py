@@ -115,9 +115,9 @@ async def test_a_source_of_chance_that_is_stuck_stops_the_hsm(
 
 async def test_failed_stays_failed_whatever_the_store_does(operational: Core) -> None:
     core = operational
-    core.hsm.store_lost()
+    core.hsm.recovery.store_lost()
     core.hsm.self_test_failed(REASON)
-    core.hsm.store_lost()
+    core.hsm.recovery.store_lost()
     core.hsm.self_test_failed(REASON)
     await asyncio.sleep(1.5)
     assert await state(core) == "Failed"

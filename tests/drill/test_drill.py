@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keystead.errors import KeysteadError
 from keystead.etcd.client import EtcdClient
+from keystead.operations.use_counters import flush_counters_forever
 from tests.support.core import ADMIN, UNLOCK, b64
 from tests.support.etcd import WAIT_SECONDS, Cluster, needs_etcd
 from tests.support.history import ABSENT, Event, History
@@ -69,8 +70,8 @@ class Site:
             core_of(self.device, client, seconds=FRESH_SECONDS, clock=time.monotonic)
         )
         for forever in (
-            core.hsm.audit.run_forever(core.hsm.store_lost),
-            core.hsm.flush_counters_forever(),
+            core.hsm.audit.run_forever(core.hsm.recovery.store_lost),
+            flush_counters_forever(core.hsm),
         ):
             self._stack.callback(asyncio.create_task(forever).cancel)
         self.crashed.clear()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.operations.hsm import FLUSH_SECONDS
+from keystead.operations.use_counters import FLUSH_SECONDS
 from tests.support.server import UNLOCK, Server, running_server, wait_until
 from tests.support.small_disk import fill, small_disk
 

@@ -114,7 +114,7 @@ class Dispatcher:
         except errors.KeysteadError as error:
             self._log.warning("response cut short", reason=error.message)
             if isinstance(error, errors.StoreUnavailable):
-                self._hsm.store_lost()
+                self._hsm.recovery.store_lost()
             raise ResponseCut from None
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
             self._log.bug("response cut short", error)
@@ -243,7 +243,7 @@ class Dispatcher:
         if status is None:
             return self._bug(error)
         if isinstance(error, errors.StoreUnavailable):
-            self._hsm.store_lost()
+            self._hsm.recovery.store_lost()
         if isinstance(error, errors.SelfTestFailed):
             self._hsm.self_test_failed(error.message)
         if isinstance(error, errors.ForbiddenByPolicy) and error.retry_after_seconds is not None:

@@ -43,7 +43,7 @@ class Diagnosis:
 def diagnose(hsm: Hsm) -> Diagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
-        complaint = _REMOVED if hsm.is_removed else "The store is out of reach."
+        complaint = _REMOVED if hsm.recovery.is_removed else "The store is out of reach."
         return Diagnosis(store_answers=False, complaints=(complaint,))
     reason = hsm.alarm.reason
     return Diagnosis(

@@ -46,7 +46,7 @@ class ClusterNews:
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             if self._freshness.silent_seconds > FAILED_SECONDS:
-                self._hsm.store_lost()
+                self._hsm.recovery.store_lost()
 
     def _record_changed(self, path: str) -> None:
         session = self._hsm.session
@@ -75,6 +75,6 @@ class ClusterNews:
         try:
             await self._hsm.records_changed(follows=follows)
         except KeysteadError as error:
-            self._hsm.changes_unreadable(error.message)
+            self._hsm.recovery.changes_unreadable(error.message)
         finally:
             self._freshness.release()

@@ -5,38 +5,32 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from keystead.access.gate import Gate
 from keystead.access.record import AccessRecord
-from keystead.errors import (
-    Conflict,
-    KeysteadError,
-    StaleRevision,
-    StoreUnavailable,
-    WriteRefused,
-    WrongState,
-)
-from keystead.journal.log import Level, Log
+from keystead.errors import Conflict, StaleRevision, WrongState
+from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
-from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
-from keystead.model.users import Caller
 from keystead.operations.attempts import FailedAttempts
 from keystead.operations.audit import Audit
 from keystead.operations.binding import Binding
+from keystead.operations.configured_logging import ConfiguredLogging
 from keystead.operations.configured_time import ConfiguredTime
 from keystead.operations.device_identity import DeviceIdentity
 from keystead.operations.first_records import make_first_records
-from keystead.operations.freshness import FAILED_SECONDS
 from keystead.operations.given_shares import Progress
 from keystead.operations.known_head import KnownHead
 from keystead.operations.machine_settings import MachineSettings
 from keystead.operations.members import JoinsCluster, Members
+from keystead.operations.recovery import Recovery
 from keystead.operations.session import CoreContext, Session
-from keystead.operations.succession import Succession, require_intact
+from keystead.operations.session_opening import SessionOpening
+from keystead.operations.succession import Succession
+from keystead.operations.system_actions import SystemActions
 from keystead.operations.tls import Tls
 from keystead.operations.unattended_boot import UnattendedBoot
 from keystead.operations.unlocking import Unlocking
@@ -44,7 +38,6 @@ from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
 from keystead.sealing.unlock_shares import WantedShares
 from keystead.storage import settings
-from keystead.storage.backup_records import adopt_backup_key
 from keystead.storage.bound import BoundStore
 from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
@@ -52,26 +45,18 @@ from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.journaled import JournaledStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-
-SystemAction = Literal["reboot", "shutdown", "factory-reset"]
+from keystead.storage.versions import Versions
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
 """How long lock waits for running requests before it drops their keys."""
 STOP_PATIENCE_SECONDS: Final = 1.0
-FLUSH_SECONDS: Final = 5.0
-"""How often operation counters are written; a crash may lose those of the last few seconds."""
 REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
 """Refusals that may be logged, at once and each second after: they must not fill the log."""
-STORE_RETRY_SECONDS: Final = 1.0
 
 
 def _say_wrong(log: Log, path: str) -> None:
     log.error("a record is not the one that was written last", path=path)
-
-
-async def _ignore(_: SystemAction) -> None:
-    """Do nothing, until the process that runs the HSM sets its own handler."""
 
 
 class Hsm:
@@ -102,6 +87,8 @@ class Hsm:
         }
         self.free_bytes = context.free_bytes
         self.succession = Succession(store, context.log)
+        self.actions = SystemActions(context.log)
+        self.logging = ConfiguredLogging(context, local)
         self.time = ConfiguredTime(context.wall_clock, store, local)
         self.machine_settings = MachineSettings(context, store, local, self.time)
         self.tls = Tls(context, local)
@@ -123,23 +110,27 @@ class Hsm:
         self.has_open_shutdown = context.open_shutdown
         self.warnings = context.warnings
         self.allows_common_passphrases = context.common_passphrases
-        self._recovering: asyncio.Task[None] | None = None
-        self._reopens_with: Secret | None = None
-        """The domain key, while other records have come into force and are not open yet."""
+        self._opening = SessionOpening(
+            context=context,
+            store=store,
+            local=local,
+            binding=binding,
+            known_head=self.known_head,
+            audit=self.audit,
+            make=self._new_session,
+        )
+        self.recovery = Recovery(self)
         self._ending: asyncio.Task[None] | None = None
         self.monotonic = context.monotonic
         self.freshness = context.freshness
         self.members: Members | None = None
         """The cluster that this HSM is a member of, if it is one."""
-        self.is_removed = False
-        """Whether the other members have removed this HSM."""
         self.joins: JoinsCluster | None = None
         """What makes this HSM a member of a cluster, if it can become one."""
         self.metrics = metrics
         self.alarm = alarm
         self.state = State.UNPROVISIONED
         self.session: Session | None = None
-        self.wanted: Callable[[SystemAction], Awaitable[None]] = _ignore
 
     @classmethod
     async def start(cls, context: CoreContext) -> "Hsm":
@@ -163,7 +154,7 @@ class Hsm:
         await hsm.audit.load_settings()
         await hsm.tls.load()
         await hsm.machine_settings.load()
-        await hsm._follow_logging()
+        await hsm.logging.load()
         if context.self_test_failure is not None:
             hsm.self_test_failed(context.self_test_failure)
             return hsm
@@ -172,7 +163,7 @@ class Hsm:
             await hsm.unlocking.remember()
             if domain_key is not None:
                 with suppress(WrongState, Conflict):  # The log says why the HSM stays Locked.
-                    await hsm._enter(Event.UNLOCK, domain_key)
+                    await hsm.enter(Event.UNLOCK, domain_key)
         hsm.succession.sweep_soon()
         return hsm
 
@@ -213,7 +204,7 @@ class Hsm:
                 raise WrongState("The HSM is provisioned already.") from None
             self.time.offset = offset
             await self.unlocking.remember()
-            await self._enter(Event.PROVISION, first.domain_key)
+            await self.enter(Event.PROVISION, first.domain_key)
             return first.shares
 
     async def unlock(self, passphrase: str, *, address: str, takes_rollback: bool = False) -> None:
@@ -262,7 +253,7 @@ class Hsm:
         async with self.unlocking.queued(address), self.changing:
             after(self.state, Event.UNLOCK)
             domain_key = await open_domain_key()
-            await self._enter(Event.UNLOCK, domain_key, takes_rollback=takes_rollback)
+            await self.enter(Event.UNLOCK, domain_key, takes_rollback=takes_rollback)
 
     async def lock(self) -> None:
         """Become Locked: new requests are refused at once, then all secrets are forgotten."""
@@ -275,60 +266,10 @@ class Hsm:
 
     async def stop(self) -> None:
         """Write the counters and forget all secrets. Called when the process ends."""
-        if self._recovering is not None:
-            self._recovering.cancel()
-        self._forget_reopening()
+        self.recovery.stop()
         self.succession.stop()
         self.unlocking.given.forget()
         await self._drop_session()
-
-    async def want(self, action: SystemAction, caller: Caller | None) -> None:
-        """Reboot, shut down or reset the server, after the response is on its way.
-
-        Returns once the action will be carried out even after a crash.
-        """
-        self.log.info(
-            "action requested", action=action, caller=str(caller.user_id) if caller else ""
-        )
-        await self.wanted(action)
-
-    def store_lost(self) -> None:
-        """Become Failed, until the store answers again.
-
-        The last changes are in doubt: one may be durable although its caller got an error. So
-        everything that is cached from the store is forgotten here, and read again before the next
-        request is served. In a cluster that is so only after a minute: until then, requests
-        wait for a majority or are refused, and what is done in doubt will be heard of.
-        """
-        if self.freshness is not None and self.freshness.silent_seconds < FAILED_SECONDS:
-            return
-        if self._fail():
-            self.log.error("the store is out of reach")
-
-    def changes_unreadable(self, reason: str) -> None:
-        """Be Failed until what other members have changed can be read.
-
-        What is in memory may be old, however recent the last confirmation is.
-        """
-        if self._fail():
-            self.log.error("changes of the cluster cannot be read", reason=reason)
-
-    def _fail(self) -> bool:
-        """Be Failed until all that is kept in memory was read again. Return whether it is new."""
-        if (self.state, Event.STORE_LOST) not in _LOSABLE or self._recovering is not None:
-            return False
-        self.state = after(self.state, Event.STORE_LOST)
-        if self.session is not None:
-            self.session.forget()
-        self._recovering = asyncio.create_task(self._recover())
-        return True
-
-    def removed_from_cluster(self) -> None:
-        """Be Failed: other members have removed this HSM, so it hears of no change any more."""
-        if self.members is not None:
-            self.is_removed = True
-            if self._fail():
-                self.log.error("the other members have removed this HSM from the cluster")
 
     def self_test_failed(self, reason: str) -> None:
         """Drop all secrets, and be Failed until a new process passes its self-tests.
@@ -337,31 +278,11 @@ class Hsm:
         """
         self.log.error("self-test failed", reason=reason)
         self.state = after(self.state, Event.SELF_TEST_FAILED)
-        if self._recovering is not None:
-            self._recovering.cancel()
-        self._forget_reopening()
+        self.recovery.stop()
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
             self._ending = asyncio.create_task(self._end(session, seconds=0))
-
-    async def flush_counters_forever(self) -> None:
-        """Write operation counters every few seconds. Run as a background task.
-
-        It also notices when a store that could not write can write again, and forgets old shares.
-        """
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            self.unlocking.given.forget_old()
-            try:
-                if self.session is not None:
-                    await self.session.flush_counters()
-                if self.alarm.reason is not None:
-                    await self.store.commit([])
-            except StoreUnavailable:
-                self.store_lost()
-            except (WriteRefused, Conflict, StaleRevision) as error:
-                self.log.debug("cannot write operation counters yet", reason=error.message)
 
     async def replace_records(
         self, following: NextGeneration, changes: Sequence[Change], *, event: Event
@@ -386,7 +307,7 @@ class Hsm:
         try:
             await self._reread()
             if old is not None and goes_on and state is State.OPERATIONAL:
-                await self._enter(Event.UNLOCK, old.require_domain_key().copy())
+                await self.enter(Event.UNLOCK, old.require_domain_key().copy())
         finally:
             if old is not None:
                 # The request that asks for this is running itself.
@@ -404,23 +325,45 @@ class Hsm:
             if self.state is State.FAILED:
                 return  # All is read again when the store is back.
             if follows and await self.store.follow() and old is not None:
-                self._leave_records(old)
+                self.recovery.leave_records(old)
                 self.state = State.LOCKED
                 self._state_changed(Event.RESTORE_SAME_KEY)
                 try:
                     await self._reread()
-                    await self._reopen()
+                    await self.recovery.reopen()
                 finally:
                     await old.end(seconds=LOCK_PATIENCE_SECONDS)
             elif old is not None:
                 await old.read_again()
 
-    # --- settings ---
+    # --- for other operations ---
 
-    def apply_logging(self, wanted: LoggingSettings) -> None:
-        """Set the lowest level that is logged, and the syslog server."""
-        self.log.threshold = Level[wanted.log_level.upper()]
-        self._around.aim_syslog(wanted)
+    async def read_again(self) -> None:
+        """Read the records of this device that are kept in memory, and apply them."""
+        await self._reread()
+        await self.logging.load()
+
+    async def enter(
+        self, event: Event, domain_key: Secret, *, takes_rollback: bool = False
+    ) -> None:
+        """Open a session with the domain key, and go to the state after `event`.
+
+        The caller holds `changing`, except at the start. Raises what `SessionOpening.open`
+        raises, and WrongState if the store was lost in the meantime: only recovery leaves Failed.
+        """
+        session = await self._opening.open(event, domain_key, takes_rollback=takes_rollback)
+        try:
+            self.state = after(self.state, event)
+        except WrongState:
+            await self.audit.shut()
+            raise
+        self.unlocking.given.forget()
+        self.session = session
+        self._state_changed(event)
+
+    async def end_replaced(self, session: Session) -> None:
+        """End a session whose records are no longer in force, and close the journal."""
+        await self._end(session, seconds=STOP_PATIENCE_SECONDS)
 
     # --- inside ---
 
@@ -428,6 +371,9 @@ class Hsm:
         if self.session is None:
             raise WrongState("The HSM is not operational.")
         return self.session
+
+    def _new_session(self, context: CoreContext, domain_key: Secret, versions: Versions) -> Session:
+        return Session(context, self.metrics, self.failed_attempts, self.gate, domain_key, versions)
 
     def _state_changed(self, event: Event) -> None:
         self.log.info("state changed", cause=event.value, state=self.state.value)
@@ -447,114 +393,3 @@ class Hsm:
         await self.audit.load_settings()
         await self.unlocking.remember()
         await self.tls.follow()
-
-    async def _follow_logging(self) -> None:
-        self.apply_logging(await self.local.settings.get(settings.LOGGING) or DEFAULT_LOGGING)
-
-    async def _enter(
-        self, event: Event, domain_key: Secret, *, takes_rollback: bool = False
-    ) -> None:
-        # Before anything is written.
-        rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
-        if rollback and not takes_rollback:
-            raise self.known_head.refusal(rollback)
-        # Pinned: a session must not write its records into those of a later restore.
-        pinned = self.store.pinned()
-        around = replace(self._around, store=pinned)
-        await require_intact(pinned, self.local.settings, domain_key, self.log)
-        versions = await self.binding.open(domain_key)
-        older = await self.known_head.fault_of_records(domain_key, versions.position)
-        if older and not takes_rollback:
-            versions.close()
-            raise self.known_head.refusal(older)
-        session = Session(
-            around, self.metrics, self.failed_attempts, self.gate, domain_key, versions
-        )
-        await self.binding.check_slot(session.config)
-        await session.open()
-        await adopt_backup_key(pinned, self.local.settings, session.config)
-        if rollback or older:
-            self.audit.rollback_acknowledged(rollback or older)
-        await self.audit.open(domain_key)
-        try:
-            # Refused if the store was lost in the meantime: only recovery leaves Failed.
-            self.state = after(self.state, event)
-        except WrongState:
-            await self.audit.shut()
-            raise
-        self.unlocking.given.forget()
-        self.session = session
-        self._state_changed(event)
-
-    def _leave_records(self, old: Session) -> None:
-        """Have no session until `_reopen`: other records under the same key are in force."""
-        self._reopens_with = old.require_domain_key().copy()
-        self.session = None
-
-    async def _reopen(self) -> None:
-        """Be Operational on the records that have come into force, if that was so before."""
-        if self._reopens_with is not None and self.session is None:
-            await self._enter(Event.UNLOCK, self._reopens_with.copy())
-        self._forget_reopening()
-
-    def _forget_reopening(self) -> None:
-        if self._reopens_with is not None:
-            self._reopens_with.wipe()
-        self._reopens_with = None
-
-    async def _recover(self) -> None:
-        """Leave the state Failed as soon as the store answers."""
-        depend_on(None)
-        reason = ""
-        while self.state is State.FAILED:
-            await asyncio.sleep(STORE_RETRY_SECONDS)
-            try:
-                await self._read_all_again()
-                async with self.changing:
-                    await self._leave_failed()
-            except KeysteadError as error:
-                if error.message != reason:
-                    reason = error.message
-                    self.log.warning("the store cannot be read yet", reason=reason)
-        self._recovering = None
-
-    async def _read_all_again(self) -> None:
-        if await self.store.follow():
-            self.binding.end()
-            if self.session is not None:
-                old = self.session
-                self._leave_records(old)
-                await self._end(old, seconds=STOP_PATIENCE_SECONDS)
-        await self._reread()
-        await self._follow_logging()
-        if self.session is not None:
-            self.session.forget()
-            # This finishes the deletion of a namespace that was interrupted.
-            await self.session.open()
-
-    async def _leave_failed(self) -> None:
-        """Raise StoreUnavailable, and stay Failed, if the store is lost meanwhile."""
-        is_provisioned = await self.local.is_provisioned()
-        self.is_removed = False
-        self.state = after(self.state, self._way_back(is_provisioned=is_provisioned))
-        try:
-            await self._reopen()
-        except StoreUnavailable:
-            self.state = after(self.state, Event.STORE_LOST)
-            raise
-        except KeysteadError as error:  # It can be unlocked, by someone who sees the reason.
-            self._forget_reopening()
-            self.log.warning("the restored records cannot be opened", reason=error.message)
-        self.log.info("the store is back", state=self.state.value)
-
-    def _way_back(self, *, is_provisioned: bool) -> Event:
-        if self.session is not None:
-            return Event.STORE_BACK_UNLOCKED
-        return Event.STORE_BACK_LOCKED if is_provisioned else Event.STORE_BACK_UNPROVISIONED
-
-
-_LOSABLE: Final = {
-    (State.UNPROVISIONED, Event.STORE_LOST),
-    (State.LOCKED, Event.STORE_LOST),
-    (State.OPERATIONAL, Event.STORE_LOST),
-}

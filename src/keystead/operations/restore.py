@@ -81,7 +81,7 @@ async def restore(
             "unknown records of the backup were not restored", paths=" ".join(records.ignored)
         )
     if session is None:
-        hsm.apply_logging(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
+        hsm.logging.apply(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
 
 
 def _never() -> bool:

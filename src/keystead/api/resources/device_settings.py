@@ -50,7 +50,7 @@ async def set_logging(call: Call[LoggingSettings]) -> Reply[None]:
     """PUT /config/logging: change where log events go, and from which level on."""
     wanted = await call.json(LoggingSettings)
     await device_settings.put(call.hsm, call.context, LOGGING, wanted)
-    call.hsm.apply_logging(wanted)
+    call.hsm.logging.apply(wanted)
     return Reply(204)
 
 

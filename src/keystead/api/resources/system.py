@@ -98,19 +98,19 @@ async def attest(call: Call[QuoteRequest]) -> Reply[QuoteView]:
 
 async def reboot(call: Call[None]) -> Reply[None]:
     """POST /system/reboot: restart."""
-    await call.hsm.want("reboot", call.caller)
+    await call.hsm.actions.want("reboot", call.caller)
     return NO_CONTENT
 
 
 async def shutdown(call: Call[None]) -> Reply[None]:
     """POST /system/shutdown: stop; in Locked and Failed, the user is `unlock` by default."""
-    await call.hsm.want("shutdown", call.authenticated)
+    await call.hsm.actions.want("shutdown", call.authenticated)
     return NO_CONTENT
 
 
 async def factory_reset(call: Call[None]) -> Reply[None]:
     """POST /system/factory-reset: destroy all data."""
-    await call.hsm.want("factory-reset", call.caller)
+    await call.hsm.actions.want("factory-reset", call.caller)
     return NO_CONTENT
 
 
@@ -124,7 +124,7 @@ async def update(call: Call[bytes]) -> Annotated[Reply[SystemUpdateData], 409]:
 async def commit_update(call: Call[None]) -> Reply[None]:
     """POST /system/commit-update: have the staged image take over, by a restart."""
     await call.hsm.updates.commit(call.context)
-    await call.hsm.want("reboot", call.caller)
+    await call.hsm.actions.want("reboot", call.caller)
     return NO_CONTENT
 
 

@@ -18,8 +18,10 @@ from keystead.model.device_settings import LoggingSettings
 from keystead.model.secret import Secret
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
-from keystead.operations.hsm import Hsm, SystemAction
+from keystead.operations.hsm import Hsm
 from keystead.operations.session import CoreContext
+from keystead.operations.system_actions import SystemAction
+from keystead.operations.use_counters import flush_counters_forever
 from keystead.platform.remote_members import RemoteMembers
 from keystead.platform.remote_quotes import RemoteQuotes
 from keystead.platform.remote_update_slot import RemoteUpdateSlot
@@ -196,7 +198,7 @@ class Core:
         """The callers that wait for the supervisor to note a request, in the order of its
         replies."""
         self.stop = asyncio.Event()
-        hsm.wanted = self._want
+        hsm.actions.carry_out = self._want
         hsm.tls.servers = self.edges
         hsm.metrics.edges = self.edges.__len__
 
@@ -240,7 +242,7 @@ class Core:
             case Ping():
                 control.send(self._supervisor, Pong())
             case RemovedFromCluster():
-                self._hsm.removed_from_cluster()
+                self._hsm.recovery.removed_from_cluster()
             case AttachEdge():
                 task = asyncio.get_running_loop().create_task(
                     self._attach(order.edge, received[1][0])
@@ -349,8 +351,8 @@ async def serve(
         log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
     core.listen()
     tasks = [
-        loop.create_task(hsm.flush_counters_forever()),
-        loop.create_task(hsm.audit.run_forever(hsm.store_lost)),
+        loop.create_task(flush_counters_forever(hsm)),
+        loop.create_task(hsm.audit.run_forever(hsm.recovery.store_lost)),
         loop.create_task(core.edges.renew_forever()),
         *_follow_cluster(hsm, platform),
     ]

@@ -1,0 +1,57 @@
+"""The opening of a session: what is verified of the store before its keys can be used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from keystead.model.lifecycle import Event
+from keystead.model.secret import Secret
+from keystead.operations.audit import Audit
+from keystead.operations.binding import Binding
+from keystead.operations.known_head import KnownHead
+from keystead.operations.session import CoreContext, Session
+from keystead.operations.succession import require_intact
+from keystead.storage.backup_records import adopt_backup_key
+from keystead.storage.generations import GenerationStore
+from keystead.storage.local import LocalStore
+from keystead.storage.versions import Versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOpening:
+    """Opens the records that are in force, and the journal, with the domain key."""
+
+    context: CoreContext
+    store: GenerationStore
+    local: LocalStore
+    binding: Binding
+    known_head: KnownHead
+    audit: Audit
+    make: Callable[[CoreContext, Secret, Versions], Session]
+    """Makes a session on the store of its context."""
+
+    async def open(self, event: Event, domain_key: Secret, *, takes_rollback: bool) -> Session:
+        """Return a session for the state after `event`. The journal is open then, too.
+
+        Raises Conflict if the store is older than what the second place knows, unless
+        `takes_rollback` is set, and what reading raises.
+        """
+        # Before anything is written.
+        rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
+        if rollback and not takes_rollback:
+            raise self.known_head.refusal(rollback)
+        # Pinned: a session must not write its records into those of a later restore.
+        pinned = self.store.pinned()
+        await require_intact(pinned, self.local.settings, domain_key, self.context.log)
+        versions = await self.binding.open(domain_key)
+        older = await self.known_head.fault_of_records(domain_key, versions.position)
+        if older and not takes_rollback:
+            versions.close()
+            raise self.known_head.refusal(older)
+        session = self.make(replace(self.context, store=pinned), domain_key, versions)
+        await self.binding.check_slot(session.config)
+        await session.open()
+        await adopt_backup_key(pinned, self.local.settings, session.config)
+        if rollback or older:
+            self.audit.rollback_acknowledged(rollback or older)
+        await self.audit.open(domain_key)
+        return session
