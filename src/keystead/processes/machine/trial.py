@@ -33,7 +33,7 @@ async def becomes_healthy(
 async def answers(host: str, port: int) -> bool:
     """Return whether a server answers a client, and has its store open."""
     with suppress(OSError):  # A TimeoutError is one too.
-        answer = await asyncio.wait_for(_ask(host, port), _ANSWER_SECONDS)
+        answer = await _ask(host, port)
         return answer.startswith(b"HTTP/1.1 200 ") and b'"Failed"' not in answer
     return False
 
@@ -42,9 +42,12 @@ async def _ask(host: str, port: int) -> bytes:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # The server is this machine's own, and is told no secret.
-    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    # A handshake that is cancelled would leave its connection open, one more at each attempt.
+    reader, writer = await asyncio.open_connection(
+        host, port, ssl=context, ssl_handshake_timeout=_ANSWER_SECONDS
+    )
     try:
         writer.write(_QUESTION)
-        return await reader.read(_MAX_ANSWER_BYTES)
+        return await asyncio.wait_for(reader.read(_MAX_ANSWER_BYTES), _ANSWER_SECONDS)
     finally:
-        writer.close()
+        writer.transport.abort()
