@@ -18,7 +18,7 @@ from bench.signing import SIGNING
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 def test_a_run_measures_and_writes_what_it_found(tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "bench", "--seconds=1", "--rounds=1", "--only=unloaded"]
+    command = [sys.executable, "-m", "bench", "--seconds=5", "--rounds=1", "--only=unloaded"]
     subprocess.run([*command, f"--folder={tmp_path}", f"--out={out}"], check=True)  # noqa: S603
     data = json.loads((out / "figures.json").read_text())
     (row,) = data["rows"]
