@@ -3,6 +3,7 @@
 import hashlib
 import io
 import marshal
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from keystead.appliance import content, cpio
 from keystead.appliance.bytecode import compiled
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.kernel_modules import load_order, name_of
-from keystead.appliance.python_files import own_package, wheels
+from keystead.appliance.python_files import lean, own_package, wheels
 
 NAME, SIZE = 11, 6
 
@@ -131,3 +132,22 @@ def test_of_the_list_of_passwords_nothing_can_run() -> None:
         "__init__.py",
         "frequency_lists.py",
     ]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+def test_a_library_that_was_compiled_in_another_folder_is_the_same_in_the_image(
+    tmp_path: Path,
+) -> None:
+    compiled_libraries = []
+    for name in ("one", "another"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "a.c").write_text("int answer(void) { return 42; }")
+        command = ["gcc", "-g", "-shared", "-fPIC", "-Wl,--build-id", "-o", "a.so", "a.c"]
+        subprocess.run(command, cwd=folder, check=True)  # noqa: S603 - the system's
+        compiled_libraries.append((folder / "a.so").read_bytes())
+    first, second = compiled_libraries
+    assert first != second
+    assert lean(first) == lean(second)
+    assert len(lean(first)) < len(first)
+    assert lean(b"text") == b"text"

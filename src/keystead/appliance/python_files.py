@@ -56,6 +56,8 @@ _LEFT_OUT: Final = (
 )
 _AS_TEXT: Final = {"zxcvbn": ("zxcvbn/__init__.py", "zxcvbn/frequency_lists.py")}
 """Files that the server reads and never runs; nothing else of their package is in the image."""
+_BUILD_ID: Final = "--remove-section=.note.gnu.build-id"
+"""A hash of the library with its debug information, in which the compiler's folder is."""
 _NOT_SHIPPED: Final = (".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".rst", ".a")
 _NOT_FOLDERS: Final = frozenset({"SelfTest", "tests", "test", "_test", "__pycache__", "bin"})
 
@@ -83,7 +85,7 @@ def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[Entry]:
         for path in _modules(found):
             data = _verified(path)
             if name not in _AS_TEXT:
-                yield from _shipped(PACKAGES + str(path), _lean(data), origin, has_source=False)
+                yield from _shipped(PACKAGES + str(path), lean(data), origin, has_source=False)
             elif str(path) in _AS_TEXT[name]:
                 yield content.file(PACKAGES + str(path), data, origin)
 
@@ -120,14 +122,18 @@ def _verified(path: PackagePath) -> bytes:
     return data
 
 
-def _lean(data: bytes) -> bytes:
-    """Return a file without the symbols for debuggers, which take a third of the memory."""
+def lean(data: bytes) -> bytes:
+    """Return a library without what only debuggers need, which is a third of it.
+
+    What is left does not depend on the folder that it was compiled in. Other files stay as they
+    are.
+    """
     if not is_elf(data):
         return data
     with tempfile.NamedTemporaryFile() as library:
         library.write(data)
         library.flush()
-        run("strip", "--strip-unneeded", library.name)
+        run("strip", "--strip-unneeded", _BUILD_ID, library.name)
         return Path(library.name).read_bytes()
 
 
