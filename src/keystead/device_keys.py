@@ -60,7 +60,8 @@ class Stopped:
     async def settled(self) -> tuple[ProviderName, Secret]:
         """Return the key that the records are sealed under, and its provider.
 
-        An interrupted change is finished or undone. Raises StartRefused.
+        An interrupted change is finished or undone. Raises StartRefused if no provider can open its
+        key.
         """
         async with self.store() as store:
             known = None if store is None else await devices(store)
@@ -73,7 +74,10 @@ class Stopped:
         raise StartRefused(" ".join(refusals) or self.nothing_here)
 
     def destroy_others(self, name: ProviderName) -> None:
-        """Destroy all device keys except that of the provider `name`. Raises StartRefused."""
+        """Destroy all device keys except that of the provider `name`.
+
+        Raises StartRefused if a key cannot be removed.
+        """
         for other in self.providers():
             if other != name:
                 try:

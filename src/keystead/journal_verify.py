@@ -74,7 +74,7 @@ class Report:
 
 
 def load_key(pem: bytes) -> Ed25519PublicKey:
-    """Return the journal's public key. Raises Unverifiable."""
+    """Return the journal's public key. Raises Unverifiable if it is not an Ed25519 key in PEM."""
     try:
         key = load_pem_public_key(pem)
     except ValueError:

@@ -133,8 +133,8 @@ class Gate:
     def _permit(self, attempt: Attempt, key: StoredKey) -> Permit:
         """Return a permit, and take the uses from the limits of the key's policy.
 
-        Raises ForbiddenByPolicy. Uses under `maxUses` have been leased before: see
-        `operations.use_permits`.
+        Raises ForbiddenByPolicy if the policy does not allow the use. Uses under `maxUses` have
+        been leased before: see `operations.use_permits`.
         """
         policy = key.record.policy
         if policy is None or _is_public(attempt, key):

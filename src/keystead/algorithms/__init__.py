@@ -218,7 +218,10 @@ def _load_raw(raw: bytes, raw_type: str) -> PrivateKey:
 
 
 def import_parts(algorithm: Algorithm, parts: PrivateParts) -> PrivateKey:
-    """Return a key from outside of its numbers; slow for RSA. Raises InvalidInput."""
+    """Return a key from outside of its numbers; slow for RSA.
+
+    Raises InvalidInput if the numbers make no valid key of this algorithm.
+    """
     if algorithm is not bip32.BIP32 and (parts.mnemonic, parts.mnemonic_passphrase) != (None, None):
         raise InvalidInput(f"{algorithm.name} keys are not made of a mnemonic.")
     return algorithm.from_parts(parts)

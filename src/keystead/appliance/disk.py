@@ -49,7 +49,10 @@ def write_disk(image: Path, disk: Path) -> None:
 
 
 def convert(disk: Path, form: str) -> Path:
-    """Write the disk in another format beside it, and return the path. Raises InvalidInput."""
+    """Write the disk in another format beside it, and return the path.
+
+    Raises InvalidInput if qemu-img is missing or fails.
+    """
     out = disk.with_suffix(f".{form}")
     run("qemu-img", "convert", "-f", "raw", "-O", form, disk, out)
     return out

@@ -28,7 +28,8 @@ def sign_policy(contents: bytes, key_pem: bytes, *, security_version: int) -> by
     """Return the policy file of the image that `contents` (contents.json) describes.
 
     `key_pem` is a private key on P-256. The image opens secrets of its own `security_version` and
-    of all earlier ones. Raises InvalidInput.
+    of all earlier ones. Raises InvalidInput if the version is out of range, the key is not on
+    P-256, or `contents` has no registers.
     """
     if not 0 <= security_version <= MAX_SECURITY_VERSION:
         raise InvalidInput(f"The security version must be 0 to {MAX_SECURITY_VERSION}.")

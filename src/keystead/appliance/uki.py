@@ -41,7 +41,10 @@ def command_line(interpreter: str) -> str:
 
 
 def join(stub: Path, parts: Mapping[str, Path], out: Path) -> None:
-    """Write the unified kernel image with these parts to `out`. Raises InvalidInput."""
+    """Write the unified kernel image with these parts to `out`.
+
+    Raises InvalidInput if objcopy is missing or fails.
+    """
     options = []
     address = _FIRST_ADDRESS
     for name, path in parts.items():
@@ -53,5 +56,8 @@ def join(stub: Path, parts: Mapping[str, Path], out: Path) -> None:
 
 
 def sign(image: Path, *, key: Path, certificate: Path) -> None:
-    """Sign the image for Secure Boot, in its place. Raises InvalidInput."""
+    """Sign the image for Secure Boot, in its place.
+
+    Raises InvalidInput if sbsign is missing or fails.
+    """
     run("sbsign", "--key", key, "--cert", certificate, "--output", image, image)

@@ -45,7 +45,7 @@ def add_commands(parser: ArgumentParser) -> None:
 
 
 def nonce_of(text: str) -> bytes:
-    """Return the nonce that is given in base64. Raises UsageError."""
+    """Return the nonce that is given in base64. Raises UsageError if it is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

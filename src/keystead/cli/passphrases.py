@@ -39,7 +39,10 @@ def present(given: Namespace, kind: str, question: str) -> str:
 
 
 def new(given: Namespace, kind: str, question: str) -> str:
-    """Return a passphrase that is to be set; it is typed twice. Raises UsageError."""
+    """Return a passphrase that is to be set; it is typed twice.
+
+    Raises UsageError if the two differ.
+    """
     found = configured(given, kind)
     if found is not None:
         return found

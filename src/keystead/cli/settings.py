@@ -40,7 +40,10 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return what the file says; all is empty if there is none. Raises UsageError."""
+        """Return what the file says; all is empty if there is none.
+
+        Raises UsageError if it cannot be read or has unknown settings.
+        """
         try:
             found = tomllib.loads(path.read_text())
         except FileNotFoundError:

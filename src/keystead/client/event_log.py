@@ -37,9 +37,10 @@ class Replayed:
 
 
 def replay(log: bytes, bank: str) -> Replayed:
-    """Return the registers' values after all events of `log`. Raises AttestationInvalid.
+    """Return the registers' values after all events of `log`.
 
-    What an event says beside its digest is not proven by the values, and is not returned.
+    What an event says beside its digest is not proven by the values, and is not returned. Raises
+    AttestationInvalid if the log is malformed or an event has no digest of `bank`.
     """
     reader = Reader(log)
     _read_header(reader)

@@ -28,7 +28,10 @@ class RequestBody(Protocol):
     """The bytes that follow the end of the body."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes and return those that belong to the body. Raises RequestRefused."""
+        """Take bytes and return those that belong to the body.
+
+        Raises RequestRefused if the body is malformed.
+        """
         ...
 
     def left(self) -> int | None:
@@ -71,7 +74,10 @@ class ChunkedBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes and return those that belong to the body. Raises RequestRefused."""
+        """Take bytes and return those that belong to the body.
+
+        Raises RequestRefused if the body is malformed.
+        """
         data = self._unparsed + data
         parts: list[bytes] = []
         position = 0

@@ -33,7 +33,10 @@ class Upload:
     _arrived: int = 0
 
     def take(self, data: bytes) -> float:
-        """Take bytes of the client. Return the seconds they earn it. Raises RequestRefused."""
+        """Take bytes of the client. Return the seconds they earn it.
+
+        Raises RequestRefused if the body is malformed.
+        """
         self.waiting += self.body.feed(data)
         if data:
             self.owes_continue = False
@@ -73,7 +76,10 @@ class Upload:
         return not self.owes_continue and unwanted <= MAX_DRAIN_BYTES
 
     def drop(self, data: bytes) -> bool:
-        """Drop more of an unread body. Return whether to go on. Raises RequestRefused."""
+        """Drop more of an unread body. Return whether to go on.
+
+        Raises RequestRefused if the body is malformed.
+        """
         self.dropped += len(data)
         self.body.feed(data)
         return self.dropped <= MAX_DRAIN_BYTES

@@ -81,7 +81,10 @@ class EtcdClient:
     async def open(
         self, method: Method[Request, Response]
     ) -> AsyncIterator["Stream[Request, Response]"]:
-        """Begin a call with streams, and end it with the block. Raises EtcdUnavailable."""
+        """Begin a call with streams, and end it with the block.
+
+        Raises EtcdUnavailable if there is no connection in time.
+        """
         connection = await self._within(DEADLINE_SECONDS, self._connected())
         stream, exchange = connection.begin(_headers(method, None))
         try:
@@ -153,7 +156,11 @@ class Stream(Generic[Request, Response]):
         self._connection.send(self._stream, framed(encode(request)), is_last=is_last)
 
     async def receive(self) -> Response | None:
-        """Return the next message, or None at the end. Raises EtcdRefused or EtcdUnavailable."""
+        """Return the next message, or None at the end.
+
+        Raises EtcdRefused if etcd ends the call with an error, and EtcdUnavailable if the
+        connection ends.
+        """
         message = await self._exchange.next()
         return None if message is None else _decoded(self._method, message)
 

@@ -53,9 +53,10 @@ class Exchange:
         return self._has_ended
 
     async def next(self) -> bytes | None:
-        """Return the next message, or None at the end. Raises EtcdError. For one caller at a time.
+        """Return the next message, or None at the end. For one caller at a time.
 
-        Messages that came in before an error are returned first.
+        Messages that came in before an error are returned first. Raises EtcdError if the call has
+        failed.
         """
         while not self._messages:
             if self._error is not None:

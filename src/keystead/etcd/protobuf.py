@@ -65,7 +65,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
-    """Return the message of this kind in `data`. Raises Malformed."""
+    """Return the message of this kind in `data`. Raises Malformed if it cannot be parsed."""
     return cast("AnyMessage", _decode(kind, memoryview(data), _DEEPEST))
 
 

@@ -201,7 +201,7 @@ class Audit:
     # --- from unlock to lock ----------------------------------------------------------------
 
     async def open(self, domain_key: Secret) -> None:
-        """Open the journal, or begin one. Raises StoreUnavailable."""
+        """Open the journal, or begin one. Raises StoreUnavailable if the store cannot be read."""
         if self._writer is not None:
             return
         found = await find_keys(self._store, self._local, domain_key)
@@ -273,7 +273,10 @@ class Audit:
                 store_lost()
 
     async def tick(self) -> None:
-        """Write what waits, and sign what has waited. Raises StoreUnavailable."""
+        """Write what waits, and sign what has waited.
+
+        Raises StoreUnavailable if the store is out of reach.
+        """
         self._gather(everything=False)
         writer = self._writer
         if writer is not None and (self._waiting or writer.must_sign):
@@ -392,7 +395,10 @@ class Audit:
         return writer.lines(start, limit)
 
     async def remove(self, who: Caller, address: str, upto: int) -> None:
-        """Remove entries, after an entry that says so. Raises InvalidInput."""
+        """Remove entries, after an entry that says so.
+
+        Raises InvalidInput if no checkpoint covers the entry `upto`.
+        """
         writer = self._open_writer()
         await self.try_write_signed()
         writer.require_removable(upto)

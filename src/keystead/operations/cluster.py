@@ -67,7 +67,7 @@ def member_name(hsm: Hsm) -> str:
 
 
 async def find(hsm: Hsm, member_id: MemberId) -> Member:
-    """Return a member. Raises NotFound."""
+    """Return a member. Raises NotFound if the cluster has no such member."""
     for member in await members(hsm):
         if member.member_id == member_id:
             return member

@@ -27,7 +27,11 @@ class ConfiguredTime:
         """Seconds that are added to the machine's clock, as the store has them."""
 
     async def load(self) -> None:
-        """Read the offset from the store. Raises CorruptRecord, StoreUnavailable."""
+        """Read the offset from the store.
+
+        Raises CorruptRecord if its record is damaged, and StoreUnavailable if the store cannot be
+        read.
+        """
         self.offset = await self._local.settings.get(TIME_OFFSET) or 0
 
     def now(self) -> float:

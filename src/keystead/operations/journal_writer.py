@@ -313,7 +313,7 @@ class JournalWriter:
             raise InvalidInput(f"No checkpoint follows entry {upto}; the last is {self.signed}.")
 
     async def remove(self, upto: int) -> None:
-        """Remove all entries up to number `upto`. Raises WriteRefused."""
+        """Remove all entries up to number `upto`. Raises WriteRefused if the store cannot write."""
         self._removed = max(self._removed, upto)
         while paths := await self.records.oldest(limit=_MOST_CUT + 1):
             whole = [path for path, following in pairwise(paths) if first_of(following) - 1 <= upto]

@@ -65,7 +65,11 @@ class MachineSettings:
         return max(0.0, self._trial.began + TRIAL_SECONDS - self._monotonic())
 
     async def load(self) -> None:
-        """Have what the store holds applied. Raises CorruptRecord, StoreUnavailable."""
+        """Have what the store holds applied.
+
+        Raises CorruptRecord if a record is damaged, and StoreUnavailable if the store cannot be
+        read.
+        """
         if self._tell is not None:
             self._tell(_network(await self._local.settings.get(NETWORK) or DYNAMIC_NETWORK))
             self._tell(_time_server(await self._local.settings.get(NTP) or DEFAULT_NTP))

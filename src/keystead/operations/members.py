@@ -24,11 +24,11 @@ class Members(Protocol):
         ...
 
     async def move(self, number: int, urls: Sequence[PeerUrl]) -> None:
-        """Change where others reach a member. Raises NotFound."""
+        """Change where others reach a member. Raises NotFound if there is no such member."""
         ...
 
     async def remove(self, number: int) -> None:
-        """Remove a member. Raises NotFound."""
+        """Remove a member. Raises NotFound if there is no such member."""
         ...
 
     async def promote(self, number: int) -> None:

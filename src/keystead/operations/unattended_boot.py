@@ -88,7 +88,8 @@ class UnattendedBoot:
     async def forget_key(self) -> None:
         """Destroy the unattended key, so that older copies of the removed slot cannot be unwrapped.
 
-        The caller holds `changing`. Raises WriteRefused or StoreUnavailable.
+        The caller holds `changing`. Raises WriteRefused if the disk refuses it, and
+        StoreUnavailable if the platform is gone.
         """
         self._key = None
         if self._file.content != b"":

@@ -11,5 +11,8 @@ class KeepsUnattendedKey(Protocol):
     off. None if there is no file."""
 
     async def keep(self, content: bytes) -> None:
-        """Replace the content durably. Raises WriteRefused or StoreUnavailable."""
+        """Replace the content durably.
+
+        Raises WriteRefused if the disk refuses it, and StoreUnavailable if the platform is gone.
+        """
         ...

@@ -45,9 +45,10 @@ class DeviceKeyProvider(Protocol):
         ...
 
     def revoke_older(self, sealed: bytes) -> None:
-        """Make all earlier results of `seal` useless, if the provider is able to. StartRefused.
+        """Make all earlier results of `seal` useless, if the provider is able to.
 
-        `sealed` is the key in force. Can be repeated, for example after a crash.
+        `sealed` is the key in force. Can be repeated, for example after a crash. Raises
+        StartRefused if the provider fails.
         """
         ...
 
@@ -56,7 +57,10 @@ class DeviceKeyProvider(Protocol):
         ...
 
     def survey(self) -> Sequence[str]:
-        """Return lines on what a key that is sealed now would depend on. Raises StartRefused."""
+        """Return lines on what a key that is sealed now would depend on.
+
+        Raises StartRefused if the provider does not answer.
+        """
         ...
 
 
@@ -130,9 +134,10 @@ class DeviceKey:
                 raise StartRefused(f"The device key {self._next} is not what was written there.")
 
     def promote(self) -> None:
-        """Replace the present key, which is destroyed, by the staged one. Raises StartRefused.
+        """Replace the present key, which is destroyed, by the staged one.
 
-        After a crash, the staged key still exists under one of the two names.
+        After a crash, the staged key still exists under one of the two names. Raises StartRefused
+        if the disk refuses it.
         """
         with _named(self.path):
             durable.destroy(self.path)
@@ -140,16 +145,20 @@ class DeviceKey:
             durable.sync_directory(self.path.parent)
 
     def revoke_older(self) -> None:
-        """Make copies of earlier files useless, if the provider is able to. Raises StartRefused.
+        """Make copies of earlier files useless, if the provider is able to.
 
         Does nothing as long as a change is not finished, because both keys are needed until then.
+        Raises StartRefused if the provider fails.
         """
         with _named(self.path):
             if not os.path.lexists(self._next):
                 self._provider.revoke_older(_read(self.path))
 
     def clear(self) -> None:
-        """Destroy what is left of a change that is done, or was never made. StartRefused."""
+        """Destroy what is left of a change that is done, or was never made.
+
+        Raises StartRefused if the disk refuses it.
+        """
         with _named(self._next):
             for path in _files(self.path)[:-1]:
                 durable.destroy(path)
@@ -232,7 +241,10 @@ def kept_here(directory: Path) -> list[ProviderName]:
 
 
 def destroy(directory: Path, provider: ProviderName) -> None:
-    """Overwrite and remove what a provider kept here, if anything. Raises OSError."""
+    """Overwrite and remove what a provider kept here, if anything.
+
+    Raises OSError if a file cannot be written or removed.
+    """
     for path in files_of(directory, provider):
         durable.destroy(path)
 
@@ -268,7 +280,11 @@ def _missing(path: Path) -> StartRefused:
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a private file. Raises StartRefused or OSError."""
+    """Return the content of a private file.
+
+    Raises OSError if it cannot be read, and StartRefused if other users may have written or read
+    it.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

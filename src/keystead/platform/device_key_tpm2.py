@@ -90,7 +90,7 @@ class InTpm:
     def revoke_older(self, sealed: bytes) -> None:
         """Have the TPM open no earlier result of `seal`, if this one has a seal number.
 
-        Raises StartRefused.
+        Raises StartRefused if the TPM is missing or refuses it.
         """
         seal_number = _parse(sealed).seal_number
         if seal_number is not None:

@@ -17,7 +17,10 @@ def unfinished(path: Path) -> Path:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make creations, renames and removals in `directory` durable. Raises OSError."""
+    """Make creations, renames and removals in `directory` durable.
+
+    Raises OSError if the directory cannot be opened, or the disk does not take them.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -26,10 +29,11 @@ def sync_directory(directory: Path) -> None:
 
 
 def create(path: Path, content: bytes) -> None:
-    """Create a file of mode 0600 at `path`, whole or not at all. Raises OSError.
+    """Create a file of mode 0600 at `path`, whole or not at all.
 
     The caller knows that `path` is free. An unfinished file from an earlier crash is replaced. The
-    file gets the owner of its directory, which matters only if this process runs as root.
+    file gets the owner of its directory, which matters only if this process runs as root. Raises
+    OSError if the disk refuses it.
     """
     staged = unfinished(path)
     staged.unlink(missing_ok=True)
@@ -47,20 +51,23 @@ def create(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it exists. Raises OSError."""
+    """Remove a file, if it exists. Raises OSError if it cannot be removed."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory with all that is in it, if it exists. Raises OSError."""
+    """Remove a directory with all that is in it, if it exists.
+
+    Raises OSError if a part of it cannot be removed.
+    """
     if directory.exists():
         shutil.rmtree(directory)
         sync_directory(directory.parent)
 
 
 def overwrite(path: Path) -> None:
-    """Overwrite a file with zeros, if it exists. Raises OSError.
+    """Overwrite a file with zeros, if it exists. Raises OSError if it cannot be written.
 
     Flash and copy-on-write file systems may keep old blocks. If the content must stay secret even
     then, use an encrypted disk or a TPM.
@@ -79,6 +86,9 @@ def overwrite(path: Path) -> None:
 
 
 def destroy(path: Path) -> None:
-    """Overwrite a file and then remove it, if it exists. Raises OSError."""
+    """Overwrite a file and then remove it, if it exists.
+
+    Raises OSError if it cannot be written or removed.
+    """
     overwrite(path)
     remove(path)

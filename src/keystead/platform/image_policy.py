@@ -47,7 +47,10 @@ class ImagePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, content: bytes) -> "ImagePolicy":
-        """Return what is in a file. Raises InvalidInput."""
+        """Return what is in a file.
+
+        Raises InvalidInput if that is no policy, or has no registers or signatures.
+        """
         try:
             policy = msgspec.json.decode(content, type=cls)
         except msgspec.MsgspecError as error:

@@ -15,19 +15,20 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def owners(directory: Path) -> Collection[int]:
-    """Return the users whose files in `directory` count as ours. Raises OSError.
+    """Return the users whose files in `directory` count as ours.
 
     These are the user of this process, and for root also the owner of the directory, which may be
-    the platform's user.
+    the platform's user. Raises OSError if the directory's owner cannot be read.
     """
     user = os.geteuid()
     return {user} if user else {user, directory.stat().st_uid}
 
 
 def close_again(directory: Path, *, keep: Collection[Path]) -> list[str]:
-    """Make our files private. Return the names of those that were not. Raises OSError.
+    """Make our files private. Return the names of those that were not.
 
     A file in `keep` that everyone can access is not changed, because its content may be known.
+    Raises OSError if a file cannot be read or changed.
     """
     ours = owners(directory)
     closed = []

@@ -39,7 +39,10 @@ class AsksMembers(Protocol):
         ...
 
     def ask(self, message: MembersStep | JoinCluster, /) -> Awaitable[MembersAnswer]:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the other process is gone.
+        """
         ...
 
 
@@ -62,7 +65,7 @@ class RemoteMembers:
         return answer.member_id, _members(answer)
 
     async def move(self, number: int, urls: Sequence[PeerUrl]) -> None:
-        """Change where others reach a member. Raises NotFound."""
+        """Change where others reach a member. Raises NotFound if there is no such member."""
         await self._step("move", number, urls)
 
     async def remove(self, number: int) -> None:

@@ -24,7 +24,7 @@ class Quotes(Protocol):
         ...
 
     def quote(self, nonce: bytes) -> MachineQuote:
-        """Return a quote. Raises KeysteadError."""
+        """Return a quote. Raises KeysteadError if the TPM makes none."""
         ...
 
     def close(self) -> None:
@@ -40,7 +40,10 @@ class AsksQuotes(Protocol):
         ...
 
     def ask(self, message: AskQuote, /) -> Awaitable[Quoted]:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the other process is gone.
+        """
         ...
 
 

@@ -19,7 +19,10 @@ class AsksSlot(Protocol):
         ...
 
     def ask(self, message: SlotStep | SlotPart, /) -> Awaitable[SlotAnswer]:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the other process is gone.
+        """
         ...
 
 

@@ -115,7 +115,11 @@ class TlsSyslog:
             delay = min(delay * 2, self._back_off.longest)
 
     async def _connection(self) -> None:
-        """Connect, and send until the connection ends. Raises OSError, TimeoutError."""
+        """Connect, and send until the connection ends.
+
+        Raises OSError if it cannot be opened or breaks, and TimeoutError if the receiver does not
+        answer in time.
+        """
         to = self._receiver
         async with asyncio.timeout(CONNECT_SECONDS):  # noqa: TID251 - in a task
             reader, writer = await asyncio.open_connection(

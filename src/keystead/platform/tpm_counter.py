@@ -18,20 +18,23 @@ class TpmCounter:
     """The counter, over a connection that stays open. Calls must not overlap."""
 
     def __init__(self, tcti: str) -> None:
-        """Connect to the TPM. Raises TpmFailed."""
+        """Connect to the TPM. Raises TpmFailed if there is none, or its counter cannot be used."""
         self._open = ExitStack()
         tpm = self._open.enter_context(Tpm.open(tcti))
         self._counter = NvCounter(tpm.esys, INDEX)
 
     def value(self) -> int:
-        """Return the value. The counter is made if it is missing. Raises TpmFailed."""
+        """Return the value. The counter is made if it is missing.
+
+        Raises TpmFailed if the TPM refuses it.
+        """
         try:
             return self._counter.value()
         except TSS2_Exception as error:
             raise TpmFailed(f"the TPM says: {error}.") from error
 
     def increment(self) -> None:
-        """Raise the value by one. Raises TpmFailed."""
+        """Raise the value by one. Raises TpmFailed if the TPM refuses it."""
         try:
             self._counter.increment()
         except TSS2_Exception as error:

@@ -32,7 +32,11 @@ def authorized(image: ImageKey) -> bytes:
 
 
 def authorize(esys: ESAPI, session: ESYS_TR, image: ImageKey, policy: ImagePolicy | None) -> None:
-    """Have the TPM note in `session` that the running image is signed. Raises TpmFailed."""
+    """Have the TPM note in `session` that the running image is signed.
+
+    Raises TpmFailed if there is no policy, if it is for an older version, or if another image was
+    booted.
+    """
     if policy is None:
         raise TpmFailed("it opens with the signed policy of an image, and none is configured.")
     signature = policy.signature(image.security_version)

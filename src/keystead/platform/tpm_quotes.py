@@ -45,7 +45,10 @@ class TpmQuotes:
     """The attestation key, over a connection that stays open. Calls must not overlap."""
 
     def __init__(self, tcti: str, pcrs: PcrSelection, event_log: str) -> None:
-        """Connect to the TPM, make its key, and read the log of this boot. Raises TpmFailed."""
+        """Connect to the TPM, make its key, and read the log of this boot.
+
+        Raises TpmFailed if there is no TPM, or it does not have these registers.
+        """
         self._pcrs = pcrs
         self._event_log = read_event_log(event_log)
         with ExitStack() as opened:
@@ -57,7 +60,10 @@ class TpmQuotes:
             self._open = opened.pop_all()
 
     def quote(self, nonce: bytes) -> MachineQuote:
-        """Return the registers, signed with `nonce` of at most 32 bytes. Raises TpmFailed."""
+        """Return the registers, signed with `nonce` of at most 32 bytes.
+
+        Raises TpmFailed if the TPM refuses it, or the registers change at each attempt.
+        """
         try:
             # A register may be extended between the reading and the quote.
             for _ in range(_ATTEMPTS):

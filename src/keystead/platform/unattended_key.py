@@ -58,7 +58,10 @@ class AsksKeyFile(Protocol):
         ...
 
     def ask(self, message: KeepUnattendedKey, /) -> Awaitable[UnattendedKeyKept]:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the other process is gone.
+        """
         ...
 
 

@@ -33,7 +33,8 @@ def start(
     """Start `keystead.processes.<kind>` with nothing inherited but `files`.
 
     Each file's number is passed as an option, `--name=number`. The environment is empty. The
-    process writes standard output and standard error to the descriptor `log`. Raises OSError.
+    process writes standard output and standard error to the descriptor `log`. Raises OSError if the
+    kernel starts no process.
     """
     numbers = [f"--{name}={file.fileno()}" for name, file in files]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no outside input

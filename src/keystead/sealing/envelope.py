@@ -68,7 +68,10 @@ def _subkey(key: Secret, nonce: bytes) -> AESGCM:
 
 
 def unseal(key: Secret, path: str, sealed: bytes) -> bytes:
-    """Return the plaintext of `seal` under the same key and path. Raises DecryptionFailed."""
+    """Return the plaintext of `seal` under the same key and path.
+
+    Raises DecryptionFailed if the key or path is another, or `sealed` was changed.
+    """
     if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise DecryptionFailed("The sealed data does not open.")
     try:

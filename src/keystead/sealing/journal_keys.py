@@ -43,7 +43,10 @@ class JournalKeys:
         return envelope.seal_extended(self._seal_key, path, plaintext)
 
     def open(self, path: str, sealed: bytes) -> bytes:
-        """Return the content of the record at `path`. Raises DecryptionFailed."""
+        """Return the content of the record at `path`.
+
+        Raises DecryptionFailed if it was sealed under other keys or for another path.
+        """
         return envelope.unseal_any(self._seal_key, path, sealed)
 
     def wipe(self) -> None:

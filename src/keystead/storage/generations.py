@@ -61,7 +61,11 @@ class GenerationStore:
 
     @classmethod
     async def open(cls, store: KeyValueStore) -> "GenerationStore":
-        """Return the current generation. Raises CorruptRecord or StoreUnavailable."""
+        """Return the current generation.
+
+        Raises CorruptRecord if its number is damaged, and StoreUnavailable if the store cannot be
+        read.
+        """
         number, revision = await _in_force(store)
         return cls(store, number=number, revision=revision)
 
@@ -92,7 +96,10 @@ class GenerationStore:
         return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the store cannot be read.
+        """
         return await self._store.get(self._physical(path))
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
@@ -110,7 +117,11 @@ class GenerationStore:
         return [Record(self._logical(path), entry) for path, entry in found]
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Make all `changes` durable or none. Raises StaleRevision or StoreUnavailable."""
+        """Make all `changes` durable or none.
+
+        Raises StaleRevision also if another generation has come into force, and what
+        `KeyValueStore.commit` does.
+        """
         return await self._store.commit(
             [self._change(change) for change in changes],
             checks=[

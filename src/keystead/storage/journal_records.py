@@ -91,7 +91,10 @@ def first_of(path: str) -> int:
 
 
 async def stored_keys(store: KeyValueStore, domain_key: Secret) -> JournalKeys | None:
-    """Return the journal's keys, or None if there are none. Raises DecryptionFailed."""
+    """Return the journal's keys, or None if there are none.
+
+    Raises DecryptionFailed if they are sealed under another domain key.
+    """
     entry = await store.get(KEYS)
     if entry is None:
         return None
@@ -128,7 +131,7 @@ class JournalRecords:
     async def head(self) -> tuple[Head | None, int]:
         """Return the head, or None if there is none, and the revision of its record.
 
-        Raises CorruptRecord.
+        Raises CorruptRecord if it does not open or cannot be read.
         """
         entry = await self._store.get(_HEAD)
         if entry is None:
@@ -176,7 +179,10 @@ class JournalRecords:
         return after[0] if after else None
 
     async def blocks(self, start: str) -> AsyncIterator[Block]:
-        """Yield the block at the path `start` and all after it. Raises CorruptRecord."""
+        """Yield the block at the path `start` and all after it.
+
+        Raises CorruptRecord if one does not open.
+        """
         while found := await self._store.scan(start, _AFTER_BLOCKS, limit_bytes=_SCAN_BYTES):
             for record in found:
                 content = self._opened(record.path, record.entry.value)

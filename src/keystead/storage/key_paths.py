@@ -19,7 +19,10 @@ def name_of(path: KeyPath) -> str:
 
 
 def parse(name: str) -> KeyPath:
-    """Return the path of a key with this record name, relative to ROOT. Raises InvalidInput."""
+    """Return the path of a key with this record name, relative to ROOT.
+
+    Raises InvalidInput if the ID of the key or namespace is not valid.
+    """
     if not name.startswith("."):
         return KeyPath(None, parse_key_id(name))
     namespace, _, key_id = name[1:].partition("/")

@@ -48,18 +48,25 @@ class KeyValueStore(Protocol):
     """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the store cannot be read.
+        """
         ...
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if the store cannot be read.
+        """
         ...
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), in order. Empty only if there are none.
 
         Returns as many records as fit in `limit_bytes` of paths and values, and at least one. It
-        needs memory for `limit_bytes` and one record. Raises StoreUnavailable.
+        needs memory for `limit_bytes` and one record. Raises StoreUnavailable if the store cannot
+        be read.
         """
         ...
 

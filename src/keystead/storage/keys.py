@@ -171,7 +171,10 @@ class KeyStore:
         self.limits.move(source, target)
 
     async def delete_namespace(self, namespace: NamespaceId) -> None:
-        """Remove a namespace and all its keys. Raises NotFound. See `namespaces` for crashes."""
+        """Remove a namespace and all its keys. See `namespaces` for crashes.
+
+        Raises NotFound if there is none.
+        """
         try:
             await self._namespaces.begin_deletion(namespace)
         finally:

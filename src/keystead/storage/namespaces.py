@@ -90,7 +90,10 @@ class NamespaceStore:
         await retry_when_stale(attempt)
 
     async def begin_deletion(self, namespace: NamespaceId) -> None:
-        """Delete the namespace's record. Raises NotFound. Its keys are deleted later."""
+        """Delete the namespace's record. Its keys are deleted later.
+
+        Raises NotFound if there is none.
+        """
 
         async def attempt() -> None:
             condition = await self.require(namespace)

@@ -46,7 +46,7 @@ async def list_paths(store: KeyValueStore, start: str, stop: str, *, below: str 
 async def devices(store: KeyValueStore) -> frozenset[str] | None:
     """Return the IDs of all devices with records in the store, or None if the store is empty.
 
-    Raises StoreUnavailable.
+    Raises StoreUnavailable if the store cannot be read.
     """
     if not await store.list("", "\U0010ffff", limit=1):
         return None

@@ -147,7 +147,10 @@ class SettingStore:
         self._records = records
 
     async def get(self, setting: Setting[T]) -> T | None:
-        """Return a setting's value, or None if it was never set. Raises CorruptRecord."""
+        """Return a setting's value, or None if it was never set.
+
+        Raises CorruptRecord if its record is damaged.
+        """
         opened = await self._records.get(setting.name)
         if opened is None:
             return None

@@ -77,7 +77,10 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
             self._flush()
 
     async def drain(self) -> None:
-        """Wait until the other side keeps up. Raises ConnectionEnded."""
+        """Wait until the other side keeps up.
+
+        Raises ConnectionEnded if the connection has ended.
+        """
         await self._writable.wait()
         if self._end is not None:
             raise ConnectionEnded(self._end)
@@ -182,7 +185,10 @@ class Exchanges(Generic[Reply]):
         return self._last_id
 
     async def ask(self, message: Numbered) -> Reply:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the connection ends before the reply.
+        """
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         await self._drain()
         self._send(message)

@@ -56,7 +56,10 @@ class FrameDecoder(Generic[M]):
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[M]:
-        """Take the next bytes and return the messages they complete. Raises BrokenFrame."""
+        """Take the next bytes and return the messages they complete.
+
+        Raises BrokenFrame if a frame is too long, or its message cannot be decoded.
+        """
         messages: list[M] = []
         if self._rest:
             self._rest += data

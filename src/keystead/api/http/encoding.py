@@ -50,7 +50,7 @@ def _decode(text: str) -> bytes:
 async def decode_long_base64(pieces: Iterable[str]) -> bytes:
     """Return the bytes of a text in pieces. The event loop serves others in between.
 
-    Raises NotBase64.
+    Raises NotBase64 if the text is not padded base64.
     """
     data = BytesIO()  # Unlike a bytearray, it returns its content without a copy.
     waiting = ""

@@ -107,7 +107,10 @@ class EdgeLink:
         await self._serving.wait()
 
     async def try_out(self, key_pem: bytes, chain_pem: bytes) -> str:
-        """Return why the edge refuses a TLS identity, or "". Raises ConnectionEnded."""
+        """Return why the edge refuses a TLS identity, or "".
+
+        Raises ConnectionEnded if the edge is gone.
+        """
         trial = TryOut(self._trials.next_id(), key_pem, chain_pem)
         return (await self._trials.ask(trial)).refusal[:MAX_REFUSAL_CHARACTERS]
 

@@ -21,22 +21,28 @@ class Card(Protocol):
     """What has addresses: an `interface.Interface`."""
 
     def forget_addresses(self) -> None:
-        """Take away all addresses, with their routes. Raises OSError."""
+        """Take away all addresses, with their routes. Raises OSError if the kernel refuses it."""
 
     def set_address(self, address: IPv4Interface) -> None:
-        """Give it an IPv4 address. Raises OSError."""
+        """Give it an IPv4 address. Raises OSError if the kernel refuses it."""
 
     def set_router(self, router: IPv4Address) -> None:
-        """Send through `router` what is for other networks. Raises OSError."""
+        """Send through `router` what is for other networks.
+
+        Raises OSError if no address of the card reaches it.
+        """
 
     def enable_ipv6(self, *, is_dynamic: bool) -> None:
         """Let it have IPv6 addresses; if dynamic, those of router advertisements."""
 
     def set_ipv6_address(self, address: IPv6Interface) -> None:
-        """Give it an IPv6 address. Raises OSError."""
+        """Give it an IPv6 address. Raises OSError if the kernel refuses it."""
 
     def set_ipv6_router(self, router: IPv6Address) -> None:
-        """Send through `router` what is for other IPv6 networks. Raises OSError."""
+        """Send through `router` what is for other IPv6 networks.
+
+        Raises OSError if no address of the card reaches it.
+        """
 
 
 class Addresses:

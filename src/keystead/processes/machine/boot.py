@@ -53,9 +53,10 @@ _LAST: Final = (("kernel/modules_disabled", "1"),)
 
 
 def prepare() -> None:
-    """Mount, load the drivers, wait for entropy and close the kernel. Raises OSError, StartRefused.
+    """Mount, load the drivers, wait for entropy and close the kernel.
 
-    Afterwards nothing but the data partition and /run can be written.
+    Afterwards nothing but the data partition and /run can be written. Raises OSError if the kernel
+    refuses a step, and StartRefused if there is no data partition.
     """
     kernel.mount("proc", "/proc", "proc", kernel.PRIVATE)
     kernel.mount("sysfs", "/sys", "sysfs", kernel.PRIVATE)

@@ -56,7 +56,7 @@ class Clock:
 
 
 def step(error: float) -> None:
-    """Set the machine's clock `error` seconds forward. Raises OSError."""
+    """Set the machine's clock `error` seconds forward. Raises OSError if the kernel refuses it."""
     time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + error)
 
 

@@ -36,16 +36,22 @@ class Interface:
     hardware: bytes
 
     def bring_up(self) -> None:
-        """Let it carry packets. Raises OSError."""
+        """Let it carry packets. Raises OSError if the kernel refuses it."""
         _control(_SIOCSIFFLAGS, struct.pack("16sH22x", self.name.encode(), _IFF_UP))
 
     def set_address(self, address: IPv4Interface) -> None:
-        """Give it an address, instead of the one it has. Raises OSError."""
+        """Give it an address, instead of the one it has.
+
+        Raises OSError if the kernel refuses it.
+        """
         _control(_SIOCSIFADDR, self._with_address(address.ip))
         _control(_SIOCSIFNETMASK, self._with_address(address.netmask))
 
     def set_router(self, router: IPv4Address) -> None:
-        """Send through `router` what is for other networks. Raises OSError."""
+        """Send through `router` what is for other networks.
+
+        Raises OSError if no address of this interface reaches it.
+        """
         anywhere = _socket_address(IPv4Address(0))
         route = struct.pack(
             "Q16s16s16sHhQQhxxxxxxQQQHxxxxxx",
@@ -58,26 +64,32 @@ class Interface:
             return
 
     def forget_addresses(self) -> None:
-        """Take away all addresses, with their routes, and turn IPv6 off. Raises OSError."""
+        """Take away all addresses, with their routes, and turn IPv6 off.
+
+        Raises OSError if the kernel refuses it.
+        """
         _control(_SIOCSIFADDR, self._with_address(_NO_NETWORK.ip))
         self._set_ipv6(("disable_ipv6", "1"))
 
     def enable_ipv6(self, *, is_dynamic: bool) -> None:
-        """Let it have IPv6 addresses; if dynamic, those of router advertisements. Raises OSError.
+        """Let it have IPv6 addresses; if dynamic, those of router advertisements.
 
-        It has none until then, since `forget_addresses`.
+        It has none until then, since `forget_addresses`. Raises OSError if the kernel has no IPv6.
         """
         advertised = "1" if is_dynamic else "0"
         self._set_ipv6(("accept_ra", advertised), ("autoconf", advertised), ("disable_ipv6", "0"))
 
     def set_ipv6_address(self, address: IPv6Interface) -> None:
-        """Give it an IPv6 address. Raises OSError."""
+        """Give it an IPv6 address. Raises OSError if the kernel refuses it."""
         length = address.network.prefixlen
         packed = _IPV6_ADDRESS.pack(address.ip.packed, length, self._index)
         _control(_SIOCSIFADDR, packed, family=socket.AF_INET6)
 
     def set_ipv6_router(self, router: IPv6Address) -> None:
-        """Send through `router` what is for other IPv6 networks. Raises OSError."""
+        """Send through `router` what is for other IPv6 networks.
+
+        Raises OSError if no address of this interface reaches it.
+        """
         anywhere = IPv6Address(0).packed
         route = _IPV6_ROUTE.pack(
             *(anywhere, anywhere, router.packed),
@@ -98,7 +110,7 @@ class Interface:
 
 
 def loopback_up() -> None:
-    """Let the machine reach itself. Raises OSError."""
+    """Let the machine reach itself. Raises OSError if the kernel refuses it."""
     Interface("lo", b"").bring_up()
 
 

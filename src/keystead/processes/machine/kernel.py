@@ -29,7 +29,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """Mount `source` at the directory `target`, which is made if it is missing. Raises OSError."""
+    """Mount `source` at the directory `target`, which is made if it is missing.
+
+    Raises OSError if there is no such source, or the kernel refuses it.
+    """
     Path(target).mkdir(exist_ok=True)
     given = [text.encode() for text in (source, target, kind)]
     result = _libc.mount(*given, ctypes.c_ulong(flags), options.encode() or None)
@@ -37,12 +40,15 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 
 
 def unmount(target: str) -> None:
-    """Unmount what is at `target`. Raises OSError."""
+    """Unmount what is at `target`. Raises OSError if nothing is mounted there, or it is in use."""
     _check(_libc.umount2(target.encode(), 0), f"unmount {target}")
 
 
 def load_module(path: Path) -> None:
-    """Load a driver, whose signature the kernel verifies. Raises OSError."""
+    """Load a driver, whose signature the kernel verifies.
+
+    Raises OSError if the kernel refuses the driver, or the driver finds no device.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         result = _libc.syscall(ctypes.c_long(_FINIT_MODULE), ctypes.c_long(descriptor), b"", 0)
@@ -52,12 +58,18 @@ def load_module(path: Path) -> None:
 
 
 def set_reboot(command: int) -> None:
-    """Restart the machine, power it off, or say what Ctrl-Alt-Del does. Raises OSError."""
+    """Restart the machine, power it off, or say what Ctrl-Alt-Del does.
+
+    Raises OSError if this process may not do that.
+    """
     _check(_libc.reboot(ctypes.c_int(command)), "reboot")
 
 
 def slew_clock(seconds: float) -> None:
-    """Let the clock run faster or slower until it has caught up by `seconds`. Raises OSError."""
+    """Let the clock run faster or slower until it has caught up by `seconds`.
+
+    Raises OSError if the kernel refuses it.
+    """
     whole = math.floor(seconds)
     change = _TIME.pack(whole, int((seconds - whole) * 1_000_000))
     _check(_libc.adjtime(change, None), "adjtime")

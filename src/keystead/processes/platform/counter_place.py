@@ -38,7 +38,10 @@ class Counter(Protocol):
 
 
 def open_counter(device: str) -> Counter:
-    """Return the counter of the TPM at this device file. Raises StartRefused."""
+    """Return the counter of the TPM at this device file.
+
+    Raises StartRefused if the TPM or its package is missing, or the TPM refuses it.
+    """
     try:
         from keystead.platform.tpm_counter import TpmCounter  # noqa: PLC0415 - an optional extra
     except ImportError as error:
@@ -68,7 +71,10 @@ class CounterPlace(WrappedStore):
         self._thread.submit(int).result()
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the counter or the store cannot be read.
+        """
         if path != KNOWN_COUNT:
             return await self._store.get(path)
         try:
@@ -78,7 +84,10 @@ class CounterPlace(WrappedStore):
         return Entry(b"%d" % value, _REVISION)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none. That of the counter comes alone. Raises WriteRefused."""
+        """Apply all `changes` or none. That of the counter comes alone.
+
+        Raises WriteRefused if the TPM refuses it or does not answer in time.
+        """
         if not changes or changes[0].path != KNOWN_COUNT:
             return await self._store.commit(changes, checks=checks)
         try:

@@ -52,19 +52,25 @@ class MemberStore(SplitStore):
         self._majority = majority
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None. Raises StoreUnavailable if no majority answers."""
         if not self._majority.done() and path.startswith(LOCAL):
             return await self._sqlite.get(path)
         await self._reached()
         return await super().get(path)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if no majority answers.
+        """
         await self._reached()
         return await super().list(start, stop, limit=limit)
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
-        """Return the first records in [start, stop). Raises StoreUnavailable."""
+        """Return the first records in [start, stop).
+
+        Raises StoreUnavailable if no majority answers.
+        """
         await self._reached()
         return await super().scan(start, stop, limit_bytes=limit_bytes)
 

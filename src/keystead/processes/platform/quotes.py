@@ -22,7 +22,10 @@ def quotes_if_any(wanted: AttestationSettings | None, log: Log) -> Quotes | None
 
 
 def open_quotes(wanted: AttestationSettings) -> Quotes:
-    """Return the quotes of the TPM, over a connection that stays open. Raises StartRefused."""
+    """Return the quotes of the TPM, over a connection that stays open.
+
+    Raises StartRefused if the TPM or its package is missing, or the TPM refuses it.
+    """
     try:
         from keystead.platform.tpm_quotes import TpmQuotes  # noqa: PLC0415 - an optional extra
     except ImportError as error:

@@ -39,7 +39,10 @@ class SecondPlace(WrappedStore):
             raise StartRefused(f"The journal's head {path}: {error.strerror}.") from error
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the file or the store cannot be read.
+        """
         if path != KNOWN_HEAD:
             return await self._store.get(path)
         try:
@@ -49,7 +52,10 @@ class SecondPlace(WrappedStore):
         return None if content is None else Entry(content, _REVISION)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none. That of the file comes alone. Raises WriteRefused."""
+        """Apply all `changes` or none. That of the file comes alone.
+
+        Raises WriteRefused if the disk refuses the file.
+        """
         if not changes or changes[0].path != KNOWN_HEAD:
             return await self._store.commit(changes, checks=checks)
         content = changes[0].value or b""

@@ -91,9 +91,10 @@ def assemble(rules: Rules, *, default: int = KILL) -> bytes:
 
 
 def install(program: bytes) -> None:
-    """Install this filter permanently for all threads of this process. Raises OSError.
+    """Install this filter permanently for all threads of this process.
 
-    The process must have set no-new-privileges before.
+    The process must have set no-new-privileges before. Raises OSError if the kernel refuses it, or
+    a thread does not take the filter.
     """
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))

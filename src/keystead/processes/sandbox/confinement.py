@@ -78,10 +78,11 @@ class Sandbox:
         user: int | None = None,
         file_bytes: int | None = None,
     ) -> None:
-        """Become `user`, keep `allowed` of the machine, and stay out of swap. Raises StartRefused.
+        """Become `user`, keep `allowed` of the machine, and stay out of swap.
 
         None for `user` stays the same user. `file_bytes` is the largest file that the process may
-        write; without it, the one in FILE_BYTES. The process must have one thread.
+        write; without it, the one in FILE_BYTES. The process must have one thread. Raises
+        StartRefused if the kernel refuses a step.
         """
         self._allowed = allowed
         with _refusing(self._kind):
@@ -100,7 +101,7 @@ class Sandbox:
     def lock_down(self) -> Protections:
         """Allow only the system calls in `rules`. Return what is in force.
 
-        Raises StartRefused.
+        Raises StartRefused if the kernel refuses the filter.
         """
         if self._is_filtered:
             with _refusing(self._kind):
@@ -122,7 +123,8 @@ class Sandbox:
     ) -> NoReturn:
         """Replace this process by `program`, which runs as `user` and can reach what is `allowed`.
 
-        SIGTERM ends it again. Raises StartRefused.
+        SIGTERM ends it again. Raises StartRefused if the kernel refuses a step, or `user` cannot
+        start the program.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)

@@ -15,19 +15,28 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def prctl(option: int, value: int) -> None:
-    """Set an attribute of this process or thread, see the manual page. Raises OSError."""
+    """Set an attribute of this process or thread, see the manual page.
+
+    Raises OSError if the kernel refuses it.
+    """
     arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
     _check(_libc.prctl(option, *arguments), f"prctl({option})")
 
 
 def mallopt(option: int, value: int) -> None:
-    """Set how the C library allocates memory, see the manual page. Raises OSError."""
+    """Set how the C library allocates memory, see the manual page.
+
+    Raises OSError if the library does not know the option or its value.
+    """
     if not _libc.mallopt(option, value):
         raise OSError(f"mallopt({option}, {value})")
 
 
 def call(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Make the system call `name` with integers, buffers and null pointers. Raises OSError."""
+    """Make the system call `name` with integers, buffers and null pointers.
+
+    Raises OSError if the kernel answers with an error.
+    """
     given = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return _check(_libc.syscall(ctypes.c_long(number(name)), *given), name)
 

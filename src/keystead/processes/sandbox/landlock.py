@@ -52,9 +52,10 @@ def version() -> int:
 
 
 def restrict(allowed: AllowedAccess) -> None:
-    """Take everything but `reach` from this thread and those it starts, for good. Raises OSError.
+    """Take everything but `reach` from this thread and those it starts, for good.
 
-    The process must have set no-new-privileges, and the kernel must have Landlock.
+    The process must have set no-new-privileges, and the kernel must have Landlock. Raises OSError
+    if the kernel refuses it, or a path does not exist.
     """
     best = version()
     files = (1 << _ALL_FILE_RIGHTS.get(best, 16)) - 1

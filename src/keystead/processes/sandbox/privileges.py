@@ -44,7 +44,7 @@ def capabilities() -> frozenset[int]:
 
 
 def keep_only(wanted: AbstractSet[int]) -> None:
-    """Give up all capabilities except those in `wanted`. Raises OSError.
+    """Give up all capabilities except those in `wanted`. Raises OSError if the kernel refuses it.
 
     The inheritable set becomes empty, and with it the ambient set.
     """

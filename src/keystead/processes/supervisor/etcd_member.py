@@ -168,7 +168,8 @@ class EtcdMember:
 def hand_over(directory: Path) -> int | None:
     """Give the member's directory to etcd's own user, and let the platform's reach the socket.
 
-    Returns the user, or None if etcd has to run as the present one. Raises OSError.
+    Returns the user, or None if etcd has to run as the present one. Raises OSError if the directory
+    is missing, or belongs to another user.
     """
     user, reader = sandbox.own_user("etcd"), ownership.hand_over(directory.parent)
     if user is None or reader is None:

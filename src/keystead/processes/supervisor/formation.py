@@ -50,7 +50,8 @@ class Formation:
     async def form(self, url: PeerUrl) -> int:
         """Bring the shared records into a new etcd. Return how many there are.
 
-        `url` is where other members will reach this one. Raises StartRefused.
+        `url` is where other members will reach this one. Raises StartRefused if this HSM is a
+        member already, or etcd does not start.
         """
         if MemberDirectory(self.data.etcd).exists:
             raise StartRefused("This HSM is a member of a cluster already.")

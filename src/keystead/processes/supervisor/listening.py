@@ -22,7 +22,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all addresses. Raises ValueError."""
+        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all addresses.
+
+        Raises ValueError if it is none of these.
+        """
         host, colon, port = text.rpartition(":")
         if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
             raise ValueError(f"{text!r} is not HOST:PORT")

@@ -39,7 +39,7 @@ class Membership:
             await self._member.serve(authority)
 
     async def begin_join(self, order: BeginJoin) -> None:
-        """Start an etcd that joins a cluster. Raises OSError."""
+        """Start an etcd that joins a cluster. Raises OSError if its directory cannot be written."""
         async with self._one_at_a_time:
             await self._give_up()
             directory = MemberDirectory(self._data.joining)
@@ -49,7 +49,10 @@ class Membership:
             await self._joining.serve(order.authority)
 
     async def end_join(self, *, is_member: bool) -> None:
-        """Make the joined etcd this HSM's, in one step, or remove it. Raises OSError."""
+        """Make the joined etcd this HSM's, in one step, or remove it.
+
+        Raises OSError if its directory cannot be renamed or removed.
+        """
         async with self._one_at_a_time:
             if not is_member or self._joining is None:
                 await self._give_up()

@@ -16,7 +16,8 @@ def hand_over(directory: Path) -> int | None:
     """Give a data directory, and all in it, to the user that the platform will run as.
 
     Returns that user. Returns None if the platform has to run as the present user, because this
-    process may not use other users or they cannot reach the directory. Raises StartRefused.
+    process may not use other users or they cannot reach the directory. Raises StartRefused if the
+    owner of a file cannot be changed.
     """
     if os.geteuid() != 0:
         return None

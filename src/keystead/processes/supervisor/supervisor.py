@@ -76,7 +76,7 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until a signal or an administrator ends it. Return the exit status.
 
-        Raises StartRefused.
+        Raises StartRefused if the first instance does not start.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -165,7 +165,7 @@ class Supervisor:
 def serve(options: ServeOptions) -> int:
     """Run the server in the foreground until it is told to stop. Return the exit status.
 
-    Raises StartRefused.
+    Raises StartRefused if the server cannot start.
 
     The port is bound and the data directory locked before anything is written.
     """

@@ -56,7 +56,10 @@ class EtcdStore:
         self._commits = 0
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if etcd does not answer, or with more than a record may have.
+        """
         try:
             found = await self._range(RangeRequest(_key(path)))
         except AnswerTooLarge as error:
@@ -64,7 +67,10 @@ class EtcdStore:
         return _record(found.kvs[0]).entry if found.kvs else None
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if etcd does not answer, or the list is too long for one answer.
+        """
         if _key(start) >= _key(stop) or limit < 1:
             return []
         try:
@@ -77,7 +83,8 @@ class EtcdStore:
         """Return the first records in [start, stop), about `limit_bytes` of them.
 
         A scan that goes on where another has ended may return what was read for that, if it is at
-        most a second old and this store has committed nothing since. Raises StoreUnavailable.
+        most a second old and this store has committed nothing since. Raises StoreUnavailable if
+        etcd does not answer.
         """
         if _key(start) >= _key(stop):
             return []

@@ -103,7 +103,10 @@ class EtcdWatch:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow(self) -> None:
-        """Watch until the generation changes or the watch ends. Raises EtcdError."""
+        """Watch until the generation changes or the watch ends.
+
+        Raises EtcdError if etcd refuses the watch or is out of reach.
+        """
         start = await self._start()
         generation = self._generation
         async with self._client.open(calls.WATCH) as stream:

@@ -201,10 +201,11 @@ class EtcdWriter:
             job.settle(outcome)
 
     async def _outcomes(self, jobs: Sequence[Job]) -> Sequence[int | KeysteadError]:
-        """Return the revision or the error of each commit. Raises EtcdRefused or EtcdUnavailable.
+        """Return the revision or the error of each commit.
 
         After EtcdUnavailable, the commits may have been made, and can still be made until the fence
-        is raised.
+        is raised. Raises EtcdRefused if etcd refuses them, and EtcdUnavailable if it does not
+        answer for PATIENCE_SECONDS.
         """
         now = asyncio.get_running_loop().time
         token = os.urandom(_TOKEN_BYTES)

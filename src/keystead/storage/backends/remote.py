@@ -33,7 +33,10 @@ class AsksStore(Protocol):
         ...
 
     def ask(self, message: StoreQuestion, /) -> Awaitable[StoreAnswer]:
-        """Send `message` and return the reply to it. Raises ConnectionEnded."""
+        """Send `message` and return the reply to it.
+
+        Raises ConnectionEnded if the other process is gone.
+        """
         ...
 
 
@@ -44,14 +47,20 @@ class RemoteStore:
         self._exchanges = exchanges
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the other process is gone or cannot read.
+        """
         answer = await self._ask(Get(self._exchanges.next_id(), path))
         if not isinstance(answer, Found):
             _refuse(answer)
         return None if answer.value is None else Entry(answer.value, answer.revision)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if the other process is gone or cannot read.
+        """
         answer = await self._ask(List(self._exchanges.next_id(), start, stop, limit))
         if not isinstance(answer, Listed):
             _refuse(answer)
@@ -60,7 +69,7 @@ class RemoteStore:
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable if the other process is gone or cannot read.
         """
         answer = await self._ask(Scan(self._exchanges.next_id(), start, stop, limit_bytes))
         if not isinstance(answer, Scanned):
@@ -70,7 +79,8 @@ class RemoteStore:
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none.
 
-        Raises StaleRevision, WriteRefused or StoreUnavailable.
+        Raises what `KeyValueStore.commit` does, and StoreUnavailable also if the other process is
+        gone.
         """
         answer = await self._ask(
             Commit(

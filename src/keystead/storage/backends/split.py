@@ -70,11 +70,17 @@ class SplitStore:
         self._committing = asyncio.Lock()
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if its store cannot be read.
+        """
         return await (await self._store_of(path)).get(path)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if a store cannot be read.
+        """
         found: list[str] = []
         for first, end in _parts(start, stop):
             if len(found) < limit:
@@ -85,7 +91,7 @@ class SplitStore:
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable if a store cannot be read.
         """
         for first, end in _parts(start, stop):
             store = await self._store_of(first)
@@ -183,7 +189,10 @@ class SplitStore:
 
 
 async def remove_movable(store: KeyValueStore) -> None:
-    """Delete what an earlier move has left in this store. Raises StoreUnavailable."""
+    """Delete what an earlier move has left in this store.
+
+    Raises StoreUnavailable if the store cannot be read.
+    """
     for start, stop in MOVABLE:
         _ = await remove_range(store, start, stop)
 

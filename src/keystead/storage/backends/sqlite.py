@@ -43,12 +43,18 @@ class SqliteStore:
         self._thread.start()
 
     async def get(self, path: str) -> Entry | None:
-        """Return the record at `path`, or None. Raises StoreUnavailable."""
+        """Return the record at `path`, or None.
+
+        Raises StoreUnavailable if the file cannot be read.
+        """
         rows = self._read("SELECT value, revision FROM record WHERE path = ?", path.encode())
         return Entry(*rows[0]) if rows else None
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order. Raises StoreUnavailable."""
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if the file cannot be read.
+        """
         rows = self._read(
             "SELECT path FROM record WHERE path >= ? AND path < ? ORDER BY path LIMIT ?",
             start.encode(),
@@ -60,7 +66,7 @@ class SqliteStore:
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable if the file cannot be read.
         """
         with self._reading() as reader:
             rows = reader.execute(_SCAN, (start.encode(), stop.encode()))
