@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keystead.errors import WriteRefused
-from keystead.operations import use_counters
+from keystead.operations import audit, use_counters
 from keystead.operations.use_counters import flush_counters_forever
 from keystead.storage.key_value_store import Change, Check
 from tests.api.test_doubtful_commits import CHANGES, OPERATOR, answers, arranged, furnished
@@ -26,12 +26,16 @@ class FullStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.room: int | None = None
+        self.refused = 0
+        self.commits = 0
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         if self.room == 0:
+            self.refused += 1
             raise WriteRefused(FULL)
         if self.room is not None:
             self.room -= 1
+        self.commits += 1
         return await super().commit(changes, checks=checks)
 
 
@@ -113,6 +117,27 @@ async def test_counters_that_cannot_be_written_stop_no_signatures(
     again = await full.restarted()
     assert await status(again, "POST", "/unlock", json={"passphrase": UNLOCK}) == 204
     assert (await again.request("GET", "/keys/k2", user=ADMIN)).json()["operations"] == 50
+
+
+async def test_the_journal_is_written_again_after_a_disk_was_full(
+    full: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "TICK_SECONDS", 0.001)
+    assert await status(full, "POST", "/keys/k2/sign", user=OPERATOR, json=SIGN) == 200
+    full.clock.advance(audit.USES_SECONDS)
+    refused = full.store.refused
+    writing = asyncio.create_task(full.hsm.audit.run_forever(full.hsm.recovery.store_lost))
+    async with asyncio.timeout(60):
+        while full.store.refused < refused + 5 and not writing.done():  # noqa: ASYNC110  only asking tells
+            await asyncio.sleep(0.001)
+    full.store.room = None
+    commits = full.store.commits
+    async with asyncio.timeout(60):
+        while full.store.commits == commits and not writing.done():  # noqa: ASYNC110  only asking tells
+            await asyncio.sleep(0.001)
+    assert not writing.done()
+    assert logged(full, "the journal cannot be written") == 1
+    writing.cancel()
 
 
 async def test_the_alarm_is_in_log_metrics_and_diagnosis_and_ends_by_itself(

@@ -264,19 +264,25 @@ class Audit:
     # --- writing ----------------------------------------------------------------------------
 
     async def run_forever(self, store_lost: Callable[[], None]) -> None:
-        """Write what waits, every second. Run as a background task."""
+        """Write what waits, every second. Run as a background task.
+
+        A store that refuses entries, as on a full disk, is asked again. The log says why, once.
+        """
+        reason = ""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self.tick()
+                reason = ""
             except StoreUnavailable:
                 store_lost()
+            except KeysteadError as error:
+                if error.message != reason:
+                    reason = error.message
+                    self._log.warning("the journal cannot be written", reason=reason)
 
     async def tick(self) -> None:
-        """Write what waits, and sign what has waited.
-
-        Raises StoreUnavailable if the store is out of reach.
-        """
+        """Write what waits, and sign what has waited. Raises what `JournalWriter.append` does."""
         self._gather(everything=False)
         writer = self._writer
         if writer is not None and (self._waiting or writer.must_sign):
