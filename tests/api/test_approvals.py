@@ -346,6 +346,29 @@ async def test_what_it_rests_on_may_not_change(happens) -> None:
     team.core.close()
 
 
+async def test_the_consent_of_an_approver_that_has_lost_the_tag_of_approvers_counts_no_more() -> (
+    None
+):
+    team = await new_team(approvers={"tag": "board"})
+    for name, tag in (("ann", "board"), ("bob", "board"), ("ann", "other")):
+        answer = await team.core.request("PUT", f"/users/{name}/tags/{tag}", user=ADMIN)
+        assert answer.status == 204
+    granted = await team.granted()
+    pending, of_bob = await team.ask(), await team.ask()
+    assert await team.decide("approve", pending, team.ann) == 204
+    assert await team.decide("approve", of_bob, team.bob) == 204
+    for tag, left in (("other", 3), ("board", 1)):
+        answer = await team.core.request("DELETE", f"/users/ann/tags/{tag}", user=ADMIN)
+        assert answer.status == 204
+        listed = (await team.core.request("GET", "/approvals", user=ADMIN)).json()
+        assert len(listed) == left
+    assert listed[0]["id"] == of_bob
+    for approval in (granted, pending):
+        assert await team.decide("approve", approval, team.bob) == 404
+    assert (await team.sign()).status == 403
+    team.core.close()
+
+
 async def test_a_deleted_namespace_takes_its_approvals_along() -> None:
     core = await start_core()
     await core.provision()

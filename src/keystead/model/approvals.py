@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from keystead.errors import Conflict, InvalidInput, NotPermitted
-from keystead.model.ids import NamespaceId, UserId
+from keystead.model.ids import NamespaceId, Tag, UserId
 from keystead.model.keys import KeyPath
 from keystead.model.policy import ApprovalRule, TaggedApprovers
 from keystead.model.users import Caller
@@ -131,6 +131,10 @@ class Approval:
     def concerns(self, user_id: UserId) -> bool:
         """Whether the user has asked for it, or approved it."""
         return user_id == self.asker or user_id in self.approved_by
+
+    def rests_on(self, tag: Tag, user_id: UserId) -> bool:
+        """Whether the user has approved it because it had this tag."""
+        return user_id in self.approved_by and self.rule.approvers == TaggedApprovers(tag)
 
 
 def ask(approval: Approval) -> Approval:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from keystead.errors import Conflict, NotFound
 from keystead.model import approvals as rules
 from keystead.model.approvals import Approval, Subject
-from keystead.model.ids import NamespaceId, UserId
+from keystead.model.ids import NamespaceId, Tag, UserId
 from keystead.model.keys import KeyPath, require_use
 from keystead.model.policy import digest
 from keystead.model.users import Caller
@@ -135,3 +135,8 @@ def of_namespace(namespace: NamespaceId) -> Callable[[Approval], bool]:
 def of_user(user_id: UserId) -> Callable[[Approval], bool]:
     """Return a test that is true of the approvals that a user has asked for or approved."""
     return lambda approval: approval.concerns(user_id)
+
+
+def of_tag(tag: Tag, user_id: UserId) -> Callable[[Approval], bool]:
+    """Return a test that is true of the approvals that a user approved because of a tag."""
+    return lambda approval: approval.rests_on(tag, user_id)

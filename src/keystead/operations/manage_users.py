@@ -10,7 +10,7 @@ from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
 from keystead.model.secret import Secret
 from keystead.model.users import Role, User
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.manage_approvals import of_user, voided
+from keystead.operations.manage_approvals import of_tag, of_user, voided
 from keystead.operations.session import Session
 from keystead.sealing.passphrase import make_verifier
 from keystead.storage.key_value_store import MISSING
@@ -120,7 +120,9 @@ async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
 
 async def remove_tag(context: CallerContext, user_id: UserId, tag: Tag) -> None:
     """Take a tag from an Operator. Raises NotFound if it did not have the tag."""
-    if not await _retag(context.session, user_id, lambda tags: tags - {tag}):
+    async with voided(context.session, of_tag(tag, user_id)):
+        has_changed = await _retag(context.session, user_id, lambda tags: tags - {tag})
+    if not has_changed:
         raise NotFound(f"User {user_id} has no tag {tag}.")
     context.note("tag removed", user=str(user_id), tag=tag)
 
