@@ -87,7 +87,8 @@ class GenericKey(PrivateKey):
     def encrypt_gcm(self, message: bytes, aad: bytes = b"") -> tuple[bytes, bytes, bytes]:
         """Encrypt with AES-GCM (NIST SP 800-38D); return ciphertext, IV and 16-byte tag.
 
-        The IV is always made here, at random: one that is used twice gives the key away.
+        The IV is always made here, at random: two messages under one IV give the authentication
+        key away.
         """
         iv = secrets.token_bytes(GCM_IV_BYTES)
         if len(message) + len(aad) <= STEP_BYTES:

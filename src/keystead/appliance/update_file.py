@@ -28,7 +28,8 @@ def write_update(
 ) -> ImageHeader:
     """Write an update image with what is in the file `content` to the new file `out`.
 
-    Returns its header. Raises InvalidInput if a value does not fit, and OSError.
+    Returns its header. Raises InvalidInput if a value does not fit, and OSError if a
+    file cannot be read or written.
     """
     with content.open("rb") as image:
         digests, size = _digests(image)

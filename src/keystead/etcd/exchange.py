@@ -135,5 +135,5 @@ class Exchange:
 
 
 def never_sent(reason: str) -> EtcdUnavailable:
-    """Return the error for a call that etcd has not begun with."""
+    """Return the error for a call that etcd has never begun: it has changed nothing."""
     return EtcdUnavailable(f"etcd is out of reach: {reason}")

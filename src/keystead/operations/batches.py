@@ -39,8 +39,8 @@ async def use_key_for_each(
     """Return what a permitted use of `key` makes of each message, in their order.
 
     Raises what the gate does, InvalidInput with the place of a message that does not fit,
-    WrongState if the HSM is locked meanwhile, and Overloaded. Nothing is counted then. Otherwise
-    each message is one use.
+    WrongState if the HSM is locked meanwhile, and Overloaded if too many uses wait for a thread.
+    Nothing is counted then. Otherwise each message is one use.
     """
     session, use, uses = context.session, wanted.use, len(wanted.messages)
     attempt = attempt_of(context, key, use, wanted.mode, uses)

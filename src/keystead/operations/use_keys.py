@@ -93,7 +93,8 @@ async def use_key(
     """Return finish(what a permitted use of `key` gives).
 
     `key` is what `manage_keys.find` has found for the caller. Raises what the gate and `finish` do,
-    InvalidInput if the message or an option does not fit, and DecryptionFailed.
+    InvalidInput if the message or an option does not fit, and DecryptionFailed if a ciphertext does
+    not open.
     """
     session = context.session
     if not session.keys.is_current(key):

@@ -136,7 +136,10 @@ class BoundStore:
         return CorruptRecord(f"The record {path} is not the one that was written last.")
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
-        """Apply all `changes` or none. Raises as the other store does, and CorruptRecord."""
+        """Apply all `changes` or none. Raises what the other store does.
+
+        Raises CorruptRecord if a page of the versions does not fit the root.
+        """
         versions = self._versions
         if versions is None or not any(versions.covers(change.path) for change in changes):
             return await self._store.commit(changes, checks=checks)

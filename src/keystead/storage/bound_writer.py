@@ -54,9 +54,10 @@ class BoundWriter:
     async def commit(
         self, versions: Versions, changes: Sequence[Change], checks: Sequence[Check]
     ) -> int:
-        """Apply all `changes` or none. Raises as the store does, and CorruptRecord.
+        """Apply all `changes` or none. Raises what the store does.
 
-        If the caller is cancelled, the commit is made nevertheless.
+        Raises CorruptRecord if a page of the versions does not fit the root. If the caller is
+        cancelled, the commit is made nevertheless.
         """
         job = _Job(versions, changes, checks, asyncio.get_running_loop().create_future())
         self._waiting.append(job)

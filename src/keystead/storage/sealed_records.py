@@ -34,7 +34,8 @@ async def remove_range(
     """Remove every record in [start, stop), in commits of bounded size. Return their number.
 
     If a full disk has no space for a commit, smaller commits are tried. Raises StaleRevision if one
-    of the `checks`, which are part of every commit, does not hold, and WriteRefused.
+    of the `checks`, which are part of every commit, does not hold, and
+    WriteRefused if the store refuses even the removal of a single record.
     """
     removed, at_once = 0, REMOVED_AT_ONCE
     while paths := await store.list(start, stop, limit=at_once):

@@ -52,7 +52,7 @@ def version() -> int:
 
 
 def restrict(allowed: AllowedAccess) -> None:
-    """Take everything but `reach` from this thread and those it starts, for good.
+    """Take all access but what is `allowed` from this thread and those it starts, for good.
 
     The process must have set no-new-privileges, and the kernel must have Landlock. Raises OSError
     if the kernel refuses it, or a path does not exist.
