@@ -1,6 +1,7 @@
 """A real browser at a real server. Errors and violations of the page's policy fail a test."""
 
 import base64
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,24 @@ PAUSED_AT = datetime(2030, 1, 1, tzinfo=UTC)
 if CHROMIUM is None:
     collect_ignore_glob = ["test_*"]
 
+IS_WALK = "KEYSTEAD_CONSOLE_WALK" in os.environ
+"""Whether tests try everything, as `make console-walk` does, or some of it."""
+
+PAGES = {
+    "admin": (
+        *("", "keys", "new-key", "key/some", "approvals", "users", "namespaces", "settings"),
+        *("backup", "journal", "system", "api"),
+    ),
+    "operator": ("", "keys", "key/some", "approvals"),
+    "metrics": ("",),
+    "backup": ("", "backup"),
+    "auditor": ("", "journal"),
+    "tenant~boss": ("", "keys", "new-key", "key/own", "users"),
+    "tenant~olga": ("", "keys", "key/own", "approvals"),
+}
+"""The pages of each user of a filled server."""
+LONG = "long-" * 15 + "ID"
+
 expect.set_options(timeout=MILLISECONDS_TO_WAIT)
 
 
@@ -43,6 +62,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, role in (("operator", "Operator"), ("metrics", "Metrics"), ("backup", "Backup")):
             server.add_user(name, role)
         yield server
+
+
+@pytest.fixture(scope="module")
+def filled(server: Server) -> Server:
+    """The module's server, with keys and with users of every role, two of a namespace."""
+    server.add_user("auditor", "Auditor")
+    server.add_user("tenant~boss", "Administrator")
+    assert server.request("PUT", "/namespaces/tenant", user="admin").status == 204
+    server.add_user("tenant~olga", "Operator", by="tenant~boss")
+    make_key(server, "some", by="admin")
+    make_key(server, LONG, by="admin")
+    make_key(server, "own", by="tenant~boss")
+    return server
+
+
+def make_key(server: Server, key_id: str, *, by: str) -> None:
+    key = {"id": key_id, "type": "EC_P256", "mechanisms": ["ECDSA_Signature"], "label": "x" * 32}
+    assert server.request("POST", "/keys/generate", user=by, json=key).status == 201
 
 
 class Console:
@@ -103,6 +140,12 @@ class Console:
 
     def unfold(self, title: str) -> None:
         self.page.locator("summary").get_by_text(title, exact=True).click()
+
+    def unfold_some(self) -> None:
+        """Open the first parts of the page that are closed, and wait until they are filled."""
+        for summary in self.page.locator("main summary").all()[:9]:
+            summary.click()
+        expect(self.page.locator("details[open] > :empty")).to_have_count(0)
 
     def drop(self, target: str, content: bytes, *, name: str = "dropped") -> bool:
         """Drop a file on an element; return whether the page kept the browser from opening it."""

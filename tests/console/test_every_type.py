@@ -5,7 +5,6 @@
 
 import hashlib
 import hmac
-import os
 from base64 import b64decode
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from keystead import algorithms
 from keystead.algorithms import SIGN
-from tests.console.conftest import Console, console_at
+from tests.console.conftest import IS_WALK, Console, console_at
 from tests.support.server import Server
 from tests.support.verification import aes_cmac, signature_holds
 
@@ -27,7 +26,6 @@ DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 HASHES = {"EC_P384": "sha384", "BrainpoolP384": "sha384"}
 HASHES |= {"EC_P521": "sha512", "BrainpoolP512": "sha512"}
 UNKNOWN_TO_BROWSERS = {"PSS_MD5", "PSS_SHA224"}
-IS_WALK = "KEYSTEAD_CONSOLE_WALK" in os.environ
 KINDS = [row.name for row in algorithms.ALL if any(one.use is SIGN for one in row.mechanisms)]
 SHORT = {"RSA", "Generic", "BIP32"}
 """The types with something of their own: a length, several modes, no public half, a derivation."""

@@ -48,6 +48,27 @@ def hostile_certificate() -> bytes:
     return authority.certificate.public_bytes(Encoding.PEM)
 
 
+def test_a_name_and_a_reason_are_texts(signed_in: Console, server: Server) -> None:
+    passphrase = server.passphrases["hostile"] = "hostilePassphrase"
+    user = {"realName": HOSTILE, "role": "Operator", "passphrase": passphrase}
+    assert server.request("PUT", "/users/hostile", user="admin", json=user).status == 201
+    key = {"id": "asked", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
+    assert server.request("POST", "/keys/generate", user="admin", json=key).status == 201
+    rule = {"required": 1, "approvers": ["operator"], "validSeconds": 600, "uses": 1}
+    policy = {"approvals": rule}
+    assert server.request("PUT", "/keys/asked/policy", user="admin", json=policy).status == 204
+    reason = {"reason": HOSTILE}
+    asked = server.request("POST", "/keys/asked/approvals", user="hostile", json=reason)
+    assert asked.status == 201
+    signed_in.open("users")
+    signed_in.unfold("hostile")
+    signed_in.says(HOSTILE)
+    assert is_untouched(signed_in)
+    signed_in.open("approvals")
+    signed_in.says(HOSTILE)
+    assert is_untouched(signed_in)
+
+
 def test_an_error_that_repeats_what_was_sent_is_a_text(signed_in: Console) -> None:
     signed_in.expected_errors += ["400"]
     signed_in.open("api")

@@ -136,7 +136,7 @@ function live(reader, onStop) {
   const samples = [];
   const plots = element("div", { class: "plots" });
   const rest = element("div", {});
-  const all = element("div", {});
+  const all = element("div", {}, "None has arrived yet.");
   const take = async () => {
     try {
       const [values, text] = await Promise.all([
