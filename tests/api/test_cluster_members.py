@@ -8,6 +8,7 @@ import pytest
 from keystead.model.secret import Secret
 from keystead.platform.members import MembersService
 from keystead.platform.remote_members import RemoteMembers
+from keystead.processes.etcd.member import QUOTA_BYTES
 from keystead.sealing.joiner_kit import JoinerKit
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.settings import CLUSTER_CA
@@ -38,7 +39,8 @@ class Hsm:
         self.core: Core = self.run(start_core())
         self.run(self.core.provision())
         client = PatientClient(str(member.socket))
-        self.core.hsm.members = RemoteMembers(Direct(MembersService(client)))
+        service = MembersService(client, quota_bytes=QUOTA_BYTES)
+        self.core.hsm.members = RemoteMembers(Direct(service))
         self.client = client
 
     def request(self, method: str, path: str, **options) -> Answer:

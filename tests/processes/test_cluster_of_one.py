@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from keystead.processes import sandbox
+from keystead.processes.etcd.member import QUOTA_BYTES
 from tests.support.etcd import needs_etcd
 from tests.support.server import Server, running_server, start_server, wait_until
 
@@ -99,6 +100,8 @@ def test_the_records_move_into_etcd_and_back(place, member):
         unlock(server)
         new_key(server, "meanwhile")
         assert keys(server) == ["before", "meanwhile"]
+        diagnosis = server.request("GET", "/health/diagnose", user="admin").json()
+        assert diagnosis["clusterDatabase"]["quota"] == QUOTA_BYTES
         status = Path(f"/proc/{etcd_of(server)}/status").read_text()
         assert "NoNewPrivs:\t1" in status
         assert "CapEff:\t0000000000000000" in status

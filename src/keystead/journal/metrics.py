@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from keystead.algorithms import USES
 from keystead.journal.exposition import Family, Kind, Sample
+from keystead.model.members import DatabaseSpace
 from keystead.wire.edge_messages import Refusal
 
 RESPONSE_TIME_SMOOTHING = 0.3
@@ -29,6 +30,8 @@ class Load(NamedTuple):
     """The slow operations that wait or run, by the kind of work."""
     free_bytes: int | None
     """The space on the store's disk, if it is known."""
+    database: DatabaseSpace | None = None
+    """How full etcd's database is, if this HSM is a member of a cluster and its etcd answers."""
 
 
 class Metrics:
@@ -198,6 +201,18 @@ def _gauges(load: Load) -> Iterator[Family]:
             "Free space on the disk with the data directory.",
             (Sample(load.free_bytes),),
         )
+    if load.database is not None:
+        yield from _database(load.database)
+
+
+def _database(space: DatabaseSpace) -> Iterator[Family]:
+    for name, description, value in (
+        ("size_bytes", "The size of etcd's database.", space.size_bytes),
+        ("used_bytes", "The part of etcd's database that records need.", space.used_bytes),
+        ("quota_bytes", "The size from which on etcd refuses changes.", space.quota_bytes),
+        ("complaints", "Alarms, and what else etcd reports as wrong.", len(space.complaints)),
+    ):
+        yield Family(f"keystead_etcd_{name}", Kind.GAUGE, description, (Sample(value),))
 
 
 def _counters(name: str, description: str, label: str, counts: dict[str, int]) -> Family:

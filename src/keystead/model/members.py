@@ -1,8 +1,12 @@
 """Members of a cluster."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from keystead.model.ids import MemberId
+
+_MUCH: Final = 0.75
+"""The part of the quota from which on a database is said to be almost full."""
+ALMOST_FULL: Final = "the database of etcd is almost full: defragment it"
 
 
 class Member(NamedTuple):
@@ -18,3 +22,20 @@ class Member(NamedTuple):
     def member_id(self) -> MemberId:
         """The ID as etcd writes it: hexadecimal digits, not padded."""
         return MemberId(f"{self.number:x}")
+
+
+class DatabaseSpace(NamedTuple):
+    """How full the database of a member's etcd is."""
+
+    size_bytes: int
+    used_bytes: int
+    """The part of it that records need. The rest is free for new ones."""
+    quota_bytes: int
+    """The size from which on etcd refuses every change."""
+    complaints: tuple[str, ...] = ()
+    """The alarms, and what else etcd reports as wrong."""
+
+    @property
+    def is_almost_full(self) -> bool:
+        """Whether someone should make room."""
+        return self.size_bytes > self.quota_bytes * _MUCH

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from keystead.errors import Conflict, NotFound, WrongState
+from keystead.errors import Conflict, NotFound, StoreUnavailable, WrongState
 from keystead.model.ids import MemberId
 from keystead.model.lifecycle import State
-from keystead.model.members import Member
+from keystead.model.members import ALMOST_FULL, DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
@@ -38,19 +38,44 @@ class Diagnosis:
     warnings: Sequence[str] | None = None
     """What protects the machine less than it could. None unless the HSM is Operational, because
     anyone may ask in other states."""
+    space: DatabaseSpace | None = None
+    """How full etcd's database is. None without a cluster, while etcd does not answer, and in
+    other states."""
 
 
-def diagnose(hsm: Hsm) -> Diagnosis:
+async def diagnose(hsm: Hsm) -> Diagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
         complaint = _REMOVED if hsm.recovery.is_removed else "The store is out of reach."
         return Diagnosis(store_answers=False, complaints=(complaint,))
     reason = hsm.alarm.reason
-    return Diagnosis(
-        store_answers=True,
-        complaints=() if reason is None else (reason,),
-        warnings=hsm.warnings if hsm.is_operational else None,
+    complaints = () if reason is None else (reason,)
+    if not hsm.is_operational:
+        return Diagnosis(store_answers=True, complaints=complaints)
+    found = Diagnosis(store_answers=True, complaints=complaints, warnings=hsm.warnings)
+    return found if hsm.members is None else _with_database(found, await database_space(hsm))
+
+
+def _with_database(found: Diagnosis, space: DatabaseSpace | None) -> Diagnosis:
+    if space is None:
+        complaint = "etcd does not say how full its database is."
+        return replace(found, complaints=(*found.complaints, complaint))
+    return replace(
+        found,
+        complaints=(*found.complaints, *(f"etcd says: {one}" for one in space.complaints)),
+        warnings=[*(found.warnings or ()), *([ALMOST_FULL] if space.is_almost_full else ())],
+        space=space,
     )
+
+
+async def database_space(hsm: Hsm) -> DatabaseSpace | None:
+    """Return how full etcd's database is, or None without a cluster or an answer of etcd."""
+    if hsm.members is None:
+        return None
+    try:
+        return await hsm.members.space()
+    except StoreUnavailable:
+        return None
 
 
 async def members(hsm: Hsm) -> list[Member]:

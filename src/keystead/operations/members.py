@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from keystead.model.members import Member
+from keystead.model.members import DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.storage.key_value_store import Change
 
@@ -17,6 +17,10 @@ class Members(Protocol):
 
     async def present(self) -> list[Member]:
         """Return all members, as far as this one knows."""
+        ...
+
+    async def space(self) -> DatabaseSpace:
+        """Return how full the database of this member is. It needs no majority."""
         ...
 
     async def add(self, urls: Sequence[PeerUrl]) -> tuple[int, list[Member]]:

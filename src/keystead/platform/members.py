@@ -9,6 +9,7 @@ from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError, EtcdRefused
 from keystead.wire.platform_messages import (
     ClusterMember,
+    DatabaseStatus,
     MembersAnswer,
     MembersRefusal,
     MembersStep,
@@ -35,8 +36,10 @@ _REFUSALS: Final[tuple[tuple[str, MembersRefusal], ...]] = (
 class MembersService:
     """Answers questions of the core about the members."""
 
-    def __init__(self, client: EtcdClient) -> None:
+    def __init__(self, client: EtcdClient, *, quota_bytes: int) -> None:
+        """`quota_bytes` is the size from which on etcd refuses changes."""
         self._client = client
+        self._quota_bytes = quota_bytes
 
     async def answer(self, step: MembersStep) -> MembersAnswer:
         """Return the reply to a question. Errors become a reply too."""
@@ -50,11 +53,19 @@ class MembersService:
             await asyncio.sleep(_RETRY_SECONDS)
         raise AssertionError
 
+    async def _space(self, step: MembersStep) -> MembersAnswer:
+        status = await self._client.call(calls.STATUS, m.StatusRequest())
+        complaints = [one.strip() for one in status.errors]
+        space = DatabaseStatus(status.db_size, status.db_size_in_use, self._quota_bytes, complaints)
+        return MembersAnswer(step.id, space=space)
+
     async def _done(self, step: MembersStep) -> MembersAnswer:
         client, added = self._client, 0
         urls, found = tuple(step.urls), m.MemberRequest(step.member_id)
         answer: m.MembersResponse | m.MemberAddResponse
         match step.step:
+            case "space":
+                return await self._space(step)
             case "list":
                 answer = await client.call(calls.MEMBER_LIST, m.MemberListRequest())
             case "add":

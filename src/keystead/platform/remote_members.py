@@ -11,7 +11,7 @@ from keystead.errors import (
     StoreUnavailable,
     WrongState,
 )
-from keystead.model.members import Member
+from keystead.model.members import DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import (
@@ -58,6 +58,14 @@ class RemoteMembers:
     async def present(self) -> list[Member]:
         """Return all members, as far as this one knows."""
         return _members(await self._step("list"))
+
+    async def space(self) -> DatabaseSpace:
+        """Return how full the database of this member is. It needs no majority."""
+        found = (await self._step("space")).space
+        if found is None:
+            raise StoreUnavailable("The cluster did not say how full it is.")
+        complaints = tuple(found.complaints)
+        return DatabaseSpace(found.size_bytes, found.used_bytes, found.quota_bytes, complaints)
 
     async def add(self, urls: Sequence[PeerUrl]) -> tuple[int, list[Member]]:
         """Add a learner. Return its number and all members. Raises Conflict for a second one."""

@@ -277,12 +277,21 @@ class ClusterMember(Message, frozen=True):
     is_learner: bool
 
 
-MembersStepName = Literal["list", "add", "move", "remove", "promote"]
+class DatabaseStatus(Message, frozen=True):
+    """How full the database of this member's etcd is, and what etcd reports as wrong."""
+
+    size_bytes: int
+    used_bytes: int
+    quota_bytes: int
+    complaints: list[str]
+
+
+MembersStepName = Literal["list", "add", "move", "remove", "promote", "space"]
 MembersRefusal = Literal["", "input", "missing", "state", "conflict", "unavailable"]
 
 
 class MembersStep(Message, tag=44, frozen=True):
-    """core → platform: list the members of the cluster, or change them.
+    """core → platform: list the members of the cluster, or change them, or ask for the `space`.
 
     `add` a learner with `urls`, `move` a member to other `urls`, `remove` or `promote` it.
     """
@@ -305,6 +314,8 @@ class MembersAnswer(Message, tag=45, frozen=True):
     member_id: int = 0
     refusal: MembersRefusal = ""
     message: str = ""
+    space: DatabaseStatus | None = None
+    """The answer to `space`."""
 
 
 class JoinCluster(Message, tag=46, frozen=True):

@@ -29,12 +29,21 @@ class StoreState(msgspec.Struct):
     running: bool
 
 
+class Database(msgspec.Struct, rename="camel"):
+    """How full the database of this member's etcd is, in bytes."""
+
+    size: int
+    used: int
+    quota: int
+
+
 class Diagnosis(msgspec.Struct, rename="camel"):
     """GET /health/diagnose."""
 
     cluster_logs: list[LogItem]
     cluster_state: StoreState
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+    cluster_database: Database | msgspec.UnsetType = msgspec.UNSET
 
 
 class Member(msgspec.Struct):
@@ -76,10 +85,15 @@ class JoinRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
 
 async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
     """GET /health/diagnose: whether the store answers and can write, and what doctor warns of."""
-    found = cluster.diagnose(call.hsm)
+    found = await cluster.diagnose(call.hsm)
     logs = [LogItem("error", complaint) for complaint in found.complaints]
     warnings = msgspec.UNSET if found.warnings is None else list(found.warnings)
-    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings))
+    database = msgspec.UNSET if found.space is None else _database(found.space)
+    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings, database))
+
+
+def _database(space: members_model.DatabaseSpace) -> Database:
+    return Database(space.size_bytes, space.used_bytes, space.quota_bytes)
 
 
 async def list_members(call: Call[None]) -> Reply[list[Member]]:

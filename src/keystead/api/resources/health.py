@@ -10,6 +10,7 @@ from keystead.journal import exposition
 from keystead.journal.metrics import Load
 from keystead.model.lifecycle import State
 from keystead.model.timestamps import format_timestamp
+from keystead.operations import cluster
 from keystead.operations.freshness import NOT_READY_SECONDS
 from keystead.operations.hsm import Hsm
 
@@ -108,6 +109,7 @@ async def _families(hsm: Hsm) -> list[exposition.Family]:
             is_writable=hsm.alarm.reason is None,
             work={kind: pool.under_way for kind, pool in hsm.pools.items()},
             free_bytes=await hsm.free_bytes(),
+            database=await cluster.database_space(hsm),
         ),
     )
 

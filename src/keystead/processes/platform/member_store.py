@@ -16,7 +16,7 @@ from keystead.platform.joining import JoiningService, forget_joined, joined
 from keystead.platform.members import MembersService
 from keystead.platform.news import NewsForCore
 from keystead.platform.service import StoreService
-from keystead.processes.etcd.member import MemberDirectory
+from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
 from keystead.processes.platform.opened_store import Opened
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
@@ -102,7 +102,7 @@ async def open_member_store(data: DataDirectory, log: Log) -> Opened:
     reached = asyncio.get_running_loop().create_task(majority(client, log))
     shared = EtcdStore(client, device=device)
     store = MemberStore(shared, own, device=device, majority=reached)
-    answer = partial(_answer, MembersService(client))
+    answer = partial(_answer, MembersService(client, quota_bytes=QUOTA_BYTES))
     return Opened(store, own, partial(_follow, client, shared), answer)
 
 

@@ -24,6 +24,7 @@ from keystead.etcd.calls import STATUS
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import StatusRequest, StatusResponse
+from keystead.model.members import ALMOST_FULL, DatabaseSpace
 from keystead.platform.event_log import read_event_log
 from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
 from keystead.processes.platform.counter_place import open_counter
@@ -46,8 +47,6 @@ from keystead.processes.supervisor.findings import (
 )
 
 _TRIAL_SECONDS: Final = 30
-_MUCH: Final = 0.75
-"""The part of etcd's quota from which on it is said to be almost full."""
 _TELLING: Final = ("Seccomp", "NoNewPrivs", "Uid", "CapEff")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -194,8 +193,8 @@ def etcd_database(data: Path) -> Iterator[Finding]:
         f"etcd's database has {_mib(status.db_size)}, of which {_mib(status.db_size_in_use)} are "
         f"in use; from {_mib(QUOTA_BYTES)} on, nothing can be added"
     )
-    if status.db_size > QUOTA_BYTES * _MUCH:
-        yield Finding("the database of etcd is almost full: defragment it", is_warning=True)
+    if DatabaseSpace(status.db_size, status.db_size_in_use, QUOTA_BYTES).is_almost_full:
+        yield Finding(ALMOST_FULL, is_warning=True)
     for complaint in status.errors:
         yield Finding(f"etcd says: {complaint.strip()}", is_fault=True)
 
