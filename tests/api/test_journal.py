@@ -287,6 +287,29 @@ async def test_the_head_is_signed_and_in_the_export(core: Core) -> None:
     assert (await core.request("GET", "/journal/head", user=AUDITOR)).body == head.body
 
 
+async def exported(core: Core) -> list[bytes]:
+    """Return the lines of an export that is read while changes are made and written."""
+    parts = await core.hsm.audit.export(1, None)
+    lines: list[bytes] = []
+    await core.request("PUT", "/config/time", user=ADMIN, json=TIME)
+    await core.hsm.audit.try_write()
+    async for part in parts:
+        lines += part.splitlines(keepends=True)
+        await core.request("PUT", "/config/time", user=ADMIN, json=TIME)
+        await core.hsm.audit.try_write()
+    return lines
+
+
+async def test_an_export_ends_with_a_checkpoint_while_the_journal_grows(core: Core) -> None:
+    key = journal_verify.load_key(
+        (await core.request("GET", "/journal/key.pem", user=AUDITOR)).body
+    )
+    for lines in await asyncio.gather(*(exported(core) for _ in range(8))):
+        report = journal_verify.verify(lines, key)
+        assert report.is_intact, report.faults
+        assert json.loads(lines[-1])["action"] == "checkpoint"
+
+
 async def test_entries_that_find_no_place_are_counted(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:

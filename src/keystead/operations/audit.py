@@ -394,11 +394,16 @@ class Audit:
             self._log.warning("the journal cannot be written", reason=error.message)
 
     async def export(self, start: int, limit: int | None) -> AsyncGenerator[bytes, None]:
-        """Return the entries from number `start` on, in parts of whole lines."""
+        """Return the entries from number `start` on, in parts of whole lines.
+
+        They end with a checkpoint. What is written after it belongs to a later export.
+        """
         writer = self._open_writer()
+        written = writer.last
         self._gather(everything=True)
         await self.try_write_signed()
-        return writer.lines(start, limit)
+        # Without room for a checkpoint, the entries before this call are shown nevertheless.
+        return writer.lines(start, max(written, writer.signed), limit)
 
     async def remove(self, who: Caller, address: str, upto: int) -> None:
         """Remove entries, after an entry that says so.

@@ -272,14 +272,14 @@ class JournalWriter:
 
     # --- reading ----------------------------------------------------------------------------
 
-    async def lines(self, start: int, limit: int | None) -> AsyncGenerator[bytes, None]:
-        """Yield the entries from number `start` on, at most `limit`, in parts of whole lines.
+    async def lines(self, start: int, last: int, limit: int | None) -> AsyncGenerator[bytes, None]:
+        """Yield the entries from `start` to `last`, at most `limit`, in parts of whole lines.
 
         Entries that were removed do not count. If the first of them is not entry 1, a line with
         the hash of the entry before it comes first. Raises CorruptRecord, and WrongState if entries
         are removed meanwhile.
         """
-        stop = self.last + 1
+        stop = last + 1
         path = await self.records.path_of(start)
         following = 0
         async for block in self.records.blocks(path or block_path(start)):
