@@ -65,7 +65,10 @@ class KeyLists:
     ) -> Sequence[ListedKey]:
         """Return the next keys of a list, those that follow `after`. Empty only at the end."""
         return [
-            ListedKey(path.key_id, *self._attributes(path, entry))
+            ListedKey(
+                path.key_id,
+                *records.decode_listed(self._opened(path, entry), path=self._name(path)),
+            )
             for path, entry in await self._scan(namespace, prefix, after)
         ]
 
@@ -121,17 +124,15 @@ class KeyLists:
 
     def _selected(self, path: KeyPath, entry: Entry, selection: KeySelection) -> KeyRecord | None:
         """Return the record of a key if it is selected. The key is not parsed."""
+        plaintext, name = self._opened(path, entry), self._name(path)
         if selection != EVERY_KEY:
-            tags, label = self._attributes(path, entry)
+            tags, label = records.decode_listed(plaintext, path=name)
             if not selection.is_met_by(label, tags):
                 return None
-        record = records.decode_key(self._opened(path, entry), path=self._name(path))
+        record = records.decode_key(plaintext, path=name)
         if selection.type_name and self._types.of(record.private) != selection.type_name:
             return None
         return record
-
-    def _attributes(self, path: KeyPath, entry: Entry) -> tuple[frozenset[Tag], Label]:
-        return records.decode_listed(self._opened(path, entry), path=self._name(path))
 
     def _opened(self, path: KeyPath, entry: Entry) -> bytes:
         return self._sealed.open(key_paths.name_of(path), entry.value)
