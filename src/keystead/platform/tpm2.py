@@ -226,6 +226,26 @@ class Tpm:
             self._require_latest(session, sealed.seal_number)
         return Secret(bytes(self._esys.unseal(self._load(srk, sealed), session1=session)))
 
+    def make_primary(
+        self, template: str, attributes: TPMA_OBJECT, hierarchy: ESYS_TR, *, complaint: str
+    ) -> tuple[ESYS_TR, TPM2B_PUBLIC]:
+        """Derive a key on P-256 from the seed of `hierarchy`: the same one each time.
+
+        It is gone from the TPM's memory with this connection. Raises TpmFailed with the text
+        `complaint` if the hierarchy has a password.
+        """
+        public = TPM2B_PUBLIC.parse(template, objectAttributes=attributes)
+        unique = public.publicArea.unique.ecc
+        unique.x, unique.y = bytes(_COORDINATE_BYTES), bytes(_COORDINATE_BYTES)
+        try:
+            handle, made, *_ = self._esys.create_primary(None, public, hierarchy)
+        except TSS2_Exception as error:
+            if error.error not in _NOT_AUTHORIZED:
+                raise
+            raise TpmFailed(complaint) from error
+        self._flush_at_end(handle)
+        return handle, made
+
     def _require_latest(self, session: ESYS_TR, seal_number: int) -> None:
         """Have the TPM note in `session` that no later secret has revoked this seal number."""
         counter = NvCounter(self._esys, SEALS).found()
@@ -294,22 +314,13 @@ class Tpm:
 
     def _make_srk(self) -> ESYS_TR:
         """Derive the SRK from the owner's seed: the same one each time, until a TPM2_Clear."""
-        template = TPM2B_PUBLIC.parse(
+        handle, _ = self.make_primary(
             _SRK_TEMPLATE,
-            objectAttributes=_SRK_ATTRIBUTES | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA,
+            _SRK_ATTRIBUTES | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA,
+            ESYS_TR.OWNER,
+            complaint="the TPM's owner has a password, and the storage root key of the device "
+            f"key is not at {_SRK_HANDLE:#x}: have one made persistent there.",
         )
-        unique = template.publicArea.unique.ecc
-        unique.x, unique.y = bytes(_COORDINATE_BYTES), bytes(_COORDINATE_BYTES)
-        try:
-            handle, *_ = self._esys.create_primary(None, template)
-        except TSS2_Exception as error:
-            if error.error not in _NOT_AUTHORIZED:
-                raise
-            raise TpmFailed(
-                "the TPM's owner has a password, and the storage root key of the device key is not "
-                f"at {_SRK_HANDLE:#x}: have one made persistent there."
-            ) from error
-        self._flush_at_end(handle)
         return handle
 
     def _is_ours(self, handle: ESYS_TR) -> bool:

@@ -10,11 +10,8 @@ from contextlib import ExitStack
 from typing import Final
 
 from tpm2_pytss import (
-    ESAPI,
     ESYS_TR,
-    TPM2_RC,
     TPM2B_DATA,
-    TPM2B_PUBLIC,
     TPMA_OBJECT,
     TPML_PCR_SELECTION,
     TSS2_Exception,
@@ -36,8 +33,6 @@ _ATTRIBUTES: Final = (
     | TPMA_OBJECT.RESTRICTED
     | TPMA_OBJECT.SIGN_ENCRYPT
 )
-_COORDINATE_BYTES: Final = 32
-_NOT_AUTHORIZED: Final = (TPM2_RC.AUTH_FAIL, TPM2_RC.BAD_AUTH)
 _ATTEMPTS: Final = 3
 
 
@@ -54,7 +49,13 @@ class TpmQuotes:
         with ExitStack() as opened:
             self._tpm = opened.enter_context(Tpm.open(tcti))
             self._tpm.require_active(pcrs)
-            self._key, public = _make_key(self._tpm.esys)
+            self._key, public = self._tpm.make_primary(
+                _TEMPLATE,
+                _ATTRIBUTES,
+                ESYS_TR.ENDORSEMENT,
+                complaint="the TPM's endorsement hierarchy has a password, so the attestation "
+                "key cannot be made.",
+            )
             self.public_der: Final = bytes(public.to_der())
             """SubjectPublicKeyInfo."""
             self._open = opened.pop_all()
@@ -90,19 +91,3 @@ class TpmQuotes:
             pcr=dict(zip(map(str, self._pcrs.registers), values, strict=True)),
             event_log=self._event_log,
         )
-
-
-def _make_key(esys: ESAPI) -> tuple[ESYS_TR, TPM2B_PUBLIC]:
-    """Derive the attestation key. It is gone from the TPM's memory with the connection."""
-    template = TPM2B_PUBLIC.parse(_TEMPLATE, objectAttributes=_ATTRIBUTES)
-    unique = template.publicArea.unique.ecc
-    unique.x, unique.y = bytes(_COORDINATE_BYTES), bytes(_COORDINATE_BYTES)
-    try:
-        key, public, *_ = esys.create_primary(None, template, ESYS_TR.ENDORSEMENT)
-    except TSS2_Exception as error:
-        if error.error not in _NOT_AUTHORIZED:
-            raise
-        raise TpmFailed(
-            "the TPM's endorsement hierarchy has a password, so the attestation key cannot be made."
-        ) from error
-    return key, public
