@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from keystead.errors import KeysteadError, StartRefused, StoreUnavailable, WriteRefused
-from keystead.processes.platform.tpm_package import package_missing
+from keystead.errors import KeysteadError, StoreUnavailable, WriteRefused
+from keystead.processes.platform.tpm_package import opening_tpm_of
 from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
 from keystead.storage.paths import KNOWN_COUNT
 from keystead.storage.wrapped import WrappedStore
@@ -42,14 +42,10 @@ def open_counter(device: str) -> Counter:
 
     Raises StartRefused if the TPM or its package is missing, or the TPM refuses it.
     """
-    try:
+    with opening_tpm_of("journal.tpm_counter"):
         from keystead.platform.tpm_counter import TpmCounter  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise package_missing("journal.tpm_counter", error) from error
-    try:
+
         return TpmCounter(f"device:{device}")
-    except KeysteadError as error:
-        raise StartRefused(f"journal.tpm_counter: {error.message}") from None
 
 
 class CounterPlace(WrappedStore):

@@ -1,11 +1,11 @@
 """The quotes of the TPM that the operator's configuration names."""
 
-from keystead.errors import KeysteadError, StartRefused
+from keystead.errors import StartRefused
 from keystead.journal.log import Log
 from keystead.platform.pcrs import PcrSelection
 from keystead.platform.remote_quotes import Quotes
 from keystead.processes.platform.settings import AttestationSettings
-from keystead.processes.platform.tpm_package import package_missing
+from keystead.processes.platform.tpm_package import opening_tpm_of
 
 
 def quotes_if_any(wanted: AttestationSettings | None, log: Log) -> Quotes | None:
@@ -26,11 +26,7 @@ def open_quotes(wanted: AttestationSettings) -> Quotes:
 
     Raises StartRefused if the TPM or its package is missing, or the TPM refuses it.
     """
-    try:
+    with opening_tpm_of("attestation.tpm"):
         from keystead.platform.tpm_quotes import TpmQuotes  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise package_missing("attestation.tpm", error) from error
-    try:
+
         return TpmQuotes(f"device:{wanted.tpm}", PcrSelection.parse(wanted.pcrs), wanted.event_log)
-    except KeysteadError as error:
-        raise StartRefused(f"attestation.tpm: {error.message}") from None
