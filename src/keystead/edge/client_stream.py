@@ -24,16 +24,20 @@ class ClientStream:
         self.abort: Final = transport.abort
         """Ends the connection at once."""
 
-    def write(self, data: bytes) -> None:
-        """Write as much as the client takes now, and the rest later.
+    def write(self, data: bytes, more: bytes = b"") -> None:
+        """Write as much of `data` and `more` as the client takes now, and the rest later.
 
         TLS gets it in steps: its buffers grow to the most that they had to hold, and keep that size
-        as long as the connection.
+        as long as the connection. A long `more` is not copied.
         """
-        if self.is_writable and len(data) <= WRITE_STEP_BYTES:
-            self._transport.write(data)
-            return
+        if len(data) + len(more) <= WRITE_STEP_BYTES:
+            data, more = data + more, b""
+            if self.is_writable:
+                self._transport.write(data)
+                return
         self._waiting.append(memoryview(data))
+        if more:
+            self._waiting.append(memoryview(more))
         self._write_on()
 
     def pause_writing(self) -> None:

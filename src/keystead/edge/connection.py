@@ -294,7 +294,7 @@ class HttpConnection(asyncio.Protocol):
             framing=self._framing,
             is_last=self._is_last,
         )
-        self._stream.write(head if self._wants_head_only else head + response.body)
+        self._stream.write(head, b"" if self._wants_head_only else response.body)
         if is_streamed:
             self._phase = Phase.STREAMING
             self.deadline = inf

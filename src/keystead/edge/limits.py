@@ -18,9 +18,9 @@ MAX_INLINE_BODY_BYTES: Final = 16 * 1024
 the client before it asks for a longer body. All bodies of the API fit, except certificates, backups
 and long messages. Clients without credentials can fill this much memory for each connection."""
 
-BODY_WINDOW_BYTES: Final = 192 * 1024
-"""The bytes of a streamed body that may wait in the edge before it stops reading. Like the parts of
-a long answer, it is less than what glibc maps on its own (see sandbox/memory)."""
+BODY_WINDOW_BYTES: Final = 96 * 1024
+"""The bytes of a streamed body that may wait in the edge before it stops reading. It is less
+than what glibc maps on its own (see sandbox/memory)."""
 
 MAX_CHUNK_LINE_BYTES: Final = 256
 """The longest size line, with extensions, or trailer line of a chunked body."""
@@ -55,7 +55,7 @@ hours."""
 
 WRITE_STEP_BYTES: Final = 16 * 1024
 """The bytes that are given to TLS in one write. Its buffer grows to the longest write and keeps
-that size. With an answer of 90 KiB in one write, a connection took 122 KiB instead of 58."""
+that size."""
 
 UNSENT_BYTES: Final = 16 * 1024
 """The bytes of answers in TLS from which a client counts as slow. 64 KiB more wait below TLS."""

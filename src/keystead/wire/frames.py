@@ -49,9 +49,7 @@ class FrameDecoder(Generic[M]):
 
     def __init__(self, message_type: object, *, max_bytes: int) -> None:
         """`message_type` is M: a tagged Struct or a union of them."""
-        self._decode: Callable[[bytes | bytearray], M] = msgspec.msgpack.Decoder(
-            message_type
-        ).decode
+        self._decode: Callable[[memoryview], M] = msgspec.msgpack.Decoder(message_type).decode
         self._max_bytes = max_bytes
         self._rest = bytearray()
 
@@ -82,7 +80,8 @@ class FrameDecoder(Generic[M]):
                 end = start + length
                 if end > len(data):
                     break
-                messages.append(self._decode(data[start:end]))
+                with memoryview(data)[start:end] as frame:
+                    messages.append(self._decode(frame))
                 position = end
         except UNDECODABLE as error:
             # Without its message, which may quote what was sent, at any length.
