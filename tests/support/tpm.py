@@ -64,15 +64,19 @@ class Swtpm:
     def _is_up(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise PortTaken
-        return _listens(self.port + 1)
+        # An swtpm opens the port for commands last.
+        return _listens(self.port)
 
     def stop(self) -> None:
         if self._process is not None:
             # The group: `timeout` may not know its child yet when the signal comes.
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(timeout=20)
-            wait_until(lambda: not _listens(self.port + 1), seconds=20, what=lambda: "still there")
+            wait_until(lambda: not self._has_ports(), seconds=20, what=lambda: "still there")
             self._process = None
+
+    def _has_ports(self) -> bool:
+        return _listens(self.port) or _listens(self.port + 1)
 
     def restart(self) -> None:
         self.stop()
