@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-import importlib.util
+import importlib
 import pickle
 import pkgutil
 import re
@@ -232,11 +232,12 @@ def shapes() -> Iterator[type]:
     for module in pkgutil.walk_packages(keystead.__path__, "keystead."):
         if module.name.endswith("__main__"):
             continue
-        optional = ("tpm2", "tpm_counter", "nv_counter", "tpm_quotes")
-        is_optional = module.name.endswith(optional)
-        if is_optional and importlib.util.find_spec("tpm2_pytss") is None:
-            continue  # The one package that is optional.
-        loaded = importlib.import_module(module.name)
+        try:
+            loaded = importlib.import_module(module.name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "tpm2_pytss":  # The one package that is optional.
+                raise
+            continue
         for one in vars(loaded).values():
             if not isinstance(one, type) or one.__module__ != module.name:
                 continue
