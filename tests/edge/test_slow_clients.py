@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from keystead.edge import connection
+from keystead.edge import context
 from keystead.edge.limits import LONG_BODY_BYTES, MIN_BODY_BYTES_PER_SECOND, Timeouts
 from keystead.wire.edge_messages import Request, RequestAborted, Response, WantBody
 from tests.support.edge import Edge, RawClient, running_edge
@@ -141,7 +141,7 @@ def test_what_a_client_does_not_take_is_not_given_to_tls():
 
 
 def test_of_too_many_clients_that_take_no_answers_the_slowest_make_room(monkeypatch):
-    monkeypatch.setattr(connection, "MAX_SLOW_READERS", 3)
+    monkeypatch.setattr(context, "MAX_SLOW_READERS", 3)
     with running_edge() as edge, contextlib.ExitStack() as clients:
         edge.answer_all(200, body=b"x" * 200_000)
         fast = edge.connect()

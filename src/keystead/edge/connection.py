@@ -11,12 +11,7 @@ from typing import Final, cast
 from keystead.edge.client_stream import ClientStream
 from keystead.edge.context import EdgeContext
 from keystead.edge.core_request import CoreRequest
-from keystead.edge.limits import (
-    MAX_AHEAD_BYTES,
-    MAX_HEAD_BYTES,
-    MAX_INLINE_BODY_BYTES,
-    MAX_SLOW_READERS,
-)
+from keystead.edge.limits import MAX_AHEAD_BYTES, MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.edge.pages import Page
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -87,15 +82,10 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Note that the client takes its answers slowly."""
         self._stream.pause_writing()
-        slow = self._all.slow_readers
-        if self in slow:  # It took a part of what waits.
+        if self in self._all.slow_readers:  # The client took a part of what waits.
             return
         self._expect_within(self._all.timeouts.write)
-        slow[self] = None
-        if len(slow) > MAX_SLOW_READERS:
-            slowest = next(iter(slow))
-            del slow[slowest]
-            slowest.timed_out()
+        self._all.add_slow_reader(self)
 
     def resume_writing(self) -> None:
         """Continue after the client has read what was written."""
@@ -118,9 +108,7 @@ class HttpConnection(asyncio.Protocol):
         self._abort_request()
         self._phase = Phase.CLOSING
         self.deadline = inf
-        self._all.connections.discard(self)
-        self._all.slow_readers.pop(self, None)
-        self._all.on_closed()
+        self._all.forget(self)
 
     # --- the server's side -----------------------------------------------------------------
 

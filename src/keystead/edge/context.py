@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from keystead.edge.core_link import CoreLink
-from keystead.edge.limits import Timeouts
+from keystead.edge.limits import MAX_SLOW_READERS, Timeouts
 from keystead.edge.pages import Page
 from keystead.wire.edge_messages import Refusal
 
@@ -55,3 +55,17 @@ class EdgeContext:
     is_stopping: bool = False
     refusals: Counter[Refusal] = field(default_factory=Counter)
     """The refusals that were not reported to the core yet."""
+
+    def add_slow_reader(self, connection: Watched) -> None:
+        """Note that a client does not read. If too many do not, end the connection of the first."""
+        self.slow_readers[connection] = None
+        if len(self.slow_readers) > MAX_SLOW_READERS:
+            slowest = next(iter(self.slow_readers))
+            del self.slow_readers[slowest]
+            slowest.timed_out()
+
+    def forget(self, connection: Watched) -> None:
+        """Note that a connection has ended."""
+        self.connections.discard(connection)
+        self.slow_readers.pop(connection, None)
+        self.on_closed()
