@@ -5,7 +5,7 @@ import socket
 import time
 from collections import deque
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import uvloop
@@ -13,19 +13,13 @@ import uvloop
 from keystead.api.dispatch import Dispatcher
 from keystead.certificates.tls_identity import fingerprint
 from keystead.errors import StoreUnavailable
-from keystead.journal.log import Level, Log
-from keystead.model.device_settings import LoggingSettings
-from keystead.model.secret import Secret
+from keystead.journal.log import Log
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import CoreContext
 from keystead.operations.system_actions import SystemAction
 from keystead.operations.use_counters import flush_counters_forever
-from keystead.platform.remote_members import RemoteMembers
-from keystead.platform.remote_quotes import RemoteQuotes
-from keystead.platform.remote_update_slot import RemoteUpdateSlot
-from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.processes import launch, sandbox
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
@@ -33,16 +27,14 @@ from keystead.processes.core.edges import Edges
 from keystead.processes.core.facts import Facts
 from keystead.processes.core.joining import Joining
 from keystead.processes.core.peer_tls import PEER_FILE_BYTES, PeerTls
+from keystead.processes.core.platform_link import PlatformLink
 from keystead.processes.core.pools import Pools
 from keystead.processes.core.refusals import RefusalLog
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
-from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.sealing.update_image import UpdateKey
 from keystead.self_tests import first_failure
-from keystead.storage.backends.remote import RemoteStore, StoreAnswer
 from keystead.wire import control
-from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
 from keystead.wire.control_messages import (
     AttachEdge,
     BeginJoin,
@@ -55,130 +47,12 @@ from keystead.wire.control_messages import (
     SupervisorToCore,
     Wanted,
 )
-from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
-from keystead.wire.platform_messages import (
-    AimSyslog,
-    AnyRecordChanged,
-    AskFreeSpace,
-    ConfirmNow,
-    CoreSettings,
-    CoreToPlatform,
-    FreeSpace,
-    Hello,
-    MembersAnswer,
-    News,
-    PlatformToCore,
-    Quoted,
-    RecordsChanged,
-    SlotAnswer,
-    SyslogLine,
-    UnattendedKeyKept,
-    UpToDate,
-)
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 """The memory for all bodies that do not come with their requests: four of the largest."""
 EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 """The memory for bodies of one edge: three of the largest. A captured edge leaves room for
 others."""
-
-
-class PlatformLink:
-    """The core's end of its connection to the platform: keys, store and update slot."""
-
-    def __init__(self) -> None:
-        self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
-        self.settings = CoreSettings()
-        """The operator's settings, valid once the device key has arrived."""
-        self.lost = asyncio.Event()
-        self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
-            PlatformToCore,
-            max_bytes=STORE_FRAME_BYTES,
-            on_message=self._received,
-            on_lost=self._lost,
-        )
-        ends = (self.connection.send, self.connection.drain)
-        self._exchanges = Exchanges[StoreAnswer](*ends)
-        self.store: Final = RemoteStore(self._exchanges)
-        self._slot_exchanges = Exchanges[SlotAnswer](*ends)
-        self.update_slot: Final = RemoteUpdateSlot(self._slot_exchanges)
-        self._key_exchanges = Exchanges[UnattendedKeyKept](*ends)
-        self.unattended_key: Final = RemoteUnattendedKey(self._key_exchanges)
-        self._space_exchanges = Exchanges[FreeSpace](*ends)
-        self._quote_exchanges = Exchanges[Quoted](*ends)
-        self.quotes: Final = RemoteQuotes(self._quote_exchanges)
-        self._members_exchanges = Exchanges[MembersAnswer](*ends)
-        self.members: Final = RemoteMembers(self._members_exchanges)
-        self._others: dict[type, Exchanges[Any]] = {
-            SlotAnswer: self._slot_exchanges,
-            UnattendedKeyKept: self._key_exchanges,
-            FreeSpace: self._space_exchanges,
-            MembersAnswer: self._members_exchanges,
-            Quoted: self._quote_exchanges,
-        }
-        """The exchanges beside those with the store, by the type of reply."""
-        self.news: ClusterNews | None = None
-        """Hears what other members of a cluster change, once the HSM has started."""
-
-    def confirm_now(self) -> None:
-        """Ask whether this member of a cluster knows all changes. The answer is news."""
-        self.connection.send(ConfirmNow())
-
-    def aim_syslog(self, wanted: LoggingSettings) -> None:
-        """Let the platform send the log to this syslog server."""
-        address = None if wanted.is_off else wanted.ip_address
-        self.connection.send(AimSyslog(address, wanted.port))
-
-    async def free_bytes(self) -> int | None:
-        """Return the space that the store's disk has, or None if that is not known."""
-        exchanges = self._space_exchanges
-        try:
-            return (await exchanges.ask(AskFreeSpace(exchanges.next_id()))).free_bytes
-        except ConnectionEnded:
-            return None
-
-    def syslog(self, level: Level, line: str) -> None:
-        """Send one event to syslog. It is lost if the platform is busy or gone."""
-        if self.connection.is_writable and not self.lost.is_set():
-            self.connection.send(SyslogLine(level, line))
-
-    def _received(self, message: PlatformToCore) -> None:
-        exchanges = self._others.get(type(message))
-        if exchanges is not None:
-            exchanges.answered(message)
-        elif isinstance(message, News):
-            self._hear(message)
-        elif isinstance(message, StoreAnswer):
-            self._exchanges.answered(message)
-        elif not isinstance(message, Hello):
-            raise BrokenFrame("a message of another kind")
-        elif len(message.device_key) != DEVICE_KEY_BYTES:
-            raise BrokenFrame("a device key of another length")
-        elif not self.device_key.done():
-            self.settings = message.settings
-            self.unattended_key.content = message.unattended_key
-            self.quotes.public_der = message.settings.attestation_key
-            self.device_key.set_result(Secret(message.device_key))
-
-    def _hear(self, message: News) -> None:
-        if self.news is None:
-            return  # Nothing is in memory yet.
-        match message:
-            case RecordsChanged():
-                self.news.changed(message.paths)
-            case AnyRecordChanged():
-                self.news.any_changed()
-            case UpToDate():
-                self.news.up_to_date(message.as_of, is_alone=message.is_alone)
-
-    def _lost(self, reason: str) -> None:
-        for exchanges in (self._exchanges, *self._others.values()):
-            exchanges.lost(reason)
-        if not self.device_key.done():
-            self.device_key.set_exception(
-                StoreUnavailable("The connection to the platform is lost.")
-            )
-        self.lost.set()
 
 
 class Core:
