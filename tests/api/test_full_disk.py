@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keystead.errors import WriteRefused
-from keystead.operations import audit, use_counters
+from keystead.operations import audit, audit_counts, use_counters
 from keystead.operations.use_counters import flush_counters_forever
 from keystead.storage.key_value_store import Change, Check
 from tests.api.test_doubtful_commits import CHANGES, OPERATOR, answers, arranged, furnished
@@ -124,7 +124,7 @@ async def test_the_journal_is_written_again_after_a_disk_was_full(
 ) -> None:
     monkeypatch.setattr(audit, "TICK_SECONDS", 0.001)
     assert await status(full, "POST", "/keys/k2/sign", user=OPERATOR, json=SIGN) == 200
-    full.clock.advance(audit.USES_SECONDS)
+    full.clock.advance(audit_counts.USES_SECONDS)
     refused = full.store.refused
     writing = asyncio.create_task(full.hsm.audit.run_forever(full.hsm.recovery.store_lost))
     async with asyncio.timeout(60):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from keystead import journal_verify
-from keystead.operations import audit
-from keystead.operations.audit import USES_SECONDS
+from keystead.operations import audit, audit_counts
+from keystead.operations.audit_counts import USES_SECONDS
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
 
@@ -313,7 +313,7 @@ async def test_an_export_ends_with_a_checkpoint_while_the_journal_grows(core: Co
 async def test_entries_that_find_no_place_are_counted(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "MOST_EACH", 1)
+    monkeypatch.setattr(audit_counts, "MOST_EACH", 1)
     await core.generate("k", "Curve25519", "EdDSA_Signature")
     await core.add_user("op", "Operator")
     await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": "each"})
@@ -321,6 +321,20 @@ async def test_entries_that_find_no_place_are_counted(
         await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
     entries = await verified(core)
     assert [one["count"] for one in entries if one["action"] == "not itemised"] == [3]
+
+
+async def test_uses_whose_entry_finds_no_place_are_all_counted(core: Core) -> None:
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    await core.add_user("op", "Operator")
+    for _ in range(3):
+        await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+    core.clock.advance(USES_SECONDS)
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(audit, "MOST_UNWRITTEN", 0)
+        await core.hsm.audit.tick()
+    entries = await verified(core)
+    assert [one["count"] for one in entries if one["action"] == "not itemised"] == [3]
+    assert not any(one["action"] == "sign" for one in entries)
 
 
 # --- what replaces the records --------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from keystead.access.gate import Attempt
 from keystead.errors import (
     KeysteadError,
     StoreUnavailable,
@@ -15,12 +14,12 @@ from keystead.errors import (
     WrongState,
 )
 from keystead.journal.audit.entries import Entry, rfc3339
-from keystead.journal.audit.uses import MOST_EACH, Tallies
 from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
 from keystead.model.secret import Secret
 from keystead.model.users import Caller
-from keystead.operations.audit_actions import Action, use_entry
+from keystead.operations.audit_actions import Action
+from keystead.operations.audit_counts import AuditCounts
 from keystead.operations.journal_opening import find_keys
 from keystead.operations.journal_writer import CUT, JournalWriter
 from keystead.operations.known_head import KnownHead
@@ -32,14 +31,11 @@ from keystead.storage.journaled import current_action
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.settings import SettingStore
 
-USES_SECONDS: Final = 10.0
-"""The time whose equal uses share an entry."""
 TICK_SECONDS: Final = 1.0
 MOST_WAITING: Final = 256
 """Actions that wait to be chained. They are durable already, with the changes that they made."""
 MOST_UNWRITTEN: Final = 100_000
-"""Entries that wait in memory for a store that cannot write. Later entries are lost."""
-MOST_REFUSALS: Final = 1000
+"""Entries that wait in memory for a store that cannot write. Later entries are only counted."""
 _UNCHANGED: Final = 304
 _BAD: Final = 400
 """The lowest status of a response that says that nothing was done."""
@@ -71,19 +67,16 @@ class Audit:
         self._run = os.urandom(8).hex()
         self._waiting: list[tuple[Entry, str]] = []
         """Entries to be chained, with the paths of their records, or ""."""
-        self._uses = Tallies[Attempt]()
-        self._use_of = self._uses.of
-        self._refused = Tallies[Entry](most=MOST_REFUSALS)
-        self._each: list[tuple[Attempt, float, int]] = []
-        """Uses that get an entry each, with their time and request."""
-        self._lost = 0
-        self._taken_at = context.monotonic()
         self._writing = asyncio.Lock()
         self._doubted = 0
         self._is_stuck = False
-        self._refuses = False
-        self.use: Callable[[Attempt], None] = self._count
-        """Records a permitted use. Raises WriteRefused if the journal is full and refuses uses."""
+        self.counts = AuditCounts(
+            DEFAULT_JOURNAL,
+            now=now,
+            monotonic=context.monotonic,
+            require_room=self.require_room,
+        )
+        """Uses of keys and refusals, before they are entries."""
 
     # --- settings ---------------------------------------------------------------------------
 
@@ -103,8 +96,7 @@ class Audit:
 
     def _apply(self, wanted: JournalSettings) -> None:
         self._settings = wanted
-        self._refuses = wanted.when_full == "refuse"
-        self.use = {"off": _ignore, "counted": self._count, "each": self._itemise}[wanted.uses]
+        self.counts.follow(wanted)
 
     @property
     def is_full(self) -> bool:
@@ -117,48 +109,6 @@ class Audit:
         """Raise WriteRefused if the journal is full and refuses changes."""
         if self.is_full:
             raise WriteRefused(FULL)
-
-    # --- events -----------------------------------------------------------------------------
-
-    def _count(self, attempt: Attempt) -> None:
-        if self._refuses:
-            self.require_room()
-        # A key and a caller in the caches are the same objects at each use. The tally keeps them.
-        kind = (id(attempt.key), id(attempt.caller), attempt.mode, attempt.address)
-        tally = self._use_of(kind)
-        if tally is not None:
-            tally.count += attempt.uses
-        else:
-            self._uses.add(kind, attempt.uses, attempt)
-
-    def _itemise(self, attempt: Attempt) -> None:
-        if self._refuses:
-            self.require_room()
-        if len(self._each) >= MOST_EACH:
-            self._lost += attempt.uses
-            return
-        self._each.append((attempt, self._now(), REQUEST.get() or 0))
-
-    def use_refused(self, attempt: Attempt, reason: str) -> None:
-        """Count a refused use."""
-        entry = use_entry(attempt)
-        entry.outcome = reason
-        kind = (entry.who, entry.namespace, entry.key, entry.action, entry.mode, reason)
-        self._refused.add(kind, 1, entry)
-
-    def request_refused(
-        self, caller: Caller | None, action: str, address: str, status: int
-    ) -> None:
-        """Count a refused request. Those of unknown callers are counted by status alone.
-
-        Otherwise anyone could fill the journal.
-        """
-        who = "" if caller is None else str(caller.user_id)
-        self._count_refused(who, action, address, status)
-
-    def _count_refused(self, who: str, action: str, address: str, status: int) -> None:
-        entry = Entry("", action if who else "requests", who, address, outcome=str(status))
-        self._refused.add((who, entry.action, status), 1, entry)
 
     # --- management actions -----------------------------------------------------------------
 
@@ -183,7 +133,7 @@ class Audit:
         entry = action.entry
         if not action.is_written and status >= _BAD:
             if status not in RECORDED_BY_DISPATCH:
-                self._count_refused(entry.who, entry.action, entry.address, status)
+                self.counts.refused(entry.who, entry.action, entry.address, status)
             return
         if not action.is_written and (action.is_use or status == _UNCHANGED):
             return
@@ -194,7 +144,7 @@ class Audit:
 
     def _add(self, entry: Entry, path: str = "") -> None:
         if len(self._waiting) >= MOST_UNWRITTEN:
-            self._lost += 1
+            self.counts.lost += entry.count or 1
         else:
             self._waiting.append((entry, path))
 
@@ -339,31 +289,8 @@ class Audit:
 
     def _gather(self, *, everything: bool) -> None:
         """Make entries of what was counted, if ten seconds are over or `everything` is wanted."""
-        time = self._time()
-        each, self._each = self._each, []
-        for attempt, seconds, request in each:
-            entry = use_entry(attempt)
-            entry.time, entry.request = rfc3339(seconds), request
-            entry.count = attempt.uses if attempt.uses > 1 else 0
+        for entry in self.counts.take(everything=everything):
             self._add(entry)
-        if not everything and self._monotonic() - self._taken_at < USES_SECONDS:
-            return
-        self._taken_at = self._monotonic()
-        for use in self._uses.take():
-            entry = use_entry(use.subject)
-            entry.time, entry.count = time, use.count
-            self._add(entry)
-        for refused in self._refused.take():
-            entry = refused.subject
-            entry.time, entry.count = time, refused.count
-            self._add(entry)
-        self._say_lost(time)
-
-    def _say_lost(self, time: str) -> None:
-        lost = self._lost + self._uses.rest + self._refused.rest
-        if lost and len(self._waiting) < MOST_UNWRITTEN:
-            self._add(Entry(time, "not itemised", count=lost))
-            self._lost = self._uses.rest = self._refused.rest = 0
 
     def _time(self) -> str:
         return rfc3339(self._now())
@@ -418,7 +345,3 @@ class Audit:
         await self._write_all(signs=True)
         async with self._writing:
             await writer.remove(upto)
-
-
-def _ignore(_: Attempt) -> None:
-    """Record nothing."""

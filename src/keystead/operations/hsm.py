@@ -96,7 +96,7 @@ class Hsm:
         self.known_head = KnownHead(context, journal_store, local, binding)
         self.audit = Audit(context, journal_store, local.settings, self.time.now, self.known_head)
         pace = Pace(context.monotonic, at_once=REFUSALS_AT_ONCE, a_second=REFUSALS_A_SECOND)
-        self.access_record = AccessRecord(context.log, metrics, pace, self.audit)
+        self.access_record = AccessRecord(context.log, metrics, pace, self.audit.counts)
         self.gate = Gate(self.access_record, context.monotonic)
         self.updates = Updates(context.update_slot, context.update_key)
         self.changing = asyncio.Lock()

@@ -4,8 +4,6 @@ from typing import Final, Generic, TypeVar
 
 MOST_KINDS: Final = 10_000
 """The kinds of events that are counted one by one between two writes."""
-MOST_EACH: Final = 100_000
-"""The uses that wait for an entry of their own between two writes."""
 
 Subject = TypeVar("Subject")
 
