@@ -6,6 +6,7 @@ from functools import wraps
 import pytest
 
 from keystead.api.http.route import ResponseCut, StreamedResponse
+from keystead.edge.core_request import CoreRequest
 from keystead.errors import Overloaded, TooLarge
 from keystead.operations.shares import Party, of_network
 from keystead.processes.core.bodies import (
@@ -237,6 +238,26 @@ class Edge:
 async def small_parts():
     for number in range(3 * PART // 1000):
         yield bytes([number % 256]) * 1000
+
+
+def test_what_an_edge_asks_for_is_enough_for_a_part_of_a_stream():
+    class Link:
+        def send(self, message):
+            self.sent = message
+
+    link = Link()
+    CoreRequest(link, None).ask_for_more()
+
+    async def scenario():
+        edge = Edge(small_parts)
+        edge.stream.wanted(link.sent.credit)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(edge.sent[-1].data) == PART
+        edge.stream.abort()
+        await edge.task
+
+    asyncio.run(scenario())
 
 
 def test_a_stream_sends_one_part_each_time_it_is_wanted():

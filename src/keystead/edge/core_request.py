@@ -3,10 +3,9 @@
 from typing import Final
 
 from keystead.edge.core_link import Asker, CoreLink
-from keystead.edge.limits import BODY_WINDOW_BYTES
 from keystead.edge.request_head import RequestHead
 from keystead.edge.upload import Upload
-from keystead.wire.edge_messages import Request, WantBody
+from keystead.wire.edge_messages import ANSWER_PART_BYTES, Request, WantBody
 
 
 class CoreRequest:
@@ -49,7 +48,7 @@ class CoreRequest:
 
     def ask_for_more(self) -> None:
         """Have the core send the next part of its answer."""
-        self._link.send(WantBody(self._id, BODY_WINDOW_BYTES))
+        self._link.send(WantBody(self._id, ANSWER_PART_BYTES))
 
     def end(self) -> None:
         """Forget the request: nothing more comes of it."""

@@ -6,6 +6,9 @@ import msgspec
 
 from keystead.wire.message import Message
 
+ANSWER_PART_BYTES: Final = 128 * 1024
+"""The longest part of an answer that the core sends at once. Edges give credit for one part."""
+
 
 class Request(Message, tag=0, frozen=True):
     """edge → core: one HTTP request, or its head when the body is not complete yet.

@@ -12,7 +12,14 @@ from keystead.operations.attempts import network_of
 from keystead.operations.shares import Party, of_network
 from keystead.processes.core.body_budget import TOO_MANY, BodyBudget
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.edge_messages import BodyChunk, Request, Response, ResponseAborted, WantBody
+from keystead.wire.edge_messages import (
+    ANSWER_PART_BYTES,
+    BodyChunk,
+    Request,
+    Response,
+    ResponseAborted,
+    WantBody,
+)
 from keystead.wire.frames import BrokenFrame
 
 WINDOW_BYTES: Final = 512 * 1024
@@ -204,7 +211,7 @@ class IncomingBody(_Abandonable):
 class OutgoingBody:
     """The body of a response that is too long for one frame."""
 
-    PART_BYTES: ClassVar = 128 * 1024
+    PART_BYTES: ClassVar = ANSWER_PART_BYTES
     """The longest body that is sent with its response, and the longest later part."""
 
     def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:
