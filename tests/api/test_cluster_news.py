@@ -54,9 +54,9 @@ class Members:
 
 
 @contextlib.asynccontextmanager
-async def members(*, strict=False):
+async def members(*, strict=False, minority_seconds=0.0):
     clock, asked = Clock(), asyncio.Event()
-    settings = Settings(SECONDS, strict)
+    settings = Settings(SECONDS, strict, minority_seconds)
     first = await start_core(clock=clock)
     await first.provision()
     await first.add_user("op", "Operator")
@@ -438,3 +438,156 @@ def test_a_revocation_is_answered_when_no_member_answers_from_an_older_memory():
             assert loop.time() - began >= SECONDS
 
     in_cluster(scenario)
+
+
+# --- without a majority, where the operator has allowed it -------------------------------------
+
+MINORITY_SECONDS = 3600.0
+
+
+def serving(scenario):
+    in_cluster(scenario, minority_seconds=MINORITY_SECONDS)
+
+
+async def cut_off(both):
+    """Cut the second member off, after it has the user `op` and the key `k` in memory."""
+    assert await both.signs() == 200
+    both.link.is_cut = True
+    both.clock.advance(SECONDS + 2)
+
+
+async def makes_key(both):
+    body = {"id": "new", "type": "Curve25519", "mechanisms": ["EdDSA_Signature"]}
+    return await both.second.request("POST", "/keys/generate", user=ADMIN, json=body)
+
+
+def test_a_member_goes_on_without_a_majority_with_what_changes_nothing():
+    async def scenario(both):
+        assert (await both.second.request("GET", "/users", user=ADMIN)).status == 200
+        await cut_off(both)
+        assert await both.signs() == 200
+        both.clock.advance(MINORITY_SECONDS / 2)
+        assert await both.signs() == 200
+        assert (await both.second.request("GET", "/health/ready")).status == 200
+        refused = await makes_key(both)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        assert both.second.hsm.state is State.OPERATIONAL
+
+    serving(scenario)
+
+
+def test_without_a_majority_only_users_and_keys_in_memory_are_served():
+    async def scenario(both):
+        await both.first.add_user("late", "Operator")
+        await both.first.generate("unused", "Curve25519", "EdDSA_Signature")
+        await cut_off(both)
+        assert await both.signs(("late", "passphrase of late")) == 503
+        unused = await both.second.request(
+            "POST", "/keys/unused/sign", user=("op", "passphrase of op"), json=SIGN
+        )
+        assert unused.status == 503
+        assert await both.signs(("op", "wrong passphrase")) == 503
+        assert both.second.hsm.state is State.OPERATIONAL
+        assert await both.signs() == 200
+
+    serving(scenario)
+
+
+def test_a_member_that_has_heard_of_no_majority_since_its_start_serves_nothing():
+    clock = Clock()
+    settings = Settings(SECONDS, minority_seconds=MINORITY_SECONDS)
+    freshness = Freshness(settings, clock, lambda: None)
+    clock.advance(61)
+    assert not freshness.serves_minority
+    assert freshness.is_lost
+    freshness.confirmed(clock())
+    clock.advance(61)
+    assert freshness.serves_minority
+    assert not freshness.is_lost
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_without_a_majority_for_longer_than_allowed_a_member_is_failed():
+    async def scenario(both):
+        await cut_off(both)
+        both.clock.advance(MINORITY_SECONDS)
+        assert await both.signs() == 503
+        assert (await both.second.request("GET", "/health/ready")).status == 412
+        both.second.hsm.recovery.store_lost()
+        assert both.second.hsm.state is State.FAILED
+
+    serving(scenario)
+
+
+def test_while_changes_are_being_read_again_a_minority_is_not_served():
+    async def scenario(both):
+        await cut_off(both)
+        both.freshness.hold()
+        assert await both.signs() == 503
+        both.freshness.release()
+        assert await both.signs() == 200
+
+    serving(scenario)
+
+
+def test_what_was_revoked_on_the_other_side_works_until_the_majority_is_back():
+    async def scenario(both):
+        await cut_off(both)
+        assert (await both.first.request("DELETE", "/users/op", user=ADMIN)).status == 204
+        assert await both.signs() == 200
+        both.link.is_cut = False
+        both.news.changed(["/0/authentication/op"])
+        both.news.up_to_date(both.clock(), is_alone=False)
+        assert not both.freshness.serves_minority
+        assert await both.signs() == 401
+
+    serving(scenario)
+
+
+def test_a_member_that_the_others_have_removed_serves_no_minority():
+    async def scenario(both):
+        both.second.hsm.members = object()
+        await cut_off(both)
+        both.second.hsm.recovery.removed_from_cluster()
+        assert await both.signs() == 412
+
+    serving(scenario)
+
+
+def test_what_answers_without_a_majority_says_so():
+    async def scenario(both):
+        hsm = both.second.hsm
+        metrics = await both.second.add_user("metrics", "Metrics")
+        both.news.up_to_date(both.clock(), is_alone=False)
+        lines = both.second.log_lines
+        noticing = asyncio.create_task(both.news.notice_silence())
+
+        async def told(event):
+            async with asyncio.timeout(60):
+                while not any(f'"{event}"' in line for line in lines):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        async def shown():
+            accept = {"accept": "text/plain"}
+            answer = await both.second.request("GET", "/metrics", user=metrics, headers=accept)
+            return b"\nkeystead_without_majority 1\n" in answer.body
+
+        async def warned():
+            answer = await both.second.request("GET", "/health/diagnose", user=ADMIN)
+            return any("revoked" in one for one in answer.json()["warnings"])
+
+        assert not await shown()
+        assert not await warned()
+        await cut_off(both)
+        await told("answering without a majority of the cluster")
+        assert await shown()
+        assert await warned()
+        both.link.is_cut = False
+        both.news.up_to_date(both.clock(), is_alone=False)
+        await told("no longer answering without a majority of the cluster")
+        assert not await shown()
+        assert not await warned()
+        assert hsm.state is State.OPERATIONAL
+        noticing.cancel()
+
+    serving(scenario)

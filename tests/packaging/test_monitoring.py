@@ -42,7 +42,7 @@ def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(file):
         version="1",
         log_warnings=0,
         log_errors=0,
-        load=Load(is_writable=True, work={}, free_bytes=1),
+        load=Load(is_writable=True, work={}, free_bytes=1, serves_minority=False),
     )
     known = set()
     for family in families:

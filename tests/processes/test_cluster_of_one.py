@@ -1,5 +1,6 @@
 """An HSM with its records in etcd: formed, used, broken and undone, with the real programs."""
 
+import base64
 import contextlib
 import os
 import signal
@@ -144,6 +145,37 @@ def test_a_member_answers_from_memory_while_a_majority_confirms_that_it_knows_al
         new_key(server, "one")
         assert keys(server) == ["before", "one"]
         assert server.request("GET", "/health/ready").status == 200
+
+
+def test_a_member_whose_etcd_hangs_goes_on_signing_where_its_operator_allows_it(place, member):
+    settings = config(place).replace("30.0", "5.0") + 'minority = "serve"\nminority_hours = 1\n'
+    with running_server(member, config=settings) as server:
+        unlock(server)
+        wait_until(lambda: made_key(server, "used") in {201, 409}, seconds=60)
+        server.add_user("op", "Operator")
+        wait_until(lambda: sign(server) == 200, seconds=60)
+        etcd = etcd_of(server)
+        os.kill(etcd, signal.SIGSTOP)
+        try:
+            told = "answering without a majority"
+            wait_until(lambda: told in server.log(), seconds=60)
+            assert sign(server) == 200
+            assert made_key(server, "later") == 503
+            assert server.request("GET", "/health/ready").status == 200
+        finally:
+            os.kill(etcd, signal.SIGCONT)
+        wait_until(lambda: made_key(server, "later") in {201, 409}, seconds=60)
+        wait_until(lambda: f"no longer {told}" in server.log(), seconds=60)
+
+
+def made_key(server: Server, key_id: str) -> int:
+    wanted = {**KEY, "id": key_id}
+    return server.request("POST", "/keys/generate", user="admin", json=wanted).status
+
+
+def sign(server: Server) -> int:
+    wanted = {"mode": "ECDSA", "message": base64.b64encode(bytes(32)).decode()}
+    return server.request("POST", "/keys/used/sign", user="op", json=wanted).status
 
 
 def test_without_its_etcd_a_member_does_not_start(member):

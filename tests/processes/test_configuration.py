@@ -146,6 +146,13 @@ def test_an_empty_file_leaves_everything_open(directory):
     assert read(directory, "") == Configuration()
 
 
+def test_a_minority_is_served_for_so_many_hours(directory):
+    served = "[cluster]\netcd = '/e'\nminority = 'serve'\nminority_hours = 1.5"
+    assert read(directory, served).platform.core.freshness.minority_seconds == 5400
+    refused = "[cluster]\netcd = '/e'"
+    assert read(directory, refused).platform.core.freshness.minority_seconds == 0
+
+
 def test_without_ca_the_machines_are_trusted(directory):
     found = read(directory, '[syslog]\ntls = "logs.example:6514"')
     assert found.platform.syslog == SyslogReceiver("logs.example", 6514, None)
@@ -168,6 +175,13 @@ def test_without_ca_the_machines_are_trusted(directory):
         (
             "[device_key]\nimage_key = 'p256.pem'\nimage_policy = 'empty'",
             "This is no policy of an image",
+        ),
+        ("[cluster]\netcd = '/e'\nminority = 'serve'", "need each other"),
+        ("[cluster]\netcd = '/e'\nminority_hours = 1", "need each other"),
+        ("[cluster]\netcd = '/e'\nminority = 'serve'\nminority_hours = 0", "> 0.0"),
+        (
+            "[cluster]\netcd = '/e'\nminority = 'serve'\nminority_hours = 1\nstrict = true",
+            "contradicts strict",
         ),
         ("[journal]\nhead_file = 'missing/x'", "journal.head_file: there is no directory"),
         ("data = 5", "Expected `str | null`, got `int` - at `$.data`"),

@@ -161,7 +161,7 @@ class Dispatcher:
         A member that is cut off must still be stopped and looked into.
         """
         if call.route.roles and State.FAILED not in call.route.states:
-            await freshness.require()
+            await freshness.require(changes_nothing=call.route.changes_nothing)
         reply = await self._handle(call)
         if call.route.revokes:
             await freshness.everywhere()

@@ -32,6 +32,8 @@ class Load(NamedTuple):
     """The space on the store's disk, if it is known."""
     database: DatabaseSpace | None = None
     """How full etcd's database is, if this HSM is a member of a cluster and its etcd answers."""
+    serves_minority: bool | None = None
+    """Whether it answers without a majority of its cluster. None without a cluster."""
 
 
 class Metrics:
@@ -200,6 +202,13 @@ def _gauges(load: Load) -> Iterator[Family]:
             Kind.GAUGE,
             "Free space on the disk with the data directory.",
             (Sample(load.free_bytes),),
+        )
+    if load.serves_minority is not None:
+        yield Family(
+            "keystead_without_majority",
+            Kind.GAUGE,
+            "1 while the HSM answers without a majority: it does not know what others revoke.",
+            (Sample(int(load.serves_minority)),),
         )
     if load.database is not None:
         yield from _database(load.database)

@@ -23,6 +23,9 @@ _ALONE: Final = (
     "`keystead cluster init` makes it a cluster that others can join."
 )
 
+_MINORITY: Final = (
+    "no majority of the cluster is in reach: what was revoked on other members works here"
+)
 _REMOVED: Final = (
     "The other members have removed this HSM from the cluster. "
     "Stop its server and move its data directory away; then it can join again."
@@ -52,7 +55,10 @@ async def diagnose(hsm: Hsm) -> Diagnosis:
     complaints = () if reason is None else (reason,)
     if not hsm.is_operational:
         return Diagnosis(store_answers=True, complaints=complaints)
-    found = Diagnosis(store_answers=True, complaints=complaints, warnings=hsm.warnings)
+    warnings = list(hsm.warnings)
+    if hsm.freshness is not None and hsm.freshness.serves_minority:
+        warnings.append(_MINORITY)
+    found = Diagnosis(store_answers=True, complaints=complaints, warnings=warnings)
     return found if hsm.members is None else _with_database(found, await database_space(hsm))
 
 

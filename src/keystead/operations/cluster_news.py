@@ -6,7 +6,7 @@ from typing import Final
 
 from keystead.errors import InvalidInput, KeysteadError
 from keystead.model.ids import UserId
-from keystead.operations.freshness import FAILED_SECONDS, Freshness
+from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.storage import key_paths
 from keystead.storage.generations import POINTER
@@ -23,6 +23,7 @@ class ClusterNews:
         self._hsm = hsm
         self._freshness = freshness
         self._rereading: set[asyncio.Task[None]] = set()
+        self._serves_minority = False
 
     def changed(self, paths: Sequence[str]) -> None:
         """Forget what was read from these records."""
@@ -42,11 +43,26 @@ class ClusterNews:
         self._freshness.confirmed(as_of, is_alone=is_alone)
 
     async def notice_silence(self) -> None:
-        """Become Failed when nothing was confirmed for a minute. Run as a background task."""
+        """Become Failed when nothing was confirmed for too long. Run as a background task.
+
+        It also logs when the HSM begins to answer without a majority, and when it ends that.
+        """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            if self._freshness.silent_seconds > FAILED_SECONDS:
+            self._log_minority()
+            if self._freshness.is_lost:
                 self._hsm.recovery.store_lost()
+
+    def _log_minority(self) -> None:
+        serves = self._freshness.serves_minority and self._hsm.is_operational
+        if serves and not self._serves_minority:
+            self._hsm.log.error(
+                "answering without a majority of the cluster",
+                seconds=round(self._freshness.silent_seconds),
+            )
+        elif self._serves_minority and not serves:
+            self._hsm.log.warning("no longer answering without a majority of the cluster")
+        self._serves_minority = serves
 
     def _record_changed(self, path: str) -> None:
         session = self._hsm.session

@@ -2,6 +2,9 @@
 
 It answers from memory only for a short time after a majority has confirmed that it knows every
 change. So a revocation that is acknowledged anywhere works everywhere after this time.
+
+An operator may give that up for a member that is cut off: for a number of hours it then goes on
+with what changes nothing, for users and keys in its memory.
 """
 
 import asyncio
@@ -28,10 +31,12 @@ class Freshness:
         """`ask` asks for a confirmation now, which then comes to `confirmed`."""
         self._seconds = settings.seconds
         self._is_strict = settings.strict
+        self._minority_seconds = settings.minority_seconds
         self._monotonic = monotonic
         self._ask = ask
         self._started = monotonic()
         self._as_of = self._started - settings.seconds
+        self._has_heard = False
         self._alone_since: float | None = None
         """Since when every confirmation has said that there is no other member."""
         self._holders = 0
@@ -43,6 +48,7 @@ class Freshness:
         `is_alone` says that there was no other member then.
         """
         self._as_of = max(self._as_of, as_of)
+        self._has_heard = True
         if not is_alone:
             self._alone_since = None
         elif self._alone_since is None:
@@ -68,22 +74,47 @@ class Freshness:
         """Whether the last confirmation has said that there is no other member."""
         return self._alone_since is not None
 
-    async def require(self) -> None:
+    @property
+    def serves_minority(self) -> bool:
+        """Whether this member is cut off, and goes on with what changes nothing all the same."""
+        return self.silent_seconds >= self._seconds + PATIENCE_SECONDS and self._may_serve_minority
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this member answers, or has been silent for a moment only."""
+        return self.silent_seconds <= NOT_READY_SECONDS or self.serves_minority
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether this member has been silent for too long to stay Operational."""
+        allowed = self._minority_seconds if self._has_heard else 0.0
+        return self.silent_seconds > max(FAILED_SECONDS, allowed)
+
+    async def require(self, *, changes_nothing: bool) -> None:
         """Return once this member is up to date for a request that comes in now.
 
-        Raises NotUpToDate if it is not within a second.
+        Raises NotUpToDate if it is not within a second, unless the request `changes_nothing` and
+        this member serves a minority.
         """
         now = self._monotonic()
         needed = now if self._is_strict else now - self._seconds
         if self._as_of >= needed and not self._holders:
             return
-        if not await self._is_confirmed(needed):
-            raise NotUpToDate("This member of the cluster is cut off from the others.")
+        if changes_nothing and self.serves_minority:
+            return
+        if await self._is_confirmed(needed) or (changes_nothing and self._may_serve_minority):
+            return
+        raise NotUpToDate("This member of the cluster is cut off from the others.")
 
     async def everywhere(self) -> None:
         """Return once no member answers from a memory of before. Call it after a change."""
         if not self._is_strict and not await self._was_alone():
             await asyncio.sleep(self._seconds)
+
+    @property
+    def _may_serve_minority(self) -> bool:
+        is_allowed = self._has_heard and self.silent_seconds <= self._minority_seconds
+        return is_allowed and not self._holders
 
     async def _was_alone(self) -> bool:
         """Return whether no other member can remember anything of before this call.

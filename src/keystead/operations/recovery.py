@@ -8,7 +8,7 @@ from keystead.journal.log import Log
 from keystead.model.lifecycle import Event, State, after
 from keystead.model.secret import Secret
 from keystead.operations.binding import Binding
-from keystead.operations.freshness import FAILED_SECONDS, Freshness
+from keystead.operations.freshness import Freshness
 from keystead.operations.members import Members
 from keystead.operations.session import Session
 from keystead.storage.conditional import depend_on
@@ -64,11 +64,11 @@ class Recovery:
 
         The last changes are in doubt: one may be durable although its caller got an error. So
         everything that is cached from the store is forgotten here, and read again before the next
-        request is served. In a cluster that is so only after a minute: until then, requests
-        wait for a majority or are refused, and what is done in doubt will be heard of.
+        request is served. In a cluster that is so only once no majority was heard for too long:
+        until then, what is done in doubt will be heard of.
         """
         freshness = self._hsm.freshness
-        if freshness is not None and freshness.silent_seconds < FAILED_SECONDS:
+        if freshness is not None and not freshness.is_lost:
             return
         if self._begin():
             self._hsm.log.error("the store is out of reach")

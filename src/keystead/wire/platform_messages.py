@@ -18,6 +18,9 @@ class Freshness(Message, frozen=True):
 
     seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
     strict: bool = False
+    minority_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """How long after the last confirmation it may go on with what changes nothing, if it is cut off
+    from the majority. With 0 it refuses all."""
 
 
 class CoreSettings(Message, frozen=True):

@@ -11,7 +11,6 @@ from keystead.journal.metrics import Load
 from keystead.model.lifecycle import State
 from keystead.model.timestamps import format_timestamp
 from keystead.operations import cluster
-from keystead.operations.freshness import NOT_READY_SECONDS
 from keystead.operations.hsm import Hsm
 
 _VARY = ("Vary", "Accept")
@@ -58,7 +57,7 @@ async def empty(_: Call[None]) -> Empty:
 async def ready(call: Call[None]) -> Empty:
     """GET /health/ready: 200 unless a member of a cluster has been cut off for ten seconds."""
     freshness = call.hsm.freshness
-    if freshness is not None and freshness.silent_seconds > NOT_READY_SECONDS:
+    if freshness is not None and not freshness.is_ready:
         raise WrongState("This member is cut off from the cluster.")
     return Reply(200)
 
@@ -110,6 +109,7 @@ async def _families(hsm: Hsm) -> list[exposition.Family]:
             work={kind: pool.under_way for kind, pool in hsm.pools.items()},
             free_bytes=await hsm.free_bytes(),
             database=await cluster.database_space(hsm),
+            serves_minority=None if hsm.freshness is None else hsm.freshness.serves_minority,
         ),
     )
 

@@ -8,7 +8,7 @@ import ssl
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -74,6 +74,8 @@ class _Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     etcd: str
     freshness: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 1.0
     strict: bool = False
+    minority: Literal["refuse", "serve"] = "refuse"
+    minority_hours: Annotated[float, msgspec.Meta(gt=0, le=168)] | None = None
 
 
 class _DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,7 +161,15 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def _freshness(wanted: _Cluster | None) -> Freshness | None:
-    return None if wanted is None else Freshness(wanted.freshness, wanted.strict)
+    """Return the settings. Raises ValueError if those for a minority contradict each other."""
+    if wanted is None:
+        return None
+    serves, hours = wanted.minority == "serve", wanted.minority_hours
+    if serves is (hours is None):
+        raise ValueError('minority = "serve" and minority_hours need each other')
+    if serves and wanted.strict:
+        raise ValueError('minority = "serve" contradicts strict, which never answers from memory')
+    return Freshness(wanted.freshness, wanted.strict, (hours or 0) * 3600)
 
 
 def _parse(path: Path) -> _File:
