@@ -44,6 +44,11 @@ def test_everyone_can_use_the_first_pages(browser: Browser, tmp_path) -> None:
     with running_server(tmp_path) as server:
         for console in console_at(browser, server):
             assert complaints(console) == []
+            console.page.get_by_label("Split it among several people").check()
+            assert complaints(console) == []
+            console.open("backup")
+            assert complaints(console) == []
+            console.open()
             server.provision()
             console.heading("Sign in")
             assert complaints(console) == []
@@ -52,6 +57,13 @@ def test_everyone_can_use_the_first_pages(browser: Browser, tmp_path) -> None:
             assert complaints(console) == []
             console.page.route("**/health/state", lambda it: it.fulfill(json={"state": "Failed"}))
             console.heading("The HSM has failed")
+            assert complaints(console) == []
+            console.expected_errors += ["Failed to load resource"]
+            console.page.route("**/api/v1/**", lambda route: route.abort())
+            expect(console.page.get_by_text("The HSM cannot be reached now.")).to_be_visible()
+            assert complaints(console) == []
+            console.page.reload()
+            console.heading("The HSM cannot be reached")
             assert complaints(console) == []
 
 

@@ -117,6 +117,9 @@ export function requireSame(passphrase, again) {
   if (passphrase !== again) throw new Error("The two passphrases are not the same.");
 }
 
+/** Returns a number of things in words, e.g. "1 key" or "2 keys". */
+export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Returns the words of a text, which spaces or commas separate. */
 export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
@@ -194,8 +197,12 @@ export function confirmed(question, action, word = "") {
   });
 }
 
+/** Whether a certificate ends at this Date, or never (RFC 5280, 4.1.2.5). */
+const isNever = (date) => date.getUTCFullYear() === 9999;
+
 /** Returns how far a Date is from now, in words, e.g. "in 3 months" or "2 days ago". */
 export function fromNow(date) {
+  if (isNever(date)) return "never";
   const days = Math.round((date - Date.now()) / 86_400_000);
   const [count, unit] = Math.abs(days) < 60 ? [days, "day"]
     : Math.abs(days) < 730 ? [Math.round(days / 30.44), "month"] : [Math.round(days / 365.25), "year"];
@@ -206,6 +213,7 @@ export function fromNow(date) {
 export function moment(time) {
   const date = time instanceof Date ? time : new Date(time);
   if (Number.isNaN(date.getTime())) return String(time);
+  if (isNever(date)) return "never";
   return element("time", { datetime: date.toISOString(), title: date.toISOString() },
     `${date.toLocaleString()} (${date.toISOString().slice(0, 19)}Z)`);
 }

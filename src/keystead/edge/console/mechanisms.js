@@ -62,6 +62,13 @@ export function signModes(mechanisms) {
     name.startsWith("RSA_Signature_PSS_") ? [name.slice("RSA_Signature_".length)] : MODES[name] ?? []);
 }
 
+const hasSignature = (mechanisms) => mechanisms.some((name) => name.includes("_Signature"));
+
+/** Whether a key can sign a certificate request; an administrator's may be one that signs nothing else. */
+export function signsRequests({ type, mechanisms }, isAdmin) {
+  return type !== "BIP32" && hasSignature(isAdmin ? TYPES[type] ?? [] : mechanisms);
+}
+
 const HASHES = { SHA1: "SHA-1", SHA256: "SHA-256", SHA384: "SHA-384", SHA512: "SHA-512" };
 const CURVE_HASHES = { EC_P384: "SHA-384", BrainpoolP384: "SHA-384", EC_P521: "SHA-512",
   BrainpoolP512: "SHA-512" };

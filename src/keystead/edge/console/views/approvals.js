@@ -1,16 +1,17 @@
 // Approvals: who asked to use a key, why, and what was decided.
 
-import { button, element, field, form, moment, section, shown, table } from "/console/elements.js";
+import { button, counted, element, field, form, moment, section, shown, table } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 
 export async function approvalsView({ hsm, go }) {
   const list = await hsm.get("/approvals");
   const again = () => go("approvals");
+  const decided = await Promise.all(list.map((one) => mayDecide(hsm, one)));
   return element("div", {}, element("h1", {}, "Approvals"),
     hsm.is("Operator") && section("Ask for an approval", askForm(hsm, again)),
-    section(`${list.length} approvals`, table(
+    section(counted(list.length, "approval"), table(
       ["Key", "Asked by", "Reason", "Uses left", "State", "Approved by", "Until", "Decision"],
-      list.map((one) => row(hsm, one, again)), "Approvals")));
+      list.map((one, index) => row(hsm, one, decided[index], again)), "Approvals")));
 }
 
 function askForm(hsm, again) {
@@ -22,7 +23,20 @@ function askForm(hsm, again) {
   }, { label: "Ask for an approval" });
 }
 
-function row(hsm, one, again) {
+/** Whether the user can approve or refuse it. Who may decide sees it; root administrators see all. */
+async function mayDecide(hsm, one) {
+  if (one.state !== "pending" || one.askedBy === hsm.user || one.approvedBy.includes(hsm.user)) return false;
+  if (!hsm.is("Administrator") || !hsm.isRoot) return true;
+  if (one.namespace) return false;
+  try {
+    const { approvals } = await hsm.get(`/keys/${segment(one.key)}/policy`);
+    return [approvals?.approvers].flat().includes(hsm.user);
+  } catch {
+    return false; // The key or its policy is gone.
+  }
+}
+
+function row(hsm, one, isOpen, again) {
   const place = element("span", {});
   const decide = (verb, text) => button(text, async () => {
     place.replaceChildren(await shown(async () => {
@@ -30,7 +44,6 @@ function row(hsm, one, again) {
       again();
     }));
   }, { "aria-label": `${text} the request of ${one.askedBy} for ${one.key}` });
-  const isOpen = one.state === "pending" && one.askedBy !== hsm.user;
   return [one.key, one.askedBy, one.reason, `${one.usesLeft} of ${one.uses}`,
     one.refusedBy ? `${one.state} by ${one.refusedBy}` : one.state,
     `${one.approvedBy.join(", ") || "nobody"} (${one.required} needed)`, moment(one.endsAt),

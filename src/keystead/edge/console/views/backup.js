@@ -6,7 +6,9 @@ import { now } from "/console/hsm.js";
 
 export function backupView({ hsm, go }) {
   const maker = hsm.is("Backup")
-    ? section("Make a backup", form([], "Make and save a backup", (_, made) => make(hsm, made),
+    ? section("Make a backup", form([element("p", { class: "soft" },
+      "The file has all keys, users and settings, under the backup passphrase that an administrator sets.")],
+    "Make and save a backup", (_, made) => make(hsm, made),
       { label: "Make a backup" }))
     : section("Make a backup", element("p", {}, "Sign in as a user with the role Backup."));
   const restorer = hsm.is("Backup") ? null : section("Restore", restoreForm(hsm));

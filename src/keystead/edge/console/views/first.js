@@ -53,6 +53,8 @@ export function provisionView(console) {
       for (const input of passphrases.querySelectorAll("input")) input.required = !event.target.checked;
     } });
   return element("div", {}, element("h1", {}, "A new HSM"),
+    element("p", {}, "It has no keys and no users yet. Choose who opens it and who administers it; "
+      + "after you sign in, a list says what remains to be done."),
     element("section", {}, form([passphrases, split, shares,
       newPassphrase("Administrator's passphrase", "admin", "The first user is called admin."),
       element("p", { class: "soft" }, `The HSM's clock will be set to this browser's: ${new Date().toISOString()}`),
@@ -119,6 +121,7 @@ async function unlock(hsm, given, { acknowledgeRollback }, older) {
 export function unlockView({ hsm }) {
   const [older, olderWithShares] = [olderStore(), olderStore()];
   return element("div", {}, element("h1", {}, "Locked"),
+    element("p", {}, "Keys can be used again when the HSM has its unlock passphrase, or enough of its shares."),
     element("section", {}, form([
       field("Unlock passphrase", { name: "passphrase", type: "password", required: true,
         autocomplete: "off", autofocus: true }),

@@ -5,7 +5,7 @@ import { fingerprint, readCertificate } from "/console/der.js";
 import { area, button, choice, confirmed, element, facts, field, form, fromNow, later, moment, notice,
   parsedJson, section, shown, words } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
-import { explained, prepared, signModes } from "/console/mechanisms.js";
+import { explained, prepared, signModes, signsRequests } from "/console/mechanisms.js";
 
 export async function keyView(console, id) {
   const { hsm } = console;
@@ -13,9 +13,12 @@ export async function keyView(console, id) {
   const key = await hsm.get(path);
   const isAdmin = hsm.is("Administrator");
   const parts = [element("h1", {}, "Key ", element("code", {}, id)), await about(hsm, path, key)];
-  if (hsm.is("Operator")) parts.push(...uses(hsm, path, key));
+  const missing = isAdmin ? [] : await missingTags(hsm, key);
+  if (missing.length) parts.push(notice("note",
+    `This key is for operators with one of these tags, which you do not have: ${missing.join(", ")}.`));
+  else if (!isAdmin) parts.push(...uses(hsm, path, key));
   parts.push(later("Certificate", () => certificate(hsm, path, isAdmin)));
-  if (key.public) parts.push(later("Certificate signing request", () => request(hsm, path, id)));
+  if (!missing.length && signsRequests(key, isAdmin)) parts.push(later("Certificate signing request", () => request(hsm, path, id)));
   if (hsm.has("GET", "/keys/{key_id}/policy"))
     parts.push(later("Policy", () => policy(hsm, path, isAdmin)));
   if (hsm.has("POST", "/keys/{key_id}/attestation"))
@@ -38,6 +41,14 @@ async function about(hsm, path, key) {
 }
 
 // --- uses ---
+
+/** Returns the key's tags if the signed-in operator has none of them. */
+async function missingTags(hsm, key) {
+  const tags = key.restrictions?.tags ?? [];
+  if (!tags.length) return [];
+  const own = await hsm.get(`/users/${segment(hsm.user)}/tags`);
+  return tags.some((tag) => own.includes(tag)) ? [] : tags;
+}
 
 function uses(hsm, path, key) {
   const modes = signModes(key.mechanisms);
@@ -131,7 +142,8 @@ function request(hsm, path, id) {
 async function policy(hsm, path, isAdmin) {
   const now = await hsm.get(`${path}/policy`)
     .catch((error) => { if (error.status !== 404) throw error; return {}; });
-  if (!isAdmin) return element("pre", {}, JSON.stringify(now, null, 2));
+  if (!isAdmin) return Object.keys(now).length ? element("pre", {}, JSON.stringify(now, null, 2))
+    : element("p", {}, "None is set.");
   const { usesLeft, ...settable } = now;
   return element("div", {}, usesLeft !== undefined && element("p", {}, `Uses left: ${usesLeft}`),
     form([area("Policy, as JSON", "text", { rows: 10, value: JSON.stringify(settable, null, 2) })],

@@ -1,6 +1,6 @@
 // Users: who they are, their roles, tags and passphrases.
 
-import { button, choice, confirmed, element, facts, field, form, later, requireSame, section } from "/console/elements.js";
+import { button, choice, confirmed, counted, element, facts, field, form, later, requireSame, section } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 
 const ROLES = [["Operator", "Operator: uses keys"],
@@ -10,10 +10,12 @@ const ROLES = [["Operator", "Operator: uses keys"],
 export async function usersView({ hsm, go }) {
   const list = await hsm.get("/users");
   const again = () => go("users");
+  const namespaces = hsm.isRoot ? await hsm.get("/namespaces") : [];
+  const isApart = (user) => namespaces.some(({ id }) => user.startsWith(`${id}~`));
   return element("div", {}, element("h1", {}, "Users"),
     later("New user", () => newUser(hsm, again)),
-    section(`${list.length} users`, list.map(({ user }) =>
-      later(user, () => oneUser(hsm, user, again)))));
+    section(counted(list.length, "user"), list.map(({ user }) =>
+      later(user, () => oneUser(hsm, user, again, isApart(user))))));
 }
 
 function newUser(hsm, again) {
@@ -40,11 +42,14 @@ function rolesOf(hsm) {
   return known.includes("Auditor") ? [...ROLES, ["Auditor", "Auditor: reads the journal"]] : ROLES;
 }
 
-async function oneUser(hsm, user, again) {
+/** `isApart`: the user is in a namespace, and only its own administrators change users there. */
+async function oneUser(hsm, user, again, isApart) {
   const path = `/users/${segment(user)}`;
   const { realName, role } = await hsm.get(path);
   const tags = role === "Operator" ? await hsm.get(`${path}/tags`).catch(() => []) : [];
   const parts = [facts([["Real name", realName], ["Role", role], ["Tags", tags.join(", ")]])];
+  if (isApart) return element("div", {}, parts,
+    element("p", { class: "soft" }, "Only administrators of this user's namespace can change the user."));
   if (role === "Operator") parts.push(
     form([field("Tag", { name: "tag", required: true })], "Add the tag", async ({ tag }) => {
       await hsm.request("PUT", `${path}/tags/${segment(tag)}`);
