@@ -64,7 +64,7 @@ COMMANDS: Final = (
 )
 
 _EPILOG: Final = (
-    "serve, doctor, selftest, image, device-key, cluster init and cluster leave are for the "
+    "serve, doctor, selftest, image, device-key and cluster init, leave and force-new are for the "
     "machine of the server. To name the HSM to the other commands, give --host HOST:PORT after "
     "the command, or save a profile with 'keystead profile add'. 'keystead COMMAND --help' shows "
     "all that a command takes."

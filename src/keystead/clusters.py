@@ -1,16 +1,17 @@
 """The command line for clusters.
 
-`keystead cluster init` and `leave` are for the operator of the machine, while the server is
-stopped. The others are for a running HSM (`keystead.cli.members`).
+`keystead cluster init`, `leave` and `force-new` are for the operator of the machine, while the
+server is stopped. The others are for a running HSM (`keystead.cli.members`).
 """
 
 import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from keystead.cli.command import Commands
 from keystead.cli.members import add_members
@@ -22,8 +23,17 @@ from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor import etcd_version
 from keystead.processes.supervisor.configuration import DEFAULT_DATA, read_configuration
 from keystead.processes.supervisor.formation import Formation
+from keystead.processes.supervisor.lone_member import ListedMember, LoneMember, reached
 
 Command = Callable[[Formation, argparse.Namespace], Coroutine[None, None, None]]
+
+_OTHERS: Final = """
+What the others had acknowledged and this member had not heard of yet would be gone. The others
+must never run again with the data that they have: they and this HSM would both go on, each with
+keys and users of its own. If they are lost for ever, repeat the command with --others-are-lost."""
+_REACHED: Final = """
+They are not lost: if this member is, remove it there, and let it join again. If what is reached is
+no member, or one that can never serve again, repeat the command with --ignore-reached."""
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +48,17 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="where other members will reach this one",
     )
     leaving = commands.add_group("leave", "move the records of the only member back into SQLite")
-    for of_machine, command in ((forming, _form), (leaving, _dissolve)):
+    forcing = commands.add_group(
+        "force-new", "go on alone, as a cluster of one, after the other members were lost"
+    )
+    forcing.add_argument(
+        "--others-are-lost", action="store_true", help="they will never run again with their data"
+    )
+    forcing.add_argument(
+        "--ignore-reached", action="store_true", help="even though another accepts connections"
+    )
+    of_machines = ((forming, _form), (leaving, _dissolve), (forcing, _force))
+    for of_machine, command in of_machines:
         of_machine.set_defaults(run=partial(_run, command=command))
         of_machine.add_argument(
             "--config", type=Path, metavar="FILE", required=True, help="the server's configuration"
@@ -70,6 +90,25 @@ async def _form(formation: Formation, given: argparse.Namespace) -> None:
 async def _dissolve(formation: Formation, _given: argparse.Namespace) -> None:
     count = await formation.dissolve()
     _say(f"{count} records are in SQLite again. This HSM is in no cluster.")
+
+
+async def _force(formation: Formation, given: argparse.Namespace) -> None:
+    member = LoneMember(formation.data, formation.program, formation.log)
+    present = await member.settle()
+    others = _listed(present.others)
+    if not given.others_are_lost:
+        raise StartRefused(f"The other members of the cluster are:\n{others}{_OTHERS}")
+    if not given.ignore_reached and (found := await reached(present.others)):
+        raise StartRefused(f"These members accept connections:\n{_listed(found)}{_REACHED}")
+    await member.go_on(present)
+    _say(f"This HSM is a cluster of one member now. It has forgotten:\n{others}")
+
+
+def _listed(members: Sequence[ListedMember]) -> str:
+    return "\n".join(
+        f"    {one.member_id} {one.name or '(has not joined)'} {' '.join(one.peer_urls)}"
+        for one in members
+    )
 
 
 def _say(line: str) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from keystead.errors import StoreUnavailable
 from keystead.model.lifecycle import State
 from keystead.operations.unlocking import Unlocking
+from keystead.platform.remote_members import RemoteMembers
 from keystead.storage.key_value_store import Change, Check, Entry
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, basic, start_core
 from tests.support.memory_store import MemoryStore
@@ -220,6 +222,14 @@ def test_force_takes_the_unlock_passphrase_while_the_store_is_gone(hsm):
     answer = hsm.request("POST", FORCE, user=("unlock", UNLOCK))
     assert answer.status == 412
     assert answer.message.startswith("There is no cluster to force.")
+
+
+def test_force_says_to_a_member_what_its_operator_can_do(hsm):
+    hsm.core.hsm.members = Mock(spec=RemoteMembers)
+    hsm.fail()
+    answer = hsm.request("POST", FORCE, user=("unlock", UNLOCK))
+    assert answer.status == 412
+    assert "`keystead cluster force-new`" in answer.message
 
 
 @pytest.mark.parametrize(

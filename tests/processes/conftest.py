@@ -16,9 +16,10 @@ __all__ = ["provisioned_server", "pytest_pyfunc_call", "server"]
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A directory that users without rights reach, with a copy of etcd."""
+    """A directory that users without rights reach, with a copy of etcd's programs."""
     directory = Path(tempfile.mkdtemp(prefix="keystead-"))
     directory.chmod(0o755)
-    shutil.copy(BINARY, directory / "etcd")
+    for program in ("etcd", "etcdutl"):
+        shutil.copy(BINARY.with_name(program), directory / program)
     yield directory
     shutil.rmtree(directory)

@@ -26,6 +26,12 @@ _ALONE: Final = (
 _MINORITY: Final = (
     "no majority of the cluster is in reach: what was revoked on other members works here"
 )
+
+_FORCED_ON_MACHINE: Final = (
+    "The HSM recovers by itself once a majority of the cluster is back. If the others are lost for "
+    "ever, stop its server and run `keystead cluster force-new` on its machine."
+)
+
 _REMOVED: Final = (
     "The other members have removed this HSM from the cluster. "
     "Stop its server and move its data directory away; then it can join again."
@@ -168,8 +174,10 @@ async def promote(hsm: Hsm, context: CallerContext, member: Member) -> None:
     context.note("cluster member promoted", member=member.member_id)
 
 
-def refuse_force() -> NoReturn:
-    """Raise WrongState: the state Failed was not caused by a cluster."""
+def refuse_force(hsm: Hsm) -> NoReturn:
+    """Raise WrongState, with what can be done instead."""
+    if hsm.members is not None:
+        raise WrongState(_FORCED_ON_MACHINE)
     raise WrongState(
         f"There is no cluster to force. {_ALONE} "
         "The HSM recovers by itself once the disk and the file system work."

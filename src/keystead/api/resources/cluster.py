@@ -139,9 +139,9 @@ async def join(call: Call[JoinRequest]) -> Reply[None]:
     return NO_CONTENT
 
 
-async def force_new(_: Call[None]) -> Reply[None]:
+async def force_new(call: Call[None]) -> Reply[None]:
     """POST /cluster/force-new: go on alone; takes the user unlock with the unlock passphrase."""
-    cluster.refuse_force()
+    cluster.refuse_force(call.hsm)
 
 
 async def _member(call: Call[Any]) -> members_model.Member:

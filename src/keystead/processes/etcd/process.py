@@ -1,10 +1,16 @@
-"""Confines itself, and becomes the operator's etcd."""
+"""Confines itself, and becomes the operator's etcd, or etcdutl to restore a snapshot."""
 
 import os
 from pathlib import Path
 
 from keystead.processes import launch
-from keystead.processes.etcd.member import MemberDirectory, PeerFiles, arguments
+from keystead.processes.etcd.member import (
+    MemberDirectory,
+    PeerFiles,
+    arguments,
+    restore_arguments,
+    snapshot_path,
+)
 from keystead.processes.sandbox import AllowedAccess, Sandbox
 
 _SETTINGS = Path("/etc")
@@ -23,6 +29,8 @@ def main() -> None:
     parser = launch.parser("etcd")
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--program", type=Path, required=True)
+    parser.add_argument("--record", required=True)
+    parser.add_argument("--restores", action="store_true")
     parser.add_argument("--user", type=int)
     parser.add_argument("--peer-identity", type=int)
     parser.add_argument("--peer-authority", type=int)
@@ -34,7 +42,12 @@ def main() -> None:
     confinement = Sandbox("etcd", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         confinement.isolate(parent=given.parent, keep=keep)
-        options = list(arguments(MemberDirectory(given.directory).record(), files))
+        record = MemberDirectory(given.directory, given.record).record()
+        if given.restores:
+            snapshot = snapshot_path(MemberDirectory(given.directory))
+            options = list(restore_arguments(record, snapshot))
+        else:
+            options = list(arguments(record, files))
         os.chdir(given.directory)  # Its user cannot reach it by its path.
         os.umask(0o007)
         confinement.become(

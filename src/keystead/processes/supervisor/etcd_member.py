@@ -114,23 +114,15 @@ class EtcdMember:
         self._child = child
 
     def _started(self) -> Child:
-        user = hand_over(self._directory.path)
-        ours, theirs = control.pair()
-        pipe = LogPipe(bytes_a_second=LOG_BYTES_A_SECOND, before=b"etcd: ")
-        with theirs, pipe as log:
-            process = launch.start(
-                "etcd",
-                files=[("control", theirs), *self._peer_files()],
-                log=log.child_end,
-                options=[
-                    *self._options,
-                    f"--directory={self._directory.path}",
-                    f"--program={self._program}",
-                    *([] if user is None else [f"--user={user}"]),
-                ],
-            )
+        child = start_etcd(
+            self._directory,
+            self._program,
+            self._options,
+            files=self._peer_files(),
+            on_refused=self._refused,
+        )
         self._log.info("etcd started")
-        return Child("etcd", process, ours, log, says=CannotStart, on_message=self._refused)
+        return child
 
     def _peer_files(self) -> list[tuple[str, launch.File]]:
         return [*self._files.for_etcd()] if self._files is not None and self._authority else []
@@ -163,6 +155,37 @@ class EtcdMember:
         doubled = FIRST_DELAY_SECONDS * 2.0 ** min(max(excess, 0), _MOST_DOUBLINGS)
         delay = 0.0 if excess <= 0 else min(doubled, LONGEST_DELAY_SECONDS)
         self._restarting = asyncio.get_running_loop().call_later(delay, self._start)
+
+
+def start_etcd(
+    directory: MemberDirectory,
+    program: Path,
+    options: Sequence[str],
+    *,
+    files: Sequence[tuple[str, launch.File]] = (),
+    on_refused: Callable[[CannotStart], None],
+) -> Child:
+    """Start the process of a member. Raises OSError if the kernel does not start it.
+
+    `options` are those of every child process, and more of the process of etcd.
+    """
+    user = hand_over(directory.path)
+    ours, theirs = control.pair()
+    pipe = LogPipe(bytes_a_second=LOG_BYTES_A_SECOND, before=b"etcd: ")
+    with theirs, pipe as log:
+        process = launch.start(
+            "etcd",
+            files=[("control", theirs), *files],
+            log=log.child_end,
+            options=[
+                *options,
+                f"--directory={directory.path}",
+                f"--record={directory.record_name}",
+                f"--program={program}",
+                *([] if user is None else [f"--user={user}"]),
+            ],
+        )
+    return Child("etcd", process, ours, log, says=CannotStart, on_message=on_refused)
 
 
 def hand_over(directory: Path) -> int | None:

@@ -102,23 +102,33 @@ class Formation:
         finally:
             await store.close()
 
-    @contextlib.asynccontextmanager
-    async def _running(
+    def _running(
         self, directory: MemberDirectory
-    ) -> AsyncIterator[tuple[EtcdClient, EtcdStore]]:
-        member = EtcdMember(directory, self.program, self.log, self.child_options)
-        client = EtcdClient(str(directory.socket))
-        store = EtcdStore(client, device=directory.record().name)
-        member.start()
-        try:
-            await asyncio.wait_for(majority(client, self.log), START_SECONDS)
-            yield client, store
-        except TimeoutError:
-            why = member.refusal or "Its log says why."
-            raise StartRefused(f"etcd does not serve after {START_SECONDS} s. {why}") from None
-        finally:
-            await store.close()
-            await member.stop()
+    ) -> contextlib.AbstractAsyncContextManager[tuple[EtcdClient, EtcdStore]]:
+        return serving(directory, self.program, self.log, self.child_options)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    directory: MemberDirectory, program: Path, log: Log, child_options: tuple[str, ...]
+) -> AsyncIterator[tuple[EtcdClient, EtcdStore]]:
+    """Run the etcd of a cluster of one, and stop it in good order at the end.
+
+    Raises StartRefused if it does not serve within START_SECONDS.
+    """
+    member = EtcdMember(directory, program, log, child_options)
+    client = EtcdClient(str(directory.socket))
+    store = EtcdStore(client, device=directory.record().name)
+    member.start()
+    try:
+        await asyncio.wait_for(majority(client, log), START_SECONDS)
+        yield client, store
+    except TimeoutError:
+        why = member.refusal or "Its log says why."
+        raise StartRefused(f"etcd does not serve after {START_SECONDS} s. {why}") from None
+    finally:
+        await store.close()
+        await member.stop()
 
 
 async def _name(own: SqliteStore) -> str:

@@ -20,7 +20,7 @@ class Membership:
     def __init__(
         self, data: DataDirectory, program: Path, log: Log, child_options: tuple[str, ...]
     ) -> None:
-        """Remove what a join has left that has not come to its end."""
+        """Remove what a join, or an attempt to go on alone, has left at an interruption."""
         self.files: Final = make_shared_files()
         self._data = data
         self._log = log
@@ -32,6 +32,8 @@ class Membership:
         self._joining: EtcdMember | None = None
         self._one_at_a_time = asyncio.Lock()
         durable.remove_tree(data.joining)
+        if MemberDirectory(data.etcd).exists:
+            MemberDirectory(data.etcd).remove_leftovers()
 
     async def serve(self, authority: str) -> None:
         """Start etcd. With another authority than before, start it again."""
