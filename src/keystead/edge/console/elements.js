@@ -175,6 +175,36 @@ export async function shown(fill) {
   }
 }
 
+/**
+ * Runs `work(tell, signal)` and shows in `place` how far it is, with a button that stops it. `tell` takes
+ * the bytes that have gone or come, and how many there are if that is known. A file that has gone
+ * cannot be stopped any more.
+ */
+export async function withProgress(place, work) {
+  const stop = new AbortController();
+  const bar = element("progress", { "aria-label": "Progress" });
+  const said = element("span", {});
+  const cancel = button("Cancel", () => stop.abort());
+  const all = element("div", {}, bar, element("p", { class: "buttons" }, cancel, said));
+  place.append(all);
+  const tell = (bytes, total) => {
+    if (!total) said.textContent = `${(bytes / 2 ** 20).toFixed(1)} MiB so far`;
+    else if (bytes < total) {
+      bar.value = bytes / total;
+      said.textContent = `${Math.floor(100 * bar.value)} % sent`;
+    } else {
+      bar.removeAttribute("value");
+      said.textContent = "Sent. The HSM works on it.";
+      cancel.remove();
+    }
+  };
+  try {
+    return await work(tell, stop.signal);
+  } finally {
+    all.remove();
+  }
+}
+
 /** Asks in a dialog; resolves to true if `word`, typed in full, or the button alone, said yes. */
 export function confirmed(question, action, word = "") {
   return new Promise((resolve) => {

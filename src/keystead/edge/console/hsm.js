@@ -1,9 +1,11 @@
 // The API's client: one session, in this page's memory alone.
 
 import { toBase64, toUtf8 } from "/console/bytes.js";
+import { uploaded } from "/console/upload.js";
 
 const API = "/api/v1";
 const BOUNDARY = "keystead-console-part";
+const STOPPED = "It was stopped.";
 const IDLE_MILLISECONDS = 15 * 60 * 1000;
 
 /** An answer that is not the one wanted, or none at all: then `status` is 0. */
@@ -88,20 +90,31 @@ export class Hsm extends EventTarget {
   }
 
   /** Returns the Response; throws Refused for every status of 400 and above. */
-  async request(method, path, { json, body, headers = {}, signal, anonymous = false } = {}) {
+  async request(method, path, options = {}) {
+    const { json, body, headers = {}, signal, anonymous = false, onProgress } = options;
     if (!anonymous && !this.isSignedIn) throw new Refused(401, "You are signed out.");
     const sent = new Headers(headers);
     if (json !== undefined) sent.set("Content-Type", "application/json");
     if (this.#authorization && !anonymous) sent.set("Authorization", this.#authorization);
     let response;
     try {
-      response = await fetch(API + path, { method, headers: sent, signal, credentials: "omit",
-        cache: "no-store", redirect: "error", body: json === undefined ? body : JSON.stringify(json) });
+      response = onProgress
+        ? await uploaded(API + path, { method, headers: sent, body, signal, onProgress: this.#inUse(onProgress) })
+        : await fetch(API + path, { method, headers: sent, signal, credentials: "omit", cache: "no-store",
+          redirect: "error", body: json === undefined ? body : JSON.stringify(json) });
     } catch {
-      throw new Refused(0, "The HSM cannot be reached.");
+      throw new Refused(0, signal?.aborted ? STOPPED : "The HSM cannot be reached.");
     }
     if (response.ok) return response;
     throw await this.#refusal(response, anonymous);
+  }
+
+  /** Returns `tell`, which is a use of the page too: someone waits for the end of what it tells of. */
+  #inUse(tell) {
+    return (...progress) => {
+      this.#lastUse = Date.now();
+      tell(...progress);
+    };
   }
 
   async #refusal(response, anonymous) {
@@ -124,13 +137,38 @@ export class Hsm extends EventTarget {
     return text ? JSON.parse(text) : null;
   }
 
+  /** Returns a long answer as a Blob; `onProgress` is told how many bytes are here. */
+  async download(method, path, { signal, onProgress }) {
+    const response = await this.request(method, path, { signal });
+    const tell = this.#inUse(onProgress);
+    const parts = [];
+    let size = 0;
+    for (const reader = response.body.getReader(); ;) {
+      const { done, value } = await whole(reader.read(), signal);
+      if (done) return new Blob(parts);
+      parts.push(value);
+      size += value.length;
+      tell(size);
+    }
+  }
+
+  /**
+   * Sends a file, and tells `onProgress` how much has gone. Before that, the HSM is asked whether it
+   * still knows the user: browsers would answer its refusal of an upload with a window of their own.
+   */
+  async uploadFile(method, path, body, { anonymous, signal, ...options }) {
+    if (!anonymous) await this.get("/system/info", { signal });
+    return this.request(method, path, { ...options, anonymous, signal, body });
+  }
+
   /** Sends a form of two parts: JSON under the name `arguments`, and a file; returns the Response. */
   async upload(method, path, json, name, file, options = {}) {
     const part = (field) => `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${field}"\r\n\r\n`;
     const body = new Blob([part("arguments"), JSON.stringify(json), "\r\n",
       part(name), file, `\r\n--${BOUNDARY}--\r\n`]);
-    return this.request(method, path, { ...options, body,
-      headers: { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` } });
+    const headers = { "Content-Type": `multipart/form-data; boundary=${BOUNDARY}` };
+    return options.onProgress ? this.uploadFile(method, path, body, { ...options, headers })
+      : this.request(method, path, { ...options, body, headers });
   }
 
   /**
@@ -163,11 +201,11 @@ export class Hsm extends EventTarget {
 }
 
 /** Returns what is read of an answer; throws Refused if the connection or the time ends before. */
-async function whole(reading) {
+async function whole(reading, signal) {
   try {
     return await reading;
   } catch {
-    throw new Refused(0, "The HSM's answer did not arrive whole.");
+    throw new Refused(0, signal?.aborted ? STOPPED : "The HSM's answer did not arrive whole.");
   }
 }
 

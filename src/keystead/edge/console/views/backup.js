@@ -1,7 +1,7 @@
 // Backups, made and restored.
 
 import { save } from "/console/bytes.js";
-import { button, element, field, form, notice, section } from "/console/elements.js";
+import { button, element, field, form, notice, section, withProgress } from "/console/elements.js";
 import { now } from "/console/hsm.js";
 
 export function backupView({ hsm, go }) {
@@ -17,24 +17,11 @@ export function backupView({ hsm, go }) {
 }
 
 async function make(hsm, made) {
-  const progress = element("progress", { "aria-label": "Progress" });
-  made.append(progress);
-  try {
-    const response = await hsm.request("POST", "/system/backup");
-    const parts = [];
-    let size = 0;
-    for (const reader = response.body.getReader(); ;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      size += value.length;
-    }
-    const name = `keystead-${new Date().toISOString().slice(0, 10)}.backup`;
-    save(name, new Blob(parts));
-    return notice("good", `The backup has ${size} bytes. Check it: keystead backup verify ${name}`);
-  } finally {
-    progress.remove();
-  }
+  const file = await withProgress(made, (onProgress, signal) =>
+    hsm.download("POST", "/system/backup", { signal, onProgress }));
+  const name = `keystead-${new Date().toISOString().slice(0, 10)}.backup`;
+  save(name, file);
+  return notice("good", `The backup has ${file.size} bytes. Check it: keystead backup verify ${name}`);
 }
 
 function restoreForm(hsm) {
@@ -44,12 +31,9 @@ function restoreForm(hsm) {
     field("Backup file", { name: "file", type: "file", required: true }),
     field("Backup passphrase", { name: "passphrase", type: "password", required: true }),
   ], "Restore", async ({ file, passphrase }, made) => {
-    const progress = element("progress", { "aria-label": "Progress" });
-    made.append(progress);
     try {
-      await restore(hsm, file, passphrase);
+      await withProgress(made, (onProgress, signal) => restore(hsm, file, passphrase, { onProgress, signal }));
     } finally {
-      progress.remove();
       made.elements.passphrase.value = "";
     }
     await hsm.look();
@@ -57,8 +41,8 @@ function restoreForm(hsm) {
   }, { label: "Restore", danger: true });
 }
 
-async function restore(hsm, file, passphrase) {
+async function restore(hsm, file, passphrase, options) {
   const isNew = hsm.state === "Unprovisioned";
   const given = { backupPassphrase: passphrase, ...(isNew && { systemTime: now() }) };
-  await hsm.upload("POST", "/system/restore", given, "backup_file", file, { anonymous: isNew });
+  await hsm.upload("POST", "/system/restore", given, "backup_file", file, { ...options, anonymous: isNew });
 }

@@ -1,6 +1,6 @@
 // The machine: what it is, updates, restart and reset.
 
-import { confirmed, element, facts, field, form, later, notice, section } from "/console/elements.js";
+import { confirmed, element, facts, field, form, later, notice, section, withProgress } from "/console/elements.js";
 
 export async function systemView({ hsm }) {
   const info = await hsm.get("/system/info");
@@ -26,9 +26,11 @@ function action(hsm, name, path, meaning, word = "") {
 
 function update(hsm) {
   return form([field("Update image", { name: "file", type: "file", required: true })], "Upload",
-    async ({ file }) => {
-      const { releaseNotes } = await hsm.request("POST", "/system/update",
-        { body: file, headers: { "Content-Type": "application/octet-stream" } }).then((one) => one.json());
+    async ({ file }, made) => {
+      const headers = { "Content-Type": "application/octet-stream" };
+      const answer = await withProgress(made, (onProgress, signal) =>
+        hsm.uploadFile("POST", "/system/update", file, { headers, onProgress, signal }));
+      const { releaseNotes } = await answer.json();
       return element("div", {}, element("pre", {}, releaseNotes),
         form([], "Install this update", async () => {
           await hsm.request("POST", "/system/commit-update");
