@@ -9,7 +9,7 @@ from keystead.__main__ import main
 from keystead.errors import StartRefused
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
-from keystead.processes.etcd.member import MemberDirectory, MemberRecord, Peer, arguments
+from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord, arguments
 from keystead.processes.supervisor.etcd_version import require_version
 from keystead.sealing.device import device_id
 from keystead.storage.backends.sqlite import SqliteStore
@@ -151,7 +151,10 @@ def test_a_program_that_is_not_there_is_refused(tmp_path):
 
 def test_a_member_begins_with_the_members_it_was_told_of(tmp_path):
     directory = MemberDirectory(tmp_path / "etcd")
-    peers = [Peer("one", ["https://one:1", "https://one:2"]), Peer("two", ["https://two:1"])]
+    peers = [
+        InitialPeer("one", ["https://one:1", "https://one:2"]),
+        InitialPeer("two", ["https://two:1"]),
+    ]
     record = MemberRecord("two", peers, state="existing", token="t")
     directory.begin(record)
     assert directory.exists

@@ -15,7 +15,7 @@ from keystead.__main__ import main
 from keystead.etcd.write_ahead_log import committed_index
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
-from keystead.processes.etcd.member import MemberDirectory, MemberRecord, Peer
+from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor.membership import Membership
 from keystead.storage.backends.etcd import EtcdStore
@@ -98,7 +98,7 @@ def taken_over(data: Path, cluster: Cluster, last: Member) -> Lost:
     directory = DataDirectory.open(data)
     asyncio.run(own_record(directory))
     member = MemberDirectory(directory.etcd)
-    peers = [Peer(one.name, [one.url]) for one in cluster.members]
+    peers = [InitialPeer(one.name, [one.url]) for one in cluster.members]
     member.begin(MemberRecord(last.name, peers, "existing"))
     shutil.copytree(last.directory, member.path / "data")
     directory.close()
@@ -209,14 +209,14 @@ def test_a_start_removes_what_a_crash_has_left(lost):
     with closing(DataDirectory.open(lost.data)) as data:
         old = lost.directory
         new = old.prepare(
-            MemberRecord("m2", [Peer("m2", ["https://h:1"])], directory="data-" + "0" * 16)
+            MemberRecord("m2", [InitialPeer("m2", ["https://h:1"])], directory="data-" + "0" * 16)
         )
         shutil.copytree(old.path / "data", old.path / new.record().directory)
         Membership(data, BINARY, log_to_stderr("test"), ())
         assert sorted(path.name for path in old.path.iterdir()) == ["data", "member.json"]
 
         new = old.prepare(
-            MemberRecord("m2", [Peer("m2", ["https://h:1"])], directory="data-" + "0" * 16)
+            MemberRecord("m2", [InitialPeer("m2", ["https://h:1"])], directory="data-" + "0" * 16)
         )
         shutil.copytree(old.path / "data", old.path / new.record().directory)
         new.bring_into_force()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from keystead import journal_verify
-from keystead.journal.audit.entries import Chain, Entry, origin
+from keystead.journal.audit.entries import Chain, JournalEntry, origin
 from keystead.sealing.journal_keys import JournalKeys
 from tests.support.journal_reader import is_journal
 
@@ -27,7 +27,7 @@ def written(keys: JournalKeys, who: str = "admin", entries: int = ENTRIES) -> li
     chain = Chain(0, origin(keys.public_raw))
     lines = []
     for number in range(1, entries + 1):
-        lines.append(chain.line(Entry(TIME, "PUT /config/time", who, target=str(number))))
+        lines.append(chain.line(JournalEntry(TIME, "PUT /config/time", who, target=str(number))))
         if number % EVERY == 0:
             lines.append(chain.checkpoint(TIME, keys.sign))
     return lines
@@ -148,9 +148,12 @@ def test_a_missing_beginning_is_named_unless_an_entry_says_who_deleted_it(
         "1 to 5 are missing, and no entry says they were deleted"
     ]
     chain = Chain(0, origin(keys.public_raw))
-    said = [chain.line(Entry(TIME, "one")), chain.checkpoint(TIME, keys.sign)]
+    said = [chain.line(JournalEntry(TIME, "one")), chain.checkpoint(TIME, keys.sign)]
     anchor = b'{"anchor":2,"chain":"%b"}\n' % chain.digest.hex().encode()
-    said = [chain.line(Entry(TIME, "cut", "auditor", upto=2)), chain.checkpoint(TIME, keys.sign)]
+    said = [
+        chain.line(JournalEntry(TIME, "cut", "auditor", upto=2)),
+        chain.checkpoint(TIME, keys.sign),
+    ]
     assert judged([anchor, *said], keys) == []
 
 
@@ -173,7 +176,7 @@ def test_a_rewritten_history_lacks_the_signature_of_the_next_checkpoint(
 
 def test_a_forged_tail_is_not_signed(keys: JournalKeys, lines: list[bytes]) -> None:
     digest = bytes.fromhex(json.loads(lines[-1])["chain"])
-    more = [Chain(15, digest).line(Entry(TIME, "DELETE /keys/{key_id}", "somebody"))]
+    more = [Chain(15, digest).line(JournalEntry(TIME, "DELETE /keys/{key_id}", "somebody"))]
     assert judged(lines + more, keys) == ["16 to 16 are not signed by a checkpoint"]
 
 

@@ -22,8 +22,8 @@ from keystead.errors import InvalidInput
 from keystead.model.ids import KeyId
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
 from keystead.model.secret import Secret
-from keystead.model.users import Verifier
-from keystead.operations.authentication import Credentials, parse_basic
+from keystead.model.users import PassphraseVerifier
+from keystead.operations.authentication import UnverifiedCredentials, parse_basic
 from keystead.operations.given_shares import GivenShares
 from keystead.operations.restore import Wish
 from keystead.operations.tls import TlsIdentity
@@ -63,9 +63,9 @@ def given() -> GivenShares:
 
 HOLDERS: dict[str, object] = {
     "a secret": Secret(VALUE),
-    "credentials": Credentials("user", Secret(VALUE)),
+    "credentials": UnverifiedCredentials("user", Secret(VALUE)),
     "parsed credentials": parse_basic(basic("user", TEXT)),
-    "a verifier": Verifier(b"salt", VALUE, None),
+    "a verifier": PassphraseVerifier(b"salt", VALUE, None),
     "private material": PrivateMaterial(pem=VALUE, raw=VALUE),
     "private parts": PrivateParts(prime_p=VALUE, prime_q=VALUE, data=VALUE),
     "a cached key": cached(),
@@ -183,10 +183,10 @@ HARMLESS = {
     "KnownAnswer.message",
     "ErrorMessage.message",  # what went wrong; values are left out of it
     "HttpError.message",
-    "Entry.value",  # sealed
+    "StoredValue.value",  # sealed
     "Change.value",
-    "Entry.key",  # an ID, in the journal
-    "Head.digest",  # of entries
+    "JournalEntry.key",  # an ID, in the journal
+    "StoredHead.digest",  # of entries
     "PrivateMaterial.raw_type",  # a name
     "_Both.seed",  # a shape of pyca's asn1, which has no repr of its own
     "PublicData.data",
@@ -216,7 +216,7 @@ HARMLESS = {
     "CoreContext.software_digest",
     "IdentityView.public_key",
     "ApprovalView.key",  # a name
-    "Subject.policy_digest",  # of rules that every Operator may read
+    "ApprovalSubject.policy_digest",  # of rules that every Operator may read
     "ImageKey.public_pem",
     "Images.public_pem",
     "DeviceKeySettings.image_key_pem",  # public

@@ -49,7 +49,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class KeptCheckpoint:
     """A checkpoint that was kept elsewhere."""
 
     number: int
@@ -84,7 +84,7 @@ def load_key(pem: bytes) -> Ed25519PublicKey:
     return key
 
 
-def load_head(text: bytes, key: Ed25519PublicKey) -> Head:
+def load_head(text: bytes, key: Ed25519PublicKey) -> KeptCheckpoint:
     """Return the checkpoint in `text`. Raises Unverifiable unless its signature is valid."""
     try:
         found = json.loads(text)
@@ -96,7 +96,7 @@ def load_head(text: bytes, key: Ed25519PublicKey) -> Head:
         raise Unverifiable("The head is not a checkpoint.") from None
     if not is_valid:
         raise Unverifiable("The head was not signed by this journal's key.")
-    return Head(found["n"], chain)
+    return KeptCheckpoint(found["n"], chain)
 
 
 def _is_signed(body: bytes, prev: bytes, key: Ed25519PublicKey) -> bool:
@@ -121,11 +121,11 @@ def _is_signed(body: bytes, prev: bytes, key: Ed25519PublicKey) -> bool:
     return json.dumps(form, separators=(",", ":"))[:-1].encode() == body
 
 
-class Verifier:
+class ChainVerifier:
     """Follows the chain of a journal line by line."""
 
     def __init__(
-        self, key: Ed25519PublicKey, *, head: Head | None = None, start: int | None = None
+        self, key: Ed25519PublicKey, *, head: KeptCheckpoint | None = None, start: int | None = None
     ) -> None:
         """`start` is the first entry of a file that is known to be a part of a journal."""
         self._key = key
@@ -259,11 +259,11 @@ def verify(
     lines: Iterable[bytes],
     key: Ed25519PublicKey,
     *,
-    head: Head | None = None,
+    head: KeptCheckpoint | None = None,
     start: int | None = None,
 ) -> Report:
-    """Return the report on an exported journal. See `Verifier`."""
-    return Verifier(key, head=head, start=start).verify(lines)
+    """Return the report on an exported journal. See `ChainVerifier`."""
+    return ChainVerifier(key, head=head, start=start).verify(lines)
 
 
 def describe(report: Report) -> list[str]:

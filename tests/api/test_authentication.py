@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.model.ids import UserId
-from keystead.model.users import Verifier
+from keystead.model.users import PassphraseVerifier
 from keystead.operations.work_pool import WorkPool
 from tests.support.core import ADMIN, Core, Credentials, basic, start_core
 from tests.support.pools import WatchedPool
@@ -290,7 +290,7 @@ async def with_old_verifier(core: Core, name: str, passphrase: str) -> Credentia
     assert session is not None
     salt = os.urandom(16)
     digest = hmac.digest(salt, passphrase.encode(), "sha256")
-    old = Verifier(salt=salt, digest=digest, scrypt=None)
+    old = PassphraseVerifier(salt=salt, digest=digest, scrypt=None)
     await session.users.update(user_id, lambda user: replace(user, verifier=old))
     return name, passphrase
 

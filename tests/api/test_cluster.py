@@ -11,7 +11,7 @@ from keystead.errors import StoreUnavailable
 from keystead.model.lifecycle import State
 from keystead.operations.unlocking import Unlocking
 from keystead.platform.remote_members import RemoteMembers
-from keystead.storage.key_value_store import Change, Check, Entry
+from keystead.storage.key_value_store import Change, Check, StoredValue
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, basic, start_core
 from tests.support.memory_store import MemoryStore
 
@@ -29,7 +29,7 @@ class LosableStore(MemoryStore):
 
     lost = False
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         self._require_reachable()
         return await super().get(path)
 

@@ -13,7 +13,7 @@ from keystead.operations.freshness import Freshness
 from keystead.storage.generations import POINTER
 from keystead.storage.key_value_store import Change
 from keystead.storage.paths import VERSIONS
-from keystead.wire.platform_messages import Freshness as Settings
+from keystead.wire.platform_messages import FreshnessSettings as Settings
 from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
 
 SECONDS = 0.1

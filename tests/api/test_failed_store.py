@@ -7,7 +7,7 @@ import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused, WrongState
 from keystead.operations import recovery
-from keystead.storage.key_value_store import Change, Check, Entry
+from keystead.storage.key_value_store import Change, Check, StoredValue
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
 from tests.support.memory_store import MemoryStore
 
@@ -22,7 +22,7 @@ class FlakyStore(MemoryStore):
         self.reads_fail = False
         self.writes_fail = False
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         if self.reads_fail:
             raise StoreUnavailable("The store does not answer.")
         return await super().get(path)

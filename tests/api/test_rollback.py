@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from keystead.errors import StoreUnavailable, WriteRefused
-from keystead.storage.key_value_store import Change, Check, Entry
+from keystead.storage.key_value_store import Change, Check, StoredValue
 from keystead.storage.paths import KNOWN_COUNT, KNOWN_HEAD
 from keystead.storage.wrapped import WrappedStore
 from tests.support.backups import furnished, make, restore
@@ -34,14 +34,14 @@ class StoreWithPlace(WrappedStore):
         self.place = place
         super().__init__(self.records)
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         if path not in {KNOWN_HEAD, KNOWN_COUNT}:
             return await super().get(path)
         if isinstance(self.place.error, StoreUnavailable):
             raise self.place.error
         if path == KNOWN_COUNT:
-            return Entry(b"%d" % self.place.count, 1)
-        return None if self.place.content is None else Entry(self.place.content, 1)
+            return StoredValue(b"%d" % self.place.count, 1)
+        return None if self.place.content is None else StoredValue(self.place.content, 1)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         if not changes or changes[0].path not in {KNOWN_HEAD, KNOWN_COUNT}:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from keystead.appliance import cpio
-from keystead.appliance.content import Entry
+from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.initramfs import (
@@ -49,12 +49,12 @@ SERVER = (
 
 
 @pytest.fixture(scope="module")
-def entries(packages: list[Package]) -> list[Entry]:
+def entries(packages: list[Package]) -> list[ImageFile]:
     """The root file system."""
     return root_entries(packages)
 
 
-def unpack(entries: Sequence[Entry], root: Path) -> None:
+def unpack(entries: Sequence[ImageFile], root: Path) -> None:
     """Write everything but device files below `root`."""
     for entry in entries:
         path = root / entry.path
@@ -68,14 +68,16 @@ def unpack(entries: Sequence[Entry], root: Path) -> None:
                 path.chmod(entry.permissions)
 
 
-def digest(entries: Sequence[Entry]) -> str:
+def digest(entries: Sequence[ImageFile]) -> str:
     found = hashlib.sha256()
     for piece in cpio.archive(entries):
         found.update(piece)
     return found.hexdigest()
 
 
-def test_the_image_holds_python_keystead_and_nothing_else_that_runs(entries: list[Entry]) -> None:
+def test_the_image_holds_python_keystead_and_nothing_else_that_runs(
+    entries: list[ImageFile],
+) -> None:
     files = [entry for entry in entries if entry.kind == stat.S_IFREG]
     programs = {entry.path for entry in files if entry.permissions & 0o111}
 
@@ -90,7 +92,7 @@ def test_the_image_holds_python_keystead_and_nothing_else_that_runs(entries: lis
     assert sum(len(entry.content) for entry in entries) < MAX_BYTES
 
 
-def test_every_library_that_a_file_needs_is_in_the_image(entries: list[Entry]) -> None:
+def test_every_library_that_a_file_needs_is_in_the_image(entries: list[ImageFile]) -> None:
     present = {PurePosixPath(entry.path).name for entry in entries}
     needed = {
         name
@@ -102,7 +104,7 @@ def test_every_library_that_a_file_needs_is_in_the_image(entries: list[Entry]) -
     assert needed <= present
 
 
-def test_a_second_build_is_identical(entries: list[Entry], packages: list[Package]) -> None:
+def test_a_second_build_is_identical(entries: list[ImageFile], packages: list[Package]) -> None:
     again = root_entries(list(reversed(packages)))
 
     assert digest(again) == digest(entries)
@@ -135,7 +137,9 @@ def test_on_a_machine_with_a_tpm_the_server_is_told_of_it(tmp_path: Path) -> Non
 
 @needs_root
 @needs_tpm_package
-def test_the_tpm_s_library_is_in_the_image_and_loads(entries: list[Entry], tmp_path: Path) -> None:
+def test_the_tpm_s_library_is_in_the_image_and_loads(
+    entries: list[ImageFile], tmp_path: Path
+) -> None:
     program = """
 from tpm2_pytss import TCTILdr, TSS2_Exception
 try:
@@ -148,7 +152,7 @@ except TSS2_Exception as error:
     assert not [name for name in found if name.startswith(("libcurl", "libtss2-fapi"))]
 
 
-def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: Path) -> None:
+def test_an_image_without_keys_takes_no_updates(entries: list[ImageFile], tmp_path: Path) -> None:
     (found,) = [entry for entry in entries if entry.path == CONFIGURATION]
     (tmp_path / "file").write_bytes(found.content)
 
@@ -158,14 +162,14 @@ def test_an_image_without_keys_takes_no_updates(entries: list[Entry], tmp_path: 
 
 @needs_root
 def test_everything_that_the_server_imports_is_in_the_image(
-    entries: list[Entry], tmp_path: Path
+    entries: list[ImageFile], tmp_path: Path
 ) -> None:
     program = f"import importlib; [importlib.import_module(name) for name in {SERVER!r}]"
 
     run_inside(entries, tmp_path, program)
 
 
-def run_inside(entries: list[Entry], root: Path, program: str) -> str:
+def run_inside(entries: list[ImageFile], root: Path, program: str) -> str:
     """Run a Python program with the image's own interpreter and files. Return its output."""
     unpack(entries, root)
     ended = subprocess.run(  # noqa: S603 - the image's own interpreter

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.etcd import messages as m
-from keystead.etcd.protobuf import Malformed, Message, decode, encode
+from keystead.etcd.protobuf import Malformed, ProtobufMessage, decode, encode
 
 
-class Inner(Message, frozen=True):
+class Inner(ProtobufMessage, frozen=True):
     number: Annotated[int, 1] = 0
 
 
-class Outer(Message, frozen=True):
+class Outer(ProtobufMessage, frozen=True):
     number: Annotated[int, 1] = 0
     text: Annotated[str, 2] = ""
     data: Annotated[bytes, 3] = b""

@@ -18,7 +18,7 @@ from keystead.model.approvals import (
     Approval,
     ApprovalEvent,
     ApprovalState,
-    Subject,
+    ApprovalSubject,
     after,
 )
 from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_tag
@@ -33,7 +33,7 @@ APPROVERS = ("ann", "asker", "bob", "cid")
 
 def approval(*, required: int = 2, uses: int = 3, seconds: int = 60, **more) -> Approval:
     rule = ApprovalRule(required, APPROVERS, seconds, 5)
-    subject = Subject(KEY, bytes(32), bytes(32))
+    subject = ApprovalSubject(KEY, bytes(32), bytes(32))
     given = {"reason": "why", "uses_left": uses, "asked_at": 0.0} | more
     return Approval("a", subject, ASKER, rule=rule, uses=uses, **given)
 
@@ -136,7 +136,7 @@ def many(count: int, **changes) -> list[Approval]:
     return [replace(approval(), approval_id=str(number), **changes) for number in range(count)]
 
 
-OTHER_KEY = Subject(KeyPath(None, parse_key_id("other")), bytes(32), bytes(32))
+OTHER_KEY = ApprovalSubject(KeyPath(None, parse_key_id("other")), bytes(32), bytes(32))
 OTHER_USER = UserId.parse("other")
 
 
@@ -245,6 +245,6 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=20, deadline=
 
 def test_an_approval_is_about_a_namespace():
     path = KeyPath(NamespaceId("ns"), parse_key_id("key"))
-    there = replace(approval(), subject=Subject(path, bytes(32), bytes(32)))
+    there = replace(approval(), subject=ApprovalSubject(path, bytes(32), bytes(32)))
     assert there.namespace == "ns"
     assert not there.is_approver(ANN)

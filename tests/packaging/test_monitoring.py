@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from keystead.journal.exposition import Kind
+from keystead.journal.exposition import MetricType
 from keystead.journal.metrics import Load, Metrics
 from tests.support.daemons import free_port, running
 from tests.support.server import wait_until
@@ -46,7 +46,10 @@ def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(file):
     )
     known = set()
     for family in families:
-        suffixes = {Kind.COUNTER: ["_total"], Kind.HISTOGRAM: ["_bucket", "_sum", "_count"]}
+        suffixes = {
+            MetricType.COUNTER: ["_total"],
+            MetricType.HISTOGRAM: ["_bucket", "_sum", "_count"],
+        }
         known |= {family.name + suffix for suffix in suffixes.get(family.kind, [""])}
     asked = set(re.findall(r"keystead_[a-z_]+", (MONITORING / file).read_text()))
     assert asked

@@ -42,7 +42,7 @@ def test_an_offer_is_understood() -> None:
     lease = dhcp.parse(reply(), TRANSACTION, HARDWARE)
 
     assert lease == dhcp.Lease(
-        dhcp.Kind.OFFER,
+        dhcp.MessageType.OFFER,
         IPv4Interface("192.168.1.77/24"),
         IPv4Address("192.168.1.1"),
         IPv4Address("192.168.1.254"),
@@ -108,7 +108,7 @@ def test_link_local_addresses_are_in_their_range(hardware: bytes) -> None:
 
 def leased(router: str = "192.168.1.1") -> dhcp.Lease:
     return dhcp.Lease(
-        dhcp.Kind.ACK,
+        dhcp.MessageType.ACK,
         IPv4Interface("192.168.1.77/24"),
         IPv4Address(router),
         IPv4Address("192.168.1.254"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keystead.errors import NotAuthenticated
 from keystead.model.secret import Secret
-from keystead.model.users import ScryptParameters, Verifier
+from keystead.model.users import PassphraseVerifier, ScryptParameters
 from keystead.sealing.passphrase import (
     UNLOCK_COST,
     VERIFIER_COST,
@@ -47,7 +47,7 @@ def test_a_verifier_is_scrypt_with_its_own_parameters():
 
 
 def test_a_restored_nethsm_digest_fits_its_passphrase_and_no_other():
-    restored = Verifier(b"salt", hmac.digest(b"salt", b"right", "sha256"), None)
+    restored = PassphraseVerifier(b"salt", hmac.digest(b"salt", b"right", "sha256"), None)
     verify(restored, Secret(b"right"), cost=CHEAP)
     with pytest.raises(NotAuthenticated):
         verify(restored, Secret(b"wrong"), cost=CHEAP)
@@ -61,14 +61,14 @@ def test_no_passphrase_fits_the_dummy():
 
 
 def test_restored_and_cheaper_verifiers_want_renewal():
-    assert needs_renewal(Verifier(b"salt", b"digest", None))
+    assert needs_renewal(PassphraseVerifier(b"salt", b"digest", None))
     assert needs_renewal(make_verifier(Secret(b"x"), cost=CHEAP))
     half = ScryptParameters(n=VERIFIER_COST.n, r=VERIFIER_COST.r, p=VERIFIER_COST.p - 1)
-    assert needs_renewal(Verifier(b"salt", b"digest", half))
+    assert needs_renewal(PassphraseVerifier(b"salt", b"digest", half))
     less_memory = ScryptParameters(n=VERIFIER_COST.n // 2, r=8, p=2 * VERIFIER_COST.p)
-    assert needs_renewal(Verifier(b"salt", b"digest", less_memory))
-    assert not needs_renewal(Verifier(b"salt", b"digest", VERIFIER_COST))
-    assert not needs_renewal(Verifier(b"salt", b"digest", UNLOCK_COST))
+    assert needs_renewal(PassphraseVerifier(b"salt", b"digest", less_memory))
+    assert not needs_renewal(PassphraseVerifier(b"salt", b"digest", VERIFIER_COST))
+    assert not needs_renewal(PassphraseVerifier(b"salt", b"digest", UNLOCK_COST))
 
 
 def test_a_wrong_answer_takes_as_long_whoever_was_asked_for():
@@ -78,8 +78,8 @@ def test_a_wrong_answer_takes_as_long_whoever_was_asked_for():
             verify(verifier, Secret(b"wrong"))
         return process_time() - started
 
-    restored = Verifier(b"salt", b"d" * 32, None)
-    known = Verifier(b"s" * 16, b"d" * 32, VERIFIER_COST)
+    restored = PassphraseVerifier(b"salt", b"d" * 32, None)
+    known = PassphraseVerifier(b"s" * 16, b"d" * 32, VERIFIER_COST)
     costs = [min(cost(who) for _ in range(2)) for who in (known, dummy_verifier(), restored)]
     assert min(costs) > max(costs) / 2
 

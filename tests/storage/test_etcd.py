@@ -10,8 +10,8 @@ from keystead.etcd import calls
 from keystead.etcd.messages import RangeRequest
 from keystead.storage.backends import etcd_writer
 from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.backends.etcd_writer import MAX_OPERATIONS, Group, Job
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry
+from keystead.storage.backends.etcd_writer import MAX_OPERATIONS, EtcdJob, Group
+from keystead.storage.key_value_store import MISSING, Change, Check, StoredValue
 from tests.support.etcd import Cluster, PatientClient, needs_etcd
 from tests.support.unreliable_socket import UnreliableSocket
 
@@ -56,7 +56,7 @@ def test_a_commit_whose_answer_is_lost_is_known_to_be_made(etcd_member, tmp_path
         await appeared(other, "/a")
         link.loses_answers = False
         link.cut()
-        assert await other.get("/a") == Entry(b"1", await made)
+        assert await other.get("/a") == StoredValue(b"1", await made)
 
     with_unreliable_socket(etcd_member, tmp_path, scenario)
 
@@ -186,7 +186,7 @@ def test_what_the_store_keeps_for_itself_is_in_no_range(etcd_member):
 
 
 def job(*changes, checks=()):
-    return Job(changes, checks, None)
+    return EtcdJob(changes, checks, None)
 
 
 def test_commits_that_depend_on_each_other_are_not_in_one_group():
@@ -258,7 +258,7 @@ def test_nothing_acknowledged_is_lost_when_the_leader_is_killed():
             cluster.members[0].kill()
             await asyncio.gather(*writers)
             for path, revision in acknowledged:
-                assert await stores[1].get(path) == Entry(b"1", revision)
+                assert await stores[1].get(path) == StoredValue(b"1", revision)
             assert acknowledged
 
     with Cluster(3) as cluster:

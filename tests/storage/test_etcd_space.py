@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from keystead.errors import WriteRefused
-from keystead.processes.etcd.member import MemberDirectory, MemberRecord, Peer
+from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.supervisor import doctor
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.key_value_store import Change
@@ -30,7 +30,7 @@ def member():
 def data(member, tmp_path):
     """The data directory of an HSM whose etcd is `member`."""
     directory = MemberDirectory(tmp_path / "etcd")
-    directory.begin(MemberRecord(member.name, [Peer(member.name, [member.url])]))
+    directory.begin(MemberRecord(member.name, [InitialPeer(member.name, [member.url])]))
     directory.socket.symlink_to(member.socket)
     return tmp_path
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystead.errors import StaleRevision
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry
+from keystead.storage.key_value_store import MISSING, Change, Check, StoredValue
 
 
 def test_an_absent_record_is_none(with_store):
@@ -21,7 +21,7 @@ def test_a_record_comes_back_with_the_revision_of_its_commit(with_store):
     async def scenario(store):
         revision = await store.commit([Change("/a", b"\x00\xffone")])
         assert revision > MISSING
-        assert await store.get("/a") == Entry(b"\x00\xffone", revision)
+        assert await store.get("/a") == StoredValue(b"\x00\xffone", revision)
 
     with_store(scenario)
 
@@ -29,8 +29,8 @@ def test_a_record_comes_back_with_the_revision_of_its_commit(with_store):
 def test_all_records_of_a_commit_have_its_revision(with_store):
     async def scenario(store):
         revision = await store.commit([Change("/a", b"1"), Change("/b", b"2")])
-        assert await store.get("/a") == Entry(b"1", revision)
-        assert await store.get("/b") == Entry(b"2", revision)
+        assert await store.get("/a") == StoredValue(b"1", revision)
+        assert await store.get("/b") == StoredValue(b"2", revision)
 
     with_store(scenario)
 
@@ -48,7 +48,7 @@ def test_revisions_grow(with_store):
 def test_an_empty_value_is_not_an_absent_one(with_store):
     async def scenario(store):
         revision = await store.commit([Change("/a", b"")])
-        assert await store.get("/a") == Entry(b"", revision)
+        assert await store.get("/a") == StoredValue(b"", revision)
 
     with_store(scenario)
 
@@ -76,7 +76,7 @@ def test_creation_is_refused_when_the_record_exists(with_store):
         revision = await store.commit([Change("/a", b"1", MISSING)])
         with pytest.raises(StaleRevision):
             await store.commit([Change("/a", b"2", MISSING)])
-        assert await store.get("/a") == Entry(b"1", revision)
+        assert await store.get("/a") == StoredValue(b"1", revision)
 
     with_store(scenario)
 
@@ -89,7 +89,7 @@ def test_a_change_is_refused_when_someone_was_faster(with_store):
             await store.commit([Change("/a", b"3", old)])
         with pytest.raises(StaleRevision):
             await store.commit([Change("/a", None, old)])
-        assert await store.get("/a") == Entry(b"2", new)
+        assert await store.get("/a") == StoredValue(b"2", new)
 
     with_store(scenario)
 
@@ -126,7 +126,7 @@ def test_one_refused_change_keeps_all_others_from_happening(with_store):
                 ]
             )
         assert await store.get("/a") is None
-        assert await store.get("/b") == Entry(b"old", revision)
+        assert await store.get("/b") == StoredValue(b"old", revision)
 
     with_store(scenario)
 
@@ -135,7 +135,7 @@ def test_a_check_holds_a_commit_to_a_record_it_does_not_change(with_store):
     async def scenario(store):
         revision = await store.commit([Change("/space", b"1")])
         await store.commit([Change("/key", b"1")], checks=[Check("/space", revision)])
-        assert await store.get("/space") == Entry(b"1", revision)
+        assert await store.get("/space") == StoredValue(b"1", revision)
         await store.commit([Change("/space", None)])
         with pytest.raises(StaleRevision):
             await store.commit([Change("/key", b"2")], checks=[Check("/space", revision)])
@@ -231,7 +231,7 @@ def test_concurrent_commits_all_happen_while_some_are_refused(with_store):
                 assert isinstance(outcome, StaleRevision)
                 assert entry is None
             else:
-                assert entry == Entry(b"%d" % n, outcome)
+                assert entry == StoredValue(b"%d" % n, outcome)
 
     with_store(scenario)
 
@@ -290,7 +290,7 @@ async def commit_step(store, model, wanted, checked):
         if change.value is None:
             model.entries.pop(change.path, None)
         else:
-            model.entries[change.path] = Entry(change.value, revision)
+            model.entries[change.path] = StoredValue(change.value, revision)
 
 
 @given(operations=st.lists(COMMITS | LISTINGS, max_size=12))

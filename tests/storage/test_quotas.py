@@ -9,7 +9,7 @@ from keystead.errors import NotFound, QuotaExceeded, StoreUnavailable
 from keystead.model.ids import NamespaceId, UserId
 from keystead.model.keys import StoredCertificate
 from keystead.model.quota import UNLIMITED, Quota
-from keystead.model.users import Role, User, Verifier
+from keystead.model.users import PassphraseVerifier, Role, User
 from keystead.storage.key_value_store import MISSING
 from tests.support.stores import WatchedStore, key_path, key_record, new_domain, open_domain
 
@@ -18,7 +18,7 @@ RECORD = key_record()
 
 
 def user(name):
-    return User(UserId.parse(name), "somebody", Role.OPERATOR, Verifier(b"s", b"d", None))
+    return User(UserId.parse(name), "somebody", Role.OPERATOR, PassphraseVerifier(b"s", b"d", None))
 
 
 async def limited(quota, *, keys=0):

@@ -12,7 +12,7 @@ from keystead.errors import CorruptRecord
 from keystead.model.ids import Label, NamespaceId, Tag, UserId
 from keystead.model.keys import KeyRecord, Origin, PrivateMaterial, StoredCertificate
 from keystead.model.policy import ApprovalRule, PolicyDocument, TaggedApprovers, parse_policy
-from keystead.model.users import Role, ScryptParameters, User, Verifier
+from keystead.model.users import PassphraseVerifier, Role, ScryptParameters, User
 from keystead.storage import records
 
 ADMIN = UserId.parse("admin")
@@ -25,7 +25,10 @@ COSTS = st.builds(
     p=st.integers(1, 64),
 )
 VERIFIERS = st.builds(
-    Verifier, salt=st.binary(max_size=32), digest=st.binary(max_size=64), scrypt=st.none() | COSTS
+    PassphraseVerifier,
+    salt=st.binary(max_size=32),
+    digest=st.binary(max_size=64),
+    scrypt=st.none() | COSTS,
 )
 USERS = st.builds(
     User,
@@ -85,7 +88,9 @@ def test_a_key_comes_back_as_written(record):
 
 
 def test_strings_hold_raw_bytes_and_escapes_are_nethsms():
-    user = User(ADMIN, "Ævar", Role.OPERATOR, Verifier(b"\x00\x1f\x7f\x80\xff", b'"\\/\n', None))
+    user = User(
+        ADMIN, "Ævar", Role.OPERATOR, PassphraseVerifier(b"\x00\x1f\x7f\x80\xff", b'"\\/\n', None)
+    )
     assert records.encode_user(user) == (
         b'{"name":"\xc3\x86var","salt":"\\u0000\\u001f\\u007f\x80\xff",'
         b'"digest":"\\"\\\\/\\n","role":"Operator","tags":[]}'

@@ -13,7 +13,7 @@ import pytest
 from keystead.errors import StaleRevision, StoreUnavailable, UnsupportedFormat, WriteRefused
 from keystead.storage.backends.sqlite import MAX_PENDING, SqliteStore
 from keystead.storage.backends.sqlite_file import LOG_BYTES
-from keystead.storage.key_value_store import MISSING, Change, Entry
+from keystead.storage.key_value_store import MISSING, Change, StoredValue
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_records_are_there_after_a_restart(path):
         async with opened(path) as store:
             revision = await store.commit([Change("/a", b"1"), Change("/b", b"2")])
         async with opened(path) as store:
-            assert await store.get("/a") == Entry(b"1", revision)
+            assert await store.get("/a") == StoredValue(b"1", revision)
             assert await store.list("/", "0", limit=9) == ["/a", "/b"]
 
     asyncio.run(scenario())
@@ -69,7 +69,7 @@ def test_a_process_that_lives_on_beside_its_successor_does_no_harm(path):
             assert revisions == sorted(set(revisions))
             with pytest.raises(StaleRevision):
                 await old.commit([Change("/0", b"late", revisions[0])])
-            assert await old.get("/0") == await new.get("/0") == Entry(b"9", revisions[-1])
+            assert await old.get("/0") == await new.get("/0") == StoredValue(b"9", revisions[-1])
 
     asyncio.run(scenario())
 

@@ -26,12 +26,12 @@ from keystead.model.policy import (
     TaggedApprovers,
     parse_policy,
 )
-from keystead.model.users import Role, ScryptParameters, User, Verifier
+from keystead.model.users import PassphraseVerifier, Role, ScryptParameters, User
 from keystead.storage import records, settings
 from tests.support.stores import key_record
 
 ADMIN = UserId.parse("admin")
-VERIFIER = Verifier(b"salt", b"digest", ScryptParameters(n=2, r=1, p=1))
+VERIFIER = PassphraseVerifier(b"salt", b"digest", ScryptParameters(n=2, r=1, p=1))
 USER = User(ADMIN, "name", Role.OPERATOR, VERIFIER, frozenset({"tag"}))
 RULE = ApprovalRule(1, TaggedApprovers("owner"), 60, 5)
 KEY = key_record(

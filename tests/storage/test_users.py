@@ -7,13 +7,13 @@ import pytest
 
 from keystead.errors import AlreadyExists, Conflict, CorruptRecord, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId, UserId
-from keystead.model.users import Role, User, Verifier
+from keystead.model.users import PassphraseVerifier, Role, User
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import WatchedStore, new_domain
 
 
 def user(name, real_name="somebody"):
-    return User(UserId.parse(name), real_name, Role.OPERATOR, Verifier(b"s", b"d", None))
+    return User(UserId.parse(name), real_name, Role.OPERATOR, PassphraseVerifier(b"s", b"d", None))
 
 
 def test_a_user_comes_back_with_the_revision_of_its_record():

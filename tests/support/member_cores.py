@@ -13,7 +13,7 @@ from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.wire.platform_messages import Freshness as Settings
+from keystead.wire.platform_messages import FreshnessSettings as Settings
 from tests.support.core import Clock, start_core
 from tests.support.memory_store import MemoryStore
 

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from keystead.errors import StaleRevision
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry, Record
+from keystead.storage.key_value_store import MISSING, Change, Check, Record, StoredValue
 
 
 class MemoryStore:
@@ -14,11 +14,11 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, StoredValue] = {}
         self._paths: list[str] = []
         self._revision = MISSING
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None."""
         return self._entries.get(path)
 
@@ -62,6 +62,6 @@ class MemoryStore:
         if change.value is not None:
             if change.path not in self._entries:
                 insort(self._paths, change.path)
-            self._entries[change.path] = Entry(change.value, self._revision)
+            self._entries[change.path] = StoredValue(change.value, self._revision)
         elif self._entries.pop(change.path, None) is not None:
             del self._paths[bisect_left(self._paths, change.path)]

@@ -12,9 +12,9 @@ from keystead.storage.key_value_store import (
     MISSING,
     Change,
     Check,
-    Entry,
     KeyValueStore,
     Record,
+    StoredValue,
 )
 from tests.support.memory_store import MemoryStore
 
@@ -40,7 +40,7 @@ class WatchedStore:
         self.hold_gets: asyncio.Event | None = None
         self.turns: Callable[[], int] = lambda: 1
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         self.gets.append(path)
         await self._yield()
         entry = await self.kept.get(path)

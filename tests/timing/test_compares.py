@@ -13,7 +13,7 @@ from keystead import algorithms
 from keystead.algorithms import DECRYPT, SIGN, VERIFY, PrivateKey, PrivateParts
 from keystead.errors import DecryptionFailed, NotAuthenticated
 from keystead.model.secret import Secret
-from keystead.model.users import ScryptParameters, Verifier
+from keystead.model.users import PassphraseVerifier, ScryptParameters
 from keystead.sealing import envelope, passphrase
 from tests.support.uses import use
 
@@ -30,16 +30,16 @@ def changed(octets: bytes, place: int) -> bytes:
 
 
 @pytest.fixture
-def verifiers() -> dict[str, list[Verifier]]:
+def verifiers() -> dict[str, list[PassphraseVerifier]]:
     """Verifiers that the passphrase does not fit, by where the digest differs."""
     fit = [passphrase.make_verifier(PASSPHRASE, cost=CHEAPEST) for _ in range(VARIETY)]
     return {
-        kind: [Verifier(one.salt, changed(one.digest, place), CHEAPEST) for one in fit]
+        kind: [PassphraseVerifier(one.salt, changed(one.digest, place), CHEAPEST) for one in fit]
         for kind, place in PLACES.items()
     }
 
 
-async def verify(verifier: Verifier) -> None:
+async def verify(verifier: PassphraseVerifier) -> None:
     with contextlib.suppress(NotAuthenticated):
         passphrase.verify(verifier, PASSPHRASE)
 

@@ -9,7 +9,7 @@ import pytest
 
 from keystead.errors import NotAuthenticated
 from keystead.model.ids import UserId
-from keystead.model.users import Verifier
+from keystead.model.users import PassphraseVerifier
 from keystead.sealing import passphrase
 from tests.support.core import ADMIN, Core, basic, start_core
 
@@ -36,7 +36,7 @@ async def as_from_a_nethsm(core: Core, name: str) -> None:
     session = core.hsm.session
     assert session is not None
     salt = os.urandom(16)
-    old = Verifier(salt, hmac.digest(salt, b"a passphrase", "sha256"), scrypt=None)
+    old = PassphraseVerifier(salt, hmac.digest(salt, b"a passphrase", "sha256"), scrypt=None)
     await session.users.update(UserId.parse(name), lambda user: replace(user, verifier=old))
 
 

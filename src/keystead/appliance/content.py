@@ -14,7 +14,7 @@ _SPECIAL: Final = "made by the builder"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImageFile:
     """A file of the image. `path` begins with no slash."""
 
     path: str
@@ -33,32 +33,32 @@ class Entry:
         return self.kind | self.permissions
 
 
-def file(path: str, content: bytes, origin: str, *, permissions: int = READ_ONLY) -> Entry:
+def file(path: str, content: bytes, origin: str, *, permissions: int = READ_ONLY) -> ImageFile:
     """Return a regular file."""
-    return Entry(path, stat.S_IFREG, permissions, content, origin)
+    return ImageFile(path, stat.S_IFREG, permissions, content, origin)
 
 
-def directory(path: str) -> Entry:
+def directory(path: str) -> ImageFile:
     """Return a directory."""
-    return Entry(path, stat.S_IFDIR, EXECUTABLE, b"", _SPECIAL)
+    return ImageFile(path, stat.S_IFDIR, EXECUTABLE, b"", _SPECIAL)
 
 
-def link(path: str, target: str) -> Entry:
+def link(path: str, target: str) -> ImageFile:
     """Return a symbolic link."""
-    return Entry(path, stat.S_IFLNK, 0o777, target.encode(), _SPECIAL)
+    return ImageFile(path, stat.S_IFLNK, 0o777, target.encode(), _SPECIAL)
 
 
-def device(path: str, major: int, minor: int) -> Entry:
+def device(path: str, major: int, minor: int) -> ImageFile:
     """Return a character device that root alone may use."""
-    return Entry(path, stat.S_IFCHR, 0o600, b"", _SPECIAL, (major, minor))
+    return ImageFile(path, stat.S_IFCHR, 0o600, b"", _SPECIAL, (major, minor))
 
 
-def with_directories(entries: Iterable[Entry]) -> list[Entry]:
+def with_directories(entries: Iterable[ImageFile]) -> list[ImageFile]:
     """Return the entries sorted by path, with every directory before what is in it.
 
     Raises ValueError if two entries have the same path.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, ImageFile] = {}
     for entry in entries:
         if entry.path in found:
             raise ValueError(f"{entry.path} comes from {found[entry.path].origin} and again")
@@ -69,7 +69,7 @@ def with_directories(entries: Iterable[Entry]) -> list[Entry]:
     return [found[path] for path in sorted(found)]
 
 
-def listing(entries: Sequence[Entry]) -> list[Mapping[str, object]]:
+def listing(entries: Sequence[ImageFile]) -> list[Mapping[str, object]]:
     """Return what is in the image: path, mode, size, SHA-256 and origin of each entry, as JSON."""
     return [
         {

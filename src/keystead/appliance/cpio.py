@@ -7,14 +7,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from keystead.appliance.content import Entry
+from keystead.appliance.content import ImageFile
 
 _MAGIC: Final = "070701"
 _ALIGNMENT: Final = 4
 _TRAILER: Final = "TRAILER!!!"
 
 
-def archive(entries: Iterable[Entry]) -> Iterator[bytes]:
+def archive(entries: Iterable[ImageFile]) -> Iterator[bytes]:
     """Yield the archive in pieces. All entries belong to root, and their time is 0."""
     number = 0
     for number, entry in enumerate(entries, start=1):

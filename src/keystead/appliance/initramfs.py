@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from keystead.appliance import content, cpio
-from keystead.appliance.content import Entry
+from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.kernel_modules import DRIVERS, load_order, name_of
@@ -36,7 +36,7 @@ _BUILDER: Final = "made by the builder"
 _EMPTY_FOLDERS: Final = ("data", "dev", "etc", "proc", "run", "sys", "tmp", "boot")
 
 
-def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -> list[Entry]:
+def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -> list[ImageFile]:
     """Return everything that is in the root file system.
 
     `update_key` (PEM) verifies update images. Without a key, the appliance takes none.
@@ -53,7 +53,7 @@ def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -
     )
 
 
-def pack(entries: Iterable[Entry], path: Path) -> None:
+def pack(entries: Iterable[ImageFile], path: Path) -> None:
     """Write the compressed root file system to `path`."""
     with path.open("wb") as out:
         packing = subprocess.Popen(
@@ -68,14 +68,14 @@ def pack(entries: Iterable[Entry], path: Path) -> None:
         raise InvalidInput(f"zstd failed with status {packing.returncode}.")
 
 
-def _interpreter(packages: Sequence[Package]) -> Iterator[Entry]:
+def _interpreter(packages: Sequence[Package]) -> Iterator[ImageFile]:
     for package in packages:
         if INTERPRETER in package.files:
             program = package.files[INTERPRETER]
             yield content.file(INTERPRETER, program, package.origin, permissions=content.EXECUTABLE)
 
 
-def _libraries(programs: Sequence[Entry], packages: Sequence[Package]) -> Iterator[Entry]:
+def _libraries(programs: Sequence[ImageFile], packages: Sequence[Package]) -> Iterator[ImageFile]:
     """Yield the libraries that programs need, those that these need, and so on."""
     known = {name: found for package in packages for name, found in _shared(package)}
     done = {PurePosixPath(entry.path).name for entry in programs}
@@ -116,7 +116,7 @@ def _shared(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]:
             yield PurePosixPath(path).name, (real[name], package.origin)
 
 
-def _drivers(packages: Sequence[Package]) -> Iterator[Entry]:
+def _drivers(packages: Sequence[Package]) -> Iterator[ImageFile]:
     modules = {name: found for package in packages for name, found in _kernel_modules(package)}
     files: Mapping[str, bytes] = {name: data for name, (data, _) in modules.items()}
     order = load_order(DRIVERS, files)
@@ -133,7 +133,7 @@ def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]
             yield name_of(PurePosixPath(path).name), (data, package.origin)
 
 
-def configuration(update_key: bytes | None) -> Iterator[Entry]:
+def configuration(update_key: bytes | None) -> Iterator[ImageFile]:
     """Yield the configurations of the server, and the key that verifies update images."""
     always = b"" if update_key is None else b'[update]\npublic_key = "update.pem"\n'
     yield content.file(CONFIGURATION, always, _BUILDER)
@@ -143,7 +143,7 @@ def configuration(update_key: bytes | None) -> Iterator[Entry]:
         yield content.file(UPDATE_KEY, update_key, "the builder's update key")
 
 
-def _skeleton() -> Iterator[Entry]:
+def _skeleton() -> Iterator[ImageFile]:
     yield from map(content.directory, _EMPTY_FOLDERS)
     yield content.link("lib", "usr/lib")
     yield content.link("lib64", _LIBRARIES)

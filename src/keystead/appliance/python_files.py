@@ -12,7 +12,7 @@ from typing import Final
 import keystead
 from keystead.appliance import content
 from keystead.appliance.bytecode import compiled
-from keystead.appliance.content import Entry
+from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.tools import run
@@ -62,7 +62,7 @@ _NOT_SHIPPED: Final = (".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".rst", ".a")
 _NOT_FOLDERS: Final = frozenset({"SelfTest", "tests", "test", "_test", "__pycache__", "bin"})
 
 
-def standard_library(package: Package) -> Iterator[Entry]:
+def standard_library(package: Package) -> Iterator[ImageFile]:
     """Yield the standard library of a Debian package, as bytecode, without what is left out."""
     for path, data in package.files.items():
         name = path.removeprefix(STANDARD_LIBRARY)
@@ -77,7 +77,7 @@ def _is_left_out(name: PurePosixPath) -> bool:
     return is_configuration or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
 
 
-def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[Entry]:
+def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[ImageFile]:
     """Yield the installed packages. Raises InvalidInput if a file is not as its wheel had it."""
     for name in names:
         found = distribution(name)
@@ -101,7 +101,7 @@ def has_tpm() -> bool:
     return not any(name.startswith(_FAPI) for name in needed)
 
 
-def server_wheels() -> Iterator[Entry]:
+def server_wheels() -> Iterator[ImageFile]:
     """Yield all packages that the server needs, with that for a TPM if it is there."""
     yield from wheels((*DISTRIBUTIONS, _TPM) if has_tpm() else DISTRIBUTIONS)
 
@@ -137,7 +137,7 @@ def lean(data: bytes) -> bytes:
         return Path(library.name).read_bytes()
 
 
-def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[Entry]:
+def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[ImageFile]:
     """Yield Keystead itself, with its source: attestations state a digest over the source."""
     origin = f"pkg:pypi/keystead@{keystead.__version__}"
     for path in sorted(folder.rglob("*")):
@@ -146,7 +146,7 @@ def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[Entry
             yield from _shipped(name, path.read_bytes(), origin, has_source=True)
 
 
-def _shipped(path: str, data: bytes, origin: str, *, has_source: bool) -> Sequence[Entry]:
+def _shipped(path: str, data: bytes, origin: str, *, has_source: bool) -> Sequence[ImageFile]:
     if not path.endswith(".py"):
         return [content.file(path, data, origin)]
     code = compiled(data, f"/{path}")

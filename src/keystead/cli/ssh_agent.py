@@ -14,7 +14,7 @@ from keystead.cli.exit_status import UsageError
 from keystead.client.client import Client
 
 if TYPE_CHECKING:
-    from keystead.client.ssh_agent import Agent, Identity
+    from keystead.client.ssh_agent import Agent, SshIdentity
 
 _ONLY_ITS_OWNER: Final = 0o177
 
@@ -46,14 +46,14 @@ def _serve(call: Invocation) -> None:
             path.unlink(missing_ok=True)
 
 
-def _identity(client: Client, key_id: str) -> "Identity":
+def _identity(client: Client, key_id: str) -> "SshIdentity":
     from cryptography.exceptions import UnsupportedAlgorithm
 
     from keystead.client.private_keys import private_key
-    from keystead.client.ssh_agent import Identity
+    from keystead.client.ssh_agent import SshIdentity
 
     try:
-        return Identity.of(key_id, private_key(client, key_id))
+        return SshIdentity.of(key_id, private_key(client, key_id))
     except (UnsupportedAlgorithm, ValueError):
         raise UsageError(f"SSH has no keys of the type of {key_id}.") from None
 

@@ -33,7 +33,7 @@ _CURVE_HASHES: Final = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class SshIdentity:
     """A key of the HSM as SSH has it."""
 
     comment: str
@@ -77,7 +77,7 @@ class Identity:
 class Agent:
     """Answers requests for identities and signatures, and no other."""
 
-    def __init__(self, identities: Sequence[Identity]) -> None:
+    def __init__(self, identities: Sequence[SshIdentity]) -> None:
         self._identities = {one.blob: one for one in identities}
 
     def answer(self, request: bytes) -> bytes:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from keystead.etcd import messages as m
-from keystead.etcd.protobuf import Message
+from keystead.etcd.protobuf import ProtobufMessage
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+Request = TypeVar("Request", bound=ProtobufMessage)
+Response = TypeVar("Response", bound=ProtobufMessage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The source is etcd's rpc.proto. Fields that Keystead does not use are left out.
 
 from typing import Annotated
 
-from keystead.etcd.protobuf import Message
+from keystead.etcd.protobuf import ProtobufMessage
 
 # Comparisons in a transaction.
 EQUAL = 0
@@ -21,7 +21,7 @@ DISARM = 2
 NO_SPACE = 1
 
 
-class Header(Message, frozen=True):
+class Header(ProtobufMessage, frozen=True):
     """About the member that answers, and the state that it answers from."""
 
     cluster_id: Annotated[int, 1] = 0
@@ -30,7 +30,7 @@ class Header(Message, frozen=True):
     raft_term: Annotated[int, 4] = 0
 
 
-class KeyValue(Message, frozen=True):
+class KeyValue(ProtobufMessage, frozen=True):
     """A record, or the path and revision of a deletion in an event."""
 
     key: Annotated[bytes, 1] = b""
@@ -40,7 +40,7 @@ class KeyValue(Message, frozen=True):
     value: Annotated[bytes, 5] = b""
 
 
-class RangeRequest(Message, frozen=True):
+class RangeRequest(ProtobufMessage, frozen=True):
     """The records in [key, range_end), or the one at `key`."""
 
     key: Annotated[bytes, 1] = b""
@@ -52,7 +52,7 @@ class RangeRequest(Message, frozen=True):
     count_only: Annotated[bool, 9] = False
 
 
-class RangeResponse(Message, frozen=True):
+class RangeResponse(ProtobufMessage, frozen=True):
     """Records in order. `more` is set if the limit cut some off."""
 
     header: Annotated[Header, 1] = Header()
@@ -61,34 +61,34 @@ class RangeResponse(Message, frozen=True):
     count: Annotated[int, 4] = 0
 
 
-class PutRequest(Message, frozen=True):
+class PutRequest(ProtobufMessage, frozen=True):
     """One record to write."""
 
     key: Annotated[bytes, 1] = b""
     value: Annotated[bytes, 2] = b""
 
 
-class PutResponse(Message, frozen=True):
+class PutResponse(ProtobufMessage, frozen=True):
     """The record was written at the header's revision."""
 
     header: Annotated[Header, 1] = Header()
 
 
-class DeleteRangeRequest(Message, frozen=True):
+class DeleteRangeRequest(ProtobufMessage, frozen=True):
     """The records in [key, range_end), or the one at `key`, to delete."""
 
     key: Annotated[bytes, 1] = b""
     range_end: Annotated[bytes, 2] = b""
 
 
-class DeleteRangeResponse(Message, frozen=True):
+class DeleteRangeResponse(ProtobufMessage, frozen=True):
     """How many records were deleted."""
 
     header: Annotated[Header, 1] = Header()
     deleted: Annotated[int, 2] = 0
 
 
-class Compare(Message, frozen=True):
+class Compare(ProtobufMessage, frozen=True):
     """A condition: the record at `key` has this revision, which is 0 without a record."""
 
     result: Annotated[int, 1] = EQUAL
@@ -97,7 +97,7 @@ class Compare(Message, frozen=True):
     mod_revision: Annotated[int | None, 6] = None
 
 
-class RequestOp(Message, frozen=True):
+class RequestOp(ProtobufMessage, frozen=True):
     """One operation of a transaction: exactly one field is set."""
 
     request_range: Annotated[RangeRequest | None, 1] = None
@@ -106,7 +106,7 @@ class RequestOp(Message, frozen=True):
     request_txn: Annotated["TxnRequest | None", 4] = None
 
 
-class TxnRequest(Message, frozen=True):
+class TxnRequest(ProtobufMessage, frozen=True):
     """If all of `compare` hold, `success` is done together, and otherwise `failure`."""
 
     compare: Annotated[tuple[Compare, ...], 1] = ()
@@ -114,7 +114,7 @@ class TxnRequest(Message, frozen=True):
     failure: Annotated[tuple[RequestOp, ...], 3] = ()
 
 
-class ResponseOp(Message, frozen=True):
+class ResponseOp(ProtobufMessage, frozen=True):
     """The answer to one operation."""
 
     response_range: Annotated[RangeResponse | None, 1] = None
@@ -123,7 +123,7 @@ class ResponseOp(Message, frozen=True):
     response_txn: Annotated["TxnResponse | None", 4] = None
 
 
-class TxnResponse(Message, frozen=True):
+class TxnResponse(ProtobufMessage, frozen=True):
     """Whether the conditions held, and the answers to what was done."""
 
     header: Annotated[Header, 1] = Header()
@@ -131,14 +131,14 @@ class TxnResponse(Message, frozen=True):
     responses: Annotated[tuple[ResponseOp, ...], 3] = ()
 
 
-class CompactionRequest(Message, frozen=True):
+class CompactionRequest(ProtobufMessage, frozen=True):
     """Forget the history before this revision. `physical` waits until it is done."""
 
     revision: Annotated[int, 1] = 0
     physical: Annotated[bool, 2] = False
 
 
-class WatchCreateRequest(Message, frozen=True):
+class WatchCreateRequest(ProtobufMessage, frozen=True):
     """A watch over [key, range_end), beginning with `start_revision`, or with the present for 0."""
 
     key: Annotated[bytes, 1] = b""
@@ -149,17 +149,17 @@ class WatchCreateRequest(Message, frozen=True):
     fragment: Annotated[bool, 8] = False
 
 
-class WatchCancelRequest(Message, frozen=True):
+class WatchCancelRequest(ProtobufMessage, frozen=True):
     """The end of a watch."""
 
     watch_id: Annotated[int, 1] = 0
 
 
-class WatchProgressRequest(Message, frozen=True):
+class WatchProgressRequest(ProtobufMessage, frozen=True):
     """A question for the revision that all watches of the stream have reached."""
 
 
-class WatchRequest(Message, frozen=True):
+class WatchRequest(ProtobufMessage, frozen=True):
     """What the client sends in a stream of watches: exactly one field is set."""
 
     create_request: Annotated[WatchCreateRequest | None, 1] = None
@@ -167,14 +167,14 @@ class WatchRequest(Message, frozen=True):
     progress_request: Annotated[WatchProgressRequest | None, 3] = None
 
 
-class Event(Message, frozen=True):
+class WatchEvent(ProtobufMessage, frozen=True):
     """A change: PUT or DELETE, and the record, which has no value if it was deleted."""
 
     type: Annotated[int, 1] = PUT
     kv: Annotated[KeyValue, 2] = KeyValue()
 
 
-class WatchResponse(Message, frozen=True):
+class WatchResponse(ProtobufMessage, frozen=True):
     """Events in order of their revisions. Without events and flags it says how far the watch is.
 
     `compact_revision` is set if the events from the start of the watch are no longer kept.
@@ -187,10 +187,10 @@ class WatchResponse(Message, frozen=True):
     compact_revision: Annotated[int, 5] = 0
     cancel_reason: Annotated[str, 6] = ""
     fragment: Annotated[bool, 7] = False
-    events: Annotated[tuple[Event, ...], 11] = ()
+    events: Annotated[tuple[WatchEvent, ...], 11] = ()
 
 
-class Member(Message, frozen=True):
+class ListedMember(ProtobufMessage, frozen=True):
     """A member of the cluster. Its name is empty until it has started."""
 
     id: Annotated[int, 1] = 0
@@ -200,52 +200,52 @@ class Member(Message, frozen=True):
     is_learner: Annotated[bool, 5] = False
 
 
-class MemberListRequest(Message, frozen=True):
+class MemberListRequest(ProtobufMessage, frozen=True):
     """Without `linearizable`, the member answers by itself, also without a quorum."""
 
     linearizable: Annotated[bool, 1] = False
 
 
-class MemberAddRequest(Message, frozen=True):
+class MemberAddRequest(ProtobufMessage, frozen=True):
     """A member to add."""
 
     peer_urls: Annotated[tuple[str, ...], 1] = ()
     is_learner: Annotated[bool, 2] = False
 
 
-class MemberRequest(Message, frozen=True):
+class MemberRequest(ProtobufMessage, frozen=True):
     """A member to remove or to promote."""
 
     id: Annotated[int, 1] = 0
 
 
-class MemberUpdateRequest(Message, frozen=True):
+class MemberUpdateRequest(ProtobufMessage, frozen=True):
     """New URLs of a member. etcd does not check them: the caller must have."""
 
     id: Annotated[int, 1] = 0
     peer_urls: Annotated[tuple[str, ...], 2] = ()
 
 
-class MembersResponse(Message, frozen=True):
+class MembersResponse(ProtobufMessage, frozen=True):
     """All members, after a change or without one."""
 
     header: Annotated[Header, 1] = Header()
-    members: Annotated[tuple[Member, ...], 2] = ()
+    members: Annotated[tuple[ListedMember, ...], 2] = ()
 
 
-class MemberAddResponse(Message, frozen=True):
+class MemberAddResponse(ProtobufMessage, frozen=True):
     """The new member, and all members."""
 
     header: Annotated[Header, 1] = Header()
-    member: Annotated[Member, 2] = Member()
-    members: Annotated[tuple[Member, ...], 3] = ()
+    member: Annotated[ListedMember, 2] = ListedMember()
+    members: Annotated[tuple[ListedMember, ...], 3] = ()
 
 
-class StatusRequest(Message, frozen=True):
+class StatusRequest(ProtobufMessage, frozen=True):
     """A question to the member itself. It answers also without a quorum."""
 
 
-class StatusResponse(Message, frozen=True):
+class StatusResponse(ProtobufMessage, frozen=True):
     """The state of the member. `leader` is 0 if it knows none."""
 
     header: Annotated[Header, 1] = Header()
@@ -260,7 +260,7 @@ class StatusResponse(Message, frozen=True):
     is_learner: Annotated[bool, 10] = False
 
 
-class AlarmRequest(Message, frozen=True):
+class AlarmRequest(ProtobufMessage, frozen=True):
     """A question for all alarms, or one to disarm."""
 
     action: Annotated[int, 1] = GET_ALARMS
@@ -268,29 +268,29 @@ class AlarmRequest(Message, frozen=True):
     alarm: Annotated[int, 3] = 0
 
 
-class AlarmMember(Message, frozen=True):
+class AlarmMember(ProtobufMessage, frozen=True):
     """An alarm of one member."""
 
     member_id: Annotated[int, 1] = 0
     alarm: Annotated[int, 2] = 0
 
 
-class AlarmResponse(Message, frozen=True):
+class AlarmResponse(ProtobufMessage, frozen=True):
     """The alarms."""
 
     header: Annotated[Header, 1] = Header()
     alarms: Annotated[tuple[AlarmMember, ...], 2] = ()
 
 
-class DefragmentRequest(Message, frozen=True):
+class DefragmentRequest(ProtobufMessage, frozen=True):
     """A request to give free space back to the disk. The member answers nobody meanwhile."""
 
 
-class SnapshotRequest(Message, frozen=True):
+class SnapshotRequest(ProtobufMessage, frozen=True):
     """A request for the whole database of the member."""
 
 
-class SnapshotResponse(Message, frozen=True):
+class SnapshotResponse(ProtobufMessage, frozen=True):
     """The next part of the database. The last 32 bytes of all are its SHA-256."""
 
     header: Annotated[Header, 1] = Header()
@@ -298,13 +298,13 @@ class SnapshotResponse(Message, frozen=True):
     blob: Annotated[bytes, 3] = b""
 
 
-class MoveLeaderRequest(Message, frozen=True):
+class MoveLeaderRequest(ProtobufMessage, frozen=True):
     """The leader hands over to this member."""
 
     target_id: Annotated[int, 1] = 0
 
 
-class HeaderResponse(Message, frozen=True):
+class HeaderResponse(ProtobufMessage, frozen=True):
     """An answer that is a header only."""
 
     header: Annotated[Header, 1] = Header()

@@ -1,6 +1,6 @@
 """Protocol Buffers, as far as etcd needs them: a message is a struct with numbered fields.
 
-    class Range(Message, frozen=True):
+    class Range(ProtobufMessage, frozen=True):
         key: Annotated[bytes, 1] = b""
 
 A field is bytes, str, bool, an int that is not negative, a message, a tuple of messages or texts,
@@ -28,14 +28,14 @@ class Malformed(ValueError):
     """Raised if bytes are not the message that they should be."""
 
 
-class Message(msgspec.Struct, frozen=True):
+class ProtobufMessage(msgspec.Struct, frozen=True):
     """The base class of messages. It never shows its fields, because records are in them."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
+AnyMessage = TypeVar("AnyMessage", bound=ProtobufMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Field:
         return _varint(self.number << 3 | (_VARINT if self.kind in (int, bool) else _LENGTH))
 
 
-def encode(message: Message) -> bytes:
+def encode(message: ProtobufMessage) -> bytes:
     """Return the message as bytes."""
     parts: list[bytes] = []
     for field, tag in _fields(type(message)):
@@ -70,7 +70,7 @@ def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
 
 
 @cache
-def _fields(kind: type[Message]) -> tuple[tuple[_Field, bytes], ...]:
+def _fields(kind: type[ProtobufMessage]) -> tuple[tuple[_Field, bytes], ...]:
     hints = get_type_hints(kind, include_extras=True)
     fields = [_field(name, *get_args(hints[name])) for name in kind.__struct_fields__]
     return tuple((field, field.tag) for field in fields)
@@ -85,7 +85,7 @@ def _field(name: str, annotation: Any, number: int) -> _Field:  # noqa: ANN401 -
 
 
 @cache
-def _by_number(kind: type[Message]) -> dict[int, _Field]:
+def _by_number(kind: type[ProtobufMessage]) -> dict[int, _Field]:
     return {field.number: field for field, _ in _fields(kind)}
 
 
@@ -97,7 +97,7 @@ def _encode_value(value: object) -> bytes:
             return _varint(len(value)) + value
         case str():
             return _encode_value(value.encode())
-        case Message():
+        case ProtobufMessage():
             return _encode_value(encode(value))
         case _:
             raise TypeError(f"{type(value).__name__} is no type of a field")
@@ -112,7 +112,7 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _decode(kind: type[Message], data: memoryview, depth: int) -> Message:
+def _decode(kind: type[ProtobufMessage], data: memoryview, depth: int) -> ProtobufMessage:
     if not depth:
         raise Malformed("Messages are inside each other too deeply.")
     fields = _by_number(kind)
@@ -167,7 +167,7 @@ def _value(kind: type, content: int | memoryview, depth: int) -> object:
         raise Malformed("A field has another type than expected.")
     if isinstance(content, int):
         return bool(content) if kind is bool else content
-    if issubclass(kind, Message):
+    if issubclass(kind, ProtobufMessage):
         return _decode(kind, content, depth - 1)
     try:
         return _READERS[kind](content)

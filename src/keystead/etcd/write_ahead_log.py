@@ -8,7 +8,7 @@ file begins with the state.
 from pathlib import Path
 from typing import Annotated, Final
 
-from keystead.etcd.protobuf import Malformed, Message, decode
+from keystead.etcd.protobuf import Malformed, ProtobufMessage, decode
 
 _LENGTH_BYTES: Final = 8
 _PADDED: Final = 0x80
@@ -17,13 +17,13 @@ _STATE: Final = 3
 """The type of a record with the state."""
 
 
-class _Record(Message, frozen=True):
+class _Record(ProtobufMessage, frozen=True):
     type: Annotated[int, 1] = 0
     crc: Annotated[int, 2] = 0
     data: Annotated[bytes, 3] = b""
 
 
-class _State(Message, frozen=True):
+class _State(ProtobufMessage, frozen=True):
     term: Annotated[int, 1] = 0
     vote: Annotated[int, 2] = 0
     commit: Annotated[int, 3] = 0

@@ -11,7 +11,7 @@ OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8
 _TOTAL: Final = "_total"
 
 
-class Kind(Enum):
+class MetricType(Enum):
     """The kind of a family. The value is its name in both formats."""
 
     COUNTER = "counter"
@@ -33,7 +33,7 @@ class Family:
     """All samples of one name. A counter's name is without `_total`."""
 
     name: str
-    kind: Kind
+    kind: MetricType
     description: str
     samples: tuple[Sample, ...]
 
@@ -42,7 +42,7 @@ def prometheus(families: Iterable[Family]) -> str:
     """Return the families in format 0.0.4, where a counter's family has `_total` in its name."""
     lines: list[str] = []
     for family in families:
-        suffix = _TOTAL if family.kind is Kind.COUNTER else ""
+        suffix = _TOTAL if family.kind is MetricType.COUNTER else ""
         lines.extend(_family(family, family.name + suffix))
     return "\n".join(lines) + "\n"
 
@@ -57,7 +57,7 @@ def _family(family: Family, name: str) -> Iterator[str]:
     yield f"# HELP {name} {family.description}"
     yield f"# TYPE {name} {family.kind.value}"
     for sample in family.samples:
-        suffix = _TOTAL if family.kind is Kind.COUNTER else sample.suffix
+        suffix = _TOTAL if family.kind is MetricType.COUNTER else sample.suffix
         labels = ",".join(f'{label}="{value}"' for label, value in sample.labels)
         labels = f"{{{labels}}}" if labels else ""
         yield f"{family.name}{suffix}{labels} {sample.value}"

@@ -9,7 +9,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import NamedTuple
 
 from keystead.algorithms import USES
-from keystead.journal.exposition import Family, Kind, Sample
+from keystead.journal.exposition import Family, MetricType, Sample
 from keystead.model.members import DatabaseSpace
 from keystead.wire.edge_messages import Refusal
 
@@ -103,13 +103,13 @@ class Metrics:
             *_gauges(load),
             Family(
                 "keystead_build_info",
-                Kind.GAUGE,
+                MetricType.GAUGE,
                 "The version that runs; the value is always 1.",
                 (Sample(1, labels=(("version", version),)),),
             ),
             Family(
                 "keystead_uptime_seconds",
-                Kind.GAUGE,
+                MetricType.GAUGE,
                 "Time since the core process started.",
                 (Sample(self._monotonic() - self._started),),
             ),
@@ -140,13 +140,13 @@ class Metrics:
             self._response_times(),
             Family(
                 "keystead_edges_connected",
-                Kind.GAUGE,
+                MetricType.GAUGE,
                 "Edge processes that the core serves.",
                 (Sample(self.edges()),),
             ),
             Family(
                 "keystead_store_writes",
-                Kind.COUNTER,
+                MetricType.COUNTER,
                 "Records written to the store.",
                 (Sample(self._writes),),
             ),
@@ -173,7 +173,7 @@ class Metrics:
         )
         return Family(
             "keystead_http_response_seconds",
-            Kind.HISTOGRAM,
+            MetricType.HISTOGRAM,
             "Time from a request's arrival in the core to its answer.",
             (
                 *buckets,
@@ -186,27 +186,27 @@ class Metrics:
 def _gauges(load: Load) -> Iterator[Family]:
     yield Family(
         "keystead_work_under_way",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Slow operations that wait for a thread or run now, by the kind of work.",
         tuple(Sample(count, labels=(("work", kind),)) for kind, count in load.work.items()),
     )
     yield Family(
         "keystead_store_writable",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1; 0 while the store cannot write, as on a full disk, and changes are refused.",
         (Sample(int(load.is_writable)),),
     )
     if load.free_bytes is not None:
         yield Family(
             "keystead_store_free_bytes",
-            Kind.GAUGE,
+            MetricType.GAUGE,
             "Free space on the disk with the data directory.",
             (Sample(load.free_bytes),),
         )
     if load.serves_minority is not None:
         yield Family(
             "keystead_without_majority",
-            Kind.GAUGE,
+            MetricType.GAUGE,
             "1 while the HSM answers without a majority: it does not know what others revoke.",
             (Sample(int(load.serves_minority)),),
         )
@@ -221,9 +221,9 @@ def _database(space: DatabaseSpace) -> Iterator[Family]:
         ("quota_bytes", "The size from which on etcd refuses changes.", space.quota_bytes),
         ("complaints", "Alarms, and what else etcd reports as wrong.", len(space.complaints)),
     ):
-        yield Family(f"keystead_etcd_{name}", Kind.GAUGE, description, (Sample(value),))
+        yield Family(f"keystead_etcd_{name}", MetricType.GAUGE, description, (Sample(value),))
 
 
 def _counters(name: str, description: str, label: str, counts: dict[str, int]) -> Family:
     samples = tuple(Sample(count, labels=((label, value),)) for value, count in counts.items())
-    return Family(name, Kind.COUNTER, description, samples)
+    return Family(name, MetricType.COUNTER, description, samples)

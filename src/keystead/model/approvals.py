@@ -77,7 +77,7 @@ def after(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ApprovalSubject:
     """What an approval is about: a key, while it is this key under this policy."""
 
     key: KeyPath
@@ -91,7 +91,7 @@ class Approval:
     """A request to use a key, with the decisions about it."""
 
     approval_id: str
-    subject: Subject
+    subject: ApprovalSubject
     asker: UserId
     reason: str
     rule: ApprovalRule

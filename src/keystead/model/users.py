@@ -30,7 +30,7 @@ class ScryptParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
+class PassphraseVerifier:
     """The stored data that a passphrase is checked against.
 
     `scrypt` is None for a digest from a NetHSM backup: HMAC-SHA256(salt, passphrase).
@@ -48,7 +48,7 @@ class User:
     user_id: UserId
     real_name: str
     role: Role
-    verifier: Verifier = field(repr=False)
+    verifier: PassphraseVerifier = field(repr=False)
     tags: frozenset[Tag] = frozenset()
 
 

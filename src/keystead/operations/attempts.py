@@ -36,7 +36,7 @@ itself is not shown: it may be a passphrase that was typed into the wrong field.
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class AttemptSubject:
     """What is rate-limited: a client's network together with the user name it gave, or UNLOCK."""
 
     network: str
@@ -45,9 +45,9 @@ class Subject:
     """The client's address in this attempt."""
 
 
-def subject_of(address: str, user_name: str) -> Subject:
+def subject_of(address: str, user_name: str) -> AttemptSubject:
     """Return what to rate-limit. A name is cut where it is too long to belong to any user."""
-    return Subject(network_of(address), user_name[: MAX_ID_LENGTH + 1], address)
+    return AttemptSubject(network_of(address), user_name[: MAX_ID_LENGTH + 1], address)
 
 
 @lru_cache(maxsize=REMEMBERED_PAIRS)
@@ -110,7 +110,7 @@ class FailedAttempts:
     def __init__(self, monotonic: Callable[[], float], log: Log) -> None:
         self._monotonic = monotonic
         self._log = log
-        self._pairs: OrderedDict[Subject, Failures] = OrderedDict()
+        self._pairs: OrderedDict[AttemptSubject, Failures] = OrderedDict()
         self._networks = RecentNetworks(monotonic)
         self._refusing_until = 0.0
         self._pace = Pace(monotonic, at_once=LOGGED_AT_ONCE, a_second=LOGGED_A_SECOND)
@@ -120,14 +120,14 @@ class FailedAttempts:
         """Return whether any attempt would be refused now. It takes less than `require_none`."""
         return self._monotonic() < self._refusing_until
 
-    def require_none(self, subject: Subject) -> None:
+    def require_none(self, subject: AttemptSubject) -> None:
         """Raise TooManyAttempts if `subject` failed less than a second ago."""
         failures = self._pairs.get(subject)
         if failures is not None and self.is_refused(failures):
             failures.refused += 1
             raise TooManyAttempts("Too many attempts; wait a second.")
 
-    def record(self, subject: Subject, *, is_user: bool = False) -> None:
+    def record(self, subject: AttemptSubject, *, is_user: bool = False) -> None:
         """Record and log that `subject` failed, and refuse it for the next second.
 
         Its name is shown only if a user has this name, or if it is UNLOCK.

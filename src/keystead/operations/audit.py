@@ -13,7 +13,7 @@ from keystead.errors import (
     WriteRefused,
     WrongState,
 )
-from keystead.journal.audit.entries import Entry, rfc3339
+from keystead.journal.audit.entries import JournalEntry, rfc3339
 from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
 from keystead.model.secret import Secret
@@ -65,7 +65,7 @@ class Audit:
         self._settings = DEFAULT_JOURNAL
         self._writer: JournalWriter | None = None
         self._run = os.urandom(8).hex()
-        self._waiting: list[tuple[Entry, str]] = []
+        self._waiting: list[tuple[JournalEntry, str]] = []
         """Entries to be chained, with the paths of their records, or ""."""
         self._writing = asyncio.Lock()
         self._doubted = 0
@@ -142,7 +142,7 @@ class Audit:
         if not action.is_written or len(self._waiting) >= MOST_WAITING:
             await self.try_write()
 
-    def _add(self, entry: Entry, path: str = "") -> None:
+    def _add(self, entry: JournalEntry, path: str = "") -> None:
         if len(self._waiting) >= MOST_UNWRITTEN:
             self.counts.lost += entry.count or 1
         else:
@@ -166,7 +166,7 @@ class Audit:
             for path, content in await writer.records.opened()
             if path not in known
         ]
-        event = Entry(self._time(), "journal opened", outcome=fault)
+        event = JournalEntry(self._time(), "journal opened", outcome=fault)
         self._waiting = [(event, ""), *interrupted, *self._waiting]
         if fault:
             self._log.warning("the journal was not closed", reason=fault)
@@ -174,14 +174,14 @@ class Audit:
         await self._known_head.load()
         await self.try_write()
 
-    def _interrupted(self, content: bytes | None) -> Entry:
+    def _interrupted(self, content: bytes | None) -> JournalEntry:
         if content is None:
-            return Entry(self._time(), "interrupted", outcome="its record does not open")
-        return msgspec.msgpack.decode(content, type=Entry)
+            return JournalEntry(self._time(), "interrupted", outcome="its record does not open")
+        return msgspec.msgpack.decode(content, type=JournalEntry)
 
     def rollback_acknowledged(self, fault: str) -> None:
         """Record that someone has unlocked a store that is older than it should be."""
-        self._add(Entry(self._time(), "rollback acknowledged", outcome=fault))
+        self._add(JournalEntry(self._time(), "rollback acknowledged", outcome=fault))
 
     def park(self) -> list[Change]:
         """Return the change that keeps the journal's keys until the next unlock.
@@ -267,7 +267,12 @@ class Audit:
         self._doubted = 0
 
     async def _append(
-        self, writer: JournalWriter, batch: list[tuple[Entry, str]], *, signs: bool, closes: bool
+        self,
+        writer: JournalWriter,
+        batch: list[tuple[JournalEntry, str]],
+        *,
+        signs: bool,
+        closes: bool,
     ) -> None:
         self._doubted = len(batch)
         self._known_head.prepare(writer, closes=closes)
@@ -341,7 +346,7 @@ class Audit:
         await self.try_write_signed()
         writer.require_removable(upto)
         require_allowed()
-        self._add(Entry(self._time(), CUT, str(who.user_id), address, upto=upto))
+        self._add(JournalEntry(self._time(), CUT, str(who.user_id), address, upto=upto))
         await self._write_all(signs=True)
         async with self._writing:
             await writer.remove(upto)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keystead.access.gate import Attempt
-from keystead.journal.audit.entries import Entry
+from keystead.journal.audit.entries import JournalEntry
 from keystead.storage.key_value_store import Change
 
 
@@ -20,7 +20,7 @@ class Action:
     """A management action while its request runs. See `storage.journaled.RecordedAction`."""
 
     def __init__(
-        self, records: RecordsActions, entry: Entry, *, is_needed: bool, is_use: bool
+        self, records: RecordsActions, entry: JournalEntry, *, is_needed: bool, is_use: bool
     ) -> None:
         """`is_use` is for rows of Operators: without a change, they count as uses only."""
         self._records = records
@@ -39,9 +39,9 @@ class Action:
         return self._records.record_of(self, paths)
 
 
-def use_entry(attempt: Attempt) -> Entry:
+def use_entry(attempt: Attempt) -> JournalEntry:
     """Return the entry of a use, without its time."""
-    return Entry(
+    return JournalEntry(
         "",
         attempt.use.verb,
         str(attempt.caller.user_id),

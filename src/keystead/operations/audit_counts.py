@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keystead.access.gate import Attempt
-from keystead.journal.audit.entries import Entry, rfc3339
+from keystead.journal.audit.entries import JournalEntry, rfc3339
 from keystead.journal.audit.tallies import Tallies
 from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import JournalSettings
@@ -38,7 +38,7 @@ class AuditCounts:
         self._require_room = require_room
         self._uses = Tallies[Attempt]()
         self._use_of = self._uses.of
-        self._refused = Tallies[Entry](most=MOST_REFUSALS)
+        self._refused = Tallies[JournalEntry](most=MOST_REFUSALS)
         self._each: list[tuple[Attempt, float, int]] = []
         """Uses that get an entry each, with their time and request."""
         self._taken_at = monotonic()
@@ -92,10 +92,10 @@ class AuditCounts:
         Requests of unknown callers are counted by status alone. Otherwise anyone could fill the
         journal.
         """
-        entry = Entry("", action if who else "requests", who, address, outcome=str(status))
+        entry = JournalEntry("", action if who else "requests", who, address, outcome=str(status))
         self._refused.add((who, entry.action, status), 1, entry)
 
-    def take(self, *, everything: bool) -> list[Entry]:
+    def take(self, *, everything: bool) -> list[JournalEntry]:
         """Return the entries of what was counted, and begin again.
 
         Only uses with an entry each are returned, unless ten seconds are over since the others
@@ -116,7 +116,7 @@ class AuditCounts:
             entry.time, entry.count = time, refused.count
             entries.append(entry)
         if lost := self._take_lost():
-            entries.append(Entry(time, "not itemised", count=lost))
+            entries.append(JournalEntry(time, "not itemised", count=lost))
         return entries
 
     def _take_lost(self) -> int:
@@ -125,7 +125,7 @@ class AuditCounts:
         return lost
 
 
-def _itemised(attempt: Attempt, seconds: float, request: int) -> Entry:
+def _itemised(attempt: Attempt, seconds: float, request: int) -> JournalEntry:
     entry = use_entry(attempt)
     entry.time, entry.request = rfc3339(seconds), request
     entry.count = attempt.uses if attempt.uses > 1 else 0

@@ -25,7 +25,7 @@ from keystead.journal.log import Log
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, Standing, User
-from keystead.operations.attempts import FailedAttempts, Subject, subject_of
+from keystead.operations.attempts import AttemptSubject, FailedAttempts, subject_of
 from keystead.operations.shares import Party, of_network, of_user
 from keystead.operations.verified import VerifiedCredentials
 from keystead.operations.work_pool import WorkPool
@@ -42,14 +42,14 @@ _FAILED: Final = "Invalid user name or passphrase."
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class UnverifiedCredentials:
     """What an Authorization header says, not yet verified."""
 
     user_name: str
     passphrase: Secret
 
 
-def parse_basic(header: str | None) -> Credentials:
+def parse_basic(header: str | None) -> UnverifiedCredentials:
     """Read an Authorization header. Raises NotAuthenticated if it is missing or malformed."""
     if header is None:
         raise NotAuthenticated("Authentication required.")
@@ -65,7 +65,7 @@ def parse_basic(header: str | None) -> Credentials:
         raise NotAuthenticated("The Authorization header has no passphrase.")
     if max(len(name), len(passphrase)) > MAX_TRIED_BYTES:
         raise NotAuthenticated("The user name or the passphrase is too long.")
-    return Credentials(name.decode("utf-8", "replace"), Secret(passphrase))
+    return UnverifiedCredentials(name.decode("utf-8", "replace"), Secret(passphrase))
 
 
 class Authenticator:
@@ -87,7 +87,7 @@ class Authenticator:
         self._read_nobody = users.decoy(nobody)
         self._hash_key = os.urandom(32)
         self._verified = VerifiedCredentials()
-        self._turns: dict[Subject, _Turn] = {}
+        self._turns: dict[AttemptSubject, _Turn] = {}
         self._standings: WeakValueDictionary[UserId, Standing] = WeakValueDictionary()
         self._changes = 0
         """How often any user has changed."""
@@ -215,7 +215,7 @@ class Authenticator:
         return hashlib.blake2b(header.encode("latin-1", "replace"), key=self._hash_key).digest()
 
     @asynccontextmanager
-    async def _turn(self, subject: Subject) -> "AsyncIterator[None]":
+    async def _turn(self, subject: AttemptSubject) -> "AsyncIterator[None]":
         """Let the attempts of one network and user through one at a time."""
         turn = self._turns.setdefault(subject, _Turn())
         turn.interested += 1

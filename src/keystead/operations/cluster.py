@@ -39,7 +39,7 @@ _REMOVED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class StoreDiagnosis:
     """Whether the store can be read, and why it cannot be written, if so."""
 
     store_answers: bool
@@ -52,23 +52,23 @@ class Diagnosis:
     other states."""
 
 
-async def diagnose(hsm: Hsm) -> Diagnosis:
+async def diagnose(hsm: Hsm) -> StoreDiagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
         complaint = _REMOVED if hsm.recovery.is_removed else "The store is out of reach."
-        return Diagnosis(store_answers=False, complaints=(complaint,))
+        return StoreDiagnosis(store_answers=False, complaints=(complaint,))
     reason = hsm.alarm.reason
     complaints = () if reason is None else (reason,)
     if not hsm.is_operational:
-        return Diagnosis(store_answers=True, complaints=complaints)
+        return StoreDiagnosis(store_answers=True, complaints=complaints)
     warnings = list(hsm.warnings)
     if hsm.freshness is not None and hsm.freshness.serves_minority:
         warnings.append(_MINORITY)
-    found = Diagnosis(store_answers=True, complaints=complaints, warnings=warnings)
+    found = StoreDiagnosis(store_answers=True, complaints=complaints, warnings=warnings)
     return found if hsm.members is None else _with_database(found, await database_space(hsm))
 
 
-def _with_database(found: Diagnosis, space: DatabaseSpace | None) -> Diagnosis:
+def _with_database(found: StoreDiagnosis, space: DatabaseSpace | None) -> StoreDiagnosis:
     if space is None:
         complaint = "etcd does not say how full its database is."
         return replace(found, complaints=(*found.complaints, complaint))

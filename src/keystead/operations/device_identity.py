@@ -24,7 +24,7 @@ from keystead.storage.settings import IDENTITY_CHAIN, IDENTITY_KEY
 _PURPOSE: Final = "identity"
 
 
-class Identity(NamedTuple):
+class CertifiedKey(NamedTuple):
     """The key, and its certificate with those of its issuers (PEM)."""
 
     private: PrivateKey
@@ -38,7 +38,7 @@ class DeviceIdentity:
         self._local: Final = local
         self._changing: Final = asyncio.Lock()
 
-    async def get(self, session: Session) -> Identity:
+    async def get(self, session: Session) -> CertifiedKey:
         """Return the identity. Makes one if there is none, or one of another domain key only."""
         async with self._changing:
             return await self._get(session)
@@ -59,7 +59,7 @@ class DeviceIdentity:
             await context.session.store.commit([change])
         context.note("identity certificate changed")
 
-    async def _get(self, session: Session) -> Identity:
+    async def _get(self, session: Session) -> CertifiedKey:
         settings = self._local.settings
         sealed, chain = await settings.get(IDENTITY_KEY), await settings.get(IDENTITY_CHAIN)
         # Derived for this call only, so that there is no copy for lock to wipe.
@@ -68,13 +68,13 @@ class DeviceIdentity:
             if sealed is None or chain is None:
                 return await self._make(session, sealing_key)
             key = Secret(envelope.unseal(sealing_key, _PURPOSE, sealed))
-            return Identity(load_identity(key), chain)
+            return CertifiedKey(load_identity(key), chain)
         except DecryptionFailed:  # It belongs to the domain key before a restore.
             return await self._make(session, sealing_key)
         finally:
             sealing_key.wipe()
 
-    async def _make(self, session: Session, sealing_key: Secret) -> Identity:
+    async def _make(self, session: Session, sealing_key: Secret) -> CertifiedKey:
         settings = self._local.settings
         key, chain = make_identity(self._local.device_id)
         sealed = envelope.seal(sealing_key, _PURPOSE, key.reveal())
@@ -82,4 +82,4 @@ class DeviceIdentity:
             [settings.put(IDENTITY_KEY, sealed), settings.put(IDENTITY_CHAIN, chain)]
         )
         session.note(None, "device identity made")
-        return Identity(load_identity(key), chain)
+        return CertifiedKey(load_identity(key), chain)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keystead.errors import NotUpToDate
-from keystead.wire.platform_messages import Freshness as FreshnessSettings
+from keystead.wire.platform_messages import FreshnessSettings
 
 PATIENCE_SECONDS: Final = 1.0
 """How long a request waits for a confirmation."""

@@ -15,11 +15,11 @@ from keystead.errors import (
     WriteRefused,
     WrongState,
 )
-from keystead.journal.audit.entries import Chain, Entry, follows, origin, rfc3339
+from keystead.journal.audit.entries import Chain, JournalEntry, follows, origin, rfc3339
 from keystead.journal.log import Log
 from keystead.model.journal_settings import JournalSettings
 from keystead.sealing.journal_keys import JournalKeys
-from keystead.storage.journal_records import Block, Head, JournalRecords, block_path, first_of
+from keystead.storage.journal_records import Block, JournalRecords, StoredHead, block_path, first_of
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
 from keystead.storage.paths import is_of_journal
 
@@ -49,7 +49,7 @@ class _Written:
     """The journal after a commit whose outcome may not be known yet."""
 
     chain: Chain
-    head: Head
+    head: StoredHead
     removed: int = 0
     """The last entry that the commit removes."""
 
@@ -74,7 +74,7 @@ class JournalWriter:
         self._monotonic = monotonic
         self._log = log
         self._chain = Chain(0, origin(keys.public_raw))
-        self._head = Head(0, self._chain.digest)
+        self._head = StoredHead(0, self._chain.digest)
         self._revision = MISSING
         self._signed_at = monotonic()
         self._doubted: _Written | None = None
@@ -173,7 +173,7 @@ class JournalWriter:
 
     async def append(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[JournalEntry],
         settings: JournalSettings,
         *,
         done: Sequence[str] = (),
@@ -198,14 +198,14 @@ class JournalWriter:
                 raise
             await self._write(entries, more, cut, signs=signs, closes=closes)
 
-    def _size_of(self, entries: Sequence[Entry]) -> int:
+    def _size_of(self, entries: Sequence[JournalEntry]) -> int:
         """Return at least how many bytes a block of these entries takes."""
         chain = self._chain.copy()
         return _BLOCK_BYTES + sum(len(chain.line(entry)) for entry in entries)
 
     async def _write(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[JournalEntry],
         more: list[Change],
         cut: _Cut | None,
         *,
@@ -217,7 +217,9 @@ class JournalWriter:
         lines = [chain.line(entry) for entry in entries]
         if cut is not None:
             more = [*more, *(Change(path, None) for path in cut.paths)]
-            lines.append(chain.line(Entry(self._time(), CUT, upto=cut.upto, outcome="overwritten")))
+            lines.append(
+                chain.line(JournalEntry(self._time(), CUT, upto=cut.upto, outcome="overwritten"))
+            )
         if signs or cut is not None or self._is_due(chain):
             lines.append(chain.checkpoint(self._time(), self.keys.sign))
         block = Block(self.last + 1, before, lines)
@@ -244,7 +246,9 @@ class JournalWriter:
         is_signed = len(block.lines) > entries  # A checkpoint is always the last line.
         size = self.size + len(block.encoded()) - (0 if cut is None else cut.size)
         signed = chain.number if is_signed else self.signed
-        head = Head(chain.number, chain.digest, signed, max(0, size), closes, self.root, self.count)
+        head = StoredHead(
+            chain.number, chain.digest, signed, max(0, size), closes, self.root, self.count
+        )
         return _Written(chain, head, 0 if cut is None else cut.upto)
 
     def _take(self, written: _Written, revision: int) -> None:
@@ -346,7 +350,7 @@ class JournalWriter:
         self._revision = await self._commit([*changes, put], head)
         self._head = head
 
-    async def _commit(self, changes: Sequence[Change], written: Head) -> int:
+    async def _commit(self, changes: Sequence[Change], written: StoredHead) -> int:
         """Make changes, of which one writes the head, and return the revision of the head.
 
         Raises StaleRevision if another process has written the head since.

@@ -9,7 +9,7 @@ from typing import Final
 from keystead.errors import KeysteadError, StoreUnavailable
 from keystead.operations.journal_writer import JournalWriter
 from keystead.operations.session import CoreContext
-from keystead.storage.journal_records import Head
+from keystead.storage.journal_records import StoredHead
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.paths import KNOWN_COUNT
 
@@ -31,7 +31,7 @@ class KnownCount:
         self._wanted = 0
         self._due_at = 0.0
 
-    async def fault(self, head: Head | None) -> str:
+    async def fault(self, head: StoredHead | None) -> str:
         """Return why this is not the journal's end that the counter knows, or ""."""
         self._value = None
         try:

@@ -19,7 +19,7 @@ from keystead.operations.journal_writer import JournalWriter
 from keystead.operations.known_count import KnownCount
 from keystead.operations.session import CoreContext
 from keystead.sealing.journal_keys import JournalKeys
-from keystead.storage.journal_records import Head, JournalRecords, first_of
+from keystead.storage.journal_records import JournalRecords, StoredHead, first_of
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import KNOWN_HEAD
@@ -98,7 +98,7 @@ class KnownHead:
         self._log.error("the records are older than the journal", root=present, journal=known)
         return f"Its records are at {present}, and the journal at {known}."
 
-    async def _stored_head(self, domain_key: Secret) -> Head | None:
+    async def _stored_head(self, domain_key: Secret) -> StoredHead | None:
         """Return the journal's end, or None if there is none that opens."""
         keys = await present_keys(self._store, self._local.settings, domain_key)
         if keys is None:

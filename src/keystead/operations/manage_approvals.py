@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from keystead.errors import Conflict, NotFound
 from keystead.model import approvals as rules
-from keystead.model.approvals import Approval, Subject
+from keystead.model.approvals import Approval, ApprovalSubject
 from keystead.model.ids import NamespaceId, Tag, UserId
 from keystead.model.keys import KeyPath, require_use
 from keystead.model.policy import digest
@@ -20,13 +20,13 @@ from keystead.storage.key_cache import StoredKey
 _GENERATED_ID_BYTES = 10
 
 
-def subject_of(key: StoredKey) -> Subject:
+def subject_of(key: StoredKey) -> ApprovalSubject:
     """Return what an approval for a key is bound to. The key must have a policy."""
     private, policy = key.record.private, key.record.policy
     if policy is None:
         raise ValueError("the key has no policy")
     key_digest = hashlib.sha256(private.pem or private.raw or b"").digest()
-    return Subject(key.path, key_digest, digest(policy))
+    return ApprovalSubject(key.path, key_digest, digest(policy))
 
 
 async def ask(context: CallerContext, key: StoredKey, reason: str, uses: int | None) -> Approval:

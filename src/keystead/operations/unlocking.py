@@ -20,12 +20,12 @@ from keystead.model.passphrases import parse_passphrase
 from keystead.model.secret import Secret
 from keystead.operations.attempts import (
     UNLOCK,
+    AttemptSubject,
     FailedAttempts,
     RecentNetworks,
-    Subject,
     subject_of,
 )
-from keystead.operations.authentication import Credentials, parse_basic
+from keystead.operations.authentication import UnverifiedCredentials, parse_basic
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.given_shares import GivenShares, Progress
 from keystead.operations.session import CoreContext
@@ -150,7 +150,9 @@ class Unlocking:
         async with self.queued(address):
             await self._authenticate(credentials, subject_of(address, UNLOCK))
 
-    async def _authenticate(self, credentials: Credentials, subject: Subject) -> None:
+    async def _authenticate(
+        self, credentials: UnverifiedCredentials, subject: AttemptSubject
+    ) -> None:
         async with self._one_at_a_time:
             self._failed.require_none(subject)
             try:
@@ -226,7 +228,7 @@ class Unlocking:
         async with self._one_at_a_time:
             return await self._open_shared(passphrase, subject)
 
-    async def _open_shared(self, passphrase: Secret, subject: Subject) -> Secret:
+    async def _open_shared(self, passphrase: Secret, subject: AttemptSubject) -> Secret:
         """Return the domain key that the passphrase of shares opens, and wipe the passphrase."""
         try:
             return await self._open(passphrase, subject)
@@ -241,7 +243,7 @@ class Unlocking:
             raise InvalidInput("This HSM has no unlock shares: its passphrase unlocks it.")
         return share_set
 
-    async def _open(self, passphrase: Secret, subject: Subject) -> Secret:
+    async def _open(self, passphrase: Secret, subject: AttemptSubject) -> Secret:
         salt, locked = await self._read()
         unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
         try:

@@ -92,7 +92,7 @@ def _may_pass(step: MembersStep, reason: str) -> bool:
     return is_id_taken or any(text in reason for text in _NOT_READY)
 
 
-def _member(found: m.Member) -> ClusterMember:
+def _member(found: m.ListedMember) -> ClusterMember:
     return ClusterMember(found.id, found.name, list(found.peer_urls), found.is_learner)
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from keystead.errors import NotAuthenticated
 from keystead.model.secret import Secret
-from keystead.model.users import ScryptParameters, Verifier
+from keystead.model.users import PassphraseVerifier, ScryptParameters
 
 UNLOCK_COST = ScryptParameters(n=2**14, r=8, p=16)
 """The cost of unlock keys, which needs 16 MiB. It is fixed, because backups of a NetHSM have it."""
@@ -36,23 +36,27 @@ def derive_unlock_key(
     return Secret(_scrypt(passphrase, salt, cost))
 
 
-def make_verifier(passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST) -> Verifier:
+def make_verifier(
+    passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST
+) -> PassphraseVerifier:
     """Return a new verifier of `passphrase`, with a fresh 16-byte salt."""
     salt = os.urandom(SALT_BYTES)
-    return Verifier(salt=salt, digest=_scrypt(passphrase, salt, cost), scrypt=cost)
+    return PassphraseVerifier(salt=salt, digest=_scrypt(passphrase, salt, cost), scrypt=cost)
 
 
-def dummy_verifier(*, cost: ScryptParameters = VERIFIER_COST) -> Verifier:
+def dummy_verifier(*, cost: ScryptParameters = VERIFIER_COST) -> PassphraseVerifier:
     """Return a verifier that no passphrase fits.
 
     It is used for unknown users. The response then takes as long as for a wrong passphrase, and
     does not reveal which users exist.
     """
-    return Verifier(salt=os.urandom(SALT_BYTES), digest=os.urandom(_DIGEST_BYTES), scrypt=cost)
+    return PassphraseVerifier(
+        salt=os.urandom(SALT_BYTES), digest=os.urandom(_DIGEST_BYTES), scrypt=cost
+    )
 
 
 def verify(
-    verifier: Verifier, passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST
+    verifier: PassphraseVerifier, passphrase: Secret, *, cost: ScryptParameters = VERIFIER_COST
 ) -> None:
     """Raise NotAuthenticated unless `passphrase` is right. Compares in constant time.
 
@@ -66,7 +70,7 @@ def verify(
         raise NotAuthenticated("Bad credentials.")
 
 
-def needs_renewal(verifier: Verifier, *, cost: ScryptParameters = VERIFIER_COST) -> bool:
+def needs_renewal(verifier: PassphraseVerifier, *, cost: ScryptParameters = VERIFIER_COST) -> bool:
     """Whether the verifier is cheaper to attack than a new one of `cost` would be."""
     if verifier.scrypt is None:
         return True

@@ -15,7 +15,7 @@ import msgspec
 
 from keystead.errors import Conflict, CorruptRecord, InvalidInput, NotFound, StaleRevision
 from keystead.model import approvals as rules
-from keystead.model.approvals import Approval, ApprovalState, Subject
+from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
 from keystead.model.keys import KeyPath
 from keystead.model.policy import ApprovalRule
@@ -171,7 +171,7 @@ class ApprovalStore:
         return ApprovedUses(uses, entry)
 
     def find_granted(
-        self, asker: UserId, subject: Subject, uses: int, now: float
+        self, asker: UserId, subject: ApprovalSubject, uses: int, now: float
     ) -> Approval | None:
         """Return the approval of these uses that ends first, or None."""
         fitting = [
@@ -251,7 +251,7 @@ def _decode(approval_id: str, raw: bytes, *, path: str) -> Approval:
         stored = msgspec.json.decode(raw, type=_ApprovalJson)
         return Approval(
             approval_id=approval_id,
-            subject=Subject(_path(stored), stored.key_digest, stored.policy_digest),
+            subject=ApprovalSubject(_path(stored), stored.key_digest, stored.policy_digest),
             asker=UserId.parse(stored.asker),
             reason=stored.reason,
             rule=stored.rule,

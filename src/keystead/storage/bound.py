@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from keystead.errors import CorruptRecord
 from keystead.storage.bound_writer import BoundWriter
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import Change, Check, KeyValueStore, Record, StoredValue
 from keystead.storage.versions import Versions
 
 T = TypeVar("T")
@@ -41,13 +41,13 @@ class BoundStore:
 
     # --- reading ----------------------------------------------------------------------------
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None. Raises CorruptRecord for an older one."""
         versions = self._versions_of(path)
         if versions is None:
             return await self._store.get(path)
 
-        async def read() -> tuple[Entry | None, str | None]:
+        async def read() -> tuple[StoredValue | None, str | None]:
             entry = await self._store.get(path)
             is_present = await versions.is_present(path, None if entry is None else entry.value)
             return entry, None if is_present else path
@@ -104,7 +104,7 @@ class BoundStore:
         try:
             now = await self.get(path)
         except CorruptRecord:
-            return Record(path, Entry(b"", entry.revision))
+            return Record(path, StoredValue(b"", entry.revision))
         return None if now is None else Record(path, now)
 
     def _versions_of(self, path: str) -> Versions | None:

@@ -16,8 +16,8 @@ from keystead.storage.key_value_store import (
     MISSING,
     Change,
     Check,
-    Entry,
     Record,
+    StoredValue,
 )
 from keystead.storage.wrapped import WrappedStore
 
@@ -76,7 +76,7 @@ def is_witnessed() -> bool:
 class ConditionalStore(WrappedStore):
     """A KeyValueStore that makes the commits of another depend on the request's conditions."""
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None."""
         entry = await self._store.get(path)
         revisions = _WITNESSED.get()

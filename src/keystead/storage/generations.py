@@ -26,9 +26,9 @@ from keystead.storage.key_value_store import (
     MISSING,
     Change,
     Check,
-    Entry,
     KeyValueStore,
     Record,
+    StoredValue,
 )
 from keystead.storage.sealed_records import remove_range
 
@@ -95,7 +95,7 @@ class GenerationStore:
         """
         return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the store cannot be read.

@@ -40,7 +40,7 @@ MOST_ENTRIES: Final = 1000
 """The most entries in a block."""
 
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StoredHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last entry, as the last write to the journal knows it."""
 
     n: int
@@ -124,11 +124,11 @@ class JournalRecords:
         """Return the change that seals a record."""
         return Change(path, self._keys.seal(path, content), expected)
 
-    def put_head(self, head: Head, *, expected: int) -> Change:
+    def put_head(self, head: StoredHead, *, expected: int) -> Change:
         """Return the change that replaces the head at the revision `expected`."""
         return self.put(_HEAD, msgspec.msgpack.encode(head), expected=expected)
 
-    async def head(self) -> tuple[Head | None, int]:
+    async def head(self) -> tuple[StoredHead | None, int]:
         """Return the head, or None if there is none, and the revision of its record.
 
         Raises CorruptRecord if it does not open or cannot be read.
@@ -137,7 +137,7 @@ class JournalRecords:
         if entry is None:
             return None, 0
         try:
-            head = msgspec.msgpack.decode(self._opened(_HEAD, entry.value), type=Head)
+            head = msgspec.msgpack.decode(self._opened(_HEAD, entry.value), type=StoredHead)
         except msgspec.MsgspecError:
             raise CorruptRecord(f"The record {_HEAD} cannot be read.") from None
         return head, entry.revision

@@ -9,7 +9,7 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_types import KeyTypes
-from keystead.storage.key_value_store import Entry
+from keystead.storage.key_value_store import StoredValue
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.versions import hash_of
@@ -94,7 +94,7 @@ class KeyLists:
 
     async def _scan(
         self, namespace: NamespaceId | None, prefix: str, after: KeyId | None
-    ) -> list[tuple[KeyPath, Entry]]:
+    ) -> list[tuple[KeyPath, StoredValue]]:
         """Return the sealed records that follow `after`, about PAGE_BYTES of them."""
         if (limits := key_paths.limits(prefix)) is None:
             return []
@@ -107,7 +107,7 @@ class KeyLists:
             (KeyPath(namespace, cast("KeyId", name[len(folder) :])), entry) for name, entry in found
         ]
 
-    def _shown(self, path: KeyPath, entry: Entry, selection: KeySelection) -> ShownKey | None:
+    def _shown(self, path: KeyPath, entry: StoredValue, selection: KeySelection) -> ShownKey | None:
         record_hash = hash_of(entry.value)
         known = self._summaries.get(path, record_hash)
         if known is not None:
@@ -122,7 +122,9 @@ class KeyLists:
         self._summaries.put(path, record_hash, summary)
         return ShownKey(path.key_id, summary, was_known=False)
 
-    def _selected(self, path: KeyPath, entry: Entry, selection: KeySelection) -> KeyRecord | None:
+    def _selected(
+        self, path: KeyPath, entry: StoredValue, selection: KeySelection
+    ) -> KeyRecord | None:
         """Return the record of a key if it is selected. The key is not parsed."""
         plaintext, name = self._opened(path, entry), self._name(path)
         if selection != EVERY_KEY:
@@ -134,7 +136,7 @@ class KeyLists:
             return None
         return record
 
-    def _opened(self, path: KeyPath, entry: Entry) -> bytes:
+    def _opened(self, path: KeyPath, entry: StoredValue) -> bytes:
         return self._sealed.open(key_paths.name_of(path), entry.value)
 
     def _name(self, path: KeyPath) -> str:

@@ -9,7 +9,7 @@ MISSING = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredValue:
     """A stored value and the revision of the commit that wrote it (1 or more)."""
 
     value: bytes
@@ -41,13 +41,13 @@ class Record(NamedTuple):
     """A stored record with its path."""
 
     path: str
-    entry: Entry
+    entry: StoredValue
 
 
 class KeyValueStore(Protocol):
     """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the store cannot be read.

@@ -4,9 +4,9 @@ from keystead.errors import CorruptRecord, NotFound
 from keystead.model.secret import Secret
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
-from keystead.storage.key_value_store import MISSING, Change, Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record, StoredValue
 from keystead.storage.paths import LOCAL, list_paths
-from keystead.storage.sealed_records import Opened, SealedRecords
+from keystead.storage.sealed_records import OpenedRecord, SealedRecords
 from keystead.storage.settings import (
     IDENTITY_CHAIN,
     IDENTITY_KEY,
@@ -111,7 +111,7 @@ class LocalStore:
             raise NotFound("This device has no domain key.")
         return opened.plaintext
 
-    async def _attended(self) -> Opened | None:
+    async def _attended(self) -> OpenedRecord | None:
         return await self._slots.get(_ATTENDED) or await self._slots.get(_ATTENDED_ALONE)
 
     async def unbound_slot(self) -> list[Change] | None:
@@ -163,5 +163,5 @@ class LocalStore:
         paths = [self._config.path(name) for name in names if name not in _NOT_IN_BACKUPS]
         entries = [(path, await self._store.get(path)) for path in paths]
         slot = self._slots.put(_ATTENDED_ALONE, await self.locked_domain_key())
-        entries.append((slot.path, Entry(slot.value or b"", MISSING)))
+        entries.append((slot.path, StoredValue(slot.value or b"", MISSING)))
         return [Record(path, entry) for path, entry in entries if entry is not None]

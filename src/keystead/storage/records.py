@@ -15,7 +15,7 @@ from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, par
 from keystead.model.keys import GENERIC_TYPE, KeyRecord, Origin, PrivateMaterial, StoredCertificate
 from keystead.model.policy import Policy, PolicyDocument, parse_policy
 from keystead.model.quota import Quota
-from keystead.model.users import Role, ScryptParameters, User, Verifier
+from keystead.model.users import PassphraseVerifier, Role, ScryptParameters, User
 from keystead.storage.stored_json import StoredJson
 
 _MAX_SCRYPT_MEMORY = 2**28
@@ -134,7 +134,7 @@ def decode_user(user_id: UserId, raw: bytes, *, path: str) -> User:
             user_id=user_id,
             real_name=_to_bytes(stored.name).decode(errors="replace"),
             role=stored.role,
-            verifier=Verifier(
+            verifier=PassphraseVerifier(
                 salt=_to_bytes(stored.salt),
                 digest=_to_bytes(stored.digest),
                 scrypt=None if stored.scrypt is None else _cost(stored.scrypt),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import list_paths
 
 Seal = Callable[[Secret, str, bytes], bytes]
@@ -21,7 +21,7 @@ AFTER_LAST_ID = "{"
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedRecord:
     """A record's plaintext and revision."""
 
     plaintext: bytes = field(repr=False)
@@ -72,10 +72,10 @@ class SealedRecords:
         """Return the full path of a record."""
         return self._root + name
 
-    async def get(self, name: str) -> Opened | None:
+    async def get(self, name: str) -> OpenedRecord | None:
         """Return a record, or None if there is none. Raises CorruptRecord if it does not open."""
         entry = await self._store.get(self.path(name))
-        return None if entry is None else Opened(self.open(name, entry.value), entry.revision)
+        return None if entry is None else OpenedRecord(self.open(name, entry.value), entry.revision)
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """Return the plaintext of a record. Raises CorruptRecord if it does not open."""
@@ -84,7 +84,9 @@ class SealedRecords:
         except DecryptionFailed:
             raise CorruptRecord(f"The record {self.path(name)} does not open.") from None
 
-    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> list[tuple[str, Entry]]:
+    async def scan(
+        self, start: str, stop: str, *, limit_bytes: int
+    ) -> list[tuple[str, StoredValue]]:
         """Return the names of the first records in [start, stop), limited as the store's scan.
 
         Each comes with its sealed value, which `open` opens.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keystead.storage.key_value_store import Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import KeyValueStore, Record, StoredValue
 
 
 class WrappedStore:
@@ -11,7 +11,7 @@ class WrappedStore:
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None."""
         return await self._store.get(path)
 

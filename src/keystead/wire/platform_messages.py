@@ -9,7 +9,7 @@ from keystead.wire.message import Message
 DEFAULT_KEY_CACHE: Final = 10_000
 
 
-class Freshness(Message, frozen=True):
+class FreshnessSettings(Message, frozen=True):
     """How a member of a cluster answers from memory.
 
     It may do so for `seconds` after a majority has confirmed that it knows all changes. With
@@ -36,7 +36,7 @@ class CoreSettings(Message, frozen=True):
     """Whether a new passphrase may be one of the most common passwords, as in NetHSM."""
     key_cache: int = DEFAULT_KEY_CACHE
     """The greatest number of decrypted keys kept in memory."""
-    freshness: Freshness | None = None
+    freshness: FreshnessSettings | None = None
     """None stands for an HSM that is in no cluster."""
     configures_machine: bool = False
     """Whether this is an appliance, which applies the settings of network and time server."""

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from keystead.api.http.route import Call, Reply
-from keystead.journal.audit.entries import Entry, rfc3339
+from keystead.journal.audit.entries import JournalEntry, rfc3339
 from keystead.journal.log import REQUEST
 from keystead.model.users import Caller, Role
 from keystead.operations.audit_actions import Action
@@ -21,7 +21,7 @@ def begin_action(call: Call[Any]) -> None:
     # The router also gives parameters of rows for other methods on the same path.
     named = {name: text for name, text in call.parameters.items() if f"{{{name}}}" in row.path}
     key = named.pop("key_id", "")
-    entry = Entry(
+    entry = JournalEntry(
         rfc3339(call.hsm.time.now()),
         f"{row.method} {row.path}",
         "" if caller is None else str(caller.user_id),
@@ -50,7 +50,7 @@ def name_target(call: Call[Any], target: str) -> None:
         call.action.entry.target = target
 
 
-def _name_made(call: Call[Any], entry: Entry, reply: Reply[Any]) -> None:
+def _name_made(call: Call[Any], entry: JournalEntry, reply: Reply[Any]) -> None:
     location = next((value for name, value in reply.headers if name == "Location"), "")
     place, _, made = location.rpartition("/")
     if place.endswith("/keys") and not entry.key:

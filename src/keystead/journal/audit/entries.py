@@ -14,7 +14,7 @@ _CHECKPOINT: Final = b"keystead journal checkpoint 1\n"
 CHECKPOINT_ACTION: Final = "checkpoint"
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
+class JournalEntry(msgspec.Struct, omit_defaults=True):
     """One event. Fields without a value are left out."""
 
     time: str
@@ -74,7 +74,7 @@ class Chain:
         """Return a chain that ends at the same entry."""
         return Chain(self.number, self.digest)
 
-    def line(self, entry: Entry) -> bytes:
+    def line(self, entry: JournalEntry) -> bytes:
         """Append an entry, and return its line with its newline."""
         head = msgspec.json.encode(_Numbered(self.number + 1))
         return self._append(head[:-1] + b"," + msgspec.json.encode(entry)[1:-1])

@@ -44,7 +44,7 @@ _REVISIONS_AHEAD: Final = 10**9
 """What etcd's documentation advises."""
 
 
-class Peer(msgspec.Struct, frozen=True):
+class InitialPeer(msgspec.Struct, frozen=True):
     """A member as a new one has to know it: its name and its URLs."""
 
     name: str
@@ -62,7 +62,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     """How a member began. etcd reads the peers only until it has data."""
 
     name: str
-    peers: list[Peer]
+    peers: list[InitialPeer]
     state: Literal["new", "existing"] = "new"
     token: str = ""
     directory: str = _DATA

@@ -25,7 +25,7 @@ _SHORTEST_LEASE: Final = 60
 _DEFAULT_LEASE: Final = 3600
 
 
-class Kind(IntEnum):
+class MessageType(IntEnum):
     """The message types that the appliance uses."""
 
     DISCOVER = 1
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 class Lease:
     """An address that a server offers or has given."""
 
-    kind: Kind
+    kind: MessageType
     address: IPv4Interface
     router: IPv4Address | None
     server: IPv4Address
@@ -48,17 +48,17 @@ class Lease:
 
 def discover(transaction: bytes, hardware: bytes) -> bytes:
     """Return the message that asks all servers for an offer."""
-    return _message(transaction, hardware, Kind.DISCOVER, {})
+    return _message(transaction, hardware, MessageType.DISCOVER, {})
 
 
 def request(transaction: bytes, hardware: bytes, lease: Lease) -> bytes:
     """Return the message that accepts an offer, or asks to keep an address."""
     options = {_ASKED_ADDRESS: lease.address.ip.packed, _SERVER: lease.server.packed}
-    return _message(transaction, hardware, Kind.REQUEST, options)
+    return _message(transaction, hardware, MessageType.REQUEST, options)
 
 
 def _message(
-    transaction: bytes, hardware: bytes, kind: Kind, options: Mapping[int, bytes]
+    transaction: bytes, hardware: bytes, kind: MessageType, options: Mapping[int, bytes]
 ) -> bytes:
     nowhere = bytes(_ADDRESS_BYTES)
     header = _HEADER.pack(
@@ -112,9 +112,9 @@ def _options(data: bytes) -> dict[int, bytes]:
 
 
 def _lease(address: IPv4Address, options: Mapping[int, bytes]) -> Lease:
-    kind = Kind(int.from_bytes(options[_TYPE], "big"))
+    kind = MessageType(int.from_bytes(options[_TYPE], "big"))
     server = IPv4Address(options[_SERVER])
-    if kind is not Kind.NAK and (
+    if kind is not MessageType.NAK and (
         address.is_unspecified or address.is_multicast or address.is_loopback
     ):
         raise ValueError("no machine can have this address")

@@ -98,11 +98,11 @@ async def _ask(interface: Interface) -> dhcp.Lease | None:
         end.bind(("", dhcp.CLIENT_PORT))
         discover = dhcp.discover(transaction, interface.hardware)
         offer = await _exchange(end, discover, transaction, interface)
-        if offer is None or offer.kind is not dhcp.Kind.OFFER:
+        if offer is None or offer.kind is not dhcp.MessageType.OFFER:
             return None
         request = dhcp.request(transaction, interface.hardware, offer)
         given = await _exchange(end, request, transaction, interface)
-        return given if given is not None and given.kind is dhcp.Kind.ACK else None
+        return given if given is not None and given.kind is dhcp.MessageType.ACK else None
 
 
 async def _exchange(

@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from keystead.errors import KeysteadError, StoreUnavailable, WriteRefused
 from keystead.processes.platform.tpm_package import opening_tpm_of
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import KNOWN_COUNT
 from keystead.storage.wrapped import WrappedStore
 
@@ -66,7 +66,7 @@ class CounterPlace(WrappedStore):
         # The thread is there before the sandbox forbids threads.
         self._thread.submit(int).result()
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the counter or the store cannot be read.
@@ -77,7 +77,7 @@ class CounterPlace(WrappedStore):
             value = await self._run(self._counter.value)
         except (KeysteadError, TimeoutError) as error:
             raise StoreUnavailable(_reason(error)) from error
-        return Entry(b"%d" % value, _REVISION)
+        return StoredValue(b"%d" % value, _REVISION)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none. That of the counter comes alone.

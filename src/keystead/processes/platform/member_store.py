@@ -17,15 +17,15 @@ from keystead.platform.members import MembersService
 from keystead.platform.news import NewsForCore
 from keystead.platform.service import StoreService
 from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
-from keystead.processes.platform.opened_store import Opened
+from keystead.processes.platform.opened_store import OpenedStore
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.key_value_store import Change, Check, Entry, Record
+from keystead.storage.key_value_store import Change, Check, Record, StoredValue
 from keystead.storage.paths import LOCAL
 from keystead.wire.platform_messages import (
-    Freshness,
+    FreshnessSettings,
     JoinCluster,
     MembersAnswer,
     MembersQuestion,
@@ -51,7 +51,7 @@ class MemberStore(SplitStore):
         self._sqlite = own
         self._majority = majority
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None. Raises StoreUnavailable if no majority answers."""
         if not self._majority.done() and path.startswith(LOCAL):
             return await self._sqlite.get(path)
@@ -90,7 +90,7 @@ class MemberStore(SplitStore):
             await asyncio.shield(self._majority)
 
 
-async def open_member_store(data: DataDirectory, log: Log) -> Opened:
+async def open_member_store(data: DataDirectory, log: Log) -> OpenedStore:
     """Return the store of a member. It does not wait for a majority of the cluster."""
     own = SqliteStore(data.database)
     directory = MemberDirectory(data.etcd)
@@ -103,15 +103,15 @@ async def open_member_store(data: DataDirectory, log: Log) -> Opened:
     shared = EtcdStore(client, device=device)
     store = MemberStore(shared, own, device=device, majority=reached)
     answer = partial(_answer, MembersService(client, quota_bytes=QUOTA_BYTES))
-    return Opened(store, own, partial(_follow, client, shared), answer)
+    return OpenedStore(store, own, partial(_follow, client, shared), answer)
 
 
-async def open_store_that_joins(data: DataDirectory, _log: Log) -> Opened:
+async def open_store_that_joins(data: DataDirectory, _log: Log) -> OpenedStore:
     """Return the store of an HSM that is in no cluster and can join one."""
     own = SqliteStore(data.database)
     forget_joined(data.path)
     service = JoiningService(data.path, MemberDirectory(data.joining).socket)
-    return Opened(own, own, members=partial(_answer, service))
+    return OpenedStore(own, own, members=partial(_answer, service))
 
 
 async def _answer(
@@ -125,7 +125,7 @@ async def _answer(
 
 
 async def _follow(
-    client: EtcdClient, shared: EtcdStore, service: StoreService, freshness: Freshness
+    client: EtcdClient, shared: EtcdStore, service: StoreService, freshness: FreshnessSettings
 ) -> None:
     news = NewsForCore(service.connection)
     every_seconds = freshness.seconds / 4

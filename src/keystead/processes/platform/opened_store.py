@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from keystead.platform.service import StoreService
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.platform_messages import Freshness, MembersAnswer, MembersQuestion
+from keystead.wire.platform_messages import FreshnessSettings, MembersAnswer, MembersQuestion
 
 
 class OpenStore(KeyValueStore, Protocol):
@@ -16,14 +16,14 @@ class OpenStore(KeyValueStore, Protocol):
         ...
 
 
-Follow = Callable[[StoreService, Freshness], Coroutine[None, None, None]]
+Follow = Callable[[StoreService, FreshnessSettings], Coroutine[None, None, None]]
 """Tells the core what other members of the cluster change, until cancelled."""
 
 
 AnswersMembers = Callable[[MembersQuestion], Awaitable[MembersAnswer]]
 
 
-class Opened(NamedTuple):
+class OpenedStore(NamedTuple):
     """A store. `follow` is None if no other process can change it.
 
     `own` has the records of this device. `members` answers what is asked of the cluster, and is

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from keystead.errors import StartRefused, StoreUnavailable, WriteRefused
 from keystead.platform import durable
-from keystead.storage.key_value_store import Change, Check, Entry, KeyValueStore
+from keystead.storage.key_value_store import Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import KNOWN_HEAD
 from keystead.storage.wrapped import WrappedStore
 
@@ -38,7 +38,7 @@ class SecondPlace(WrappedStore):
         except OSError as error:
             raise StartRefused(f"The journal's head {path}: {error.strerror}.") from error
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the file or the store cannot be read.
@@ -49,7 +49,7 @@ class SecondPlace(WrappedStore):
             content = await self._run(self._read)
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error.strerror}.") from error
-        return None if content is None else Entry(content, _REVISION)
+        return None if content is None else StoredValue(content, _REVISION)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Apply all `changes` or none. That of the file comes alone.

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes.etcd.member import MemberDirectory
-from keystead.processes.platform.opened_store import Opened
+from keystead.processes.platform.opened_store import OpenedStore
 from keystead.storage.backends.sqlite import SqliteStore
 
-OpensStore = Callable[[DataDirectory, Log], Awaitable[Opened]]
+OpensStore = Callable[[DataDirectory, Log], Awaitable[OpenedStore]]
 
 
 def opener(data: DataDirectory, *, can_join: bool) -> OpensStore:
@@ -25,6 +25,6 @@ def opener(data: DataDirectory, *, can_join: bool) -> OpensStore:
     return _open_sqlite
 
 
-async def _open_sqlite(data: DataDirectory, _log: Log) -> Opened:
+async def _open_sqlite(data: DataDirectory, _log: Log) -> OpenedStore:
     store = SqliteStore(data.database)
-    return Opened(store, store)
+    return OpenedStore(store, store)

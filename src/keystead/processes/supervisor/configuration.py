@@ -25,7 +25,7 @@ from keystead.processes.platform.settings import (
     SyslogReceiver,
 )
 from keystead.processes.supervisor.listening import Address
-from keystead.wire.platform_messages import DEFAULT_KEY_CACHE, CoreSettings, Freshness
+from keystead.wire.platform_messages import DEFAULT_KEY_CACHE, CoreSettings, FreshnessSettings
 
 MAX_EDGES: Final = 256
 """Far more than there are CPU cores."""
@@ -160,7 +160,7 @@ def read_configuration(path: Path) -> Configuration:
         raise StartRefused(f"The configuration file {path}: {_one_line(error)}") from None
 
 
-def _freshness(wanted: _Cluster | None) -> Freshness | None:
+def _freshness(wanted: _Cluster | None) -> FreshnessSettings | None:
     """Return the settings. Raises ValueError if those for a minority contradict each other."""
     if wanted is None:
         return None
@@ -169,7 +169,7 @@ def _freshness(wanted: _Cluster | None) -> Freshness | None:
         raise ValueError('minority = "serve" and minority_hours need each other')
     if serves and wanted.strict:
         raise ValueError('minority = "serve" contradicts strict, which never answers from memory')
-    return Freshness(wanted.freshness, wanted.strict, (hours or 0) * 3600)
+    return FreshnessSettings(wanted.freshness, wanted.strict, (hours or 0) * 3600)
 
 
 def _parse(path: Path) -> _File:

@@ -22,7 +22,7 @@ from keystead.journal.log import Log
 from keystead.model.peer_urls import PeerUrl
 from keystead.platform import durable
 from keystead.platform.data_directory import DataDirectory
-from keystead.processes.etcd.member import MemberDirectory, MemberRecord, Peer
+from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.platform.member_store import majority
 from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.storage.backends.etcd import EtcdStore
@@ -59,7 +59,7 @@ class Formation:
         durable.remove_tree(fresh)
         async with self._own() as own:
             name = await _name(own)
-            record = MemberRecord(name, [Peer(name, [url])], token=secrets.token_hex(16))
+            record = MemberRecord(name, [InitialPeer(name, [url])], token=secrets.token_hex(16))
             directory = MemberDirectory(fresh)
             directory.begin(record)
             async with self._running(directory) as (_, shared):

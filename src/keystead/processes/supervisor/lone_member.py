@@ -27,9 +27,9 @@ from keystead.etcd.write_ahead_log import committed_index
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
 from keystead.processes.etcd.member import (
+    InitialPeer,
     MemberDirectory,
     MemberRecord,
-    Peer,
     new_directory_name,
 )
 from keystead.processes.supervisor.etcd_member import EtcdMember, start_etcd
@@ -112,7 +112,7 @@ class LoneMember:
         Raises StartRefused, and changes nothing, if the new member does not serve.
         """
         old, name = MemberDirectory(self.data.etcd), present.own.name
-        peers = [Peer(name, list(present.own.peer_urls))]
+        peers = [InitialPeer(name, list(present.own.peer_urls))]
         new = old.prepare(
             MemberRecord(name, peers, token=secrets.token_hex(16), directory=new_directory_name())
         )

@@ -8,7 +8,7 @@ from typing import Final
 from keystead.journal.log import Log
 from keystead.platform import durable
 from keystead.platform.data_directory import DataDirectory
-from keystead.processes.etcd.member import MemberDirectory, MemberRecord, Peer
+from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.processes.supervisor.peer_files import make_shared_files
 from keystead.wire.control_messages import BeginJoin
@@ -45,7 +45,7 @@ class Membership:
         async with self._one_at_a_time:
             await self._give_up()
             directory = MemberDirectory(self._data.joining)
-            peers = [Peer(one.name, one.urls) for one in order.peers]
+            peers = [InitialPeer(one.name, one.urls) for one in order.peers]
             directory.begin(MemberRecord(order.name, peers, "existing"))
             self._joining = self._etcd(directory.path)
             await self._joining.serve(order.authority)

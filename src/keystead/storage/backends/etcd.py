@@ -15,8 +15,8 @@ from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import AnswerTooLarge, EtcdRefused, EtcdUnavailable
 from keystead.etcd.messages import KeyValue, RangeRequest, RangeResponse
-from keystead.storage.backends.etcd_writer import PATIENCE_SECONDS, EtcdWriter, Job
-from keystead.storage.key_value_store import Change, Check, Entry, Record
+from keystead.storage.backends.etcd_writer import PATIENCE_SECONDS, EtcdJob, EtcdWriter
+from keystead.storage.key_value_store import Change, Check, Record, StoredValue
 
 ROOT: Final = "/store"
 
@@ -55,7 +55,7 @@ class EtcdStore:
         self._page_records = _FIRST_RECORDS
         self._commits = 0
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if etcd does not answer, or with more than a record may have.
@@ -106,7 +106,7 @@ class EtcdStore:
         async with self._places:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
-            job = Job(
+            job = EtcdJob(
                 [replace(change, path=ROOT + change.path) for change in changes],
                 [replace(check, path=ROOT + check.path) for check in checks],
                 asyncio.get_running_loop().create_future(),
@@ -177,7 +177,7 @@ def _key(path: str) -> bytes:
 
 def _record(found: KeyValue) -> Record:
     path = found.key.decode().removeprefix(ROOT)
-    return Record(path, Entry(found.value, found.mod_revision))
+    return Record(path, StoredValue(found.value, found.mod_revision))
 
 
 def _size(record: Record) -> int:

@@ -48,7 +48,7 @@ _REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EtcdJob:
     """A commit, with the keys that records have in etcd, and the future for its outcome."""
 
     changes: Sequence[Change]
@@ -94,13 +94,13 @@ class Group:
     etcd evaluates the conditions of all of them before it changes anything.
     """
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[EtcdJob] = field(default_factory=list)
     _changed: set[str] = field(default_factory=set)
     _checked: set[str] = field(default_factory=set)
     _size: int = 0
     _widest: int = 0
 
-    def takes(self, job: Job) -> bool:
+    def takes(self, job: EtcdJob) -> bool:
         """Whether the commit fits in, and touches nothing that another one here changes."""
         if not self.jobs:
             return True
@@ -113,7 +113,7 @@ class Group:
         checked = {check.path for check in job.checks}
         return not (changed & (self._changed | self._checked) or checked & self._changed)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: EtcdJob) -> None:
         """Take the commit in."""
         self.jobs.append(job)
         self._changed |= {change.path for change in job.changes}
@@ -136,7 +136,7 @@ class EtcdWriter:
         """The revision of the fence, or None if it must be raised before the next commit."""
         self._is_in_doubt = False
         """Whether a transaction could still be made that nobody waits for."""
-        self._queue: deque[Job] = deque()
+        self._queue: deque[EtcdJob] = deque()
         self._running: asyncio.Task[None] | None = None
         self._revisions = OrderedDict[int, None]()
         """The last revisions that this device has made, and knows to be made."""
@@ -144,7 +144,7 @@ class EtcdWriter:
         """Whether no transaction is under way."""
         self._is_answered.set()
 
-    def add(self, job: Job) -> None:
+    def add(self, job: EtcdJob) -> None:
         """Queue a commit."""
         self._queue.append(job)
         if self._running is None:
@@ -181,7 +181,7 @@ class EtcdWriter:
             group.add(self._queue.popleft())
         return group
 
-    async def _write(self, jobs: Sequence[Job]) -> None:
+    async def _write(self, jobs: Sequence[EtcdJob]) -> None:
         """Make the commits, or tell each caller why not."""
         try:
             outcomes = await self._outcomes(jobs)
@@ -200,7 +200,7 @@ class EtcdWriter:
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.settle(outcome)
 
-    async def _outcomes(self, jobs: Sequence[Job]) -> Sequence[int | KeysteadError]:
+    async def _outcomes(self, jobs: Sequence[EtcdJob]) -> Sequence[int | KeysteadError]:
         """Return the revision or the error of each commit.
 
         After EtcdUnavailable, the commits may have been made, and can still be made until the fence
@@ -227,7 +227,7 @@ class EtcdWriter:
                 raise EtcdUnavailable("another process writes in the name of this device.")
 
     async def _attempt(
-        self, jobs: Sequence[Job], token: bytes
+        self, jobs: Sequence[EtcdJob], token: bytes
     ) -> Sequence[int | KeysteadError] | None:
         """Make the commits, or find out that an earlier attempt has. Return None if neither."""
         if self._fence_revision is None:
@@ -248,7 +248,7 @@ class EtcdWriter:
         self._remember(revision)
         return [revision if one.succeeded else _stale() for one in inner]
 
-    def _transaction(self, jobs: Sequence[Job], token: bytes) -> TxnRequest:
+    def _transaction(self, jobs: Sequence[EtcdJob], token: bytes) -> TxnRequest:
         fence = Compare(key=self._fence, mod_revision=self._fence_revision)
         last = RequestOp(request_put=PutRequest(self._last, token))
         inner = [job.transaction(self._stale_key(place)) for place, job in enumerate(jobs)]
@@ -275,7 +275,7 @@ class EtcdWriter:
         return answer
 
     def _made_before(
-        self, jobs: Sequence[Job], token: bytes, answer: TxnResponse
+        self, jobs: Sequence[EtcdJob], token: bytes, answer: TxnResponse
     ) -> Sequence[int | KeysteadError] | None:
         """Return the outcomes of the transaction with this token, or None if it was not made."""
         last, stale = (one.response_range or RangeResponse() for one in answer.responses[1:3])

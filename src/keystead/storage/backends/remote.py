@@ -4,7 +4,14 @@ from collections.abc import Awaitable, Sequence
 from typing import NoReturn, Protocol
 
 from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
-from keystead.storage.key_value_store import MISSING, Change, Check, Entry, KeyValueStore, Record
+from keystead.storage.key_value_store import (
+    MISSING,
+    Change,
+    Check,
+    KeyValueStore,
+    Record,
+    StoredValue,
+)
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import (
     Commit,
@@ -46,7 +53,7 @@ class RemoteStore:
     def __init__(self, exchanges: AsksStore) -> None:
         self._exchanges = exchanges
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the other process is gone or cannot read.
@@ -54,7 +61,7 @@ class RemoteStore:
         answer = await self._ask(Get(self._exchanges.next_id(), path))
         if not isinstance(answer, Found):
             _refuse(answer)
-        return None if answer.value is None else Entry(answer.value, answer.revision)
+        return None if answer.value is None else StoredValue(answer.value, answer.revision)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         """Return at most `limit` paths in [start, stop), in order.
@@ -74,7 +81,7 @@ class RemoteStore:
         answer = await self._ask(Scan(self._exchanges.next_id(), start, stop, limit_bytes))
         if not isinstance(answer, Scanned):
             _refuse(answer)
-        return [Record(one.path, Entry(one.value, one.revision)) for one in answer.records]
+        return [Record(one.path, StoredValue(one.value, one.revision)) for one in answer.records]
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none.

@@ -25,9 +25,9 @@ from keystead.storage.key_value_store import (
     MISSING,
     Change,
     Check,
-    Entry,
     KeyValueStore,
     Record,
+    StoredValue,
 )
 from keystead.storage.paths import ACTIONS, JOURNAL, LOCAL
 from keystead.storage.sealed_records import remove_range
@@ -69,7 +69,7 @@ class SplitStore:
         self._is_settled = False
         self._committing = asyncio.Lock()
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if its store cannot be read.
@@ -201,7 +201,7 @@ def _is_own(path: str) -> bool:
     return any(first <= path < end for first, end in _OWN)
 
 
-def _revision(entry: Entry | None) -> int:
+def _revision(entry: StoredValue | None) -> int:
     return MISSING if entry is None else entry.revision
 
 

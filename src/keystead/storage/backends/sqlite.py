@@ -16,8 +16,8 @@ from typing import Any
 
 from keystead.errors import StoreUnavailable
 from keystead.storage.backends import sqlite_file
-from keystead.storage.backends.sqlite_writer import Job, SqliteWriter
-from keystead.storage.key_value_store import Change, Check, Entry, Record
+from keystead.storage.backends.sqlite_writer import SqliteJob, SqliteWriter
+from keystead.storage.key_value_store import Change, Check, Record, StoredValue
 
 MAX_PENDING = 1024
 """The most commits that may be queued or running. More of them wait for a place."""
@@ -37,18 +37,18 @@ class SqliteStore:
         self._reader: sqlite3.Connection | None = sqlite_file.connect(path)
         self._places = asyncio.Semaphore(MAX_PENDING)
         self._closed = False
-        self._queue: SimpleQueue[Job | asyncio.Future[None]] = SimpleQueue()
+        self._queue: SimpleQueue[SqliteJob | asyncio.Future[None]] = SimpleQueue()
         writer = SqliteWriter(path, self._queue, settled=self._places.release)
         self._thread = Thread(target=writer.run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def get(self, path: str) -> Entry | None:
+    async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
 
         Raises StoreUnavailable if the file cannot be read.
         """
         rows = self._read("SELECT value, revision FROM record WHERE path = ?", path.encode())
-        return Entry(*rows[0]) if rows else None
+        return StoredValue(*rows[0]) if rows else None
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         """Return at most `limit` paths in [start, stop), in order.
@@ -85,7 +85,7 @@ class SqliteStore:
         if self._closed:
             self._places.release()
             raise StoreUnavailable("The store is closed.")
-        job = Job(changes, checks, asyncio.get_running_loop().create_future())
+        job = SqliteJob(changes, checks, asyncio.get_running_loop().create_future())
         self._queue.put(job)
         return await job.revision
 
@@ -131,5 +131,5 @@ def _first(rows: sqlite3.Cursor, limit_bytes: int) -> list[Record]:
         size += len(path) + len(value)
         if found and size > limit_bytes:
             break
-        found.append(Record(path.decode(), Entry(value, revision)))
+        found.append(Record(path.decode(), StoredValue(value, revision)))
     return found

@@ -30,7 +30,7 @@ ON CONFLICT (path) DO UPDATE SET value = excluded.value, revision = excluded.rev
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SqliteJob:
     """A commit, and the future for its revision or for the error that refused it."""
 
     changes: Sequence[Change]
@@ -44,7 +44,7 @@ class SqliteWriter:
     def __init__(
         self,
         path: Path,
-        queue: SimpleQueue[Job | asyncio.Future[None]],
+        queue: SimpleQueue[SqliteJob | asyncio.Future[None]],
         *,
         settled: Callable[[], None],
     ) -> None:
@@ -73,24 +73,24 @@ class SqliteWriter:
         self._disconnect()
         stopped.get_loop().call_soon_threadsafe(stopped.set_result, None)
 
-    def _take(self) -> tuple[list[Job], asyncio.Future[None] | None]:
+    def _take(self) -> tuple[list[SqliteJob], asyncio.Future[None] | None]:
         """Wait for a job. Return it with all jobs queued behind it, and the end if it is queued.
 
         Returns neither after a while without a commit.
         """
-        jobs: list[Job] = []
+        jobs: list[SqliteJob] = []
         patience = None if self._is_copied else _QUIET_SECONDS
         while len(jobs) < _MAX_GROUP:
             try:
                 item = self._queue.get(block=not jobs, timeout=patience)
             except Empty:
                 break
-            if not isinstance(item, Job):
+            if not isinstance(item, SqliteJob):
                 return jobs, item
             jobs.append(item)
         return jobs, None
 
-    def _settle(self, jobs: list[Job], outcomes: list[int | KeysteadError]) -> None:
+    def _settle(self, jobs: list[SqliteJob], outcomes: list[int | KeysteadError]) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):
             self._settled()
             if job.revision.done():
@@ -100,7 +100,7 @@ class SqliteWriter:
             else:
                 job.revision.set_result(outcome)
 
-    def _write(self, jobs: list[Job]) -> list[int | KeysteadError]:
+    def _write(self, jobs: list[SqliteJob]) -> list[int | KeysteadError]:
         try:
             return self._commit(jobs)
         except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
@@ -112,7 +112,7 @@ class SqliteWriter:
                 return [outcome for job in jobs for outcome in self._write([job])]
             return [_refusal(error) for _ in jobs]
 
-    def _commit(self, jobs: list[Job]) -> list[int | KeysteadError]:
+    def _commit(self, jobs: list[SqliteJob]) -> list[int | KeysteadError]:
         if not self._has_room:
             self._copy()
         connection = self._connected()
@@ -125,7 +125,7 @@ class SqliteWriter:
         self._is_copied = False
         return outcomes
 
-    def _apply(self, connection: sqlite3.Connection, job: Job) -> int | KeysteadError:
+    def _apply(self, connection: sqlite3.Connection, job: SqliteJob) -> int | KeysteadError:
         """Check everything first, so that a refused job has changed nothing."""
         expected = [(change.path, change.expected) for change in job.changes]
         expected += [(check.path, check.revision) for check in job.checks]
@@ -192,7 +192,7 @@ def _name_of(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
-def _adds(connection: sqlite3.Connection, job: Job) -> bool:
+def _adds(connection: sqlite3.Connection, job: SqliteJob) -> bool:
     """Whether a commit makes the store larger.
 
     An empty commit counts as if it did, because callers use it to ask whether there is space.
