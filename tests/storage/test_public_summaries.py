@@ -2,7 +2,7 @@
 
 import pytest
 
-from keystead.algorithms import PublicParts
+from keystead.algorithms import PublicParts, ShownPublic
 from keystead.model.ids import parse_label, parse_tag
 from keystead.storage import public_summaries
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
@@ -13,7 +13,8 @@ FIRST, SECOND = b"hash 1", b"hash 2"
 
 
 def summary(size: int) -> PublicSummary:
-    return PublicSummary("RSA", PublicParts(modulus=bytes(size), public_exponent=b"\x03"), b"pem")
+    parts = PublicParts(modulus=bytes(size), public_exponent=b"\1\0\1")
+    return PublicSummary(ShownPublic("RSA", parts, pem=bytes(2 * size)))
 
 
 def test_a_summary_counts_for_its_record_alone():
@@ -28,8 +29,9 @@ def test_a_summary_counts_for_its_record_alone():
 
 def test_a_key_without_a_public_half_has_a_summary_too():
     summaries = PublicSummaries()
-    summaries.put(A, FIRST, PublicSummary("Generic", None, None))
-    assert summaries.get(A, FIRST) == PublicSummary("Generic", None, None)
+    generic = PublicSummary(ShownPublic("Generic", None, None))
+    summaries.put(A, FIRST, generic)
+    assert summaries.get(A, FIRST) == generic
 
 
 def test_the_first_ones_make_room_and_a_replaced_one_takes_none(monkeypatch: pytest.MonkeyPatch):
@@ -55,3 +57,8 @@ def test_long_labels_and_many_tags_take_room_too():
     plain = summary(10)
     longer = plain._replace(label=parse_label("x" * 32), tags=frozenset({parse_tag("north")}))
     assert longer.weight > plain.weight + 32 + len("north")
+
+
+def test_ten_thousand_keys_with_rsa_2048_have_room():
+    one = summary(256)._replace(label=parse_label("x" * 20), tags=frozenset({parse_tag("north")}))
+    assert 10_000 * one.weight <= public_summaries.MOST_BYTES

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -34,6 +35,7 @@ from keystead.algorithms._algorithm import (
     Result,
 )
 from keystead.algorithms._key_files import read_private_key
+from keystead.algorithms._stored_points import ShownPublic, StoredPoints
 from keystead.algorithms._uses import (
     DECAPSULATE,
     DECRYPT,
@@ -74,6 +76,7 @@ __all__ = [
     "PublicHalf",
     "PublicParts",
     "Result",
+    "ShownPublic",
     "Use",
     "field_name",
     "ignored_options",
@@ -84,6 +87,7 @@ __all__ = [
     "load",
     "mechanism_of",
     "options_of",
+    "stored_point",
 ]
 
 ALL: Final[tuple[Algorithm, ...]] = (
@@ -119,6 +123,14 @@ _OF_RAW_BYTES: Final[Mapping[str, Callable[[bytes], PrivateKey]]] = MappingProxy
     {generic.GENERIC.name: generic.GenericKey, bip32.BIP32.name: bip32.Bip32Key}
 )
 """What makes a key of raw bytes that were stored, by their type."""
+
+_CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
+    {row.name: row.curve for row in ALL if isinstance(row, ecdsa.Curve)}
+    | {secp256k1.EC_P256K1.name: ec.SECP256K1()}
+)
+
+stored_point: Final = StoredPoints(_CURVES).find
+"""Returns the public half of a stored key in PEM, if it is found without parsing the key."""
 
 _ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechanisms)
 

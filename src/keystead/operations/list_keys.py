@@ -94,13 +94,13 @@ async def _next_part(
 
 def _details(context: CallerContext, key: ShownKey) -> DetailedKey:
     path = KeyPath(context.caller.namespace, key.key_id)
-    shown = key.summary
+    shown, public = key.summary, key.summary.public
     view = KeyView(
-        type_name=shown.type_name,
+        type_name=public.type_name,
         mechanisms=shown.mechanisms,
         tags=shown.tags,
         label=shown.label,
-        public=shown.public,
+        public=public.parts,
         operations=context.session.keys.operations(path, shown.operations),
     )
-    return DetailedKey(key.key_id, view, shown.pem)
+    return DetailedKey(key.key_id, view, public.pem)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
+from keystead import algorithms
+from keystead.algorithms import ShownPublic
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.key_selection import EVERY_KEY, KeySelection
 from keystead.model.keys import KeyPath, KeyRecord
@@ -32,7 +34,7 @@ class ShownKey(NamedTuple):
     key_id: KeyId
     summary: PublicSummary
     was_known: bool
-    """Whether it was shown before, and so not opened and parsed again."""
+    """Whether it was shown before, and so not opened again."""
 
 
 class KeyLists:
@@ -82,8 +84,9 @@ class KeyLists:
     ) -> Iterator[tuple[KeyId, ShownKey | None]]:
         """Return the IDs of a `page`, each with the key if it is selected, or else None.
 
-        Each key is opened and parsed when it is iterated, unless a list has shown this version of
-        it. Raises CorruptRecord in the iteration if a key is unreadable.
+        Each key is opened when it is iterated, unless a list has shown this version of it, and
+        parsed if its public half is not found otherwise. Raises CorruptRecord in the iteration if a
+        key is unreadable.
         """
         found = await self._scan(namespace, prefix, after)
         return ((path.key_id, self._shown(path, entry, selection)) for path, entry in found)
@@ -111,14 +114,17 @@ class KeyLists:
         record_hash = hash_of(entry.value)
         known = self._summaries.get(path, record_hash)
         if known is not None:
-            has_type = selection.type_name in ("", known.type_name)
+            has_type = selection.type_name in ("", known.public.type_name)
             if not has_type or not selection.is_met_by(known.label, known.tags):
                 return None
             return ShownKey(path.key_id, known, was_known=True)
         record = self._selected(path, entry, selection)
         if record is None:
             return None
-        summary = PublicSummary.of(self._parsed(path, record, entry.revision))
+        pem = record.private.pem
+        found = None if pem is None else algorithms.stored_point(pem)
+        public = found or _shown_public(self._parsed(path, record, entry.revision))
+        summary = PublicSummary.of(record, public)
         self._summaries.put(path, record_hash, summary)
         return ShownKey(path.key_id, summary, was_known=False)
 
@@ -141,3 +147,9 @@ class KeyLists:
 
     def _name(self, path: KeyPath) -> str:
         return self._sealed.path(key_paths.name_of(path))
+
+
+def _shown_public(key: StoredKey) -> ShownPublic:
+    half = key.public_half(None)
+    parts = half.public()
+    return ShownPublic(key.algorithm.name, parts, None if parts is None else half.public_pem())

@@ -4,24 +4,22 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from keystead import algorithms
-from keystead.algorithms import PublicParts
+from keystead.algorithms import ShownPublic
 from keystead.model.ids import Label, Tag
-from keystead.model.keys import NO_LABEL, KeyPath
-from keystead.storage.key_cache import StoredKey
+from keystead.model.keys import NO_LABEL, KeyPath, KeyRecord
 
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""The memory for all summaries: enough for about 10,000 keys with RSA-2048."""
-_OBJECT_BYTES: Final = 512
-"""The memory that Python needs for a summary besides its numbers and its PEM."""
+MOST_BYTES: Final = 20 * 1024 * 1024
+"""The memory for all summaries: enough for 10,000 keys with RSA-2048, a label and a tag."""
+_OBJECT_BYTES: Final = 896
+"""The memory that Python needs for a summary besides its numbers, PEM and texts."""
+_TEXT_BYTES: Final = 192
+"""The memory that Python needs for a text in a set besides its content."""
 
 
 class PublicSummary(NamedTuple):
     """What a list shows of a key."""
 
-    type_name: str
-    public: PublicParts | None
-    pem: bytes | None
-    """SubjectPublicKeyInfo PEM. None if the key has no public half."""
+    public: ShownPublic
     mechanisms: tuple[str, ...] = ()
     tags: frozenset[Tag] = frozenset()
     label: Label = NO_LABEL
@@ -29,14 +27,10 @@ class PublicSummary(NamedTuple):
     """The count of uses in the record."""
 
     @classmethod
-    def of(cls, key: StoredKey) -> "PublicSummary":
-        """Return the summary of a parsed key."""
-        half, record = key.public_half(None), key.record
-        public = half.public()
+    def of(cls, record: KeyRecord, public: ShownPublic) -> "PublicSummary":
+        """Return the summary of a key with this public half."""
         return cls(
-            key.algorithm.name,
             public,
-            None if public is None else half.public_pem(),
             algorithms.known_mechanisms(record.mechanisms),
             record.tags,
             record.label,
@@ -46,10 +40,11 @@ class PublicSummary(NamedTuple):
     @property
     def weight(self) -> int:
         """About how many bytes of memory the summary takes."""
-        public = self.public
-        numbers = () if public is None else (public.modulus, public.public_exponent, public.data)
-        size = sum(len(each or b"") for each in (*numbers, self.pem))
-        texts = sum(len(text.encode()) + _OBJECT_BYTES for text in (self.label, *self.tags))
+        parts = self.public.parts
+        numbers = () if parts is None else (parts.modulus, parts.public_exponent, parts.data)
+        size = sum(len(each or b"") for each in (*numbers, self.public.pem))
+        named = (self.label, *self.tags) if self.label else self.tags
+        texts = sum(len(text.encode()) + _TEXT_BYTES for text in named)
         return _OBJECT_BYTES + size + texts
 
 
