@@ -102,6 +102,11 @@ def test_without_a_log_the_registers_are_proven_all_the_same():
     assert verified(answer_of(QUOTE, eventLog=""))["events"] == 0
 
 
+def test_the_published_values_may_be_in_capitals():
+    capitals = json.dumps({"measurements": {"pcr11": TPM.values["11"].hex().upper()}})
+    assert verified(measurements=capitals.encode())["asPublished"] == ["11"]
+
+
 def test_another_image_is_refused():
     other = json.dumps({"measurements": {"pcr11": "ab" * 32}}).encode()
     with pytest.raises(AttestationInvalid, match="another image"):
@@ -115,7 +120,16 @@ def test_an_image_with_a_register_that_was_not_signed_is_refused():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"measurements": 1}', '{"measurements": {"x": 1}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"measurements": 1}',
+        '{"measurements": {}}',
+        '{"measurements": {"x": 1}}',
+        '{"measurements": {"pcr11": "ab"}}',
+    ],
 )
 def test_a_file_without_measurements_is_refused(text):
     with pytest.raises(InvalidInput, match=r"contents\.json"):

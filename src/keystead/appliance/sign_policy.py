@@ -1,8 +1,6 @@
 """Signs the policy of an image: what a TPM measures of it, for secrets up to its version."""
 
 import base64
-import json
-from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from keystead.client.measurements import BANK, published_registers
 from keystead.errors import InvalidInput
 from keystead.platform.image_policy import (
     MAX_SECURITY_VERSION,
@@ -19,9 +18,6 @@ from keystead.platform.image_policy import (
     policy_reference,
 )
 from keystead.platform.pcrs import PcrSelection
-
-_PREFIX: Final = "pcr"
-_VALUE_BYTES: Final = 32
 
 
 def sign_policy(contents: bytes, key_pem: bytes, *, security_version: int) -> bytes:
@@ -34,8 +30,8 @@ def sign_policy(contents: bytes, key_pem: bytes, *, security_version: int) -> by
     if not 0 <= security_version <= MAX_SECURITY_VERSION:
         raise InvalidInput(f"The security version must be 0 to {MAX_SECURITY_VERSION}.")
     key = _key(key_pem)
-    values = _values(contents)
-    pcrs = PcrSelection("sha256", tuple(sorted(values)))
+    values = published_registers(contents)
+    pcrs = PcrSelection(BANK, tuple(sorted(values)))
     approved = pcr_policy(pcrs, values)
     signatures = {
         version: _signature(key, approved + policy_reference(version))
@@ -58,17 +54,3 @@ def _key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise InvalidInput("The policy key is not one on P-256, which every TPM verifies.")
     return key
-
-
-def _values(contents: bytes) -> dict[int, bytes]:
-    try:
-        measured = json.loads(contents)["measurements"]
-        values = {
-            int(name.removeprefix(_PREFIX)): bytes.fromhex(value)
-            for name, value in measured.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise InvalidInput("There are no measurements: this is no contents.json.") from None
-    if not values or any(len(value) != _VALUE_BYTES for value in values.values()):
-        raise InvalidInput("The measurements are not values of SHA-256.")
-    return values

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keystead.client.attestations import AttestationInvalid
 from keystead.client.event_log import ALGORITHMS, Reader, replay
+from keystead.client.measurements import BANK, published_registers
 from keystead.errors import InvalidInput
 
 _GENERATED: Final = b"\xffTCG"
@@ -39,7 +40,6 @@ _FIRMWARE_BYTES: Final = 8
 _U8: Final = Struct(">B")
 _U16: Final = Struct(">H")
 _U32: Final = Struct(">I")
-_PREFIX: Final = "pcr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def verify_quote(
         raise AttestationInvalid("The quote is for another nonce: it may be an old one.")
     values = _values(given, quoted)
     events = _require_explained(_base64(given, "eventLog"), quoted.bank, values)
-    expected = {} if measurements is None else _published(measurements)
+    expected = {} if measurements is None else published_registers(measurements)
     _require_published(expected, quoted.bank, values)
     return {
         "bank": quoted.bank,
@@ -167,23 +167,16 @@ def _require_explained(log: bytes, bank: str, values: Mapping[int, bytes]) -> in
     return replayed.events
 
 
-def _published(content: bytes) -> dict[int, str]:
-    """Return the values that are expected, by register."""
-    try:
-        found = json.loads(content)["measurements"]
-        return {int(name.removeprefix(_PREFIX)): str(value) for name, value in found.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise InvalidInput("The measurements are not those of a build: no contents.json.") from None
-
-
-def _require_published(expected: Mapping[int, str], bank: str, values: Mapping[int, bytes]) -> None:
-    if expected and bank != "sha256":
-        raise AttestationInvalid("The measurements are of the bank sha256, and the quote is not.")
+def _require_published(
+    expected: Mapping[int, bytes], bank: str, values: Mapping[int, bytes]
+) -> None:
+    if expected and bank != BANK:
+        raise AttestationInvalid(f"The measurements are of the bank {BANK}, and the quote is not.")
     for register, value in expected.items():
         found = values.get(register)
         if found is None:
             raise AttestationInvalid(f"The quote is not about PCR {register}.")
-        if found.hex() != value:
+        if found != value:
             raise AttestationInvalid(
                 f"PCR {register} is NOT that of the image: the machine runs another image."
             )
