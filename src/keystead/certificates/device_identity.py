@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
 from keystead.certificates.csr import SubjectName, distinguished_name
-from keystead.certificates.tls_identity import NOT_AFTER, NOT_BEFORE
+from keystead.certificates.tls_identity import NOT_AFTER, NOT_BEFORE, key_usage
 from keystead.model.keys import PrivateMaterial
 from keystead.model.secret import Secret
 
@@ -58,7 +58,7 @@ def _chain(private: PrivateKey, device_id: str) -> bytes:
     authority = (
         _builder(issuer, issuer, root.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(root, None)
     )
     certificate = (
@@ -68,7 +68,7 @@ def _chain(private: PrivateKey, device_id: str) -> bytes:
             signer.key.public_key(),
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key()), critical=False
         )
@@ -85,20 +85,6 @@ def _builder(
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(NOT_AFTER)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

@@ -67,11 +67,26 @@ def self_signed_chain(
         .not_valid_after(NOT_AFTER)
         .add_extension(x509.SubjectAlternativeName(dict.fromkeys(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_server_key_usage(), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
     return builder.sign(signer.key, signer.digest).public_bytes(Encoding.PEM)
+
+
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Return the extension for a key that signs certificates alone, or everything but those."""
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def require_chain_of(private: PrivateKey, chain_pem: bytes) -> None:
@@ -112,17 +127,3 @@ def _public(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
 
 def _public_pem(certificate: x509.Certificate) -> bytes:
     return _public(certificate).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _server_key_usage() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

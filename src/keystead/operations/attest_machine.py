@@ -2,12 +2,11 @@
 
 from typing import Final, Protocol
 
-from keystead.errors import InvalidInput, WrongState
+from keystead.errors import WrongState
 from keystead.wire.platform_messages import MachineQuote
 
-MIN_NONCE_BYTES: Final = 8
 MAX_NONCE_BYTES: Final = 32
-"""What every TPM signs as it is."""
+"""The longest nonce that every TPM signs as it is."""
 
 
 class QuotesMachine(Protocol):
@@ -26,9 +25,10 @@ class QuotesMachine(Protocol):
 
 
 async def quote(tpm: QuotesMachine | None, nonce: bytes) -> MachineQuote:
-    """Return a quote. Raises WrongState without a TPM, and what `QuotesMachine` does."""
-    if not MIN_NONCE_BYTES <= len(nonce) <= MAX_NONCE_BYTES:
-        raise InvalidInput(f"nonce must have {MIN_NONCE_BYTES} to {MAX_NONCE_BYTES} bytes.")
+    """Return a quote. `nonce` has at most MAX_NONCE_BYTES.
+
+    Raises WrongState if there is no TPM, and what `QuotesMachine` does.
+    """
     if tpm is None:
         raise WrongState("This HSM has no TPM for attestation.")
     return await tpm.quote(nonce)

@@ -4,16 +4,13 @@ from typing import Final
 
 import msgspec
 
-from keystead.api.http.encoding import decode_base64
 from keystead.api.http.route import Call, Created, Reply
-from keystead.api.resources.shapes import DistinguishedName, json_reply
+from keystead.api.resources.shapes import DistinguishedName, decode_nonce, json_reply
 from keystead.certificates.device_identity import sign_compact
-from keystead.errors import InvalidInput
 from keystead.model.ids import parse_key_id
 from keystead.operations import attest_keys
 from keystead.operations.attest_keys import Attestation, SoftwareFacts
 
-MIN_NONCE_BYTES: Final = 8
 MAX_NONCE_BYTES: Final = 64
 
 
@@ -36,8 +33,7 @@ async def attest(call: Call[AttestationRequest]) -> Reply[Attestation]:
     """POST /keys/{id}/attestation: facts about a key, signed by the HSM's identity (JWS)."""
     key_id = parse_key_id(call.parameters["key_id"])
     wanted = await call.json(AttestationRequest)
-    if not MIN_NONCE_BYTES <= len(decode_base64(wanted.nonce, name="nonce")) <= MAX_NONCE_BYTES:
-        raise InvalidInput(f"nonce must have {MIN_NONCE_BYTES} to {MAX_NONCE_BYTES} bytes.")
+    decode_nonce(wanted.nonce, most=MAX_NONCE_BYTES)
     facts = SoftwareFacts(call.hsm.device_id, call.hsm.software_digest)
     claims = await attest_keys.attestation(call.context, key_id, nonce=wanted.nonce, software=facts)
     identity = await call.hsm.identity.get(call.session)

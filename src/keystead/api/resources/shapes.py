@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from keystead import algorithms
+from keystead.api.http.encoding import decode_base64
 from keystead.api.http.route import API_ROOT, Content, Created, Reply
 from keystead.certificates.csr import SubjectName
 from keystead.errors import InvalidInput
@@ -26,6 +27,8 @@ LIST_STEP = 1000
 
 MAX_NAMES = 1000
 """In a certificate signing request; certificate authorities take about a hundred."""
+
+MIN_NONCE_BYTES: Final = 8
 
 
 class ErrorMessage(msgspec.Struct):
@@ -110,3 +113,14 @@ async def id_list(name: str, ids: Sequence[object]) -> bytes:
         if len(some) == LIST_STEP:
             await asyncio.sleep(0)
     return b"[%b]" % b",".join(steps)
+
+
+def decode_nonce(text: str, *, most: int) -> bytes:
+    """Return the nonce of a request for an attestation, which is in base64.
+
+    Raises InvalidInput unless it has MIN_NONCE_BYTES to `most` bytes.
+    """
+    nonce = decode_base64(text, name="nonce")
+    if not MIN_NONCE_BYTES <= len(nonce) <= most:
+        raise InvalidInput(f"nonce must have {MIN_NONCE_BYTES} to {most} bytes.")
+    return nonce

@@ -7,9 +7,8 @@ from typing import Annotated, Final
 import msgspec
 
 from keystead import SECURITY_VERSION, __version__
-from keystead.api.http.encoding import decode_base64
 from keystead.api.http.route import NO_CONTENT, Call, Reply
-from keystead.api.resources.shapes import json_reply
+from keystead.api.resources.shapes import decode_nonce, json_reply
 from keystead.operations import attest_machine
 from keystead.operations.attest_machine import QuotesMachine
 
@@ -81,7 +80,7 @@ def _attestation_keys(tpm: QuotesMachine | None) -> dict[str, str]:
 async def attest(call: Call[QuoteRequest]) -> Reply[QuoteView]:
     """POST /system/attestation: the TPM signs what was booted, with a nonce of the caller."""
     wanted = await call.json(QuoteRequest)
-    nonce = decode_base64(wanted.nonce, name="nonce")
+    nonce = decode_nonce(wanted.nonce, most=attest_machine.MAX_NONCE_BYTES)
     found = await attest_machine.quote(call.hsm.quotes, nonce)
     call.require_allowed()
     call.context.note("machine attested")
