@@ -5,6 +5,7 @@ import contextlib
 import time
 from functools import partial
 
+from keystead.storage.key_value_store import Change
 from tests.support import backups
 from tests.support.core import ADMIN, UNLOCK, b64, start_core
 from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
@@ -241,5 +242,44 @@ def test_a_restore_is_everywhere_at_once_and_needs_the_domain_key_of_the_cluster
         refused = await backups.restore(first, foreign, ADMIN, backupPassphrase=BACKUP)
         assert refused.status == 409, refused
         await members.each("GET", "/keys/after", user=ADMIN, status=200)
+
+    in_cluster(scenario)
+
+
+def test_what_is_known_of_a_members_settings_outlives_a_restore_on_another():
+    async def scenario(members):
+        first, second, third = members.cores
+        keeper = await first.add_user("keeper", "Backup")
+        assert await backups.set_passphrase(first, BACKUP) == 204
+        file = await backups.make(first, keeper)
+        path = f"/local/{third.hsm.device_id}/config/time-offset"
+
+        async def change(core, year):
+            time = {"time": f"{year}-01-01T00:00:00Z"}
+            return await core.request("PUT", "/config/time", user=ADMIN, json=time)
+
+        assert (await change(third, 2025)).status == 204
+        older = await third.store.get(path)
+        assert (await change(third, 2026)).status == 204
+        present = await third.store.get(path)
+        assert (await third.request("POST", "/lock", user=ADMIN)).status == 204
+
+        # Another member changes its own settings at the same time.
+        restored, *changed = await asyncio.gather(
+            backups.restore(first, file, ADMIN, backupPassphrase=BACKUP),
+            *(change(second, year) for year in range(2001, 2009)),
+        )
+        assert restored.status == 204, restored
+        assert {answer.status for answer in changed} <= {204, 409, 412}
+
+        await third.store.commit([Change(path, older.value)])
+        refused = await third.request("POST", "/unlock", json={"passphrase": UNLOCK})
+        assert (refused.status, "time-offset" in refused.message) == (409, True), refused
+        await third.store.commit([Change(path, present.value)])
+        await unlock(third)
+        await members.each("GET", "/config/time", user=ADMIN, status=200)
+        assert (await change(second, 2027)).status == 204
+        assert (await second.request("POST", "/lock", user=ADMIN)).status == 204
+        await unlock(second)
 
     in_cluster(scenario)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keystead.errors import CorruptRecord
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.key_value_store import Change
@@ -20,6 +21,7 @@ ROOT = "/0/root"
 NEW_UNLOCK = "another unlock passphrase"
 WRONG = "a record is not the one that was written last"
 OLDER = "the records are older than the journal"
+SETTINGS = "the device's settings are not those that were written last"
 REFUSED = "the store is not the one that was written last"
 Contents = dict[str, bytes]
 
@@ -41,12 +43,14 @@ async def put(store: Any, records: Mapping[str, bytes | None]) -> None:
     await store.commit([Change(path, value) for path, value in records.items()])
 
 
-async def unlocked(core: Core, records: Contents, passphrase: str = UNLOCK) -> tuple[Core, int]:
+async def unlocked(
+    core: Core, records: Contents, passphrase: str = UNLOCK, **more: bool
+) -> tuple[Core, int]:
     """Return a core that was started on a store with these records, and the answer to unlock."""
     other = await start_core(
         store=await holding(records), device_key=core.device_key, pools=core.pools
     )
-    answer = await other.request("POST", "/unlock", json={"passphrase": passphrase})
+    answer = await other.request("POST", "/unlock", json={"passphrase": passphrase, **more})
     return other, answer.status
 
 
@@ -115,7 +119,7 @@ async def is_detected(core: Core, records: Contents, passphrase: str = NEW_UNLOC
     if status == 412:
         return said(other, REFUSED)
     if status == 409:
-        return said(other, OLDER)
+        return said(other, OLDER) or said(other, SETTINGS)
     assert status in {204, 500}, status
     await read_all(other)
     await other.hsm.stop()
@@ -189,9 +193,29 @@ async def test_the_wrapped_domain_key_of_an_older_unlock_passphrase_opens_nothin
     core, before, after = histories
     local = [path for path in after if path.startswith("/local/")]
     other, status = await unlocked(core, replaced(after, before, local), UNLOCK)
+    assert (status, said(other, SETTINGS)) == (409, True)
+    other, status = await unlocked(
+        core, replaced(after, before, local), UNLOCK, acknowledgeRollback=True
+    )
     assert status == 412
     assert said(other, "The wrapped domain key is an older one.")
     assert (await other.request("GET", "/health/state")).json() == {"state": "Locked"}
+
+
+async def test_a_setting_that_is_put_back_while_the_hsm_runs_is_not_used() -> None:
+    core = await start_core()
+    await core.provision()
+    before = await contents(core.store)
+    (path,) = (path for path in before if path.endswith("/config/time-offset"))
+    await core.request("PUT", "/config/time", user=ADMIN, json={"time": "2025-01-01T00:00:00Z"})
+    present = (await core.store.get(path)).value
+    await put(core.store, {path: before[path]})
+    with pytest.raises(CorruptRecord):
+        await core.hsm.time.load()
+    assert said(core, WRONG)
+    await put(core.store, {path: present})
+    await core.hsm.time.load()
+    core.close()
 
 
 async def test_unattended_boot_does_not_open_a_store_with_an_older_wrapped_domain_key() -> None:

@@ -48,7 +48,7 @@ class TlsCore:
     def forget_changes(self) -> None:
         self.servers = Servers()
         self.core.hsm.tls.servers = self.servers
-        self.run(self.core.store.commit([self.core.hsm.local.settings.remove(CLUSTER_CA)]))
+        self.run(self.core.hsm.store.commit([self.core.hsm.local.settings.remove(CLUSTER_CA)]))
 
     def request(self, method: str, path: str, **options) -> Answer:
         options.setdefault("user", ADMIN)

@@ -39,7 +39,7 @@ def add_unlock(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--acknowledge-rollback",
         action="store_true",
-        help="open a store that is older than the journal's head in the second place",
+        help="open a store that is older, or has older settings, than it should be",
     )
 
 

@@ -2,19 +2,23 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Final
 
-from keystead.errors import CorruptRecord, WrongState
+from keystead.errors import CorruptRecord, StaleRevision, WrongState
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
 from keystead.storage.bound import BoundStore
+from keystead.storage.bound_settings import BoundSettings
 from keystead.storage.generations import GenerationStore, NextGeneration
-from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import RESTORED_VERSIONS, SettingStore, attended_slot
 from keystead.storage.versions import Versions, hash_of
 
+_TRIES: Final = 100
+"""How often a restore is brought into force again because a setting was changed meanwhile."""
 _PUT_BACK: Final = "An older record was put back into the store, or a record was removed."
 
 
@@ -24,12 +28,14 @@ class Binding:
     def __init__(
         self,
         bound: BoundStore,
+        bound_settings: BoundSettings,
         all_generations: KeyValueStore,
         store: GenerationStore,
         local: LocalStore,
         log: Log,
     ) -> None:
         self._bound = bound
+        self._settings = bound_settings
         self._all = all_generations
         self._store = store
         self._local = local
@@ -38,17 +44,20 @@ class Binding:
     def begin(self, domain_key: Secret) -> None:
         """Have the next commit, which provisions, make the first root."""
         self._bound.follow(self._versions(domain_key))
+        self._settings.begin()
 
     def end(self) -> None:
         """Follow no root any more, because another generation is the present one."""
+        self._settings.end()
         self._bound.follow(None)
 
     async def open(self, domain_key: Secret) -> Versions:
-        """Check every record against the root from now on.
+        """Check every record against the root from now on, but for settings of the device.
 
         Raises WrongState if the root is missing or is none of this HSM's.
         """
         versions = self._versions(domain_key)
+        self._settings.end()
         try:
             if not await self._make_if_older(versions):
                 await self._adopt_restored(domain_key)
@@ -77,18 +86,61 @@ class Binding:
         elif wanted != present:
             raise self._refusal("The wrapped domain key is an older one.")
 
-    async def made_for(self, following: NextGeneration, domain_key: Secret | None) -> list[Change]:
-        """Write the versions of a restore's records. Return the changes to make with the switch.
+    async def fault_of_settings(self) -> str:
+        """Return which settings of the device are not those that were written last, or ""."""
+        found = await self._settings.fault()
+        if found:
+            self._log.error(
+                "the device's settings are not those that were written last", reason=found
+            )
+        return found
+
+    async def bind_settings(self) -> None:
+        """Take the device's settings as they are, and check them from now on.
+
+        Raises WrongState if a page of the versions does not fit the root.
+        """
+        try:
+            is_new = await self._settings.bind()
+        except CorruptRecord as error:
+            raise self._refusal(error.message) from None
+        if is_new:
+            self._log.info("the device's settings are bound to the root from now on")
+
+    async def bring_into_force(
+        self, following: NextGeneration, changes: Sequence[Change], domain_key: Secret | None
+    ) -> None:
+        """Switch to the records of a restore with their root, together with `changes`.
 
         If the domain key is not known before the next unlock, another key seals the root until
-        then.
+        then. Raises what `NextGeneration.bring_into_force` does.
         """
+        own = self._local.settings
         if domain_key is not None:
-            await _write(following, Versions(self._all, following.number, _key_of(domain_key)))
-            return [self._local.settings.remove(RESTORED_VERSIONS)]
-        key = Secret(os.urandom(DOMAIN_KEY_BYTES))
-        await _write(following, Versions(self._all, following.number, key.copy()))
-        return [self._local.settings.put(RESTORED_VERSIONS, key)]
+            key, change = _key_of(domain_key), own.remove(RESTORED_VERSIONS)
+        else:
+            key = Secret(os.urandom(DOMAIN_KEY_BYTES))
+            change = own.put(RESTORED_VERSIONS, key)
+        for _ in range(_TRIES):
+            carried = await self._settings.carried_to(following.number, changes)
+            await following.write(carried.changes)
+            await _write(following, Versions(self._all, following.number, key.copy()))
+            try:
+                await following.bring_into_force([*changes, change], checks=carried.checks)
+            except StaleRevision:
+                if await self._hold(carried.checks):
+                    raise
+            else:
+                key.wipe()
+                return
+        raise StaleRevision("Settings of the devices change all the time.")
+
+    async def _hold(self, checks: Sequence[Check]) -> bool:
+        for check in checks:
+            entry = await self._all.get(check.path)
+            if (MISSING if entry is None else entry.revision) != check.revision:
+                return False
+        return True
 
     def _versions(self, domain_key: Secret) -> Versions:
         return Versions(self._all, self._store.number, _key_of(domain_key))
@@ -132,6 +184,8 @@ def _key_of(domain_key: Secret) -> Secret:
 
 async def _write(following: NextGeneration, versions: Versions) -> None:
     try:
+        if await versions.is_stored():  # An earlier try of this restore has made it.
+            _ = await versions.load()
         async for changes in versions.made():
             await following.write(changes)
     finally:

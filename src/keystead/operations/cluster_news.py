@@ -10,7 +10,7 @@ from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.storage import key_paths
 from keystead.storage.generations import POINTER
-from keystead.storage.paths import VERSIONS
+from keystead.storage.paths import SETTINGS, VERSIONS
 
 _USERS: Final = "/authentication/"
 _CHECK_SECONDS: Final = 1.0
@@ -66,7 +66,7 @@ class ClusterNews:
 
     def _record_changed(self, path: str) -> None:
         session = self._hsm.session
-        if session is None or path.startswith(VERSIONS):
+        if session is None or path.startswith((VERSIONS, SETTINGS)):
             return
         try:
             if path.startswith(key_paths.ROOT):

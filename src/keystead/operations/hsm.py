@@ -36,9 +36,11 @@ from keystead.operations.unattended_boot import UnattendedBoot
 from keystead.operations.unlocking import Unlocking
 from keystead.operations.update import Updates
 from keystead.operations.write_alarm import WriteAlarm
+from keystead.sealing.device import device_id
 from keystead.sealing.unlock_shares import WantedShares
 from keystead.storage import settings
 from keystead.storage.bound import BoundStore
+from keystead.storage.bound_settings import BoundSettings
 from keystead.storage.conditional import ConditionalStore, depend_on
 from keystead.storage.counted import CountedStore
 from keystead.storage.generations import GenerationStore, NextGeneration
@@ -141,12 +143,14 @@ class Hsm:
         """
         metrics = Metrics(context.monotonic)
         alarm = WriteAlarm(context.log, metrics)
-        bound = BoundStore(context.store, partial(_say_wrong, context.log))
-        counted = CountedStore(bound, alarm.written, alarm.refused)
+        wrong = partial(_say_wrong, context.log)
+        bound = BoundStore(context.store, wrong)
+        own = BoundSettings(bound, context.store, device_id(context.device_key), wrong)
+        counted = CountedStore(own, alarm.written, alarm.refused)
         store = await GenerationStore.open(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)
         provisioned = await local.is_provisioned()
-        binding = Binding(bound, context.store, store, local, context.log)
+        binding = Binding(bound, own, context.store, store, local, context.log)
         hsm = cls(replace(context, store=counted), metrics, alarm, store, local, binding)
         if provisioned:
             hsm.state = State.LOCKED
@@ -293,8 +297,7 @@ class Hsm:
         """
         state, old = after(self.state, event), self.session
         known = old.require_domain_key() if old and event is Event.RESTORE_SAME_KEY else None
-        versions = await self.binding.made_for(following, known)
-        await following.bring_into_force([*changes, *versions])
+        await self.binding.bring_into_force(following, changes, known)
         self.binding.end()
         depend_on(None)  # The restore is done. Its caller may not exist in the new records.
         # If the HSM was locked or the store was lost in the meantime, it stays so.
@@ -325,6 +328,7 @@ class Hsm:
             if self.state is State.FAILED:
                 return  # All is read again when the store is back.
             if follows and await self.store.follow() and old is not None:
+                self.binding.end()
                 self.recovery.leave_records(old)
                 self.state = State.LOCKED
                 self._state_changed(Event.RESTORE_SAME_KEY)

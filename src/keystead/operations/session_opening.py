@@ -32,8 +32,8 @@ class SessionOpening:
     async def open(self, event: Event, domain_key: Secret, *, takes_rollback: bool) -> Session:
         """Return a session for the state after `event`. The journal is open then, too.
 
-        Raises Conflict if the store is older than what the second place knows, unless
-        `takes_rollback` is set, and what reading raises.
+        Raises Conflict if the store, its records or the device's settings are older than they
+        should be, unless `takes_rollback` is set, and what reading raises.
         """
         # Before anything is written.
         rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
@@ -41,17 +41,22 @@ class SessionOpening:
             raise self.known_head.refusal(rollback)
         # Pinned: a session must not write its records into those of a later restore.
         pinned = self.store.pinned()
-        await require_intact(pinned, self.local.settings, domain_key, self.context.log)
+        checked = await require_intact(self.local.settings, domain_key, self.context.log)
         versions = await self.binding.open(domain_key)
         older = await self.known_head.fault_of_records(domain_key, versions.position)
-        if older and not takes_rollback:
+        put_back = await self.binding.fault_of_settings()
+        faults = " ".join(filter(None, (rollback, older, put_back)))
+        if faults and not takes_rollback:
             versions.close()
-            raise self.known_head.refusal(older)
+            raise self.known_head.refusal(faults)
         session = self.make(replace(self.context, store=pinned), domain_key, versions)
         await self.binding.check_slot(session.config)
+        await self.binding.bind_settings()
+        if checked:
+            _ = await pinned.commit(checked)
         await session.open()
         await adopt_backup_key(pinned, self.local.settings, session.config)
-        if rollback or older:
-            self.audit.rollback_acknowledged(rollback or older)
+        if faults:
+            self.audit.rollback_acknowledged(faults)
         await self.audit.open(domain_key)
         return session

@@ -10,6 +10,7 @@ from keystead.model.secret import Secret
 from keystead.sealing.domain_key import fingerprint
 from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore, NextGeneration
+from keystead.storage.key_value_store import Change
 from keystead.storage.settings import RESTORED_SEAL, SEALS_BACKUPS, SettingStore
 
 
@@ -62,16 +63,16 @@ class Succession:
             self._log.warning("cannot delete what a restore left over", reason=error.message)
 
 
-async def require_intact(
-    store: GenerationStore, local: SettingStore, domain_key: Secret, log: Log
-) -> None:
+async def require_intact(local: SettingStore, domain_key: Secret, log: Log) -> list[Change]:
     """Check the seal of the last restored backup, which needs the unwrapped domain key.
+
+    Return the changes after which it is checked no more.
 
     Raises WrongState if the records are not those that were sealed. The HSM stays Locked then.
     """
     restored = await local.get(RESTORED_SEAL)
     if restored is None:
-        return
+        return []
     try:
         restored.require_intact(domain_key)
     except InvalidInput as error:
@@ -79,4 +80,4 @@ async def require_intact(
         log.error("the restored backup is not intact", reason=error.message)  # noqa: TRY400
         raise WrongState(f"{error.message} Restore another one into a new HSM.") from None
     mark = local.put(SEALS_BACKUPS, fingerprint(domain_key))
-    _ = await store.commit([local.remove(RESTORED_SEAL), mark])
+    return [local.remove(RESTORED_SEAL), mark]

@@ -39,6 +39,12 @@ class BoundStore:
         """The position of the root that is followed, or None without one."""
         return None if self._versions is None else self._versions.position
 
+    @property
+    def generation(self) -> int | None:
+        """The number of the generation whose records are checked now, or None."""
+        versions = self._versions
+        return versions.position[0] if versions is not None and versions.is_open else None
+
     # --- reading ----------------------------------------------------------------------------
 
     async def get(self, path: str) -> StoredValue | None:

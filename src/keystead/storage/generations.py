@@ -226,13 +226,16 @@ class NextGeneration:
         """Return the generation as a store of its own."""
         return GenerationStore(self._store, number=self._number, revision=self._in_force.revision)
 
-    async def bring_into_force(self, changes: Sequence[Change]) -> None:
+    async def bring_into_force(
+        self, changes: Sequence[Change], *, checks: Sequence[Check] = ()
+    ) -> None:
         """Switch to this generation, in one commit with `changes` of device-local records.
 
-        Raises StaleRevision, with nothing changed, if another generation has become the current
-        one in the meantime or this one is being deleted, and StoreUnavailable if the store fails.
+        `checks` have paths with numbers. Raises StaleRevision, with nothing changed, if one does
+        not hold, if another generation has become the current one in the meantime, or if this one
+        is being deleted, and StoreUnavailable if the store fails.
         """
         pointer = Change(POINTER, b"%d" % self._number, self._in_force.revision)
         claim = Change(_CLAIM, None, self._claim.revision)
-        revision = await self._store.commit([pointer, claim, *changes])
+        revision = await self._store.commit([pointer, claim, *changes], checks=checks)
         self._present._enter(self._number, revision)  # noqa: SLF001  the two are one

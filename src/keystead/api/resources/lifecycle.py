@@ -32,7 +32,7 @@ class UnlockRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
     passphrase: str | UnsetType = UNSET
     share: str | UnsetType = UNSET
     acknowledge_rollback: bool = False
-    """Whether to open a store that is older than the journal's head in the second place."""
+    """Whether to open a store that is older, or has older settings, than it should be."""
 
 
 class UnlockShares(Hidden):
