@@ -1,7 +1,8 @@
 """The command line for clusters.
 
 `keystead cluster init`, `leave` and `force-new` are for the operator of the machine, while the
-server is stopped. The others are for a running HSM (`keystead.cli.members`).
+server is stopped. `witness` is for the machine of a witness (`keystead.witnesses`), and the others
+are for a running HSM (`keystead.cli.members`).
 """
 
 import argparse
@@ -24,6 +25,7 @@ from keystead.processes.supervisor import etcd_version
 from keystead.processes.supervisor.configuration import DEFAULT_DATA, read_configuration
 from keystead.processes.supervisor.formation import Formation
 from keystead.processes.supervisor.lone_member import ListedMember, LoneMember, reached
+from keystead.witnesses import add_witness
 
 Command = Callable[[Formation, argparse.Namespace], Coroutine[None, None, None]]
 
@@ -48,6 +50,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="where other members will reach this one",
     )
     leaving = commands.add_group("leave", "move the records of the only member back into SQLite")
+    add_witness(commands.add_group("witness", "prepare an etcd without an HSM, as a member"))
     forcing = commands.add_group(
         "force-new", "go on alone, as a cluster of one, after the other members were lost"
     )

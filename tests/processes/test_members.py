@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -90,9 +91,9 @@ def provisioned(place: Path, name: str, stack: ExitStack) -> Server:
     return server
 
 
-def founded(place: Path, stack: ExitStack) -> Server:
+def founded(place: Path, stack: ExitStack, name: str = "one") -> Server:
     """A cluster of one that others can join, with one key."""
-    directory = made(place, "one")
+    directory = made(place, name)
     with running_server(directory, config=settings(place)) as server:
         server.provision()
         new_key(server, "before")
@@ -144,7 +145,8 @@ def keystead(server: Server, *arguments: object) -> str:
 
 def run_keystead(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "keystead", "cluster", *map(str, arguments)]
-    where = ["--host", f"{server.host}:{server.port}", "--insecure"]
+    is_offline = arguments[0] == "witness"
+    where = [] if is_offline else ["--host", f"{server.host}:{server.port}", "--insecure"]
     passphrases = {
         "KEYSTEAD_USER": "admin",
         "KEYSTEAD_PASSPHRASE": server.passphrases["admin"],
@@ -185,6 +187,44 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         wait_until(lambda: removed in run_keystead(three, "status").stderr, seconds=120)
         assert three.state() == "Failed"
         wait_until(lambda: removed in three.log(), seconds=60)
+
+
+def test_two_hsms_with_a_witness_go_on_when_one_of_them_is_lost(place):
+    authority = Authority("cluster")
+    with ExitStack() as stack:
+        one = founded(place, stack, "first")
+        two = provisioned(place, "second", stack)
+        for server in (one, two):
+            trust(server, authority)
+        added(one, two)
+        started(one, made(place, "witness"), authority, stack)
+        wait_until(lambda: "witness-" in run_keystead(two, "status").stdout, seconds=120)
+        one.kill_all()
+        wait_until(lambda: added_key(two, "later"), seconds=120)
+        assert keys(two) == ["before", "later"]
+
+
+def started(one: Server, place: Path, authority: Authority, stack: ExitStack) -> None:
+    """Start a witness as its page says, but for systemd, and make it a full member."""
+    url, files, kit = peer_url(), place / "files", place / "member.json"
+    keystead(one, "witness", "request", files, f"--url={url}")
+    (place / "certificate.pem").write_bytes(authority.sign((files / "request.pem").read_bytes()))
+    (place / "ca.pem").write_bytes(authority.pem)
+    keystead(one, "add", url, "-o", kit)
+    configure = ("witness", "configure", files, "--members", kit, "--etcd", place.parent / "etcd")
+    known = ("--certificate", place / "certificate.pem", "--ca", place / "ca.pem")
+    said = keystead(one, *configure, *known)
+    unit = (files / "keystead-witness.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    for specifier, directory in (("%S", place), ("%t", place), ("%d", files)):
+        command = command.replace(specifier, str(directory))
+    (place / "keystead-witness").mkdir(mode=0o700)
+    with (place / "etcd.log").open("wb") as log:
+        process = subprocess.Popen(command.split(), stderr=log)  # noqa: S603
+    stack.callback(process.wait, 60)
+    stack.callback(process.terminate)
+    (member,) = re.findall(r"cluster promote ([0-9a-f]+)", said)
+    keystead(one, "promote", member)
 
 
 def added_key(server: Server, key_id: str) -> bool:

@@ -19,7 +19,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from keystead import algorithms
 from keystead.algorithms import PrivateKey
 from keystead.certificates.alternative_names import alternative_names_of, parse_alternative_names
-from keystead.certificates.csr import SubjectName, distinguished_name
+from keystead.certificates.csr import (
+    SERVER_AND_CLIENT,
+    SubjectName,
+    distinguished_name,
+    make_csr,
+)
 from keystead.errors import InvalidInput
 from keystead.model.secret import Secret
 
@@ -29,6 +34,8 @@ from keystead.model.secret import Secret
 # certificates without a good one.
 NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+_LISTS = (x509.SubjectAlternativeName, x509.ExtendedKeyUsage)
 
 MIN_RSA_BITS = 2048
 """NIST SP 800-57 part 1, 112 bits of security. OpenSSL rounds, and takes a little less."""
@@ -44,6 +51,36 @@ def make_tls_identity(
     chain = self_signed_chain(private, common_name, subject_alt_names)
     key = private.certificate_signer().key
     return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())), chain
+
+
+def make_peer_request(host: str) -> tuple[Secret, bytes]:
+    """Return a new P-256 key (PKCS#8 PEM) and a request (PEM) for a member's certificate.
+
+    Raises InvalidInput if the host is neither a DNS name nor an address.
+    """
+    private = algorithms.BY_NAME["EC_P256"].generate(None)
+    subject = SubjectName(common_name="keystead-witness", subject_alt_names=(host,))
+    request = make_csr(private, subject, uses=SERVER_AND_CLIENT)
+    key = private.certificate_signer().key
+    return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())), request
+
+
+def require_answer(request_pem: bytes, chain_pem: bytes) -> None:
+    """Raise InvalidInput unless the chain's first certificate has the request's key and names.
+
+    It must be good for a server and for a client too, where it says what it is for.
+    """
+    request, certificate = x509.load_pem_x509_csr(request_pem), _certificates(chain_pem)[0]
+    if request.public_key() != _public(certificate):
+        raise InvalidInput("The certificate is not for the key of this request.")
+    for wanted in request.extensions:
+        if not isinstance(wanted.value, _LISTS):
+            continue
+        given = _value(certificate, wanted.oid)
+        if given is None and isinstance(wanted.value, x509.ExtendedKeyUsage):
+            continue
+        if given is None or not set(wanted.value) <= set(given):
+            raise InvalidInput("The certificate lacks a name or a usage of the request.")
 
 
 def self_signed_chain(
@@ -116,6 +153,17 @@ def _certificates(chain_pem: bytes) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(chain_pem)
     except ValueError:
         raise InvalidInput("There is no valid certificate in the PEM.") from None
+
+
+def _value(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> Iterable[object] | None:
+    """Return what an extension lists, or None without it."""
+    try:
+        listed = certificate.extensions.get_extension_for_oid(oid).value
+    except x509.ExtensionNotFound:
+        return None
+    except ValueError:
+        raise InvalidInput("The certificate has an extension that cannot be read.") from None
+    return listed if isinstance(listed, _LISTS) else ()
 
 
 def _public(certificate: x509.Certificate) -> CertificatePublicKeyTypes:

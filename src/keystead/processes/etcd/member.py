@@ -58,6 +58,16 @@ class PeerFiles(NamedTuple):
     authority: int
 
 
+class Places(NamedTuple):
+    """Where etcd finds what it needs, as it has to be told."""
+
+    data: str
+    socket: str
+    certificate: str
+    key: str
+    authority: str
+
+
 class MemberRecord(msgspec.Struct, frozen=True):
     """How a member began. etcd reads the peers only until it has data."""
 
@@ -184,20 +194,27 @@ def arguments(record: MemberRecord, files: PeerFiles | None) -> Iterator[str]:
 
     Without files it can have no peers.
     """
+    identity, authority = (f"/proc/self/fd/{one}" for one in files or ("", ""))
+    places = Places(f"{_CURRENT}/{record.directory}", _SOCKET, identity, identity, authority)
+    yield from options(record, places, has_peers=files is not None)
+
+
+def options(record: MemberRecord, places: Places, *, has_peers: bool = True) -> Iterator[str]:
+    """Yield the options of an etcd that is a member, or a witness."""
     (own,) = (peer for peer in record.peers if peer.name == record.name)
     yield f"--name={record.name}"
-    yield f"--data-dir={_CURRENT}/{record.directory}"
-    yield f"--listen-client-urls=unix://{_SOCKET}"
+    yield f"--data-dir={places.data}"
+    yield f"--listen-client-urls=unix://{places.socket}"
     yield "--advertise-client-urls="
-    if files is None:
+    if has_peers:
+        yield f"--listen-peer-urls={','.join(map(_listening, own.urls))}"
+        yield f"--peer-cert-file={places.certificate}"
+        yield f"--peer-key-file={places.key}"
+        yield f"--peer-trusted-ca-file={places.authority}"
+        yield "--peer-client-cert-auth"
+    else:
         yield "--listen-peer-urls=unix://peer.sock"
         yield "--listen-metrics-urls=unix://metrics.sock"
-    else:
-        yield f"--listen-peer-urls={','.join(map(_listening, own.urls))}"
-        yield f"--peer-cert-file=/proc/self/fd/{files.identity}"
-        yield f"--peer-key-file=/proc/self/fd/{files.identity}"
-        yield f"--peer-trusted-ca-file=/proc/self/fd/{files.authority}"
-        yield "--peer-client-cert-auth"
     yield f"--initial-advertise-peer-urls={','.join(own.urls)}"
     named = [f"{peer.name}={url}" for peer in record.peers for url in peer.urls]
     yield f"--initial-cluster={','.join(named)}"
