@@ -13,7 +13,13 @@ def test_a_journal_is_exported_verified_and_shortened(hsm, keystead, tmp_path):
     verified = keystead(*verify, "--head", head)
     assert verified.status == 0
     assert ": intact" in verified.out
-    known = json.loads((tmp_path / "head").read_bytes())["n"]
+    kept = json.loads((tmp_path / "head").read_bytes())
+    known = kept["n"]
+    assert keystead(*verify, "--checkpoint", f"{known}:{kept['chain']}").status == 0
+    other = keystead(*verify, "--checkpoint", f"{known}:{'0' * 64}")
+    assert (other.status, "this is another history" in other.out) == (1, True)
+    for wrong in (f"{known}", f"{known}:00", f"0:{kept['chain']}", f"{known}:{kept['chain']}0"):
+        assert keystead(*verify, "--checkpoint", wrong).status == 2
     assert keystead(*verify, "--json").json()["last"] >= known
     deleting = ("journal", "delete", known, "--yes")
     assert keystead(*deleting, user="auditor").status == 0

@@ -1,18 +1,20 @@
-"""rsyslog and syslog-ng, each at the end of our syslog over TLS."""
+"""rsyslog and syslog-ng, each at the end of our syslog over TLS, and what they show."""
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from keystead.__main__ import main
 from tests.support.authority import Authority
 from tests.support.daemons import free_port, running
-from tests.support.server import running_server, wait_until
+from tests.support.server import Server, running_server, wait_until
 from tests.support.syslog_receiver import write_server_identity
 
 SECONDS = 60
@@ -36,6 +38,25 @@ destination file {{ file("{folder}/received"
     template("$PROGRAM $PID [sequenceId=\\"${{.SDATA.meta.sequenceId}}\\"] $MESSAGE\\n")); }};
 log {{ source(hsm); destination(file); }};
 """
+
+
+class Receiving(NamedTuple):
+    """A receiver that runs."""
+
+    received: Path
+    log: Path
+    config: str
+    """What has a server send to it."""
+
+    def text(self) -> str:
+        return self.received.read_text() if self.received.exists() else ""
+
+    def wait_for(self, text: str, server: Server) -> None:
+        wait_until(
+            lambda: text in self.text(),
+            seconds=SECONDS,
+            what=lambda: self.log.read_text() + server.log(),
+        )
 
 
 class Receiver(NamedTuple):
@@ -79,26 +100,89 @@ def syslog_ng() -> Receiver:
     )
 
 
-@pytest.mark.parametrize("receiver", [rsyslog(), syslog_ng()], ids=lambda one: one.name)
-def test_another_program_takes_our_syslog_over_tls(receiver, tmp_path):
+@contextlib.contextmanager
+def receiving(receiver: Receiver, folder: Path) -> Iterator[Receiving]:
+    """Run a receiver that keeps what it gets in a file."""
     if receiver.missing:
         pytest.skip(receiver.missing)
     authority, port = Authority("logs"), free_port()
-    (tmp_path / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
-    write_server_identity(tmp_path, authority, "localhost")
-    (tmp_path / "settings").write_text(receiver.settings.format(folder=tmp_path, port=port))
-    received, log = tmp_path / "received", tmp_path / "receiver.log"
+    (folder / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    write_server_identity(folder, authority, "localhost")
+    (folder / "settings").write_text(receiver.settings.format(folder=folder, port=port))
+    log = folder / "receiver.log"
     config = f'[syslog]\ntls = "localhost:{port}"\nca = "ca.pem"\n'
+    with running(*receiver.command(folder), log=log, environment=receiver.environment):
+        yield Receiving(folder / "received", log, config)
+
+
+@pytest.mark.parametrize("receiver", [rsyslog(), syslog_ng()], ids=lambda one: one.name)
+def test_another_program_takes_our_syslog_over_tls(receiver, tmp_path):
     with (
-        running(*receiver.command(tmp_path), log=log, environment=receiver.environment),
-        running_server(tmp_path, config=config) as server,
+        receiving(receiver, tmp_path) as there,
+        running_server(tmp_path, config=there.config) as server,
     ):
         server.provision()
         wrong = server.request("GET", "/users", user="admin", passphrase="not the passphrase")
         assert wrong.status == 401
-        wait_until(
-            lambda: received.exists() and "authentication failed" in received.read_text(),
-            seconds=SECONDS,
-            what=lambda: log.read_text() + server.log(),
-        )
-    assert re.search(r'^keystead .*sequenceId="\d+"', received.read_text(), re.MULTILINE)
+        there.wait_for("authentication failed", server)
+    assert re.search(r'^keystead .*sequenceId="\d+"', there.text(), re.MULTILINE)
+
+
+def exported(server: Server, folder: Path) -> None:
+    """Write what `keystead journal show` and `key` would."""
+    for name, path in (("journal", "/journal"), ("key.pem", "/journal/key.pem")):
+        (folder / name).write_bytes(server.request("GET", path, user="admin").body)
+
+
+def is_verified(folder: Path, checkpoint: str) -> bool:
+    """Whether the export fits a checkpoint that syslog received."""
+    named = ("--key", str(folder / "key.pem"), "--checkpoint", checkpoint)
+    status = main(["journal", "verify", str(folder / "journal"), *named])
+    assert status in {0, 1}
+    return status == 0
+
+
+def last_checkpoint(server: Server, there: Receiving) -> str:
+    """Have the journal signed. Return the checkpoint as the receiver has it, when it has it."""
+    head = server.request("GET", "/journal/head", user="admin").json()
+    there.wait_for(head["chain"], server)
+    (line,) = (line for line in there.text().splitlines() if head["chain"] in line)
+    found = re.search(r"journal checkpoint.*entry\W+(\d+)\W+chain\W+([0-9a-f]{64})", line)
+    assert found is not None, line
+    return f"{found[1]}:{found[2]}"
+
+
+def test_a_machine_that_was_set_back_does_not_fit_the_checkpoint_that_rsyslog_received(
+    tmp_path, capsys
+):
+    with receiving(rsyslog(), tmp_path) as there:
+        given = {"directory": tmp_path, "config": there.config}
+        with running_server(**given) as server:
+            server.provision()
+            server.add_user("leaver", "Operator")
+            before = last_checkpoint(server, there)
+            server.stop()
+        shutil.copytree(server.data, tmp_path / "old")
+        with running_server(**given) as server:
+            server.unlock()
+            assert server.request("DELETE", "/users/leaver", user="admin").status == 204
+            after = last_checkpoint(server, there)
+            exported(server, tmp_path)
+            assert is_verified(tmp_path, before)
+            assert is_verified(tmp_path, after)
+            server.stop()
+        shutil.rmtree(server.data)
+        shutil.copytree(tmp_path / "old", server.data)
+        with running_server(**given) as server:
+            server.unlock()
+            assert server.request("GET", "/users/leaver", user="admin").status == 200
+            exported(server, tmp_path)
+            assert is_verified(tmp_path, before)
+            assert not is_verified(tmp_path, after)
+            # It goes on, until it has as many entries.
+            for number in range(5):
+                server.add_user(f"new{number}", "Operator")
+            capsys.readouterr()
+            exported(server, tmp_path)
+            assert not is_verified(tmp_path, after)
+            assert "this is another history" in capsys.readouterr().out

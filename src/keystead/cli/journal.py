@@ -1,5 +1,6 @@
 """`keystead journal`: show, head, key, delete, config, verify, stamp."""
 
+import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -41,7 +42,13 @@ def _add_verify(commands: Commands) -> None:
     run_offline(parser, _verify)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--key", type=Path, required=True, help="the journal's public key (PEM)")
-    parser.add_argument("--head", type=Path, help="a head that was kept elsewhere")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--head", type=Path, help="a head that was kept elsewhere")
+    known.add_argument(
+        "--checkpoint",
+        metavar="N:CHAIN",
+        help="`entry` and `chain` of the event `journal checkpoint` at a syslog server",
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -90,10 +97,18 @@ def _config(call: Invocation) -> None:
     call.screen.record(call.client.get(path))
 
 
+def _logged(text: str) -> journal_verify.KeptCheckpoint:
+    """Return the checkpoint that a log names. Raises UsageError if it is none."""
+    found = re.fullmatch(r"([1-9][0-9]{0,15}):([0-9a-f]{64})", text)
+    if found is None:
+        raise UsageError("A checkpoint is its entry, a colon, and 64 digits of its chain.")
+    return journal_verify.KeptCheckpoint(int(found[1]), bytes.fromhex(found[2]))
+
+
 def _verify(given: Namespace) -> int:
+    head = None if given.checkpoint is None else _logged(given.checkpoint)
     try:
         key = journal_verify.load_key(given.key.read_bytes())
-        head = None
         if given.head is not None:
             head = journal_verify.load_head(given.head.read_bytes(), key)
     except journal_verify.Unverifiable as error:
