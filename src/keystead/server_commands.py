@@ -3,11 +3,11 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from msgspec.structs import replace
 
-from keystead.processes.platform.settings import PlatformSettings
+from keystead.processes.platform.settings import PlatformSettings, RunningImage
 from keystead.processes.sandbox import INSECURE_OPTION
 from keystead.processes.supervisor.configuration import (
     DEFAULT_DATA,
@@ -60,6 +60,7 @@ def add_serve(serving: argparse.ArgumentParser) -> None:
     serving.add_argument("--restarts-machine", action="store_true", help=argparse.SUPPRESS)
     serving.add_argument("--configures-machine", action="store_true", help=argparse.SUPPRESS)
     serving.add_argument("--has-installer", action="store_true", help=argparse.SUPPRESS)
+    serving.add_argument("--image", choices=get_args(RunningImage), help=argparse.SUPPRESS)
 
 
 def _serve_options(given: argparse.Namespace) -> ServeOptions:
@@ -87,7 +88,9 @@ def _platform(
         configures_machine=given.configures_machine,
         warnings=warnings_at_start(data, settings),
     )
-    return replace(settings, has_installer=given.has_installer, core=core)
+    return replace(
+        settings, has_installer=given.has_installer, running_image=given.image, core=core
+    )
 
 
 def _edge_count(text: str) -> int:

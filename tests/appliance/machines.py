@@ -128,9 +128,10 @@ def booted(
 
 @contextmanager
 def software_tpm(folder: Path) -> Iterator[Path]:
-    """The control channel of a new TPM, which measures one start of a machine."""
-    (folder / "tpm").mkdir()
+    """The control channel of the TPM whose state is in `folder`; a new one the first time."""
+    (folder / "tpm").mkdir(exist_ok=True)
     channel = folder / "tpm/control"
+    channel.unlink(missing_ok=True)
     command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder / 'tpm'}"]
     running = subprocess.Popen([*command, "--ctrl", f"type=unixio,path={channel}"])  # noqa: S603 - the system's
     try:

@@ -19,10 +19,13 @@ from keystead.appliance.initramfs import (
     MODULES,
     UPDATE_KEY,
     WITH_TPM,
+    PublicKeys,
     configuration,
     root_entries,
 )
 from keystead.appliance.python_files import has_tpm
+from keystead.appliance.secure_boot import SigningKeys
+from keystead.appliance.sign_policy import sign_policy
 from keystead.processes.supervisor.configuration import read_configuration
 
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
@@ -111,13 +114,38 @@ def test_a_second_build_is_identical(entries: list[ImageFile], packages: list[Pa
 
 
 def test_the_builders_update_key_is_in_the_image_and_in_force(keys: Path, tmp_path: Path) -> None:
-    key = (keys / "update.pem").read_bytes()
-    for entry in configuration(key):
+    public = PublicKeys.of(SigningKeys.in_folder(keys))
+    for entry in configuration(public):
         (tmp_path / PurePosixPath(entry.path).name).write_bytes(entry.content)
 
     read = read_configuration(tmp_path / PurePosixPath(CONFIGURATION).name)
 
-    assert read.platform.core.update_key_pem == key
+    assert read.platform.core.update_key_pem == public.update
+    assert read.platform.device_key.provider == "file"
+
+
+@needs_tpm_package
+def test_on_a_machine_with_a_tpm_the_device_key_is_sealed_to_the_builders_key(
+    keys: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_bytes(
+        sign_policy(
+            b'{"measurements": {"pcr11": "%s"}}' % (b"11" * 32),
+            (keys / "policy.key").read_bytes(),
+            security_version=1,
+        )
+    )
+    for entry in configuration(PublicKeys.of(SigningKeys.in_folder(keys))):
+        # The stub puts the policy there when the machine starts.
+        there = entry.content.replace(b"/.extra/tpm2-pcr-signature.json", bytes(policy))
+        (tmp_path / PurePosixPath(entry.path).name).write_bytes(there)
+
+    found = read_configuration(tmp_path / PurePosixPath(WITH_TPM).name).platform.device_key
+
+    assert (found.provider, found.revoke_older, found.pcrs) == ("tpm2", True, "sha256:7")
+    assert found.image_key_pem == (keys / "policy.pem").read_bytes()
+    assert found.image_policy == policy.read_bytes()
 
 
 @needs_tpm_package

@@ -1,65 +1,40 @@
 """The device key, sealed to whatever image the builder has signed, from a security version on."""
 
 import base64
-import json
 import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
-from keystead.appliance.sign_policy import sign_policy
 from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
 from keystead.platform.device_key import DeviceKey
 from keystead.platform.image_policy import ImagePolicy
 from keystead.platform.pcrs import PcrSelection
-from tests.support.quotes import after
+from tests.support.image_policies import PRIVATE, boot, pem_of, signed_policy
 from tests.support.tpm import Swtpm, swtpm
 
 pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss is not installed")
-
-from tpm2_pytss import ESYS_TR
 
 from keystead.platform.device_key_tpm2 import Images, InTpm
 
 __all__ = ["swtpm"]
 
 KEY = Secret(bytes(range(32)))
-PRIVATE = ec.generate_private_key(ec.SECP256R1())
-
-
-def pem_of(private: ec.EllipticCurvePrivateKey) -> bytes:
-    return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def contents_of(image: bytes) -> bytes:
-    """The part of contents.json that says what a TPM measures of an image."""
-    return json.dumps({"measurements": {"pcr11": after((11, image))["11"].hex()}}).encode()
 
 
 def policy_of(
     image: bytes, security_version: int, private: ec.EllipticCurvePrivateKey = PRIVATE
 ) -> ImagePolicy:
-    """What the builder signs for an image."""
-    private_pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    signed = sign_policy(contents_of(image), private_pem, security_version=security_version)
-    return ImagePolicy.parse(signed)
+    return ImagePolicy.parse(signed_policy(image, security_version, private))
 
 
 def booted(tpm: Swtpm, image: bytes, policy: ImagePolicy, pcrs: str = "sha256:7") -> InTpm:
     """The provider on a machine that has just started `image`, which comes with `policy`."""
-    tpm.restart()
-    with tpm.esys() as esys:
-        esys.pcr_event(ESYS_TR(11), image)
-    images = Images(pem_of(PRIVATE), policy)
+    boot(tpm, image)
+    images = Images(pem_of(), policy)
     return InTpm(tpm.tcti, PcrSelection.parse(pcrs), numbers_seals=True, images=images)
 
 

@@ -2,14 +2,16 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from keystead import SECURITY_VERSION, __version__
 from keystead.appliance import content, debian, disk, initramfs, measurement, uki
+from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import Package
 from keystead.appliance.secure_boot import SigningKeys
+from keystead.appliance.sign_policy import sign_policy
 from keystead.appliance.update_file import write_update
 from keystead.errors import InvalidInput
 from keystead.sealing.update_image import SigningKey
@@ -35,9 +37,7 @@ def build(out: Path, *, keys: SigningKeys | None, formats: Sequence[str]) -> lis
         raise InvalidInput(f"{out}: {error.strerror}.") from error
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        packages = _packages(folder)
-        update_key = None if keys is None else keys.update_public_key.read_bytes()
-        _write_image(packages, update_key, folder, out)
+        _write_image(_packages(folder), keys, folder, out)
     image, raw = out / IMAGE, out / DISK
     signed = [] if keys is None else [_sign(image, keys)]
     disk.write_disk(image, raw)
@@ -68,26 +68,40 @@ def _packages(folder: Path) -> list[Package]:
 
 
 def _write_image(
-    packages: Sequence[Package], update_key: bytes | None, folder: Path, out: Path
+    packages: Sequence[Package], keys: SigningKeys | None, folder: Path, out: Path
 ) -> None:
-    entries = initramfs.root_entries(packages, update_key)
+    public = None if keys is None else initramfs.PublicKeys.of(keys)
+    entries = initramfs.root_entries(packages, public)
     initramfs.pack(entries, folder / "initramfs")
     (folder / "kernel").write_bytes(_file(packages, "boot/vmlinuz-"))
     (folder / "stub").write_bytes(_file(packages, STUB))
     (folder / "osrel").write_text(uki.os_release())
-    line = uki.command_line(initramfs.INTERPRETER)
-    (folder / "cmdline").write_text(line)
+    (folder / "cmdline").write_text(uki.command_line(initramfs.INTERPRETER))
     parts = {".osrel": "osrel", ".cmdline": "cmdline", ".linux": "kernel", ".initrd": "initramfs"}
     paths = {section: folder / name for section, name in parts.items()}
+    described = _described(packages, entries, paths)
+    (out / CONTENTS).write_bytes(described)
+    if keys is not None:
+        policy = sign_policy(
+            described, keys.policy_key.read_bytes(), security_version=SECURITY_VERSION
+        )
+        paths[uki.POLICY] = folder / "policy"
+        paths[uki.POLICY].write_bytes(policy)
     uki.join(folder / "stub", paths, out / IMAGE)
+
+
+def _described(
+    packages: Sequence[Package], entries: Sequence[ImageFile], paths: Mapping[str, Path]
+) -> bytes:
+    """Return the list of contents of the image with these parts."""
     described = {
         "product": f"keystead {__version__}",
-        "kernelCommandLine": line,
+        "kernelCommandLine": paths[".cmdline"].read_text(),
         "measurements": {f"pcr{measurement.REGISTER}": measurement.predicted(paths)},
         "packages": sorted(package.origin for package in packages),
         "files": content.listing(entries),
     }
-    (out / CONTENTS).write_text(json.dumps(described, indent=1) + "\n")
+    return json.dumps(described, indent=1).encode() + b"\n"
 
 
 def _file(packages: Sequence[Package], start: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,6 +12,7 @@ from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.kernel_modules import DRIVERS, load_order, name_of
 from keystead.appliance.python_files import has_tpm, own_package, server_wheels, standard_library
+from keystead.appliance.secure_boot import SigningKeys
 from keystead.errors import InvalidInput
 
 INTERPRETER: Final = f"usr/bin/{PYTHON}"
@@ -26,20 +28,48 @@ CONFIGURATION: Final = "etc/keystead/keystead.toml"
 WITH_TPM: Final = "etc/keystead/with-tpm.toml"
 """The configuration for a machine that has a TPM."""
 UPDATE_KEY: Final = "etc/keystead/update.pem"
+POLICY_KEY: Final = "etc/keystead/policy.pem"
 _ATTESTATION: Final = b"""\
 [attestation]
 tpm = "/dev/tpmrm0"
 pcrs = "sha256:0,1,2,3,4,5,6,7,11"
 is_optional = true
 """
+_UPDATE: Final = b"""\
+[update]
+public_key = "update.pem"
+"""
+_SEALED: Final = b"""\
+[device_key]
+provider = "tpm2"
+revoke_older = true
+image_key = "policy.pem"
+image_policy = "/.extra/tpm2-pcr-signature.json"
+"""
+"""The policy is where the stub of the image puts it."""
 _BUILDER: Final = "made by the builder"
 _EMPTY_FOLDERS: Final = ("data", "dev", "etc", "proc", "run", "sys", "tmp", "boot")
 
 
-def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -> list[ImageFile]:
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """What an image knows of its builder, in PEM."""
+
+    update: bytes
+    """Verifies update images."""
+    policy: bytes
+    """Verifies the policies of images, to which the device key is sealed."""
+
+    @classmethod
+    def of(cls, keys: SigningKeys) -> "PublicKeys":
+        """Return the public keys of a builder."""
+        return cls(keys.update_public_key.read_bytes(), keys.policy_public_key.read_bytes())
+
+
+def root_entries(packages: Sequence[Package], keys: PublicKeys | None = None) -> list[ImageFile]:
     """Return everything that is in the root file system.
 
-    `update_key` (PEM) verifies update images. Without a key, the appliance takes none.
+    Without `keys`, the appliance takes no updates and seals nothing.
     Raises InvalidInput if a library that a program needs is in none of the packages.
     """
     programs = [*_interpreter(packages), *server_wheels(), *own_package()]
@@ -48,7 +78,7 @@ def root_entries(packages: Sequence[Package], update_key: bytes | None = None) -
     return content.with_directories(
         [
             *(*programs, *_libraries(programs, packages), *_drivers(packages)),
-            *(*_skeleton(), *configuration(update_key)),
+            *(*_skeleton(), *configuration(keys)),
         ]
     )
 
@@ -133,14 +163,15 @@ def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]
             yield name_of(PurePosixPath(path).name), (data, package.origin)
 
 
-def configuration(update_key: bytes | None) -> Iterator[ImageFile]:
-    """Yield the configurations of the server, and the key that verifies update images."""
-    always = b"" if update_key is None else b'[update]\npublic_key = "update.pem"\n'
+def configuration(keys: PublicKeys | None) -> Iterator[ImageFile]:
+    """Yield the configurations of the server, and the keys that they name."""
+    always, with_tpm = (b"", b"") if keys is None else (_UPDATE, _SEALED)
     yield content.file(CONFIGURATION, always, _BUILDER)
     if has_tpm():
-        yield content.file(WITH_TPM, always + _ATTESTATION, _BUILDER)
-    if update_key is not None:
-        yield content.file(UPDATE_KEY, update_key, "the builder's update key")
+        yield content.file(WITH_TPM, always + _ATTESTATION + with_tpm, _BUILDER)
+    if keys is not None:
+        yield content.file(UPDATE_KEY, keys.update, "the builder's update key")
+        yield content.file(POLICY_KEY, keys.policy, "the builder's policy key")
 
 
 def _skeleton() -> Iterator[ImageFile]:

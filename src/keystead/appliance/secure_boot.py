@@ -42,16 +42,19 @@ class SigningKeys:
     update_key: Path
     update_public_key: Path
     """Images have it, to verify the update images that come after them."""
+    policy_key: Path
+    policy_public_key: Path
+    """Images have it, to seal the device key to it."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> "SigningKeys":
         """Return those of a folder of `make_keys`. Raises InvalidInput if they are missing."""
-        names = ("db.key", "db.pem", "update.key", "update.pem")
-        keys = cls(*(folder / name for name in names))
-        for path in (keys.key, keys.certificate, keys.update_key, keys.update_public_key):
+        names = ("db.key", "db.pem", "update.key", "update.pem", "policy.key", "policy.pem")
+        paths = [folder / name for name in names]
+        for path in paths:
             if not path.is_file():
                 raise InvalidInput(f"There is no {path}: `keystead image keys` makes it.")
-        return keys
+        return cls(*paths)
 
 
 def make_keys(folder: Path, *, now: dt.datetime) -> None:

@@ -42,7 +42,9 @@ def sign_policy(contents: bytes, key_pem: bytes, *, security_version: int) -> by
 
 def _signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> str:
     half = SIGNATURE_BYTES // 2
-    numbers = decode_dss_signature(key.sign(message, ec.ECDSA(SHA256())))
+    # Two builds of one image are to have the same policy (RFC 6979).
+    method = ec.ECDSA(SHA256(), deterministic_signing=True)
+    numbers = decode_dss_signature(key.sign(message, method))
     return base64.b64encode(b"".join(number.to_bytes(half) for number in numbers)).decode()
 
 

@@ -25,6 +25,9 @@ _COMMAND_LINE: Final = (
     "rdinit=/{interpreter} -- -I -m keystead.processes.machine"
 )
 
+POLICY: Final = ".pcrsig"
+"""The part with the signed policy of the image. The stub does not measure it, and puts it into
+the root file system, as the file `/.extra/tpm2-pcr-signature.json`."""
 _FIRST_ADDRESS: Final = 0x20000
 """Behind the stub itself."""
 _PAGE: Final = 0x1000

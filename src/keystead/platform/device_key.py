@@ -52,6 +52,13 @@ class DeviceKeyProvider(Protocol):
         """
         ...
 
+    def is_for_older_images(self, sealed: bytes) -> bool:
+        """Return whether images open `sealed` that would not open a result of `seal` from now on.
+
+        Raises StartRefused if `sealed` is damaged.
+        """
+        ...
+
     def describe(self, sealed: bytes) -> Sequence[str]:
         """Return lines for the operator about the conditions of `unseal`. They hold no secret."""
         ...
@@ -86,6 +93,10 @@ class InClear:
     def revoke_older(self, _sealed: bytes) -> None:
         """Do nothing: a copy of the file opens as long as it exists."""
 
+    def is_for_older_images(self, _sealed: bytes) -> bool:
+        """Return False, because every image opens the key at all times."""
+        return False
+
     def describe(self, _sealed: bytes) -> Sequence[str]:
         """Return no lines, because the key depends on nothing."""
         return []
@@ -107,6 +118,11 @@ class DeviceKey:
     def is_there(self) -> bool:
         """Whether there is a file of this provider, with the right key or not."""
         return os.path.lexists(self.path) or os.path.lexists(self._next)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether there is a file that is not merely staged."""
+        return os.path.lexists(self.path)
 
     def fetch(self, *, store_exists: bool) -> "Fetched":
         """Let the provider open its file, or make the first key if there is no store yet.
@@ -154,6 +170,28 @@ class DeviceKey:
             if not os.path.lexists(self._next):
                 self._provider.revoke_older(_read(self.path))
 
+    @property
+    def is_for_older_images(self) -> bool:
+        """Whether images open the key that would not if it was sealed now.
+
+        Raises StartRefused if the file cannot be read.
+        """
+        # Of a change that was interrupted, the old file may be half destroyed.
+        newest = self._next if os.path.lexists(self._next) else self.path
+        with _named(newest):
+            return self._provider.is_for_older_images(_read(newest))
+
+    def seal_again(self) -> None:
+        """Seal the present key anew. `revoke_older` is to be called after it.
+
+        Raises StartRefused if the key does not open, two different keys are here, or sealing fails.
+        """
+        with _named(self.path):
+            fetched = self._open_files()
+        fetched.require_one()
+        self.stage(fetched.settle(None))
+        self.promote()
+
     def clear(self) -> None:
         """Destroy what is left of a change that is done, or was never made.
 
@@ -198,6 +236,11 @@ class Fetched:
         self._kept = kept
         self._found = found
         self._refusals = refusals
+
+    def require_one(self) -> None:
+        """Raise StartRefused if there are two different keys: only the store knows which counts."""
+        if self._refusals or len({device_id(key) for _, key in self._found}) > 1:
+            raise StartRefused(f"There is more than one device key {self._kept.path}.")
 
     def choose(self, devices: Collection[str] | None) -> Secret:
         """Return the key of one of `devices`. None stands for an empty store.

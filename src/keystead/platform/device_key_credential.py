@@ -51,6 +51,10 @@ class UnderCredential:
     def revoke_older(self, _sealed: bytes) -> None:
         """Do nothing: a copy of the file opens as long as the credential exists."""
 
+    def is_for_older_images(self, _sealed: bytes) -> bool:
+        """Return False, because every image that has the credential opens the key."""
+        return False
+
     def describe(self, _sealed: bytes) -> Sequence[str]:
         """Return the name and directory of the credential, as a line for people."""
         return [f"credential: {self._credential} in {self._directory or 'no directory'}"]

@@ -96,6 +96,16 @@ class InTpm:
         if seal_number is not None:
             self._ask(lambda tpm: tpm.revoke_older(seal_number))
 
+    def is_for_older_images(self, sealed: bytes) -> bool:
+        """Return whether the key was sealed for any image, or for a version before this image's.
+
+        Raises StartRefused if it is damaged.
+        """
+        if self._images is None:
+            return False
+        image = _parse(sealed).image
+        return image is None or image.security_version < self._images.policy.security_version
+
     def describe(self, sealed: bytes) -> Sequence[str]:
         """Return the TPM, and the state of each PCR that the key is bound to."""
         secret = _parse(sealed)

@@ -59,8 +59,15 @@ class Pong(Message, tag=27, frozen=True):
 class MachineSetting(Message, tag=28, frozen=True):
     """core → supervisor: what process 1 of the appliance has to apply. It fits in one line."""
 
-    name: Literal["NETWORK", "NETWORK_TRIAL", "TIME_SERVER"]
+    name: Literal["NETWORK", "NETWORK_TRIAL", "TIME_SERVER", "DEVICE_KEY"]
     value: Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[ -~]*\Z")]
+
+
+class KeyWaits(Message, tag=51, frozen=True):
+    """platform → supervisor: the device key is to be sealed once the image is confirmed.
+
+    That is done at the start after the confirmation.
+    """
 
 
 class ServePeers(Message, tag=47, frozen=True):
@@ -105,5 +112,5 @@ SupervisorToCore = AttachEdge | Noted | Ping | RemovedFromCluster
 CoreToSupervisor = (
     Started | Wanted | CannotStart | Pong | MachineSetting | ServePeers | BeginJoin | EndJoin
 )
-PlatformToSupervisor = CannotStart
+PlatformToSupervisor = KeyWaits | CannotStart
 EdgeToSupervisor = EdgeReady | CannotStart

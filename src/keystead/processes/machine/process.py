@@ -37,6 +37,7 @@ _OPEN_FILES: Final = 65536
 """Enough for all connections that the edges accept."""
 _OF_APPLIANCE: Final = ("--restarts-machine", "--configures-machine")
 _NOTICES: Final = Path("/run/notices")
+_KEY_WAITS: Final = b"X_KEYSTEAD_DEVICE_KEY=waits"
 _PAUSE_SECONDS: Final = 10.0
 """How long a reason for a restart stays on the screen."""
 
@@ -50,10 +51,11 @@ def tell(line: str) -> None:
 class Machine:
     """The running appliance."""
 
-    def __init__(self, slots: Slots | None, *, is_trial: bool) -> None:
-        """Without slots, no update can be installed. `is_trial`: the running slot is on trial."""
+    def __init__(self, slots: Slots | None, start: Start) -> None:
+        """Without slots, no update can be installed. `start` says how the running one came up."""
         self._slots = slots
-        self._is_trial = is_trial
+        self._start = start
+        self._key_waits = False
         self._server: subprocess.Popen[bytes] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_restart = False
@@ -67,8 +69,8 @@ class Machine:
             loop.add_reader(descriptor, self._input, descriptor)
         interface.loopback_up()
         applied = AppliedSettings(interface.ethernet_interfaces(), tell, _tell_of)
-        watch = Watch(_NOTICES, self._kill, applied.hear)
-        self._server = _start_server(watch.environment, has_installer=self._slots is not None)
+        watch = Watch(_NOTICES, self._kill, partial(self._hear, applied))
+        self._server = _start_server(watch.environment, self._slots, self._start)
         trying = loop.create_task(self._end_trial())
         status = await self._ended
         watch.close()
@@ -77,7 +79,7 @@ class Machine:
         return self._what_now(status)
 
     async def _end_trial(self) -> None:
-        if self._slots is None or not self._is_trial:
+        if self._slots is None or self._start is not Start.TRIAL:
             return
         if not await trial.becomes_healthy(partial(trial.answers, "::1", PORT)):
             tell("the server does not answer")
@@ -85,6 +87,15 @@ class Machine:
             return
         self._slots.confirm()
         tell(f"slot {self._slots.running.value} is confirmed")
+        if self._key_waits:
+            tell("restarting once more, to seal the device key to this image")
+            self._restart()
+
+    def _hear(self, applied: AppliedSettings, notice: bytes) -> None:
+        if notice == _KEY_WAITS:
+            self._key_waits = True
+        else:
+            applied.hear(notice)
 
     def _what_now(self, status: int) -> int:
         if status == 0 and not self._is_restart:
@@ -137,32 +148,32 @@ def _tell_of(name: str, line: str) -> None:
 
 
 def _start_server(
-    environment: Mapping[str, str], *, has_installer: bool
+    environment: Mapping[str, str], slots: Slots | None, start: Start
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "keystead", "serve", *_OF_APPLIANCE]
     configuration = WITH_TPM if _TPM.exists() and WITH_TPM.exists() else CONFIGURATION
     where = [f"--config={configuration}", f"--data={DATA}", f"--listen=[::]:{PORT}"]
-    updates = ["--has-installer"] if has_installer else []
+    image = "confirmed" if start.is_of_confirmed else "trial"
+    updates = [f"--image={image}", *([] if slots is None else ["--has-installer"])]
     return subprocess.Popen([*command, *where, *updates], env=environment, cwd="/")  # noqa: S603 - our own interpreter and module
 
 
-def _begin_slots() -> tuple[Slots | None, bool]:
-    """Return the slots, and whether the running one is on trial. None: this machine has none."""
+def _begin_slots() -> tuple[Slots | None, Start]:
+    """Return the slots, and how the running one came up. None: this machine has none."""
     try:
         slots = boot.find_slots()
         start = slots.begin()
         UpdateSlot(UPDATES).take_committed()  # A power cut has ended what was committed.
     except (OSError, StartRefused) as error:
         tell(f"no updates: {error}")
-        return None, False
+        return None, Start.CONFIRMED
     running = slots.running
     tell(start.value.format(running=running.value, other=running.other.value))
-    return slots, start is Start.TRIAL
+    return slots, start
 
 
 async def _run() -> int:
-    slots, is_trial = _begin_slots()
-    return await Machine(slots, is_trial=is_trial).run()
+    return await Machine(*_begin_slots()).run()
 
 
 def main() -> NoReturn:

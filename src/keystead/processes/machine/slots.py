@@ -28,6 +28,11 @@ class Start(Enum):
     AFTER_FAILED_TRIAL = "slot {running}: the update in slot {other} was not confirmed"
     INSTEAD_OF_CONFIRMED = "slot {running}: slot {other}, which is confirmed, does not start"
 
+    @property
+    def is_of_confirmed(self) -> bool:
+        """Whether the slot that runs is the confirmed one."""
+        return self in (Start.CONFIRMED, Start.AFTER_FAILED_TRIAL)
+
 
 class Slots:
     """Both slots, seen from the one that runs. Methods raise OSError."""

@@ -28,6 +28,7 @@ from keystead.processes.platform.access import (
 from keystead.processes.platform.answers import Answers
 from keystead.processes.platform.counter_place import Counter, CounterPlace, open_counter
 from keystead.processes.platform.device_key_provider import device_key_provider
+from keystead.processes.platform.key_of_image import with_key_of_image
 from keystead.processes.platform.quotes import quotes_if_any
 from keystead.processes.platform.second_place import SecondPlace
 from keystead.processes.platform.settings import PlatformSettings, SyslogReceiver
@@ -36,6 +37,8 @@ from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
+from keystead.wire import control
+from keystead.wire.control_messages import KeyWaits
 
 
 async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
@@ -156,6 +159,9 @@ def main() -> None:
         settings = PlatformSettings.read(given.settings)
         os.close(given.settings)
         # After this, confinement puts credentials and the TPM out of reach.
+        settings, key_waits = with_key_of_image(data.path, settings, log)
+        if key_waits:
+            control.send(given.control, KeyWaits())
         device_key = data.device_key(device_key_provider(settings.device_key))
         fetched = device_key.fetch(store_exists=data.database.exists())
         device_key.revoke_older()

@@ -6,11 +6,14 @@ The supervisor keeps the file, so that every instance gets the same, and no path
 import fcntl
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from keystead.platform.device_key import ProviderName
 from keystead.wire.platform_messages import CoreSettings
+
+RunningImage = Literal["trial", "confirmed"]
 
 _MAX_BYTES = 4 * 1024 * 1024
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -75,6 +78,8 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     """Settings that the platform passes on to the core."""
     has_installer: bool = False
     """Whether process 1 installs a committed update when the machine restarts."""
+    running_image: RunningImage | None = None
+    """Whether the image of the appliance is on trial. None stands for a server that is none."""
 
     @classmethod
     def read(cls, descriptor: int) -> "PlatformSettings":

@@ -32,6 +32,7 @@ from keystead.wire.control_messages import (
     EdgeReady,
     EdgeToSupervisor,
     EndJoin,
+    KeyWaits,
     MachineSetting,
     Noted,
     Ping,
@@ -112,8 +113,8 @@ class Instance:
     ) -> None:
         """`on_ready` is called when every edge accepts connections.
 
-        `on_alive` is called when the core answers a `ping`, and `on_setting` when it has a setting
-        for process 1 of the appliance.
+        `on_alive` is called when the core answers a `ping`, and `on_setting` when there is a
+        setting for process 1 of the appliance.
         """
         self._resources = resources
         self._log = resources.log
@@ -174,7 +175,7 @@ class Instance:
                 ],
                 self._platform_options(),
                 says=PlatformToSupervisor,
-                on_message=self._refused,
+                on_message=self._platform_said,
             )
             core = self._start_child(
                 "core",
@@ -247,6 +248,13 @@ class Instance:
             self._core.tell(message, descriptor=descriptor)
 
     # --- what the others say ---------------------------------------------------------------
+
+    def _platform_said(self, message: PlatformToSupervisor) -> None:
+        match message:
+            case CannotStart():
+                self._refused(message)
+            case KeyWaits():
+                self._on_setting(MachineSetting("DEVICE_KEY", "waits"))
 
     def _refused(self, message: CannotStart) -> None:
         self.refusal = message.reason
