@@ -6,11 +6,14 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from keystead.client import Anyone, Client, Credentials, Endpoint
 from tests.processes.test_cluster_of_one import cluster, keys, new_key
 from tests.support.authority import Authority
 from tests.support.etcd import needs_etcd
@@ -19,6 +22,7 @@ from tests.support.server import UNLOCK, Server, running_server, wait_until
 pytestmark = needs_etcd
 
 BACKUP = "backupPassphrase"
+SIGNATURES = 20
 
 
 def peer_url() -> str:
@@ -176,8 +180,11 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         new_key(three, "later")
         for server in (one, two):
             wait_until(lambda server=server: keys(server) == ["before", "later"], seconds=60)
-        one.kill_all()
-        wait_until(lambda: keys(three) == ["before", "later"], seconds=120)
+        with signing([one, two, three]) as signatures:
+            one.kill_all()
+            wait_until(lambda: keys(three) == ["before", "later"], seconds=120)
+            signed = len(signatures)
+            wait_until(lambda: len(signatures) > signed + SIGNATURES, seconds=120)
         wait_until(lambda: added_key(two, "alone"), seconds=120)
         assert first in keystead(two, "status")
         assert "is removed" in keystead(two, "remove", first, "--yes")
@@ -225,6 +232,29 @@ def started(one: Server, place: Path, authority: Authority, stack: ExitStack) ->
     stack.callback(process.terminate)
     (member,) = re.findall(r"cluster promote ([0-9a-f]+)", said)
     keystead(one, "promote", member)
+
+
+@contextmanager
+def signing(servers: Sequence[Server]) -> Iterator[list[bytes]]:
+    """Sign with the key `before` for one client that knows all members; none may fail."""
+    servers[0].add_user("op", "Operator")
+    endpoints = [Endpoint(one.host, one.port, Anyone()) for one in servers]
+    signatures: list[bytes] = []
+    ends = threading.Event()
+
+    def sign() -> None:
+        with Client(endpoints, Credentials("op", servers[0].passphrases["op"])) as client:
+            while not ends.is_set():
+                signatures.append(client.sign("before", "ECDSA", bytes(32)))
+
+    with ThreadPoolExecutor(1) as threads:
+        signer = threads.submit(sign)
+        try:
+            wait_until(lambda: len(signatures) > SIGNATURES or signer.done(), seconds=120)
+            yield signatures
+        finally:
+            ends.set()
+        signer.result(120)
 
 
 def added_key(server: Server, key_id: str) -> bool:
