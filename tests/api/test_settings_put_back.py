@@ -22,6 +22,7 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import Setting
 from keystead.storage.versions import PAGES, hash_of
 from tests.api.test_put_back import contents, put, said, unlocked
+from tests.api.test_unlock_shares import provisioned
 from tests.support.backups import furnished, make, restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
 from tests.support.stores import Crash, WatchedStore
@@ -245,6 +246,23 @@ async def test_unattended_boot_stays_locked_with_an_older_setting() -> None:
     again = await core.restarted()
     assert (await again.request("GET", "/health/state")).json() == {"state": "Locked"}
     assert said(again, EVENT)
+    core.close()
+
+
+async def test_a_quorum_acknowledges_with_the_share_that_unlocks() -> None:
+    core, shares = await provisioned(threshold=2, shares=3)
+    path = path_of(core, settings.SEALS_BACKUPS.name)
+    await core.hsm.stop()
+    await put(core.store, {path: None})
+    again = await core.restarted()
+
+    async def give(share: str, **more: bool) -> int:
+        return (await again.request("POST", "/unlock", json={"share": share, **more})).status
+
+    assert [await give(share) for share in shares[:2]] == [202, 409]
+    assert said(again, EVENT)
+    statuses = [await give(shares[2]), await give(shares[0], acknowledgeRollback=True)]
+    assert statuses == [202, 204]
     core.close()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from keystead.sealing.unlock_shares import UnlockShare, combine
 from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
 from tests.support.stores import WatchedStore
@@ -55,12 +56,24 @@ def quorum(runner: asyncio.Runner):
     core.close()
 
 
-async def test_every_three_of_five_unlock_and_no_two_do(quorum) -> None:
-    core, shares = quorum
-    for few in combinations(shares, 2):
+@pytest.mark.parametrize(
+    ("threshold", "number"), [(2, 2), (2, 4), (3, 5), (4, 5), (5, 5), (16, 16)]
+)
+async def test_every_combination_of_m_unlocks_and_none_of_fewer(
+    threshold: int, number: int
+) -> None:
+    core, shares = await provisioned(threshold=threshold, shares=number)
+    await lock(core)
+    for few in combinations(shares, threshold - 1):
         assert not await unlocks(core, [*few])
-    for enough in combinations(shares, 3):
+        # Nor with the disk: the passphrase that they seem to have opens no slot.
+        guess = combine([UnlockShare.parse(share) for share in few])
+        wanted = {"passphrase": guess.reveal().decode()}
+        assert (await core.request("POST", "/unlock", json=wanted)).status == 403
+        core.clock.advance(2)
+    for enough in combinations(shares, threshold):
         assert await unlocks(core, [*enough])
+    core.close()
 
 
 async def test_each_share_is_answered_with_how_many_there_are(quorum) -> None:

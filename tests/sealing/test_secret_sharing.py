@@ -1,6 +1,10 @@
 """Shamir's secret sharing: published values, another implementation, and the promise of M of N."""
 
+import json
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import shamir_mnemonic
@@ -13,18 +17,11 @@ from keystead.sealing.secret_sharing import interpolate, split
 
 FIPS_197_PRODUCTS = [(0x57, 0x83, 0xC1), (0x57, 0x13, 0xFE), (0x57, 0x02, 0xAE), (0x57, 0x10, 0x07)]
 """FIPS 197, section 4.2: products of two bytes in the field."""
-SLIP_39_SHARES = (
-    (
-        "shadow pistol academic always adequate wildlife fancy gross oasis cylinder mustang wrist "
-        "rescue view short owner flip making coding armed"
-    ),
-    (
-        "shadow pistol academic acid actress prayer class unknown daughter sweater depict flip "
-        "twice unkind craft early superior advocate guest smoking"
-    ),
-)
-"""SLIP-39, test vector 4: two shares of three, for the passphrase TREZOR."""
-SLIP_39_SECRET = "b43ceb7e57a0ea8766221624d01b0864"
+VECTORS = Path(__file__).parents[1] / "vectors" / "slip-0039" / "test-vectors.json"
+SLIP_39 = json.loads(VECTORS.read_bytes())
+"""Shares of one group or of several, and the secret, for the passphrase TREZOR."""
+SLIP_39_PLACE = 255
+"""Where SLIP-39's polynomials have the secret."""
 
 
 @pytest.mark.parametrize(("first", "second", "product"), FIPS_197_PRODUCTS)
@@ -36,14 +33,28 @@ def test_bytes_are_multiplied_as_fips_197_does(first, second, product):
     ), "no byte touches its neighbour"
 
 
-def test_shares_of_slip_39_give_the_published_secret():
-    shares = [shamir_mnemonic.Share.from_mnemonic(words) for words in SLIP_39_SHARES]
-    encrypted = interpolate({share.index: share.value for share in shares}, 255)
-    first = shares[0]
+def secret_of(shares: Sequence[shamir_mnemonic.Share]) -> str:
+    """Return what SLIP-39's shares give: those of each group first, and then the groups."""
+    groups: dict[int, dict[int, bytes]] = defaultdict(dict)
+    for share in shares:
+        groups[share.group_index][share.index] = share.value
+    values = {group: interpolate(members, SLIP_39_PLACE) for group, members in groups.items()}
+    encrypted = interpolate(values, SLIP_39_PLACE)
+    one = shares[0]
     sealed = shamir_mnemonic.shamir.EncryptedMasterSecret(
-        first.identifier, first.extendable, first.iteration_exponent, encrypted
+        one.identifier, one.extendable, one.iteration_exponent, encrypted
     )
-    assert sealed.decrypt(b"TREZOR").hex() == SLIP_39_SECRET
+    return sealed.decrypt(b"TREZOR").hex()
+
+
+@pytest.mark.parametrize(("mnemonics", "secret"), SLIP_39)
+def test_shares_of_slip_39_give_the_published_secret_and_one_less_does_not(
+    mnemonics: list[str], secret: str
+):
+    shares = [shamir_mnemonic.Share.from_mnemonic(words) for words in mnemonics]
+    assert secret_of(shares) == secret
+    for fewer in combinations(shares, len(shares) - 1):
+        assert secret_of(fewer) != secret
 
 
 @given(
