@@ -53,6 +53,8 @@ const CURVE_NAMES: [(&[u8], &str); 4] = [
     (b"curve448", "X448"),
 ];
 const PRINTABLE_STRING: u8 = 0x13;
+/// How long an AES key may be.
+pub const AES_BYTES: [usize; 3] = [16, 24, 32];
 const OID_RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
 const OID_EC: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
 const NULL: &[u8] = b"\x05\x00";

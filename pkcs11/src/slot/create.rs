@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::naming::{label, place};
 use super::Slot;
 use crate::der::{self, tag};
-use crate::objects::key_types::{curve_of, key_type, Family, KeyType};
+use crate::objects::key_types::{curve_of, key_type, Family, KeyType, AES_BYTES};
 use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
 use crate::refusal::{Answer, Refusal};
 use crate::rest::{Import, Key, PrivateData, Public};
@@ -51,7 +51,11 @@ impl Slot {
     fn import_secret(&self, template: &Template) -> Answer<Object> {
         let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let is_aes = template.number(CKA_KEY_TYPE)? == Some(CKK_AES);
-        let private = PrivateData::data(template.require(CKA_VALUE)?);
+        let value = template.require(CKA_VALUE)?;
+        if is_aes && !AES_BYTES.contains(&value.len()) {
+            return Err(INVALID);
+        }
+        let private = PrivateData::data(value);
         let mechanisms = api_mechanisms(kind, &Usage::of(template)?, is_aes);
         self.import(Class::Secret, kind, mechanisms, &private, template)
     }

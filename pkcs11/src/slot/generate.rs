@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::naming::{label, place};
 use super::Slot;
 use crate::mechanisms::Mechanism;
-use crate::objects::key_types::{curve_of, key_type, KeyType, KEY_TYPES};
+use crate::objects::key_types::{curve_of, key_type, KeyType, AES_BYTES, KEY_TYPES};
 use crate::objects::{api_mechanisms, Class, Object, Template, Usage};
 use crate::refusal::{Answer, Refusal};
 use crate::rest::{Key, NewKey};
@@ -47,7 +47,9 @@ impl Slot {
         };
         let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let length = template.number(CKA_VALUE_LEN)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
-        let bits = usize::try_from(length).ok().and_then(|bytes| bytes.checked_mul(8));
+        let bytes =
+            usize::try_from(length).ok().filter(|bytes| !is_aes || AES_BYTES.contains(bytes));
+        let bits = bytes.and_then(|bytes| bytes.checked_mul(8));
         let bits = bits.ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))?;
         let key = self.generate(kind, Some(bits), &[template], is_aes)?;
         let place = place(session, template)?;
