@@ -18,7 +18,8 @@ SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/stor
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so
-PKCS11_TOOLS := valgrind nginx-light=nginx apache2 stunnel4 knot=knotd osslsigncode gnutls-bin=p11tool \
+PKCS11_TOOLS := valgrind libjemalloc2=/usr/lib/$(shell uname -m)-linux-gnu/libjemalloc.so.2 \
+	nginx-light=nginx apache2 stunnel4 knot=knotd osslsigncode gnutls-bin=p11tool \
 	p11-kit p11-kit-modules=/usr/lib/$(shell uname -m)-linux-gnu/p11-kit-proxy.so \
 	libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
 # What takes long to install, or to run; `make apps` has it.

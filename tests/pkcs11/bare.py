@@ -46,8 +46,9 @@ class Template:
 
 
 class Module:
-    def __init__(self, path: str = "") -> None:
-        self.library = ctypes.CDLL(path or sys.argv[1])
+    def __init__(self, library: ctypes.CDLL | None = None) -> None:
+        """Take the library, if it is not to be loaded in the usual way."""
+        self.library = library or ctypes.CDLL(sys.argv[1])
 
     def call(self, name: str, *arguments: Any) -> int:
         return getattr(self.library, name)(*arguments)

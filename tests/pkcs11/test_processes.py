@@ -1,13 +1,15 @@
 """What programs do to a library: fork, unload, end, use threads, outlive the server."""
 
+import signal
 import sys
+import sysconfig
 import textwrap
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.pkcs11.conftest import ROOT, Token
+from tests.pkcs11.conftest import ROOT, Token, need
 from tests.support.server import running_server
 
 BEGINNING = """
@@ -20,10 +22,17 @@ module.sign(session, key)
 """
 
 
-def run(token: Token, program: str, *, beginning: str = BEGINNING) -> str:
+JEMALLOC = Path(f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/libjemalloc.so.2")
+FREES_A_PATH = """
+#include <stdlib.h>
+void wrong(void) { free(realpath("/usr", 0)); }
+"""
+
+
+def run(token: Token, program: str, *, beginning: str = BEGINNING, **more: str) -> str:
     script = beginning + textwrap.dedent(program)
     command = (sys.executable, "-c", script, token.module)
-    return token.run(*command, PYTHONPATH=str(ROOT))
+    return token.run(*command, PYTHONPATH=str(ROOT), **more)
 
 
 def test_a_child_begins_anew_and_its_parent_goes_on(token):
@@ -115,6 +124,56 @@ def test_threads_share_the_module(token):
     )
 
 
+def test_the_module_frees_nothing_that_another_allocator_has_given(
+    token: Token, tmp_path: Path
+) -> None:
+    """BIND 9.20 allocates with jemalloc, and OpenSSL's provider loads the module with its own libc
+    first (RTLD_DEEPBIND): then libc's functions allocate with jemalloc, and the module frees with
+    libc. The first program, which frees a path of libc's, shows that it is so here.
+    """
+    need("cc")
+    if not JEMALLOC.exists():
+        pytest.skip("libjemalloc2 is not installed")
+    source, wrong = tmp_path / "wrong.c", tmp_path / "wrong.so"
+    source.write_text(FREES_A_PATH)
+    token.run("cc", "-shared", "-fPIC", "-o", wrong, source)
+    load = "import ctypes, os, sys\nlibrary = ctypes.CDLL(sys.argv[1], mode=os.RTLD_DEEPBIND | 2)"
+    command = (sys.executable, "-c", f"{load}\nlibrary.wrong()", wrong)
+    token.run(*command, accept=(-signal.SIGABRT, -signal.SIGSEGV), LD_PRELOAD=str(JEMALLOC))
+    # By its name, so that the address is looked up too.
+    token.settings["instances"] = f'["https://localhost:{token.server.port}"]'
+    program = """
+    import threading
+    for _ in range(2):
+        arguments = [(module.open(), key) for _ in range(4)]
+        signing = [threading.Thread(target=module.sign, args=each) for each in arguments]
+        for thread in signing:
+            thread.start()
+        for thread in signing:
+            thread.join()
+        child = os.fork()
+        if child == 0:
+            module.Initialize(None)
+            session = module.open()
+            module.sign(session, module.find(session, b"EC_P256"))
+            module.Finalize(None)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        module.Finalize(None)
+        module.Initialize(None)
+        session = module.open()
+        key = module.find(session, b"EC_P256")
+    wanted = Template({CKA_CLASS: PUBLIC})
+    module.FindObjectsInit(session, wanted.array, wanted.count)
+    module.FindObjectsFinal(session)
+    module.Finalize(None)
+    import _ctypes
+    _ctypes.dlclose(library._handle)
+    """
+    beginning = f"{load}\n{BEGINNING.replace('Module()', 'Module(library=library)')}"
+    run(token, program, beginning=beginning, LD_PRELOAD=str(JEMALLOC))
+
+
 def test_twenty_thousand_sessions_are_opened_without_the_server(token):
     token.settings["instances"] = '["https://127.0.0.1:9"]'
     run(
@@ -161,8 +220,10 @@ def test_a_program_outlives_a_restart_of_the_server(token: Token, tmp_path: Path
             "pinned-sha256": f'["{server.fingerprint}"]',
             "call-seconds": "60",
         }
+        # Python ignores SIGPIPE, other programs end by it.
         program = """
-        import pathlib, time
+        import pathlib, signal, time
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         pathlib.Path("SIGN").touch()
         while not pathlib.Path("GONE").exists():
             time.sleep(0.05)
