@@ -42,10 +42,10 @@ SLOW := appliance etcd models test_clusters.py storage/test_etcd.py storage/test
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill crash flood clients docs pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill crash flood clients docs pictures pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
-	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 27
 
 serve: $(READY) ## sets everything up and runs the server at https://localhost:8443, data in ./data (ARGS="--listen …" for more)
 	exec $(BIN)/python -m keystead serve $(ARGS)

@@ -108,7 +108,7 @@ def test_a_store_that_was_never_used_forms_no_cluster(tmp_path, capsys):
     etcd = program(tmp_path, "echo etcd Version: 3.6.0")
     (tmp_path / "data").mkdir()
     assert run(tmp_path / "data", "init", f"--url={URL}", etcd=etcd) == 1
-    assert "start the server once before" in capsys.readouterr().err
+    assert "start the server once first" in capsys.readouterr().err
 
 
 def test_a_configuration_without_an_etcd_is_refused(tmp_path, capsys):
@@ -135,8 +135,8 @@ def test_versions_from_3_5_16_on_are_taken(tmp_path, version):
     [
         ("echo etcd Version: 3.5.15", "3.5.15. 3.5.16 or newer is needed"),
         ("echo etcd Version: 3.4.23", "3.4.23. 3.5.16 or newer is needed"),
-        ("echo etcdctl version: 3.6.0", "is no etcd"),
-        ("exit 1", "is no etcd"),
+        ("echo etcdctl version: 3.6.0", "is not etcd"),
+        ("exit 1", "is not etcd"),
     ],
 )
 def test_other_programs_are_refused(tmp_path, text, reason):

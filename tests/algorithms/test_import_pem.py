@@ -124,7 +124,7 @@ UNSUPPORTED = "not supported"
         ("asymmetric/PKCS8/ec-invalid-private-scalar.pem", "not between 1 and the order"),
         ("asymmetric/EC/ec-missing-curve.pem", "does not name its curve"),
         ("asymmetric/EC/secp128r1_private_key.pem", UNSUPPORTED),
-        ("asymmetric/EC/explicit_parameters_private_key.pem", "no named curve"),
+        ("asymmetric/EC/explicit_parameters_private_key.pem", "not those of a named curve"),
         ("asymmetric/PEM_Serialization/rsa-bad-1025-q-is-2.pem", "half the bits of its modulus"),
     ],
 )

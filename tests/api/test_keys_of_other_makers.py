@@ -138,7 +138,7 @@ REASONS = {
     "rustcrypto-EC_P256-sec1.pem": "does not name its curve",
     "rustcrypto-EC_P256K1-sec1.pem": "does not name its curve",
     "rustcrypto-EC_P384-sec1.pem": "does not name its curve",
-    "secp224r1-explicit.pem": "no named curve's",
+    "secp224r1-explicit.pem": "not those of a named curve",
     "secp224r1.pem": "The type of the private key is not supported",
     "sm2.pem": "The curve of the private key is not supported",
     "two-keys.pem": "several private keys",

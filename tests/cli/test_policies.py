@@ -14,7 +14,7 @@ def test_a_policy_is_set_shown_and_removed(keystead, tmp_path):
     assert keystead("keys", "policy", "show", "ruled").status == 6
     file.write_text("no JSON")
     wrong = keystead("keys", "policy", "set", "ruled", file)
-    assert (wrong.status, "no JSON" in wrong.err) == (2, True)
+    assert (wrong.status, "is not JSON" in wrong.err) == (2, True)
 
 
 def test_an_approval_is_asked_for_and_decided(hsm, keystead, tmp_path):

@@ -73,9 +73,9 @@ def test_a_member_has_a_url_and_not_too_many():
 
 
 def test_the_same_url_twice_is_refused_however_it_is_written():
-    with pytest.raises(InvalidInput, match="there twice"):
+    with pytest.raises(InvalidInput, match="given twice"):
         parse_peer_urls(["https://hsm:2380", "https://HSM:2380"])
-    with pytest.raises(InvalidInput, match="there twice"):
+    with pytest.raises(InvalidInput, match="given twice"):
         parse_peer_urls(["https://[::1]:2380", "https://[0::1]:2380"])
 
 

@@ -48,7 +48,7 @@ def test_a_used_directory_opens_again(tmp_path):
 def test_a_directory_with_other_things_is_refused_untouched(tmp_path):
     tmp_path.chmod(0o755)
     (tmp_path / "thesis.tex").write_text("important")
-    with pytest.raises(StartRefused, match="something else"):
+    with pytest.raises(StartRefused, match="something other"):
         DataDirectory.open(tmp_path)
     assert tree(tmp_path) == {"thesis.tex": b"important"}
     assert mode(tmp_path) == 0o755

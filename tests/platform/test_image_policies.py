@@ -122,7 +122,7 @@ def test_a_key_that_every_image_opens_still_opens(swtpm: Swtpm) -> None:
 def test_a_key_that_is_none_is_named(swtpm: Swtpm) -> None:
     images = Images(b"no PEM", policy_of(b"one", 1))
     provider = InTpm(swtpm.tcti, PcrSelection.parse("none"), images=images)
-    with pytest.raises(StartRefused, match="no public key in PEM"):
+    with pytest.raises(StartRefused, match="not a public key in PEM"):
         provider.seal(KEY)
 
 

@@ -174,7 +174,7 @@ def test_without_ca_the_machines_are_trusted(directory):
         ("[device_key]\nimage_key = 'p256.pem'", "need each other"),
         (
             "[device_key]\nimage_key = 'p256.pem'\nimage_policy = 'empty'",
-            "This is no policy of an image",
+            "This is not a policy of an image",
         ),
         ("[cluster]\netcd = '/e'\nminority = 'serve'", "need each other"),
         ("[cluster]\netcd = '/e'\nminority_hours = 1", "need each other"),

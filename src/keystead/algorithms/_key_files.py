@@ -282,7 +282,9 @@ def _curve(parameters: ObjectIdentifier | _Parameters) -> ec.EllipticCurve:
         order=parameters.order,
     )
     if curve is None or parameters.cofactor not in {1, None}:
-        raise InvalidInput("The private key has explicit parameters, which are no named curve's.")
+        raise InvalidInput(
+            "The private key has explicit parameters, which are not those of a named curve."
+        )
     return curve
 
 

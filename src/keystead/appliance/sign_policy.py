@@ -52,7 +52,7 @@ def _key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(pem, None)
     except (TypeError, ValueError):
-        raise InvalidInput("The policy key is no private key in PEM.") from None
+        raise InvalidInput("The policy key is not a private key in PEM.") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise InvalidInput("The policy key is not one on P-256, which every TPM verifies.")
     return key

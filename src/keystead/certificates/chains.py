@@ -150,7 +150,7 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
     foreign = {kind for kind in _BLOCK.findall(pem) if kind != b"CERTIFICATE"}
     if foreign:
         kind = foreign.pop().decode("ascii", "replace")
-        raise InvalidInput(f"The PEM holds something else than certificates: {kind!a}.")
+        raise InvalidInput(f"The PEM holds something other than certificates: {kind!a}.")
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:

@@ -50,7 +50,7 @@ def _derive(call: Invocation) -> None:
     content["into"] = {"id": given.into, "mechanisms": given.mechanism}
     # Not repeatable: the second of two would be refused for the ID.
     call.client.post(f"/keys/{segment(given.key_id)}/derive", content)
-    call.screen.done(f"{given.into} is there.")
+    call.screen.done(f"The key {given.into} is stored.")
 
 
 def _hkdf(call: Invocation) -> dict[str, Json]:
@@ -74,5 +74,5 @@ def _spki(file: Path) -> bytes:
     try:
         public = load_pem_public_key(file.read_bytes())
     except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"{file} is no public key in PEM.") from None
+        raise UsageError(f"{file} is not a public key in PEM.") from None
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -50,7 +50,7 @@ def read(content: bytes, ask_passphrase: AskPassphrase) -> KeyFile:
     Raises InvalidInput if there is no key, or if the passphrase is wrong.
     """
     if len(content) > MAX_BYTES:
-        raise InvalidInput(f"The file has more than {MAX_BYTES} bytes: it is no private key.")
+        raise InvalidInput(f"The file has more than {MAX_BYTES} bytes: it is not a private key.")
     for load in _LOADERS:
         try:
             return key_file(load(content, None), b"")

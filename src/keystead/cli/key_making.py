@@ -56,8 +56,8 @@ def attributes(call: Invocation, usual: list[str]) -> dict[str, Json]:
     mechanisms = given.mechanism or usual
     if not mechanisms:
         raise UsageError(
-            "Keys of this type have no usual mechanism: say with --mechanism what the key is for, "
-            "as --mechanism HMAC_SHA256. /api_docs of the HSM lists types and mechanisms."
+            "Keys of this type have no usual mechanism. Give --mechanism, for example HMAC_SHA256. "
+            "/api_docs of the HSM lists the types of keys and their mechanisms."
         )
     content: dict[str, Json] = {"mechanisms": mechanisms, "restrictions": {"tags": given.tag}}
     if given.label:
@@ -102,7 +102,7 @@ def _add_attributes(parser: ArgumentParser) -> None:
 def _generate(call: Invocation) -> None:
     given = call.given
     if given.count < 1:
-        raise UsageError("--count is 1 or more.")
+        raise UsageError("--count must be 1 or more.")
     content = {"type": given.type, **attributes(call, usual_mechanisms(given.type))}
     if given.length is not None:
         content["length"] = given.length

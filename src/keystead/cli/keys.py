@@ -126,13 +126,13 @@ def _flat(key_id: str, key: Row) -> Row:
 
 def _move(call: Invocation) -> None:
     call.client.post(f"{key_path(call)}/move", {"newId": call.given.new_id})
-    call.screen.done(f"{call.given.key_id} is {call.given.new_id} now.")
+    call.screen.done(f"The key {call.given.key_id} has the ID {call.given.new_id} now.")
 
 
 def _remove(call: Invocation) -> None:
     if call.confirm(f"Remove the key {call.given.key_id} for ever?"):
         call.client.delete(key_path(call))
-        call.screen.done(f"{call.given.key_id} is removed.")
+        call.screen.done(f"The key {call.given.key_id} is removed.")
 
 
 def _label(call: Invocation) -> None:
@@ -146,12 +146,14 @@ def _label(call: Invocation) -> None:
 
 def _tag(call: Invocation) -> None:
     call.client.put(f"{key_path(call)}/restrictions/tags/{segment(call.given.tag)}")
-    call.screen.done(f"{call.given.key_id} is for Operators with the tag {call.given.tag}.")
+    call.screen.done(
+        f"Only Operators with the tag {call.given.tag} may use the key {call.given.key_id}."
+    )
 
 
 def _untag(call: Invocation) -> None:
     call.client.delete(f"{key_path(call)}/restrictions/tags/{segment(call.given.tag)}")
-    call.screen.done(f"{call.given.key_id} no longer has the tag {call.given.tag}.")
+    call.screen.done(f"The key {call.given.key_id} no longer has the tag {call.given.tag}.")
 
 
 def _public(call: Invocation) -> None:
@@ -172,9 +174,9 @@ def _get_certificate(call: Invocation) -> None:
 def _set_certificate(call: Invocation) -> None:
     content = call.given.file.read_bytes()
     call.client.put_bytes(f"{key_path(call)}/cert", content, "application/octet-stream")
-    call.screen.done(f"{call.given.key_id} has a certificate.")
+    call.screen.done(f"The key {call.given.key_id} has a certificate now.")
 
 
 def _remove_certificate(call: Invocation) -> None:
     call.client.delete(f"{key_path(call)}/cert")
-    call.screen.done(f"{call.given.key_id} has no certificate any more.")
+    call.screen.done(f"The key {call.given.key_id} has no certificate now.")

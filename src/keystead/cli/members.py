@@ -101,7 +101,7 @@ def _promote(call: Invocation) -> None:
     end = time.monotonic() + call.given.wait
     while not _is_promoted(call, path, is_last=time.monotonic() >= end):
         time.sleep(_ASK_AGAIN_SECONDS)
-    call.screen.done(f"{call.given.member} is a full member.")
+    call.screen.done(f"The member {call.given.member} is a full member now.")
 
 
 def _is_promoted(call: Invocation, path: str, *, is_last: bool) -> bool:
@@ -118,7 +118,7 @@ def _is_promoted(call: Invocation, path: str, *, is_last: bool) -> bool:
 def _remove(call: Invocation) -> None:
     if call.confirm(f"Remove {call.given.member}? Its HSM must be reset before it can be used."):
         call.client.delete(_path(call))
-        call.screen.done(f"{call.given.member} is removed.")
+        call.screen.done(f"The member {call.given.member} is removed.")
 
 
 def _path(call: Invocation) -> str:

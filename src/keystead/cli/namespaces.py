@@ -36,13 +36,13 @@ def _list(call: Invocation) -> None:
 
 def _add(call: Invocation) -> None:
     call.client.put(_path(call))
-    call.screen.done(f"{call.given.namespace} is there.")
+    call.screen.done(f"The namespace {call.given.namespace} is added.")
 
 
 def _remove(call: Invocation) -> None:
     if call.confirm(f"Remove the namespace {call.given.namespace} and all its keys for ever?"):
         call.client.delete(_path(call))
-        call.screen.done(f"{call.given.namespace} and its keys are removed.")
+        call.screen.done(f"The namespace {call.given.namespace} and its keys are removed.")
 
 
 def _quota(call: Invocation) -> None:

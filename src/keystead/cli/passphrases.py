@@ -83,7 +83,7 @@ def _typed(question: str, kind: str) -> str:
     if not sys.stdin.isatty():
         option = f"--{kind}-passphrase-file" if kind else "--passphrase-file"
         raise UsageError(
-            f"{question}: nobody is there to be asked. Give {option}, or {_variable(kind)}."
+            f"{question}: there is no terminal to ask at. Give {option}, or {_variable(kind)}."
         )
     return getpass.getpass(f"{question}: ", stream=sys.stderr)
 

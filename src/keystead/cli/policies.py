@@ -26,11 +26,11 @@ def _set(call: Invocation) -> None:
     try:
         policy = json.loads(read_input(call.given.file))
     except ValueError as error:
-        raise UsageError(f"{call.given.file} is no JSON: {error}.") from None
+        raise UsageError(f"{call.given.file} is not JSON: {error}.") from None
     call.client.set_policy(call.given.key_id, policy)
-    call.screen.done(f"{call.given.key_id} has this policy now.")
+    call.screen.done(f"The key {call.given.key_id} has this policy now.")
 
 
 def _remove(call: Invocation) -> None:
     call.client.remove_policy(call.given.key_id)
-    call.screen.done(f"{call.given.key_id} has no policy any more.")
+    call.screen.done(f"The key {call.given.key_id} has no policy now.")

@@ -126,7 +126,7 @@ def _write_new(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
 def confirm(question: str) -> bool:
     """Ask on the terminal; yes is `y` or `yes`. Raises UsageError if nobody can be asked."""
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody is there to be asked: --yes answers.")
+        raise UsageError(f"{question} There is no terminal to ask at: give --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -54,7 +54,7 @@ class Settings:
             profiles = {name: _profile(one) for name, one in found.pop("profiles", {}).items()}
             return cls(profiles=profiles, **found)
         except (TypeError, AttributeError):
-            raise UsageError(f"{path} has something that is no setting of the client.") from None
+            raise UsageError(f"{path} has a setting that the client does not know.") from None
 
     def write(self, path: Path) -> None:
         """Replace the file; only its owner can read it."""

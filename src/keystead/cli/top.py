@@ -43,7 +43,7 @@ def _top(call: Invocation) -> None:
     by: str = call.given.by
     every: float = call.given.every or (10.0 if by == "user" else 1.0)
     if every < 0 or call.given.every == 0:
-        raise UsageError("--every is more than 0 seconds.")
+        raise UsageError("--every must be more than 0 seconds.")
     rounds = itertools.count() if call.given.times is None else range(call.given.times)
     if by == "metric":
         _show(call.client, rounds, every, _samples, _metrics_view)

@@ -56,7 +56,7 @@ def _add(call: Invocation) -> None:
     }
     if given.user_id:
         hsm.put(f"/users/{segment(given.user_id)}", content)
-        call.screen.done(f"{given.user_id} is there.")
+        call.screen.done(f"The user {given.user_id} is added.")
     else:
         call.screen.record(hsm.post("/users", content))
 
@@ -72,7 +72,7 @@ def _show(call: Invocation) -> None:
 def _remove(call: Invocation) -> None:
     if call.confirm(f"Remove the user {call.given.user_id}?"):
         call.client.delete(_path(call))
-        call.screen.done(f"{call.given.user_id} is removed.")
+        call.screen.done(f"The user {call.given.user_id} is removed.")
 
 
 def _passphrase(call: Invocation) -> None:
@@ -84,12 +84,12 @@ def _passphrase(call: Invocation) -> None:
 
 def _tag(call: Invocation) -> None:
     call.client.put(f"{_path(call)}/tags/{segment(call.given.tag)}")
-    call.screen.done(f"{call.given.user_id} has the tag {call.given.tag}.")
+    call.screen.done(f"The user {call.given.user_id} has the tag {call.given.tag}.")
 
 
 def _untag(call: Invocation) -> None:
     call.client.delete(f"{_path(call)}/tags/{segment(call.given.tag)}")
-    call.screen.done(f"{call.given.user_id} has not the tag {call.given.tag} any more.")
+    call.screen.done(f"The user {call.given.user_id} no longer has the tag {call.given.tag}.")
 
 
 def _path(call: Invocation) -> str:

@@ -32,10 +32,10 @@ def verify_attestation(token: bytes, *, identity_pem: bytes, nonce: bytes) -> di
     """
     parts = token.strip().split(b".")
     if len(parts) != _PARTS:
-        raise AttestationInvalid("This is no JWS in compact serialization.")
+        raise AttestationInvalid("This is not a JWS in compact serialization.")
     header = _object(parts[0])
     if (header.get("alg"), header.get("typ")) != (ALGORITHM, JWS_TYPE):
-        raise AttestationInvalid("This JWS is no attestation of Keystead.")
+        raise AttestationInvalid("This JWS is not an attestation of Keystead.")
     try:
         _identity(identity_pem).verify(_decoded(parts[2]), b".".join(parts[:2]))
     except InvalidSignature:
@@ -65,9 +65,9 @@ def _object(part: bytes) -> dict[str, Any]:
     try:
         decoded = json.loads(_decoded(part))
     except ValueError:
-        raise AttestationInvalid("This is no JWS: a part of it is no JSON.") from None
+        raise AttestationInvalid("This is not a JWS: a part of it is not JSON.") from None
     if not isinstance(decoded, dict):
-        raise AttestationInvalid("This is no JWS: a part of it is no JSON object.")
+        raise AttestationInvalid("This is not a JWS: a part of it is not a JSON object.")
     return decoded
 
 
@@ -76,7 +76,7 @@ def _decoded(part: bytes) -> bytes:
     try:
         decoded = base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        raise AttestationInvalid("This is no JWS: a part of it is no base64url.") from None
+        raise AttestationInvalid("This is not a JWS: a part of it is not base64url.") from None
     if base64.urlsafe_b64encode(decoded).rstrip(b"=") != part:
-        raise AttestationInvalid("This is no JWS: a part of it is no base64url.")
+        raise AttestationInvalid("This is not a JWS: a part of it is not base64url.")
     return decoded

@@ -359,7 +359,7 @@ def _decoded(answer: Answer) -> Json:
         return json.loads(answer.data)
     except ValueError:
         raise UnexpectedAnswer(
-            f"The answer is no JSON (status {answer.status}): is this an HSM?"
+            f"The answer is not JSON (status {answer.status}): is this an HSM?"
         ) from None
 
 

@@ -18,5 +18,5 @@ def digest_info(hash_name: str, digest: bytes) -> bytes:
     """Return the DER. `hash_name` is hashlib's. Raises InvalidInput for another hash or length."""
     prefix = _PREFIXES.get(hash_name)
     if prefix is None or len(digest) != prefix[-1]:
-        raise InvalidInput(f"{len(digest)} bytes are no digest of {hash_name} for PKCS#1.")
+        raise InvalidInput(f"{len(digest)} bytes are not a digest of {hash_name} for PKCS#1.")
     return prefix + digest

@@ -23,7 +23,7 @@ def published_registers(contents: bytes) -> dict[int, bytes]:
             for name, value in measured.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise InvalidInput("There are no measurements: this is no contents.json.") from None
+        raise InvalidInput("There are no measurements: this is not a contents.json.") from None
     if not values or any(len(value) != _VALUE_BYTES for value in values.values()):
         raise InvalidInput("The measurements in contents.json are not values of SHA-256.")
     return values

@@ -83,7 +83,7 @@ def pem_of(public_der: bytes) -> bytes:
     try:
         key = load_der_public_key(public_der)
     except ValueError:
-        raise InvalidInput("The attestation key is no public key.") from None
+        raise InvalidInput("The attestation key is not a public key.") from None
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -93,7 +93,7 @@ def _parse(answer: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise AttestationInvalid("This is no quote: it is no JSON object.")
+        raise AttestationInvalid("This is not a quote: it is not a JSON object.")
     return found
 
 
@@ -101,14 +101,14 @@ def _base64(given: Mapping[str, Any], name: str) -> bytes:
     try:
         return base64.b64decode(given[name], validate=True)
     except (binascii.Error, KeyError, TypeError, ValueError):
-        raise AttestationInvalid(f"This is no quote: {name} is no base64.") from None
+        raise AttestationInvalid(f"This is not a quote: {name} is not base64.") from None
 
 
 def _verify_signature(key_pem: bytes, signature: bytes, quote: bytes) -> None:
     try:
         key = load_pem_public_key(key_pem)
     except ValueError:
-        raise InvalidInput("The attestation key is no public key in PEM.") from None
+        raise InvalidInput("The attestation key is not a public key in PEM.") from None
     if not isinstance(key, EllipticCurvePublicKey):
         raise InvalidInput("The attestation key is not an EC key.")
     reader = Reader(signature)
@@ -125,7 +125,7 @@ def _verify_signature(key_pem: bytes, signature: bytes, quote: bytes) -> None:
 
 def _quoted(reader: Reader) -> _Quoted:
     if reader.take(len(_GENERATED)) != _GENERATED or reader.number(_U16) != _QUOTE:
-        raise AttestationInvalid("What the TPM signed is no quote.")
+        raise AttestationInvalid("What the TPM signed is not a quote.")
     reader.take(reader.number(_U16))  # The name of the key.
     nonce = reader.take(reader.number(_U16))
     reader.take(_CLOCK_BYTES + _FIRMWARE_BYTES)

@@ -38,7 +38,7 @@ def parse_peer_urls(texts: Sequence[str]) -> tuple[PeerUrl, ...]:
     urls = tuple(map(_parse, texts))
     for url in urls:
         if urls.count(url) > 1:
-            raise InvalidInput(f"The URL {url} is there twice.")
+            raise InvalidInput(f"The URL {url} is given twice.")
     return urls
 
 

@@ -134,7 +134,7 @@ async def add(
 async def _kit(hsm: Hsm, context: CallerContext) -> str:
     local, config = hsm.local.settings, context.session.config
     if await local.get(UNLOCK_SHARES) is not None:
-        raise WrongState("The HSM has unlock shares: give it an unlock passphrase before.")
+        raise WrongState("The HSM has unlock shares: give it an unlock passphrase first.")
     async with hsm.changing:  # The salt belongs to this wrapped domain key.
         backup_key, backup_salt = await config.get(BACKUP_KEY), await config.get(BACKUP_SALT)
         unlock_salt = await local.get(UNLOCK_SALT)
@@ -148,7 +148,7 @@ async def move(hsm: Hsm, context: CallerContext, member: Member, urls: Sequence[
     """Change where others reach a member. Raises Conflict for a learner."""
     if member.is_learner:
         raise Conflict(
-            "etcd would take a learner that is moved for a full member. "
+            "A member that is still joining cannot be moved: etcd would count it as a full member. "
             "Remove it, and declare it with its new URLs."
         )
     require_allowed()

@@ -58,7 +58,7 @@ def _require_sound(members: Sequence[Member]) -> None:
     if names.count("") != 1:
         raise InvalidInput("Exactly one member must have no name: this HSM.")
     if len(set(names)) < len(names) or len(set(urls)) < len(urls):
-        raise InvalidInput("A name or a URL is there twice.")
+        raise InvalidInput("A name or a URL is given twice.")
 
 
 def _own(hsm: Hsm, unlock_salt: bytes, locked: bytes) -> list[Change]:

@@ -32,7 +32,7 @@ class RestorePace:
         while (part := await self._next(file)) is not None:
             self._received += len(part)
             if self._is_slower_than(FIRST_SECONDS, LEAST_BYTES_A_SECOND, MOST_SECONDS):
-                raise Conflict("A restore without credentials must be faster.")
+                raise Conflict("A restore without credentials must arrive faster.")
             yield part
         self._has_ended = True
 

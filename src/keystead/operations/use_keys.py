@@ -78,7 +78,7 @@ class NewKey:
             return GENERIC.from_parts(PrivateParts(data=secret))
         if self.bits % 8 or not 0 <= self.bits <= 8 * len(secret):
             raise InvalidInput(
-                f"The new key has a multiple of 8 and at most {8 * len(secret)} bits, "
+                f"The new key must have a multiple of 8 bits, and at most {8 * len(secret)} bits, "
                 f"not {self.bits}."
             )
         return GENERIC.from_parts(PrivateParts(data=secret[: self.bits // 8]))

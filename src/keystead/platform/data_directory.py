@@ -158,7 +158,7 @@ def _claim(path: Path) -> None:
     contents = {entry.name for entry in path.iterdir()} - _NOT_FOREIGN
     if contents and not contents & {_LOCK, _DATABASE}:
         raise StartRefused(
-            f"The data directory {path} holds something else than Keystead's data. "
+            f"The data directory {path} holds something other than Keystead's data. "
             "Use an empty one, or one that does not exist yet."
         )
 

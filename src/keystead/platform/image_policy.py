@@ -54,7 +54,7 @@ class ImagePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             policy = msgspec.json.decode(content, type=cls)
         except msgspec.MsgspecError as error:
-            raise InvalidInput(f"This is no policy of an image: {error}") from None
+            raise InvalidInput(f"This is not a policy of an image: {error}") from None
         if not PcrSelection.parse(policy.pcrs).registers or not policy.signatures:
             raise InvalidInput("This policy of an image has no registers or no signatures.")
         for version in policy.signatures:
@@ -76,7 +76,7 @@ class ImagePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except (binascii.Error, ValueError):
             found = b""
         if len(found) != SIGNATURE_BYTES:
-            raise InvalidInput("This policy of an image has a signature that is none.")
+            raise InvalidInput("This policy of an image has a signature that is malformed.")
         return found
 
 

@@ -69,7 +69,7 @@ def _public(image: ImageKey) -> TPM2B_PUBLIC:
             image.public_pem, objectAttributes=TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.USERWITHAUTH
         )
     except ValueError as error:
-        raise TpmFailed("the key of the image policies is no public key in PEM.") from error
+        raise TpmFailed("the key of the image policies is not a public key in PEM.") from error
 
 
 def _signature(numbers: bytes) -> TPMT_SIGNATURE:

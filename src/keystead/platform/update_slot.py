@@ -62,7 +62,7 @@ class UpdateSlot:
     def write(self, data: bytes) -> None:
         """Append to the arriving image, which the caller has verified so far."""
         if self._arriving is None:
-            raise WrongState("No update image is arriving.")
+            raise WrongState("No update image is being uploaded.")
         view = memoryview(data)
         while view:
             view = view[self._arriving.write(view) :]
@@ -72,7 +72,7 @@ class UpdateSlot:
     def keep(self) -> None:
         """Stage what arrived, in the place of what was staged before."""
         if self._arriving is None:
-            raise WrongState("No update image is arriving.")
+            raise WrongState("No update image is being uploaded.")
         os.fsync(self._arriving.fileno())
         self._close()
         (self._directory / _ARRIVING).rename(self._directory / _STAGED)

@@ -125,7 +125,7 @@ class BackupReader:
             "backup-version", "The backup passphrase is wrong, or the file is damaged."
         )
         if version != bytes([self._version]):
-            raise InvalidInput("The backup file says two different versions.")
+            raise InvalidInput("The backup file names two different versions.")
         locked_domain_key = await self._sealed("domain-key")
         if len(locked_domain_key) != LOCKED_KEY_BYTES:
             raise InvalidInput("The backup file holds no domain key.")

@@ -134,7 +134,7 @@ async def _answer_batch(
     if body.messages is UNSET:
         raise InvalidInput("Invalid data for JSON schema: message or messages is missing.")
     if body.message is not UNSET:
-        raise InvalidInput("message and messages exclude each other.")
+        raise InvalidInput("Give either message or messages, not both.")
     texts = enumerate(body.messages)
     messages = [decode(text, name=f"messages[{place}]") for place, text in texts]
     given = _given(use, body, options_of(use), decode)

@@ -35,7 +35,7 @@ def require_version(program: Path) -> Version:
         ) from None
     found = _VERSION.match(said.stdout.decode(errors="replace"))
     if found is None:
-        raise StartRefused(f"{program} is no etcd: --version says something else.")
+        raise StartRefused(f"{program} is not etcd: its --version says something else.")
     version = (int(found[1]), int(found[2]), int(found[3]))
     if version < OLDEST:
         raise StartRefused(

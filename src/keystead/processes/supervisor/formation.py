@@ -95,7 +95,7 @@ class Formation:
     @contextlib.asynccontextmanager
     async def _own(self) -> AsyncIterator[SqliteStore]:
         if not self.data.database.exists():
-            raise StartRefused("There is no store yet: start the server once before.")
+            raise StartRefused("There is no store yet: start the server once first.")
         store = SqliteStore(self.data.database)
         try:
             yield store
@@ -134,7 +134,7 @@ async def serving(
 async def _name(own: SqliteStore) -> str:
     found = await devices(own)
     if found is None or len(found) != 1:
-        raise StartRefused("There is no store yet: start the server once before.")
+        raise StartRefused("There is no store yet: start the server once first.")
     (device,) = found
     return f"keystead-{device.lower()}"
 
