@@ -70,7 +70,7 @@ def test_a_directory_of_someone_else_is_refused_and_left_as_it_is(tmp_path):
     (data / "photo.jpg").write_bytes(b"x")
     status, log = ended_with(tmp_path)
     assert status == 1
-    assert "holds something else" in log
+    assert "holds something other" in log
     assert [entry.name for entry in data.iterdir()] == ["photo.jpg"]
 
 
