@@ -161,24 +161,6 @@ def test_the_time_of_an_answer_is_the_mean_since_the_look_before(
     console.says("Mean time of an answer: 200.00 ms, at most 200.00 ms")
 
 
-def test_the_members_of_a_cluster_are_on_the_overview(signed_in: Console) -> None:
-    members = [
-        {"id": str(number), "name": f"hsm-{number}", "urls": [f"https://192.0.2.{number}:2380"]}
-        for number in (1, 2)
-    ]
-    signed_in.page.route(
-        "**/cluster/members",
-        lambda route: route.fulfill(
-            json=[*members, {**members[0], "name": "new", "learner": True}]
-        ),
-    )
-    signed_in.open("keys")
-    signed_in.open("")
-    table = signed_in.page.get_by_role("region", name="Members")
-    expect(table).to_contain_text("hsm-2")
-    expect(table.locator("tr", has_text="new")).to_contain_text("yes")
-
-
 def test_pages_of_keys_follow_each_other(signed_in: Console, server: Server) -> None:
     for number in range(101):
         key = {"id": f"many{number:03}", "type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}

@@ -30,7 +30,7 @@ class EtcdClient:
 
     def __init__(self, socket_path: str) -> None:
         """`socket_path` is the Unix socket where the member listens for clients."""
-        self._socket_path = socket_path
+        self.socket_path: Final = socket_path
         self._connection: EtcdConnection | None = None
         self._connecting: asyncio.Task[EtcdConnection] | None = None
         self._places = asyncio.Semaphore(MAX_CALLS)
@@ -117,7 +117,7 @@ class EtcdClient:
     async def _connect(self) -> EtcdConnection:
         try:
             _, connection = await asyncio.get_running_loop().create_unix_connection(
-                lambda: EtcdConnection(max_bytes=MAX_ANSWER_BYTES), self._socket_path
+                lambda: EtcdConnection(max_bytes=MAX_ANSWER_BYTES), self.socket_path
             )
         except OSError as error:
             raise never_sent(str(error)) from error

@@ -24,6 +24,20 @@ class Member(NamedTuple):
         return MemberId(f"{self.number:x}")
 
 
+class ClusterView(NamedTuple):
+    """How the cluster is, as one of its members sees it. Members are told by their numbers."""
+
+    members: tuple[Member, ...]
+    own: int
+    """The member that sees it."""
+    leader: int
+    """0 if it knows none: then there is no majority, or an election."""
+    behind: int
+    """The changes that it has received and not made yet."""
+    connected: frozenset[int]
+    """The other members that it has a connection with."""
+
+
 class DatabaseSpace(NamedTuple):
     """How full the database of a member's etcd is."""
 

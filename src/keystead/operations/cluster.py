@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 from keystead.errors import Conflict, NotFound, StoreUnavailable, WrongState
 from keystead.model.ids import MemberId
 from keystead.model.lifecycle import State
-from keystead.model.members import ALMOST_FULL, DatabaseSpace, Member
+from keystead.model.members import ALMOST_FULL, ClusterView, DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
@@ -50,6 +50,8 @@ class StoreDiagnosis:
     space: DatabaseSpace | None = None
     """How full etcd's database is. None without a cluster, while etcd does not answer, and in
     other states."""
+    view: ClusterView | None = None
+    """How the cluster is, as this member sees it. None as for `space`."""
 
 
 async def diagnose(hsm: Hsm) -> StoreDiagnosis:
@@ -65,7 +67,18 @@ async def diagnose(hsm: Hsm) -> StoreDiagnosis:
     if hsm.freshness is not None and hsm.freshness.serves_minority:
         warnings.append(_MINORITY)
     found = StoreDiagnosis(store_answers=True, complaints=complaints, warnings=warnings)
-    return found if hsm.members is None else _with_database(found, await database_space(hsm))
+    return found if hsm.members is None else await _with_cluster(hsm, found)
+
+
+async def _with_cluster(hsm: Hsm, found: StoreDiagnosis) -> StoreDiagnosis:
+    return replace(_with_database(found, await database_space(hsm)), view=await _view(hsm))
+
+
+async def _view(hsm: Hsm) -> ClusterView | None:
+    try:
+        return await hsm.members.view() if hsm.members is not None else None
+    except StoreUnavailable:
+        return None
 
 
 def _with_database(found: StoreDiagnosis, space: DatabaseSpace | None) -> StoreDiagnosis:

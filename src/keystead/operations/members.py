@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from keystead.model.members import DatabaseSpace, Member
+from keystead.model.members import ClusterView, DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.storage.key_value_store import Change
 
@@ -21,6 +21,10 @@ class Members(Protocol):
 
     async def space(self) -> DatabaseSpace:
         """Return how full the database of this member is. It needs no majority."""
+        ...
+
+    async def view(self) -> ClusterView:
+        """Return how the cluster is, as this member sees it. It needs no majority."""
         ...
 
     async def add(self, urls: Sequence[PeerUrl]) -> tuple[int, list[Member]]:

@@ -7,8 +7,10 @@ from keystead.etcd import calls
 from keystead.etcd import messages as m
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError, EtcdRefused
+from keystead.etcd.pages import connected, page
 from keystead.wire.platform_messages import (
     ClusterMember,
+    ClusterStatus,
     DatabaseStatus,
     MembersAnswer,
     MembersRefusal,
@@ -59,6 +61,18 @@ class MembersService:
         space = DatabaseStatus(status.db_size, status.db_size_in_use, self._quota_bytes, complaints)
         return MembersAnswer(step.id, space=space)
 
+    async def _status(self, step: MembersStep) -> MembersAnswer:
+        status = await self._client.call(calls.STATUS, m.StatusRequest())
+        listed = (await self._client.call(calls.MEMBER_LIST, m.MemberListRequest())).members
+        counts = await page(self._client.socket_path, "/metrics") if len(listed) > 1 else b""
+        found = ClusterStatus(
+            status.header.member_id,
+            status.leader,
+            max(0, status.raft_index - status.raft_applied_index),
+            connected(counts),
+        )
+        return MembersAnswer(step.id, [_member(one) for one in listed], status=found)
+
     async def _done(self, step: MembersStep) -> MembersAnswer:
         client, added = self._client, 0
         urls, found = tuple(step.urls), m.MemberRequest(step.member_id)
@@ -66,6 +80,8 @@ class MembersService:
         match step.step:
             case "space":
                 return await self._space(step)
+            case "status":
+                return await self._status(step)
             case "list":
                 answer = await client.call(calls.MEMBER_LIST, m.MemberListRequest())
             case "add":

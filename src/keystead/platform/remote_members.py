@@ -11,7 +11,7 @@ from keystead.errors import (
     StoreUnavailable,
     WrongState,
 )
-from keystead.model.members import DatabaseSpace, Member
+from keystead.model.members import ClusterView, DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import (
@@ -66,6 +66,16 @@ class RemoteMembers:
             raise StoreUnavailable("The cluster did not say how full it is.")
         complaints = tuple(found.complaints)
         return DatabaseSpace(found.size_bytes, found.used_bytes, found.quota_bytes, complaints)
+
+    async def view(self) -> ClusterView:
+        """Return how the cluster is, as this member sees it. It needs no majority."""
+        answer = await self._step("status")
+        found = answer.status
+        if found is None:
+            raise StoreUnavailable("The cluster did not say how it is.")
+        connected = frozenset(found.connected)
+        members = tuple(_members(answer))
+        return ClusterView(members, found.own, found.leader, found.behind, connected)
 
     async def add(self, urls: Sequence[PeerUrl]) -> tuple[int, list[Member]]:
         """Add a learner. Return its number and all members. Raises Conflict for a second one."""

@@ -289,7 +289,19 @@ class DatabaseStatus(Message, frozen=True):
     complaints: list[str]
 
 
-MembersStepName = Literal["list", "add", "move", "remove", "promote", "space"]
+class ClusterStatus(Message, frozen=True):
+    """How the cluster is, as this member's etcd sees it. Members are told by their IDs."""
+
+    own: int
+    leader: int
+    """0 if it knows none."""
+    behind: int
+    """The changes that it has received and not made yet."""
+    connected: list[int]
+    """The other members that it has a connection with."""
+
+
+MembersStepName = Literal["list", "add", "move", "remove", "promote", "space", "status"]
 MembersRefusal = Literal["", "input", "missing", "state", "conflict", "unavailable"]
 
 
@@ -319,6 +331,8 @@ class MembersAnswer(Message, tag=45, frozen=True):
     message: str = ""
     space: DatabaseStatus | None = None
     """The answer to `space`."""
+    status: ClusterStatus | None = None
+    """The answer to `status`, besides the members."""
 
 
 class JoinCluster(Message, tag=46, frozen=True):

@@ -37,6 +37,17 @@ class Database(msgspec.Struct, rename="camel"):
     quota: int
 
 
+class MemberState(msgspec.Struct):
+    """A member, as the one that is asked sees it. The IDs are those of GET /cluster/members."""
+
+    id: str
+    own: bool
+    leader: bool
+    connected: bool
+    behind: int | msgspec.UnsetType = msgspec.UNSET
+    """The changes that it has received and not made yet, where it is the one that is asked."""
+
+
 class Diagnosis(msgspec.Struct, rename="camel"):
     """GET /health/diagnose."""
 
@@ -44,6 +55,7 @@ class Diagnosis(msgspec.Struct, rename="camel"):
     cluster_state: StoreState
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
     cluster_database: Database | msgspec.UnsetType = msgspec.UNSET
+    cluster_members: list[MemberState] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Member(msgspec.Struct):
@@ -89,11 +101,25 @@ async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
     logs = [LogItem("error", complaint) for complaint in found.complaints]
     warnings = msgspec.UNSET if found.warnings is None else list(found.warnings)
     database = msgspec.UNSET if found.space is None else _database(found.space)
-    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings, database))
+    states = msgspec.UNSET if found.view is None else _states(found.view)
+    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings, database, states))
 
 
 def _database(space: members_model.DatabaseSpace) -> Database:
     return Database(space.size_bytes, space.used_bytes, space.quota_bytes)
+
+
+def _states(view: members_model.ClusterView) -> list[MemberState]:
+    return [
+        MemberState(
+            one.member_id,
+            own=one.number == view.own,
+            leader=one.number == view.leader,
+            connected=one.number == view.own or one.number in view.connected,
+            behind=view.behind if one.number == view.own else msgspec.UNSET,
+        )
+        for one in view.members
+    ]
 
 
 async def list_members(call: Call[None]) -> Reply[list[Member]]:

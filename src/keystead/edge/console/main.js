@@ -112,7 +112,8 @@ async function show() {
   const reason = reasonToShow();
   const [view, given] = chosenView();
   const onStop = (stop) => {
-    if (turn === showing) stopView = stop;
+    const others = stopView;
+    if (turn === showing) stopView = () => { others(); stop(); };
     else stop();
   };
   const made = await shown(() => view({ hsm, go, hold, onStop }, ...given));

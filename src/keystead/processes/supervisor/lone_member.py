@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from keystead.errors import StartRefused
+from keystead.etcd.errors import EtcdUnavailable
+from keystead.etcd.pages import page
 from keystead.etcd.write_ahead_log import committed_index
 from keystead.journal.log import Log
 from keystead.platform.data_directory import DataDirectory
@@ -42,7 +44,6 @@ RESTORE_SECONDS: Final = 600
 CONTACT_SECONDS: Final = 3.0
 """How long another member may take to accept a connection."""
 _POLL_SECONDS: Final = 0.1
-_MAX_ANSWER_BYTES: Final = 4 * 2**20
 _APPLIED: Final = b"etcd_server_proposals_applied_total "
 
 
@@ -174,10 +175,10 @@ async def _settled(
 ) -> list[ListedMember]:
     """Return the members, once the entry with this number is done."""
     while not removed.is_set():
-        with suppress(OSError, asyncio.IncompleteReadError):  # It has not started yet.
-            counts = await _asked(directory.metrics_socket, "/metrics")
+        with suppress(EtcdUnavailable):  # It has not started yet.
+            counts = await page(str(directory.metrics_socket), "/metrics")
             if _applied(counts) >= committed:
-                listed = await _asked(directory.peer_socket, "/members")
+                listed = await page(str(directory.peer_socket), "/members")
                 return msgspec.json.decode(listed, type=list[ListedMember])
         await asyncio.sleep(_POLL_SECONDS)
     raise StartRefused(
@@ -205,16 +206,3 @@ def _present(members: Sequence[ListedMember], name: str) -> Present:
 
 def _why(member: EtcdMember) -> str:
     return member.refusal or "Its log says why."
-
-
-async def _asked(socket: Path, path: str) -> bytes:
-    """Return the body of an answer of etcd to other programs than its clients."""
-    reader, writer = await asyncio.open_unix_connection(str(socket), limit=_MAX_ANSWER_BYTES)
-    try:
-        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        _ = await reader.readuntil(b"\r\n\r\n")
-        return await reader.read(-1)
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()

@@ -1,10 +1,11 @@
 // The overview: what remains to be done, and live figures where a user may read them.
 
-import { element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
+import { counted, element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
 import { fromPem } from "/console/bytes.js";
 import { readCertificate } from "/console/der.js";
 import { Hsm } from "/console/hsm.js";
 
+const CLUSTER_MILLISECONDS = 3000;
 const SAMPLE_MILLISECONDS = 2000;
 const SAMPLES_KEPT = 150;
 const MOST_PLOTS = 7;
@@ -19,9 +20,9 @@ let metricsUser = null;
 export async function dashboardView({ hsm, go, onStop }) {
   const parts = [element("h1", {}, "Overview")];
   if (hsm.is("Administrator") && hsm.isRoot) {
-    const certificate = tlsCertificate(hsm);
-    parts.push(...await Promise.all([checklist, device, lockouts]
-      .map((part) => shown(() => part(hsm, certificate)))));
+    const asked = { certificate: tlsCertificate(hsm), diagnosis: hsm.get("/health/diagnose"), onStop };
+    parts.push(...await Promise.all([checklist, device, cluster, lockouts]
+      .map((part) => shown(() => part(hsm, asked)))));
   }
   if (hsm.is("Metrics")) parts.push(live(hsm, onStop));
   else parts.push(metricsSignIn(onStop));
@@ -35,9 +36,9 @@ async function tlsCertificate(hsm) {
   return readCertificate(fromPem(await hsm.text("/config/tls/cert.pem"), "CERTIFICATE"));
 }
 
-async function checklist(hsm, certificate) {
+async function checklist(hsm, { certificate, diagnosis }) {
   const [users, boot, tls, recent, { warnings }] = await Promise.all([hsm.get("/users"),
-    hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm), hsm.get("/health/diagnose")]);
+    hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm), diagnosis]);
   const roles = await rolesOf(hsm, users);
   const backup = recent.findLast(({ action }) => action === "POST /system/backup");
   const items = [
@@ -76,26 +77,60 @@ async function rolesOf(hsm, users) {
   return found;
 }
 
-async function device(hsm, certificate) {
-  const [info, time, tls] = await Promise.all([
-    hsm.get("/system/info"), hsm.get("/config/time"), certificate]);
+async function device(hsm, { certificate, diagnosis }) {
+  const [info, time, tls, { clusterLogs }] = await Promise.all([
+    hsm.get("/system/info"), hsm.get("/config/time"), certificate, diagnosis]);
   const days = Math.floor((tls.notAfter - Date.now()) / 86_400_000);
   const drift = Math.round((new Date(time.time) - Date.now()) / 1000);
-  return section("This HSM", days < 30 && notice("bad", `The TLS certificate ends in ${days} days.`),
+  return section("This HSM", clusterLogs.map(({ msg }) => notice("bad", msg)),
+    days < 30 && notice("bad", `The TLS certificate ends in ${days} days.`),
     Math.abs(drift) > 60 && notice("bad", `Its clock differs from this browser's by ${drift} s.`),
     facts([
       ["Version", info.softwareVersion], ["Device", info.deviceId],
       ["Time", moment(time.time)],
       ["TLS certificate", tls.subject], ["… ends", moment(tls.notAfter)],
-    ]),
-    hsm.has("GET", "/cluster/members") && await shown(() => members(hsm)));
+    ]));
 }
 
-async function members(hsm) {
-  const list = await hsm.get("/cluster/members");
+/** Shows the members of a cluster, and what changes about them until the view is left. */
+async function cluster(hsm, { diagnosis, onStop }) {
+  if (!hsm.has("GET", "/cluster/members")) return null;
+  const place = element("div", {});
+  const draw = async (asked) => {
+    const now = await shown(() => members(hsm, asked));
+    if (now.textContent !== place.textContent) place.replaceChildren(now);
+  };
+  await draw(diagnosis);
+  if (place.childNodes.length) {
+    const timer = setInterval(() => draw(hsm.get("/health/diagnose")), CLUSTER_MILLISECONDS);
+    onStop(() => clearInterval(timer));
+  }
+  return place;
+}
+
+async function members(hsm, diagnosis) {
+  const [list, { clusterMembers = [] }] = await Promise.all([hsm.get("/cluster/members"), diagnosis]);
   if (list.length < 2) return null;
-  return table(["Member", "Addresses", "Learner"],
-    list.map(({ name, urls, learner }) => [name, urls.join(" "), learner ? "yes" : "no"]), "Members");
+  const states = new Map(clusterMembers.map((one) => [one.id, one]));
+  const hasNoLeader = states.size > 0 && !clusterMembers.some(({ leader }) => leader);
+  return section("Cluster",
+    hasNoLeader && notice("bad", "No member leads: requests wait until a majority has elected one."),
+    element("p", { class: "soft" }, "As this HSM sees it."),
+    table(["Member", "Role", "State", "Addresses"], list.map((one) => [one.name || "has not started yet",
+      roleOf(one, states.get(one.id)), stateOf(one, states.get(one.id)), one.urls.join(" ")]), "Members"));
+}
+
+function roleOf({ learner }, state) {
+  if (learner) return "learner";
+  return state && (state.leader ? "leader" : "follower");
+}
+
+/** Returns how a member is, in words; `state` is undefined if the HSM does not say. */
+function stateOf({ learner }, state) {
+  if (!state) return "unknown";
+  if (state.own) return state.behind ? `this HSM, ${counted(state.behind, "change")} behind` : "this HSM, up to date";
+  if (!state.connected) return "not reachable: it is behind until it is back";
+  return learner ? "connected: it gets the records" : "connected";
 }
 
 async function lockouts(hsm) {
