@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keystead import algorithms
 from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId, Tag, parse_label
 from keystead.model.key_selection import EVERY_KEY
@@ -71,6 +72,25 @@ def test_a_list_opens_a_record_again_only_after_a_change():
         assert [await was_known(), await was_known()] == [False, True]
         domain.keys.drop()
         assert await was_known() is False
+
+    asyncio.run(scenario())
+
+
+def test_a_list_shows_the_key_of_the_record_whatever_revision_the_store_says():
+    async def scenario():
+        store, domain, _ = await with_key()
+        rsa = [algorithms.BY_NAME["RSA"].generate(2048) for _ in range(2)]
+        before, after = (key_record(private=one.material()) for one in rsa)
+        await domain.keys.put(A, before, expected=None)
+        known = await domain.keys.get(A)
+        await open_domain(store).keys.put(A, after, expected=None)
+        sealed = store.kept._entries["/key/a"]  # noqa: SLF001
+        lie = replace(sealed, revision=known.revision)
+        store.kept._entries["/key/a"] = lie  # noqa: SLF001
+        ((_, shown),) = await domain.keys.lists.shown_page(
+            None, "", after=None, selection=EVERY_KEY
+        )
+        assert shown.summary.public.pem == rsa[1].public_pem()
 
     asyncio.run(scenario())
 

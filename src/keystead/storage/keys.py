@@ -301,8 +301,9 @@ class KeyStore:
         return StoredKey(path, record, revision, private, self.limits.of(path, record))
 
     def _known_or_parsed(self, path: KeyPath, record: KeyRecord, revision: int) -> StoredKey:
+        """Return a key with this private key. Only the record says which one, not the platform."""
         key = self._cache.peek(path)
-        if key is not None and key.revision == revision:
+        if key is not None and key.record.private == record.private:
             return key
         return self._parsed(path, record, revision)
 
