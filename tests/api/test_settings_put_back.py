@@ -23,7 +23,7 @@ from keystead.storage.settings import Setting
 from keystead.storage.versions import PAGES, hash_of
 from tests.api.test_put_back import contents, put, said, unlocked
 from tests.api.test_unlock_shares import provisioned
-from tests.support.backups import furnished, make, restore, started, unlock
+from tests.support.backups import Servers, furnished, make, restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
 from tests.support.stores import Crash, WatchedStore
 
@@ -246,6 +246,33 @@ async def test_unattended_boot_stays_locked_with_an_older_setting() -> None:
     again = await core.restarted()
     assert (await again.request("GET", "/health/state")).json() == {"state": "Locked"}
     assert said(again, EVENT)
+    core.close()
+
+
+async def test_settings_that_a_store_showed_only_until_the_unlock_are_not_used_after_it() -> None:
+    core = await start_core()
+    core.hsm.tls.servers = Servers()
+    await core.provision()
+    older = await contents(core.store)
+    for method, path, json in (
+        ("PUT", "/config/time", {"time": "2031-01-01T00:00:00Z"}),
+        ("PUT", "/config/journal", {"uses": "each", "whenFull": "refuse", "maxBytes": 2**26}),
+        ("POST", "/config/tls/generate", {"type": "EC_P256"}),
+    ):
+        answer = await core.request(method, path, user=ADMIN, json=json)
+        assert answer.status < 300, answer
+    await core.hsm.stop()
+    present = await contents(core.store)
+    own = [path for path in present if "/config/" in path and path.startswith("/local/")]
+    await put(core.store, {path: older.get(path) for path in own})
+    again = await core.restarted()
+    again.hsm.tls.servers = servers = Servers()
+    assert again.hsm.tls.identity.chain != core.hsm.tls.identity.chain
+    await put(core.store, {path: present[path] for path in own})
+    assert await unlock(again) == 204
+    assert (await again.request("GET", "/config/time", user=ADMIN)).json()["time"][:4] == "2031"
+    assert again.hsm.audit.settings.uses == "each"
+    assert [one.chain for one in servers.served] == [core.hsm.tls.identity.chain]
     core.close()
 
 

@@ -32,7 +32,7 @@ class Device:
         return await self.settings.commit([Change(path_of(self.name, name), value)], checks=checks)
 
     async def faults(self) -> str:
-        return await self.settings.fault()
+        return (await self.settings.judge()).fault
 
 
 async def two() -> tuple[Device, Device]:
@@ -102,9 +102,32 @@ def test_what_is_known_in_another_format_is_not_guessed() -> None:
             with pytest.raises(CorruptRecord):
                 await own.settings.carried_to(1, [])
         # Someone has acknowledged it.
-        assert await own.settings.bind() is False
+        judgement = await own.settings.judge()
+        assert not judgement.is_new
+        await own.settings.bind(judgement)
         await own.put(b"2")
         assert await own.faults() == ""
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("acknowledged", [None, b"put back"])
+def test_a_store_that_shows_other_settings_after_they_were_judged_is_not_believed(
+    acknowledged: bytes | None,
+) -> None:
+    async def scenario() -> None:
+        own, _ = await two()
+        own.settings.end()
+        if acknowledged:
+            await own.kept.commit([Change(path_of(OWN), acknowledged)])
+        judgement = await own.settings.judge()
+        assert bool(judgement.fault) is bool(acknowledged)
+        await own.kept.commit([Change(path_of(OWN), b"another one")])
+        await own.settings.bind(judgement)
+        with pytest.raises(CorruptRecord):
+            await own.settings.get(path_of(OWN))
+        await own.kept.commit([Change(path_of(OWN), acknowledged or b"1")])
+        assert await own.settings.get(path_of(OWN)) is not None
 
     run(scenario)
 

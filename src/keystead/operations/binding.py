@@ -10,7 +10,7 @@ from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
 from keystead.storage.bound import BoundStore
-from keystead.storage.bound_settings import BoundSettings
+from keystead.storage.bound_settings import BoundSettings, Judgement
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
 from keystead.storage.local import LocalStore
@@ -86,25 +86,25 @@ class Binding:
         elif wanted != present:
             raise self._refusal("The wrapped domain key is an older one.")
 
-    async def fault_of_settings(self) -> str:
-        """Return which settings of the device are not those that were written last, or ""."""
-        found = await self._settings.fault()
-        if found:
+    async def judged_settings(self) -> Judgement:
+        """Return whether the device's settings are those that were written last. Log it if not."""
+        judgement = await self._settings.judge()
+        if judgement.fault:
             self._log.error(
-                "the device's settings are not those that were written last", reason=found
+                "the device's settings are not those that were written last", reason=judgement.fault
             )
-        return found
+        return judgement
 
-    async def bind_settings(self) -> None:
-        """Take the device's settings as they are, and check them from now on.
+    async def bind_settings(self, judgement: Judgement) -> None:
+        """Take the device's settings as they were judged, and check them from now on.
 
         Raises WrongState if a page of the versions does not fit the root.
         """
         try:
-            is_new = await self._settings.bind()
+            await self._settings.bind(judgement)
         except CorruptRecord as error:
             raise self._refusal(error.message) from None
-        if is_new:
+        if judgement.is_new:
             self._log.info("the device's settings are bound to the root from now on")
 
     async def bring_into_force(

@@ -9,7 +9,7 @@ from typing import Final
 
 from keystead.access.gate import Gate
 from keystead.access.record import AccessRecord
-from keystead.errors import Conflict, StaleRevision, WrongState
+from keystead.errors import Conflict, KeysteadError, StaleRevision, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
@@ -357,8 +357,9 @@ class Hsm:
         """
         session = await self._opening.open(event, domain_key, takes_rollback=takes_rollback)
         try:
+            await self._reread()  # What was read before was not checked.
             self.state = after(self.state, event)
-        except WrongState:
+        except KeysteadError:
             await self.audit.shut()
             raise
         self.unlocking.given.forget()

@@ -44,14 +44,14 @@ class SessionOpening:
         checked = await require_intact(self.local.settings, domain_key, self.context.log)
         versions = await self.binding.open(domain_key)
         older = await self.known_head.fault_of_records(domain_key, versions.position)
-        put_back = await self.binding.fault_of_settings()
-        faults = " ".join(filter(None, (rollback, older, put_back)))
+        settings = await self.binding.judged_settings()
+        faults = " ".join(filter(None, (rollback, older, settings.fault)))
         if faults and not takes_rollback:
             versions.close()
             raise self.known_head.refusal(faults)
         session = self.make(replace(self.context, store=pinned), domain_key, versions)
         await self.binding.check_slot(session.config)
-        await self.binding.bind_settings()
+        await self.binding.bind_settings(settings)
         if checked:
             _ = await pinned.commit(checked)
         await session.open()

@@ -21,6 +21,8 @@ from keystead.storage.settings import RESTORED_VERSIONS
 from keystead.storage.versions import hash_of
 from keystead.storage.wrapped import WrappedStore
 
+_SCAN_BYTES: Final = 256 * 1024
+_WRONG: Final = "Settings of the device are not those that were written last: {}."
 _UNREADABLE: Final = "What is known of the device's settings is not what was written last."
 
 Hashes = Mapping[str, bytes]
@@ -35,6 +37,16 @@ class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Known(NamedTuple):
     hashes: Hashes
     revision: int
+
+
+class Judgement(NamedTuple):
+    """What the settings are at unlock."""
+
+    fault: str
+    """Which of them are not those that were written last, or ""."""
+    hashes: Hashes
+    is_new: bool = False
+    """Whether nothing is known of them yet."""
 
 
 class Carried(NamedTuple):
@@ -70,37 +82,29 @@ class BoundSettings(WrappedStore):
 
     # --- at unlock --------------------------------------------------------------------------
 
-    async def fault(self) -> str:
-        """Return which settings are not those that were written last, or ""."""
+    async def judge(self) -> Judgement:
+        """Compare the settings with what is known of them."""
+        present = await self._present()
         try:
             known = await self._known()
         except CorruptRecord:
-            return _UNREADABLE
+            return Judgement(_UNREADABLE, present)
         if known is None:
-            return ""
-        present = await self._present()
+            return Judgement("", present, is_new=True)
         names = {*present, *known.hashes}
-        wrong = {name for name in names if present.get(name) != known.hashes.get(name)}
-        if not wrong:
-            return ""
-        return f"Settings of the device are not those that were written last: {_listed(wrong)}."
+        wrong = sorted(name for name in names if present.get(name) != known.hashes.get(name))
+        fault = _WRONG.format(", ".join(wrong)) if wrong else ""
+        return Judgement(fault, known.hashes if not wrong else present)
 
-    async def bind(self) -> bool:
-        """Take the settings as they are for the present ones, and begin to check them.
+    async def bind(self, judgement: Judgement) -> None:
+        """Take the settings that were judged for the present ones, and begin to check them.
 
-        Return whether they were bound to no root before.
+        They are not read again: the store might show others now. Raises CorruptRecord if a page of
+        the versions does not fit the root.
         """
-        present = await self._present()
-        try:
-            known = await self._known()
-            is_new = known is None
-            is_known = known is not None and known.hashes == present
-        except CorruptRecord:
-            is_new = is_known = False
-        if not is_known:
-            _ = await self._bound.commit([Change(self._path(), _encoded(present))])
+        if judgement.fault or judgement.is_new:
+            _ = await self._bound.commit([Change(self._path(), _encoded(judgement.hashes))])
         self.begin()
-        return is_new
 
     # --- from then on -----------------------------------------------------------------------
 
@@ -185,11 +189,11 @@ class BoundSettings(WrappedStore):
     async def _present(self) -> Hashes:
         """Return the hashes of the settings in the store, whether or not they are the last ones."""
         hashes: dict[str, bytes] = {}
-        stop = f"{self._folder[:-1]}0"
-        for path in await list_paths(self._bound, self._folder, stop):
-            entry = await self._below.get(path)
-            if entry is not None and path != self._unbound:
-                hashes[self._name(path)] = hash_of(entry.value)
+        start, stop = self._folder, f"{self._folder[:-1]}0"
+        while found := await self._below.scan(start, stop, limit_bytes=_SCAN_BYTES):
+            hashes |= {self._name(path): hash_of(entry.value) for path, entry in found}
+            start = found[-1].path + "\0"
+        _ = hashes.pop(RESTORED_VERSIONS.name, None)
         return hashes
 
     async def _after(self, known: _Known | None, changes: Sequence[Change]) -> bytes:
@@ -216,7 +220,3 @@ def _decoded(entry: StoredValue) -> _Known:
     except msgspec.MsgspecError:
         raise CorruptRecord("The hashes of the device's settings cannot be read.") from None
     return _Known(stored.hashes, entry.revision)
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
