@@ -101,6 +101,17 @@ def test_times_are_in_the_zone_of_the_browser_and_in_utc(signed_in: Console) -> 
     assert datetime.strptime(local, "%m/%d/%Y, %I:%M:%S %p") == moment  # noqa: DTZ007 - as shown
 
 
+def test_each_page_begins_at_its_top(console: Console, server: Server) -> None:
+    console.page.set_viewport_size({"width": 360, "height": 400})
+    console.sign_in("admin", server.passphrases["admin"])
+    console.says("What remains")
+    assert console.page.evaluate("scrollY") == 0
+    console.page.evaluate("scrollTo(0, 9999)")
+    assert console.page.evaluate("scrollY") > 0
+    console.open("settings")
+    assert console.page.evaluate("scrollY") == 0
+
+
 def test_a_wrong_passphrase_is_said(console: Console, server: Server) -> None:
     console.expected_errors += ["401"]
     server.add_user("clumsy", "Operator")

@@ -119,8 +119,9 @@ async function show() {
   const made = await shown(() => view({ hsm, go, hold, onStop }, ...given));
   if (turn !== showing) return;
   main.replaceChildren(made);
+  if (main.dataset.shown !== reason) scrollTo(0, 0);
   if (document.activeElement === document.body) // What had the focus is gone.
-    (main.querySelector("[autofocus]") ?? main).focus();
+    (main.querySelector("[autofocus]") ?? main).focus({ preventScroll: true });
   main.dataset.shown = reason;
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} – Keystead` : "Keystead";

@@ -227,7 +227,7 @@ function draw(plots, samples) {
   plots.replaceChildren(
     plot("Mean time of an answer", pairs.map(meanMilliseconds), "ms"),
     plot("Slow operations that wait or run", samples.map(({ queue }) => queue), ""),
-    ...names.map((name) => plot(TITLES[name] ?? name, pairs.map((pair) => rate(name, ...pair)), "/s")));
+    ...names.map((name) => plot(TITLES[name] ?? name.replace("http response", "Answers with"), pairs.map((pair) => rate(name, ...pair)), "/s")));
 }
 
 function rate(name, before, after) {
