@@ -24,7 +24,7 @@ from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor import etcd_version
 from keystead.processes.supervisor.configuration import DEFAULT_DATA, read_configuration
 from keystead.processes.supervisor.formation import Formation
-from keystead.processes.supervisor.lone_member import ListedMember, LoneMember, reached
+from keystead.processes.supervisor.lone_member import LoneMember, PublishedMember, reached
 from keystead.witnesses import add_witness
 
 Command = Callable[[Formation, argparse.Namespace], Coroutine[None, None, None]]
@@ -107,7 +107,7 @@ async def _force(formation: Formation, given: argparse.Namespace) -> None:
     _say(f"This HSM is a cluster of one member now. It has forgotten:\n{others}")
 
 
-def _listed(members: Sequence[ListedMember]) -> str:
+def _listed(members: Sequence[PublishedMember]) -> str:
     return "\n".join(
         f"    {one.member_id} {one.name or '(has not joined)'} {' '.join(one.peer_urls)}"
         for one in members

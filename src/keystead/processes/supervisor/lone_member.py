@@ -47,7 +47,7 @@ _POLL_SECONDS: Final = 0.1
 _APPLIED: Final = b"etcd_server_proposals_applied_total "
 
 
-class ListedMember(msgspec.Struct, frozen=True, rename="camel"):
+class PublishedMember(msgspec.Struct, frozen=True, rename="camel"):
     """A member as etcd lists it for other members."""
 
     id: int
@@ -64,8 +64,8 @@ class ListedMember(msgspec.Struct, frozen=True, rename="camel"):
 class Present(NamedTuple):
     """The members of the old cluster: this one, and the others."""
 
-    own: ListedMember
-    others: Sequence[ListedMember]
+    own: PublishedMember
+    others: Sequence[PublishedMember]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ class LoneMember:
             raise StartRefused(f"etcdutl has made no new member. {why}")
 
 
-async def reached(members: Sequence[ListedMember]) -> list[ListedMember]:
+async def reached(members: Sequence[PublishedMember]) -> list[PublishedMember]:
     """Return those of the members that accept a connection, wherever they say that they listen."""
     answers = await asyncio.gather(*(_is_reached(one) for one in members))
     return [one for one, is_reached in zip(members, answers, strict=True) if is_reached]
 
 
-async def _is_reached(member: ListedMember) -> bool:
+async def _is_reached(member: PublishedMember) -> bool:
     return any(await asyncio.gather(*map(_accepts, member.peer_urls)))
 
 
@@ -172,14 +172,14 @@ async def _accepts(url: str) -> bool:
 
 async def _settled(
     directory: MemberDirectory, committed: int, removed: asyncio.Event
-) -> list[ListedMember]:
+) -> list[PublishedMember]:
     """Return the members, once the entry with this number is done."""
     while not removed.is_set():
         with suppress(EtcdUnavailable):  # It has not started yet.
             counts = await page(str(directory.metrics_socket), "/metrics")
             if _applied(counts) >= committed:
                 listed = await page(str(directory.peer_socket), "/members")
-                return msgspec.json.decode(listed, type=list[ListedMember])
+                return msgspec.json.decode(listed, type=list[PublishedMember])
         await asyncio.sleep(_POLL_SECONDS)
     raise StartRefused(
         "The other members have removed this one, so it does not have what they did later. "
@@ -194,7 +194,7 @@ def _applied(counts: bytes) -> float:
     return -1
 
 
-def _present(members: Sequence[ListedMember], name: str) -> Present:
+def _present(members: Sequence[PublishedMember], name: str) -> Present:
     own = [one for one in members if one.name == name]
     others = [one for one in members if one.name != name]
     if len(own) != 1 or own[0].is_learner:
