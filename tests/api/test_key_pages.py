@@ -45,6 +45,7 @@ async def test_an_item_is_what_the_key_itself_shows_with_its_id_and_its_pem(core
     for item in listed:
         key_id = item.pop("id")
         pem = item.pop("publicPem", None)
+        assert item.pop("hasCertificate") is False
         shown = await core.request("GET", f"/keys/{key_id}", user=ADMIN)
         assert item == shown.json()
         public = await core.request("GET", f"/keys/{key_id}/public.pem", user=ADMIN)
@@ -202,6 +203,11 @@ async def test_a_key_that_was_listed_before_is_shown_as_it_is_now(core: Core) ->
 
     await core.generate("moving", "EC_P256", "ECDSA_Signature", label="old")
     before = await shown("moving")
+    assert await shown("moving") == before
+    certificate = {"body": b"-", "headers": {"content-type": "application/octet-stream"}}
+    await core.request("PUT", "/keys/moving/cert", user=ADMIN, **certificate)
+    assert await shown("moving") == before | {"hasCertificate": True}
+    await core.request("DELETE", "/keys/moving/cert", user=ADMIN)
     assert await shown("moving") == before
     await core.request("PUT", "/keys/moving/label", user=ADMIN, json={"label": "new"})
     await core.request("PUT", "/keys/moving/restrictions/tags/north", user=ADMIN)

@@ -17,6 +17,8 @@ pub struct Key {
     pub public: Public,
     /// The label, if it has one.
     pub label: Option<String>,
+    /// Whether it may have a certificate: only a list of Keystead's says that it has none.
+    pub may_have_certificate: bool,
 }
 
 /// The public half of a key.
@@ -49,6 +51,12 @@ pub(super) struct KeyView {
     public: Option<PublicView>,
     #[serde(default)]
     label: Option<String>,
+    #[serde(default = "yes", rename = "hasCertificate")]
+    may_have_certificate: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Default, Deserialize)]
@@ -72,6 +80,7 @@ impl KeyView {
                 _ if kind.is_secret() => Public::None,
                 _ => return None,
             };
-        Some(Key { id: self.id, kind, mechanisms: self.mechanisms, public, label: self.label })
+        let Self { id, mechanisms, label, may_have_certificate, .. } = self;
+        Some(Key { id, kind, mechanisms, public, label, may_have_certificate })
     }
 }

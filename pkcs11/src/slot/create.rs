@@ -154,7 +154,14 @@ pub(super) fn local_secret(
 
 fn local_key(kind: &'static KeyType, public: Public, template: &Template) -> Key {
     let text = |kind| template.get(kind).map(|value| String::from_utf8_lossy(value).into_owned());
-    Key { id: String::new(), kind, mechanisms: Vec::new(), public, label: text(CKA_LABEL) }
+    Key {
+        id: String::new(),
+        kind,
+        mechanisms: Vec::new(),
+        public,
+        label: text(CKA_LABEL),
+        may_have_certificate: false,
+    }
 }
 
 /// Returns a point without the OCTET STRING that most callers put around it.

@@ -101,7 +101,8 @@ impl Slot {
             .filter(|class| wanted(**class))
             .map(|class| Object::on_token(*class, key))
             .collect();
-        let may_match = wanted(Class::Certificate) && template.may_be_certificate();
+        let may_match =
+            wanted(Class::Certificate) && key.may_have_certificate && template.may_be_certificate();
         if may_match && self.config.certificates && !key.kind.is_secret() {
             objects.extend(self.certificate_of(key)?);
         }

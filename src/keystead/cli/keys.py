@@ -120,7 +120,8 @@ def _show(call: Invocation) -> None:
 
 def _flat(key_id: str, key: Row) -> Row:
     flat = {"id": key_id, **key, "tags": key.get("restrictions", {}).get("tags", [])}
-    flat.pop("publicPem", None)  # Only a list with details has it.
+    for name in ("publicPem", "hasCertificate"):  # Only a list with details has them.
+        flat.pop(name, None)
     return flat
 
 

@@ -24,6 +24,7 @@ class DetailedKey(NamedTuple):
     view: KeyView
     public_pem: bytes | None
     """SubjectPublicKeyInfo PEM, or None for a key without a public half."""
+    has_certificate: bool
 
 
 class ListedPart(NamedTuple):
@@ -103,4 +104,4 @@ def _details(context: CallerContext, key: ShownKey) -> DetailedKey:
         public=public.parts,
         operations=context.session.keys.operations(path, shown.operations),
     )
-    return DetailedKey(key.key_id, view, public.pem)
+    return DetailedKey(key.key_id, view, public.pem, shown.has_certificate)

@@ -25,6 +25,7 @@ class PublicSummary(NamedTuple):
     label: Label = NO_LABEL
     operations: int = 0
     """The count of uses in the record."""
+    has_certificate: bool = False
 
     @classmethod
     def of(cls, record: KeyRecord, public: ShownPublic) -> "PublicSummary":
@@ -35,6 +36,7 @@ class PublicSummary(NamedTuple):
             record.tags,
             record.label,
             record.operations,
+            record.certificate is not None,
         )
 
     @property

@@ -29,9 +29,12 @@ _FLAGS: Final = {"true": True, "false": False}
 
 
 class ListedKeyView(PublicKeyView, rename="camel", kw_only=True):
-    """An item of GET /keys?details=true: what GET /keys/{id} shows, with its ID and PEM."""
+    """An item of GET /keys?details=true: what GET /keys/{id} shows, with its ID, its PEM and
+    whether it has a certificate.
+    """
 
     id: str
+    has_certificate: bool
     public_pem: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -122,6 +125,7 @@ def _listed(key: DetailedKey) -> ListedKeyView:
     return ListedKeyView(
         **msgspec.structs.asdict(shown),
         id=key.key_id,
+        has_certificate=key.has_certificate,
         public_pem=msgspec.UNSET if key.public_pem is None else key.public_pem.decode(),
     )
 
