@@ -15,6 +15,7 @@ ON_DEBIAN_13 = scripts/test-on-debian13 -q -n $(PROCESSES)
 # What depends on the versions of Python, OpenSSL and SQLite, and a server that signs, in its sandbox.
 SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/storage tests/wire \
 	tests/docs/test_readme.py
+IMAGE_TOOLS := binutils=objcopy sbsigntool=sbsign dosfstools=mkfs.vfat mtools=mcopy e2fsprogs=mkfs.ext4 fdisk=sfdisk qemu-utils=qemu-img zstd
 TPM2_TOOLS := gcc pkg-config python3-dev=/usr/bin/python3-config libtss2-dev=/usr/include/tss2/tss2_esys.h
 
 RSYSLOG_TLS = /usr/lib/$(shell uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import marshal
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ import pytest
 
 from keystead.appliance import content, cpio
 from keystead.appliance.bytecode import compiled
+from keystead.appliance.debian import Package
 from keystead.appliance.elf import is_elf, needed_libraries
-from keystead.appliance.kernel_modules import load_order, name_of
+from keystead.appliance.kernel_modules import built_in, load_order, modules_of, name_of
 from keystead.appliance.python_files import lean, own_package, wheels
 
 NAME, SIZE = 11, 6
@@ -95,6 +97,25 @@ def test_drivers_load_after_those_they_need() -> None:
 def test_a_driver_that_is_in_no_package_is_an_error() -> None:
     with pytest.raises(KeyError, match="disk"):
         load_order(["disk"], {})
+
+
+def test_drivers_are_found_packed_and_unpacked() -> None:
+    package = Package(
+        "pkg:deb/debian/linux",
+        {
+            "usr/lib/modules/6/kernel/a/one-bus.ko.xz": lzma.compress(b"one"),
+            "lib/modules/5/kernel/two.ko": b"two",
+            "usr/lib/modules/6/modules.builtin": b"kernel/a/in-it.ko\nkernel/b/too.ko\n",
+            "boot/vmlinuz-6": b"kernel",
+        },
+    )
+
+    assert list(built_in(package)) == ["in_it", "too"]
+
+    assert dict(modules_of(package)) == {
+        "one_bus": (b"one", "pkg:deb/debian/linux"),
+        "two": (b"two", "pkg:deb/debian/linux"),
+    }
 
 
 def test_drivers_are_called_as_the_kernel_calls_them() -> None:

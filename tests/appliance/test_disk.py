@@ -1,6 +1,7 @@
 """What a firmware and process 1 find on the disk."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,22 @@ def test_the_time_of_the_build_is_not_in_the_image(stub: Path, tmp_path: Path) -
     uki.join(stub, {".osrel": part}, out)
 
     assert header_time(out) == header_time(stub)
+
+
+@needs_signer
+def test_no_part_of_the_image_lies_on_another(stub: Path, tmp_path: Path) -> None:
+    part, out = tmp_path / "part", tmp_path / "out.efi"
+    part.write_bytes(b"a part" * 1000)
+    uki.join(stub, {".osrel": part, ".cmdline": part}, out)
+
+    lines = tools.run("objdump", "--section-headers", out).decode().splitlines()
+    fields = [line.split() for line in lines if line.lstrip()[:1].isdigit()]
+    places = sorted((int(address, 16), int(size, 16)) for _, _, size, address, *_ in fields)
+    for (address, size), (following, _) in pairwise(places):
+        assert address + size <= following
+    assert len(places) > 2
+    assert uki.section(out, ".osrel") == part.read_bytes()
+    assert uki.section(out, ".none") == b""
 
 
 @needs_signer

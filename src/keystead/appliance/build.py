@@ -79,7 +79,7 @@ def _write_image(
     (folder / "cmdline").write_text(uki.command_line(initramfs.INTERPRETER))
     parts = {".osrel": "osrel", ".cmdline": "cmdline", ".linux": "kernel", ".initrd": "initramfs"}
     paths = {section: folder / name for section, name in parts.items()}
-    described = _described(packages, entries, paths)
+    described = _described(packages, entries, {**paths, **_of_stub(folder / "stub")})
     (out / CONTENTS).write_bytes(described)
     if keys is not None:
         policy = sign_policy(
@@ -88,6 +88,15 @@ def _write_image(
         paths[uki.POLICY] = folder / "policy"
         paths[uki.POLICY].write_bytes(policy)
     uki.join(folder / "stub", paths, out / IMAGE)
+
+
+def _of_stub(stub: Path) -> Mapping[str, Path]:
+    """Return what the stub measures of itself."""
+    if not measurement.measures_sbat(stub.read_bytes()):
+        return {}
+    sbat = stub.with_name("sbat")
+    sbat.write_bytes(uki.section(stub, measurement.SBAT))
+    return {measurement.SBAT: sbat}
 
 
 def _described(

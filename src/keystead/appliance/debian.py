@@ -16,16 +16,23 @@ from keystead.errors import InvalidInput
 PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The Python of the image is the version that builds it: the bytecode has to fit."""
 
-_RELEASE: Final = "bookworm"
-_LIBRARIES: Final = (
-    *("libc6", "libgcc-s1", "libffi8", "libexpat1", "zlib1g", "libsqlite3-0"),
-    "libssl3",
-    # For a TPM. What is not needed by a program is not taken from them.
-    *("libtss2-esys-3.0.2-0", "libtss2-sys1", "libtss2-mu0", "libtss2-rc0"),
-    *("libtss2-tctildr0", "libtss2-tcti-device0"),
-)
+_LIBRARIES: Final = ("libc6", "libgcc-s1", "libffi8", "libexpat1", "zlib1g", "libsqlite3-0")
+# The last ones are for a TPM. What is not needed by a program is not taken from them.
+_OF_RELEASE: Final = {
+    "bookworm": (
+        "libssl3",
+        *("libtss2-esys-3.0.2-0", "libtss2-sys1", "libtss2-mu0", "libtss2-rc0"),
+        *("libtss2-tctildr0", "libtss2-tcti-device0"),
+    ),
+    "trixie": (
+        *("libssl3t64", "libzstd1"),
+        *("libtss2-esys-3.0.2-0t64", "libtss2-sys1t64", "libtss2-mu-4.0.1-0t64"),
+        *("libtss2-rc0t64", "libtss2-tctildr0t64", "libtss2-tcti-device0t64"),
+    ),
+}
+"""The libraries whose packages each release calls otherwise."""
 _NOT_NEEDED: Final = re.compile(
-    r"usr/share/|lib/modules/[^/]+/kernel/(sound|drivers/(gpu|media|staging|infiniband|usb|iio)"
+    r"usr/share/|(usr/)?lib/modules/[^/]+/kernel/(sound|drivers/(gpu|media|staging|infiniband|usb|iio)"
     r"|drivers/net/(wireless|ethernet/(?!intel)))/"
 )
 """Most of Debian's files: documentation, and drivers of hardware that no virtual machine has."""
@@ -48,13 +55,14 @@ def package_names() -> list[str]:
 
     Raises InvalidInput if this machine is no Debian that the image can be built on.
     """
-    if _release() != _RELEASE or platform.machine() != "x86_64":
+    libraries = _OF_RELEASE.get(_release())
+    if libraries is None or platform.machine() != "x86_64":
         raise InvalidInput(
-            "The appliance is built on Debian 12, x86-64: its kernel, Python and libraries "
+            "The appliance is built on Debian 12 or 13, x86-64: its kernel, Python and libraries "
             "come from Debian's packages."
         )
     interpreter = (f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib")
-    return [*interpreter, *_LIBRARIES, STUB_PACKAGE, kernel_package()]
+    return [*interpreter, *_LIBRARIES, *libraries, STUB_PACKAGE, kernel_package()]
 
 
 def _release() -> str:

@@ -10,7 +10,7 @@ from keystead.appliance import content, cpio
 from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
-from keystead.appliance.kernel_modules import DRIVERS, load_order, name_of
+from keystead.appliance.kernel_modules import DRIVERS, built_in, load_order, modules_of
 from keystead.appliance.python_files import has_tpm, own_package, server_wheels, standard_library
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.errors import InvalidInput
@@ -147,20 +147,15 @@ def _shared(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]:
 
 
 def _drivers(packages: Sequence[Package]) -> Iterator[ImageFile]:
-    modules = {name: found for package in packages for name, found in _kernel_modules(package)}
+    modules = {name: found for package in packages for name, found in modules_of(package)}
     files: Mapping[str, bytes] = {name: data for name, (data, _) in modules.items()}
-    order = load_order(DRIVERS, files)
+    present = {name for package in packages for name in built_in(package)}
+    order = load_order([name for name in DRIVERS if name not in present], files)
     for name in order:
         data, origin = modules[name]
         yield content.file(f"{MODULES}{name}.ko", data, origin)
     listed = "".join(f"{name}.ko\n" for name in order).encode()
     yield content.file(f"{MODULES}order", listed, _BUILDER)
-
-
-def _kernel_modules(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]:
-    for path, data in package.files.items():
-        if path.endswith(".ko"):
-            yield name_of(PurePosixPath(path).name), (data, package.origin)
 
 
 def configuration(keys: PublicKeys | None) -> Iterator[ImageFile]:

@@ -1,8 +1,12 @@
 """Which drivers the appliance has, and in which order the kernel takes them."""
 
+import lzma
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Final
+
+from keystead.appliance.debian import Package
 
 DRIVERS: Final = (
     # Virtual machines of KVM, Xen, VMware, VirtualBox and Hyper-V: bus, disk, network.
@@ -23,6 +27,23 @@ _DEPENDS: Final = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 def name_of(file_name: str) -> str:
     """Return the name of a module as the kernel knows it, from that of its file."""
     return file_name.removesuffix(".ko").replace("-", "_")
+
+
+def modules_of(package: Package) -> Iterator[tuple[str, tuple[bytes, str]]]:
+    """Yield the drivers of a kernel's package, unpacked: the name, and the file with its origin."""
+    for path, data in package.files.items():
+        name = PurePosixPath(path).name
+        if name.endswith(".ko"):
+            yield name_of(name), (data, package.origin)
+        elif name.endswith(".ko.xz"):
+            yield name_of(name.removesuffix(".xz")), (lzma.decompress(data), package.origin)
+
+
+def built_in(package: Package) -> Iterator[str]:
+    """Yield the names of the drivers that the kernel of a package has in itself."""
+    for path, data in package.files.items():
+        if PurePosixPath(path).name == "modules.builtin":
+            yield from (name_of(PurePosixPath(line).name) for line in data.decode().splitlines())
 
 
 def load_order(wanted: Iterable[str], modules: Mapping[str, bytes]) -> list[str]:

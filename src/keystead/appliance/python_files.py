@@ -47,13 +47,24 @@ _LEFT_OUT: Final = (
     *("code", "codeop", "cmd", "pdb", "bdb", "pty", "tty", "rlcompleter", "curses", "readline"),
     *("_curses", "_curses_panel", "idlelib", "tkinter", "turtle", "turtledemo", "pydoc"),
     *("pydoc_data", "venv", "ensurepip", "zipapp", "lib2to3", "distutils", "test", "unittest"),
-    *("_test", "_xxtestfuzz", "_ctypes_test", "doctest", "trace", "profile", "cProfile", "pstats"),
+    *(
+        "_pyrepl",
+        "_xxtestfuzz",
+        "_ctypes_test",
+        "doctest",
+        "trace",
+        "profile",
+        "cProfile",
+        "pstats",
+    ),
     # Network protocols other than ours, files of other kinds, and databases that are not used.
     *("ftplib", "telnetlib", "smtplib", "smtpd", "poplib", "imaplib", "nntplib", "xmlrpc", "cgi"),
     *("cgitb", "mailbox", "mailcap", "webbrowser", "antigravity", "this", "dbm", "_dbm"),
     *("_gdbm", "shelve", "audioop", "ossaudiodev", "wave", "aifc", "sunau", "sndhdr", "_lzma"),
     *("_bz2", "nis", "spwd", "_crypt", "crypt", "_uuid", "_tkinter"),
 )
+_TESTS_OF_PYTHON: Final = "_test"
+"""How the names of modules begin that only Python's own tests use."""
 _AS_TEXT: Final = {"zxcvbn": ("zxcvbn/__init__.py", "zxcvbn/frequency_lists.py")}
 """Files that the server reads and never runs; nothing else of their package is in the image."""
 _BUILD_ID: Final = "--remove-section=.note.gnu.build-id"
@@ -73,8 +84,8 @@ def standard_library(package: Package) -> Iterator[ImageFile]:
 
 def _is_left_out(name: PurePosixPath) -> bool:
     module = name.parts[0].split(".")[0]
-    is_configuration = module.startswith(("config-", "EXTERNALLY-MANAGED"))
-    return is_configuration or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
+    is_of_no_use = module.startswith(("config-", "EXTERNALLY-MANAGED", _TESTS_OF_PYTHON))
+    return is_of_no_use or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
 
 
 def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[ImageFile]:

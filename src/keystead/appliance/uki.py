@@ -4,7 +4,9 @@ The format is a unified kernel image of the UAPI group, with the stub of systemd
 verifies all four by one signature.
 """
 
-from collections.abc import Mapping
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +30,9 @@ _COMMAND_LINE: Final = (
 POLICY: Final = ".pcrsig"
 """The part with the signed policy of the image. The stub does not measure it, and puts it into
 the root file system, as the file `/.extra/tpm2-pcr-signature.json`."""
-_FIRST_ADDRESS: Final = 0x20000
-"""Behind the stub itself."""
 _PAGE: Final = 0x1000
+_SECTION: Final = re.compile(r" *\d+ (\S+) +([0-9a-f]{8}) +([0-9a-f]{16}) ")
+"""A line of objdump: number, name, size and address of a part."""
 
 
 def os_release() -> str:
@@ -49,13 +51,41 @@ def join(stub: Path, parts: Mapping[str, Path], out: Path) -> None:
     Raises InvalidInput if objcopy is missing or fails.
     """
     options = []
-    address = _FIRST_ADDRESS
+    address = _end(stub)
     for name, path in parts.items():
         options += [f"--add-section={name}={path}", f"--change-section-vma={name}={address:#x}"]
         # One behind the other: the firmware takes memory for the gaps too.
-        address += -(-path.stat().st_size // _PAGE) * _PAGE
+        address += _whole_pages(path.stat().st_size)
     # --preserve-dates: objcopy otherwise writes the time of the build into the header.
     run("objcopy", "--preserve-dates", *options, stub, out)
+
+
+def section(image: Path, name: str) -> bytes:
+    """Return the content of a part of an image, or nothing if the image has no such part.
+
+    Raises InvalidInput if objcopy is missing or fails.
+    """
+    if name not in {found for found, _, _ in _sections(image)}:
+        return b""
+    with tempfile.NamedTemporaryFile() as out:
+        run("objcopy", "--output-target=binary", f"--only-section={name}", image, out.name)
+        return Path(out.name).read_bytes()
+
+
+def _end(image: Path) -> int:
+    """Return the first address behind all parts of an image."""
+    return max(_whole_pages(address + size) for _, address, size in _sections(image))
+
+
+def _sections(image: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield the name, the address and the size of each part."""
+    for line in run("objdump", "--section-headers", image).decode().splitlines():
+        if found := _SECTION.match(line):
+            yield found[1], int(found[3], 16), int(found[2], 16)
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // _PAGE) * _PAGE
 
 
 def sign(image: Path, *, key: Path, certificate: Path) -> None:
