@@ -10,6 +10,7 @@ import pytest
 
 from keystead.appliance.build import DISK
 from tests.appliance.machines import PASSPHRASES, READY, VARIABLES, Vm, booted, copied
+from tests.appliance.neighbour import Neighbour, addresses
 
 pytestmark = pytest.mark.skipif(
     "KEYSTEAD_APPLIANCE" not in os.environ, reason="boots take minutes: make appliance-test"
@@ -65,3 +66,15 @@ def test_an_address_is_kept_if_an_administrator_reads_it_there_and_only_then(
         vm.forward_to(STATIC)
         assert state(vm) is nethsm.State.LOCKED
         assert "DHCP" not in vm.console
+
+
+def test_only_the_port_of_https_answers(built: Path, tmp_path: Path) -> None:
+    raw, variables = copied(built / DISK, tmp_path), copied(VARIABLES, tmp_path)
+    with (
+        closing(Neighbour()) as neighbour,
+        booted(tmp_path, raw, variables, options=neighbour.options) as vm,
+    ):
+        vm.wait_for(READY)
+        vm.wait_for("eth1: address 169.254.")
+        for address in addresses():
+            assert neighbour.open_ports(address) == {8443}

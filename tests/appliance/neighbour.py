@@ -1,0 +1,160 @@
+"""A neighbour of a virtual machine on its network, which tries every TCP port of the machine.
+
+It speaks Ethernet, in datagrams that QEMU passes on to a network card. So it sees what answers the
+machine's whole address, which QEMU's own forwarding of single ports does not show.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Collection, Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from keystead.processes.machine.network import link_local_address
+from tests.appliance.machines import PATIENCE_SECONDS
+
+PORTS: Final = range(1, 65536)
+THEIR_HARDWARE: Final = bytes.fromhex("525400000002")
+_OUR_HARDWARE: Final = bytes.fromhex("525400000001")
+_OUR_IPV4: Final = IPv4Address("169.254.0.1")
+_OUR_IPV6: Final = IPv6Address("fe80::1")
+_AT_ONCE: Final = 200
+_SILENCE_SECONDS: Final = 1.0
+_FROM_PORT: Final = 40000
+_ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
+_TCP, _ICMP6 = 6, 58
+_SYN, _SYN_AND_ACK, _RST = 0x02, 0x12, 0x04
+_SOLICITATION, _ADVERTISEMENT = 135, 136
+
+Address = IPv4Address | IPv6Address
+
+
+def addresses() -> tuple[Address, Address]:
+    """Return the link-local addresses that the machine takes without a DHCP server."""
+    mac = THEIR_HARDWARE
+    interface = bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    return link_local_address(mac).ip, IPv6Address(b"\xfe\x80" + bytes(6) + interface)
+
+
+class Neighbour:
+    """The other end of a cable. The machine has to be started with `options`."""
+
+    def __init__(self) -> None:
+        self._end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._end.bind(("127.0.0.1", 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self._theirs = free.getsockname()
+
+    @property
+    def options(self) -> Sequence[str]:
+        """QEMU's options for a second network card at this cable."""
+        ours, theirs = self._end.getsockname()[1], self._theirs[1]
+        ends = "".join(
+            f",{end}.type=inet,{end}.host=127.0.0.1,{end}.port={port}"
+            for end, port in (("local", theirs), ("remote", ours))
+        )
+        mac = THEIR_HARDWARE.hex(":")
+        return (
+            *("-netdev", f"dgram,id=neighbour{ends}"),
+            *("-device", f"virtio-net-pci,netdev=neighbour,mac={mac}"),
+        )
+
+    def close(self) -> None:
+        self._end.close()
+
+    def open_ports(self, address: Address) -> set[int]:
+        """Return the TCP ports at which something listens. Every port has to answer."""
+        waiting, found = set(PORTS), set()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while waiting:
+            assert time.monotonic() < end, f"{len(waiting)} ports of {address} do not answer"
+            tried = sorted(waiting)[:_AT_ONCE]
+            for port in tried:
+                self._send(_frame(address, _TCP, _syn(address, port)))
+            for port, is_open in self._answers(address, tried):
+                waiting.discard(port)
+                if is_open:
+                    found.add(port)
+        return found
+
+    def _answers(self, address: Address, ports: Collection[int]) -> Iterator[tuple[int, bool]]:
+        left = set(ports)
+        self._end.settimeout(_SILENCE_SECONDS)
+        while left:
+            try:
+                frame = self._end.recv(65536)
+            except TimeoutError:
+                return
+            self._introduce(frame)
+            answer = _answer(frame, address)
+            if answer is not None:
+                left.discard(answer[0])
+                yield answer
+
+    def _introduce(self, frame: bytes) -> None:
+        """Say who has our address, if the frame asks for that."""
+        (kind,) = struct.unpack_from("!H", frame, 12)
+        if kind == _ARP and frame[20:22] == b"\0\1" and frame[38:42] == _OUR_IPV4.packed:
+            body = bytes.fromhex("0001080006040002")
+            ours, theirs = _OUR_HARDWARE + _OUR_IPV4.packed, frame[22:32]
+            self._send(THEIR_HARDWARE + _OUR_HARDWARE + b"\x08\x06" + body + ours + theirs)
+        elif kind == _IPV6 and frame[20] == _ICMP6 and frame[54] == _SOLICITATION:
+            if frame[62:78] != _OUR_IPV6.packed:
+                return
+            address = IPv6Address(frame[22:38])
+            told = b"\x02\x01" + _OUR_HARDWARE
+            body = bytes([_ADVERTISEMENT, 0, 0, 0, 0x60, 0, 0, 0]) + _OUR_IPV6.packed + told
+            self._send(_frame(address, _ICMP6, _summed(address, _ICMP6, body, 2)))
+
+    def _send(self, frame: bytes) -> None:
+        self._end.sendto(frame, self._theirs)
+
+
+def _frame(address: Address, protocol: int, body: bytes) -> bytes:
+    if isinstance(address, IPv4Address):
+        kind = _IPV4
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0)
+        head += _OUR_IPV4.packed + address.packed
+        head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
+    else:
+        kind = _IPV6
+        head = struct.pack("!IHBB", 6 << 28, len(body), protocol, 255)
+        head += _OUR_IPV6.packed + address.packed
+    return THEIR_HARDWARE + _OUR_HARDWARE + struct.pack("!H", kind) + head + body
+
+
+def _syn(address: Address, port: int) -> bytes:
+    body = struct.pack("!HHIIBBHHH", _FROM_PORT, port, 1, 0, 5 << 4, _SYN, 1024, 0, 0)
+    return _summed(address, _TCP, body, 16)
+
+
+def _summed(address: Address, protocol: int, body: bytes, place: int) -> bytes:
+    """Return the body with its checksum at `place`."""
+    ours = _OUR_IPV4 if isinstance(address, IPv4Address) else _OUR_IPV6
+    pseudo = ours.packed + address.packed + struct.pack("!II", len(body), protocol)
+    summed = struct.pack("!H", _checksum(pseudo + body))
+    return body[:place] + summed + body[place + 2 :]
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def _answer(frame: bytes, address: Address) -> tuple[int, bool] | None:
+    """Return the port that a frame answers for, and whether it is open."""
+    (kind,) = struct.unpack_from("!H", frame, 12)
+    if kind == _IPV4 and frame[23] == _TCP and frame[26:30] == address.packed:
+        segment = frame[14 + (frame[14] & 15) * 4 :]
+    elif kind == _IPV6 and frame[20] == _TCP and frame[22:38] == address.packed:
+        segment = frame[54:]
+    else:
+        return None
+    port, flags = struct.unpack_from("!H", segment)[0], segment[13]
+    if flags & _RST:
+        return port, False
+    return (port, True) if flags == _SYN_AND_ACK else None
