@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from string import ascii_lowercase
 
 import pytest
 
@@ -15,6 +16,7 @@ from keystead.storage.key_value_store import Change
 from keystead.storage.paths import VERSIONS
 from keystead.wire.platform_messages import FreshnessSettings as Settings
 from tests.support.core import ADMIN, UNLOCK, Clock, b64, start_core
+from tests.support.memory_store import MemoryStore
 
 SECONDS = 0.1
 SIGN = {"mode": "EdDSA", "message": b64(b"text")}
@@ -26,9 +28,11 @@ class Link:
     def __init__(self, store):
         self.store, self.is_cut = store, False
         self.cut_off = ()
+        self.refused = set()
 
     async def get(self, path):
         if self.is_cut or path.startswith(self.cut_off):
+            self.refused.add(path)
             raise StoreUnavailable("The link is cut.")
         return await self.store.get(path)
 
@@ -397,6 +401,89 @@ def test_a_member_that_the_others_have_removed_is_failed_at_once_and_says_so():
         assert not both.second.hsm.recovery.is_removed
 
     in_cluster(scenario)
+
+
+SHARED = (POINTER, "/0/")
+"""Where the records are that all members share. Those of a device are in its own store."""
+
+
+@contextlib.asynccontextmanager
+async def started_alone(both, *, unattended_key=None):
+    """The second member once more, as it starts while no majority is in reach."""
+    both.link.cut_off = SHARED
+    core = await start_core(
+        store=both.link,
+        device_key=both.first.device_key,
+        clock=both.clock,
+        pools=both.first.pools,
+        unattended_key=unattended_key,
+        freshness=Freshness(Settings(SECONDS), both.clock, both.asked.set),
+    )
+    try:
+        yield core
+    finally:
+        await core.hsm.stop()
+
+
+async def becomes(core, state):
+    async with asyncio.timeout(30):
+        while core.hsm.state is not state:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_a_member_that_starts_without_a_majority_is_failed_and_goes_on_when_there_is_one():
+    async def scenario(both):
+        async with started_alone(both) as core:
+            assert core.hsm.state is State.FAILED
+            assert (await core.request("GET", "/health/ready")).status == 412
+            diagnosis = (await core.request("GET", "/health/diagnose")).json()
+            assert diagnosis["clusterLogs"][0]["msg"].endswith("The link is cut.")
+            unlock = {"passphrase": UNLOCK}
+            assert (await core.request("POST", "/unlock", json=unlock)).status == 412
+            # Its own records are there: the user `unlock` is known.
+            both.clock.advance(2)
+            force = "/cluster/force-new"
+            assert (await core.request("POST", force, user=("unlock", UNLOCK))).status == 412
+            assert (await core.request("POST", force, user=("unlock", "wrong"))).status == 401
+            both.link.cut_off = ()
+            await becomes(core, State.LOCKED)
+            both.clock.advance(2)
+            assert (await core.request("POST", "/unlock", json=unlock)).status == 204
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_with_unattended_boot_it_is_operational_then_and_waits_again_if_the_majority_goes():
+    async def scenario(both):
+        on = {"status": "on"}
+        path = "/config/unattended-boot"
+        assert (await both.first.request("PUT", path, user=ADMIN, json=on)).status == 204
+        async with started_alone(both, unattended_key=both.first.unattended_key) as core:
+            both.link.refused.clear()
+            # Where users and keys are. What says that the HSM is provisioned can be read.
+            both.link.cut_off = tuple(f"/0/{letter}" for letter in ascii_lowercase if letter != "c")
+            async with asyncio.timeout(30):
+                while not both.link.refused:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+            assert core.hsm.state is State.FAILED
+            both.link.cut_off = ()
+            await becomes(core, State.OPERATIONAL)
+            core.hsm.freshness.confirmed(both.clock())
+            assert (await core.request("GET", "/keys", user=ADMIN)).status == 200
+
+    in_cluster(scenario)
+
+
+def test_an_hsm_that_is_in_no_cluster_does_not_start_without_its_store():
+    async def main():
+        link = Link(MemoryStore())
+        link.is_cut = True
+        with pytest.raises(StoreUnavailable):
+            await start_core(store=link)
+
+    asyncio.run(main())
 
 
 def test_an_hsm_that_is_in_no_cluster_cannot_be_removed_from_it():

@@ -11,6 +11,7 @@ from tests.processes.test_members import (
     founded,
     members,
     provisioned,
+    run_keystead,
     settings,
     trust,
 )
@@ -55,6 +56,10 @@ def test_the_last_of_three_goes_on_alone_and_another_joins_it(place):
         for directory in ("one", "two"):
             shutil.rmtree(place / directory)
 
+        with running_server(place / "three", config=settings(place)) as alone:
+            assert alone.ready_state == "Failed"
+            assert alone.request("GET", "/health/ready").status == 412
+            assert "No majority" in run_keystead(alone, "status").stderr
         forced = cluster(place / "three", "force-new", "--others-are-lost")
         assert forced.returncode == 0, forced.stderr
         three = stack.enter_context(running_server(place / "three", config=settings(place)))

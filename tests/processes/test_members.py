@@ -194,6 +194,10 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         wait_until(lambda: removed in run_keystead(three, "status").stderr, seconds=120)
         assert three.state() == "Failed"
         wait_until(lambda: removed in three.log(), seconds=60)
+        assert three.stop() == 0
+        with running_server(place / "three", config=settings(place)) as again:
+            assert again.ready_state == "Failed"
+            wait_until(lambda: removed in run_keystead(again, "status").stderr, seconds=60)
 
 
 def test_two_hsms_with_a_witness_go_on_when_one_of_them_is_lost(place):

@@ -13,6 +13,7 @@ from keystead.model.peer_urls import PeerUrl
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.members import Members
+from keystead.operations.recovery import Recovery
 from keystead.sealing.joiner_kit import make_kit
 from keystead.storage.conditional import require_allowed
 from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, UNLOCK_SALT, UNLOCK_SHARES
@@ -57,8 +58,7 @@ class StoreDiagnosis:
 async def diagnose(hsm: Hsm) -> StoreDiagnosis:
     """Return the health of the store."""
     if hsm.state is State.FAILED:
-        complaint = _REMOVED if hsm.recovery.is_removed else "The store is out of reach."
-        return StoreDiagnosis(store_answers=False, complaints=(complaint,))
+        return StoreDiagnosis(store_answers=False, complaints=(_why_failed(hsm.recovery),))
     reason = hsm.alarm.reason
     complaints = () if reason is None else (reason,)
     if not hsm.is_operational:
@@ -79,6 +79,12 @@ async def _view(hsm: Hsm) -> ClusterView | None:
         return await hsm.members.view() if hsm.members is not None else None
     except StoreUnavailable:
         return None
+
+
+def _why_failed(recovery: Recovery) -> str:
+    if recovery.is_removed:
+        return _REMOVED
+    return f"The store is out of reach. {recovery.reason}".rstrip()
 
 
 def _with_database(found: StoreDiagnosis, space: DatabaseSpace | None) -> StoreDiagnosis:

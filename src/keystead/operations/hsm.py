@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from keystead.access.gate import Gate
 from keystead.access.record import AccessRecord
-from keystead.errors import Conflict, KeysteadError, StaleRevision, WrongState
-from keystead.journal.log import Log
+from keystead.errors import Conflict, KeysteadError, StaleRevision, StoreUnavailable, WrongState
 from keystead.journal.metrics import Metrics
 from keystead.journal.pace import Pace
 from keystead.model.lifecycle import Event, State, after
@@ -55,10 +53,6 @@ STOP_PATIENCE_SECONDS: Final = 1.0
 REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
 """Refusals that may be logged, at once and each second after: they must not fill the log."""
-
-
-def _say_wrong(log: Log, path: str) -> None:
-    log.error("a record is not the one that was written last", path=path)
 
 
 class Hsm:
@@ -138,38 +132,49 @@ class Hsm:
     async def start(cls, context: CoreContext) -> "Hsm":
         """Return the HSM in the state that its store says: Unprovisioned, Locked or Operational.
 
-        Raises UnsupportedFormat if the store is newer than this software, CorruptRecord if it
-        belongs to another device key, and StoreUnavailable if it cannot be read.
+        A member that reaches no majority of its cluster is Failed until it does. Raises
+        UnsupportedFormat if the store is newer than this software, CorruptRecord if it belongs to
+        another device key, and StoreUnavailable if it cannot be read.
         """
         metrics = Metrics(context.monotonic)
         alarm = WriteAlarm(context.log, metrics)
-        wrong = partial(_say_wrong, context.log)
-        bound = BoundStore(context.store, wrong)
-        own = BoundSettings(bound, context.store, device_id(context.device_key), wrong)
+
+        def say_wrong(path: str) -> None:
+            context.log.error("a record is not the one that was written last", path=path)
+
+        bound = BoundStore(context.store, say_wrong)
+        own = BoundSettings(bound, context.store, device_id(context.device_key), say_wrong)
         counted = CountedStore(own, alarm.written, alarm.refused)
-        store = await GenerationStore.open(ConditionalStore(JournaledStore(counted)))
+        store = GenerationStore.not_read(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)
-        provisioned = await local.is_provisioned()
         binding = Binding(bound, own, context.store, store, local, context.log)
         hsm = cls(replace(context, store=counted), metrics, alarm, store, local, binding)
-        if provisioned:
-            hsm.state = State.LOCKED
-        await hsm.time.load()
-        await hsm.audit.load_settings()
-        await hsm.tls.load()
-        await hsm.machine_settings.load()
-        await hsm.logging.load()
-        if context.self_test_failure is not None:
-            hsm.self_test_failed(context.self_test_failure)
-            return hsm
-        domain_key = await hsm.unattended_boot.open()
-        if provisioned:
-            await hsm.unlocking.remember()
-            if domain_key is not None:
-                with suppress(WrongState, Conflict):  # The log says why the HSM stays Locked.
-                    await hsm.enter(Event.UNLOCK, domain_key)
-        hsm.succession.sweep_soon()
+        try:
+            await hsm.begin()
+        except StoreUnavailable as error:
+            if context.freshness is None:
+                raise
+            # A member can read the records of its own, and an appliance needs its network.
+            await hsm.read_again()
+            await hsm.machine_settings.load()
+            hsm.recovery.await_start(error.message)
         return hsm
+
+    async def begin(self) -> None:
+        """Go to the state that the store says. Raises as `start` does, and without a majority."""
+        _ = await self.store.follow()
+        provisioned = await self.local.is_provisioned()
+        await self.read_again()
+        await self.machine_settings.load()
+        self.state = State.LOCKED if provisioned else State.UNPROVISIONED
+        if self._around.self_test_failure is not None:
+            self.self_test_failed(self._around.self_test_failure)
+            return
+        domain_key = await self.unattended_boot.open()
+        if provisioned and domain_key is not None:
+            with suppress(WrongState, Conflict):  # The log says why the HSM stays Locked.
+                await self.enter(Event.UNLOCK, domain_key)
+        self.succession.sweep_soon()
 
     # --- what it is ---
 
@@ -261,7 +266,9 @@ class Hsm:
 
     async def lock(self) -> None:
         """Become Locked: new requests are refused at once, then all secrets are forgotten."""
-        session = self._operational()
+        session = self.session
+        if session is None:
+            raise WrongState("The HSM is not operational.")
         self.state = after(self.state, Event.LOCK)
         self.session = None
         # The request that asks for this is running itself.
@@ -273,7 +280,9 @@ class Hsm:
         self.recovery.stop()
         self.succession.stop()
         self.unlocking.given.forget()
-        await self._drop_session()
+        session, self.session = self.session, None
+        if session is not None:
+            await self._end(session, seconds=STOP_PATIENCE_SECONDS)
 
     def self_test_failed(self, reason: str) -> None:
         """Drop all secrets, and be Failed until a new process passes its self-tests.
@@ -372,21 +381,11 @@ class Hsm:
 
     # --- inside ---
 
-    def _operational(self) -> Session:
-        if self.session is None:
-            raise WrongState("The HSM is not operational.")
-        return self.session
-
     def _new_session(self, context: CoreContext, domain_key: Secret, versions: Versions) -> Session:
         return Session(context, self.metrics, self.failed_attempts, self.gate, domain_key, versions)
 
     def _state_changed(self, event: Event) -> None:
         self.log.info("state changed", cause=event.value, state=self.state.value)
-
-    async def _drop_session(self) -> None:
-        session, self.session = self.session, None
-        if session is not None:
-            await self._end(session, seconds=STOP_PATIENCE_SECONDS)
 
     async def _end(self, session: Session, *, seconds: float, but: int = 0) -> None:
         await session.end(seconds=seconds, but=but)

@@ -1,6 +1,7 @@
 """The way out of the state Failed: all that is kept in memory is read again from the store."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from keystead.errors import KeysteadError, StoreUnavailable
@@ -37,6 +38,9 @@ class Recoverable(Protocol):
     members: Members | None
     freshness: Freshness | None
 
+    async def begin(self) -> None:
+        """Read the store for the first time, and go to the state that it says."""
+
     async def read_again(self) -> None:
         """Read the records of this device that are kept in memory."""
 
@@ -55,6 +59,8 @@ class Recovery:
         self._hsm = hsm
         self.is_removed = False
         """Whether the other members have removed this HSM."""
+        self.reason = ""
+        """Why the last attempt to read the store has failed, while the HSM is Failed."""
         self._running: asyncio.Task[None] | None = None
         self._domain_key: Secret | None = None
         """The domain key, while other records have come into force and are not open yet."""
@@ -88,6 +94,13 @@ class Recovery:
             if self._begin():
                 self._hsm.log.error("the other members have removed this HSM from the cluster")
 
+    def await_start(self, reason: str) -> None:
+        """Be Failed until the HSM can begin: its cluster had no majority when it was started."""
+        self.reason = reason
+        self._fail()
+        self._hsm.log.error("the start waits for a majority of the cluster", reason=reason)
+        self._running = asyncio.create_task(self._run(self._begin_at_last))
+
     def stop(self) -> None:
         """Try no more, and forget the domain key."""
         if self._running is not None:
@@ -118,27 +131,46 @@ class Recovery:
         hsm = self._hsm
         if (hsm.state, Event.STORE_LOST) not in _LOSABLE or self._running is not None:
             return False
-        hsm.state = after(hsm.state, Event.STORE_LOST)
+        self.reason = ""
+        self._fail()
         if hsm.session is not None:
             hsm.session.forget()
-        self._running = asyncio.create_task(self._run())
+        self._running = asyncio.create_task(self._run(self._come_back))
         return True
 
-    async def _run(self) -> None:
+    def _fail(self) -> None:
+        self._hsm.state = after(self._hsm.state, Event.STORE_LOST)
+
+    async def _run(self, leave_failed: Callable[[], Awaitable[None]]) -> None:
         """Leave the state Failed as soon as the store answers."""
         depend_on(None)
-        hsm, reason = self._hsm, ""
+        hsm = self._hsm
         while hsm.state is State.FAILED:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             try:
-                await self._read_all_again()
-                async with hsm.changing:
-                    await self._leave_failed()
+                await leave_failed()
             except KeysteadError as error:
-                if error.message != reason:
-                    reason = error.message
-                    hsm.log.warning("the store cannot be read yet", reason=reason)
+                if error.message != self.reason:
+                    self.reason = error.message
+                    hsm.log.warning("the store cannot be read yet", reason=error.message)
         self._running = None
+
+    async def _come_back(self) -> None:
+        await self._read_all_again()
+        async with self._hsm.changing:
+            await self._leave_failed()
+
+    async def _begin_at_last(self) -> None:
+        hsm = self._hsm
+        async with hsm.changing:
+            try:
+                await hsm.begin()
+            except StoreUnavailable:
+                if hsm.state is not State.FAILED:
+                    self._fail()
+                raise
+        self.is_removed = False
+        hsm.log.info("the store is back", state=hsm.state.value)
 
     async def _read_all_again(self) -> None:
         hsm = self._hsm
@@ -166,7 +198,7 @@ class Recovery:
         try:
             await self.reopen()
         except StoreUnavailable:
-            hsm.state = after(hsm.state, Event.STORE_LOST)
+            self._fail()
             raise
         except KeysteadError as error:  # It can be unlocked, by someone who sees the reason.
             self._forget_key()

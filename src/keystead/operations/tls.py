@@ -107,7 +107,9 @@ class Tls:
     async def follow(self) -> None:
         """Serve the stored identity, if it differs from the one served now."""
         async with self._changing:
-            if await self._local.settings.get(TLS_CHAIN) != self.identity.chain:
+            if self._identity is None:
+                await self.load()
+            elif await self._local.settings.get(TLS_CHAIN) != self.identity.chain:
                 await self.load()
                 await self._serve_peers()
                 await self.servers.serve(self.identity)

@@ -74,6 +74,11 @@ class GenerationStore:
         """The number of the generation."""
         return self._number
 
+    @classmethod
+    def not_read(cls, store: KeyValueStore) -> "GenerationStore":
+        """Return a store that has to `follow` before it is used for shared records."""
+        return cls(store, number=0, revision=MISSING)
+
     async def follow(self) -> bool:
         """Read the current number again. Return whether it has changed.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from keystead.errors import StoreUnavailable
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
@@ -32,6 +33,9 @@ from keystead.wire.platform_messages import (
     MembersStep,
 )
 
+MAJORITY_SECONDS: Final = 15.0
+"""How long a question may wait for the first word of a majority. Members that start at the same
+time need some seconds to find each other."""
 _RETRY_SECONDS: Final = 0.1
 _TRIES_BEFORE_A_LINE: Final = 100
 
@@ -40,7 +44,7 @@ class MemberStore(SplitStore):
     """A member's store, with what has to be closed.
 
     Until a majority is reached, it gives out this device's records as they are in SQLite: etcd
-    needs the TLS identity to reach any other member. All else waits for the majority.
+    needs the TLS identity to reach any other member. All else waits for the majority for a while.
     """
 
     def __init__(
@@ -86,8 +90,14 @@ class MemberStore(SplitStore):
             await backend.close()
 
     async def _reached(self) -> None:
-        if not self._majority.done():
-            await asyncio.shield(self._majority)
+        if self._majority.done():
+            return
+        try:
+            await asyncio.wait_for(asyncio.shield(self._majority), MAJORITY_SECONDS)
+        except TimeoutError:
+            raise StoreUnavailable(
+                "No majority of the cluster's members is in reach of this one."
+            ) from None
 
 
 async def open_member_store(data: DataDirectory, log: Log) -> OpenedStore:

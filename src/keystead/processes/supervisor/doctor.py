@@ -187,7 +187,8 @@ def etcd_database(data: Path) -> Iterator[Finding]:
     try:
         status = asyncio.run(_status(directory.socket))
     except EtcdError as error:
-        yield Finding(f"etcd does not answer: {error}", is_warning=True)
+        why = "Without a majority of the cluster's members it serves nobody."
+        yield Finding(f"etcd does not answer: {error} {why}", is_warning=True)
         return
     yield Finding(
         f"etcd's database has {_mib(status.db_size)}, of which {_mib(status.db_size_in_use)} are "
