@@ -454,6 +454,53 @@ def test_a_member_that_starts_without_a_majority_is_failed_and_goes_on_when_ther
     in_cluster(scenario)
 
 
+@pytest.mark.parametrize("action", ["reboot", "factory-reset"])
+def test_who_knows_the_unlock_passphrase_may_reset_a_member_without_a_majority(action):
+    async def scenario(both):
+        async with started_alone(both) as core:
+            wanted = []
+
+            async def note(what):
+                wanted.append(what)
+
+            core.hsm.actions.carry_out = note
+            path = f"/system/{action}"
+            for user in (None, ADMIN, ("unlock", ADMIN[1])):
+                assert (await core.request("POST", path, user=user)).status == 401
+                both.clock.advance(2)
+            assert wanted == []
+            assert (await core.request("POST", path, user=("unlock", UNLOCK))).status == 204
+            assert wanted == [action]
+        wanted.clear()
+        both.second.hsm.actions.carry_out = note
+        assert both.second.hsm.state is State.OPERATIONAL
+        both.clock.advance(2)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        both.link.cut_off = ()
+        assert (await both.second.request("POST", path, user=("unlock", UNLOCK))).status == 401
+        assert wanted == []
+
+    in_cluster(scenario)
+
+
+@pytest.mark.usefixtures("recovers_fast")
+def test_who_knows_the_unlock_passphrase_resets_nothing_that_has_come_back_meanwhile():
+    async def scenario(both):
+        async with started_alone(both) as core:
+            both.link.cut_off = ()
+            authenticate = core.hsm.unlocking.authenticate
+
+            async def slowly(header, *, address):
+                await authenticate(header, address=address)
+                await becomes(core, State.LOCKED)
+
+            core.hsm.unlocking.authenticate = slowly
+            asked = core.request("POST", "/system/factory-reset", user=("unlock", UNLOCK))
+            assert (await asked).status == 412
+
+    in_cluster(scenario)
+
+
 @pytest.mark.usefixtures("recovers_fast")
 def test_with_unattended_boot_it_is_operational_then_and_waits_again_if_the_majority_goes():
     async def scenario(both):

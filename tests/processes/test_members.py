@@ -198,6 +198,12 @@ def test_three_hsms_become_one_and_go_on_when_one_is_lost(place):
         with running_server(place / "three", config=settings(place)) as again:
             assert again.ready_state == "Failed"
             wait_until(lambda: removed in run_keystead(again, "status").stderr, seconds=60)
+            path = "/system/factory-reset"
+            answer = again.request("POST", path, user="unlock", passphrase=UNLOCK)
+            assert answer.status == 204, answer
+            again.wait_ready(times=2)
+            assert again.ready_state == "Unprovisioned"
+            assert not list(again.data.glob("etcd*"))
 
 
 def test_two_hsms_with_a_witness_go_on_when_one_of_them_is_lost(place):

@@ -192,6 +192,9 @@ class Dispatcher:
 
     async def _authenticate_by_state(self, call: Call[Any]) -> None:
         authentication = call.route.authentication
+        if authentication is Authentication.ROLE_OR_UNLOCK_PASSPHRASE_IF_FAILED:
+            await self._authenticate_if_failed(call)
+            return
         asks_unlock_passphrase = authentication is Authentication.UNLOCK_PASSPHRASE
         if self._hsm.is_operational and not asks_unlock_passphrase and not _knows_caller(call):
             await _authenticate(call)
@@ -199,6 +202,15 @@ class Dispatcher:
         if self._asks_unlock_passphrase(authentication):
             header = call.request.headers.get("authorization")
             await self._hsm.unlocking.authenticate(header, address=call.request.client)
+
+    async def _authenticate_if_failed(self, call: Call[Any]) -> None:
+        hsm, header = self._hsm, call.request.headers.get("authorization")
+        if hsm.state is State.FAILED and hsm.unlocking.is_named(header):
+            await hsm.unlocking.authenticate(header, address=call.request.client)
+            if hsm.state is not State.FAILED:  # Its users can be asked again.
+                raise errors.WrongState("The HSM is not Failed any more.")
+        elif not _knows_caller(call):
+            await _authenticate(call)
 
     def _asks_unlock_passphrase(self, authentication: Authentication) -> bool:
         match authentication:

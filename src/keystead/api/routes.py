@@ -67,6 +67,9 @@ _unlocker = partial(Route, authentication=Authentication.UNLOCK_PASSPHRASE, reac
 _root_when_up = partial(_root, authentication=Authentication.ROLE_WHEN_OPERATIONAL)
 """Root Administrators in state Operational, and anyone in other states."""
 _root_or_unlocker = partial(_root, authentication=Authentication.ROLE_OR_UNLOCK_PASSPHRASE)
+_root_or_unlocker_if_failed = partial(
+    _root, authentication=Authentication.ROLE_OR_UNLOCK_PASSPHRASE_IF_FAILED
+)
 _key_user = partial(_operator, body_limit=LARGE_BODY)
 _fellow = partial(_admin, guard=users.same_namespace)
 """Administrators of the namespace that the user of the path is in."""
@@ -240,14 +243,14 @@ _DESCRIBED: tuple[Route, ...] = (
         accepts=_PEM,
         produces=PEM,
     ),
-    _root(
+    _root_or_unlocker_if_failed(
         "POST",
         "/system/reboot",
         system.reboot,
         _OPERATIONAL_OR_FAILED,
         works_with_full_journal=True,
     ),
-    _root(
+    _root_or_unlocker_if_failed(
         "POST",
         "/system/factory-reset",
         system.factory_reset,

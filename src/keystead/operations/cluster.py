@@ -35,7 +35,8 @@ _FORCED_ON_MACHINE: Final = (
 
 _REMOVED: Final = (
     "The other members have removed this HSM from the cluster. "
-    "Stop its server and move its data directory away; then it can join again."
+    "A factory reset (in this state by the user unlock, with the unlock passphrase) makes it an "
+    "HSM that can join again."
 )
 
 

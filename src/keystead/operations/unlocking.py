@@ -139,6 +139,14 @@ class Unlocking:
             finally:
                 self.given.forget()
 
+    @staticmethod
+    def is_named(header: str | None) -> bool:
+        """Return whether an Authorization header names the user `unlock`.
+
+        Raises NotAuthenticated if it is missing or malformed.
+        """
+        return parse_basic(header).user_name == USER_NAME
+
     async def authenticate(self, header: str | None, *, address: str) -> None:
         """Check an Authorization header that names the user `unlock`. Works in state Failed too.
 

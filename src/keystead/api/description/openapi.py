@@ -214,7 +214,11 @@ def _security(route: Route) -> list[Json]:
     match route.authentication:
         case Authentication.NONE:
             return []
-        case Authentication.ROLE | Authentication.UNLOCK_PASSPHRASE:
+        case (
+            Authentication.ROLE
+            | Authentication.UNLOCK_PASSPHRASE
+            | Authentication.ROLE_OR_UNLOCK_PASSPHRASE_IF_FAILED
+        ):
             return [{"basic": []}]
         case Authentication.ROLE_WHEN_OPERATIONAL | Authentication.ROLE_OR_UNLOCK_PASSPHRASE:
             return [{"basic": []}, {}]

@@ -290,6 +290,9 @@ class Authentication(Enum):
 
     Nothing in those either if the operator has chosen `open_shutdown`.
     """
+    ROLE_OR_UNLOCK_PASSPHRASE_IF_FAILED = auto()
+    """The same in state Operational. In Failed also the user `unlock` with the unlock passphrase:
+    users may be out of reach."""
     UNLOCK_PASSPHRASE = auto()
     """The caller must know the unlock passphrase."""
 

@@ -96,8 +96,8 @@ async def attest(call: Call[QuoteRequest]) -> Reply[QuoteView]:
 
 
 async def reboot(call: Call[None]) -> Reply[None]:
-    """POST /system/reboot: restart."""
-    await call.hsm.actions.want("reboot", call.caller)
+    """POST /system/reboot: restart; in Failed, the user `unlock` may too."""
+    await call.hsm.actions.want("reboot", call.authenticated)
     return NO_CONTENT
 
 
@@ -108,8 +108,8 @@ async def shutdown(call: Call[None]) -> Reply[None]:
 
 
 async def factory_reset(call: Call[None]) -> Reply[None]:
-    """POST /system/factory-reset: destroy all data."""
-    await call.hsm.actions.want("factory-reset", call.caller)
+    """POST /system/factory-reset: destroy all data; in Failed, the user `unlock` may too."""
+    await call.hsm.actions.want("factory-reset", call.authenticated)
     return NO_CONTENT
 
 
