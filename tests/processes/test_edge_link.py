@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +11,14 @@ from keystead.processes.core import edge_link
 from keystead.processes.core.body_budget import BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.wire.connection import Connection
-from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, Response, WantBody
+from keystead.wire.edge_messages import (
+    BodyChunk,
+    CoreToEdge,
+    EdgeToCore,
+    Request,
+    Response,
+    WantBody,
+)
 from keystead.wire.frames import EDGE_FRAME_BYTES
 
 
@@ -28,7 +35,7 @@ class Link:
         self.may_answer = asyncio.Event()
         self.lost: list[str] = []
         self.heard: list[CoreToEdge] = []
-        self.answered = 0
+        self.begun = self.answered = 0
         self.session = EdgeLink(
             self._answer,
             budget=BodyBudget(budget_bytes),
@@ -42,6 +49,7 @@ class Link:
         )
 
     async def _answer(self, request: Request, _: object) -> Response:
+        self.begun += 1
         await self.may_answer.wait()
         self.answered += 1
         return Response(request.id, 200, b"", self.body)
@@ -61,6 +69,13 @@ async def linked(*, body_bytes: int = 100_000, budget_bytes: int = 0) -> AsyncIt
     await asyncio.sleep(0.01)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
 def test_more_requests_under_way_than_an_edge_can_have_end_it(monkeypatch):
     monkeypatch.setattr(edge_link, "MAX_UNANSWERED", 20)
 
@@ -68,10 +83,10 @@ def test_more_requests_under_way_than_an_edge_can_have_end_it(monkeypatch):
         async with linked() as link:
             for number in range(20):
                 link.edge.send(request(number))
-            await asyncio.sleep(0.02)
+            await until(lambda: link.begun == 20)
             assert link.lost == []
             link.edge.send(request(20))
-            await asyncio.sleep(0.02)
+            await until(lambda: bool(link.lost))
             assert link.lost == ["more requests than an edge has connections"]
 
     asyncio.run(scenario())
@@ -81,14 +96,13 @@ def test_an_id_can_be_used_again_once_it_is_answered_and_not_before():
     async def scenario():
         async with linked() as link:
             link.may_answer.set()
-            for _ in range(3):
+            for answers in (1, 2, 3):
                 link.edge.send(request(1))
-                await asyncio.sleep(0.02)
-            assert len(link.heard) == 3
+                await until(lambda answers=answers: len(link.heard) == answers)
             link.may_answer.clear()
             link.edge.send(request(1))
             link.edge.send(request(1))
-            await asyncio.sleep(0.02)
+            await until(lambda: bool(link.lost))
             assert link.lost == ["two requests with the same id"]
 
     asyncio.run(scenario())
@@ -101,13 +115,13 @@ def test_requests_are_not_answered_before_the_edge_takes_the_answers_to_others()
             link.may_answer.set()
             for number in range(500):
                 link.edge.send(request(number))
-            await asyncio.sleep(0.2)
-            assert 0 < link.answered < 50
+            await until(lambda: link.answered > 0)
+            await asyncio.sleep(0.2)  # Time in which more than 50 would be answered.
+            assert link.answered < 50
             link.edge.resume_reading()
-            while len(link.heard) < 500:  # noqa: ASYNC110 - nothing to wait for tells the last one
-                await asyncio.sleep(0.01)
+            await until(lambda: len(link.heard) == 500)
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -134,7 +148,7 @@ def test_a_request_that_no_edge_of_ours_lets_through_ends_it(fields):
     async def scenario():
         async with linked() as link:
             link.edge.send(request(1, **fields))
-            await asyncio.sleep(0.02)
+            await until(lambda: bool(link.lost))
             assert link.lost == ["a request that breaks the limits of an edge"]
 
     asyncio.run(scenario())
@@ -147,7 +161,7 @@ def test_headers_as_long_as_an_edge_lets_through_are_taken():
             link.edge.send(
                 request(1, headers={"authorization": "\xe9" * 15_000}, client="fe80::1%eth0")
             )
-            await asyncio.sleep(0.02)
+            await until(lambda: bool(link.lost or link.heard))
             assert (link.lost, len(link.heard)) == ([], 1)
 
     asyncio.run(scenario())
@@ -159,14 +173,13 @@ def test_long_answers_that_an_edge_does_not_fetch_are_refused_beyond_its_share()
             link.may_answer.set()
             for number in range(5):
                 link.edge.send(request(number))
-            while len(link.heard) < 5:  # noqa: ASYNC110 - nothing to wait for tells the last one
-                await asyncio.sleep(0.01)
+            await until(lambda: len(link.heard) == 5)
             statuses = {one.id: one.status for one in link.heard if isinstance(one, Response)}
             assert statuses == {0: 200, 1: 200, 2: 200, 3: 503, 4: 503}
             link.edge.send(WantBody(0, 300_000))
-            await asyncio.sleep(0.05)
+            await until(lambda: any(isinstance(one, BodyChunk) and one.last for one in link.heard))
             link.edge.send(request(5))
-            await asyncio.sleep(0.05)
+            await until(lambda: isinstance(link.heard[-1], Response))
             assert link.heard[-1].status == 200, "what was fetched makes room"
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(scenario())
