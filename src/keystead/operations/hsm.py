@@ -361,15 +361,21 @@ class Hsm:
     ) -> None:
         """Open a session with the domain key, and go to the state after `event`.
 
-        The caller holds `changing`, except at the start. Raises what `SessionOpening.open`
-        raises, and WrongState if the store was lost in the meantime: only recovery leaves Failed.
+        If that fails, the domain key is wiped. The caller holds `changing`, except at the start.
+        Raises what `SessionOpening.open` raises, and WrongState if the store was lost in the
+        meantime: only recovery leaves Failed.
         """
-        session = await self._opening.open(event, domain_key, takes_rollback=takes_rollback)
+        try:
+            session = await self._opening.open(event, domain_key, takes_rollback=takes_rollback)
+        except KeysteadError:
+            domain_key.wipe()
+            raise
         try:
             await self._reread()  # What was read before was not checked.
             self.state = after(self.state, event)
         except KeysteadError:
             await self.audit.shut()
+            session.wipe()
             raise
         self.unlocking.given.forget()
         self.session = session

@@ -220,11 +220,16 @@ class Session:
         except (StoreUnavailable, WriteRefused, Conflict):
             self._log.warning("operation counters of the last seconds are lost")
         finally:
-            self._stores.close()
-            self._versions.close()
-            if self._domain_key is not None:
-                self._domain_key.wipe()
-            self._domain_key = None
+            self.wipe()
+
+    def wipe(self) -> None:
+        """Forget all secrets, of a session that has ended or was never in use."""
+        self.ended = True
+        self._stores.close()
+        self._versions.close()
+        if self._domain_key is not None:
+            self._domain_key.wipe()
+        self._domain_key = None
 
     def end_backups(self) -> None:
         """Forget the keys of all running backups, which end incomplete."""

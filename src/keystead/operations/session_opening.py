@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from keystead.errors import KeysteadError
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
 from keystead.operations.audit import Audit
@@ -43,20 +44,23 @@ class SessionOpening:
         pinned = self.store.pinned()
         checked = await require_intact(self.local.settings, domain_key, self.context.log)
         versions = await self.binding.open(domain_key)
-        older = await self.known_head.fault_of_records(domain_key, versions.position)
-        settings = await self.binding.judged_settings()
-        faults = " ".join(filter(None, (rollback, older, settings.fault)))
-        if faults and not takes_rollback:
-            versions.close()
-            raise self.known_head.refusal(faults)
         session = self.make(replace(self.context, store=pinned), domain_key, versions)
-        await self.binding.check_slot(session.config)
-        await self.binding.bind_settings(settings)
-        if checked:
-            _ = await pinned.commit(checked)
-        await session.open()
-        await adopt_backup_key(pinned, self.local.settings, session.config)
-        if faults:
-            self.audit.rollback_acknowledged(faults)
-        await self.audit.open(domain_key)
+        try:
+            older = await self.known_head.fault_of_records(domain_key, versions.position)
+            settings = await self.binding.judged_settings()
+            faults = " ".join(filter(None, (rollback, older, settings.fault)))
+            if faults and not takes_rollback:
+                raise self.known_head.refusal(faults)
+            await self.binding.check_slot(session.config)
+            await self.binding.bind_settings(settings)
+            if checked:
+                _ = await pinned.commit(checked)
+            await session.open()
+            await adopt_backup_key(pinned, self.local.settings, session.config)
+            if faults:
+                self.audit.rollback_acknowledged(faults)
+            await self.audit.open(domain_key)
+        except KeysteadError:
+            session.wipe()
+            raise
         return session
