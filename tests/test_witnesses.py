@@ -140,3 +140,23 @@ def test_systemd_counts_the_unit_among_those_that_are_least_exposed(directory, a
     (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", judged.stdout)
     assert float(exposure) <= 2.0, judged.stdout
     assert "ignoring" not in judged.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": 5}, {"name": ["a"]}, {"id": 7}, {"urls": "https://192.0.2.1:2380"}, {"urls": [7]}],
+)
+def test_a_list_of_members_with_other_types_is_refused(directory, authority, wrong):
+    certificate = authority.sign(requested(directory))
+    done = configured(directory, certificate, authority.pem, members=[{**HSMS[0], **wrong}])
+    assert (done.status, "not what 'keystead cluster add' writes" in done.said) == (2, True), done
+
+
+@pytest.mark.parametrize("program", ["+/usr/bin/etcd", "-/usr/bin/etcd", "etcd"])
+def test_a_program_that_systemd_would_start_in_another_way_is_refused(
+    directory, authority, program
+):
+    certificate = authority.sign(requested(directory))
+    done = configured(directory, certificate, authority.pem, more=[f"--etcd={program}"])
+    assert (done.status, "not an absolute path" in done.said) == (2, True), done
+    assert not (directory / "keystead-witness.service").exists()

@@ -11,12 +11,12 @@ A witness has all records of the cluster, sealed, and no key that opens one.
 
 import argparse
 import hashlib
-import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from keystead.certificates.chains import (
     normalized_authority,
@@ -36,8 +36,9 @@ _REQUEST: Final = "request.pem"
 _CERTIFICATE: Final = "certificate.pem"
 _AUTHORITY: Final = "authority.pem"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_PATH: Final = re.compile(r"[A-Za-z0-9._/+-]+", re.ASCII)
-"""Paths that mean themselves in a systemd unit."""
+_PATH: Final = re.compile(r"/[A-Za-z0-9._/+-]*", re.ASCII)
+"""Absolute paths that mean themselves in a systemd unit: a `+` in front would start a program with
+all privileges."""
 _STATE: Final = "keystead-witness"
 _PLACES: Final = Places(
     data=f"%S/{_STATE}/data",
@@ -46,6 +47,17 @@ _PLACES: Final = Places(
     key=f"%d/{_KEY}",
     authority=f"%d/{_AUTHORITY}",
 )
+
+
+class _Member(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    urls: list[str]
+
+
+class _Added(msgspec.Struct, frozen=True):
+    members: list[_Member]
+
 
 _UNIT_TEXT: Final = """\
 [Unit]
@@ -129,7 +141,7 @@ def _request(given: argparse.Namespace) -> None:
     _write(given.directory / _REQUEST, request)
     _say(
         f"Have the authority of the cluster sign {given.directory / _REQUEST}, for server and "
-        f"client. Declare the witness on an HSM: 'keystead cluster add {given.url} -o FILE'."
+        f"client. Declare the witness: 'keystead cluster add {given.url} --witness -o FILE'."
     )
 
 
@@ -137,7 +149,7 @@ def _configure(given: argparse.Namespace) -> None:
     directory = given.directory.absolute()
     for path in (directory, given.etcd):
         if not _PATH.fullmatch(str(path)):
-            raise UsageError(f"{path} has a character that a systemd unit reads in another way.")
+            raise UsageError(f"{path} is not an absolute path that a systemd unit reads as it is.")
     request = (directory / _REQUEST).read_bytes()
     chain = normalized_chain(given.certificate.read_bytes())
     authority = normalized_authority(given.ca.read_bytes())
@@ -157,14 +169,12 @@ def _configure(given: argparse.Namespace) -> None:
 def _record(path: Path, name: str) -> tuple[MemberRecord, str]:
     """Return how the witness begins, and its ID. Raises UsageError for another file's content."""
     try:
-        members: Sequence[dict[str, Any]] = json.loads(path.read_bytes())["members"]
-        (own,) = (one for one in members if not one["name"])
-        peers = [
-            InitialPeer(one["name"] or name, list(parse_peer_urls(one["urls"]))) for one in members
-        ]
-        number = str(own["id"])
-    except (ValueError, KeyError, TypeError) as error:
+        members = msgspec.json.decode(path.read_bytes(), type=_Added).members
+        (own,) = (one for one in members if not one.name)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not what 'keystead cluster add' writes.") from error
+    number = own.id
+    peers = [InitialPeer(one.name or name, list(parse_peer_urls(one.urls))) for one in members]
     for text in (number, *(peer.name for peer in peers)):
         if not _NAME.fullmatch(text):
             raise UsageError(f"{path} has a member with the name {text!a}.")

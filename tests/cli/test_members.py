@@ -1,6 +1,11 @@
 """`keystead cluster …` for an HSM that is in no cluster. With others: `processes/test_members`."""
 
 import json
+from argparse import ArgumentParser
+
+from keystead.cli.command import Commands, Invocation
+from keystead.cli.members import _add, add_members
+from keystead.cli.screen import Screen
 
 ADDED = {"members": [{"id": "1", "name": "", "urls": ["https://192.0.2.1:2380"]}], "joinerKit": ""}
 MISSING = "123abc"
@@ -33,3 +38,19 @@ def test_an_hsm_joins_with_what_another_has_written_only(keystead, tmp_path):
     passphrase = {"KEYSTEAD_BACKUP_PASSPHRASE": "backupPassphrase"}
     refused = keystead("cluster", "join", kit, "--yes", **passphrase)
     assert (refused.status, "[cluster]" in refused.err) == (5, True)
+
+
+def test_the_file_for_a_witness_has_nothing_that_opens_a_record(tmp_path):
+    class Answering:
+        def post(self, _path, _body):
+            return {**ADDED, "joinerKit": "sealed"}
+
+    parser = ArgumentParser()
+    add_members(Commands(parser))
+    for more, has_kit in (([], True), (["--witness"], False)):
+        file = tmp_path / "member.json"
+        given = parser.parse_args(["add", "https://192.0.2.1:2380", "-o", str(file), *more])
+        call = Invocation(given, Screen(is_json=False))
+        call.client = Answering()
+        _add(call)
+        assert ("joinerKit" in json.loads(file.read_bytes())) is has_kit

@@ -227,7 +227,8 @@ def started(one: Server, place: Path, authority: Authority, stack: ExitStack) ->
     keystead(one, "witness", "request", files, f"--url={url}")
     (place / "certificate.pem").write_bytes(authority.sign((files / "request.pem").read_bytes()))
     (place / "ca.pem").write_bytes(authority.pem)
-    keystead(one, "add", url, "-o", kit)
+    keystead(one, "add", url, "--witness", "-o", kit)
+    assert json.loads(kit.read_bytes()).keys() == {"members"}
     configure = ("witness", "configure", files, "--members", kit, "--etcd", place.parent / "etcd")
     known = ("--certificate", place / "certificate.pem", "--ca", place / "ca.pem")
     said = keystead(one, *configure, *known)

@@ -32,6 +32,11 @@ def add_members(commands: Commands) -> None:
     adding.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="what its HSM joins with"
     )
+    adding.add_argument(
+        "--witness",
+        action="store_true",
+        help="it is an etcd without an HSM: FILE gets nothing that opens a record",
+    )
     joining = commands.add("join", _join, "make this HSM the member that another has declared")
     joining.add_argument("file", type=Path, metavar="FILE", help="what 'cluster add' has written")
     joining.set_defaults(timeout=_JOIN_SECONDS)
@@ -72,8 +77,17 @@ def _failure(call: Invocation) -> str:
 
 def _add(call: Invocation) -> None:
     added = call.client.post(_MEMBERS, {"urls": [call.given.url]})
-    write_file(call.given.output, [json.dumps(added, indent=2).encode()])
     (member,) = (one["id"] for one in added["members"] if not one["name"])
+    if call.given.witness:
+        # With the kit, the disk of the witness would be enough to guess the passphrases.
+        del added["joinerKit"]
+    write_file(call.given.output, [json.dumps(added, indent=2).encode()])
+    if call.given.witness:
+        call.screen.done(
+            f"The new member is {member}. On its machine, run 'keystead cluster witness configure' "
+            f"with {call.given.output}."
+        )
+        return
     call.screen.done(
         f"The new member is {member}. On its HSM, run 'keystead cluster join "
         f"{call.given.output}', and here, meanwhile, 'keystead cluster promote {member}'."
