@@ -158,11 +158,11 @@ async def _is_reached(member: PublishedMember) -> bool:
 
 
 async def _accepts(url: str) -> bool:
-    parts = urlsplit(url)
-    opening = asyncio.open_connection(parts.hostname, parts.port)
     try:
+        parts = urlsplit(url)
+        opening = asyncio.open_connection(parts.hostname, parts.port)
         _, writer = await asyncio.wait_for(opening, CONTACT_SECONDS)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # A captured member can publish what is no URL.
         return False
     writer.close()
     with suppress(OSError):
