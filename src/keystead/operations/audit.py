@@ -13,7 +13,7 @@ from keystead.errors import (
     WriteRefused,
     WrongState,
 )
-from keystead.journal.audit.entries import JournalEntry, rfc3339
+from keystead.journal.audit.entries import DONE, OPENED, JournalEntry, rfc3339
 from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
 from keystead.model.secret import Secret
@@ -166,7 +166,7 @@ class Audit:
             for path, content in await writer.records.opened()
             if path not in known
         ]
-        event = JournalEntry(self._time(), "journal opened", outcome=fault)
+        event = JournalEntry(self._time(), OPENED, outcome=fault)
         self._waiting = [(event, ""), *interrupted, *self._waiting]
         if fault:
             self._log.warning("the journal was not closed", reason=fault)
@@ -198,7 +198,7 @@ class Audit:
         if isinstance(action, Action) and not action.is_over:
             # It is what ends the session, so it has succeeded, and there is no later moment.
             action.is_over = True
-            action.entry.outcome = action.entry.outcome or "done"
+            action.entry.outcome = action.entry.outcome or DONE
             self._add(action.entry, action.path if action.is_written else "")
         await self.shut()
 

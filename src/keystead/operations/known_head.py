@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from keystead.errors import Conflict, CorruptRecord, KeysteadError, StoreUnavailable
+from keystead.journal.audit.entries import DONE, OPENED, RESTORE, JournalEntry
 from keystead.model.secret import Secret
 from keystead.operations.binding import Binding
 from keystead.operations.journal_opening import present_keys
@@ -23,9 +24,12 @@ from keystead.storage.journal_records import JournalRecords, StoredHead, first_o
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import KNOWN_HEAD
+from keystead.storage.settings import RESTORED_VERSIONS
 
 SETTLE_SECONDS: Final = 2.0
 """How long a lock or a stop waits for the second place."""
+_CLOSING_ENTRIES: Final = 110_000
+"""The most entries that may follow that of a restore: uses of keys until then."""
 _ADVICE: Final = (
     "The store is not the one that was written last. {} If you have put back an older store "
     "yourself, unlock it with acknowledgeRollback."
@@ -38,6 +42,16 @@ class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The journal's public key (RFC 8032) in hexadecimal."""
     n: int
     chain: str
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    action: str
+    outcome: str = ""
+
+    @property
+    def is_restore(self) -> bool:
+        """Whether it is a restore that has ended the session."""
+        return (self.action, self.outcome) == (RESTORE, DONE)
 
 
 class KnownHead:
@@ -97,6 +111,45 @@ class KnownHead:
         present, known = _text(position), _text(head.root)
         self._log.error("the records are older than the journal", root=present, journal=known)
         return f"Its records are at {present}, and the journal at {known}."
+
+    async def fault_of_restore(self, domain_key: Secret) -> str:
+        """Return why no restore has made the root that waits to be taken over, or "". Log it.
+
+        Whoever has the device key can make such a root of older records. The journal has no entry
+        of a restore then, and only the domain key opens it.
+        """
+        if await self._local.settings.get(RESTORED_VERSIONS) is None:
+            return ""
+        keys = await present_keys(self._store, self._local.settings, domain_key)
+        if keys is None:
+            return ""  # A restore onto an empty HSM: its journal begins after it.
+        try:
+            if await self._ends_with_restore(JournalRecords(self._store, keys)):
+                return ""
+        except CorruptRecord:
+            pass  # It proves nothing.
+        finally:
+            keys.wipe()
+        self._log.error("the journal knows of no restore that has made these records")
+        return "Its records seem to be restored, and the journal knows of no restore."
+
+    async def _ends_with_restore(self, records: JournalRecords) -> bool:
+        """Whether the journal was closed by a restore, or cut off in the middle of one."""
+        if any(_is_restore(content) for _, content in await records.opened()):
+            return True
+        head, _ = await records.head()
+        if head is None:
+            return False
+        last, is_found = 0, False
+        start = await records.path_of(max(1, head.n - _CLOSING_ENTRIES)) or ""
+        async for block in records.blocks(start):
+            if last and block.first != last + 1:
+                return False
+            last = block.last
+            for line in block.lines:
+                entry = msgspec.json.decode(line, type=_Entry)
+                is_found = entry.is_restore or (is_found and entry.action != OPENED)
+        return is_found and last >= head.n
 
     async def _stored_head(self, domain_key: Secret) -> StoredHead | None:
         """Return the journal's end, or None if there is none that opens."""
@@ -187,6 +240,13 @@ class KnownHead:
                     "the journal's head cannot be kept elsewhere", reason=error.message
                 )
         await self._count.follow()
+
+
+def _is_restore(record: bytes | None) -> bool:
+    """Whether the record of an action that is not chained yet is that of a restore."""
+    if record is None:
+        return False
+    return msgspec.msgpack.decode(record, type=JournalEntry).action == RESTORE
 
 
 def _text(position: tuple[int, int]) -> str:

@@ -38,8 +38,10 @@ class SessionOpening:
         """
         # Before anything is written.
         rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
-        if rollback and not takes_rollback:
-            raise self.known_head.refusal(rollback)
+        forged = await self.known_head.fault_of_restore(domain_key)
+        early = " ".join(filter(None, (rollback, forged)))
+        if early and not takes_rollback:
+            raise self.known_head.refusal(early)
         # Pinned: a session must not write its records into those of a later restore.
         pinned = self.store.pinned()
         checked = await require_intact(self.local.settings, domain_key, self.context.log)
@@ -48,7 +50,7 @@ class SessionOpening:
         try:
             older = await self.known_head.fault_of_records(domain_key, versions.position)
             settings = await self.binding.judged_settings()
-            faults = " ".join(filter(None, (rollback, older, settings.fault)))
+            faults = " ".join(filter(None, (early, older, settings.fault)))
             if faults and not takes_rollback:
                 raise self.known_head.refusal(faults)
             await self.binding.check_slot(session.config)

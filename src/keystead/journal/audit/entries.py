@@ -12,6 +12,11 @@ ORIGIN: Final = b"keystead journal 1\n"
 """Hashed with the public key, it is what the first entry follows."""
 _CHECKPOINT: Final = b"keystead journal checkpoint 1\n"
 CHECKPOINT_ACTION: Final = "checkpoint"
+OPENED: Final = "journal opened"
+"""The first entry after each unlock."""
+RESTORE: Final = "POST /system/restore"
+DONE: Final = "done"
+"""The outcome of an action that has ended the session."""
 
 
 class JournalEntry(msgspec.Struct, omit_defaults=True):
