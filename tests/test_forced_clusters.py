@@ -88,7 +88,7 @@ def is_leader(member: Member) -> bool:
 
 
 async def one_more_change(member: Member) -> None:
-    """Make a change of no record: etcd's log tells of a commit with the next change only."""
+    """Make another change: etcd's log tells only then that those before are committed."""
     store = EtcdStore(PatientClient(str(member.socket)), device="keystead-test")
     await store.commit([Change("/9/later", b"later")])
     await store.close()
