@@ -122,6 +122,27 @@ async def test_a_restore_of_another_domain_key_is_proven_by_the_journal_once() -
     target.close()
 
 
+async def test_entries_after_an_earlier_restore_cannot_be_taken_out() -> None:
+    target, records = await replaced()
+    before = {path for path in records if path.startswith("/journal/block/")}
+    other, status = await unlocked(target, records)
+    assert status == 204
+    await other.hsm.audit.tick()
+    await other.add_user("later", "Operator")
+    await other.hsm.stop()
+    own = LocalStore(other.store, target.device_key).settings
+    mark = own.put(RESTORED_VERSIONS, Secret(os.urandom(32)))
+    present = {**await contents(other.store), mark.path: mark.value or b""}
+    after = sorted(path for path in present if path.startswith("/journal/block/"))
+    opening, *_, last = (path for path in after if path not in before)
+    assert opening != last
+    kept = {path: value for path, value in present.items() if path in before or path == last}
+    rest = {path: value for path, value in present.items() if path not in after}
+    again, status = await unlocked(target, {**rest, **kept})
+    assert (status, said(again, EVENT)) == (409, True)
+    target.close()
+
+
 async def test_a_restore_onto_an_empty_hsm_needs_no_journal() -> None:
     _, file = await another()
     target = await started()
