@@ -47,6 +47,7 @@ from keystead.wire.control_messages import (
     SupervisorToCore,
     Wanted,
 )
+from keystead.wire.platform_messages import seconds_since_boot
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 """The memory for all bodies that do not come with their requests: four of the largest."""
@@ -178,7 +179,7 @@ async def _context(
 
 def _freshness(platform: PlatformLink) -> Freshness | None:
     wanted = platform.settings.freshness
-    return None if wanted is None else Freshness(wanted, time.monotonic, platform.confirm_now)
+    return None if wanted is None else Freshness(wanted, seconds_since_boot, platform.confirm_now)
 
 
 def _follow_cluster(hsm: Hsm, platform: PlatformLink) -> list[asyncio.Task[None]]:

@@ -1,7 +1,6 @@
 """The store of a member of a cluster: etcd for what is shared, SQLite for what is its own."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -31,6 +30,7 @@ from keystead.wire.platform_messages import (
     MembersAnswer,
     MembersQuestion,
     MembersStep,
+    seconds_since_boot,
 )
 
 MAJORITY_SECONDS: Final = 15.0
@@ -140,7 +140,7 @@ async def _follow(
     news = NewsForCore(service.connection)
     every_seconds = freshness.seconds / 4
     watch = EtcdWatch(
-        client, news, time.monotonic, every_seconds=every_seconds, is_own=shared.has_made
+        client, news, seconds_since_boot, every_seconds=every_seconds, is_own=shared.has_made
     )
     service.confirm_now = watch.confirm_now
     await watch.run()
