@@ -26,9 +26,11 @@ from keystead.operations.binding import Binding
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
 from keystead.processes.stderr_log import log_to_stderr
+from keystead.sealing.device import device_id
 from keystead.sealing.domain_key import unlock_unattended
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.bound import BoundStore
+from keystead.storage.bound_settings import BoundSettings
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
@@ -83,7 +85,8 @@ async def _fill(data: Path, keys: int) -> list[KeyId]:
         if locked is None or not unattended_key:
             raise RuntimeError("unattended boot is off")
         domain_key = unlock_unattended(locked, Secret(unattended_key))
-        await Binding(bound, store, generations, local, log).open(domain_key)
+        settings = BoundSettings(bound, store, device_id(device_key), log.error)
+        await Binding(bound, settings, store, generations, local, log).open(domain_key)
         stores = DomainStores(generations, domain_key)
         ids = [KeyId(os.urandom(10).hex()) for _ in range(keys - _LISTED)]
         ids += [KeyId(f"{_LISTED_PREFIX}{number}") for number in range(_LISTED)]

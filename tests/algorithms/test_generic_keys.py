@@ -180,4 +180,5 @@ LONG_MODES = [
 @pytest.mark.parametrize(("verb", "mode"), LONG_MODES)
 def test_a_long_message_keeps_the_interpreter_from_nobody(verb, mode):
     key, message = key_of(bytes(32)), bytes(48 * 2**20)
-    assert min(longest_pause(lambda: use(key, verb, mode, message)) for _ in range(3)) < 0.5
+    # On a busy machine, other programs may keep the thread waiting too, but not each time.
+    assert any(longest_pause(lambda: use(key, verb, mode, message)) < 0.5 for _ in range(10))
