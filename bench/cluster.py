@@ -93,7 +93,7 @@ async def _up_to_date(core: Core) -> None:
     freshness = core.hsm.freshness
     while freshness is not None:
         with suppress(NotUpToDate):
-            return await freshness.require()
+            return await freshness.require(changes_nothing=True)
     return None
 
 
