@@ -11,7 +11,6 @@ A witness has all records of the cluster, sealed, and no key that opens one.
 
 import argparse
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,8 @@ from keystead.certificates.chains import (
 from keystead.certificates.tls_identity import make_peer_request, require_answer
 from keystead.cli.command import Commands, run_offline
 from keystead.cli.exit_status import UsageError
-from keystead.model.peer_urls import parse_peer_urls
+from keystead.cli.screen import write_file
+from keystead.model.peer_urls import parse_peer_urls, split_peer_url
 from keystead.processes.etcd.member import InitialPeer, MemberRecord, Places, options
 
 UNIT: Final = "keystead-witness.service"
@@ -135,10 +135,12 @@ def add_witness(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(given: argparse.Namespace) -> None:
-    key, request = make_peer_request(_host(given.url))
-    given.directory.mkdir(mode=0o700, parents=True)
-    _write(given.directory / _KEY, key.reveal())
-    _write(given.directory / _REQUEST, request)
+    (url,) = parse_peer_urls([given.url])
+    host, _ = split_peer_url(url)
+    key, request = make_peer_request(host)
+    given.directory.mkdir(mode=0o700, parents=True)  # No key is there that this would replace.
+    write_file(given.directory / _KEY, [key.reveal()])
+    write_file(given.directory / _REQUEST, [request])
     _say(
         f"Have the authority of the cluster sign {given.directory / _REQUEST}, for server and "
         f"client. Declare the witness: 'keystead cluster add {given.url} --witness -o FILE'."
@@ -157,9 +159,9 @@ def _configure(given: argparse.Namespace) -> None:
     require_signed_by(authority, chain)
     name = f"witness-{hashlib.sha256(request).hexdigest()[:8]}"
     record, number = _record(given.members, name)
-    _write(directory / _CERTIFICATE, chain)
-    _write(directory / _AUTHORITY, authority)
-    _write(directory / UNIT, _unit(given.etcd, directory, record).encode())
+    write_file(directory / _CERTIFICATE, [chain])
+    write_file(directory / _AUTHORITY, [authority])
+    write_file(directory / UNIT, [_unit(given.etcd, directory, record).encode()])
     _say(
         f"Install {directory / UNIT} in /etc/systemd/system and start it. Then run "
         f"'keystead cluster promote {number}' for an HSM of the cluster."
@@ -189,18 +191,6 @@ def _unit(etcd: Path, directory: Path, record: MemberRecord) -> str:
         credentials="\n".join(f"LoadCredential={name}:{directory / name}" for name in files),
         state=_STATE,
     )
-
-
-def _host(url: str) -> str:
-    (checked,) = parse_peer_urls([url])
-    return checked.removeprefix("https://").rpartition(":")[0].strip("[]")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file for its owner only. Raises OSError, also for a key or request that is there."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if path.name == _KEY else os.O_TRUNC)
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(content)
 
 
 def _say(line: str) -> None:

@@ -48,9 +48,7 @@ def make_tls_identity(
 ) -> tuple[Secret, bytes]:
     """Return a new P-256 key (PKCS#8 PEM) and its self-signed certificate (PEM)."""
     private = algorithms.BY_NAME["EC_P256"].generate(None)
-    chain = self_signed_chain(private, common_name, subject_alt_names)
-    key = private.certificate_signer().key
-    return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())), chain
+    return _pkcs8(private), self_signed_chain(private, common_name, subject_alt_names)
 
 
 def make_peer_request(host: str) -> tuple[Secret, bytes]:
@@ -60,9 +58,7 @@ def make_peer_request(host: str) -> tuple[Secret, bytes]:
     """
     private = algorithms.BY_NAME["EC_P256"].generate(None)
     subject = SubjectName(common_name="keystead-witness", subject_alt_names=(host,))
-    request = make_csr(private, subject, uses=SERVER_AND_CLIENT)
-    key = private.certificate_signer().key
-    return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())), request
+    return _pkcs8(private), make_csr(private, subject, uses=SERVER_AND_CLIENT)
 
 
 def require_answer(request_pem: bytes, chain_pem: bytes) -> None:
@@ -146,6 +142,11 @@ def require_strong_keys(chain_pem: bytes) -> None:
 def fingerprint(chain_pem: bytes) -> str:
     """Return the SHA-256 of the chain's first certificate (DER), as hexadecimal digits."""
     return _certificates(chain_pem)[0].fingerprint(hashes.SHA256()).hex()
+
+
+def _pkcs8(private: PrivateKey) -> Secret:
+    key = private.certificate_signer().key
+    return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _certificates(chain_pem: bytes) -> list[x509.Certificate]:

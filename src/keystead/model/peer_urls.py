@@ -42,6 +42,12 @@ def parse_peer_urls(texts: Sequence[str]) -> tuple[PeerUrl, ...]:
     return urls
 
 
+def split_peer_url(url: str) -> tuple[str, str]:
+    """Return the host, an IPv6 address without its brackets, and the port of a checked URL."""
+    host, _, port = url.removeprefix("https://").rpartition(":")
+    return host.strip("[]"), port
+
+
 def _parse(text: str) -> PeerUrl:
     if len(text) > MAX_PEER_URL_LENGTH:
         raise InvalidInput(f"A URL cannot be longer than {MAX_PEER_URL_LENGTH} characters.")

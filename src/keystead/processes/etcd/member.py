@@ -23,6 +23,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from keystead.errors import StartRefused
+from keystead.model.peer_urls import split_peer_url
 
 MAX_OPERATIONS: Final = 512
 """The most operations of a transaction. All members must have the same."""
@@ -229,9 +230,9 @@ def options(record: MemberRecord, places: Places, *, has_peers: bool = True) -> 
 
 def _listening(url: str) -> str:
     """Return where etcd listens for the peers that reach it at `url`, which must be an address."""
-    host, _, port = url.removeprefix("https://").rpartition(":")
+    host, port = split_peer_url(url)
     try:
-        _ = ip_address(host.strip("[]"))
+        _ = ip_address(host)
     except ValueError:
         return f"https://[::]:{port}"
     return url
