@@ -1,6 +1,5 @@
 """The messages between the core and the platform."""
 
-import time
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -257,18 +256,10 @@ class AnyRecordChanged(Message, tag=41, frozen=True):
     """platform → core: any record may have been changed since the last message of this kind."""
 
 
-def seconds_since_boot() -> float:
-    """Return the time of the clock that says how old what a member knows is.
-
-    It is monotonic, and goes on while the machine is suspended: the other members do, too.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class UpToDate(Message, tag=42, frozen=True):
     """platform → core: every change that was acknowledged before `as_of` has been told.
 
-    `as_of` is a time of `seconds_since_boot`. With `is_alone`, the cluster had no other member
+    `as_of` is a time of `wire.clock`. With `is_alone`, the cluster had no other member
     then.
     """
 

@@ -35,6 +35,7 @@ from keystead.processes.stderr_log import log_bugs, log_to_stderr
 from keystead.sealing.update_image import UpdateKey
 from keystead.self_tests import first_failure
 from keystead.wire import control
+from keystead.wire.clock import seconds_since_boot
 from keystead.wire.control_messages import (
     AttachEdge,
     BeginJoin,
@@ -47,7 +48,6 @@ from keystead.wire.control_messages import (
     SupervisorToCore,
     Wanted,
 )
-from keystead.wire.platform_messages import seconds_since_boot
 
 BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 """The memory for all bodies that do not come with their requests: four of the largest."""

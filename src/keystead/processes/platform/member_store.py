@@ -24,13 +24,13 @@ from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change, Check, Record, StoredValue
 from keystead.storage.paths import LOCAL
+from keystead.wire.clock import seconds_since_boot
 from keystead.wire.platform_messages import (
     FreshnessSettings,
     JoinCluster,
     MembersAnswer,
     MembersQuestion,
     MembersStep,
-    seconds_since_boot,
 )
 
 MAJORITY_SECONDS: Final = 15.0
