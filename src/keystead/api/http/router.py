@@ -57,8 +57,8 @@ class Router:
         """Return the match of a percent-encoded `path`. Raises PathUnknown if there is none.
 
         One trailing slash is accepted. A last segment that ends in `*` means the glob rows, where
-        there are some. A path that has a row of its own (`/keys/generate`) leads for other methods
-        where the parameter in its place does: a key may have that ID.
+        there are some. A path that has rows of its own (`/keys/generate`) has no others: a key of
+        that ID, which a backup may bring, is moved before it can be shown or deleted.
         """
         return self._recent(path) if len(path) <= LONGEST_RECENT_PATH else self._walk(path)
 
@@ -66,16 +66,12 @@ class Router:
         if not path.startswith("/"):  # `OPTIONS *`, or what no client sends.
             raise PathUnknown
         segments = path[1:].removesuffix("/").split("/")
-        rows: dict[str, Route] = {}
-        parameters: dict[str, str] = {}
-        for node, found in _ends(self._root, segments):
+        for node, parameters in _ends(self._root, segments):
             if node.globs and segments[-1].endswith(GLOB):
-                return Match(node.globs, found)
-            rows = {**node.rows, **rows}
-            parameters |= found
-        if not rows:
-            raise PathUnknown
-        return Match(rows, parameters)
+                return Match(node.globs, parameters)
+            if node.rows:
+                return Match(node.rows, parameters)
+        raise PathUnknown
 
 
 def _ends(node: _Node, segments: Sequence[str]) -> Iterator[tuple[_Node, dict[str, str]]]:
