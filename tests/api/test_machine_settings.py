@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from keystead.wire.control_messages import MachineSetting
+from tests.support.backups import PASSPHRASE, Servers, make, restore, set_passphrase, unlock
 from tests.support.core import ADMIN, Answer, Core, start_core
 
 NOWHERE = "0.0.0.0"  # noqa: S104 - not a bind
@@ -126,6 +127,35 @@ async def test_nobody_but_an_administrator_confirms(appliance: Appliance, role: 
     answer = await appliance.core.request("GET", "/config/network", user=other)
     assert answer.status == 403
     assert appliance.heard() == []
+
+
+async def test_an_unlock_does_not_end_a_trial(appliance: Appliance) -> None:
+    await appliance.put(WANTED)
+    appliance.heard()
+    assert (await appliance.core.request("POST", "/lock", user=ADMIN)).status == 204
+    assert await unlock(appliance.core) == 204
+    assert appliance.heard() == []
+    appliance.core.clock.advance(11)
+    assert (await appliance.get()).json() == WANTED
+    assert appliance.heard() == [("NETWORK", WANTED)]
+
+
+async def test_the_address_of_a_backup_is_used_from_the_next_start_on(appliance: Appliance) -> None:
+    core = appliance.core
+    await appliance.put(WANTED)
+    core.clock.advance(11)
+    await appliance.get()
+    assert await set_passphrase(core, PASSPHRASE) == 204
+    file = await make(core, await core.add_user("backup", "Backup"))
+    told: list[MachineSetting] = []
+    target = Appliance(await start_core(set_machine=told.append, pools=core.pools), told)
+    target.core.hsm.tls.servers = Servers()
+    target.heard()
+    assert (await restore(target.core, file)).status == 204
+    assert await unlock(target.core) == 204
+    assert target.heard() == []
+    assert (await target.get()).json() == WANTED
+    assert (await restarted(target)).heard()[0] == ("NETWORK", WANTED)
 
 
 async def test_the_time_server_is_told_and_its_time_is_the_time(appliance: Appliance) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from keystead.errors import CorruptRecord
-from keystead.model.device_settings import DEFAULT_LOGGING, DEFAULT_NETWORK, DEFAULT_NTP
+from keystead.journal.log import Level
+from keystead.model.device_settings import (
+    DEFAULT_LOGGING,
+    DEFAULT_NETWORK,
+    DEFAULT_NTP,
+    LoggingSettings,
+    NetworkSettings,
+    NtpSettings,
+)
 from keystead.model.journal_settings import DEFAULT_JOURNAL
 from keystead.model.secret import Secret
 from keystead.sealing.unlock_shares import WantedShares, make_shares
@@ -21,6 +29,7 @@ from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import Setting
 from keystead.storage.versions import PAGES, hash_of
+from keystead.wire.control_messages import MachineSetting
 from tests.api.test_put_back import contents, put, said, unlocked
 from tests.api.test_unlock_shares import provisioned
 from tests.support.backups import Servers, furnished, make, restore, started, unlock
@@ -56,6 +65,18 @@ WRITTEN: list[Setting[Any]] = [
 ]
 LATER: list[tuple[Setting[Any], Any]] = [(settings.RESTORED_BACKUP_KEY, Secret(b"key"))]
 """Without it, a restored salt of a backup passphrase is not used. So it is put back alone."""
+APPLIED: dict[Setting[Any], tuple[Any, Any]] = {
+    settings.NETWORK: (
+        NetworkSettings("192.0.2.1", "255.255.255.0", "0.0.0.0"),  # noqa: S104 - not a bind
+        NetworkSettings("192.0.2.2", "255.255.255.0", "0.0.0.0"),  # noqa: S104 - not a bind
+    ),
+    settings.NTP: (NtpSettings("192.0.2.1"), NtpSettings("192.0.2.2")),
+    settings.LOGGING: (
+        LoggingSettings("192.0.2.1", 514, "error"),
+        LoggingSettings("192.0.2.2", 514, "warning"),
+    ),
+}
+"""Settings that act outside of the core: an older one, and the present one."""
 NAMES = sorted(
     [setting.name for setting, _ in ADDED]
     + [setting.name for setting in WRITTEN]
@@ -273,6 +294,37 @@ async def test_settings_that_a_store_showed_only_until_the_unlock_are_not_used_a
     assert (await again.request("GET", "/config/time", user=ADMIN)).json()["time"][:4] == "2031"
     assert again.hsm.audit.settings.uses == "each"
     assert [one.chain for one in servers.served] == [core.hsm.tls.identity.chain]
+    core.close()
+
+
+async def test_network_time_server_and_log_are_read_again_at_the_unlock() -> None:
+    core = await start_core()
+    await core.provision()
+    path_of_each = {one.name: path_of(core, one.name) for one in APPLIED}
+    for setting in APPLIED:
+        await write(core, setting, APPLIED[setting][0])
+    older = await contents(core.store)
+    for setting in APPLIED:
+        await write(core, setting, APPLIED[setting][1])
+    await core.hsm.stop()
+    present = await contents(core.store)
+    await put(core.store, {path: older[path] for path in path_of_each.values()})
+    told: list[MachineSetting] = []
+    again = await start_core(
+        store=core.store, device_key=core.device_key, pools=core.pools, set_machine=told.append
+    )
+    assert again.hsm.log.threshold is Level.ERROR
+    assert [(one.name, "192.0.2.1" in one.value) for one in told] == [
+        ("NETWORK", True),
+        ("TIME_SERVER", True),
+    ]
+    await put(core.store, {path: present[path] for path in path_of_each.values()})
+    assert await unlock(again) == 204
+    assert again.hsm.log.threshold is Level.WARNING
+    assert [(one.name, "192.0.2.2" in one.value) for one in told[2:]] == [
+        ("NETWORK", True),
+        ("TIME_SERVER", True),
+    ]
     core.close()
 
 

@@ -25,7 +25,7 @@ from keystead.operations.known_head import KnownHead
 from keystead.operations.machine_settings import MachineSettings
 from keystead.operations.members import JoinsCluster, Members
 from keystead.operations.recovery import Recovery
-from keystead.operations.session import CoreContext, Session
+from keystead.operations.session import STOP_PATIENCE_SECONDS, CoreContext, Session
 from keystead.operations.session_opening import SessionOpening
 from keystead.operations.succession import Succession
 from keystead.operations.system_actions import SystemActions
@@ -49,7 +49,6 @@ from keystead.storage.versions import Versions
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
 """How long lock waits for running requests before it drops their keys."""
-STOP_PATIENCE_SECONDS: Final = 1.0
 REFUSALS_AT_ONCE: Final = 60
 REFUSALS_A_SECOND: Final = 1
 """Refusals that may be logged, at once and each second after: they must not fill the log."""
@@ -156,7 +155,6 @@ class Hsm:
                 raise
             # A member can read the records of its own, and an appliance needs its network.
             await hsm.read_again()
-            await hsm.machine_settings.load()
             hsm.recovery.await_start(error.message)
         return hsm
 
@@ -165,7 +163,6 @@ class Hsm:
         _ = await self.store.follow()
         provisioned = await self.local.is_provisioned()
         await self.read_again()
-        await self.machine_settings.load()
         self.state = State.LOCKED if provisioned else State.UNPROVISIONED
         if self._around.self_test_failure is not None:
             self.self_test_failed(self._around.self_test_failure)
@@ -272,7 +269,7 @@ class Hsm:
         self.state = after(self.state, Event.LOCK)
         self.session = None
         # The request that asks for this is running itself.
-        await self._end(session, seconds=LOCK_PATIENCE_SECONDS, but=1)
+        await self.end(session, seconds=LOCK_PATIENCE_SECONDS, but=1)
         self._state_changed(Event.LOCK)
 
     async def stop(self) -> None:
@@ -282,7 +279,7 @@ class Hsm:
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
-            await self._end(session, seconds=STOP_PATIENCE_SECONDS)
+            await self.end(session, seconds=STOP_PATIENCE_SECONDS)
 
     def self_test_failed(self, reason: str) -> None:
         """Drop all secrets, and be Failed until a new process passes its self-tests.
@@ -295,7 +292,7 @@ class Hsm:
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:
-            self._ending = asyncio.create_task(self._end(session, seconds=0))
+            self._ending = asyncio.create_task(self.end(session, seconds=0))
 
     async def replace_records(
         self, following: NextGeneration, changes: Sequence[Change], *, event: Event
@@ -317,7 +314,8 @@ class Hsm:
             self.state = State.LOCKED
         self._state_changed(event)
         try:
-            await self._reread()
+            await self.machine_settings.leave_to_next_start()
+            await self.read_again()
             if old is not None and goes_on and state is State.OPERATIONAL:
                 await self.enter(Event.UNLOCK, old.require_domain_key().copy())
         finally:
@@ -342,7 +340,7 @@ class Hsm:
                 self.state = State.LOCKED
                 self._state_changed(Event.RESTORE_SAME_KEY)
                 try:
-                    await self._reread()
+                    await self.read_again()
                     await self.recovery.reopen()
                 finally:
                     await old.end(seconds=LOCK_PATIENCE_SECONDS)
@@ -353,7 +351,11 @@ class Hsm:
 
     async def read_again(self) -> None:
         """Read the records of this device that are kept in memory, and apply them."""
-        await self._reread()
+        await self.time.load()
+        await self.audit.load_settings()
+        await self.unlocking.remember()
+        await self.tls.follow()
+        await self.machine_settings.load()
         await self.logging.load()
 
     async def enter(
@@ -371,7 +373,7 @@ class Hsm:
             domain_key.wipe()
             raise
         try:
-            await self._reread()  # What was read before was not checked.
+            await self.read_again()  # What was read before was not checked.
             self.state = after(self.state, event)
         except KeysteadError:
             await self.audit.shut()
@@ -381,9 +383,10 @@ class Hsm:
         self.session = session
         self._state_changed(event)
 
-    async def end_replaced(self, session: Session) -> None:
-        """End a session whose records are no longer in force, and close the journal."""
-        await self._end(session, seconds=STOP_PATIENCE_SECONDS)
+    async def end(self, session: Session, *, seconds: float, but: int = 0) -> None:
+        """End a session as `Session.end` does, and close the journal."""
+        await session.end(seconds=seconds, but=but)
+        await self.audit.close()
 
     # --- inside ---
 
@@ -392,14 +395,3 @@ class Hsm:
 
     def _state_changed(self, event: Event) -> None:
         self.log.info("state changed", cause=event.value, state=self.state.value)
-
-    async def _end(self, session: Session, *, seconds: float, but: int = 0) -> None:
-        await session.end(seconds=seconds, but=but)
-        await self.audit.close()
-
-    async def _reread(self) -> None:
-        """Read the records of this device that are kept in memory."""
-        await self.time.load()
-        await self.audit.load_settings()
-        await self.unlocking.remember()
-        await self.tls.follow()

@@ -51,6 +51,8 @@ class MachineSettings:
         self._time: Final = time
         self._changing: Final = asyncio.Lock()
         self._trial: _Trial | None = None
+        self._known: Final = dict[str, str]()
+        """What process 1 was told, or gets at the next start, by the names of the settings."""
 
     @property
     def are_applied(self) -> bool:
@@ -65,14 +67,22 @@ class MachineSettings:
         return max(0.0, self._trial.began + TRIAL_SECONDS - self._monotonic())
 
     async def load(self) -> None:
-        """Have what the store holds applied.
+        """Have what the store holds applied, unless it is known already.
 
         Raises CorruptRecord if a record is damaged, and StoreUnavailable if the store cannot be
         read.
         """
-        if self._tell is not None:
-            self._tell(_network(await self._local.settings.get(NETWORK) or DYNAMIC_NETWORK))
-            self._tell(_time_server(await self._local.settings.get(NTP) or DEFAULT_NTP))
+        for setting in await self._stored():
+            if self._known.get(setting.name) != setting.value:
+                self._apply(setting)
+
+    async def leave_to_next_start(self) -> None:
+        """Apply what a restore has brought no earlier than at the next start.
+
+        Until then, the addresses stay at which the HSM was asked for the restore. Raises what
+        `load` raises.
+        """
+        self._known.update({setting.name: setting.value for setting in await self._stored()})
 
     async def network(self, context: CallerContext) -> NetworkSettings:
         """Return the network settings, and keep those on trial: the caller has reached them."""
@@ -105,15 +115,23 @@ class MachineSettings:
         await self._store.commit(changes)
         if is_clock_right:
             self._time.offset = 0
-        if self._tell is not None:
-            self._tell(_time_server(wanted))
+        self._apply(_time_server(wanted))
         context.note("setting changed", setting=NTP.name)
 
     async def _keep(self, context: CallerContext, wanted: NetworkSettings) -> None:
         await self._store.commit([self._local.settings.put(NETWORK, wanted)])
-        if self._tell is not None:
-            self._tell(_network(wanted))
+        self._apply(_network(wanted))
         context.note("setting changed", setting=NETWORK.name)
+
+    async def _stored(self) -> list[MachineSetting]:
+        own = self._local.settings
+        network = await own.get(NETWORK) or DYNAMIC_NETWORK
+        return [_network(network), _time_server(await own.get(NTP) or DEFAULT_NTP)]
+
+    def _apply(self, setting: MachineSetting) -> None:
+        self._known[setting.name] = setting.value
+        if self._tell is not None:
+            self._tell(setting)
 
 
 def _network(wanted: NetworkSettings, *, is_trial: bool = False) -> MachineSetting:

@@ -11,7 +11,7 @@ from keystead.model.secret import Secret
 from keystead.operations.binding import Binding
 from keystead.operations.freshness import Freshness
 from keystead.operations.members import Members
-from keystead.operations.session import Session
+from keystead.operations.session import STOP_PATIENCE_SECONDS, Session
 from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
@@ -47,8 +47,8 @@ class Recoverable(Protocol):
     async def enter(self, event: Event, domain_key: Secret) -> None:
         """Open a session with the domain key, and go to the state after `event`."""
 
-    async def end_replaced(self, session: Session) -> None:
-        """End a session whose records are no longer in force, and close the journal."""
+    async def end(self, session: Session, *, seconds: float) -> None:
+        """End a session after at most `seconds`, and close the journal."""
 
 
 class Recovery:
@@ -179,7 +179,7 @@ class Recovery:
             if hsm.session is not None:
                 old = hsm.session
                 self.leave_records(old)
-                await hsm.end_replaced(old)
+                await hsm.end(old, seconds=STOP_PATIENCE_SECONDS)
         await hsm.read_again()
         if hsm.session is not None:
             hsm.session.forget()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
-from keystead.model.device_settings import DEFAULT_LOGGING
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
@@ -68,20 +67,18 @@ async def restore(
         await _fill(following, reader, records)
         records.require_complete()
         strays = await remove_stray_keys(following.view())
+        if strays:
+            hsm.log.warning(
+                "keys of a missing namespace were not restored", namespaces=" ".join(strays)
+            )
+        if records.ignored:
+            hsm.log.warning(
+                "unknown records of the backup were not restored", paths=" ".join(records.ignored)
+            )
         time = None if wish.system_time is None else wish.system_time + hsm.monotonic() - began
         switch = _Switch(hsm, following, origin, records, time)
         await (switch.everything() if session is None else switch.shared(session))
     hsm.log.info("backup restored", caller=str(context.caller.user_id) if context else "")
-    if strays:
-        hsm.log.warning(
-            "keys of a missing namespace were not restored", namespaces=" ".join(strays)
-        )
-    if records.ignored:
-        hsm.log.warning(
-            "unknown records of the backup were not restored", paths=" ".join(records.ignored)
-        )
-    if session is None:
-        hsm.logging.apply(records.setting(settings.LOGGING) or DEFAULT_LOGGING)
 
 
 def _never() -> bool:

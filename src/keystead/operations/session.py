@@ -33,6 +33,8 @@ from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
 
 MOST_LISTS: Final = 256
 """Lists of keys with ?filter or ?label that may run or wait at a time."""
+STOP_PATIENCE_SECONDS: Final = 1.0
+"""How long the end of a session waits for requests, if nobody has asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
