@@ -523,6 +523,31 @@ def test_with_unattended_boot_it_is_operational_then_and_waits_again_if_the_majo
     in_cluster(scenario)
 
 
+@pytest.mark.usefixtures("recovers_fast")
+def test_with_unattended_boot_it_is_locked_then_if_a_record_is_damaged():
+    async def scenario(both):
+        path, on = "/config/unattended-boot", {"status": "on"}
+        assert (await both.first.request("PUT", path, user=ADMIN, json=on)).status == 204
+        leftover = "/1/key/of a restore"
+        store = both.link.store
+
+        async def stored():
+            return await store.list("/", "0", limit=10**6)
+
+        async with started_alone(both, unattended_key=both.first.unattended_key) as core:
+            versions = [path for path in await stored() if path.endswith("/.version")]
+            await store.commit([Change(path, b"damaged") for path in versions])
+            await store.commit([Change(leftover, b"")])
+            both.link.cut_off = ()
+            await becomes(core, State.LOCKED)
+            assert any("the records cannot be opened" in line for line in core.log_lines)
+            async with asyncio.timeout(30):
+                while leftover in await stored():  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+
+    in_cluster(scenario)
+
+
 def test_an_hsm_that_is_in_no_cluster_does_not_start_without_its_store():
     async def main():
         link = Link(MemoryStore())

@@ -167,11 +167,11 @@ class Hsm:
         if self._around.self_test_failure is not None:
             self.self_test_failed(self._around.self_test_failure)
             return
+        self.succession.sweep_soon()
         domain_key = await self.unattended_boot.open()
         if provisioned and domain_key is not None:
             with suppress(WrongState, Conflict):  # The log says why the HSM stays Locked.
                 await self.enter(Event.UNLOCK, domain_key)
-        self.succession.sweep_soon()
 
     # --- what it is ---
 

@@ -165,10 +165,13 @@ class Recovery:
         async with hsm.changing:
             try:
                 await hsm.begin()
-            except StoreUnavailable:
-                if hsm.state is not State.FAILED:
+            except KeysteadError as error:
+                if isinstance(error, StoreUnavailable) and hsm.state is not State.FAILED:
                     self._fail()
-                raise
+                if hsm.state is State.FAILED:
+                    raise
+                # It can be unlocked, by someone who sees the reason.
+                hsm.log.warning("the records cannot be opened", reason=error.message)
         self.is_removed = False
         hsm.log.info("the store is back", state=hsm.state.value)
 
@@ -202,7 +205,7 @@ class Recovery:
             raise
         except KeysteadError as error:  # It can be unlocked, by someone who sees the reason.
             self._forget_key()
-            hsm.log.warning("the restored records cannot be opened", reason=error.message)
+            hsm.log.warning("the records cannot be opened", reason=error.message)
         hsm.log.info("the store is back", state=hsm.state.value)
 
     def _way_back(self, *, is_provisioned: bool) -> Event:
