@@ -167,7 +167,9 @@ class DoubtfulStore(MemoryStore):
 
 def test_every_row_that_can_change_something_is_tried():
     rows = {f"{row.method} {row.path}" for row in ROUTES if row.method != "GET"}
-    assert rows == CHANGES.keys() | NO_CHANGE
+    assert rows == CHANGES.keys() | NO_CHANGE, (
+        "a new row belongs in CHANGES or in NO_CHANGE of this file"
+    )
 
 
 async def furnished(store: MemoryStore) -> Core:
@@ -283,7 +285,7 @@ async def test_after_a_commit_in_doubt_an_hsm_answers_as_a_restarted_one(row, mo
             await compare(core)
         core.close()
         if not was_in_doubt:
-            assert commit > 1, answer
+            assert commit > 1, f"`furnished` has to make what the request needs: {answer}"
             return
     raise AssertionError("more commits than were expected")
 

@@ -13,7 +13,7 @@ def test_the_console_offers_and_explains_every_mechanism_of_every_key_type(conso
     )
     assert {type_: {one["name"] for one in names} for type_, names in offered} == {
         row.name: {one.name for one in row.mechanisms} for row in algorithms.ALL
-    }
+    }, "a new one belongs in TYPES and EXPLAINED of src/keystead/edge/console/mechanisms.js"
     signs = {
         (one.name, one.mode) for row in algorithms.ALL for one in row.mechanisms if one.use is SIGN
     }

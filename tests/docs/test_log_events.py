@@ -24,7 +24,7 @@ def calls_that_log(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             name, owner = node.func.attr, ast.unparse(node.func.value)
             if name in OF_METHOD and owner.endswith("log"):
                 yield OF_METHOD[name], node.args[0]
-            elif name == "note":
+            elif name == "note" and owner.endswith(("context", "session")):
                 literals = [arg for arg in node.args if isinstance(arg, ast.Constant)]
                 yield "info", next(arg for arg in literals if arg.value is not None)
         yield from calls_that_log(node)

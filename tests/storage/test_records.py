@@ -79,7 +79,9 @@ def test_a_user_comes_back_as_written(user):
 
 
 def test_every_field_of_a_key_is_among_those_that_are_written_and_read():
-    assert set(KEY_FIELDS) == {one.name for one in fields(KeyRecord)}
+    assert set(KEY_FIELDS) == {one.name for one in fields(KeyRecord)}, (
+        "a new field of a key belongs in KEY_FIELDS of this file"
+    )
 
 
 @given(record=KEYS)
@@ -262,7 +264,9 @@ def test_two_certificates_or_bad_base64_are_corrupt(more):
 
 def test_a_list_reads_every_field_that_a_record_may_have():
     listed, whole = records._ListedKeyJson, records._KeyJson  # noqa: SLF001 - their names only
-    assert set(listed.__struct_fields__) == set(whole.__struct_fields__)
+    assert set(listed.__struct_fields__) == set(whole.__struct_fields__), (
+        "a new field of _KeyJson belongs in _ListedKeyJson, too"
+    )
 
 
 def test_a_key_with_a_certificate_in_base64_is_listed():
