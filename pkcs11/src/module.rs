@@ -6,7 +6,7 @@ use cryptoki_sys::*;
 
 use crate::config::{self, SlotConfig};
 use crate::http::Client;
-use crate::refusal::{tell, Answer, Refusal};
+use crate::refusal::{require, tell, Answer, Refusal};
 use crate::session::{Session, Sessions};
 use crate::slot::Slot;
 
@@ -75,9 +75,7 @@ impl Module {
     pub fn initialize() -> Answer<()> {
         let process = Process::current();
         let mut module = process.module.write().unwrap_or_else(PoisonError::into_inner);
-        if module.is_some() {
-            return Err(Refusal(CKR_CRYPTOKI_ALREADY_INITIALIZED));
-        }
+        require(module.is_none(), Refusal(CKR_CRYPTOKI_ALREADY_INITIALIZED))?;
         let slots = process.configuration().and_then(Self::slots).map_err(|error| {
             tell(&error);
             Refusal(CKR_GENERAL_ERROR)

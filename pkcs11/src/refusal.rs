@@ -15,3 +15,8 @@ pub fn tell(line: &str) {
     // An application may have closed its standard error; there is no other place to complain.
     let _ = writeln!(std::io::stderr(), "keystead-pkcs11: {line}");
 }
+
+/// Refuses a call unless a condition holds.
+pub fn require(holds: bool, refusal: Refusal) -> Answer<()> {
+    holds.then_some(()).ok_or(refusal)
+}

@@ -8,7 +8,7 @@ use cryptoki_sys::*;
 
 use crate::objects::{Object, Template};
 use crate::operations::Operation;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
 /// A session.
@@ -72,9 +72,7 @@ impl Begun {
         purpose: Purpose,
         make: impl FnOnce() -> Answer<Operation>,
     ) -> Answer<()> {
-        if self.operations.contains_key(&purpose) {
-            return Err(Refusal(CKR_OPERATION_ACTIVE));
-        }
+        require(!self.operations.contains_key(&purpose), Refusal(CKR_OPERATION_ACTIVE))?;
         self.operations.insert(purpose, make()?);
         Ok(())
     }
@@ -86,9 +84,7 @@ impl Begun {
 
     /// Begins messages with a key, if there are none for the same purpose.
     pub fn begin_messages(&mut self, purpose: Purpose, key: Arc<Object>) -> Answer<()> {
-        if self.message_keys.contains_key(&purpose) {
-            return Err(Refusal(CKR_OPERATION_ACTIVE));
-        }
+        require(!self.message_keys.contains_key(&purpose), Refusal(CKR_OPERATION_ACTIVE))?;
         self.message_keys.insert(purpose, key);
         Ok(())
     }

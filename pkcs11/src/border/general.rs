@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::{entry, memory};
 use crate::mechanisms::{find, MECHANISMS};
 use crate::module::Module;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 const MANUFACTURER: &str = "Keystead";
 const LONGEST_PIN: CK_ULONG = 1024;
@@ -22,9 +22,7 @@ entry! {
     }
 
     fn C_Finalize(reserved: *mut c_void) {
-        if !reserved.is_null() {
-            return Err(Refusal(CKR_ARGUMENTS_BAD));
-        }
+        require(reserved.is_null(), Refusal(CKR_ARGUMENTS_BAD))?;
         Module::finalize()
     }
 
@@ -121,12 +119,8 @@ fn check_arguments(arguments: &CK_C_INITIALIZE_ARGS) -> Answer<()> {
         arguments.UnlockMutex.is_some(),
     ];
     let (all, some) = (given.iter().all(|one| *one), given.contains(&true));
-    if !arguments.pReserved.is_null() || some != all {
-        return Err(Refusal(CKR_ARGUMENTS_BAD));
-    }
-    if all && arguments.flags & CKF_OS_LOCKING_OK == 0 {
-        return Err(Refusal(CKR_CANT_LOCK));
-    }
+    require(arguments.pReserved.is_null() && some == all, Refusal(CKR_ARGUMENTS_BAD))?;
+    require(!all || arguments.flags & CKF_OS_LOCKING_OK != 0, Refusal(CKR_CANT_LOCK))?;
     Ok(())
 }
 
@@ -150,13 +144,5 @@ fn version() -> CK_VERSION {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::padded;
-
-    #[test]
-    fn a_long_text_is_cut_between_letters() {
-        assert_eq!(&padded::<4>("ab"), b"ab  ");
-        assert_eq!(&padded::<4>("abcdef"), b"abcd");
-        assert_eq!(&padded::<3>("abä"), b"ab ");
-    }
-}
+#[path = "../../tests/unit/border_general.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use crate::objects::{Attribute, Template};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 const MOST_BYTES: CK_ULONG = 1 << 30;
 const MOST_ATTRIBUTES: CK_ULONG = 1024;
@@ -17,9 +17,7 @@ const BAD: Refusal = Refusal(CKR_ARGUMENTS_BAD);
 
 /// Returns a length as the size of memory. Refuses lengths that no memory has.
 pub fn size(length: CK_ULONG) -> Answer<usize> {
-    if length > MOST_BYTES {
-        return Err(BAD);
-    }
+    require(length <= MOST_BYTES, BAD)?;
     usize::try_from(length).map_err(|_| BAD)
 }
 
@@ -32,9 +30,7 @@ pub unsafe fn bytes<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Answer<&'a
     if length == 0 {
         return Ok(&[]);
     }
-    if pointer.is_null() {
-        return Err(BAD);
-    }
+    require(!pointer.is_null(), BAD)?;
     // SAFETY: not NULL, and the caller promises `length` bytes.
     Ok(unsafe { slice::from_raw_parts(pointer, length) })
 }
@@ -44,9 +40,7 @@ pub unsafe fn bytes<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Answer<&'a
 /// # Safety
 /// `pointer` is NULL or points at a `T`.
 pub unsafe fn read<T: Copy>(pointer: *const T) -> Answer<T> {
-    if pointer.is_null() {
-        return Err(BAD);
-    }
+    require(!pointer.is_null(), BAD)?;
     // SAFETY: not NULL; parameters in structures of callers may lie at any address.
     Ok(unsafe { pointer.read_unaligned() })
 }
@@ -75,9 +69,7 @@ pub unsafe fn wanted<'a>(
     pointer: CK_ATTRIBUTE_PTR,
     count: CK_ULONG,
 ) -> Answer<&'a mut [CK_ATTRIBUTE]> {
-    if pointer.is_null() || count > MOST_ATTRIBUTES {
-        return Err(BAD);
-    }
+    require(!pointer.is_null() && count <= MOST_ATTRIBUTES, BAD)?;
     // SAFETY: not NULL, and the caller promises `count` attributes.
     Ok(unsafe { slice::from_raw_parts_mut(pointer, size(count)?) })
 }
@@ -90,9 +82,7 @@ pub unsafe fn structures<'a, T>(pointer: *const T, count: CK_ULONG) -> Answer<&'
     if count == 0 {
         return Ok(&[]);
     }
-    if pointer.is_null() || count > MOST_ATTRIBUTES {
-        return Err(BAD);
-    }
+    require(!pointer.is_null() && count <= MOST_ATTRIBUTES, BAD)?;
     // SAFETY: not NULL, and the caller promises `count` structures.
     Ok(unsafe { slice::from_raw_parts(pointer, size(count)?) })
 }
@@ -119,9 +109,7 @@ impl<T> Room<T> {
     /// # Safety
     /// `pointer` is NULL or points at room for a `T`, as long as this value lives.
     pub unsafe fn new(pointer: *mut T) -> Answer<Self> {
-        if pointer.is_null() {
-            return Err(BAD);
-        }
+        require(!pointer.is_null(), BAD)?;
         Ok(Self(pointer))
     }
 
@@ -225,76 +213,5 @@ impl Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_those_of_the_caller_and_null_has_none() {
-        let given = [1, 2, 3];
-        // SAFETY: `given` has three bytes; NULL has none.
-        unsafe {
-            assert_eq!(bytes(given.as_ptr(), 3), Ok(&given[..]));
-            assert_eq!(bytes(std::ptr::null(), 0), Ok(&[][..]));
-            assert_eq!(bytes(std::ptr::null(), 1), Err(BAD));
-            assert_eq!(bytes(given.as_ptr(), MOST_BYTES + 1), Err(BAD));
-            assert_eq!(text([0xff].as_ptr(), 1), Err(Refusal(CKR_PIN_INCORRECT)));
-        }
-    }
-
-    #[test]
-    #[expect(clippy::cast_ptr_alignment, reason = "that is what is tested")]
-    fn values_are_read_and_written_at_any_address() {
-        let mut room = [0u8; 1 + size_of::<CK_ULONG>()];
-        let place = room[1..].as_mut_ptr().cast::<CK_ULONG>();
-        // SAFETY: there is room for a number, at an odd address perhaps.
-        unsafe {
-            Room::new(place).unwrap().fill(7);
-            assert_eq!(read(place), Ok(7));
-            assert!(Room::<CK_ULONG>::new(std::ptr::null_mut()).is_err());
-        }
-    }
-
-    #[test]
-    fn a_template_is_copied_with_its_values() {
-        let mut value = *b"tls";
-        let attribute = CK_ATTRIBUTE {
-            type_: CKA_ID,
-            pValue: value.as_mut_ptr().cast(),
-            ulValueLen: value.len() as CK_ULONG,
-        };
-        // SAFETY: one attribute, whose value is as long as it says.
-        let copied = unsafe { template(&raw const attribute, 1) }.unwrap();
-        value = *b"xxx";
-        assert_eq!((copied.get(CKA_ID), &value), (Some(&b"tls"[..]), b"xxx"));
-    }
-
-    #[test]
-    fn a_list_is_counted_before_it_is_written() {
-        let (mut list, mut count) = ([0; 2], 0);
-        // SAFETY: `list` has room for `count`, which is set before each call.
-        unsafe {
-            let counted = List::new(std::ptr::null_mut(), &raw mut count).unwrap();
-            assert_eq!((counted.fill(&[5, 6]), count), (Ok(()), 2));
-            count = 1;
-            let short = List::new(list.as_mut_ptr(), &raw mut count).unwrap();
-            assert_eq!(short.fill(&[5, 6]), Err(Refusal(CKR_BUFFER_TOO_SMALL)));
-            let whole = List::new(list.as_mut_ptr(), &raw mut count).unwrap();
-            assert_eq!((whole.fill(&[5, 6]), list), (Ok(()), [5, 6]));
-        }
-    }
-
-    #[test]
-    fn a_result_is_written_where_there_is_room_for_all_of_it() {
-        let (mut room, mut length) = ([0; 3], 2);
-        // SAFETY: `room` has at least `length` bytes.
-        unsafe {
-            let short = Output::new(room.as_mut_ptr(), &raw mut length).unwrap();
-            assert_eq!(short.put(b"abc"), Err(Refusal(CKR_BUFFER_TOO_SMALL)));
-            assert_eq!((&room, length), (&[0; 3], 3));
-            let whole = Output::new(room.as_mut_ptr(), &raw mut length).unwrap();
-            assert_eq!((whole.put(b"abc"), &room), (Ok(()), b"abc"));
-            let asked = Output::new(std::ptr::null_mut(), &raw mut length).unwrap();
-            assert_eq!((asked.is_told(2), length), (Ok(true), 2));
-        }
-    }
-}
+#[path = "../../tests/unit/border_memory.rs"]
+mod tests;

@@ -4,13 +4,11 @@ use cryptoki_sys::*;
 
 use super::{entry, memory};
 use crate::objects::Value;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 entry! {
     fn C_FindObjectsInit(session: Session, template: Template) {
-        if session.begun().found.is_some() {
-            return Err(Refusal(CKR_OPERATION_ACTIVE));
-        }
+        require(session.begun().found.is_none(), Refusal(CKR_OPERATION_ACTIVE))?;
         let found = session.slot.find(&template)?;
         session.begun().found = Some(found.into());
         Ok(())
@@ -24,9 +22,7 @@ entry! {
     ) {
         let mut begun = session.begun();
         let found = begun.found.as_mut().ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))?;
-        if handles.is_null() && most > 0 {
-            return Err(Refusal(CKR_ARGUMENTS_BAD));
-        }
+        require(!handles.is_null() || most == 0, Refusal(CKR_ARGUMENTS_BAD))?;
         let taken = memory::size(most)?.min(found.len());
         let taken: Vec<_> = found.drain(..taken).collect();
         count.fill(taken.len() as CK_ULONG);

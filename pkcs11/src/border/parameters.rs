@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::memory;
 use crate::mechanisms::{scheme, Mechanism, Parameters, Scheme};
 use crate::operations::messages::{Sealed, IV_BYTES, TAG_BYTES};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 const BAD: Refusal = Refusal(CKR_MECHANISM_PARAM_INVALID);
 
@@ -67,9 +67,7 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
 /// # Safety
 /// `parameter` is NULL or points at as many bytes as `length` says.
 unsafe fn structure<T: Copy>(parameter: *const c_void, length: CK_ULONG) -> Answer<T> {
-    if length != size_of::<T>() as CK_ULONG {
-        return Err(BAD);
-    }
+    require(length == size_of::<T>() as CK_ULONG, BAD)?;
     // SAFETY: the length is that of the structure, which the caller promises.
     unsafe { memory::read(parameter.cast()) }
 }
@@ -96,9 +94,7 @@ unsafe fn gcm(given: CK_GCM_PARAMS) -> Answer<Parameters> {
 unsafe fn ecdh(given: CK_ECDH1_DERIVE_PARAMS) -> Answer<Parameters> {
     // SAFETY: the caller promises a public key of this length.
     let public_key = unsafe { memory::bytes(given.pPublicData, given.ulPublicDataLen) }?;
-    if given.ulSharedDataLen != 0 {
-        return Err(BAD);
-    }
+    require(given.ulSharedDataLen == 0, BAD)?;
     Ok(Parameters::Ecdh { kdf: given.kdf, public_key: public_key.to_vec() })
 }
 
@@ -128,9 +124,7 @@ impl GcmMessage {
         let given: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter, length) }?;
         let has_sizes =
             given.ulIvLen == IV_BYTES as CK_ULONG && given.ulTagBits == 8 * TAG_BYTES as CK_ULONG;
-        if !has_sizes || given.pIv.is_null() || given.pTag.is_null() {
-            return Err(BAD);
-        }
+        require(has_sizes && !given.pIv.is_null() && !given.pTag.is_null(), BAD)?;
         Ok(Self(given))
     }
 

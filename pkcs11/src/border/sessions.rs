@@ -6,7 +6,7 @@ use cryptoki_sys::*;
 
 use super::{entry, memory};
 use crate::module::Module;
-use crate::refusal::Refusal;
+use crate::refusal::{require, Refusal};
 
 entry! {
     fn C_OpenSession(
@@ -18,9 +18,7 @@ entry! {
     ) {
         let module = Module::get()?;
         let slot = Module::slot(slot)?;
-        if flags & CKF_SERIAL_SESSION == 0 {
-            return Err(Refusal(CKR_SESSION_PARALLEL_NOT_SUPPORTED));
-        }
+        require(flags & CKF_SERIAL_SESSION != 0, Refusal(CKR_SESSION_PARALLEL_NOT_SUPPORTED))?;
         handle.fill(module.sessions.open(slot, flags & CKF_RW_SESSION != 0));
         Ok(())
     }
@@ -76,9 +74,7 @@ entry! {
 
     fn C_GenerateRandom(session: Session, bytes: *mut CK_BYTE, length: CK_ULONG) {
         let wanted = memory::size(length)?;
-        if bytes.is_null() && wanted > 0 {
-            return Err(Refusal(CKR_ARGUMENTS_BAD));
-        }
+        require(!bytes.is_null() || wanted == 0, Refusal(CKR_ARGUMENTS_BAD))?;
         let random = session.slot.random(wanted)?;
         if wanted == 0 {
             return Ok(());

@@ -3,7 +3,7 @@
 use cryptoki_sys::*;
 
 use super::entry;
-use crate::refusal::Refusal;
+use crate::refusal::{require, Refusal};
 use crate::slot::{kem_ciphertext_length, Wrapping};
 
 entry! {
@@ -67,9 +67,7 @@ entry! {
     ) {
         session.require_place(&template)?;
         let with = session.slot.key_object(private_key, CKR_KEY_HANDLE_INVALID)?;
-        if ciphertext.len() != kem_ciphertext_length(&mechanism, &with)? {
-            return Err(Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE));
-        }
+        require(ciphertext.len() == kem_ciphertext_length(&mechanism, &with)?, Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE))?;
         key.fill(session.slot.decapsulate(session.handle, &with, ciphertext, &template)?);
         Ok(())
     }

@@ -112,13 +112,5 @@ fn pin_of_variable(name: &str) -> Result<Zeroizing<String>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::fingerprint;
-
-    #[test]
-    fn a_fingerprint_may_have_colons() {
-        assert_eq!(fingerprint(&["ab"; 32].join(":")), Ok([0xab; 32]));
-        assert_eq!(fingerprint(&"ab".repeat(32)), Ok([0xab; 32]));
-        assert!(fingerprint("ab").is_err());
-    }
-}
+#[path = "../../tests/unit/config.rs"]
+mod tests;

@@ -5,6 +5,8 @@ use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
+use crate::der::{element, tag};
+
 /// A hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
@@ -22,55 +24,32 @@ struct Row {
     mechanism: CK_MECHANISM_TYPE,
     mgf: CK_RSA_PKCS_MGF_TYPE,
     size: usize,
-    digest_info: &'static [u8],
+    /// The object identifier in DER.
+    oid: &'static [u8],
+}
+
+const OID_SHA1: &[u8] = b"\x06\x05\x2b\x0e\x03\x02\x1a";
+const OID_SHA224: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x04";
+const OID_SHA256: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01";
+const OID_SHA384: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02";
+const OID_SHA512: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03";
+const NULL: &[u8] = b"\x05\x00";
+
+const fn row(
+    (hash, name): (Hash, &'static str),
+    (mechanism, mgf): (CK_MECHANISM_TYPE, CK_RSA_PKCS_MGF_TYPE),
+    (size, oid): (usize, &'static [u8]),
+) -> Row {
+    Row { hash, name, mechanism, mgf, size, oid }
 }
 
 /// In the order of `Hash`.
 static ROWS: [Row; 5] = [
-    Row {
-        hash: Hash::Sha1,
-        name: "SHA1",
-        mechanism: CKM_SHA_1,
-        mgf: CKG_MGF1_SHA1,
-        size: 20,
-        digest_info: b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14",
-    },
-    Row {
-        hash: Hash::Sha224,
-        name: "SHA224",
-        mechanism: CKM_SHA224,
-        mgf: CKG_MGF1_SHA224,
-        size: 28,
-        digest_info:
-            b"\x30\x2d\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x04\x05\x00\x04\x1c",
-    },
-    Row {
-        hash: Hash::Sha256,
-        name: "SHA256",
-        mechanism: CKM_SHA256,
-        mgf: CKG_MGF1_SHA256,
-        size: 32,
-        digest_info:
-            b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
-    },
-    Row {
-        hash: Hash::Sha384,
-        name: "SHA384",
-        mechanism: CKM_SHA384,
-        mgf: CKG_MGF1_SHA384,
-        size: 48,
-        digest_info:
-            b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
-    },
-    Row {
-        hash: Hash::Sha512,
-        name: "SHA512",
-        mechanism: CKM_SHA512,
-        mgf: CKG_MGF1_SHA512,
-        size: 64,
-        digest_info:
-            b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
-    },
+    row((Hash::Sha1, "SHA1"), (CKM_SHA_1, CKG_MGF1_SHA1), (20, OID_SHA1)),
+    row((Hash::Sha224, "SHA224"), (CKM_SHA224, CKG_MGF1_SHA224), (28, OID_SHA224)),
+    row((Hash::Sha256, "SHA256"), (CKM_SHA256, CKG_MGF1_SHA256), (32, OID_SHA256)),
+    row((Hash::Sha384, "SHA384"), (CKM_SHA384, CKG_MGF1_SHA384), (48, OID_SHA384)),
+    row((Hash::Sha512, "SHA512"), (CKM_SHA512, CKG_MGF1_SHA512), (64, OID_SHA512)),
 ];
 
 /// A digest that is not finished.
@@ -101,9 +80,10 @@ impl Hash {
         self.row().size
     }
 
-    /// Returns what precedes a digest in a `DigestInfo` (RFC 8017, 9.2, note 1).
-    pub fn digest_info(self) -> &'static [u8] {
-        self.row().digest_info
+    /// Returns a digest as a `DigestInfo` (RFC 8017, 9.2). It says nothing of the digest's length.
+    pub fn digest_info(self, digest: &[u8]) -> Vec<u8> {
+        let algorithm = element(tag::SEQUENCE, &[self.row().oid, NULL]);
+        element(tag::SEQUENCE, &[&algorithm, &element(tag::OCTET_STRING, &[digest])])
     }
 
     /// Begins a digest.
@@ -119,14 +99,5 @@ impl Hash {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_row_is_that_of_its_hash() {
-        for (place, row) in ROWS.iter().enumerate() {
-            assert_eq!((row.hash as usize, row.hash.begin().output_size()), (place, row.size));
-            assert_eq!(row.digest_info.last().copied().map(usize::from), Some(row.size));
-        }
-    }
-}
+#[path = "../../tests/unit/mechanisms_hash.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use crate::der;
 use crate::mechanisms::{Hash, Mechanism, Parameters};
 use crate::objects::key_types::Family;
 use crate::objects::{Class, Object};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Decryption, Encryption, Public};
 use crate::slot::Slot;
 
@@ -40,9 +40,10 @@ impl Decrypting {
                 with.iv = Some(block_iv(parameters)?);
             }
             (CKM_AES_GCM, Parameters::Gcm { iv, aad, tag_bits }) => {
-                if iv.len() != GCM_IV || usize::try_from(*tag_bits) != Ok(8 * GCM_TAG) {
-                    return Err(Refusal(CKR_MECHANISM_PARAM_INVALID));
-                }
+                require(
+                    iv.len() == GCM_IV && usize::try_from(*tag_bits) == Ok(8 * GCM_TAG),
+                    Refusal(CKR_MECHANISM_PARAM_INVALID),
+                )?;
                 with.mode = "AES_GCM".into();
                 with.iv = Some(iv.clone());
                 with.aad = Some(aad.clone());
@@ -82,9 +83,7 @@ impl Decrypting {
                 Some(modulus) => modulus.len() == data.len(),
                 None => data.len() % self.unit == 0,
             };
-            if !is_whole {
-                return Err(Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE));
-            }
+            require(is_whole, Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE))?;
         }
         let mut plaintext = slot.user()?.decrypt(key.id(), &with, ciphertext)?;
         if self.is_padded {
@@ -155,9 +154,7 @@ impl Encrypting {
             let padding = BLOCK - data.len() % BLOCK;
             plaintext.extend(std::iter::repeat_n(padding.to_le_bytes()[0], padding));
         }
-        if plaintext.len() % BLOCK != 0 {
-            return Err(Refusal(CKR_DATA_LEN_RANGE));
-        }
+        require(plaintext.len() % BLOCK == 0, Refusal(CKR_DATA_LEN_RANGE))?;
         on_server(slot, key, "AES_CBC", Some(iv), &plaintext)
     }
 }
@@ -198,13 +195,9 @@ fn require_key(mechanism: &Mechanism, key: &Object, rsa_class: Class) -> Answer<
     let is_rsa = matches!(mechanism.kind, CKM_RSA_PKCS | CKM_RSA_PKCS_OAEP);
     let (family, class) =
         if is_rsa { (Family::Rsa, rsa_class) } else { (Family::Secret, Class::Secret) };
-    if key.family() != family {
-        return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
-    }
+    require(key.family() == family, Refusal(CKR_KEY_TYPE_INCONSISTENT))?;
     // A secret that is in this process is no key for what the server does.
-    if key.class != class || key.value.is_some() {
-        return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    }
+    require(key.class == class && key.value.is_none(), Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED))?;
     Ok(())
 }
 
@@ -239,15 +232,5 @@ fn unpadded_length(plaintext: &[u8]) -> Answer<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_whole_padding_is_taken_off() {
-        assert_eq!(unpadded_length(&[1, 2, 2, 2]), Ok(2));
-        assert_eq!(unpadded_length(&[16; 16]), Ok(0));
-        for bad in [&[][..], &[0; 16], &[17; 17], &[1, 2, 3, 2], &[3, 3]] {
-            assert!(unpadded_length(bad).is_err());
-        }
-    }
-}
+#[path = "../../tests/unit/operations_crypt.rs"]
+mod tests;

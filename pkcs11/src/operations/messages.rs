@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::objects::key_types::Family;
 use crate::objects::Object;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Decryption, Encryption};
 use crate::slot::Slot;
 
@@ -25,15 +25,9 @@ pub struct Sealed {
 
 /// Refuses other mechanisms than AES-GCM, and keys that are not on the server for it.
 pub fn require_key(kind: CK_MECHANISM_TYPE, key: &Object) -> Answer<()> {
-    if kind != CKM_AES_GCM {
-        return Err(Refusal(CKR_MECHANISM_INVALID));
-    }
-    if key.family() != Family::Secret {
-        return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
-    }
-    if key.value.is_some() {
-        return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    }
+    require(kind == CKM_AES_GCM, Refusal(CKR_MECHANISM_INVALID))?;
+    require(key.family() == Family::Secret, Refusal(CKR_KEY_TYPE_INCONSISTENT))?;
+    require(key.value.is_none(), Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED))?;
     Ok(())
 }
 
@@ -42,9 +36,7 @@ pub fn encrypt(slot: &Slot, key: &Object, plaintext: &[u8], aad: &[u8]) -> Answe
     let with = Encryption { mode: MODE, iv: None, aad: Some(aad) };
     let given = slot.user()?.encrypt(key.id(), &with, plaintext)?;
     let bad = Refusal(CKR_DEVICE_ERROR);
-    if given.ciphertext.len() != plaintext.len() {
-        return Err(bad);
-    }
+    require(given.ciphertext.len() == plaintext.len(), bad)?;
     Ok(Sealed {
         iv: given.iv.as_slice().try_into().map_err(|_| bad)?,
         tag: given.tag.as_slice().try_into().map_err(|_| bad)?,

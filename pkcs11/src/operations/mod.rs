@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::mechanisms::{Hash, Hasher, Mechanism, Parameters};
 use crate::objects::{Class, Object};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
 use crypt::{Decrypting, Encrypting};
@@ -79,9 +79,10 @@ impl Operation {
     /// Begins to sign with a private or secret key.
     pub fn sign(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
         let signing = Signing::new(mechanism, &key)?;
-        if !matches!(key.class, Class::Private | Class::Secret) {
-            return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        require(
+            matches!(key.class, Class::Private | Class::Secret),
+            Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED),
+        )?;
         let gathered = Gathered::new(signing.hash());
         Ok(Self { work: Work::Sign(signing, key), gathered, kept: None })
     }
@@ -110,9 +111,10 @@ impl Operation {
     /// Begins a digest.
     pub fn digest(mechanism: &Mechanism) -> Answer<Self> {
         let hash = Hash::of_mechanism(mechanism.kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
-        if !matches!(mechanism.parameters, Parameters::None) {
-            return Err(Refusal(CKR_MECHANISM_PARAM_INVALID));
-        }
+        require(
+            matches!(mechanism.parameters, Parameters::None),
+            Refusal(CKR_MECHANISM_PARAM_INVALID),
+        )?;
         let gathered = Gathered::new(Some(hash));
         Ok(Self { work: Work::Digest(hash), gathered, kept: None })
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::der::{padded, without_zeros};
 use crate::mechanisms::Hash;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 const PKCS1_OVERHEAD: usize = 11;
 const LONGEST_MODULUS: usize = 2048;
@@ -16,18 +16,17 @@ const LONGEST_MODULUS: usize = 2048;
 /// Returns `number` to the power of the public exponent, as long as the modulus.
 pub fn public_operation(modulus: &[u8], exponent: &[u8], number: &[u8]) -> Answer<Vec<u8>> {
     let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
-    if modulus.len() > LONGEST_MODULUS || exponent.len() > modulus.len() {
-        return Err(Refusal(CKR_KEY_SIZE_RANGE));
-    }
+    require(
+        modulus.len() <= LONGEST_MODULUS && exponent.len() <= modulus.len(),
+        Refusal(CKR_KEY_SIZE_RANGE),
+    )?;
     let bits = u32::try_from(8 * modulus.len().next_multiple_of(8));
     let bits = bits.map_err(|_| Refusal(CKR_KEY_SIZE_RANGE))?;
     let parse = |octets: &[u8]| {
         BoxedUint::from_be_slice(octets, bits).map_err(|_| Refusal(CKR_DATA_LEN_RANGE))
     };
     let (n, e, m) = (parse(modulus)?, parse(exponent)?, parse(without_zeros(number))?);
-    if m >= n {
-        return Err(Refusal(CKR_DATA_LEN_RANGE));
-    }
+    require(m < n, Refusal(CKR_DATA_LEN_RANGE))?;
     let odd: Option<Odd<BoxedUint>> = Odd::new(n).into();
     let parameters = BoxedMontyParams::new(odd.ok_or(Refusal(CKR_KEY_SIZE_RANGE))?);
     let result = BoxedMontyForm::new(m, parameters).pow(&e).retrieve();
@@ -118,40 +117,5 @@ fn random(length: usize) -> Answer<Zeroizing<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_raised_to_the_exponent() {
-        // 3233 = 61 * 53; 65^17 mod 3233 = 2790.
-        let result = public_operation(&[0x0c, 0xa1], &[17], &[65]);
-        assert_eq!(result, Ok(2790u16.to_be_bytes().to_vec()));
-        assert!(public_operation(&[0x0c, 0xa1], &[17], &[0xff, 0xff]).is_err());
-        assert!(public_operation(&[0x0c, 0xa0], &[17], &[65]).is_err());
-    }
-
-    #[test]
-    fn padding_of_pkcs1_must_be_whole() {
-        let encoded = [&[0, 1], &[0xff; 8][..], &[0], b"data"].concat();
-        assert!(is_pkcs1(&encoded, b"data"));
-        assert!(!is_pkcs1(&encoded, b"date"));
-        assert!(!is_pkcs1(&encoded[1..], b"data"));
-        assert!(!is_pkcs1(b"data", b"data"));
-    }
-
-    #[test]
-    fn padding_to_encrypt_has_no_zero_in_it() {
-        let encoded = encode_pkcs1(256, b"secret").unwrap();
-        assert_eq!((encoded.len(), &encoded[..2]), (256, &[0, 2][..]));
-        assert!(encoded[2..249].iter().all(|octet| *octet != 0));
-        assert!(encode_pkcs1(16, b"secret").is_err());
-        assert!(encode_oaep(64, Hash::Sha256, b"secret").is_err());
-    }
-
-    #[test]
-    fn what_is_too_short_for_pss_is_none() {
-        for length in 0..80 {
-            assert!(!is_pss(&vec![0xbc; length], &[0x80; 64], Hash::Sha256, &[0; 32]));
-        }
-    }
-}
+#[path = "../../tests/unit/operations_rsa.rs"]
+mod tests;

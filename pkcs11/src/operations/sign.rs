@@ -6,7 +6,7 @@ use crate::der;
 use crate::mechanisms::{scheme, Hash, Mechanism, Parameters, Scheme};
 use crate::objects::key_types::Family;
 use crate::objects::Object;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
 const PKCS1_OVERHEAD: usize = 11;
@@ -35,9 +35,10 @@ impl Signing {
             (Scheme::Pss(_), _) | (_, Parameters::None) => None,
             _ => return Err(Refusal(CKR_MECHANISM_PARAM_INVALID)),
         };
-        if scheme == Scheme::Eddsa && context.is_some() {
-            return Err(Refusal(CKR_MECHANISM_PARAM_INVALID));
-        }
+        require(
+            scheme != Scheme::Eddsa || context.is_none(),
+            Refusal(CKR_MECHANISM_PARAM_INVALID),
+        )?;
         Ok(Self { scheme, pss, context })
     }
 
@@ -51,9 +52,9 @@ impl Signing {
         self.pss.ok_or(Refusal(CKR_MECHANISM_PARAM_INVALID))
     }
 
-    /// Returns what PKCS#1 v1.5 signs: the data, behind what names their hash if there is one.
+    /// Returns what PKCS#1 v1.5 signs: the data, or a digest with the name of its hash.
     pub fn digest_info(&self, data: &[u8]) -> Vec<u8> {
-        [self.hash().map_or(&[][..], Hash::digest_info), data].concat()
+        self.hash().map_or_else(|| data.to_vec(), |hash| hash.digest_info(data))
     }
 
     /// Returns the hash that the message goes through here.
@@ -93,16 +94,15 @@ impl Signing {
         Ok(match self.scheme {
             Scheme::Pkcs1(_) => {
                 let message = self.digest_info(data);
-                if message.len() + PKCS1_OVERHEAD > self.size(key) {
-                    return Err(Refusal(CKR_DATA_LEN_RANGE));
-                }
+                require(
+                    message.len() + PKCS1_OVERHEAD <= self.size(key),
+                    Refusal(CKR_DATA_LEN_RANGE),
+                )?;
                 ("PKCS1".into(), message)
             }
             Scheme::Pss(_) => {
                 let hash = self.pss_hash()?;
-                if data.len() != hash.size() {
-                    return Err(Refusal(CKR_DATA_LEN_RANGE));
-                }
+                require(data.len() == hash.size(), Refusal(CKR_DATA_LEN_RANGE))?;
                 (format!("PSS_{}", hash.name()), data.to_vec())
             }
             Scheme::Ecdsa(_) => ("ECDSA".into(), fitted_digest(key, data)?),
@@ -140,9 +140,7 @@ fn require_key(scheme: Scheme, key: &Object) -> Answer<()> {
         Scheme::Cmac => key.key_type() == CKK_AES,
         Scheme::Hmac(_) => key.family() == Family::Secret,
     };
-    if !fits {
-        return Err(Refusal(CKR_KEY_TYPE_INCONSISTENT));
-    }
+    require(fits, Refusal(CKR_KEY_TYPE_INCONSISTENT))?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::rsa;
 use super::sign::{fitted_digest, Signing};
 use crate::mechanisms::{Hash, Mechanism, Scheme};
 use crate::objects::{Class, Object};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::Public;
 use crate::slot::Slot;
 
@@ -21,9 +21,10 @@ impl Verifying {
     /// Refuses a mechanism that does not verify or not with this key, and wrong parameters.
     pub fn new(mechanism: &Mechanism, key: &Object) -> Answer<Self> {
         let signing = Signing::new(mechanism, key)?;
-        if !matches!(key.class, Class::Public | Class::Secret) {
-            return Err(Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        require(
+            matches!(key.class, Class::Public | Class::Secret),
+            Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED),
+        )?;
         Ok(Self { signing })
     }
 
@@ -34,9 +35,7 @@ impl Verifying {
 
     /// Refuses a signature that is not one of what was gathered.
     pub fn verify(&self, slot: &Slot, key: &Object, data: &[u8], signature: &[u8]) -> Answer<()> {
-        if signature.len() != self.signing.size(key) {
-            return Err(Refusal(CKR_SIGNATURE_LEN_RANGE));
-        }
+        require(signature.len() == self.signing.size(key), Refusal(CKR_SIGNATURE_LEN_RANGE))?;
         let is_valid = match (self.signing.scheme(), &key.key.public) {
             (Scheme::Cmac | Scheme::Hmac(_), _) => {
                 is_same(&self.signing.sign(slot, key, data)?, signature)

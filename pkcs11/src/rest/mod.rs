@@ -16,7 +16,7 @@ pub use keys::{Import, NewKey, PrivateData};
 pub use uses::{Decryption, Encryption};
 
 use crate::http::{Client, HttpAnswer, Request};
-use crate::refusal::{tell, Answer, Refusal};
+use crate::refusal::{require, tell, Answer, Refusal};
 
 const GENERATE: &str = "/keys/generate";
 const JSON: &str = "application/json";
@@ -69,9 +69,7 @@ impl Api<'_> {
             let body = format!(r#"{{"length":{wanted}}}"#);
             let random: Random = self.post_json("/random", body.as_bytes())?;
             let some = decode(&random.random)?;
-            if some.len() != wanted {
-                return Err(Refusal(CKR_DEVICE_ERROR));
-            }
+            require(some.len() == wanted, Refusal(CKR_DEVICE_ERROR))?;
             bytes.extend(some.iter());
         }
         Ok(bytes)

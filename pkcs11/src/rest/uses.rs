@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{decode, done, encode, Api, JSON};
 use crate::http::HttpAnswer;
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 /// What decrypts: a mode of the API, and what it needs beside the ciphertext.
 #[derive(Clone, Debug, Default)]
@@ -86,9 +86,7 @@ impl Api<'_> {
             }
         }
         let answer = self.post(&format!("/keys/{id}/decrypt"), &body)?;
-        if answer.status == 400 {
-            return Err(Refusal(CKR_ENCRYPTED_DATA_INVALID));
-        }
+        require(answer.status != 400, Refusal(CKR_ENCRYPTED_DATA_INVALID))?;
         let decrypted: Decrypted = used(&answer)?;
         decode(&decrypted.decrypted)
     }

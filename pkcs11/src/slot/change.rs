@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::naming::label;
 use super::Slot;
 use crate::objects::{Class, Object, Place, Template};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 impl Slot {
     /// Destroys an object: a private or secret key with all that belongs to it.
@@ -38,9 +38,7 @@ impl Slot {
         let may_change = |kind| matches!(kind, CKA_ID | CKA_LABEL | CKA_SUBJECT);
         for attribute in &template.0 {
             let is_same = object.matches(&Template(vec![attribute.clone()]));
-            if !may_change(attribute.kind) && !is_same {
-                return Err(Refusal(CKR_ATTRIBUTE_READ_ONLY));
-            }
+            require(may_change(attribute.kind) || is_same, Refusal(CKR_ATTRIBUTE_READ_ONLY))?;
         }
         let mut key = (*object.key).clone();
         if let Some(id) = self.wanted_id(&[template])?.filter(|id| *id != key.id) {
@@ -77,9 +75,7 @@ impl Slot {
         let Place::ServerForSession(_) = object.place else {
             return Err(Refusal(CKR_ACTION_PROHIBITED));
         };
-        if !to_token {
-            return Err(Refusal(CKR_ACTION_PROHIBITED));
-        }
+        require(to_token, Refusal(CKR_ACTION_PROHIBITED))?;
         let stays =
             |attribute: &&crate::objects::Attribute| matches!(attribute.kind, CKA_ID | CKA_LABEL);
         let changes = Template(template.0.iter().filter(stays).cloned().collect());

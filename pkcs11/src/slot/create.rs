@@ -10,7 +10,7 @@ use super::Slot;
 use crate::der::{self, tag};
 use crate::objects::key_types::{curve_of, key_type, Family, KeyType, AES_BYTES};
 use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Import, Key, PrivateData, Public};
 
 const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
@@ -52,9 +52,7 @@ impl Slot {
         let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let is_aes = template.number(CKA_KEY_TYPE)? == Some(CKK_AES);
         let value = template.require(CKA_VALUE)?;
-        if is_aes && !AES_BYTES.contains(&value.len()) {
-            return Err(INVALID);
-        }
+        require(!is_aes || AES_BYTES.contains(&value.len()), INVALID)?;
         let private = PrivateData::data(value);
         let mechanisms = api_mechanisms(kind, &Usage::of(template)?, is_aes);
         self.import(Class::Secret, kind, mechanisms, &private, template)
@@ -111,9 +109,7 @@ fn private_data(template: &Template) -> Answer<(&'static KeyType, PrivateData)> 
     }
     let kind =
         curve_of(template.require(CKA_EC_PARAMS)?).ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))?;
-    if kind.kind != key_type_number {
-        return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
-    }
+    require(kind.kind == key_type_number, Refusal(CKR_TEMPLATE_INCONSISTENT))?;
     let value = template.require(CKA_VALUE)?;
     let value = match kind.family {
         Family::Weierstrass { field, .. } => der::padded(value, field).ok_or(INVALID)?,

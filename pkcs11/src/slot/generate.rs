@@ -9,7 +9,7 @@ use super::Slot;
 use crate::mechanisms::Mechanism;
 use crate::objects::key_types::{curve_of, key_type, KeyType, AES_BYTES, KEY_TYPES};
 use crate::objects::{api_mechanisms, Class, Object, Template, Usage};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Key, NewKey};
 
 impl Slot {
@@ -104,9 +104,10 @@ fn by_parameter_set(kind: CK_KEY_TYPE, public: &Template) -> Answer<&'static Key
 
 fn rsa_bits(public: &Template) -> Answer<usize> {
     let exponent = public.get(CKA_PUBLIC_EXPONENT).map(crate::der::without_zeros);
-    if exponent.is_some_and(|exponent| exponent != [1, 0, 1]) {
-        return Err(Refusal(CKR_ATTRIBUTE_VALUE_INVALID));
-    }
+    require(
+        exponent.is_none_or(|exponent| exponent == [1, 0, 1]),
+        Refusal(CKR_ATTRIBUTE_VALUE_INVALID),
+    )?;
     let bits = public.number(CKA_MODULUS_BITS)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
     usize::try_from(bits).map_err(|_| Refusal(CKR_ATTRIBUTE_VALUE_INVALID))
 }

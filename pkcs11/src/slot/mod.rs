@@ -18,7 +18,7 @@ pub use secrets::{kem_ciphertext_length, Wrapping};
 use crate::config::SlotConfig;
 use crate::http::Client;
 use crate::objects::{Object, Place, Table};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Api, Credential, Key};
 
 /// A slot.
@@ -99,9 +99,7 @@ impl Slot {
     /// Forgets the PINs of applications.
     pub fn log_out(&self) -> Answer<()> {
         let mut login = self.login();
-        if !login.by_application {
-            return Err(Refusal(CKR_USER_NOT_LOGGED_IN));
-        }
+        require(login.by_application, Refusal(CKR_USER_NOT_LOGGED_IN))?;
         *login = Login::configured(&self.config);
         Ok(())
     }

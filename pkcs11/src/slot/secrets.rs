@@ -9,7 +9,7 @@ use crate::mechanisms::{Mechanism, Parameters};
 use crate::objects::key_types::Family;
 use crate::objects::{Attribute, Class, Object, Template};
 use crate::operations::crypt::{Decrypting, Encrypting};
-use crate::refusal::{Answer, Refusal};
+use crate::refusal::{require, Answer, Refusal};
 
 const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
 const NOT_PERMITTED: Refusal = Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED);
@@ -54,9 +54,7 @@ impl Slot {
         else {
             return Err(Refusal(CKR_MECHANISM_INVALID));
         };
-        if key.class != Class::Private || !key.key.allows(&["ECDH"]) {
-            return Err(NOT_PERMITTED);
-        }
+        require(key.class == Class::Private && key.key.allows(&["ECDH"]), NOT_PERMITTED)?;
         require_local(template)?;
         let public_key = point(key.family(), public_key);
         let secret = self.user()?.derive(key.id(), public_key)?;
@@ -70,9 +68,7 @@ impl Slot {
         key: &Object,
         template: &Template,
     ) -> Answer<(Vec<u8>, CK_OBJECT_HANDLE)> {
-        if key.class != Class::Public {
-            return Err(NOT_PERMITTED);
-        }
+        require(key.class == Class::Public, NOT_PERMITTED)?;
         require_local(template)?;
         let (ciphertext, secret) = self.user()?.encapsulate(key.id())?;
         Ok((ciphertext, self.keep_secret(session, &secret, template)?))
@@ -86,9 +82,7 @@ impl Slot {
         ciphertext: &[u8],
         template: &Template,
     ) -> Answer<CK_OBJECT_HANDLE> {
-        if key.class != Class::Private {
-            return Err(NOT_PERMITTED);
-        }
+        require(key.class == Class::Private, NOT_PERMITTED)?;
         require_local(template)?;
         let secret = self.user()?.decapsulate(key.id(), ciphertext)?;
         self.keep_secret(session, &secret, template)
@@ -135,9 +129,7 @@ impl Slot {
 
 /// Refuses other mechanisms and keys than ML-KEM's; returns the length of its ciphertexts.
 pub fn kem_ciphertext_length(mechanism: &Mechanism, key: &Object) -> Answer<usize> {
-    if mechanism.kind != CKM_ML_KEM {
-        return Err(Refusal(CKR_MECHANISM_INVALID));
-    }
+    require(mechanism.kind == CKM_ML_KEM, Refusal(CKR_MECHANISM_INVALID))?;
     match key.family() {
         Family::MlKem { ciphertext, .. } => Ok(ciphertext),
         _ => Err(Refusal(CKR_KEY_TYPE_INCONSISTENT)),
