@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use cryptoki_sys::*;
 
 use crate::objects::{Object, Template};
-use crate::operations::Operation;
+use crate::operations::{Operation, Purpose};
 use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
@@ -26,20 +26,22 @@ pub struct Session {
 pub struct Begun {
     /// The objects that were found and not fetched yet.
     pub found: Option<VecDeque<CK_OBJECT_HANDLE>>,
-    operations: HashMap<Purpose, Operation>,
+    pub operations: Active<Operation>,
     /// The keys of messages, each of which is an operation of its own.
-    message_keys: HashMap<Purpose, Arc<Object>>,
+    pub messages: Active<Arc<Object>>,
 }
 
-/// What operations are for. A session has one of each at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    Sign,
-    Verify,
-    Encrypt,
-    Decrypt,
-    Digest,
-}
+/// What is active: one for each purpose at most.
+pub struct Active<T>(HashMap<Purpose, T>);
+
+/// The flags of `C_SessionCancel` for each purpose: of operations, and of messages.
+const FLAGS: [(Purpose, CK_FLAGS, CK_FLAGS); 5] = [
+    (Purpose::Sign, CKF_SIGN, CKF_MESSAGE_SIGN),
+    (Purpose::Verify, CKF_VERIFY, CKF_MESSAGE_VERIFY),
+    (Purpose::Encrypt, CKF_ENCRYPT, CKF_MESSAGE_ENCRYPT),
+    (Purpose::Decrypt, CKF_DECRYPT, CKF_MESSAGE_DECRYPT),
+    (Purpose::Digest, CKF_DIGEST, 0),
+];
 
 impl Session {
     /// Returns what was begun. Calls on one session wait for each other.
@@ -49,11 +51,7 @@ impl Session {
 
     /// Refuses a session that may not change objects on the token.
     pub fn require_read_write(&self) -> Answer<()> {
-        if self.is_read_write {
-            Ok(())
-        } else {
-            Err(Refusal(CKR_SESSION_READ_ONLY))
-        }
+        require(self.is_read_write, Refusal(CKR_SESSION_READ_ONLY))
     }
 
     /// Refuses, before anything is made, what the session may not write to the token.
@@ -66,70 +64,44 @@ impl Session {
 }
 
 impl Begun {
-    /// Begins an operation, if there is none for the same purpose.
-    pub fn begin(
-        &mut self,
-        purpose: Purpose,
-        make: impl FnOnce() -> Answer<Operation>,
-    ) -> Answer<()> {
-        require(!self.operations.contains_key(&purpose), Refusal(CKR_OPERATION_ACTIVE))?;
-        self.operations.insert(purpose, make()?);
-        Ok(())
-    }
-
-    /// Returns the operation for a purpose.
-    pub fn operation(&mut self, purpose: Purpose) -> Answer<&mut Operation> {
-        self.operations.get_mut(&purpose).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
-    }
-
-    /// Begins messages with a key, if there are none for the same purpose.
-    pub fn begin_messages(&mut self, purpose: Purpose, key: Arc<Object>) -> Answer<()> {
-        require(!self.message_keys.contains_key(&purpose), Refusal(CKR_OPERATION_ACTIVE))?;
-        self.message_keys.insert(purpose, key);
-        Ok(())
-    }
-
-    /// Returns the key of the messages for a purpose.
-    pub fn message_key(&self, purpose: Purpose) -> Answer<Arc<Object>> {
-        let key = self.message_keys.get(&purpose);
-        key.cloned().ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
-    }
-
-    /// Ends the messages for a purpose.
-    pub fn end_messages(&mut self, purpose: Purpose) -> Answer<()> {
-        let key = self.message_keys.remove(&purpose);
-        key.map(drop).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
-    }
-
-    /// Ends the operations that `CKF_…` name.
+    /// Ends what `CKF_…` name.
     pub fn cancel(&mut self, flags: CK_FLAGS) {
-        let purposes = [
-            (CKF_SIGN, Purpose::Sign),
-            (CKF_VERIFY, Purpose::Verify),
-            (CKF_ENCRYPT, Purpose::Encrypt),
-            (CKF_DECRYPT, Purpose::Decrypt),
-            (CKF_DIGEST, Purpose::Digest),
-        ];
-        for (flag, purpose) in purposes {
-            if flags & flag != 0 {
-                self.end(purpose);
+        for (purpose, of_operation, of_messages) in FLAGS {
+            if flags & of_operation != 0 {
+                self.operations.end(purpose);
             }
-        }
-        let of_messages =
-            [(CKF_MESSAGE_ENCRYPT, Purpose::Encrypt), (CKF_MESSAGE_DECRYPT, Purpose::Decrypt)];
-        for (flag, purpose) in of_messages {
-            if flags & flag != 0 {
-                self.message_keys.remove(&purpose);
+            if flags & of_messages != 0 {
+                self.messages.end(purpose);
             }
         }
         if flags & CKF_FIND_OBJECTS != 0 {
             self.found = None;
         }
     }
+}
 
-    /// Ends the operation for a purpose.
+impl<T> Default for Active<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> Active<T> {
+    /// Begins one, if there is none for the same purpose.
+    pub fn begin(&mut self, purpose: Purpose, make: impl FnOnce() -> Answer<T>) -> Answer<()> {
+        require(!self.0.contains_key(&purpose), Refusal(CKR_OPERATION_ACTIVE))?;
+        self.0.insert(purpose, make()?);
+        Ok(())
+    }
+
+    /// Returns the one for a purpose.
+    pub fn get(&mut self, purpose: Purpose) -> Answer<&mut T> {
+        self.0.get_mut(&purpose).ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))
+    }
+
+    /// Ends the one for a purpose, if there is one.
     pub fn end(&mut self, purpose: Purpose) {
-        self.operations.remove(&purpose);
+        self.0.remove(&purpose);
     }
 }
 

@@ -4,13 +4,13 @@ use cryptoki_sys::*;
 
 use super::{entry, memory::Output};
 use crate::mechanisms::Mechanism;
-use crate::operations::Operation;
+use crate::operations::{Operation, Purpose};
 use crate::refusal::{Answer, Refusal};
-use crate::session::{Purpose, Session};
+use crate::session::Session;
 
 entry! {
     fn C_SignInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
-        begin(&session, Purpose::Sign, mechanism.as_ref(), key)
+        begin(&session, Purpose::Sign, mechanism, key)
     }
 
     fn C_Sign(session: Session, data: Bytes, signature: Output) {
@@ -26,7 +26,7 @@ entry! {
     }
 
     fn C_VerifyInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
-        begin(&session, Purpose::Verify, mechanism.as_ref(), key)
+        begin(&session, Purpose::Verify, mechanism, key)
     }
 
     fn C_Verify(session: Session, data: Bytes, signature: Bytes) {
@@ -42,7 +42,7 @@ entry! {
     }
 
     fn C_EncryptInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
-        begin(&session, Purpose::Encrypt, mechanism.as_ref(), key)
+        begin(&session, Purpose::Encrypt, mechanism, key)
     }
 
     fn C_Encrypt(session: Session, data: Bytes, encrypted: Output) {
@@ -58,7 +58,7 @@ entry! {
     }
 
     fn C_DecryptInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
-        begin(&session, Purpose::Decrypt, mechanism.as_ref(), key)
+        begin(&session, Purpose::Decrypt, mechanism, key)
     }
 
     fn C_Decrypt(session: Session, encrypted: Bytes, data: Output) {
@@ -75,7 +75,7 @@ entry! {
 
     fn C_DigestInit(session: Session, mechanism: Mechanism) {
         let mut begun = session.begun();
-        begun.begin(Purpose::Digest, || Operation::digest(&mechanism))
+        begun.operations.begin(Purpose::Digest, || Operation::digest(&mechanism))
     }
 
     fn C_Digest(session: Session, data: Bytes, digest: Output) {
@@ -95,30 +95,23 @@ entry! {
 fn begin(
     session: &Session,
     purpose: Purpose,
-    mechanism: Option<&Mechanism>,
+    mechanism: Option<Mechanism>,
     key: CK_OBJECT_HANDLE,
 ) -> Answer<()> {
     let Some(mechanism) = mechanism else {
-        session.begun().end(purpose);
+        session.begun().operations.end(purpose);
         return Ok(());
     };
     let key = session.slot.key_object(key, CKR_KEY_HANDLE_INVALID)?;
-    let mut begun = session.begun();
-    begun.begin(purpose, || match purpose {
-        Purpose::Sign => Operation::sign(mechanism, key),
-        Purpose::Encrypt => Operation::encrypt(mechanism, key),
-        Purpose::Decrypt => Operation::decrypt(mechanism, key),
-        Purpose::Verify => Operation::verify(mechanism, key),
-        Purpose::Digest => Err(Refusal(CKR_FUNCTION_FAILED)),
-    })
+    session.begun().operations.begin(purpose, || Operation::new(purpose, &mechanism, key))
 }
 
 /// Takes a part of the data.
 fn update(session: &Session, purpose: Purpose, part: &[u8]) -> Answer<()> {
     let mut begun = session.begun();
-    let taken = begun.operation(purpose)?.update(part);
+    let taken = begun.operations.get(purpose)?.update(part);
     if taken.is_err() {
-        begun.end(purpose);
+        begun.operations.end(purpose);
     }
     taken
 }
@@ -127,7 +120,7 @@ fn update(session: &Session, purpose: Purpose, part: &[u8]) -> Answer<()> {
 fn gather(session: &Session, purpose: Purpose, part: &[u8], output: &Output) -> Answer<()> {
     output.tell_length(0);
     if output.asks_length() {
-        return session.begun().operation(purpose).map(drop);
+        return session.begun().operations.get(purpose).map(drop);
     }
     update(session, purpose, part)
 }
@@ -135,15 +128,15 @@ fn gather(session: &Session, purpose: Purpose, part: &[u8], output: &Output) -> 
 /// Ends a verification, whatever it finds.
 fn check(session: &Session, data: &[u8], signature: &[u8]) -> Answer<()> {
     let mut begun = session.begun();
-    let checked = begun.operation(Purpose::Verify)?.check(&session.slot, data, signature);
-    begun.end(Purpose::Verify);
+    let checked = begun.operations.get(Purpose::Verify)?.check(&session.slot, data, signature);
+    begun.operations.end(Purpose::Verify);
     checked
 }
 
 /// Gives the result, or its length if there is no room for it: then the operation goes on.
 fn finish(session: &Session, purpose: Purpose, data: &[u8], output: &Output) -> Answer<()> {
     let mut begun = session.begun();
-    let operation = begun.operation(purpose)?;
+    let operation = begun.operations.get(purpose)?;
     let longest = operation.longest(data.len());
     if output.asks_length() {
         output.tell_length(longest);
@@ -159,6 +152,6 @@ fn finish(session: &Session, purpose: Purpose, data: &[u8], output: &Output) -> 
             return Err(Refusal(CKR_BUFFER_TOO_SMALL));
         }
     }
-    begun.end(purpose);
+    begun.operations.end(purpose);
     output.put(&given?)
 }

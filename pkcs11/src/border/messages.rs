@@ -3,9 +3,9 @@
 use cryptoki_sys::*;
 
 use super::{entry, memory};
-use crate::operations::messages;
+use crate::operations::{messages, Purpose};
 use crate::refusal::Answer;
-use crate::session::{Purpose, Session};
+use crate::session::Session;
 
 entry! {
     fn C_MessageEncryptInit(
@@ -24,7 +24,7 @@ entry! {
         plaintext: Bytes,
         ciphertext: Output
     ) {
-        let key = session.begun().message_key(Purpose::Encrypt)?;
+        let key = session.begun().messages.get(Purpose::Encrypt)?.clone();
         message.require_nonce_of_server()?;
         if ciphertext.is_told(plaintext.len())? {
             return Ok(());
@@ -36,8 +36,7 @@ entry! {
     }
 
     fn C_MessageEncryptFinal(session: Session) {
-        let mut begun = session.begun();
-        begun.end_messages(Purpose::Encrypt)
+        end(&session, Purpose::Encrypt)
     }
 
     fn C_MessageDecryptInit(
@@ -56,7 +55,7 @@ entry! {
         ciphertext: Bytes,
         plaintext: Output
     ) {
-        let key = session.begun().message_key(Purpose::Decrypt)?;
+        let key = session.begun().messages.get(Purpose::Decrypt)?.clone();
         if plaintext.is_told(ciphertext.len())? {
             return Ok(());
         }
@@ -65,8 +64,7 @@ entry! {
     }
 
     fn C_MessageDecryptFinal(session: Session) {
-        let mut begun = session.begun();
-        begun.end_messages(Purpose::Decrypt)
+        end(&session, Purpose::Decrypt)
     }
 }
 
@@ -81,12 +79,18 @@ unsafe fn begin(
     key: CK_OBJECT_HANDLE,
 ) -> Answer<()> {
     if mechanism.is_null() {
-        return session.begun().end_messages(purpose);
+        return end(session, purpose);
     }
     // SAFETY: as the caller of this function promises; each message has its own parameters.
     let kind = unsafe { memory::read(mechanism) }?.mechanism;
     let key = session.slot.key_object(key, CKR_KEY_HANDLE_INVALID)?;
     messages::require_key(kind, &key)?;
+    session.begun().messages.begin(purpose, || Ok(key))
+}
+
+fn end(session: &Session, purpose: Purpose) -> Answer<()> {
     let mut begun = session.begun();
-    begun.begin_messages(purpose, key)
+    begun.messages.get(purpose)?;
+    begun.messages.end(purpose);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 
 use super::answer::HttpAnswer;
 use super::connection::Connection;
-use super::{encoded, NoAnswer, Patience, Request};
+use super::{encoded, Patience, Request, Sent};
 
 const MOST_IDLE: usize = 64;
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
@@ -55,12 +55,7 @@ impl Instance {
     /// Sends a request on a kept connection or a new one.
     ///
     /// A kept connection may have died while nobody looked: then a new one is tried at once.
-    pub fn send(
-        &self,
-        request: &Request,
-        patience: Patience,
-        end: Instant,
-    ) -> Result<HttpAnswer, NoAnswer> {
+    pub fn send(&self, request: &Request, patience: Patience, end: Instant) -> Sent {
         let bytes = encoded(request, &self.host_header, &self.root);
         while let Some(kept) = self.take() {
             match self.exchange(kept, &bytes, patience, end) {
@@ -132,8 +127,8 @@ impl Instance {
         }
     }
 
-    fn no_answer(&self, error: &io::Error) -> NoAnswer {
-        NoAnswer(format!("https://{}: {error}", self.host_header))
+    fn no_answer(&self, error: &io::Error) -> String {
+        format!("https://{}: {error}", self.host_header)
     }
 }
 

@@ -36,9 +36,9 @@ pub struct Request<'a> {
     /// Below `/api/v1`, with its query.
     pub path: &'a str,
     /// The value of the header Authorization.
-    pub authorization: Option<&'a str>,
-    pub content_type: &'a str,
-    pub body: Option<&'a [u8]>,
+    pub authorization: &'a str,
+    /// The type of the body, and the body.
+    pub body: Option<(&'a str, &'a [u8])>,
     /// Whether the server needs long for it: to make an RSA key.
     pub is_slow: bool,
 }
@@ -50,9 +50,8 @@ impl Patience {
     }
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub struct NoAnswer(pub String);
+/// An answer, or a line for the user that says why there is none.
+pub type Sent = Result<HttpAnswer, String>;
 
 /// The instances of a slot.
 pub struct Client {
@@ -72,7 +71,7 @@ impl Client {
     /// Instances that cannot be reached, are locked or too busy are passed over. When none is left,
     /// all are tried again after a pause, until the patience ends. A request may so be done twice:
     /// callers make requests for which that does no harm.
-    pub fn send(&self, request: &Request) -> Result<HttpAnswer, NoAnswer> {
+    pub fn send(&self, request: &Request) -> Sent {
         let patience = if request.is_slow { self.patience.for_slow() } else { self.patience };
         let end = Instant::now() + patience.call;
         let mut pause = FIRST_PAUSE;
@@ -101,8 +100,8 @@ impl Client {
         request: &Request,
         patience: Patience,
         end: Instant,
-    ) -> Result<HttpAnswer, Result<HttpAnswer, NoAnswer>> {
-        let mut last = Err(NoAnswer("no instance was asked".into()));
+    ) -> Result<HttpAnswer, Sent> {
+        let mut last = Err("no instance was asked".into());
         for instance in self.in_order() {
             if Instant::now() >= end {
                 break;
@@ -136,17 +135,15 @@ fn is_passing(status: u16) -> bool {
 
 /// Returns the bytes of a request. They hold a passphrase.
 fn encoded(request: &Request, host: &str, root: &str) -> Zeroizing<Vec<u8>> {
-    let body = request.body.unwrap_or_default();
+    let (kind, body) = request.body.unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(512 + body.len()));
     let mut add = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend(part.as_bytes()));
     add(&[request.method, " ", root, request.path, " HTTP/1.1\r\nHost: ", host, "\r\n"]);
-    if let Some(authorization) = request.authorization {
-        add(&["Authorization: ", authorization, "\r\n"]);
-    }
+    add(&["Authorization: ", request.authorization, "\r\n"]);
     if request.body.is_some() {
-        add(&["Content-Type: ", request.content_type, "\r\n"]);
+        add(&["Content-Type: ", kind, "\r\n"]);
     }
-    if request.body.is_some() || request.method != "GET" {
+    if request.method != "GET" {
         add(&["Content-Length: ", &body.len().to_string(), "\r\n"]);
     }
     add(&["\r\n"]);

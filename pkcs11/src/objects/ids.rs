@@ -21,22 +21,12 @@ pub fn cka_id(api_id: &str) -> Vec<u8> {
 
 /// Returns bytes in hex.
 pub fn to_hex(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * octets.len());
-    for octet in octets {
-        for digit in [octet >> 4, octet & 0xf] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
-        }
-    }
-    text
+    base16ct::lower::encode_string(octets)
 }
 
-/// Returns the bytes of a text in hex.
+/// Returns the bytes of a text in hex, which is not empty.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() % 2 != 0 || !text.is_ascii() {
-        return None;
-    }
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    base16ct::mixed::decode_vec(text).ok().filter(|octets| !octets.is_empty())
 }
 
 fn is_legal(id: &[u8]) -> bool {

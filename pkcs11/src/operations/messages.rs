@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::objects::key_types::Family;
 use crate::objects::Object;
 use crate::refusal::{require, Answer, Refusal};
-use crate::rest::{Decryption, Encryption};
+use crate::rest::Cipher;
 use crate::slot::Slot;
 
 /// The length of a nonce.
@@ -33,7 +33,7 @@ pub fn require_key(kind: CK_MECHANISM_TYPE, key: &Object) -> Answer<()> {
 
 /// Encrypts a message.
 pub fn encrypt(slot: &Slot, key: &Object, plaintext: &[u8], aad: &[u8]) -> Answer<Sealed> {
-    let with = Encryption { mode: MODE, iv: None, aad: Some(aad) };
+    let with = Cipher { mode: MODE, aad: Some(aad), ..Cipher::default() };
     let given = slot.user()?.encrypt(key.id(), &with, plaintext)?;
     let bad = Refusal(CKR_DEVICE_ERROR);
     require(given.ciphertext.len() == plaintext.len(), bad)?;
@@ -53,11 +53,6 @@ pub fn decrypt(
     tag: &[u8],
     aad: &[u8],
 ) -> Answer<Zeroizing<Vec<u8>>> {
-    let with = Decryption {
-        mode: MODE.into(),
-        iv: Some(iv.to_vec()),
-        tag: Some(tag.to_vec()),
-        aad: Some(aad.to_vec()),
-    };
+    let with = Cipher { mode: MODE, iv: Some(iv), tag: Some(tag), aad: Some(aad) };
     slot.user()?.decrypt(key.id(), &with, ciphertext)
 }

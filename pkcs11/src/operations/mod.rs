@@ -16,11 +16,20 @@ use crate::objects::{Class, Object};
 use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
-use crypt::{Decrypting, Encrypting};
+use crypt::Crypting;
 use sign::Signing;
-use verify::Verifying;
 
 const MOST_GATHERED: usize = 64 * 1024 * 1024;
+
+/// What operations are for. A session has one of each at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    Sign,
+    Verify,
+    Encrypt,
+    Decrypt,
+    Digest,
+}
 
 /// Something begun, which takes data and gives a result.
 pub struct Operation {
@@ -32,10 +41,10 @@ pub struct Operation {
 
 enum Work {
     Sign(Signing, Arc<Object>),
-    Decrypt(Decrypting, Arc<Object>),
-    Encrypt(Encrypting, Arc<Object>),
+    Verify(Signing, Arc<Object>),
+    Decrypt(Crypting, Arc<Object>),
+    Encrypt(Crypting, Arc<Object>),
     Digest(Hash),
-    Verify(Verifying, Arc<Object>),
 }
 
 /// The data so far: as it is, or its digest.
@@ -76,47 +85,28 @@ impl Gathered {
 }
 
 impl Operation {
-    /// Begins to sign with a private or secret key.
-    pub fn sign(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
-        let signing = Signing::new(mechanism, &key)?;
-        require(
-            matches!(key.class, Class::Private | Class::Secret),
-            Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED),
-        )?;
-        let gathered = Gathered::new(signing.hash());
-        Ok(Self { work: Work::Sign(signing, key), gathered, kept: None })
-    }
-
-    /// Begins to verify with a public or secret key.
-    pub fn verify(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
-        let verifying = Verifying::new(mechanism, &key)?;
-        let gathered = Gathered::new(verifying.hash());
-        Ok(Self { work: Work::Verify(verifying, key), gathered, kept: None })
-    }
-
-    /// Begins to decrypt with a private or secret key.
-    pub fn decrypt(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
-        let decrypting = Decrypting::new(mechanism, &key)?;
-        let work = Work::Decrypt(decrypting, key);
-        Ok(Self { work, gathered: Gathered::new(None), kept: None })
-    }
-
-    /// Begins to encrypt with a public or secret key.
-    pub fn encrypt(mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
-        let encrypting = Encrypting::new(mechanism, &key)?;
-        let work = Work::Encrypt(encrypting, key);
-        Ok(Self { work, gathered: Gathered::new(None), kept: None })
+    /// Begins what needs a key. Refuses a mechanism that is not for it or not with this key.
+    pub fn new(purpose: Purpose, mechanism: &Mechanism, key: Arc<Object>) -> Answer<Self> {
+        let work = match purpose {
+            Purpose::Sign => Work::Sign(Signing::new(mechanism, &key, Class::Private)?, key),
+            Purpose::Verify => Work::Verify(Signing::new(mechanism, &key, Class::Public)?, key),
+            Purpose::Decrypt => Work::Decrypt(Crypting::to_decrypt(mechanism, &key)?, key),
+            Purpose::Encrypt => Work::Encrypt(Crypting::to_encrypt(mechanism, &key)?, key),
+            Purpose::Digest => return Err(Refusal(CKR_FUNCTION_FAILED)),
+        };
+        let hash = match &work {
+            Work::Sign(signing, _) | Work::Verify(signing, _) => signing.hash(),
+            _ => None,
+        };
+        Ok(Self { work, gathered: Gathered::new(hash), kept: None })
     }
 
     /// Begins a digest.
     pub fn digest(mechanism: &Mechanism) -> Answer<Self> {
         let hash = Hash::of_mechanism(mechanism.kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
-        require(
-            matches!(mechanism.parameters, Parameters::None),
-            Refusal(CKR_MECHANISM_PARAM_INVALID),
-        )?;
-        let gathered = Gathered::new(Some(hash));
-        Ok(Self { work: Work::Digest(hash), gathered, kept: None })
+        let has_none = matches!(mechanism.parameters, Parameters::None);
+        require(has_none, Refusal(CKR_MECHANISM_PARAM_INVALID))?;
+        Ok(Self { work: Work::Digest(hash), gathered: Gathered::new(Some(hash)), kept: None })
     }
 
     /// Takes a part of the data.
@@ -130,8 +120,8 @@ impl Operation {
         match (&self.kept, &self.work) {
             (Some(kept), _) => kept.len(),
             (_, Work::Sign(signing, key)) => signing.size(key),
-            (_, Work::Decrypt(_, key)) => Decrypting::longest(key, data),
-            (_, Work::Encrypt(encrypting, key)) => encrypting.longest(key, data),
+            (_, Work::Decrypt(_, key)) => Crypting::longest_plaintext(key, data),
+            (_, Work::Encrypt(encrypting, key)) => encrypting.ciphertext_length(key, data),
             (_, Work::Digest(hash)) => hash.size(),
             (_, Work::Verify(..)) => 0,
         }
@@ -162,11 +152,11 @@ impl Operation {
 
     /// Refuses a signature that is not one of all data and `last`.
     pub fn check(&mut self, slot: &Slot, last: &[u8], signature: &[u8]) -> Answer<()> {
-        let Work::Verify(verifying, key) = &self.work else {
+        let Work::Verify(signing, key) = &self.work else {
             return Err(Refusal(CKR_OPERATION_NOT_INITIALIZED));
         };
         self.gathered.add(last)?;
-        verifying.verify(slot, key, &self.gathered.finish(), signature)
+        signing.verify(slot, key, &self.gathered.finish(), signature)
     }
 
     /// Keeps a result until the caller has room for it.

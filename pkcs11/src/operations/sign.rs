@@ -5,15 +5,15 @@ use cryptoki_sys::*;
 use crate::der;
 use crate::mechanisms::{scheme, Hash, Mechanism, Parameters, Scheme};
 use crate::objects::key_types::Family;
-use crate::objects::Object;
+use crate::objects::{Class, Object};
 use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
 const PKCS1_OVERHEAD: usize = 11;
 
-/// A signature that was begun.
+/// A signature, or its verification, that was begun.
 pub struct Signing {
-    scheme: Scheme,
+    pub(super) scheme: Scheme,
     /// Of RSA-PSS: the hash of the digest, the mask and the length of the salt.
     pss: Option<Hash>,
     context: Option<Vec<u8>>,
@@ -21,7 +21,8 @@ pub struct Signing {
 
 impl Signing {
     /// Refuses a mechanism that does not sign or not with this key, and parameters of another one.
-    pub fn new(mechanism: &Mechanism, key: &Object) -> Answer<Self> {
+    /// A key that has two halves must be the one of this class.
+    pub fn new(mechanism: &Mechanism, key: &Object, half: Class) -> Answer<Self> {
         let scheme = scheme(mechanism.kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
         require_key(scheme, key)?;
         let pss = match scheme {
@@ -35,16 +36,11 @@ impl Signing {
             (Scheme::Pss(_), _) | (_, Parameters::None) => None,
             _ => return Err(Refusal(CKR_MECHANISM_PARAM_INVALID)),
         };
-        require(
-            scheme != Scheme::Eddsa || context.is_none(),
-            Refusal(CKR_MECHANISM_PARAM_INVALID),
-        )?;
+        let fits = scheme != Scheme::Eddsa || context.is_none();
+        require(fits, Refusal(CKR_MECHANISM_PARAM_INVALID))?;
+        let is_half = key.class == half || key.class == Class::Secret;
+        require(is_half, Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED))?;
         Ok(Self { scheme, pss, context })
-    }
-
-    /// Returns how it is signed.
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
     }
 
     /// Returns the hash of RSA-PSS.
@@ -140,8 +136,7 @@ fn require_key(scheme: Scheme, key: &Object) -> Answer<()> {
         Scheme::Cmac => key.key_type() == CKK_AES,
         Scheme::Hmac(_) => key.family() == Family::Secret,
     };
-    require(fits, Refusal(CKR_KEY_TYPE_INCONSISTENT))?;
-    Ok(())
+    require(fits, Refusal(CKR_KEY_TYPE_INCONSISTENT))
 }
 
 /// Returns the one hash of the digest, the mask and the salt's length: the server has no other PSS.

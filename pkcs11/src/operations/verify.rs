@@ -6,40 +6,18 @@ use ring::signature::{UnparsedPublicKey, ED25519};
 
 use super::rsa;
 use super::sign::{fitted_digest, Signing};
-use crate::mechanisms::{Hash, Mechanism, Scheme};
-use crate::objects::{Class, Object};
+use crate::mechanisms::Scheme;
+use crate::objects::Object;
 use crate::refusal::{require, Answer, Refusal};
 use crate::rest::Public;
 use crate::slot::Slot;
 
-/// A verification that was begun.
-pub struct Verifying {
-    signing: Signing,
-}
-
-impl Verifying {
-    /// Refuses a mechanism that does not verify or not with this key, and wrong parameters.
-    pub fn new(mechanism: &Mechanism, key: &Object) -> Answer<Self> {
-        let signing = Signing::new(mechanism, key)?;
-        require(
-            matches!(key.class, Class::Public | Class::Secret),
-            Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED),
-        )?;
-        Ok(Self { signing })
-    }
-
-    /// Returns the hash that the message goes through here.
-    pub fn hash(&self) -> Option<Hash> {
-        self.signing.hash()
-    }
-
+impl Signing {
     /// Refuses a signature that is not one of what was gathered.
     pub fn verify(&self, slot: &Slot, key: &Object, data: &[u8], signature: &[u8]) -> Answer<()> {
-        require(signature.len() == self.signing.size(key), Refusal(CKR_SIGNATURE_LEN_RANGE))?;
-        let is_valid = match (self.signing.scheme(), &key.key.public) {
-            (Scheme::Cmac | Scheme::Hmac(_), _) => {
-                is_same(&self.signing.sign(slot, key, data)?, signature)
-            }
+        require(signature.len() == self.size(key), Refusal(CKR_SIGNATURE_LEN_RANGE))?;
+        let is_valid = match (self.scheme, &key.key.public) {
+            (Scheme::Cmac | Scheme::Hmac(_), _) => is_same(&self.sign(slot, key, data)?, signature),
             (Scheme::Ecdsa(_), Public::Data(point)) => {
                 ecdsa_holds(key.key.kind.name, point, &fitted_digest(key, data)?, signature)?
             }
@@ -51,19 +29,15 @@ impl Verifying {
                     .map_err(|_| Refusal(CKR_SIGNATURE_INVALID))?;
                 match scheme {
                     Scheme::Pss(_) => {
-                        let hash = self.signing.pss_hash()?;
+                        let hash = self.pss_hash()?;
                         rsa::is_pss(&encoded, modulus, hash, data)
                     }
-                    _ => rsa::is_pkcs1(&encoded, &self.signing.digest_info(data)),
+                    _ => rsa::is_pkcs1(&encoded, &self.digest_info(data)),
                 }
             }
             _ => return Err(Refusal(CKR_FUNCTION_NOT_SUPPORTED)),
         };
-        if is_valid {
-            Ok(())
-        } else {
-            Err(Refusal(CKR_SIGNATURE_INVALID))
-        }
+        require(is_valid, Refusal(CKR_SIGNATURE_INVALID))
     }
 }
 

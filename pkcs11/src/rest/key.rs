@@ -1,5 +1,7 @@
 //! What the server tells of a key.
 
+use std::borrow::Cow;
+
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use serde::Deserialize;
 
@@ -40,47 +42,54 @@ impl Key {
     }
 }
 
+/// What an answer has of a key. `NetHSM`'s list has no more than IDs.
 #[derive(Deserialize)]
-pub(super) struct KeyView {
+pub(super) struct KeyView<'a> {
     #[serde(default)]
     pub id: String,
-    #[serde(rename = "type")]
+    #[serde(default, rename = "type")]
     kind: String,
+    #[serde(default)]
     mechanisms: Vec<String>,
-    #[serde(default)]
-    public: Option<PublicView>,
-    #[serde(default)]
+    #[serde(borrow)]
+    public: Option<PublicView<'a>>,
     label: Option<String>,
-    #[serde(default = "yes", rename = "hasCertificate")]
-    may_have_certificate: bool,
+    #[serde(rename = "hasCertificate")]
+    may_have_certificate: Option<bool>,
 }
 
-fn yes() -> bool {
-    true
-}
-
+/// Numbers in base64. Those that the key has not are empty.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PublicView {
-    modulus: Option<String>,
-    public_exponent: Option<String>,
-    data: Option<String>,
+#[serde(default, rename_all = "camelCase")]
+struct PublicView<'a> {
+    #[serde(borrow)]
+    modulus: Cow<'a, str>,
+    #[serde(borrow)]
+    public_exponent: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
 }
 
-impl KeyView {
+impl KeyView<'_> {
+    /// Says whether the answer has the ID alone.
+    pub(super) fn is_id(&self) -> bool {
+        self.kind.is_empty()
+    }
+
     /// Returns the key; None if its type is not known here or its numbers are missing.
     pub(super) fn key(self) -> Option<Key> {
         let kind = key_type(&self.kind)?;
         let public = self.public.unwrap_or_default();
-        let bytes = |text: Option<String>| text.and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let bytes = |text: &str| BASE64_STANDARD.decode(text).ok().filter(|some| !some.is_empty());
         let public =
-            match (bytes(public.modulus), bytes(public.public_exponent), bytes(public.data)) {
+            match (bytes(&public.modulus), bytes(&public.public_exponent), bytes(&public.data)) {
                 (Some(modulus), Some(exponent), _) => Public::Rsa(modulus, exponent),
                 (_, _, Some(data)) => Public::Data(data),
                 _ if kind.is_secret() => Public::None,
                 _ => return None,
             };
-        let Self { id, mechanisms, label, may_have_certificate, .. } = self;
+        let may_have_certificate = self.may_have_certificate.unwrap_or(true);
+        let Self { id, mechanisms, label, .. } = self;
         Some(Key { id, kind, mechanisms, public, label, may_have_certificate })
     }
 }

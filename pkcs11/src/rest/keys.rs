@@ -1,27 +1,30 @@
 //! Keys as things to manage: list, show, generate, import, label, move, delete; their certificates.
 
+use std::collections::BTreeMap;
+
 use cryptoki_sys::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::key::KeyView;
 use super::{done, encode, parse, Api, Key, GENERATE, JSON};
 use crate::http::HttpAnswer;
-use crate::objects::ids::to_hex;
 use crate::objects::without_extensions;
-use crate::refusal::{tell, Answer, Refusal};
+use crate::refusal::{require, tell, Answer, Refusal};
 
 const PAGE: usize = 1000;
 
-/// A key that is to be made.
-#[derive(Serialize)]
+/// A key that is to be generated or brought in.
+#[derive(Default, Serialize)]
 pub struct NewKey<'a> {
     /// The type, by the API's name.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// The ID, which is chosen here so that a repeated request makes no second key.
-    pub id: &'a str,
-    /// Whether the ID was chosen by chance.
+    /// The ID of a key to generate, which is chosen here: so a repeated request makes no second key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// Whether that ID was chosen by chance.
     #[serde(skip)]
     pub has_random_id: bool,
     pub mechanisms: Vec<&'a str>,
@@ -31,63 +34,26 @@ pub struct NewKey<'a> {
     /// Not longer than 32 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'a str>,
-}
-
-/// A key that is brought in.
-#[derive(Serialize)]
-pub struct Import<'a> {
-    /// The type, by the API's name.
-    #[serde(rename = "type")]
-    pub kind: &'a str,
-    pub mechanisms: Vec<&'a str>,
-    /// Not longer than 32 bytes.
+    /// What is brought in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<&'a str>,
-    pub private: &'a PrivateData,
+    pub private: Option<&'a PrivateData>,
 }
 
 /// The numbers of a private key, in base64.
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PrivateData {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prime_p: Option<Zeroizing<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prime_q: Option<Zeroizing<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    public_exponent: Option<Zeroizing<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Zeroizing<String>>,
-}
+#[derive(Serialize)]
+pub struct PrivateData(BTreeMap<&'static str, Zeroizing<String>>);
 
 impl PrivateData {
     /// The primes and the public exponent of an RSA key.
     pub fn rsa(p: &[u8], q: &[u8], e: &[u8]) -> Self {
-        Self {
-            prime_p: Some(encode(p)),
-            prime_q: Some(encode(q)),
-            public_exponent: Some(encode(e)),
-            data: None,
-        }
+        let numbers = [("primeP", p), ("primeQ", q), ("publicExponent", e)];
+        Self(numbers.map(|(name, number)| (name, encode(number))).into())
     }
 
     /// The scalar, seed or secret of any other key.
     pub fn data(data: &[u8]) -> Self {
-        Self { data: Some(encode(data)), ..Self::default() }
+        Self([("data", encode(data))].into())
     }
-}
-
-#[derive(Deserialize)]
-struct Item {
-    id: String,
-}
-
-/// What a list may begin with: IDs alone, as `NetHSM` lists them, or all that is public of each key.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Listed {
-    Full(Box<KeyView>),
-    Id(Item),
 }
 
 impl Api<'_> {
@@ -107,77 +73,57 @@ impl Api<'_> {
         let mut found = Vec::new();
         let mut after = String::new();
         loop {
-            let path = listing_path(prefix, &after);
-            let answer = self.get(&path)?;
+            let answer = self.get(&listing_path(prefix, &after))?;
             // A server that does not know the parameters may refuse them.
             if answer.status == 400 && after.is_empty() {
-                return self.keys_one_by_one(&self.listed("/keys")?, prefix);
+                return self.keys_one_by_one("/keys", prefix);
             }
-            let page: Vec<Listed> = parse(&answer)?;
+            let page: Vec<KeyView> = parse(&answer)?;
             // A page may be short because its keys are long; the last one is empty.
-            let Some(last) = page.last().map(listed_id) else { return Ok(found) };
-            if matches!(page.first(), Some(Listed::Id(_))) {
-                return self.keys_one_by_one(&page, prefix);
+            let Some(last) = page.last() else { return Ok(found) };
+            if last.is_id() {
+                return self.keys_of(page, prefix);
             }
-            after = last;
-            found.extend(page.into_iter().filter_map(|listed| match listed {
-                Listed::Full(view) => view.key(),
-                Listed::Id(_) => None,
-            }));
+            require(last.id > after, Refusal(CKR_DEVICE_ERROR))?;
+            after.clone_from(&last.id);
+            found.extend(page.into_iter().filter_map(KeyView::key));
         }
     }
 
     /// Returns the keys with this label. Servers without labels list all, which are then looked at.
     pub fn keys_with_label(&self, label: &str) -> Answer<Vec<Key>> {
-        let ids = self.listed(&format!("/keys?label={}", percent(label)))?;
-        self.keys_one_by_one(&ids, "")
+        self.keys_one_by_one(&format!("/keys?label={}", percent(label)), "")
     }
 
     /// Makes a key; returns what is public of it.
     pub fn generate(&self, wanted: &NewKey) -> Answer<Key> {
-        let answer = with_less_each_time(&wanted.mechanisms, wanted.label, |mechanisms, label| {
-            let body = json(&NewKey { mechanisms, label, ..*wanted })?;
-            self.send("POST", GENERATE, Some((JSON, &body)))
-        })?;
+        let answer = self.with_less_each_time("POST", GENERATE, wanted)?;
         // Only this request's first try can have made a key with an ID of chance.
-        let is_there = answer.status == 409 && wanted.has_random_id;
-        if !is_there {
+        if answer.status != 409 || !wanted.has_random_id {
             done(&answer)?;
         }
-        self.made(wanted.id)
+        self.made(wanted.id.unwrap_or_default())
     }
 
     /// Brings a key in; returns what is public of it.
-    pub fn import(&self, id: &str, key: &Import) -> Answer<Key> {
-        let path = format!("/keys/{id}");
-        let answer = with_less_each_time(&key.mechanisms, key.label, |mechanisms, label| {
-            let body = json(&Import { mechanisms, label, ..*key })?;
-            self.send("PUT", &path, Some((JSON, &body)))
-        })?;
-        done(&answer)?;
+    pub fn import(&self, id: &str, key: &NewKey) -> Answer<Key> {
+        done(&self.with_less_each_time("PUT", &format!("/keys/{id}"), key)?)?;
         self.made(id)
     }
 
-    /// Deletes a key. One that is not there is no error: an earlier try may have deleted it.
+    /// Deletes a key.
     pub fn delete(&self, id: &str) -> Answer<()> {
-        let answer = self.send("DELETE", &format!("/keys/{id}"), None)?;
-        if answer.status == 404 {
-            Ok(())
-        } else {
-            done(&answer)
-        }
+        self.delete_at(&format!("/keys/{id}"))
     }
 
     /// Labels a key.
     pub fn set_label(&self, id: &str, label: &str) -> Answer<()> {
-        let body = serde_json::json!({ "label": label }).to_string();
-        done(&self.send("PUT", &format!("/keys/{id}/label"), Some((JSON, body.as_bytes())))?)
+        self.change("PUT", &format!("/keys/{id}/label"), &json!({ "label": label }))
     }
 
     /// Gives a key another ID.
     pub fn move_key(&self, id: &str, new_id: &str) -> Answer<()> {
-        let body = serde_json::json!({ "newId": new_id }).to_string();
-        done(&self.send("POST", &format!("/keys/{id}/move"), Some((JSON, body.as_bytes())))?)
+        self.change("POST", &format!("/keys/{id}/move"), &json!({ "newId": new_id }))
     }
 
     /// Returns the certificate of a key as it is stored, if there is one.
@@ -204,25 +150,29 @@ impl Api<'_> {
 
     /// Deletes the certificate of a key.
     pub fn delete_certificate(&self, id: &str) -> Answer<()> {
-        let answer = self.send("DELETE", &format!("/keys/{id}/cert"), None)?;
+        self.delete_at(&format!("/keys/{id}/cert"))
+    }
+
+    /// Deletes what is at a path. If nothing is there, an earlier try may have deleted it.
+    fn delete_at(&self, path: &str) -> Answer<()> {
+        let answer = self.send("DELETE", path, None)?;
         if answer.status == 404 {
-            Ok(())
-        } else {
-            done(&answer)
+            return Ok(());
         }
+        done(&answer)
     }
 
     fn made(&self, id: &str) -> Answer<Key> {
         self.key(id)?.ok_or(Refusal(CKR_KEY_HANDLE_INVALID))
     }
 
-    fn listed(&self, path: &str) -> Answer<Vec<Listed>> {
-        parse(&self.get(path)?)
+    fn keys_one_by_one(&self, path: &str, prefix: &str) -> Answer<Vec<Key>> {
+        self.keys_of(parse(&self.get(path)?)?, prefix)
     }
 
-    fn keys_one_by_one(&self, listed: &[Listed], prefix: &str) -> Answer<Vec<Key>> {
+    fn keys_of(&self, listed: Vec<KeyView>, prefix: &str) -> Answer<Vec<Key>> {
         let mut found = Vec::new();
-        for id in listed.iter().map(listed_id).filter(|id| id.starts_with(prefix)) {
+        for id in listed.into_iter().map(|view| view.id).filter(|id| id.starts_with(prefix)) {
             match self.key(&id) {
                 Ok(key) => found.extend(key),
                 // A key of another namespace, or one that only an Administrator may see.
@@ -232,34 +182,24 @@ impl Api<'_> {
         }
         Ok(found)
     }
-}
 
-/// Sends a new key. A server that refuses it gets it without the mechanisms that `NetHSM` has not, and
-/// then without the label, which older versions have not.
-fn with_less_each_time<'a>(
-    mechanisms: &[&'a str],
-    label: Option<&'a str>,
-    send: impl Fn(Vec<&'a str>, Option<&'a str>) -> Answer<HttpAnswer>,
-) -> Answer<HttpAnswer> {
-    let known = without_extensions(mechanisms);
-    let mut answer = send(mechanisms.to_vec(), label)?;
-    if answer.status == 400 && known.len() < mechanisms.len() {
-        answer = send(known.clone(), label)?;
-    }
-    if answer.status == 400 && label.is_some() {
-        answer = send(known, None)?;
-    }
-    Ok(answer)
-}
-
-fn json(value: &impl Serialize) -> Answer<Zeroizing<Vec<u8>>> {
-    serde_json::to_vec(value).map(Zeroizing::new).map_err(|_| Refusal(CKR_DEVICE_ERROR))
-}
-
-fn listed_id(listed: &Listed) -> String {
-    match listed {
-        Listed::Full(view) => view.id.clone(),
-        Listed::Id(item) => item.id.clone(),
+    /// Sends a new key. A server that refuses it gets it without the mechanisms that `NetHSM` has
+    /// not, and then without the label, which older versions have not.
+    fn with_less_each_time(&self, method: &str, path: &str, key: &NewKey) -> Answer<HttpAnswer> {
+        let send = |mechanisms, label| {
+            let body = serde_json::to_vec(&NewKey { mechanisms, label, ..*key });
+            let body = Zeroizing::new(body.map_err(|_| Refusal(CKR_DEVICE_ERROR))?);
+            self.send(method, path, Some((JSON, &body)))
+        };
+        let known = without_extensions(&key.mechanisms);
+        let mut answer = send(key.mechanisms.clone(), key.label)?;
+        if answer.status == 400 && known.len() < key.mechanisms.len() {
+            answer = send(known.clone(), key.label)?;
+        }
+        if answer.status == 400 && key.label.is_some() {
+            answer = send(known, None)?;
+        }
+        Ok(answer)
     }
 }
 
@@ -280,8 +220,7 @@ fn percent(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push('%');
-            encoded.push_str(&to_hex(&[byte]).to_uppercase());
+            encoded.extend(["%", &base16ct::upper::encode_string(&[byte])]);
         }
     }
     encoded

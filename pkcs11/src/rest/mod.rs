@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cryptoki_sys::*;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde_json::{json, Value};
 use zeroize::Zeroizing;
 
 pub use key::{Key, Public};
-pub use keys::{Import, NewKey, PrivateData};
-pub use uses::{Decryption, Encryption};
+pub use keys::{NewKey, PrivateData};
+pub use uses::Cipher;
 
 use crate::http::{Client, HttpAnswer, Request};
 use crate::refusal::{require, tell, Answer, Refusal};
@@ -59,7 +60,7 @@ impl Api<'_> {
 
     /// Returns random bytes of the server, which gives a limited number at once.
     pub fn random(&self, length: usize) -> Answer<Zeroizing<Vec<u8>>> {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
         struct Random {
             random: Zeroizing<String>,
         }
@@ -67,8 +68,8 @@ impl Api<'_> {
         while bytes.len() < length {
             let wanted = (length - bytes.len()).min(MOST_RANDOM_BYTES);
             let body = format!(r#"{{"length":{wanted}}}"#);
-            let random: Random = self.post_json("/random", body.as_bytes())?;
-            let some = decode(&random.random)?;
+            let answer = self.send("POST", "/random", Some((JSON, body.as_bytes())))?;
+            let some = decode(&parse::<Random>(&answer)?.random)?;
             require(some.len() == wanted, Refusal(CKR_DEVICE_ERROR))?;
             bytes.extend(some.iter());
         }
@@ -77,22 +78,21 @@ impl Api<'_> {
 
     /// Replaces the user's own passphrase.
     pub fn set_passphrase(&self, passphrase: &str) -> Answer<()> {
-        let body = Zeroizing::new(serde_json::json!({ "passphrase": passphrase }).to_string());
         let path = format!("/users/{}/passphrase", self.credential.user);
-        done(&self.send("POST", &path, Some((JSON, body.as_bytes())))?)
+        self.change("POST", &path, &json!({ "passphrase": passphrase }))
     }
 
+    fn change(&self, method: &str, path: &str, body: &Value) -> Answer<()> {
+        let body = Zeroizing::new(body.to_string());
+        done(&self.send(method, path, Some((JSON, body.as_bytes())))?)
+    }
+
+    /// Sends a request, with a type and a body if it has one.
     fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Answer<HttpAnswer> {
-        let request = Request {
-            method,
-            path,
-            authorization: Some(&self.credential.authorization),
-            content_type: body.map_or("", |(kind, _)| kind),
-            body: body.map(|(_, bytes)| bytes),
-            is_slow: path == GENERATE,
-        };
+        let authorization = &self.credential.authorization;
+        let request = Request { method, path, authorization, body, is_slow: path == GENERATE };
         self.client.send(&request).map_err(|error| {
-            tell(&error.0);
+            tell(&error);
             Refusal(CKR_DEVICE_ERROR)
         })
     }
@@ -100,14 +100,10 @@ impl Api<'_> {
     fn get(&self, path: &str) -> Answer<HttpAnswer> {
         self.send("GET", path, None)
     }
-
-    fn post_json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Answer<T> {
-        parse(&self.send("POST", path, Some((JSON, body)))?)
-    }
 }
 
 /// Returns the contents of a successful answer.
-fn parse<T: DeserializeOwned>(answer: &HttpAnswer) -> Answer<T> {
+fn parse<'a, T: Deserialize<'a>>(answer: &'a HttpAnswer) -> Answer<T> {
     done(answer)?;
     serde_json::from_slice(&answer.body).map_err(|error| {
         tell(&format!("the server's answer is not understood: {error}"));

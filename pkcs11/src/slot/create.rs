@@ -11,7 +11,7 @@ use crate::der::{self, tag};
 use crate::objects::key_types::{curve_of, key_type, Family, KeyType, AES_BYTES};
 use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
 use crate::refusal::{require, Answer, Refusal};
-use crate::rest::{Import, Key, PrivateData, Public};
+use crate::rest::{Key, NewKey, PrivateData, Public};
 
 const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
 
@@ -68,8 +68,16 @@ impl Slot {
     ) -> Answer<Object> {
         let id = self.new_id(&[template])?;
         let label = label(&[template])?;
-        let import = Import { kind: kind.name, mechanisms, label: label.as_deref(), private };
-        let key = self.administrator()?.import(&id, &import)?;
+        let key = self.administrator()?.import(
+            &id,
+            &NewKey {
+                kind: kind.name,
+                mechanisms,
+                label: label.as_deref(),
+                private: Some(private),
+                ..NewKey::default()
+            },
+        )?;
         Ok(Object::on_token(class, &Arc::new(key)))
     }
 

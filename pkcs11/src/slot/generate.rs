@@ -68,11 +68,12 @@ impl Slot {
         let label = label(templates)?;
         let key = self.administrator()?.generate(&NewKey {
             kind: kind.name,
-            id: &id,
+            id: Some(&id),
             has_random_id: self.wanted_id(templates)?.is_none(),
             mechanisms: api_mechanisms(kind, &usage, is_aes),
             length,
             label: label.as_deref(),
+            private: None,
         })?;
         self.forget_listing();
         Ok(Arc::new(key))

@@ -8,7 +8,7 @@ use super::Slot;
 use crate::mechanisms::{Mechanism, Parameters};
 use crate::objects::key_types::Family;
 use crate::objects::{Attribute, Class, Object, Template};
-use crate::operations::crypt::{Decrypting, Encrypting};
+use crate::operations::crypt::Crypting;
 use crate::refusal::{require, Answer, Refusal};
 
 const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
@@ -16,7 +16,7 @@ const NOT_PERMITTED: Refusal = Refusal(CKR_KEY_FUNCTION_NOT_PERMITTED);
 
 /// A key that is to be wrapped.
 pub struct Wrapping<'a> {
-    encrypting: Encrypting,
+    encrypting: Crypting,
     with: &'a Object,
     value: &'a [u8],
 }
@@ -24,14 +24,14 @@ pub struct Wrapping<'a> {
 impl<'a> Wrapping<'a> {
     /// Begins to wrap a secret of this process. What is on the server stays there.
     pub fn new(mechanism: &Mechanism, with: &'a Object, key: &'a Object) -> Answer<Self> {
-        let encrypting = Encrypting::new(mechanism, with)?;
+        let encrypting = Crypting::to_encrypt(mechanism, with)?;
         let value = key.value.as_ref().ok_or(Refusal(CKR_KEY_UNEXTRACTABLE))?;
         Ok(Self { encrypting, with, value })
     }
 
     /// Returns how long the wrapped key is.
     pub fn length(&self) -> usize {
-        self.encrypting.longest(self.with, self.value.len())
+        self.encrypting.ciphertext_length(self.with, self.value.len())
     }
 
     /// Wraps the key.
@@ -101,7 +101,7 @@ impl Slot {
         {
             return Err(Refusal(CKR_TEMPLATE_INCONSISTENT));
         }
-        let unwrapped = Decrypting::new(mechanism, with)?.decrypt(self, with, wrapped);
+        let unwrapped = Crypting::to_decrypt(mechanism, with)?.decrypt(self, with, wrapped);
         let value = unwrapped.map_err(|refusal| match refusal {
             Refusal(CKR_ENCRYPTED_DATA_INVALID) => Refusal(CKR_WRAPPED_KEY_INVALID),
             Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE) => Refusal(CKR_WRAPPED_KEY_LEN_RANGE),
