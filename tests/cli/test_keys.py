@@ -154,7 +154,9 @@ def test_many_keys_are_made_at_once(keystead):
 def test_a_key_is_labelled_tagged_moved_and_shown(keystead):
     keystead("keys", "generate", "web", "--type", "EC_P256", "--label", "first", "--tag", "tls")
     assert keystead("keys", "label", "web", "second").status == 0
-    assert keystead("keys", "tag", "web", "more").status == 0
+    tagged = keystead("keys", "tag", "web", "more")
+    assert tagged.status == 0
+    assert "Only Operators with one of its tags may use it." in tagged.err
     assert keystead("keys", "untag", "web", "tls").status == 0
     assert keystead("keys", "move", "web", "web2").status == 0
     key = keystead("keys", "show", "web2", "--json").json()

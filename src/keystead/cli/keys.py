@@ -64,8 +64,10 @@ def _add_changes(commands: Commands) -> None:
     labelling = commands.add("label", _label, "label a key, or take its label off")
     add_key_id(labelling)
     labelling.add_argument("label", nargs="?", default="", help="without it, the label goes")
-    tagging = commands.add("tag", _tag, "let only Operators with this tag use a key")
-    untagging = commands.add("untag", _untag, "take a tag from a key")
+    tagging = commands.add("tag", _tag, "add a tag: only Operators with one of a key's tags use it")
+    untagging = commands.add(
+        "untag", _untag, "take a tag away: all Operators use a key without tags"
+    )
     for parser in (tagging, untagging):
         add_key_id(parser)
         parser.add_argument("tag")
@@ -148,7 +150,8 @@ def _label(call: Invocation) -> None:
 def _tag(call: Invocation) -> None:
     call.client.put(f"{key_path(call)}/restrictions/tags/{segment(call.given.tag)}")
     call.screen.done(
-        f"Only Operators with the tag {call.given.tag} may use the key {call.given.key_id}."
+        f"The key {call.given.key_id} has the tag {call.given.tag}. "
+        "Only Operators with one of its tags may use it."
     )
 
 
