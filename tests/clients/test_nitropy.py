@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.server import PASSPHRASES, UNLOCK, Server, running_server
 
@@ -28,7 +30,10 @@ def nitropy_for(server: Server, program: Path, folder: Path) -> Nitropy:
     """Return what runs a command as a user, and fails when the command does."""
 
     def nitropy(
-        *arguments: str, user: str = "admin", passphrase: str = PASSPHRASES["admin"]
+        *arguments: str,
+        user: str = "admin",
+        passphrase: str = PASSPHRASES["admin"],
+        typed: str = "",
     ) -> str:
         host = f"{server.host}:{server.port}"
         login = ("--username", user, "--password", passphrase)
@@ -36,7 +41,7 @@ def nitropy_for(server: Server, program: Path, folder: Path) -> Nitropy:
             [program, "nethsm", "--host", host, "--no-verify-tls", *login, *arguments],
             cwd=folder,
             env=os.environ | {"TMPDIR": str(folder), "HOME": str(folder)},
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
@@ -109,6 +114,46 @@ def test_it_asks_for_a_tls_certificate_and_shows_the_present_one(nitropy: Nitrop
     rest = ("--email-address", "hsm@example.org")
     assert "BEGIN CERTIFICATE REQUEST" in nitropy("csr", "--api", *names, *more, *rest)
     assert "BEGIN CERTIFICATE" in nitropy("get-certificate", "--api")
+
+
+def test_it_brings_keys_in_and_names_and_tags_them(
+    nitropy: Nitropy, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("pem") / "key.pem"
+    private = Ed25519PrivateKey.generate()
+    file.write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    nitropy("import-key", "-m", "eddsa_signature", "-k", "brought", "--tags", "berlin", str(file))
+    nitropy("set-key-label", "brought", "a label")
+    nitropy("move-key", "brought", "renamed")
+    shown = nitropy("get-key", "renamed")
+    assert ("Curve25519" in shown, "berlin" in shown, "a label" in shown) == (True, True, True)
+    nitropy("add-operator-tag", "operator", "berlin")
+    assert "berlin" in nitropy("list-operator-tags", "operator")
+    message = ("-d", MESSAGE)
+    signed = nitropy(
+        *("sign", "-k", "renamed", "-m", "eddsa", *message), user="operator", passphrase=OPERATOR
+    )
+    private.public_key().verify(
+        base64.b64decode(max(signed.split(), key=len)), base64.b64decode(MESSAGE)
+    )
+    nitropy("delete-key-tag", "renamed", "berlin")
+    nitropy("delete-key-label", "renamed")
+    nitropy("delete-key", "renamed")
+    assert "renamed" not in nitropy("list-keys", "--no-details")
+
+
+def test_it_backs_up_checks_the_file_and_restores_it(nitropy: Nitropy) -> None:
+    mechanisms = ("-m", "eddsa_signature", "-l", "256")
+    nitropy("generate-key", "-t", "curve25519", *mechanisms, "-k", "kept")
+    nitropy("set-backup-passphrase", "-n", BACKUP, "--force", typed="\n")  # There is none yet.
+    nitropy("backup", "backup.bin", user="backup", passphrase=BACKUP)
+    assert "content are valid" in nitropy("validate-backup", "-p", BACKUP, "backup.bin")
+    nitropy("delete-key", "kept")
+    nitropy("restore", "-p", BACKUP, "backup.bin")
+    assert "Operational" in nitropy("state")
+    assert "kept" in nitropy("list-keys", "--no-details")
 
 
 def test_it_locks_and_unlocks(nitropy: Nitropy) -> None:
