@@ -54,6 +54,15 @@ class Conflict(KeysteadError):
     """The resource is in a condition that excludes the change. Nothing was changed."""
 
 
+class StoreRolledBack(Conflict):
+    """The store is not the one that was written last. It opens once someone acknowledges that."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        """`code` acknowledges what the message names, and nothing else."""
+        super().__init__(message)
+        self.code = code
+
+
 class QuotaExceeded(KeysteadError):
     """The namespace's quota does not allow the change. Nothing was changed."""
 

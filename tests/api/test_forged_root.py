@@ -17,7 +17,8 @@ from keystead.storage.settings import RESTORED_VERSIONS
 from keystead.storage.versions import Versions
 from tests.api.test_put_back import Contents, contents, holding, put, said, unlocked
 from tests.support.backups import furnished, make, restore, started, unlock
-from tests.support.core import ADMIN, Core, start_core
+from tests.support.core import ADMIN, UNLOCK, Core, start_core
+from tests.support.rollback import acknowledge
 from tests.support.stores import WatchedStore
 
 EVENT = "the journal knows of no restore that has made these records"
@@ -69,10 +70,24 @@ async def test_older_records_that_look_restored_are_noticed(
     other, status = await unlocked(core, records)
     assert (status, said(other, EVENT)) == (409, True)
     assert await contents(other.store) == records
-    other, status = await unlocked(core, records, acknowledgeRollback=True)
-    assert status == 204
+    assert await acknowledge(other) == 204
     journal = (await other.request("GET", "/journal", user=ADMIN)).body
     assert b"the journal knows of no restore" in journal
+
+
+async def test_the_first_refusal_names_all_that_is_wrong_and_changes_nothing(
+    history: tuple[Core, Contents],
+) -> None:
+    core, mixed = history
+    records = await forged(core, mixed, 1)
+    (path,) = (path for path in records if path.endswith("/config/time-offset"))
+    del records[path]
+    other, _ = await unlocked(core, records)
+    answer = await other.request("POST", "/unlock", json={"passphrase": UNLOCK})
+    for part in ("the journal knows of no restore", "written last: time-offset."):
+        assert part in answer.message
+    assert await contents(other.store) == records
+    assert await acknowledge(other) == 204
 
 
 @pytest.mark.parametrize("missing", ["/journal/head", "/journal/block/"])

@@ -16,6 +16,7 @@ from keystead.storage.key_value_store import Change
 from tests.support.backups import furnished, make, restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
 from tests.support.memory_store import MemoryStore
+from tests.support.rollback import acknowledge
 
 ROOT = "/0/root"
 NEW_UNLOCK = "another unlock passphrase"
@@ -43,14 +44,12 @@ async def put(store: Any, records: Mapping[str, bytes | None]) -> None:
     await store.commit([Change(path, value) for path, value in records.items()])
 
 
-async def unlocked(
-    core: Core, records: Contents, passphrase: str = UNLOCK, **more: bool
-) -> tuple[Core, int]:
+async def unlocked(core: Core, records: Contents, passphrase: str = UNLOCK) -> tuple[Core, int]:
     """Return a core that was started on a store with these records, and the answer to unlock."""
     other = await start_core(
         store=await holding(records), device_key=core.device_key, pools=core.pools
     )
-    answer = await other.request("POST", "/unlock", json={"passphrase": passphrase, **more})
+    answer = await other.request("POST", "/unlock", json={"passphrase": passphrase})
     return other, answer.status
 
 
@@ -194,10 +193,7 @@ async def test_the_wrapped_domain_key_of_an_older_unlock_passphrase_opens_nothin
     local = [path for path in after if path.startswith("/local/")]
     other, status = await unlocked(core, replaced(after, before, local), UNLOCK)
     assert (status, said(other, SETTINGS)) == (409, True)
-    other, status = await unlocked(
-        core, replaced(after, before, local), UNLOCK, acknowledgeRollback=True
-    )
-    assert status == 412
+    assert await acknowledge(other) == 412
     assert said(other, "The wrapped domain key is an older one.")
     assert (await other.request("GET", "/health/state")).json() == {"state": "Locked"}
 
@@ -294,6 +290,8 @@ async def test_a_store_of_earlier_software_with_the_journal_of_this_one_is_refus
     }
     other, status = await unlocked(core, records | journal)
     assert (status, said(other, OLDER)) == (409, True)
+    assert await contents(other.store) == records | journal
+    assert await acknowledge(other) == 204
     core.close()
 
 

@@ -1,7 +1,7 @@
 """A whole store put back: what is kept elsewhere tells it from the present one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -12,8 +12,8 @@ from keystead.storage.wrapped import WrappedStore
 from tests.support.backups import furnished, make, restore
 from tests.support.core import ADMIN, UNLOCK, Core, start_core
 from tests.support.memory_store import MemoryStore
+from tests.support.rollback import acknowledge, code_of
 
-ACKNOWLEDGED = {"passphrase": UNLOCK, "acknowledgeRollback": True}
 OLDER = "the store is older than the journal's head elsewhere"
 
 
@@ -57,11 +57,20 @@ class StoreWithPlace(WrappedStore):
     async def copy(self) -> "StoreWithPlace":
         """Return a copy of the records, with the same second place."""
         copied = MemoryStore()
-        for path in await self.records.list("", "\U0010ffff", limit=10**6):
-            entry = await self.records.get(path)
-            assert entry is not None
-            await copied.commit([Change(path, entry.value)])
+        await become(copied, await contents(self.records))
         return StoreWithPlace(self.place, copied)
+
+
+async def contents(records: MemoryStore) -> dict[str, bytes]:
+    """Return everything in a store."""
+    page = await records.scan("", "\U0010ffff", limit_bytes=10**9)
+    return {path: entry.value for path, entry in page}
+
+
+async def become(records: MemoryStore, wanted: Mapping[str, bytes]) -> None:
+    """Have a store hold what is wanted, and nothing else."""
+    present = await contents(records)
+    await records.commit([Change(path, wanted.get(path)) for path in {*present, *wanted}])
 
 
 async def provisioned(place: Place | None = None) -> Core:
@@ -89,7 +98,7 @@ def store_of(core: Core) -> StoreWithPlace:
     return core.store
 
 
-async def unlock(core: Core, **more: bool) -> int:
+async def unlock(core: Core, **more: str) -> int:
     return (await core.request("POST", "/unlock", json={"passphrase": UNLOCK, **more})).status
 
 
@@ -122,10 +131,11 @@ async def test_an_older_store_stays_locked_until_someone_acknowledges_it() -> No
     assert "acknowledgeRollback" in answer.message
     assert said(core, OLDER)
     assert (await core.request("GET", "/health/state")).json() == {"state": "Locked"}
-    wrong = {"passphrase": "another passphrase", "acknowledgeRollback": True}
+    code = answer.json()["acknowledgeRollback"]
+    wrong = {"passphrase": "another passphrase", "acknowledgeRollback": code}
     assert (await core.request("POST", "/unlock", json=wrong)).status == 403
     core.clock.advance(2)
-    assert await unlock(core, acknowledgeRollback=True) == 204
+    assert await acknowledge(core) == 204
     exported = (await core.request("GET", "/journal", user=ADMIN)).body
     assert b'"rollback acknowledged"' in exported
     core.close()
@@ -133,7 +143,7 @@ async def test_an_older_store_stays_locked_until_someone_acknowledges_it() -> No
 
 async def test_after_the_acknowledgement_the_second_place_knows_this_store() -> None:
     core = await rolled_back()
-    assert await unlock(core, acknowledgeRollback=True) == 204
+    assert await acknowledge(core) == 204
     await core.hsm.stop()
     assert await unlock(await started_on(store_of(core), core)) == 204
     core.close()
@@ -158,7 +168,7 @@ async def test_an_older_store_that_went_on_has_another_entry() -> None:
     await core.hsm.stop()
     kept = store_of(core).place.content
     other = await started_on(old, core)
-    assert await unlock(other, acknowledgeRollback=True) == 204
+    assert await acknowledge(other) == 204
     for number in range(5):
         await other.add_user(f"u{number}", "Operator")
     await other.hsm.stop()
@@ -214,9 +224,8 @@ async def test_a_second_place_that_cannot_be_read_or_is_damaged_needs_an_acknowl
     for content, error in ((kept, StoreUnavailable("gone")), (b"noise", None), (b"", None)):
         place.content, place.error = content, error
         again = await started_on(await store_of(core).copy(), core)
-        assert await unlock(again) == 409, content
-        place.error = None
-        assert await unlock(again, acknowledgeRollback=True) == 204
+        code = await code_of(again)
+        assert await unlock(again, acknowledgeRollback=code) == 204
     core.close()
 
 
@@ -264,11 +273,56 @@ async def test_a_restore_on_this_hsm_is_no_rollback() -> None:
     core.close()
 
 
-@pytest.mark.parametrize("value", [1, "yes", None])
-async def test_the_acknowledgement_is_a_truth_value(value: object) -> None:
+@pytest.mark.parametrize("value", [1, True, None])
+async def test_the_acknowledgement_is_a_text(value: object) -> None:
     core = await rolled_back()
-    wanted = ACKNOWLEDGED | {"acknowledgeRollback": value}
+    wanted = {"passphrase": UNLOCK, "acknowledgeRollback": value}
     assert (await core.request("POST", "/unlock", json=wanted)).status == 400
+    core.close()
+
+
+@pytest.mark.parametrize("code", ["", "true", "0" * 16])
+async def test_a_code_that_nobody_was_shown_acknowledges_nothing(code: str) -> None:
+    core = await rolled_back()
+    assert await unlock(core, acknowledgeRollback=code) == 409
+    assert await acknowledge(core) == 204
+    core.close()
+
+
+async def test_a_code_is_of_no_use_after_a_restart() -> None:
+    core = await rolled_back()
+    code = await code_of(core)
+    again = await started_on(store_of(core), core)
+    assert await unlock(again, acknowledgeRollback=code) == 409
+    core.close()
+
+
+async def test_nothing_is_written_before_the_acknowledgement() -> None:
+    core = await rolled_back()
+    before = await contents(store_of(core).records)
+    code = await code_of(core)
+    assert await contents(store_of(core).records) == before
+    assert await unlock(core, acknowledgeRollback=code) == 204
+    core.close()
+
+
+async def test_the_code_acknowledges_what_was_shown_and_no_older_store() -> None:
+    core = await provisioned()
+    copies = []
+    for name in ("first", "second"):
+        copies.append(await store_of(core).copy())
+        await core.add_user(name, "Operator")
+        await core.hsm.stop()
+        core = await core_again(core)
+    await core.hsm.stop()
+    oldest, older = copies
+    again = await started_on(older, core)
+    code = await code_of(again)
+    await become(older.records, await contents(oldest.records))
+    given = {"passphrase": UNLOCK, "acknowledgeRollback": code}
+    answer = await again.request("POST", "/unlock", json=given)
+    assert answer.status == 409
+    assert "This is not what the code acknowledges." in answer.message
     core.close()
 
 

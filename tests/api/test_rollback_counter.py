@@ -8,6 +8,7 @@ from keystead.errors import StoreUnavailable, WriteRefused
 from tests.api import test_rollback
 from tests.api.test_rollback import OLDER, Place, StoreWithPlace, said, store_of, unlock
 from tests.support.core import ADMIN, Core, start_core
+from tests.support.rollback import acknowledge
 
 HOUR = 3600
 
@@ -46,7 +47,7 @@ async def test_a_store_of_before_the_last_unlock_is_refused_until_it_is_acknowle
     other = await started_on(old, core)
     assert await unlock(other) == 409
     assert said(other, OLDER)
-    assert await unlock(other, acknowledgeRollback=True) == 204
+    assert await acknowledge(other) == 204
     await other.hsm.stop()
     last = await again(other)
     assert not said(last, OLDER)
@@ -89,7 +90,7 @@ async def test_the_counter_is_raised_once_an_hour_and_at_unlock_and_stop() -> No
 async def needs_an_acknowledgement_once(core: Core) -> None:
     other = await started_on(store_of(core), core)
     assert await unlock(other) == 409
-    assert await unlock(other, acknowledgeRollback=True) == 204
+    assert await acknowledge(other) == 204
     await other.hsm.stop()
     await again(other)
 
@@ -133,7 +134,7 @@ async def test_a_counter_that_fails_stops_nothing_and_is_logged() -> None:
     place.error = StoreUnavailable("the TPM is gone")
     other = await started_on(store_of(core), core)
     assert await unlock(other) == 409
-    assert await unlock(other, acknowledgeRollback=True) == 204
+    assert await acknowledge(other) == 204
     assert said(other, "the counter cannot be read")
     place.error = None
     await other.hsm.stop()

@@ -33,7 +33,8 @@ from keystead.wire.control_messages import MachineSetting
 from tests.api.test_put_back import contents, put, said, unlocked
 from tests.api.test_unlock_shares import provisioned
 from tests.support.backups import Servers, furnished, make, restore, started, unlock
-from tests.support.core import ADMIN, UNLOCK, Core, start_core
+from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
+from tests.support.rollback import acknowledge, code_of
 from tests.support.stores import Crash, WatchedStore
 
 EVENT = "the device's settings are not those that were written last"
@@ -159,8 +160,7 @@ async def test_an_older_setting_is_named_and_has_to_be_acknowledged(
     assert f"written last: {name}." in answer.message
     assert (await other.request("GET", "/health/state")).json() == {"state": "Locked"}
 
-    other, status = await unlocked(core, records, acknowledgeRollback=True)
-    assert status == 204
+    assert await acknowledge(other) == 204
     journal = (await other.request("GET", "/journal", user=ADMIN)).body.splitlines()
     (entry,) = (line for line in journal if b'"rollback acknowledged"' in line)
     assert name.encode() in entry
@@ -235,8 +235,8 @@ async def test_what_is_known_of_the_settings_cannot_be_put_back_or_removed_with_
         other, status = await unlocked(core, dict(records))
         assert (status, said(other, EVENT)) == (409, True)
     # An acknowledgement is possible nevertheless, and makes a new record.
-    other, status = await unlocked(core, with_one(present, known, None), acknowledgeRollback=True)
-    assert status == 204
+    other, _ = await unlocked(core, with_one(present, known, None))
+    assert await acknowledge(other) == 204
     await other.hsm.stop()
     again, status = await unlocked(core, await contents(other.store))
     assert (status, said(again, EVENT)) == (204, False)
@@ -249,7 +249,8 @@ async def test_a_page_of_the_root_that_does_not_fit_is_not_acknowledged(
     known = f"/0/device/{core.hsm.device_id}"
     page = int.from_bytes(hash_of(known.encode())[:2]) % PAGES
     records = dict(present) | {known: b"", f"/0/root/{page:03}": b""}
-    other, status = await unlocked(core, records, acknowledgeRollback=True)
+    other, _ = await unlocked(core, records)
+    status = await acknowledge(other)
     assert (status, said(other, "the store is not the one that was written last")) == (412, True)
     assert (await other.request("GET", "/health/state")).json() == {"state": "Locked"}
 
@@ -328,6 +329,56 @@ async def test_network_time_server_and_log_are_read_again_at_the_unlock() -> Non
     core.close()
 
 
+async def test_a_second_fault_after_the_first_was_shown_is_not_acknowledged(
+    history: tuple[Core, Contents, Contents],
+) -> None:
+    core, older, present = history
+    first, second = (path_of(core, name) for name in NAMES[:2])
+    other, _ = await unlocked(core, with_one(present, first, older[first]))
+    code = await code_of(other)
+    await put(other.store, {second: older[second]})
+    given = {"passphrase": UNLOCK, "acknowledgeRollback": code}
+    answer = await other.request("POST", "/unlock", json=given)
+    assert answer.status == 409
+    assert f"written last: {NAMES[0]}, {NAMES[1]}." in answer.message
+    assert "This is not what the code acknowledges." in answer.message
+    assert answer.json()["acknowledgeRollback"] != code
+    assert (await other.request("GET", "/health/state")).json() == {"state": "Locked"}
+    assert await acknowledge(other) == 204
+    journal = (await other.request("GET", "/journal", user=ADMIN)).body.splitlines()
+    (entry,) = (line for line in journal if b'"rollback acknowledged"' in line)
+    assert f"{NAMES[0]}, {NAMES[1]}".encode() in entry
+
+
+async def test_another_value_of_the_setting_that_was_named_is_not_acknowledged(
+    history: tuple[Core, Contents, Contents],
+) -> None:
+    core, older, present = history
+    path = path_of(core, settings.NTP.name)
+    other, _ = await unlocked(core, with_one(present, path, older[path]))
+    code = await code_of(other)
+    changed = other.hsm.local.settings.put(settings.NTP, NtpSettings("192.0.2.66"))
+    await put(other.store, {changed.path: changed.value})
+    given = {"passphrase": UNLOCK, "acknowledgeRollback": code}
+    assert (await other.request("POST", "/unlock", json=given)).status == 409
+
+
+async def test_a_fault_that_is_gone_makes_the_code_void(
+    history: tuple[Core, Contents, Contents],
+) -> None:
+    core, older, present = history
+    first, second = (path_of(core, name) for name in NAMES[:2])
+    changed = {first: older[first], second: older[second]}
+    other, _ = await unlocked(core, {**present, **changed})
+    code = await code_of(other)
+    await put(other.store, {first: present[first]})
+    given = {"passphrase": UNLOCK, "acknowledgeRollback": code}
+    assert (await other.request("POST", "/unlock", json=given)).status == 409
+    await put(other.store, {second: present[second]})
+    assert (await other.request("POST", "/unlock", json=given)).status == 204
+    assert b"rollback" not in (await other.request("GET", "/journal", user=ADMIN)).body
+
+
 async def test_a_quorum_acknowledges_with_the_share_that_unlocks() -> None:
     core, shares = await provisioned(threshold=2, shares=3)
     path = path_of(core, settings.SEALS_BACKUPS.name)
@@ -335,12 +386,18 @@ async def test_a_quorum_acknowledges_with_the_share_that_unlocks() -> None:
     await put(core.store, {path: None})
     again = await core.restarted()
 
-    async def give(share: str, **more: bool) -> int:
-        return (await again.request("POST", "/unlock", json={"share": share, **more})).status
+    async def give(share: str, **more: str) -> Answer:
+        return await again.request("POST", "/unlock", json={"share": share, **more})
 
-    assert [await give(share) for share in shares[:2]] == [202, 409]
-    assert said(again, EVENT)
-    statuses = [await give(shares[2]), await give(shares[0], acknowledgeRollback=True)]
+    first, second = [await give(share) for share in shares[:2]]
+    assert (first.status, second.status, said(again, EVENT)) == (202, 409, True)
+    code = second.json()["acknowledgeRollback"]
+    # The code goes with the share that unlocks: what an earlier one acknowledges is not kept.
+    statuses = [(await give(shares[2], acknowledgeRollback=code)).status]
+    statuses += [(await give(shares[0])).status]
+    assert statuses == [202, 409]
+    statuses = [(await give(shares[2])).status]
+    statuses += [(await give(shares[0], acknowledgeRollback=code)).status]
     assert statuses == [202, 204]
     core.close()
 

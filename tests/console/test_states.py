@@ -203,11 +203,13 @@ def test_an_older_store_is_opened_with_a_check_box_that_shows_itself_then(consol
 
     def unlock(route: Route) -> None:
         given.append(route.request.post_data_json)
-        if given[-1].get("acknowledgeRollback"):
+        if given[-1].get("acknowledgeRollback") == "code 2":
             console.page.unroute("**/health/state")
             route.fulfill(status=204)
         else:
-            route.fulfill(status=409, json={"message": "The store is not the one of before."})
+            said = f"The store is not the one of before: {len(given)}."
+            code = f"code {len(given)}"
+            route.fulfill(status=409, json={"message": said, "acknowledgeRollback": code})
 
     console.page.route("**/unlock", unlock)
     console.page.route("**/health/state", lambda route: route.fulfill(json={"state": "Locked"}))
@@ -216,12 +218,18 @@ def test_an_older_store_is_opened_with_a_check_box_that_shows_itself_then(consol
     expect(box).to_be_hidden()
     console.fill("Unlock", passphrase=UNLOCK)
     console.press("Unlock", "Unlock")
-    console.says("The store is not the one of before.")
+    console.says("The store is not the one of before: 1.")
+    box.check()
+    console.fill("Unlock", passphrase=UNLOCK)
+    console.press("Unlock", "Unlock")
+    console.says("The store is not the one of before: 2.")
+    expect(box).not_to_be_checked()  # Something else is found now.
     box.check()
     console.fill("Unlock", passphrase=UNLOCK)
     console.press("Unlock", "Unlock")
     console.heading("Sign in")
     assert given == [
         {"passphrase": UNLOCK},
-        {"passphrase": UNLOCK, "acknowledgeRollback": True},
+        {"passphrase": UNLOCK, "acknowledgeRollback": "code 1"},
+        {"passphrase": UNLOCK, "acknowledgeRollback": "code 2"},
     ]

@@ -47,7 +47,9 @@ def test_an_older_database_is_opened_only_when_someone_says_so(tmp_path: Path, m
         assert unlock_by_command(server, monkeypatch) != 0
         assert server.state() == "Locked"
         assert "the store is older than the journal's head elsewhere" in server.log()
-        assert unlock_by_command(server, monkeypatch, "--acknowledge-rollback") == 0
+        code = answer.json()["acknowledgeRollback"]
+        assert unlock_by_command(server, monkeypatch, "--acknowledge-rollback", "0" * 16) != 0
+        assert unlock_by_command(server, monkeypatch, "--acknowledge-rollback", code) == 0
         assert server.state() == "Operational"
 
 
@@ -68,5 +70,6 @@ def test_the_counter_of_a_tpm_tells_the_present_database_from_an_older_one(
             answer = server.request("POST", "/unlock", json={"passphrase": UNLOCK})
             assert answer.status == 409
             assert "the counter is" in answer.json()["message"]
-            acknowledged = {"passphrase": UNLOCK, "acknowledgeRollback": True}
+            code = answer.json()["acknowledgeRollback"]
+            acknowledged = {"passphrase": UNLOCK, "acknowledgeRollback": code}
             assert server.request("POST", "/unlock", json=acknowledged).status == 204

@@ -261,6 +261,8 @@ class Dispatcher:
         if isinstance(error, errors.ForbiddenByPolicy) and error.retry_after_seconds is not None:
             later = ("Retry-After", str(error.retry_after_seconds))
             return _refusal(status, error.message, [later])
+        if isinstance(error, errors.StoreRolledBack):
+            return _refusal(status, error.message, acknowledgeRollback=error.code)
         return _refusal(status, error.message)
 
     def _bug(self, error: Exception) -> tuple[Reply[Any], bytes]:
@@ -269,9 +271,10 @@ class Dispatcher:
 
 
 def _refusal(
-    status: int, message: str, headers: Iterable[tuple[str, str]] = ()
+    status: int, message: str, headers: Iterable[tuple[str, str]] = (), **more: str
 ) -> tuple[Reply[Any], bytes]:
-    return Reply(status, error_body(message)), header_lines([*error_headers(status), *headers])
+    lines = header_lines([*error_headers(status), *headers])
+    return Reply(status, error_body(message, **more)), lines
 
 
 def _date(seconds: int) -> bytes:

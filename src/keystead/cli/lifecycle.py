@@ -38,8 +38,9 @@ def add_unlock(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--acknowledge-rollback",
-        action="store_true",
-        help="open a store that is older, or has older settings, than it should be",
+        metavar="CODE",
+        default="",
+        help="open a store that is older than it should be; the HSM's refusal has the code",
     )
 
 
@@ -132,9 +133,9 @@ def _unlock(call: Invocation) -> None:
     hsm = call.anonymous
     _require_state(hsm, "Locked")
     field, what = ("share", "Share") if call.given.share else ("passphrase", "Unlock passphrase")
-    wanted: dict[str, object] = {field: passphrases.present(call.given, "unlock", what)}
+    wanted = {field: passphrases.present(call.given, "unlock", what)}
     if call.given.acknowledge_rollback:
-        wanted["acknowledgeRollback"] = True
+        wanted["acknowledgeRollback"] = call.given.acknowledge_rollback
     answer = hsm.post("/unlock", wanted)
     if answer is not None:
         call.screen.done(f"{answer['have']} of {answer['need']} shares are given.")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.errors import CorruptRecord, StaleRevision, WrongState
 from keystead.journal.log import Log
@@ -20,6 +20,16 @@ from keystead.storage.versions import Versions, hash_of
 _TRIES: Final = 100
 """How often a restore is brought into force again because a setting was changed meanwhile."""
 _PUT_BACK: Final = "An older record was put back into the store, or a record was removed."
+
+
+class OpenedRoot(NamedTuple):
+    """The versions of the records, and what is to be written before they are changed."""
+
+    versions: Versions
+    unwritten: Sequence[Sequence[Change]] = ()
+    """The commits that make the root of a store of earlier software."""
+    is_restored: bool = False
+    """Whether the root is sealed under a key that a restore has made."""
 
 
 class Binding:
@@ -51,22 +61,33 @@ class Binding:
         self._settings.end()
         self._bound.follow(None)
 
-    async def open(self, domain_key: Secret) -> Versions:
+    async def open(self, domain_key: Secret) -> OpenedRoot:
         """Check every record against the root from now on, but for settings of the device.
 
-        Raises WrongState if the root is missing or is none of this HSM's.
+        Nothing is written before `take_over`. Raises WrongState if the root is missing or is none
+        of this HSM's.
         """
-        versions = self._versions(domain_key)
         self._settings.end()
         try:
-            if not await self._make_if_older(versions):
-                await self._adopt_restored(domain_key)
-                _ = await versions.load()
+            root = await self._opened(domain_key)
         except CorruptRecord as error:
             raise self._refusal(error.message) from None
-        await versions.load_pages()
-        self._bound.follow(versions)
-        return versions
+        await root.versions.load_pages()
+        self._bound.follow(root.versions)
+        return root
+
+    async def take_over(self, root: OpenedRoot, domain_key: Secret) -> None:
+        """Write the root that was made of a store of earlier software, or of a restored backup."""
+        for changes in root.unwritten:
+            _ = await self._all.commit(changes)
+        if root.unwritten:
+            self._log.info("the records are bound to a root from now on")
+        own = self._local.settings
+        if await own.get(RESTORED_VERSIONS) is not None:
+            gone = own.remove(RESTORED_VERSIONS)
+            sealed = [root.versions.resealed(_key_of(domain_key))] if root.is_restored else []
+            _ = await self._all.commit([*sealed, gone])
+        _ = await root.versions.load()
 
     @property
     def position(self) -> tuple[int, int] | None:
@@ -145,33 +166,22 @@ class Binding:
     def _versions(self, domain_key: Secret) -> Versions:
         return Versions(self._all, self._store.number, _key_of(domain_key))
 
-    async def _make_if_older(self, versions: Versions) -> bool:
-        """Make the root of a store of earlier software. Return whether it is one."""
+    async def _opened(self, domain_key: Secret) -> OpenedRoot:
+        versions = self._versions(domain_key)
         slot = await self._local.unbound_slot()
-        if slot is None or await versions.is_stored():
-            return False
-        *pages, last = [changes async for changes in versions.made()]
-        for changes in pages:
-            _ = await self._all.commit(changes)
-        _ = await self._all.commit([*last, *slot])
-        _ = await versions.load()
-        self._log.info("the records are bound to a root from now on")
-        return True
-
-    async def _adopt_restored(self, domain_key: Secret) -> None:
-        """Seal the root that a restore has made under the domain key."""
+        if slot is not None and not await versions.is_stored():
+            *pages, last = [changes async for changes in versions.made()]
+            return OpenedRoot(versions, unwritten=[*pages, [*last, *slot]])
         key = await self._local.settings.get(RESTORED_VERSIONS)
-        if key is None:
-            return
-        versions = Versions(self._all, self._store.number, key)
-        with contextlib.suppress(CorruptRecord):  # The root is under the domain key already.
-            _ = await versions.load()
-            new = _key_of(domain_key)
-            root = versions.resealed(new)
-            new.wipe()
-            versions.close()
-            gone = self._local.settings.remove(RESTORED_VERSIONS)
-            _ = await self._all.commit([root, gone])
+        if key is not None:
+            restored = Versions(self._all, self._store.number, key)
+            with contextlib.suppress(CorruptRecord):  # The root is under the domain key already.
+                _ = await restored.load()
+                versions.close()
+                return OpenedRoot(restored, is_restored=True)
+            restored.close()
+        _ = await versions.load()
+        return OpenedRoot(versions)
 
     def _refusal(self, reason: str) -> WrongState:
         self._log.error("the store is not the one that was written last", reason=reason)

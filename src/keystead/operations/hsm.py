@@ -25,6 +25,7 @@ from keystead.operations.known_head import KnownHead
 from keystead.operations.machine_settings import MachineSettings
 from keystead.operations.members import JoinsCluster, Members
 from keystead.operations.recovery import Recovery
+from keystead.operations.rollback import Acknowledgements
 from keystead.operations.session import STOP_PATIENCE_SECONDS, CoreContext, Session
 from keystead.operations.session_opening import SessionOpening
 from keystead.operations.succession import Succession
@@ -112,6 +113,7 @@ class Hsm:
             binding=binding,
             known_head=self.known_head,
             audit=self.audit,
+            acknowledgements=Acknowledgements(),
             make=self._new_session,
         )
         self.recovery = Recovery(self)
@@ -213,23 +215,21 @@ class Hsm:
             await self.enter(Event.PROVISION, first.domain_key)
             return first.shares
 
-    async def unlock(self, passphrase: str, *, address: str, takes_rollback: bool = False) -> None:
+    async def unlock(self, passphrase: str, *, address: str, acknowledged: str = "") -> None:
         """Unwrap the domain key with the unlock passphrase and become Operational.
 
-        With `takes_rollback`, also on a store that is older than what the second place knows,
-        which is a Conflict otherwise.
-
         Raises NotPermitted if the passphrase is wrong, TooManyAttempts for a second after that, and
-        Overloaded if too many attempts wait.
+        Overloaded if too many attempts wait. Raises StoreRolledBack if the store is older than it
+        should be, unless its code is `acknowledged`.
         """
         await self._unlock(
             lambda: self.unlocking.open(passphrase, address=address),
             address,
-            takes_rollback=takes_rollback,
+            acknowledged=acknowledged,
         )
 
     async def unlock_with_share(
-        self, text: str, *, address: str, takes_rollback: bool = False
+        self, text: str, *, address: str, acknowledged: str = ""
     ) -> Progress:
         """Take one of the shares of the unlock passphrase, and become Operational with the last.
 
@@ -245,7 +245,7 @@ class Hsm:
             await self._unlock(
                 lambda: unlocking.open_with_given(need, address=address),
                 address,
-                takes_rollback=takes_rollback,
+                acknowledged=acknowledged,
             )
         return progress
 
@@ -254,12 +254,12 @@ class Hsm:
         open_domain_key: Callable[[], Awaitable[Secret]],
         address: str,
         *,
-        takes_rollback: bool,
+        acknowledged: str,
     ) -> None:
         async with self.unlocking.queued(address), self.changing:
             after(self.state, Event.UNLOCK)
             domain_key = await open_domain_key()
-            await self.enter(Event.UNLOCK, domain_key, takes_rollback=takes_rollback)
+            await self.enter(Event.UNLOCK, domain_key, acknowledged=acknowledged)
 
     async def lock(self) -> None:
         """Become Locked: new requests are refused at once, then all secrets are forgotten."""
@@ -358,9 +358,7 @@ class Hsm:
         await self.machine_settings.load()
         await self.logging.load()
 
-    async def enter(
-        self, event: Event, domain_key: Secret, *, takes_rollback: bool = False
-    ) -> None:
+    async def enter(self, event: Event, domain_key: Secret, *, acknowledged: str = "") -> None:
         """Open a session with the domain key, and go to the state after `event`.
 
         If that fails, the domain key is wiped. The caller holds `changing`, except at the start.
@@ -368,7 +366,7 @@ class Hsm:
         meantime: only recovery leaves Failed.
         """
         try:
-            session = await self._opening.open(event, domain_key, takes_rollback=takes_rollback)
+            session = await self._opening.open(event, domain_key, acknowledged=acknowledged)
         except KeysteadError:
             domain_key.wipe()
             raise

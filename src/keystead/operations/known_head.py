@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from keystead.errors import Conflict, CorruptRecord, KeysteadError, StoreUnavailable
+from keystead.errors import CorruptRecord, KeysteadError, StoreUnavailable
 from keystead.journal.audit.entries import DONE, OPENED, RESTORE, JournalEntry
 from keystead.model.secret import Secret
 from keystead.operations.binding import Binding
@@ -20,7 +20,7 @@ from keystead.operations.journal_writer import JournalWriter
 from keystead.operations.known_count import KnownCount
 from keystead.operations.session import CoreContext
 from keystead.sealing.journal_keys import JournalKeys
-from keystead.storage.journal_records import JournalRecords, StoredHead, first_of
+from keystead.storage.journal_records import JournalRecords, StoredHead, first_of, sealed_end
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.paths import KNOWN_HEAD
@@ -30,10 +30,6 @@ SETTLE_SECONDS: Final = 2.0
 """How long a lock or a stop waits for the second place."""
 _CLOSING_ENTRIES: Final = 110_000
 """The most entries that may follow that of a restore: uses of keys until then."""
-_ADVICE: Final = (
-    "The store is not the one that was written last. {} If you have put back an older store "
-    "yourself, unlock it with acknowledgeRollback."
-)
 
 
 class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,10 +68,6 @@ class KnownHead:
         self._writing: asyncio.Task[None] | None = None
 
     # --- at unlock --------------------------------------------------------------------------
-
-    def refusal(self, fault: str) -> Conflict:
-        """Return the error that keeps the HSM Locked."""
-        return Conflict(_ADVICE.format(fault))
 
     async def fault(self, domain_key: Secret) -> str:
         """Return why this is not the store that the second place knows, or "". Log it."""
@@ -132,6 +124,10 @@ class KnownHead:
             keys.wipe()
         self._log.error("the journal knows of no restore that has made these records")
         return "Its records seem to be restored, and the journal knows of no restore."
+
+    async def sealed_end(self) -> bytes:
+        """Return the record of the journal's end as it is stored, or nothing without one."""
+        return await sealed_end(self._store)
 
     async def _ends_with_restore(self, records: JournalRecords) -> bool:
         """Whether the journal was closed by a restore, or cut off in the middle of one."""

@@ -9,6 +9,7 @@ from keystead.model.secret import Secret
 from keystead.operations.audit import Audit
 from keystead.operations.binding import Binding
 from keystead.operations.known_head import KnownHead
+from keystead.operations.rollback import Acknowledgements
 from keystead.operations.session import CoreContext, Session
 from keystead.operations.succession import require_intact
 from keystead.storage.backup_records import adopt_backup_key
@@ -27,32 +28,34 @@ class SessionOpening:
     binding: Binding
     known_head: KnownHead
     audit: Audit
+    acknowledgements: Acknowledgements
     make: Callable[[CoreContext, Secret, Versions], Session]
     """Makes a session on the store of its context."""
 
-    async def open(self, event: Event, domain_key: Secret, *, takes_rollback: bool) -> Session:
+    async def open(self, event: Event, domain_key: Secret, *, acknowledged: str) -> Session:
         """Return a session for the state after `event`. The journal is open then, too.
 
-        Raises Conflict if the store, its records or the device's settings are older than they
-        should be, unless `takes_rollback` is set, and what reading raises.
+        Raises StoreRolledBack if the store, its records or the device's settings are older than
+        they should be, unless its code is `acknowledged`, and what reading raises. Nothing is
+        written before.
         """
-        # Before anything is written.
-        rollback = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
+        elsewhere = await self.known_head.fault(domain_key) if event is Event.UNLOCK else ""
         forged = await self.known_head.fault_of_restore(domain_key)
-        early = " ".join(filter(None, (rollback, forged)))
-        if early and not takes_rollback:
-            raise self.known_head.refusal(early)
         # Pinned: a session must not write its records into those of a later restore.
         pinned = self.store.pinned()
         checked = await require_intact(self.local.settings, domain_key, self.context.log)
-        versions = await self.binding.open(domain_key)
-        session = self.make(replace(self.context, store=pinned), domain_key, versions)
+        root = await self.binding.open(domain_key)
+        session = self.make(replace(self.context, store=pinned), domain_key, root.versions)
         try:
-            older = await self.known_head.fault_of_records(domain_key, versions.position)
+            older = await self.known_head.fault_of_records(domain_key, root.versions.position)
             settings = await self.binding.judged_settings()
-            faults = " ".join(filter(None, (early, older, settings.fault)))
-            if faults and not takes_rollback:
-                raise self.known_head.refusal(faults)
+            faults = " ".join(filter(None, (elsewhere, forged, older, settings.fault)))
+            if faults:
+                end = await self.known_head.sealed_end()
+                self.acknowledgements.require(
+                    acknowledged, faults, journal=end, settings=settings.hashes
+                )
+            await self.binding.take_over(root, domain_key)
             await self.binding.check_slot(session.config)
             await self.binding.bind_settings(settings)
             if checked:

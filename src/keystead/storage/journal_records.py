@@ -85,6 +85,12 @@ def block_path(first: int) -> str:
     return f"{_BLOCKS}{first:0{_DIGITS}}"
 
 
+async def sealed_end(store: KeyValueStore) -> bytes:
+    """Return the record of the journal's end as it is stored, or nothing without one."""
+    entry = await store.get(_HEAD)
+    return b"" if entry is None else entry.value
+
+
 def first_of(path: str) -> int:
     """Return the number of the first entry of the block at `path`."""
     return int(path[-_DIGITS:])

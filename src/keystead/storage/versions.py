@@ -207,13 +207,16 @@ class Versions:
             self._pages.update(following.pages)
 
     def resealed(self, key: Secret) -> Change:
-        """Return the change that seals the root under another key."""
+        """Return the change that seals the root under another key, which is used from now on."""
+        if self._key is not None:
+            self._key.wipe()
+        self._key = key
         return self._root(key, self._number, self._hashes)
 
     async def made(self) -> AsyncIterator[Sequence[Change]]:
         """Yield, for a commit each, the changes that write the versions of all records there are.
 
-        The last of these changes is that of the root.
+        The last of these changes is that of the root. These versions are known from the first on.
         """
         pages: dict[int, bytearray] = {}
         start = self._folder
@@ -228,6 +231,7 @@ class Versions:
                     )
             start = found[-1].path + "\0"
         following = self._following({index: bytes(page) for index, page in pages.items()})
+        self.take(following, self._revision)
         batch: list[Change] = []
         size = 0
         for change in following.changes:

@@ -66,6 +66,6 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 
-def error_body(message: str) -> bytes:
-    """Return the JSON body of an error response: `{"message": …}`."""
-    return msgspec.json.encode({"message": message})
+def error_body(message: str, **more: str) -> bytes:
+    """Return the JSON body of an error response: `{"message": …}`, and `more` fields."""
+    return msgspec.json.encode({"message": message, **more})

@@ -31,8 +31,8 @@ class UnlockRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
 
     passphrase: str | UnsetType = UNSET
     share: str | UnsetType = UNSET
-    acknowledge_rollback: bool = False
-    """Whether to open a store that is older, or has older settings, than it should be."""
+    acknowledge_rollback: str = ""
+    """The code of a 409: opens a store that is older, or has older settings, than it should be."""
 
 
 class UnlockShares(Hidden):
@@ -98,13 +98,11 @@ async def unlock(
     """POST /unlock: Locked → Operational; with shares, once enough of them were given."""
     wanted = await call.json(UnlockRequest)
     given = one_of(wanted.passphrase, wanted.share, names=("passphrase", "share"))
-    client, takes_rollback = call.request.client, wanted.acknowledge_rollback
+    client, acknowledged = call.request.client, wanted.acknowledge_rollback
     if isinstance(wanted.share, UnsetType):
-        await call.hsm.unlock(given, address=client, takes_rollback=takes_rollback)
+        await call.hsm.unlock(given, address=client, acknowledged=acknowledged)
         return NO_CONTENT
-    progress = await call.hsm.unlock_with_share(
-        given, address=client, takes_rollback=takes_rollback
-    )
+    progress = await call.hsm.unlock_with_share(given, address=client, acknowledged=acknowledged)
     if progress.is_enough:
         return NO_CONTENT
     return Reply(202, msgspec.json.encode(UnlockProgress(*progress)))

@@ -10,10 +10,11 @@ const IDLE_MILLISECONDS = 15 * 60 * 1000;
 
 /** An answer that is not the one wanted, or none at all: then `status` is 0. */
 export class Refused extends Error {
-  constructor(status, message, retryAfter = 0) {
+  constructor(status, message, retryAfter = 0, body = {}) {
     super(message);
     this.status = status;
     this.retryAfter = retryAfter;
+    this.body = body;
   }
 }
 
@@ -119,12 +120,13 @@ export class Hsm extends EventTarget {
 
   async #refusal(response, anonymous) {
     const text = await whole(response.text());
-    let message = text;
-    try { message = JSON.parse(text).message ?? text; } catch { /* a text as it is */ }
+    let body = {};
+    try { body = JSON.parse(text) ?? {}; } catch { /* a text as it is */ }
+    let message = body.message ?? text;
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     if (response.status === 412 && !anonymous) this.dispatchEvent(new Event("look"));
     if (retryAfter) message += ` Try again in ${retryAfter} s.`;
-    return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter);
+    return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter, body);
   }
 
   async get(path, options) { return whole((await this.request("GET", path, options)).json()); }

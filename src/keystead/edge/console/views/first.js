@@ -101,19 +101,26 @@ function sharesLost(release) {
     button("Go on", release));
 }
 
-/** Returns a check box that shows itself once the HSM has said that its store is an older one. */
+/**
+ * Returns a check box that shows itself once the HSM has said that its store is an older one. Its
+ * `code` acknowledges what the HSM has said last.
+ */
 function olderStore() {
-  const box = check("The older store is there on purpose: open it", "acknowledgeRollback");
+  const box = check("The older store is there on purpose: open it", "isAcknowledged");
   box.hidden = true;
   return box;
 }
 
-async function unlock(hsm, given, { acknowledgeRollback }, older) {
-  const body = acknowledgeRollback ? { ...given, acknowledgeRollback } : given;
+async function unlock(hsm, given, { isAcknowledged }, older) {
+  const body = isAcknowledged ? { ...given, acknowledgeRollback: older.code } : given;
   try {
     return await hsm.send("POST", "/unlock", body, { anonymous: true });
   } catch (error) {
-    if (error.status === 409) older.hidden = false;
+    const code = error.body?.acknowledgeRollback;
+    if (code) {
+      older.hidden = false;
+      older.code = code;
+    }
     throw error;
   }
 }
