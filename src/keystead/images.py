@@ -1,4 +1,4 @@
-"""The command line for images: of updates, `sign` and `inspect`, and of the appliance.
+"""`keystead image`: builds the appliance, and signs and inspects update images.
 
 Images are read in pieces. No whole image is in memory.
 """

@@ -43,7 +43,9 @@ def _backup(call: Invocation) -> None:
                 advance(len(part))
 
         write_file(call.given.output, counted())
-    call.screen.done("The backup is complete. 'keystead backup verify' opens it.")
+    call.screen.done(
+        "The backup is complete. 'keystead backup verify' tells whether it can be restored."
+    )
 
 
 def _restore(call: Invocation) -> None:

@@ -39,7 +39,7 @@ _NETHSM_CONDITIONS: Final = frozenset({"label", "filter"})
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user of the HSM."""
+    """The user and the passphrase of requests."""
 
     user: str
     passphrase: str = field(repr=False)

@@ -45,7 +45,7 @@ def private_key(client: Client, key_id: str) -> "HsmRsaKey | HsmEllipticCurveKey
 
 
 class _InHsm:
-    """What all of them have: a client, an ID, and nothing private."""
+    """A key in the HSM, by its ID. The private half stays in the HSM."""
 
     def __init__(self, client: Client, key_id: str) -> None:
         self._client = client

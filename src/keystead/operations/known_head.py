@@ -222,7 +222,7 @@ class KnownHead:
             self._writing = asyncio.create_task(self._write())
 
     async def settle(self) -> None:
-        """Wait until the second place has what it is to keep, but not long."""
+        """Wait until the second place is written, at most SETTLE_SECONDS."""
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=SETTLE_SECONDS)
 

@@ -55,7 +55,7 @@ class Recovery:
     """Holds an HSM in the state Failed until its store can be read."""
 
     def __init__(self, hsm: Recoverable) -> None:
-        """`hsm` is in any state. Nothing happens until its store is lost."""
+        """`hsm` may be in any state. Nothing happens until its store is out of reach."""
         self._hsm = hsm
         self.is_removed = False
         """Whether the other members have removed this HSM."""

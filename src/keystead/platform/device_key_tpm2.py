@@ -127,7 +127,7 @@ class InTpm:
     def survey(self) -> Sequence[str]:
         """Return the TPM's active banks, and the PCRs that a key would be sealed to now.
 
-        StartRefused when one of them is off.
+        Raises StartRefused if the bank of these PCRs is off, or the TPM cannot be used.
         """
 
         def work(tpm: Tpm) -> tuple[list[str], tuple[bytes, ...]]:

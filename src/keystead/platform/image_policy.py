@@ -76,7 +76,7 @@ class ImagePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except (binascii.Error, ValueError):
             found = b""
         if len(found) != SIGNATURE_BYTES:
-            raise InvalidInput("This policy of an image has a signature that is malformed.")
+            raise InvalidInput("A signature in the policy of the image is not 64 bytes in base64.")
         return found
 
 

@@ -92,7 +92,7 @@ class KeyLists:
         return ((path.key_id, self._shown(path, entry, selection)) for path, entry in found)
 
     def forget(self) -> None:
-        """Forget what is public of the keys that were listed."""
+        """Forget the public halves of the keys that were listed."""
         self._summaries.clear()
 
     async def _scan(

@@ -191,8 +191,9 @@ SlotStepName = Literal["begin", "keep", "abandon", "cancel", "commit"]
 class SlotStep(Message, tag=32, frozen=True):
     """core → platform: the next step with an update image.
 
-    `begin` one of at most `size` bytes, of which SlotPart messages follow; `keep` it, in the place
-    of the one before, or `abandon` it; `cancel` or `commit` the one that was kept.
+    `begin` starts an image of at most `size` bytes, which SlotPart messages bring. `keep` puts the
+    image in the place of the one before, `abandon` drops it. `cancel` removes the image that was
+    kept, `commit` has it installed.
     """
 
     id: int

@@ -60,7 +60,7 @@ class PeerFiles(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where etcd finds what it needs, as it has to be told."""
+    """The directory, the socket and the files of the TLS identity, for etcd's command line."""
 
     data: str
     socket: str

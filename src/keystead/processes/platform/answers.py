@@ -1,4 +1,4 @@
-"""What answers the core's questions to the platform."""
+"""The platform's answers to the questions of the core."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -46,7 +46,7 @@ def with_key_of_image(
 def follow_image(
     directory: Path, wanted: DeviceKeySettings, image: RunningImage | None, log: Log
 ) -> KeyOfImage:
-    """Seal the device key if `image` is confirmed and the key is in clear, or for older images.
+    """Seal a device key that is in clear, or sealed for older images, for a confirmed `image`.
 
     If that fails, the log says why, and the key stays as it was. Raises StartRefused if the key's
     file cannot be read.
