@@ -9,12 +9,10 @@ from pathlib import Path
 import nethsm
 import pytest
 
-from keystead import __version__
-from keystead.appliance import disk, tools, uki
-from keystead.appliance.build import CONTENTS, DISK, IMAGE
+from keystead.appliance import tools, uki
+from keystead.appliance.build import CONTENTS, DISK, IMAGE, sign
+from keystead.appliance.secure_boot import SigningKeys
 from keystead.appliance.sign_policy import sign_policy
-from keystead.appliance.update_file import write_update
-from keystead.sealing.update_image import SigningKey
 from tests.appliance.machines import (
     PASSPHRASES,
     READY,
@@ -42,7 +40,6 @@ ADDRESS = 0x2800000
 def newer(built: Path, keys: Path, folder: Path) -> Path:
     """Return an update with the same image, as one of the next security version."""
     image, policy = copied(built / IMAGE, folder), folder / "policy"
-    slot, update = folder / "slot", folder / "newer.update"
     signed = sign_policy(
         (built / CONTENTS).read_bytes(), (keys / "policy.key").read_bytes(), security_version=NEW
     )
@@ -51,17 +48,7 @@ def newer(built: Path, keys: Path, folder: Path) -> Path:
     tools.run("objcopy", f"--remove-section={uki.POLICY}", image)
     place = f"--change-section-vma={uki.POLICY}={ADDRESS:#x}"
     tools.run("objcopy", f"--add-section={uki.POLICY}={policy}", place, image)
-    uki.sign(image, key=keys / "db.key", certificate=keys / "db.pem")
-    disk.write_boot_partition(image, slot)
-    write_update(
-        slot,
-        update,
-        SigningKey((keys / "update.key").read_bytes()),
-        version=__version__,
-        security_version=NEW,
-        release_notes="",
-    )
-    return update
+    return sign(image, SigningKeys.in_folder(keys), security_version=NEW)
 
 
 @contextmanager

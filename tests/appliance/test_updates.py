@@ -16,10 +16,8 @@ import nethsm
 import pytest
 
 from keystead import SECURITY_VERSION, __version__
-from keystead.appliance import disk, uki
-from keystead.appliance.build import DISK, IMAGE, UPDATE
-from keystead.appliance.update_file import write_update
-from keystead.sealing.update_image import SigningKey
+from keystead.appliance.build import DISK, IMAGE, UPDATE, sign
+from keystead.appliance.secure_boot import SigningKeys
 from tests.appliance.machines import (
     PASSPHRASES,
     READY,
@@ -58,19 +56,9 @@ def panicking(built: Path, keys: Path, folder: Path) -> Path:
     content = (built / IMAGE).read_bytes()
     old, new = b"-m keystead.processes.machine", b"-m keystead.processes.nothing"
     assert content.count(old) == 1
-    image, slot, update = folder / "broken.efi", folder / "slot", folder / "broken.update"
+    image = folder / "broken.efi"
     image.write_bytes(content.replace(old, new))
-    uki.sign(image, key=keys / "db.key", certificate=keys / "db.pem")
-    disk.write_boot_partition(image, slot)
-    write_update(
-        slot,
-        update,
-        SigningKey((keys / "update.key").read_bytes()),
-        version=__version__,
-        security_version=SECURITY_VERSION,
-        release_notes=f"Keystead {__version__}",
-    )
-    return update
+    return sign(image, SigningKeys.in_folder(keys), security_version=SECURITY_VERSION)
 
 
 @needs_machine

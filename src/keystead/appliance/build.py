@@ -39,14 +39,17 @@ def build(out: Path, *, keys: SigningKeys | None, formats: Sequence[str]) -> lis
         folder = Path(temporary)
         _write_image(_packages(folder), keys, folder, out)
     image, raw = out / IMAGE, out / DISK
-    signed = [] if keys is None else [_sign(image, keys)]
+    signed = [] if keys is None else [sign(image, keys, security_version=SECURITY_VERSION)]
     disk.write_disk(image, raw)
     disks = [raw, *(disk.convert(raw, form) for form in formats)]
     return [image, *signed, out / CONTENTS, *disks]
 
 
-def _sign(image: Path, keys: SigningKeys) -> Path:
-    """Sign the image, and return an update image with it."""
+def sign(image: Path, keys: SigningKeys, *, security_version: int) -> Path:
+    """Sign the image, and return the update image with it, which is written beside it.
+
+    Raises InvalidInput if a tool is missing or fails.
+    """
     uki.sign(image, key=keys.key, certificate=keys.certificate)
     slot, update = image.with_suffix(".slot"), image.with_name(UPDATE)
     disk.write_boot_partition(image, slot)
@@ -55,7 +58,7 @@ def _sign(image: Path, keys: SigningKeys) -> Path:
         update,
         SigningKey(keys.update_key.read_bytes()),
         version=__version__,
-        security_version=SECURITY_VERSION,
+        security_version=security_version,
         release_notes=f"Keystead {__version__}",
     )
     slot.unlink()
