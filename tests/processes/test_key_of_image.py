@@ -19,13 +19,21 @@ from keystead.processes.platform.key_of_image import KeyOfImage, follow_image
 from keystead.processes.platform.settings import DeviceKeySettings, RunningImage
 from tests.support.disk_steps import die_at
 from tests.support.image_policies import boot, pem_of, signed_policy
-from tests.support.server import running_server
+from tests.support.server import running_server, start_server
 from tests.support.tpm import Swtpm, swtpm
 
 __all__ = ["swtpm"]
 
 KEY = Secret(bytes(range(32)))
 DIED = 42
+CONFIG = """\
+[device_key]
+provider = "tpm2"
+tcti = "{tcti}"
+revoke_older = true
+image_key = "policy.pem"
+image_policy = "policy"
+"""
 
 
 def put(path: Path, content: bytes) -> None:
@@ -51,6 +59,7 @@ class Appliance:
         self.directory = directory
         self.tpm = tpm
         self.log: list[str] = []
+        self.is_provisioned = True
 
     def put_in_clear(self, key: Secret = KEY, name: str = "device.key") -> None:
         put(self.directory / name, key.reveal())
@@ -62,10 +71,16 @@ class Appliance:
         boot(self.tpm, image)
         return self.follow(settings_of(self.tpm, image, version), running)
 
+    def begin(self, wanted: DeviceKeySettings, running: RunningImage | None) -> KeyOfImage:
+        """What the platform does first, with the key of this image."""
+        log = Log("platform", clock=lambda: 0, write=self.log.append)
+        return follow_image(
+            self.directory, wanted, running, log, is_provisioned=lambda: self.is_provisioned
+        )
+
     def follow(self, wanted: DeviceKeySettings, running: RunningImage | None) -> KeyOfImage:
         """What the platform does at its start."""
-        log = Log("platform", clock=lambda: 0, write=self.log.append)
-        found = follow_image(self.directory, wanted, running, log)
+        found = self.begin(wanted, running)
         kept = self.kept(found.settings)
         kept.fetch(store_exists=kept.is_there).settle(None)
         kept.revoke_older()
@@ -151,11 +166,10 @@ def test_a_key_that_was_sealed_for_any_image_is_sealed_again(appliance: Applianc
 def test_the_key_of_a_server_that_is_no_appliance_stays_where_it_is(appliance: Appliance) -> None:
     appliance.put_in_clear()
     wanted = settings_of(appliance.tpm, b"one", 1)
-    log = Log("platform", clock=lambda: 0, write=appliance.log.append)
     plain = DeviceKeySettings("file")
 
-    assert follow_image(appliance.directory, wanted, None, log).settings is wanted
-    assert follow_image(appliance.directory, plain, "confirmed", log).settings is plain
+    assert appliance.begin(wanted, None).settings is wanted
+    assert appliance.begin(plain, "confirmed").settings is plain
     assert appliance.files() == {"device.key": KEY.reveal()}
 
 
@@ -175,15 +189,28 @@ def test_a_tpm_that_fails_leaves_the_key_as_it_was_and_the_log_says_why(
     assert list(appliance.files()) == ["device.key.tpm2"]
 
 
+@pytest.mark.parametrize("running", ["confirmed", "trial"])
+@pytest.mark.parametrize("name", ["device.key", "device.key.next"])
+def test_a_key_that_somebody_has_put_onto_a_new_disk_is_not_used(
+    appliance: Appliance, running: RunningImage, name: str
+) -> None:
+    appliance.put_in_clear(name=name)
+    appliance.is_provisioned = False
+
+    with pytest.raises(StartRefused, match="whoever has written the disk may know the key"):
+        appliance.boot(b"one", 1, running)
+
+    assert appliance.files() == {name: KEY.reveal()}
+
+
 def test_of_two_different_keys_none_is_destroyed(appliance: Appliance) -> None:
     other = Secret(b"o" * 32)
     appliance.put_in_clear()
     appliance.put_in_clear(other, "device.key.next")
     wanted = settings_of(appliance.tpm, b"one", 1)
     boot(appliance.tpm, b"one")
-    log = Log("platform", clock=lambda: 0, write=appliance.log.append)
 
-    found = follow_image(appliance.directory, wanted, "confirmed", log)
+    found = appliance.begin(wanted, "confirmed")
 
     assert found.settings.provider == "file"
     assert appliance.files() == {"device.key": KEY.reveal(), "device.key.next": other.reveal()}
@@ -248,6 +275,10 @@ class SealedBy:
         return []
 
 
+def provisioned() -> bool:
+    return True
+
+
 @pytest.mark.parametrize("before", ["in clear", "sealed", "both"])
 def test_after_a_power_cut_at_any_step_the_key_opens_and_ends_sealed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
@@ -257,7 +288,7 @@ def test_after_a_power_cut_at_any_step_the_key_opens_and_ends_sealed(
     kept = DeviceKey(tmp_path, SealedBy(2))
 
     def start() -> bytes:
-        found = follow_image(tmp_path, wanted, "confirmed", log)
+        found = follow_image(tmp_path, wanted, "confirmed", log, is_provisioned=provisioned)
         assert found.settings.provider == "tpm2"
         return kept.fetch(store_exists=True).settle(None).reveal()
 
@@ -292,10 +323,7 @@ def test_a_server_seals_its_key_and_says_what_is_in_clear(tmp_path: Path, swtpm:
     boot(swtpm, b"one")
     (tmp_path / "policy.pem").write_bytes(pem_of())
     (tmp_path / "policy").write_bytes(signed_policy(b"one", 1))
-    config = (
-        f'[device_key]\nprovider = "tpm2"\ntcti = "{swtpm.tcti}"\nrevoke_older = true\n'
-        'image_key = "policy.pem"\nimage_policy = "policy"\n'
-    )
+    config = CONFIG.format(tcti=swtpm.tcti)
     with running_server(tmp_path) as server:
         server.provision()
     warning = "the device key is a file: no TPM keeps it from whoever has the disk"
@@ -313,6 +341,26 @@ def test_a_server_seals_its_key_and_says_what_is_in_clear(tmp_path: Path, swtpm:
             diagnosis = server.request("GET", "/health/diagnose", user="admin").json()
             assert (warning in diagnosis["warnings"]) is warns
             assert [path.name for path in server.data.glob("device.key*")] == files
+
+
+@pytest.mark.parametrize("has_database", [False, True])
+def test_a_server_refuses_a_key_in_clear_if_it_is_not_provisioned(
+    tmp_path: Path, swtpm: Swtpm, *, has_database: bool
+) -> None:
+    boot(swtpm, b"one")
+    (tmp_path / "policy.pem").write_bytes(pem_of())
+    (tmp_path / "policy").write_bytes(signed_policy(b"one", 1))
+    with running_server(tmp_path) as server:
+        assert server.ready_state == "Unprovisioned"
+    if not has_database:
+        (server.data / "keystead.db").unlink()
+    config = CONFIG.format(tcti=swtpm.tcti)
+
+    server = start_server(tmp_path, config=config, options=("--image=confirmed",))
+
+    assert server.process.wait() == 1
+    assert "whoever has written the disk may know the key" in server.log()
+    assert [path.name for path in server.data.glob("device.key*")] == ["device.key"]
 
 
 class Notices:

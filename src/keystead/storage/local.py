@@ -5,7 +5,7 @@ from keystead.model.secret import Secret
 from keystead.sealing.device import device_id, local_config_key
 from keystead.storage import format_version
 from keystead.storage.key_value_store import MISSING, Change, KeyValueStore, Record, StoredValue
-from keystead.storage.paths import LOCAL, list_paths
+from keystead.storage.paths import DOMAIN_KEY, LOCAL, list_paths
 from keystead.storage.sealed_records import OpenedRecord, SealedRecords
 from keystead.storage.settings import (
     IDENTITY_CHAIN,
@@ -59,7 +59,7 @@ class LocalStore:
         root = f"{LOCAL}{self.device_id}"
         self.config_key = local_config_key(device_key)
         """Opens the settings. Backups contain it, so that another device can restore them."""
-        self._slots = SealedRecords(store, device_key, f"{root}/domain-key/")
+        self._slots = SealedRecords(store, device_key, f"{root}{DOMAIN_KEY}")
         self._config = SealedRecords(store, self.config_key, f"{root}/config/")
         self.settings = SettingStore(self._config)
 

@@ -9,8 +9,10 @@ from keystead.storage.key_value_store import KeyValueStore
 
 LOCAL: Final = "/local/"
 """The root of the records of single devices."""
-_AFTER_LOCAL: Final = "/local0"
+AFTER_LOCAL: Final = "/local0"
 """The end of the range below LOCAL: 0 follows the slash in ASCII."""
+DOMAIN_KEY: Final = "/domain-key/"
+"""Where the slots of the domain key are below a device's root. An Unprovisioned HSM has none."""
 JOURNAL: Final = "/journal/"
 """The root of this device's journal, which is in no generation."""
 ACTIONS: Final = "/journal/open/"
@@ -52,5 +54,5 @@ async def devices(store: KeyValueStore) -> frozenset[str] | None:
     """
     if not await store.list("", "\U0010ffff", limit=1):
         return None
-    paths = await list_paths(store, LOCAL, _AFTER_LOCAL)
+    paths = await list_paths(store, LOCAL, AFTER_LOCAL)
     return frozenset(path.removeprefix(LOCAL).partition("/")[0] for path in paths)

@@ -159,7 +159,7 @@ def main() -> None:
         settings = PlatformSettings.read(given.settings)
         os.close(given.settings)
         # After this, confinement puts credentials and the TPM out of reach.
-        settings, key_waits = with_key_of_image(data.path, settings, log)
+        settings, key_waits = with_key_of_image(data, settings, log)
         if key_waits:
             control.send(given.control, KeyWaits())
         device_key = data.device_key(device_key_provider(settings.device_key))

@@ -76,6 +76,26 @@ def prepare(path: Path) -> None:
     _check_version(path, version)
 
 
+def paths(path: Path, start: str, stop: str) -> list[str]:
+    """Return the paths in [start, stop) of the records in the database, none if there is none.
+
+    For use before a store is opened. Raises UnsupportedFormat and StoreUnavailable as `prepare`
+    does.
+    """
+    if not path.exists():
+        return []
+    prepare(path)
+    within = (start.encode(), stop.encode())
+    try:
+        with closing(connect(path)) as connection:
+            rows = connection.execute(
+                "SELECT path FROM record WHERE path >= ? AND path < ?", within
+            )
+            return [found.decode() for (found,) in rows]
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"The database {path} cannot be read: {error}") from error
+
+
 def keep_room(path: Path) -> None:
     """Reserve the space that `prepare` needs, in case the disk is full at the next start.
 
