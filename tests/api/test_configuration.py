@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 import keystead
+from keystead.platform.device_key import PROVIDER_NAMES
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, start_core
 
 
@@ -139,7 +140,9 @@ async def test_setting_the_time_neither_ends_nor_prolongs_a_brake(clocked: Core)
 # --- system info ---------------------------------------------------------------------------------
 
 
-async def test_system_info_has_every_field_of_nethsm_s(core: Core, operator: Credentials) -> None:
+async def test_system_info_has_every_field_of_nethsm_s_and_one_more(
+    core: Core, operator: Credentials
+) -> None:
     info = (await core.request("GET", "/system/info", user=ADMIN)).json()
     assert set(info) == {
         "softwareVersion",
@@ -149,6 +152,7 @@ async def test_system_info_has_every_field_of_nethsm_s(core: Core, operator: Cre
         "deviceId",
         "akPub",
         "pcr",
+        "deviceKey",
     }
     assert isinstance(info["akPub"], dict)
     assert isinstance(info["pcr"], dict)
@@ -162,6 +166,17 @@ async def test_system_info_shows_what_the_tpm_has_measured() -> None:
     info = (await core.request("GET", "/system/info", user=ADMIN)).json()
 
     assert info["pcr"] == {"11": "ab" * 32}
+    core.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDER_NAMES)
+async def test_system_info_says_what_keeps_the_device_key(provider: str) -> None:
+    core = await start_core(device_key_provider=provider)
+    await core.provision()
+
+    info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+
+    assert info["deviceKey"] == provider
     core.close()
 
 

@@ -231,6 +231,7 @@ async def start_core(  # noqa: PLR0913
     set_machine: Callable[[MachineSetting], None] | None = None,
     measurements: Mapping[str, str] | None = None,
     quotes: QuotesMachine | None = None,
+    device_key_provider: str = "file",
 ) -> Core:
     """Return a core on `store`, or on an empty one."""
     clock = clock or Clock()
@@ -269,6 +270,7 @@ async def start_core(  # noqa: PLR0913
             set_machine=set_machine,
             measurements=measurements or {},
             quotes=quotes,
+            device_key_provider=device_key_provider,
         )
     )
     return Core(hsm, store, clock, device_key, pools, lines, unattended_key)

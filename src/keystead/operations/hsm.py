@@ -102,6 +102,7 @@ class Hsm:
         self.identity = DeviceIdentity(local)
         self.software_digest = context.software_digest
         self.measurements = context.measurements
+        self.device_key_provider = context.device_key_provider
         self.quotes = context.quotes
         self.has_open_shutdown = context.open_shutdown
         self.warnings = context.warnings

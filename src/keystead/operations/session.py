@@ -86,6 +86,8 @@ class CoreContext:
     """The SHA-256 over the files of the installed software."""
     measurements: Mapping[str, str] = field(default_factory=dict)
     """The registers of the machine's TPM, in hexadecimal, by number. Empty without a TPM."""
+    device_key_provider: str = "file"
+    """What keeps the device key: `file`, in clear, `credential` or `tpm2`."""
     quotes: QuotesMachine | None = None
     """The TPM that attests what was booted. None: there is none."""
     self_test_failure: str | None = None

@@ -49,6 +49,8 @@ class CoreSettings(Message, frozen=True):
     """Whether the journal's last checkpoint is also kept outside of the store."""
     attestation_key: bytes = b""
     """The public key of the TPM that signs quotes, SubjectPublicKeyInfo in DER. Empty without."""
+    device_key_provider: str = "file"
+    """The provider of the device key."""
     warnings: tuple[str, ...] = ()
     """What `keystead doctor` warned of on this machine when the server started."""
 

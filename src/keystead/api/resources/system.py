@@ -30,6 +30,8 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     device_id: str
     ak_pub: dict[str, str]
     pcr: Mapping[str, str]
+    device_key: str
+    """What keeps the device key: `file`, in clear, `credential` or `tpm2`."""
 
 
 class QuoteRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,6 +71,7 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
             device_id=call.hsm.device_id,
             ak_pub=_attestation_keys(call.hsm.quotes),
             pcr=call.hsm.measurements,
+            device_key=call.hsm.device_key_provider,
         )
     )
 

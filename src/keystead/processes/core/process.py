@@ -172,6 +172,7 @@ async def _context(
         set_machine=partial(control.send, supervisor) if settings.configures_machine else None,
         software_digest=facts.software,
         measurements=facts.measurements,
+        device_key_provider=settings.device_key_provider,
         quotes=platform.quotes if settings.attestation_key else None,
         self_test_failure=failure,
     )

@@ -85,6 +85,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         is_member=follow is not None,
         can_join=follow is None and members is not None,
         attestation_key=b"" if quotes is None else quotes.public_der,
+        device_key_provider=settings.device_key.provider,
     )
     service.hand_over(device_key, unattended_key.take(), of_core)
     del device_key
