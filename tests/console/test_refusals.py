@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Route, expect
 
 from tests.console.conftest import Console
-from tests.support.authority import Authority
+from tests.support.authority import AUTHORITY, Authority
 from tests.support.server import Server
 
 SHORT = "<img src=x onerror=alert(1)>"
@@ -40,11 +41,13 @@ def test_a_text_of_the_server_is_never_a_part_of_the_page(
     signed_in.says(SHORT)
     signed_in.unfold("Certificate")
     signed_in.says("bytes that are not X.509" if content else f"CN={SHORT}")
+    signed_in.says("bytes that are not X.509" if content else f"name.{SHORT}")
     assert is_untouched(signed_in)
 
 
 def hostile_certificate() -> bytes:
-    authority = Authority(SHORT)
+    names = x509.SubjectAlternativeName([x509.DNSName(f"name.{SHORT}")])
+    authority = Authority(SHORT, extensions=(*AUTHORITY, names))
     return authority.certificate.public_bytes(Encoding.PEM)
 
 
