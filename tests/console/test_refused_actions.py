@@ -15,7 +15,7 @@ from tests.support.server import Server
 
 SHORT = {"Generate a key", "Sign a file", "Make a backup", "Verify", "Restore", "New user"}
 SAID = {
-    401: "Refused by a test.",
+    401: "Refused by a test. Sign in again.",
     403: "Refused by a test.",
     412: "Refused by a test.",
     429: "Refused by a test. Try again in 7 s.",

@@ -28,6 +28,8 @@ export class Hsm extends EventTarget {
   user = "";
   role = "";
   description = null;
+  /** Whether the HSM no longer takes the passphrase. Each further request would count as a failed login. */
+  isRefused = false;
 
   get isSignedIn() { return this.#authorization !== ""; }
   get namespace() { return this.user.includes("~") ? this.user.split("~")[0] : ""; }
@@ -45,6 +47,7 @@ export class Hsm extends EventTarget {
   async signIn(user, passphrase) {
     this.#authorization = `Basic ${toBase64(toUtf8(`${user}:${passphrase}`))}`;
     this.user = user;
+    this.isRefused = false;
     this.#lastUse = Date.now();
     try {
       this.role = await this.#findRole(user);
@@ -125,6 +128,12 @@ export class Hsm extends EventTarget {
     let message = body.message ?? text;
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     if (response.status === 412 && !anonymous) this.dispatchEvent(new Event("look"));
+    if (response.status === 412 && /If-(None-)?Match/.test(message))
+      message = "Someone has changed it since it was shown here. Open it again to see it as it is.";
+    if (response.status === 401 && !anonymous && this.role) {
+      this.isRefused = true;
+      message += " Sign in again.";
+    }
     if (retryAfter) message += ` Try again in ${retryAfter} s.`;
     return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter, body);
   }
@@ -137,6 +146,34 @@ export class Hsm extends EventTarget {
     const response = await this.request(method, path, { json, ...options });
     const text = await whole(response.text());
     return text ? JSON.parse(text) : null;
+  }
+
+  /**
+   * Returns { value, change }: a JSON document, {} if there is none, and a function that replaces it
+   * unless someone has changed it since it was read.
+   */
+  async document(path) {
+    const read = await this.#read(path);
+    const change = async (wanted) => {
+      await this.send("PUT", path, wanted, { headers: read.condition });
+      const now = await this.#read(path).catch(() => null);
+      if (now && isPartOf(wanted, now.value)) read.condition = now.condition;
+    };
+    return { value: read.value, change };
+  }
+
+  async #read(path) {
+    try {
+      const response = await this.request("GET", path);
+      const value = await whole(response.json());
+      const tag = response.headers.get("ETag");
+      // A proxy may weaken tags. That of a policy changes with each use that it counts.
+      const isUseful = tag?.startsWith('"') && !("usesLeft" in value);
+      return { value, condition: isUseful ? { "If-Match": tag } : {} };
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return { value: {}, condition: { "If-None-Match": "*" } };
+    }
   }
 
   /** Returns a long answer as a Blob; `onProgress` is told how many bytes are here. */
@@ -214,5 +251,15 @@ async function whole(reading, signal) {
 /** Returns the browser's time as the API takes it: RFC 3339, UTC, whole seconds. */
 export const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
 
-/** Returns a path's segment, with every character that has a meaning in a URL escaped. */
-export const segment = (text) => encodeURIComponent(text);
+/** Whether each field of an object has the same value in another one. */
+const isPartOf = (fields, all) => Object.entries(fields)
+  .every(([name, value]) => JSON.stringify(value) === JSON.stringify(all[name]));
+
+/**
+ * Returns a path's segment, with every character that has a meaning in a URL escaped. Throws an
+ * error for "." and "..": a browser takes them for a way up, escaped or not.
+ */
+export function segment(text) {
+  if (text === "." || text === "..") throw new Error(`There is nothing with the name ${text}`);
+  return encodeURIComponent(text);
+}

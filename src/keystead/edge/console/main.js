@@ -18,6 +18,7 @@ import { systemView } from "/console/views/system.js";
 import { usersView } from "/console/views/users.js";
 
 const LOOK_MILLISECONDS = 3000;
+const PATIENCE_MILLISECONDS = 1000;
 
 const ROWS = [
   { path: "", title: "Overview", view: dashboardView },
@@ -60,7 +61,16 @@ function go(address) {
 
 function place() {
   const [path, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-  return { path, given: rest.map(decodeURIComponent) };
+  return { path, given: rest.map(decoded) };
+}
+
+/** Returns a part of an address without its escapes; as it is, if these are not well-formed. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function chosenView() {
@@ -106,6 +116,7 @@ function reasonToShow() { return [hsm.state, hsm.user, location.hash.replace(/^#
 async function show() {
   drawFrame();
   if (isHeld) return;
+  document.querySelector("dialog")?.close(""); // What it asks about is no longer shown.
   const turn = ++showing;
   stopView();
   stopView = () => {};
@@ -116,7 +127,11 @@ async function show() {
     if (turn === showing) stopView = () => { others(); stop(); };
     else stop();
   };
+  const late = setTimeout(() => { // Nobody shall take what was shown before for what was asked for.
+    if (turn === showing) main.replaceChildren(notice("note", "The HSM has not answered yet."));
+  }, PATIENCE_MILLISECONDS);
   const made = await shown(() => view({ hsm, go, hold, onStop }, ...given));
+  clearTimeout(late);
   if (turn !== showing) return;
   main.replaceChildren(made);
   if (main.dataset.shown !== reason) scrollTo(0, 0);

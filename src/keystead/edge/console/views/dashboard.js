@@ -102,7 +102,9 @@ async function cluster(hsm, { diagnosis, onStop }) {
   };
   await draw(diagnosis);
   if (place.childNodes.length) {
-    const timer = setInterval(() => draw(hsm.get("/health/diagnose")), CLUSTER_MILLISECONDS);
+    const timer = setInterval(() => {
+      if (!hsm.isRefused) draw(hsm.get("/health/diagnose"));
+    }, CLUSTER_MILLISECONDS);
     onStop(() => clearInterval(timer));
   }
   return place;
@@ -174,8 +176,8 @@ function live(reader, onStop) {
   const all = element("div", {}, "None has arrived yet.");
   const take = async () => {
     try {
-      const [values, text] = await Promise.all([
-        reader.get("/metrics"), reader.text("/metrics", { headers: { Accept: "text/plain" } })]);
+      const values = await reader.get("/metrics");
+      const text = await reader.text("/metrics", { headers: { Accept: "text/plain" } });
       const figures = figuresOf(text);
       const of = (name) => Number(new Map(figures).get(`keystead_http_response_seconds_${name}`));
       samples.push({ at: Date.now(), values, queue: queueOf(figures), count: of("count"), seconds: of("sum") });
@@ -187,7 +189,7 @@ function live(reader, onStop) {
     if (samples.length > SAMPLES_KEPT) samples.shift();
     draw(plots, samples);
   };
-  const timer = setInterval(take, SAMPLE_MILLISECONDS);
+  const timer = setInterval(() => { if (!reader.isRefused) take(); }, SAMPLE_MILLISECONDS);
   onStop(() => clearInterval(timer));
   take();
   return section("Live figures", plots, rest,

@@ -140,15 +140,14 @@ function request(hsm, path, id) {
 // --- policy, attestation ---
 
 async function policy(hsm, path, isAdmin) {
-  const now = await hsm.get(`${path}/policy`)
-    .catch((error) => { if (error.status !== 404) throw error; return {}; });
+  const { value: now, change } = await hsm.document(`${path}/policy`);
   if (!isAdmin) return Object.keys(now).length ? element("pre", {}, JSON.stringify(now, null, 2))
     : element("p", {}, "None is set.");
   const { usesLeft, ...settable } = now;
   return element("div", {}, usesLeft !== undefined && element("p", {}, `Uses left: ${usesLeft}`),
     form([area("Policy, as JSON", "text", { rows: 10, value: JSON.stringify(settable, null, 2) })],
       "Set the policy", async ({ text }) => {
-        await hsm.send("PUT", `${path}/policy`, parsedJson(text));
+        await change(parsedJson(text));
         return notice("good", "The policy is set.");
       }, { label: "Set the policy" }),
     form([], "Remove the policy", async () => {

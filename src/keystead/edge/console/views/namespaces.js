@@ -21,14 +21,13 @@ export async function namespacesView({ hsm, go }) {
 
 async function one(hsm, id, again) {
   const path = `/namespaces/${segment(id)}`;
-  const quota = await hsm.get(`${path}/quota`);
+  const { value: quota, change } = await hsm.document(`${path}/quota`);
   return element("div", {},
     form(LIMITS.map(([name, label]) => field(`Most: ${label.toLowerCase()}`,
       { name, type: "number", min: 0, value: String(quota[name] ?? "") }, "Empty: no limit.")),
     "Set the limits", async (values) => {
       const wanted = LIMITS.filter(([name]) => values[name] !== "");
-      await hsm.send("PUT", `${path}/quota`,
-        Object.fromEntries(wanted.map(([name]) => [name, Number(values[name])])));
+      await change(Object.fromEntries(wanted.map(([name]) => [name, Number(values[name])])));
       return element("p", {}, "The limits are set.");
     }, { label: `Limits of ${id}` }),
     form([], "Delete the namespace", async () => {

@@ -67,11 +67,11 @@ function passphrase(hsm, path, mustHaveOne) {
 }
 
 async function unattended(hsm) {
-  const { status } = await hsm.get("/config/unattended-boot");
+  const { value: { status }, change } = await hsm.document("/config/unattended-boot");
   return form([choice("Unattended boot", "status",
     [["off", "off: someone unlocks after each start"], ["on", "on: it unlocks by itself"]], status)],
   "Set", async (wanted) => {
-    await hsm.send("PUT", "/config/unattended-boot", wanted);
+    await change(wanted);
     return done(`Unattended boot is ${wanted.status}.`);
   }, { label: "Unattended boot" });
 }
@@ -87,24 +87,24 @@ async function time(hsm) {
 }
 
 async function logging(hsm) {
-  const its = await hsm.get("/config/logging");
+  const { value: its, change } = await hsm.document("/config/logging");
   return form([
     field("Syslog address", { name: "ipAddress", value: its.ipAddress, required: true }, "0.0.0.0: none"),
     field("Port", { name: "port", type: "number", value: String(its.port), required: true }),
     choice("From which severity on", "logLevel", ["debug", "info", "warning", "error"], its.logLevel),
   ], "Set", async ({ port, ...wanted }) => {
-    await hsm.send("PUT", "/config/logging", { ...wanted, port: Number(port) });
+    await change({ ...wanted, port: Number(port) });
     return done("Logging is set.");
   }, { label: "Logging" });
 }
 
 /** Returns a form for a document with few users: its JSON. */
 async function asJson(hsm, path, hint) {
-  const its = await hsm.get(path);
+  const { value: its, change } = await hsm.document(path);
   return form([element("p", { class: "soft" }, hint),
     area("Settings, as JSON", "text", { rows: 8, value: JSON.stringify(its, null, 2) })],
   "Set", async ({ text }) => {
-    await hsm.send("PUT", path, parsedJson(text));
+    await change(parsedJson(text));
     return done("It is set.");
   }, { label: path });
 }
