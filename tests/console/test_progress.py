@@ -144,7 +144,7 @@ def test_a_backup_says_how_much_has_come_and_is_stopped(browser: Browser, server
         console.open("backup")
         with slow(console.page):
             console.press("Make a backup", "Make and save a backup")
-            stop_when_under_way(console, "Make a backup", re.compile(r"^0\.[1-9] MiB so far$"))
+            stop_when_under_way(console, "Make a backup", re.compile(r"^0\.[1-9] MiB in \d+ s$"))
         with console.page.expect_download():
             console.press("Make a backup", "Make and save a backup")
         console.says("The backup has")

@@ -157,10 +157,10 @@ export function section(title, ...children) {
   return element("section", {}, element("h2", {}, title), children);
 }
 
-/** Returns a section that opens on a click and fills itself then, with what `fill()` returns. */
-export function later(title, fill) {
+/** Returns a section that opens on a click, or at once, and fills itself then, with what `fill()` returns. */
+export function later(title, fill, isOpen = false) {
   const inside = element("div", {});
-  return element("details", { ontoggle: async (event) => {
+  return element("details", { open: isOpen, ontoggle: async (event) => {
     if (!event.target.open) return;
     inside.replaceChildren(await shown(fill));
   } }, element("summary", {}, title), inside);
@@ -178,17 +178,19 @@ export async function shown(fill) {
 /**
  * Runs `work(tell, signal)` and shows in `place` how far it is, with a button that stops it. `tell` takes
  * the bytes that have gone or come, and how many there are if that is known. A file that has gone
- * cannot be stopped any more.
+ * cannot be stopped any more. `onStop` takes what to do when the page is left.
  */
-export async function withProgress(place, work) {
+export async function withProgress(place, work, onStop = () => {}) {
   const stop = new AbortController();
+  onStop(() => stop.abort());
   const bar = element("progress", { "aria-label": "Progress" });
   const said = element("span", {});
   const cancel = button("Cancel", () => stop.abort());
   const all = element("div", {}, bar, element("p", { class: "buttons" }, cancel, said));
   place.append(all);
+  const began = Date.now();
   const tell = (bytes, total) => {
-    if (!total) said.textContent = `${(bytes / 2 ** 20).toFixed(1)} MiB so far`;
+    if (!total) said.textContent = `${(bytes / 2 ** 20).toFixed(1)} MiB in ${Math.round((Date.now() - began) / 1000)} s`;
     else if (bytes < total) {
       bar.value = bytes / total;
       said.textContent = `${Math.floor(100 * bar.value)} % sent`;

@@ -192,6 +192,26 @@ export class Hsm extends EventTarget {
   }
 
   /**
+   * Gives `take` each line of a long text as it comes, one after the other: nothing holds the whole.
+   * `onProgress` is told how many bytes are here.
+   */
+  async eachLine(path, take, { signal, onProgress }) {
+    const response = await this.request("GET", path, { signal });
+    const tell = this.#inUse(onProgress);
+    const decoder = new TextDecoder();
+    let [rest, size] = ["", 0];
+    for (const reader = response.body.getReader(); ;) {
+      const { done, value } = await whole(reader.read(), signal);
+      const lines = (rest + decoder.decode(value, { stream: !done })).split("\n");
+      rest = done ? "" : lines.pop();
+      for (const line of lines.filter(Boolean)) await take(line);
+      if (done) return;
+      size += value.length;
+      tell(size);
+    }
+  }
+
+  /**
    * Sends a file, and tells `onProgress` how much has gone. Before that, the HSM is asked whether it
    * still knows the user: browsers would answer its refusal of an upload with a window of their own.
    */

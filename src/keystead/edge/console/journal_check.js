@@ -1,4 +1,4 @@
-// Verifies an exported journal in the browser; docs/journal.md has the format.
+// Verifies an exported journal in the browser, line by line; docs/journal.md has the format.
 
 import { digest, fromBase64, fromPem, toHex, toUtf8 } from "/console/bytes.js";
 
@@ -19,31 +19,42 @@ function joined(...parts) {
   return whole;
 }
 
-/** Returns { entries, signed, fault }: how many, the last one a signature covers, what is wrong. */
-export async function checkJournal(text, keyPem) {
+/**
+ * Returns { take, found }: `take(line)` checks the next line of an export, and `found` has `entries`,
+ * how many lines there were, `signed`, the last number that a signature covers, and `fault`, the
+ * number of the first entry that is not what the chain says, or 0.
+ */
+export async function journalCheck(keyPem) {
   const der = fromPem(keyPem, "PUBLIC KEY");
   const key = await crypto.subtle.importKey("spki", der, "Ed25519", false, ["verify"]);
-  const lines = text.split("\n").filter(Boolean);
   const origin = joined(toUtf8("keystead journal 1\n"), der.subarray(-KEY_BYTES));
-  let [next, chain] = [1, await digest("SHA-256", origin)];
-  const anchor = ANCHOR.exec(lines[0] ?? "");
-  if (anchor) {
-    lines.shift();
-    [next, chain] = [Number(anchor[1]) + 1, fromHex(anchor[2])];
-  }
-  let signed = 0;
-  for (const line of lines) {
-    const found = LINE.exec(line);
-    if (!found || Number(found[2]) !== next) return { entries: lines.length, signed, fault: next };
-    const following = await digest("SHA-256", joined(chain, toUtf8(found[1])));
-    if (toHex(following) !== found[3]) return { entries: lines.length, signed, fault: next };
-    if (line.includes('"action":"checkpoint"')) {
-      if (!await isSigned(found[1], chain, key)) return { entries: lines.length, signed, fault: next };
-      signed = next;
+  const found = { entries: 0, signed: 0, fault: 0 };
+  let [next, chain, isFirst] = [1, await digest("SHA-256", origin), true];
+  const take = async (line) => {
+    const anchor = isFirst && ANCHOR.exec(line);
+    isFirst = false;
+    if (anchor) {
+      [next, chain] = [Number(anchor[1]) + 1, fromHex(anchor[2])];
+      return;
     }
-    [next, chain] = [next + 1, following];
-  }
-  return { entries: lines.length, signed, fault: 0 };
+    found.entries += 1;
+    if (found.fault) return;
+    const following = await followed(line, next, chain, key);
+    if (!following) found.fault = next;
+    else [next, chain, found.signed] = [next + 1, following.chain, following.isSigned ? next : found.signed];
+  };
+  return { take, found };
+}
+
+/** Returns the chain after a line, and whether the line signs it; null if the line does not follow. */
+async function followed(line, number, chain, key) {
+  const parts = LINE.exec(line);
+  if (!parts || Number(parts[2]) !== number) return null;
+  const following = await digest("SHA-256", joined(chain, toUtf8(parts[1])));
+  if (toHex(following) !== parts[3]) return null;
+  const isCheckpoint = line.includes('"action":"checkpoint"');
+  if (isCheckpoint && !await isSigned(parts[1], chain, key)) return null;
+  return { chain: following, isSigned: isCheckpoint };
 }
 
 /** Whether a checkpoint has the one form that the format allows, and a valid signature. */

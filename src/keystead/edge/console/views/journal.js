@@ -1,13 +1,15 @@
 // The audit journal: its newest entries, a search, and a check of their chain and signatures.
 
 import { save } from "/console/bytes.js";
-import { button, element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
-import { checkJournal } from "/console/journal_check.js";
+import { button, element, facts, field, form, moment, notice, section, shown, table, withProgress } from "/console/elements.js";
+import { journalCheck } from "/console/journal_check.js";
 
 const PAGE = 200;
 const FIELDS = ["n", "time", "action", "who", "address", "key", "target", "mode", "outcome", "count"];
 
-export async function journalView({ hsm }) {
+export async function journalView({ hsm, onStop }) {
+  const read = (place, take) => withProgress(place, (onProgress, signal) =>
+    hsm.eachLine("/journal", take, { onProgress, signal }), onStop);
   const head = await hsm.get("/journal/head");
   const place = element("div", {});
   const load = async (from) => place.replaceChildren(await shown(() => page(hsm, from, load)));
@@ -20,25 +22,29 @@ export async function journalView({ hsm }) {
       button("Save key.pem", async () => save("key.pem", await hsm.text("/journal/key.pem"))),
       button("Save the journal", async () =>
         save("journal.ndjson", await (await hsm.request("GET", "/journal")).blob()))),
-    form([], "Verify the journal here", () => verify(hsm), { label: "Verify" })),
+    form([], "Verify the journal here", (_, made) => verify(hsm, (take) => read(made, take)), { label: "Verify" })),
     section("Entries", form([element("div", { class: "row" },
       field("From number", { name: "from", type: "number", min: 1 }),
       field("Search in all entries", { name: "text" }))], "Show",
-    ({ from, text }) => (text ? search(hsm, text) : load(Number(from) || 1)), { label: "Entries" })),
+    ({ from, text }, made) => (text ? search(text, (take) => read(made, take)) : load(Number(from) || 1)), { label: "Entries" })),
     place);
 }
 
-async function verify(hsm) {
-  const [text, pem] = await Promise.all([hsm.text("/journal"), hsm.text("/journal/key.pem")]);
-  const { entries, signed, fault } = await checkJournal(text, pem);
-  if (fault) return notice("bad", `Entry ${fault} is not what the chain says. Keep an export and its heads.`);
-  return notice("good", `${entries} lines are whole, and signed up to number ${signed}. `
+/** `read(take)` reads the whole journal and gives `take` each line. */
+async function verify(hsm, read) {
+  const { take, found } = await journalCheck(await hsm.text("/journal/key.pem"));
+  await read(take);
+  if (found.fault) return notice("bad", `Entry ${found.fault} is not what the chain says. Keep an export and its heads.`);
+  return notice("good", `${found.entries} lines are whole, and signed up to number ${found.signed}. `
     + "A check against a head that was kept elsewhere: keystead journal verify --head.");
 }
 
-async function search(hsm, text) {
-  const all = await hsm.text("/journal");
-  const found = all.split("\n").filter((line) => line.includes(text)).slice(-PAGE);
+/** Shows the newest entries that have a text, up to a page of them. */
+async function search(text, read) {
+  const found = [];
+  await read((line) => {
+    if (line.includes(text) && found.push(line) > PAGE) found.shift();
+  });
   return entryTable(found.map((line) => JSON.parse(line)));
 }
 
