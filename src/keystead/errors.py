@@ -87,6 +87,10 @@ class StoreUnavailable(KeysteadError):
     """The store cannot be reached or read. Its last changes may have been made or not."""
 
 
+class SnapshotUnavailable(KeysteadError):
+    """The store cannot show, or show any longer, its records as they were at one moment."""
+
+
 class WriteRefused(KeysteadError):
     """The store cannot write now, as on a full disk. Nothing has changed, and reading goes on."""
 

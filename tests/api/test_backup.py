@@ -95,17 +95,64 @@ async def test_uses_that_are_only_counted_in_memory_are_in_the_backup():
     other.close()
 
 
-async def test_keys_cannot_be_moved_while_a_backup_is_made():
-    core, backup, _ = await furnished()
+async def test_a_backup_is_what_there_was_when_it_began():
+    core, backup, operator = await furnished()
+    fresh = await make(core, backup)
     head, parts = await begun(core, backup)
     assert head.status == 200
-    await anext(parts)
-    move = {"newId": "moved"}
-    answer = await core.request("POST", "/keys/mine/move", user=ADMIN, json=move)
-    assert (answer.status, "backup" in answer.message) == (409, True)
+    received = [await anext(parts)]
+    for method, path, wanted, status in (
+        ("POST", "/keys/mine/move", {"newId": "moved"}, 200),
+        ("DELETE", "/users/operator", None, 204),
+        ("DELETE", "/namespaces/ns", None, 204),
+        ("PUT", "/namespaces/later", None, 204),
+    ):
+        answer = await core.request(method, path, user=ADMIN, json=wanted)
+        assert answer.status == status, (path, answer)
+    changed = {"newPassphrase": "another passphrase", "currentPassphrase": UNLOCK}
+    path = "/config/unlock-passphrase"
+    assert (await core.request("PUT", path, user=ADMIN, json=changed)).status == 204
+    async for part in parts:
+        # What is written between two parts is not in the file either.
+        await core.generate(f"new{len(received)}", "Curve25519", "EdDSA_Signature")
+        received.append(part)
+    file = b"".join(received)
+    assert opened(file).data.keys() == opened(fresh).data.keys()
+    other = await started()
+    assert (await restore(other, file)).status == 204
+    assert await unlock(other) == 204
+    assert await signs(other, "mine", operator)
+    core.close()
+    other.close()
+
+
+async def test_a_backup_whose_moment_is_no_longer_kept_ends_without_its_end():
+    core, backup, _ = await furnished()
+    _, parts = await begun(core, backup)
+    received = [await anext(parts)]
+    for snapshot in list(core.store.snapshots):
+        await snapshot.close()
+    with pytest.raises(ResponseCut):
+        received.extend([part async for part in parts])
+    with pytest.raises(ValueError, match="truncated"):
+        EncryptedBackup.parse(b"".join(received))
+    # That says nothing about the store, so the HSM goes on.
+    assert core.hsm.state.value == "Operational"
+    assert opened(await make(core, backup))
+    core.close()
+
+
+async def test_a_backup_that_ends_in_any_way_keeps_no_snapshot():
+    core, backup, _ = await furnished()
+    _, parts = await begun(core, backup)
     await parts.aclose()
-    answer = await core.request("POST", "/keys/mine/move", user=ADMIN, json=move)
-    assert answer.status == 200
+    assert not core.store.snapshots
+    _, parts = await begun(core, backup)
+    await anext(parts)
+    assert len(core.store.snapshots) == 1
+    await parts.aclose()
+    await make(core, backup)
+    assert not core.store.snapshots
     core.close()
 
 

@@ -5,6 +5,11 @@ import contextlib
 import time
 from functools import partial
 
+import pytest
+
+from keystead.api.http.route import ResponseCut
+from keystead.etcd import calls
+from keystead.etcd.messages import CompactionRequest, RangeRequest
 from keystead.storage.key_value_store import Change
 from tests.support import backups
 from tests.support.core import ADMIN, UNLOCK, b64, start_core
@@ -32,8 +37,9 @@ async def until(ask, status, lines=()):
 class Members:
     """Three members of a cluster, and requests to them that are not waited for."""
 
-    def __init__(self, cores):
+    def __init__(self, cores, client):
         self.cores = cores
+        self._client = client
         self._waiting = []
 
     def begin(self, core, method, path, **request):
@@ -50,6 +56,11 @@ class Members:
         """Ask all members at once, each so many times, and return the statuses."""
         asked = [ask(core, number) for number in range(times) for core in self.cores]
         return [answer.status for answer in await asyncio.gather(*asked)]
+
+    async def compact(self):
+        """Have etcd forget what records were before."""
+        now = await self._client.call(calls.RANGE, RangeRequest(b"/", count_only=True))
+        _ = await self._client.call(calls.COMPACT, CompactionRequest(now.header.revision))
 
     async def end(self):
         """Wait no longer for answers."""
@@ -74,7 +85,7 @@ def in_cluster(scenario):
                 stack.push_async_callback(core.hsm.stop)
                 await (unlock(core) if cores else core.provision())
                 cores.append(core)
-            members = Members(cores)
+            members = Members(cores, client)
             await members.each("GET", "/keys", user=ADMIN, status=200)
             await scenario(members)
             await members.end()
@@ -242,6 +253,45 @@ def test_a_restore_is_everywhere_at_once_and_needs_the_domain_key_of_the_cluster
         refused = await backups.restore(first, foreign, ADMIN, backupPassphrase=BACKUP)
         assert refused.status == 409, refused
         await members.each("GET", "/keys/after", user=ADMIN, status=200)
+
+    in_cluster(scenario)
+
+
+def test_a_backup_of_a_member_is_the_state_at_one_revision_while_others_write():
+    async def scenario(members):
+        first, second, third = members.cores
+        keeper = await first.add_user("keeper", "Backup")
+        for name in ("moving", "deleted", "kept"):
+            await first.generate(name, "Curve25519", "EdDSA_Signature")
+        await first.add_user("op", "Operator")
+        assert await backups.set_passphrase(first, BACKUP) == 204
+        expected = backups.opened(await backups.make(first, keeper)).data.keys()
+
+        _, parts = await backups.begun(first, keeper)
+        received = [await anext(parts)]
+        # Revocations are answered later, and work now.
+        members.begin(second, "DELETE", "/users/op", user=ADMIN)
+        members.begin(third, "DELETE", "/keys/deleted", user=ADMIN)
+        moved = {"newId": "moved"}
+        members.begin(third, "POST", "/keys/moving/move", user=ADMIN, json=moved)
+        await members.each("GET", "/keys/moved", user=ADMIN, status=200)
+        await members.each("GET", "/keys/deleted", user=ADMIN, status=404)
+        await members.each("GET", "/users/op", user=ADMIN, status=404)
+        async for part in parts:
+            await second.generate(f"k{len(received)}", "Curve25519", "EdDSA_Signature")
+            received.append(part)
+        assert backups.opened(b"".join(received)).data.keys() == expected
+
+        # What etcd has forgotten ends the backup, and nothing else.
+        _, parts = await backups.begun(first, keeper)
+        await anext(parts)
+        await second.generate("last", "Curve25519", "EdDSA_Signature")
+        await members.compact()
+        with pytest.raises(ResponseCut):
+            _ = [part async for part in parts]
+        assert "no longer kept" in first.log_lines[-1]
+        assert first.hsm.state.value == "Operational"
+        await backups.make(first, keeper)
 
     in_cluster(scenario)
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keystead.model.secret import Secret
 from keystead.sealing import domain_key as domain_keys
 from keystead.sealing import envelope
-from keystead.storage.backends import remote
+from keystead.storage.backends.remote import StoreAnswers
 from keystead.wire.edge_messages import Request, Welcome
 from keystead.wire.frames import STORE_FRAME_BYTES, FrameDecoder, append_frame
 from keystead.wire.platform_messages import (
@@ -63,6 +63,7 @@ class Platform:
     twist: Twist = lambda _, answer: answer
 
     def run(self) -> None:
+        answers = StoreAnswers(self.store)
         decoder = FrameDecoder[CoreToPlatform](CoreToPlatform, max_bytes=STORE_FRAME_BYTES)
         with contextlib.suppress(OSError), asyncio.Runner() as runner:
             self.send(Hello(self.device_key, CoreSettings()))
@@ -70,7 +71,7 @@ class Platform:
                 self.heard += data
                 for message in decoder.feed(data):
                     if isinstance(message, StoreQuestion):
-                        answer = runner.run(remote.answer(self.store, message))
+                        answer = runner.run(answers.to(message))
                         self.send(self.twist(message, answer))
 
     def send(self, answer: msgspec.Struct | bytes) -> None:

@@ -13,21 +13,13 @@ import pytest
 from keystead.etcd import calls
 from keystead.etcd.messages import DeleteRangeRequest
 from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.backends.remote import RemoteStore, answer
+from keystead.storage.backends.remote import RemoteStore, StoreAnswer, StoreAnswers
 from keystead.storage.backends.split import SplitStore
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.connection import Connection, Exchanges
 from keystead.wire.platform_messages import (
-    Commit,
-    Committed,
-    Found,
-    Get,
-    List,
-    Listed,
-    Scan,
-    Scanned,
-    StoreRefusal,
+    StoreQuestion,
 )
 from tests.support.etcd import Cluster, Member, PatientClient, needs_etcd
 from tests.support.memory_store import MemoryStore
@@ -62,29 +54,29 @@ async def split() -> AsyncIterator[KeyValueStore]:
 async def remote() -> AsyncIterator[KeyValueStore]:
     """A store in memory behind a socket pair, as the core sees the platform's."""
     loop = asyncio.get_running_loop()
-    served = MemoryStore()
+    served = StoreAnswers(MemoryStore())
     tasks: set[asyncio.Task[None]] = set()
 
-    def ask(question: Get | List | Scan | Commit) -> None:
+    def ask(question: StoreQuestion) -> None:
         async def reply() -> None:
-            platform.send(await answer(served, question))
+            platform.send(await served.to(question))
 
         task = loop.create_task(reply())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     platform = Connection(
-        Get | List | Scan | Commit, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
+        StoreQuestion, max_bytes=MAX_BYTES, on_message=ask, on_lost=lambda _: None
     )
 
-    def hear(reply: Found | Listed | Scanned | Committed | StoreRefusal) -> None:
+    def hear(reply: StoreAnswer) -> None:
         calls.answered(reply)
 
     def lose(reason: str) -> None:
         calls.lost(reason)
 
     core = Connection(
-        Found | Listed | Scanned | Committed | StoreRefusal,
+        StoreAnswer,
         max_bytes=MAX_BYTES,
         on_message=hear,
         on_lost=lose,

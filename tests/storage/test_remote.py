@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
-from keystead.storage.backends.remote import RemoteStore, answer
+from keystead.storage.backends.remote import RemoteStore, StoreAnswers
 from keystead.storage.key_value_store import Change
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import (
@@ -97,9 +97,9 @@ QUESTIONS = (Get(1, "/a"), List(2, "/a", "/b", 5), Commit(3, [Write("/a", b"1")]
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_what_fails_behind_the_answer_is_a_refusal(question):
-    reply = asyncio.run(answer(Broken(StoreUnavailable("no disk")), question))
+    reply = asyncio.run(StoreAnswers(Broken(StoreUnavailable("no disk"))).to(question))
     assert reply == StoreRefusal(question.id, "unavailable", "no disk")
-    reply = asyncio.run(answer(Broken(StaleRevision("changed")), question))
+    reply = asyncio.run(StoreAnswers(Broken(StaleRevision("changed"))).to(question))
     assert reply == StoreRefusal(question.id, "stale", "changed")
-    reply = asyncio.run(answer(Broken(WriteRefused("full disk")), question))
+    reply = asyncio.run(StoreAnswers(Broken(WriteRefused("full disk"))).to(question))
     assert reply == StoreRefusal(question.id, "unwritable", "full disk")

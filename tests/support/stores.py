@@ -14,6 +14,7 @@ from keystead.storage.key_value_store import (
     Check,
     KeyValueStore,
     Record,
+    Snapshot,
     StoredValue,
 )
 from tests.support.memory_store import MemoryStore
@@ -61,6 +62,10 @@ class WatchedStore:
             return await self.kept.scan(start, stop, limit_bytes=limit_bytes)
         finally:
             self._scans_under_way -= 1
+
+    async def snapshot(self) -> Snapshot:
+        await self._yield()
+        return await self.kept.snapshot()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         await self._yield()

@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from keystead.errors import NotPermitted, WriteRefused, WrongState
 from keystead.model.secret import Secret
@@ -14,7 +15,7 @@ from keystead.sealing.backup_seal import SEAL_PATH, RecordSet, seal_of
 from keystead.sealing.domain_key import fingerprint, new_unlock_salt
 from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.backup_records import shared_records
-from keystead.storage.key_value_store import Record
+from keystead.storage.key_value_store import Record, Snapshot
 from keystead.storage.settings import BACKUP_KEY, BACKUP_SALT, SEALS_BACKUPS
 
 
@@ -50,8 +51,9 @@ async def _check(session: Session, passphrase: str) -> None:
 async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]:
     """Return the parts of a backup. Each part is made when it is asked for.
 
-    Raises WrongState if no backup passphrase is set. Reading a part raises it too, if the HSM was
-    locked in the meantime.
+    The records are those of one moment, which is when the first part is asked for. Raises
+    WrongState if no backup passphrase is set. Reading a part raises it too, if the HSM was locked
+    in the meantime, and SnapshotUnavailable if the records of that moment are no longer kept.
     """
     with suppress(WriteRefused):  # A full disk is no reason to go without a backup.
         await context.session.flush_counters()
@@ -61,18 +63,8 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
         if key is None or salt is None:
             raise WrongState("No backup passphrase is set yet: an Administrator sets it.")
         await _remember_sealing(hsm, context.session)
-        # Read together: this salt belongs to this wrapped domain key.
-        own = await hsm.local.records_for_backup()
-        locked = await hsm.local.locked_domain_key()
-    writer = BackupWriter(key, salt)
-    head = writer.head(
-        locked_domain_key=locked,
-        device_id=hsm.device_id,
-        local_config_key=hsm.local.config_key,
-    )
     context.note("backup started")
-    sealed = RecordSet(locked_domain_key=locked, device_id=hsm.device_id)
-    return _parts(context.session, writer, head, own, sealed)
+    return _parts(hsm, context.session, BackupWriter(key, salt))
 
 
 async def _remember_sealing(hsm: Hsm, session: Session) -> None:
@@ -87,18 +79,42 @@ async def _remember_sealing(hsm: Hsm, session: Session) -> None:
         await session.store.commit([local.put(SEALS_BACKUPS, mark)])
 
 
-async def _parts(
-    session: Session, writer: BackupWriter, head: bytes, own: list[Record], sealed: RecordSet
-) -> AsyncGenerator[bytes, None]:
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What a backup is made of: all of it is of one moment."""
+
+    own: list[Record] = field(repr=False)
+    locked_domain_key: bytes = field(repr=False)
+    shared: Snapshot
+
+
+async def _now(hsm: Hsm, session: Session) -> _Moment:
+    """Return what there is now. Raises WrongState if the session has ended.
+
+    The salt of the unlock passphrase and the wrapped domain key belong together, and are changed
+    together under the lock.
+    """
+    async with hsm.changing:
+        _ = session.require_domain_key()
+        own = await hsm.local.records_for_backup()
+        locked = await hsm.local.locked_domain_key()
+        return _Moment(own, locked, await session.store.snapshot())
+
+
+async def _parts(hsm: Hsm, session: Session, writer: BackupWriter) -> AsyncGenerator[bytes, None]:
     session.backups.add(writer)
+    moment = None
     try:
-        async with session.moving:
-            pass  # Wait for a running move. No other move begins while a backup is made.
-        yield head
-        for path, entry in own:
+        moment = await _now(hsm, session)
+        locked, device_id = moment.locked_domain_key, hsm.device_id
+        sealed = RecordSet(locked_domain_key=locked, device_id=device_id)
+        yield writer.head(
+            locked_domain_key=locked, device_id=device_id, local_config_key=hsm.local.config_key
+        )
+        for path, entry in moment.own:
             sealed.add(path, entry.value)
             yield writer.record(path, entry.value)
-        async for record in shared_records(session.store):
+        async for record in shared_records(moment.shared):
             value = session.for_backup(record)
             sealed.add(record.path, value)
             yield writer.record(record.path, value)
@@ -108,3 +124,5 @@ async def _parts(
     finally:
         writer.forget()
         session.backups.discard(writer)
+        if moment is not None:
+            await moment.shared.close()

@@ -120,8 +120,6 @@ class Session:
         self.store = context.store
         self.backups: set[BackupWriter] = set()
         """The backups that are being made now."""
-        self.moving = asyncio.Lock()
-        """Held while a key is moved."""
         self.listing = Turns(MOST_LISTS)
         """The turns of lists that read records of keys, because they select by tag or label."""
         self.crypto_pool = context.crypto_pool

@@ -14,7 +14,7 @@ from keystead.sealing import envelope
 from keystead.sealing.backup import BackupOrigin
 from keystead.sealing.backup_seal import SEAL_PATH, RecordSet, SealedSet
 from keystead.storage import device_records, format_version, settings
-from keystead.storage.key_value_store import Change, KeyValueStore, Record
+from keystead.storage.key_value_store import Change, KeyValueStore, Readable, Record
 from keystead.storage.local import LAYOUT_PATH
 from keystead.storage.sealed_records import remove_range
 from keystead.storage.settings import Setting, SettingStore
@@ -44,11 +44,11 @@ _RAW: Final[Mapping[str, Callable[[bytes], object]]] = MappingProxyType(
 """Settings that version 0 encodes in another way."""
 
 
-async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
-    """Yield every record that the devices of an HSM share, each as it was during the scan.
+async def shared_records(store: Readable) -> AsyncIterator[Record]:
+    """Yield every record that the devices of an HSM share.
 
-    Namespaces come first, and then only keys in these namespaces. So the backup holds no keys of a
-    namespace that was created or deleted during the scan.
+    Namespaces come first, and then only keys in these namespaces: those of a deleted namespace may
+    still be there.
     """
     namespaces: set[str] = set()
     async for record in _scan(store, _NAMESPACES):
@@ -64,7 +64,7 @@ async def shared_records(store: KeyValueStore) -> AsyncIterator[Record]:
             yield record
 
 
-async def _scan(store: KeyValueStore, root: str) -> AsyncIterator[Record]:
+async def _scan(store: Readable, root: str) -> AsyncIterator[Record]:
     start = root
     while page := await store.scan(start, root + _AFTER, limit_bytes=SCAN_BYTES):
         for record in page:

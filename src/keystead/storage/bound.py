@@ -4,11 +4,19 @@ Each commit that changes records also writes their versions (`storage/versions`)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 
 from keystead.errors import CorruptRecord
 from keystead.storage.bound_writer import BoundWriter
-from keystead.storage.key_value_store import Change, Check, KeyValueStore, Record, StoredValue
+from keystead.storage.key_value_store import (
+    Change,
+    Check,
+    KeyValueStore,
+    Record,
+    Snapshot,
+    StoredValue,
+)
 from keystead.storage.versions import Versions
 
 T = TypeVar("T")
@@ -102,6 +110,23 @@ class BoundStore:
             start = found[-1].path + "\0"
         return []
 
+    async def snapshot(self) -> Snapshot:
+        """Return the records as they are now, checked against the root that they have now.
+
+        Raises CorruptRecord if that root is older than the one before.
+        """
+        versions = self._versions
+        if versions is None or not versions.is_open:
+            return await self._store.snapshot()
+        async with AsyncExitStack() as closing:
+            seen = versions.copied()
+            closing.callback(seen.close)
+            snapshot = await self._store.snapshot()
+            closing.push_async_callback(snapshot.close)
+            await seen.look_into(snapshot)
+            _ = closing.pop_all()
+        return _BoundSnapshot(snapshot, seen, self._on_wrong)
+
     async def _checked(self, versions: Versions, record: Record) -> Record | None:
         """Return the record as it is now, or None if another device has removed it meanwhile."""
         path, entry = record
@@ -150,3 +175,46 @@ class BoundStore:
         if versions is None or not any(versions.covers(change.path) for change in changes):
             return await self._store.commit(changes, checks=checks)
         return await self._writer.commit(versions, changes, checks)
+
+
+class _BoundSnapshot:
+    """Records as they were, checked against the root that they had."""
+
+    def __init__(
+        self, snapshot: Snapshot, versions: Versions, on_wrong: Callable[[str], None]
+    ) -> None:
+        self._snapshot = snapshot
+        self._versions = versions
+        self._on_wrong = on_wrong
+
+    async def get(self, path: str) -> StoredValue | None:
+        """Return the record at `path`, or None. Raises CorruptRecord for another version."""
+        entry = await self._snapshot.get(path)
+        if not await self._is_present(path, None if entry is None else entry.value):
+            raise CorruptRecord(f"The record {path} is not the one that was written last.")
+        return entry
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), in order.
+
+        The value of a record that is another version is empty: it does not open.
+        """
+        found = await self._snapshot.scan(start, stop, limit_bytes=limit_bytes)
+        return [
+            record
+            if await self._is_present(record.path, record.entry.value)
+            else Record(record.path, StoredValue(b"", record.entry.revision))
+            for record in found
+        ]
+
+    async def close(self) -> None:
+        """Have the store keep the records no longer."""
+        self._versions.close()
+        await self._snapshot.close()
+
+    async def _is_present(self, path: str, value: bytes | None) -> bool:
+        versions = self._versions
+        if not versions.covers(path) or await versions.is_present(path, value):
+            return True
+        self._on_wrong(path)
+        return False

@@ -18,16 +18,19 @@ Each record is sealed to its path without the number, as in a backup.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
-from keystead.errors import CorruptRecord
+from keystead.errors import CorruptRecord, StaleRevision
 from keystead.storage.key_value_store import (
     MISSING,
     Change,
     Check,
     KeyValueStore,
+    Readable,
     Record,
+    Snapshot,
     StoredValue,
 )
 from keystead.storage.sealed_records import remove_range
@@ -121,6 +124,19 @@ class GenerationStore:
         found = await self._store.scan(first, end, limit_bytes=limit_bytes)
         return [Record(self._logical(path), entry) for path, entry in found]
 
+    async def snapshot(self) -> Snapshot:
+        """Return the shared records of the current generation as they are now.
+
+        Raises StaleRevision if another generation has come into force.
+        """
+        snapshot = await self._store.snapshot()
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(snapshot.close)
+            if await _in_force(snapshot) != (self._number, self._in_force.revision):
+                raise StaleRevision("Other records have come into force.")
+            _ = closing.pop_all()
+        return _GenerationSnapshot(snapshot, self._prefix)
+
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none.
 
@@ -181,7 +197,27 @@ class GenerationStore:
         return replace(change, path=self._physical(change.path))
 
 
-async def _in_force(store: KeyValueStore) -> tuple[int, int]:
+class _GenerationSnapshot:
+    """The shared records of one generation, as they were."""
+
+    def __init__(self, snapshot: Snapshot, prefix: str) -> None:
+        self._snapshot = snapshot
+        self._prefix = prefix
+        self.close: Final = snapshot.close
+
+    async def get(self, path: str) -> StoredValue | None:
+        """Return the record at `path`, or None."""
+        return await self._snapshot.get(self._prefix + path)
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them."""
+        found = await self._snapshot.scan(
+            self._prefix + start, self._prefix + stop, limit_bytes=limit_bytes
+        )
+        return [Record(path.removeprefix(self._prefix), entry) for path, entry in found]
+
+
+async def _in_force(store: Readable) -> tuple[int, int]:
     """Return the current number, and the revision of its record."""
     pointer = await store.get(POINTER)
     if pointer is None:

@@ -44,18 +44,11 @@ class Record(NamedTuple):
     entry: StoredValue
 
 
-class KeyValueStore(Protocol):
-    """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
+class Readable(Protocol):
+    """What a store and a snapshot of it have in common."""
 
     async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
-
-        Raises StoreUnavailable if the store cannot be read.
-        """
-        ...
-
-    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
-        """Return at most `limit` paths in [start, stop), in order.
 
         Raises StoreUnavailable if the store cannot be read.
         """
@@ -67,6 +60,36 @@ class KeyValueStore(Protocol):
         Returns as many records as fit in `limit_bytes` of paths and values, and at least one. It
         needs memory for `limit_bytes` and one record. Raises StoreUnavailable if the store cannot
         be read.
+        """
+        ...
+
+
+class Snapshot(Readable, Protocol):
+    """The records as they were at one moment. Close it soon, because a store keeps them for it.
+
+    Reads raise SnapshotUnavailable if the store does not keep them any longer.
+    """
+
+    async def close(self) -> None:
+        """Have the store keep the records no longer. Later reads raise SnapshotUnavailable."""
+        ...
+
+
+class KeyValueStore(Readable, Protocol):
+    """Sealed bytes at paths. Paths compare as bytes of UTF-8; values are opaque."""
+
+    async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
+        """Return at most `limit` paths in [start, stop), in order.
+
+        Raises StoreUnavailable if the store cannot be read.
+        """
+        ...
+
+    async def snapshot(self) -> Snapshot:
+        """Return the records as they are now, with every commit that was acknowledged before.
+
+        Records that a member of a cluster has for itself are not in it. Raises SnapshotUnavailable
+        if there are too many snapshots, and StoreUnavailable if the store cannot be read.
         """
         ...
 

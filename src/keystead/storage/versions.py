@@ -11,13 +11,20 @@ Pages need no seal: they tell no more than paths and sealed values do.
 import hashlib
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.key_value_store import (
+    MISSING,
+    Change,
+    KeyValueStore,
+    Readable,
+    Snapshot,
+)
 from keystead.storage.paths import VERSIONS
 from keystead.storage.turn import Turn
 
@@ -52,7 +59,7 @@ class Versions:
 
     def __init__(self, store: KeyValueStore, generation: int, key: Secret) -> None:
         """`store` holds all generations. `key` has 32 bytes and seals the root."""
-        self._store = store
+        self._store: Readable = store
         self._key: Secret | None = key
         self._generation = generation
         self._folder = f"/{generation}/"
@@ -62,6 +69,20 @@ class Versions:
         self._number = 0
         self._hashes = _NO_PAGE * PAGES
         self._pages: dict[int, bytes] = {}
+
+    def copied(self) -> "Versions":
+        """Return the same versions with a key of their own. Call `look_into` before use."""
+        seen = copy(self)
+        seen._key, seen._revision = self._require_key().copy(), MISSING  # noqa: SLF001
+        return seen
+
+    async def look_into(self, snapshot: Snapshot) -> None:
+        """Be the versions of the records in a snapshot, which was made after the copy.
+
+        They are for reading. Raises CorruptRecord if the root is missing there, or older.
+        """
+        self._store = snapshot
+        _ = await self.load()
 
     @property
     def is_open(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keystead.storage.key_value_store import KeyValueStore, Record, StoredValue
+from keystead.storage.key_value_store import KeyValueStore, Record, Snapshot, StoredValue
 
 
 class WrappedStore:
@@ -22,3 +22,7 @@ class WrappedStore:
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
         """Return the first records in [start, stop), about `limit_bytes` of them."""
         return await self._store.scan(start, stop, limit_bytes=limit_bytes)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the records as they are now."""
+        return await self._store.snapshot()

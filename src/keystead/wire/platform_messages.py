@@ -71,10 +71,11 @@ class Hello(Message, tag=10, frozen=True):
 
 
 class Get(Message, tag=11, frozen=True):
-    """core → platform: read one record."""
+    """core → platform: read one record, as it is now or as it was in a snapshot."""
 
     id: int
     path: str
+    snapshot: int = 0
 
 
 class List(Message, tag=12, frozen=True):
@@ -89,13 +90,14 @@ class List(Message, tag=12, frozen=True):
 class Scan(Message, tag=30, frozen=True):
     """core → platform: read the first records in [start, stop), in byte order.
 
-    As many as fit in `limit_bytes`, and one at least.
+    As many as fit in `limit_bytes`, and one at least, as they are now or were in a snapshot.
     """
 
     id: int
     start: str
     stop: str
     limit_bytes: int
+    snapshot: int = 0
 
 
 class ScannedRecord(Message, frozen=True):
@@ -130,6 +132,20 @@ class Commit(Message, tag=13, frozen=True):
     id: int
     writes: list[Write]
     conditions: list[Condition] = msgspec.field(default_factory=list)
+
+
+class AskSnapshot(Message, tag=52, frozen=True):
+    """core → platform: keep all records as they are now, or end the snapshot of this number."""
+
+    id: int
+    number: int = 0
+
+
+class SnapshotKept(Message, tag=53, frozen=True):
+    """platform → core: the number of the snapshot, which is more than 0, or that it is ended."""
+
+    id: int
+    number: int
 
 
 class AimSyslog(Message, tag=18, frozen=True):
@@ -179,11 +195,12 @@ class StoreRefusal(Message, tag=17, frozen=True):
     """platform → core: the question failed, or its outcome is not known.
 
     `stale` is for an expected revision that did not hold, `unwritable` for a store that cannot
-    write, as on a full disk: nothing was changed. `unavailable` leaves that open.
+    write, as on a full disk: nothing was changed. `unavailable` leaves that open. `snapshot` is for
+    one that cannot be had, or not any longer.
     """
 
     id: int
-    reason: Literal["stale", "unwritable", "unavailable"]
+    reason: Literal["stale", "unwritable", "unavailable", "snapshot"]
     message: str
 
 
@@ -378,7 +395,7 @@ class Quoted(Message, tag=51, frozen=True):
 
 
 News = RecordsChanged | AnyRecordChanged | UpToDate
-StoreQuestion = Get | List | Scan | Commit
+StoreQuestion = Get | List | Scan | Commit | AskSnapshot
 SlotQuestion = SlotStep | SlotPart
 MembersQuestion = MembersStep | JoinCluster
 Question = (
@@ -391,6 +408,7 @@ PlatformToCore = (
     | Listed
     | Scanned
     | Committed
+    | SnapshotKept
     | StoreRefusal
     | SlotAnswer
     | UnattendedKeyKept

@@ -22,6 +22,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.TooManyAttempts: 429,
     errors.SelfTestFailed: 500,
     errors.StoreUnavailable: 503,
+    errors.SnapshotUnavailable: 503,
     errors.WriteRefused: 503,
     errors.Overloaded: 503,
     errors.NotUpToDate: 503,

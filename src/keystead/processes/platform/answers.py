@@ -8,8 +8,7 @@ from keystead.platform.remote_quotes import QuoteService
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes.platform.opened_store import AnswersMembers
-from keystead.storage.backends import remote
-from keystead.storage.key_value_store import KeyValueStore
+from keystead.storage.backends.remote import StoreAnswers
 from keystead.wire.platform_messages import (
     AskFreeSpace,
     AskQuote,
@@ -30,7 +29,7 @@ class Answers:
 
     data: Path
     """The data directory."""
-    store: KeyValueStore
+    store: StoreAnswers
     slot: UpdateSlotService
     unattended_key: UnattendedKeyService
     quotes: QuoteService | None
@@ -48,7 +47,7 @@ class Answers:
             return await self._quote(question)
         if isinstance(question, MembersQuestion):
             return await self._members(question)
-        return await remote.answer(self.store, question)
+        return await self.store.to(question)
 
     async def _quote(self, question: AskQuote) -> Quoted:
         if self.quotes is None:

@@ -22,7 +22,7 @@ from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.backends.split import SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.key_value_store import Change, Check, Record, StoredValue
+from keystead.storage.key_value_store import Change, Check, Record, Snapshot, StoredValue
 from keystead.storage.paths import LOCAL
 from keystead.wire.clock import seconds_since_boot
 from keystead.wire.platform_messages import (
@@ -77,6 +77,14 @@ class MemberStore(SplitStore):
         """
         await self._reached()
         return await super().scan(start, stop, limit_bytes=limit_bytes)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the shared records as they are now.
+
+        Raises StoreUnavailable if no majority answers.
+        """
+        await self._reached()
+        return await super().snapshot()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does."""

@@ -35,6 +35,7 @@ from keystead.processes.platform.settings import PlatformSettings, SyslogReceive
 from keystead.processes.platform.store import OpensStore, opener
 from keystead.processes.sandbox import Sandbox
 from keystead.processes.stderr_log import log_bugs, log_to_stderr
+from keystead.storage.backends.remote import StoreAnswers
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
 from keystead.wire import control
@@ -74,7 +75,9 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     places = _places(store, settings, counter)
     outermost = places[-1] if places else store
     quote_service = None if quotes is None else QuoteService(quotes)
-    answers = Answers(data.path, outermost, slot, unattended_key, quote_service, members)
+    answers = Answers(
+        data.path, StoreAnswers(outermost), slot, unattended_key, quote_service, members
+    )
     service = StoreService(answers.to, _syslog(tls_syslog))
     log.info("platform started", **confinement.lock_down().fields())
     await loop.create_unix_connection(lambda: service.connection, sock=core)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from keystead.errors import StoreUnavailable
+from keystead.errors import SnapshotUnavailable, StoreUnavailable
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import AnswerTooLarge, EtcdRefused, EtcdUnavailable
 from keystead.etcd.messages import KeyValue, RangeRequest, RangeResponse
 from keystead.storage.backends.etcd_writer import PATIENCE_SECONDS, EtcdJob, EtcdWriter
-from keystead.storage.key_value_store import Change, Check, Record, StoredValue
+from keystead.storage.key_value_store import Change, Check, Record, Snapshot, StoredValue
 
 ROOT: Final = "/store"
 
@@ -31,6 +31,7 @@ _MAX_AHEAD: Final = 8
 _FIRST_RECORDS: Final = 64
 _MAX_RECORDS: Final = 4096
 _PAUSE_SECONDS: Final = 0.1
+_COMPACTED: Final = "required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class _Ahead:
     records: Sequence[Record]
     is_end: bool
     expires: float
+
+    def after(self, page: Sequence[Record]) -> "_Ahead | None":
+        """Return what is left after its first records were returned, or None if nothing is."""
+        rest = self.records[len(page) :]
+        return replace(self, records=rest) if page and (rest or self.is_end) else None
 
 
 class EtcdStore:
@@ -60,8 +66,12 @@ class EtcdStore:
 
         Raises StoreUnavailable if etcd does not answer, or with more than a record may have.
         """
+        return await self.get_at(path)
+
+    async def get_at(self, path: str, revision: int = 0) -> StoredValue | None:
+        """Return a record as `get` does, as it was at `revision`."""
         try:
-            found = await self._range(RangeRequest(_key(path)))
+            found = await self._range(RangeRequest(_key(path), revision=revision))
         except AnswerTooLarge as error:
             raise StoreUnavailable(f"A record is too large: {error}") from error
         return _record(found.kvs[0]).entry if found.kvs else None
@@ -91,12 +101,20 @@ class EtcdStore:
         commits = self._commits
         ahead = self._ahead.pop((start, stop), None)
         if ahead is None or ahead.expires < asyncio.get_running_loop().time():
-            ahead = await self._read_ahead(start, stop)
+            ahead = await self.read_ahead(start, stop)
         page = _first(ahead.records, limit_bytes)
-        rest = ahead.records[len(page) :]
-        if page and (rest or ahead.is_end) and commits == self._commits:
-            self._keep((page[-1].path + "\0", stop), replace(ahead, records=rest))
+        rest = ahead.after(page)
+        if rest is not None and commits == self._commits:
+            self._keep((page[-1].path + "\0", stop), rest)
         return page
+
+    async def snapshot(self) -> Snapshot:
+        """Return the records at the present revision.
+
+        Raises StoreUnavailable if etcd does not answer.
+        """
+        now = await self._range(RangeRequest(_key("/"), count_only=True))
+        return _EtcdSnapshot(self, now.header.revision)
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does.
@@ -128,24 +146,30 @@ class EtcdStore:
         await self._writer.finish()
         await self._client.close()
 
-    # --- inside ----------------------------------------------------------------------------
+    # --- for scans and snapshots -------------------------------------------------------------
 
-    async def _read_ahead(self, start: str, stop: str) -> _Ahead:
-        """Read about _AHEAD_BYTES. How many records that are, earlier pages tell."""
+    async def read_ahead(self, start: str, stop: str, revision: int = 0) -> _Ahead:
+        """Read about _AHEAD_BYTES. How many records that are, earlier pages tell.
+
+        They are as they were at `revision`, or with 0 as they are now.
+        """
         expires = asyncio.get_running_loop().time() + _AHEAD_SECONDS
+        request = RangeRequest(_key(start), _key(stop), self._page_records, revision)
         try:
-            found = await self._range(RangeRequest(_key(start), _key(stop), self._page_records))
+            found = await self._range(request)
         except AnswerTooLarge as error:
             if self._page_records == 1:
                 raise StoreUnavailable(f"A record is too large: {error}") from error
             self._page_records = max(self._page_records // 4, 1)
-            return await self._read_ahead(start, stop)
+            return await self.read_ahead(start, stop, revision)
         records = [_record(one) for one in found.kvs]
         size = sum(_size(one) for one in records)
         if size:
             fitting = _AHEAD_BYTES * len(records) // size
             self._page_records = min(max(fitting, 1), _MAX_RECORDS)
         return _Ahead(records, not found.more, expires)
+
+    # --- inside ----------------------------------------------------------------------------
 
     def _keep(self, cursor: tuple[str, str], ahead: _Ahead) -> None:
         self._ahead[cursor] = ahead
@@ -162,6 +186,10 @@ class EtcdStore:
             except AnswerTooLarge:
                 raise
             except EtcdRefused as error:
+                if _COMPACTED in str(error):
+                    raise SnapshotUnavailable(
+                        "The records of that moment are no longer kept: etcd has forgotten them."
+                    ) from error
                 raise StoreUnavailable(
                     f"The cluster's store refuses to be read: {error}"
                 ) from error
@@ -169,6 +197,43 @@ class EtcdStore:
                 if self._closed or loop.time() > end:
                     raise StoreUnavailable(f"The cluster cannot be read: {error}") from error
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+class _EtcdSnapshot:
+    """The records at one revision, until etcd forgets it."""
+
+    def __init__(self, store: EtcdStore, revision: int) -> None:
+        self._store = store
+        self._revision = revision
+        self._cursor = ("", "")
+        self._ahead: _Ahead | None = None
+
+    async def get(self, path: str) -> StoredValue | None:
+        """Return the record at `path`, or None."""
+        return await self._store.get_at(path, self._open_revision)
+
+    async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
+        """Return the first records in [start, stop), about `limit_bytes` of them."""
+        revision = self._open_revision
+        if _key(start) >= _key(stop):
+            return []
+        ahead = self._ahead if self._cursor == (start, stop) else None
+        if ahead is None:
+            ahead = await self._store.read_ahead(start, stop, revision)
+        page = _first(ahead.records, limit_bytes)
+        self._ahead = ahead.after(page)
+        self._cursor = (page[-1].path + "\0", stop) if page else ("", "")
+        return page
+
+    async def close(self) -> None:
+        """Read nothing any more. etcd keeps nothing for a snapshot."""
+        self._revision = 0
+
+    @property
+    def _open_revision(self) -> int:
+        if not self._revision:
+            raise SnapshotUnavailable("The snapshot is closed.")
+        return self._revision
 
 
 def _key(path: str) -> bytes:

@@ -27,6 +27,7 @@ from keystead.storage.key_value_store import (
     Check,
     KeyValueStore,
     Record,
+    Snapshot,
     StoredValue,
 )
 from keystead.storage.paths import ACTIONS, JOURNAL, LOCAL
@@ -98,6 +99,13 @@ class SplitStore:
             if found := await store.scan(first, end, limit_bytes=limit_bytes):
                 return found
         return []
+
+    async def snapshot(self) -> Snapshot:
+        """Return the records that are shared as they are now. Own ones are not in it.
+
+        Raises what the shared store does.
+        """
+        return await self._shared.snapshot()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does.

@@ -12,19 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
 
 from keystead.errors import StoreUnavailable
 from keystead.storage.backends import sqlite_file
+from keystead.storage.backends.sqlite_snapshots import SqliteSnapshots, record_at, records_in
 from keystead.storage.backends.sqlite_writer import SqliteJob, SqliteWriter
-from keystead.storage.key_value_store import Change, Check, Record, StoredValue
+from keystead.storage.key_value_store import Change, Check, Record, Snapshot, StoredValue
 
 MAX_PENDING = 1024
 """The most commits that may be queued or running. More of them wait for a place."""
-
-_SCAN = """
-SELECT path, value, revision FROM record WHERE path >= ? AND path < ? ORDER BY path
-"""
 
 
 class SqliteStore:
@@ -35,6 +31,7 @@ class SqliteStore:
         sqlite_file.prepare(path)
         self._path = path
         self._reader: sqlite3.Connection | None = sqlite_file.connect(path)
+        self._snapshots = SqliteSnapshots(path)
         self._places = asyncio.Semaphore(MAX_PENDING)
         self._closed = False
         self._queue: SimpleQueue[SqliteJob | asyncio.Future[None]] = SimpleQueue()
@@ -47,20 +44,18 @@ class SqliteStore:
 
         Raises StoreUnavailable if the file cannot be read.
         """
-        rows = self._read("SELECT value, revision FROM record WHERE path = ?", path.encode())
-        return StoredValue(*rows[0]) if rows else None
+        with self._reading() as reader:
+            return record_at(reader, path)
 
     async def list(self, start: str, stop: str, *, limit: int) -> list[str]:
         """Return at most `limit` paths in [start, stop), in order.
 
         Raises StoreUnavailable if the file cannot be read.
         """
-        rows = self._read(
-            "SELECT path FROM record WHERE path >= ? AND path < ? ORDER BY path LIMIT ?",
-            start.encode(),
-            stop.encode(),
-            limit,
-        )
+        query = "SELECT path FROM record WHERE path >= ? AND path < ? ORDER BY path LIMIT ?"
+        with self._reading() as reader:
+            # All rows at once: an open statement would keep the log from being truncated.
+            rows = reader.execute(query, (start.encode(), stop.encode(), limit)).fetchall()
         return [path.decode() for (path,) in rows]
 
     async def scan(self, start: str, stop: str, *, limit_bytes: int) -> Sequence[Record]:
@@ -69,12 +64,15 @@ class SqliteStore:
         Raises StoreUnavailable if the file cannot be read.
         """
         with self._reading() as reader:
-            rows = reader.execute(_SCAN, (start.encode(), stop.encode()))
-            try:
-                return _first(rows, limit_bytes)
-            finally:
-                # An open statement would keep the log from being truncated.
-                rows.close()
+            return records_in(reader, start, stop, limit_bytes=limit_bytes)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the records as they are now.
+
+        Raises StoreUnavailable if the file cannot be read.
+        """
+        with self._reading():
+            return self._snapshots.take()
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
         """Make all `changes` durable or none. Raises what `KeyValueStore.commit` does.
@@ -85,6 +83,7 @@ class SqliteStore:
         if self._closed:
             self._places.release()
             raise StoreUnavailable("The store is closed.")
+        self._snapshots.make_room()
         job = SqliteJob(changes, checks, asyncio.get_running_loop().create_future())
         self._queue.put(job)
         return await job.revision
@@ -94,17 +93,13 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        self._snapshots.end()
         stopped = asyncio.get_running_loop().create_future()
         self._queue.put(stopped)
         await stopped
         self._thread.join()
         self._give_up_reader()
         sqlite_file.keep_room(self._path)
-
-    def _read(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
-        with self._reading() as reader:
-            # All rows at once: an open statement would keep the log from being truncated.
-            return reader.execute(query, parameters).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -122,14 +117,3 @@ class SqliteStore:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
-
-
-def _first(rows: sqlite3.Cursor, limit_bytes: int) -> list[Record]:
-    found: list[Record] = []
-    size = 0
-    for path, value, revision in rows:
-        size += len(path) + len(value)
-        if found and size > limit_bytes:
-            break
-        found.append(Record(path.decode(), StoredValue(value, revision)))
-    return found

@@ -19,6 +19,9 @@ still has room for changes that delete or replace. They do not make the database
 can be copied into it and then be overwritten from its beginning.
 """
 
+MOST_LOG_BYTES = 2**30
+"""How long the log may become while a snapshot keeps it from being used again."""
+
 _PARTS_OF_SMALL_DISK = 4
 """The log takes at most one of them, and one stays free."""
 
@@ -113,13 +116,29 @@ def has_room(path: Path) -> bool:
     log = path.with_name(path.name + "-wal")
     try:
         disk = os.statvfs(path.parent)
-        wanted = min(LOG_BYTES, disk.f_blocks * disk.f_frsize // _PARTS_OF_SMALL_DISK)
+        wanted = _wanted(disk)
         if log.stat().st_size < wanted:
             _allocate(log, wanted)
             disk = os.statvfs(path.parent)
     except OSError:
         return False
     return disk.f_bavail * disk.f_frsize >= wanted
+
+
+def must_cut_log(path: Path) -> bool:
+    """Return whether the log is too long, or the disk too full to let it grow."""
+    log = path.with_name(path.name + "-wal")
+    try:
+        disk = os.statvfs(path.parent)
+        size = log.stat().st_size
+    except OSError:
+        return True
+    return size > MOST_LOG_BYTES or disk.f_bavail * disk.f_frsize < _wanted(disk)
+
+
+def _wanted(disk: os.statvfs_result) -> int:
+    """Return the size of the log, and of what must be free besides."""
+    return min(LOG_BYTES, disk.f_blocks * disk.f_frsize // _PARTS_OF_SMALL_DISK)
 
 
 def connect(path: Path) -> sqlite3.Connection:
