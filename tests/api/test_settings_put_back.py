@@ -23,6 +23,7 @@ from keystead.model.device_settings import (
 )
 from keystead.model.journal_settings import DEFAULT_JOURNAL
 from keystead.model.secret import Secret
+from keystead.operations.freshness import Freshness
 from keystead.sealing.unlock_shares import WantedShares, make_shares
 from keystead.storage import settings
 from keystead.storage.key_value_store import Change
@@ -30,7 +31,8 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import Setting
 from keystead.storage.versions import PAGES, hash_of
 from keystead.wire.control_messages import MachineSetting
-from tests.api.test_put_back import contents, put, said, unlocked
+from keystead.wire.platform_messages import FreshnessSettings
+from tests.api.test_put_back import WRONG, contents, put, said, unlocked
 from tests.api.test_unlock_shares import provisioned
 from tests.support.backups import Servers, furnished, make, restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, start_core
@@ -419,6 +421,31 @@ async def test_a_store_of_earlier_software_has_its_settings_bound_at_the_first_u
     path = path_of(core, settings.NTP.name)
     await put(core.store, {path: older[path]})
     assert await unlock(await core.restarted()) == 409
+    core.close()
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_what_is_known_of_an_earlier_device_key_is_deleted_where_no_others_are(
+    is_alone: bool,  # noqa: FBT001
+) -> None:
+    core = await start_core()
+    await core.provision()
+    earlier = core.hsm.local
+    await core.hsm.stop()
+    key = Secret(os.urandom(32))
+    await core.store.commit(await earlier.moved_to(LocalStore(core.store, key)))
+    freshness = None if is_alone else Freshness(FreshnessSettings(60), core.clock, lambda: None)
+    again = await start_core(
+        store=core.store, device_key=key, pools=core.pools, clock=core.clock, freshness=freshness
+    )
+    assert await unlock(again) == 204
+    left = [path for path in await contents(core.store) if earlier.device_id in path]
+    expected = [f"/0/config/attended-slot-{earlier.device_id}", f"/0/device/{earlier.device_id}"]
+    assert left == ([] if is_alone else expected)
+    await again.hsm.stop()
+    other = await start_core(store=core.store, device_key=key, pools=core.pools)
+    assert await unlock(other) == 204
+    assert not said(other, WRONG)
     core.close()
 
 

@@ -145,7 +145,8 @@ class Hsm:
             context.log.error("a record is not the one that was written last", path=path)
 
         bound = BoundStore(context.store, say_wrong)
-        own = BoundSettings(bound, context.store, device_id(context.device_key), say_wrong)
+        device, is_alone = device_id(context.device_key), context.freshness is None
+        own = BoundSettings(bound, context.store, device, say_wrong, is_alone=is_alone)
         counted = CountedStore(own, alarm.written, alarm.refused)
         store = GenerationStore.not_read(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)

@@ -17,11 +17,13 @@ from keystead.errors import CorruptRecord, StaleRevision
 from keystead.storage.bound import BoundStore
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import LOCAL, SETTINGS, list_paths
-from keystead.storage.settings import RESTORED_VERSIONS
+from keystead.storage.settings import ATTENDED_SLOTS, RESTORED_VERSIONS
 from keystead.storage.versions import hash_of
 from keystead.storage.wrapped import WrappedStore
 
 _SCAN_BYTES: Final = 256 * 1024
+_SLOTS: Final = f"/config/{ATTENDED_SLOTS}"
+_AFTER: Final = "\U0010ffff"
 _WRONG: Final = "Settings of the device are not those that were written last: {}."
 _UNREADABLE: Final = "What is known of the device's settings is not what was written last."
 
@@ -60,9 +62,18 @@ class BoundSettings(WrappedStore):
     """A KeyValueStore around a BoundStore. It checks settings from `begin` to `end`."""
 
     def __init__(
-        self, bound: BoundStore, store: KeyValueStore, device: str, on_wrong: Callable[[str], None]
+        self,
+        bound: BoundStore,
+        store: KeyValueStore,
+        device: str,
+        on_wrong: Callable[[str], None],
+        *,
+        is_alone: bool = False,
     ) -> None:
-        """`store` is the one that `bound` is around. `on_wrong` gets the paths of wrong records."""
+        """`store` is the one that `bound` is around. `on_wrong` gets the paths of wrong records.
+
+        `is_alone` says that no other device uses the store.
+        """
         super().__init__(bound)
         self._bound = bound
         self._below = store
@@ -70,6 +81,7 @@ class BoundSettings(WrappedStore):
         self._folder = f"{LOCAL}{device}/config/"
         self._unbound = self._folder + RESTORED_VERSIONS.name
         self._on_wrong = on_wrong
+        self._is_alone = is_alone
         self._has_begun = False
 
     def begin(self) -> None:
@@ -99,11 +111,15 @@ class BoundSettings(WrappedStore):
     async def bind(self, judgement: Judgement) -> None:
         """Take the settings that were judged for the present ones, and begin to check them.
 
-        They are not read again: the store might show others now. Raises CorruptRecord if a page of
-        the versions does not fit the root.
+        They are not read again: the store might show others now. What is known of this device under
+        earlier device keys is deleted. Raises CorruptRecord if a page of the versions does not fit
+        the root.
         """
+        changes = await self._of_earlier_keys() if self._is_alone else []
         if judgement.fault or judgement.is_new:
-            _ = await self._bound.commit([Change(self._path(), _encoded(judgement.hashes))])
+            changes.append(Change(self._path(), _encoded(judgement.hashes)))
+        if changes:
+            _ = await self._bound.commit(changes)
         self.begin()
 
     # --- from then on -----------------------------------------------------------------------
@@ -180,7 +196,18 @@ class BoundSettings(WrappedStore):
         return path.removeprefix(self._folder)
 
     def _path(self) -> str:
-        return _path_of(self._bound.generation or 0, self._device)
+        return _path_of(self._generation, self._device)
+
+    @property
+    def _generation(self) -> int:
+        return self._bound.generation or 0
+
+    async def _of_earlier_keys(self) -> list[Change]:
+        changes: list[Change] = []
+        for folder in (_path_of(self._generation, ""), f"/{self._generation}{_SLOTS}"):
+            paths = await list_paths(self._below, folder, folder + _AFTER)
+            changes += [Change(path, None) for path in paths if path != folder + self._device]
+        return changes
 
     async def _known(self) -> _Known | None:
         entry = await self._bound.get(self._path())
