@@ -33,21 +33,13 @@ from cryptography.hazmat.primitives.serialization import (
 from slip10 import SLIP10
 
 from tests.algorithms.reference_curves import CURVES
+from tests.support.curves import WEIERSTRASS
 from tests.support.verification import DIGEST_BYTES, HASHES
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors"
 TARGET = Path(__file__).parents[1] / "src/keystead/self_tests/known_answers.json"
 MESSAGE = b"Keystead tests itself"
 AES_KEY = bytes(range(32))
-LIBRARY_CURVES = {
-    "EC_P256": ec.SECP256R1(),
-    "EC_P384": ec.SECP384R1(),
-    "EC_P521": ec.SECP521R1(),
-    "EC_P256K1": ec.SECP256K1(),
-    "BrainpoolP256": ec.BrainpoolP256R1(),
-    "BrainpoolP384": ec.BrainpoolP384R1(),
-    "BrainpoolP512": ec.BrainpoolP512R1(),
-}
 
 Answer = dict[str, Any]
 
@@ -119,7 +111,7 @@ def ecdsa(name: str) -> Answer:
     r = curve.multiply(nonce, curve.g)[0] % curve.n
     s = pow(nonce, -1, curve.n) * (int.from_bytes(digest) + r * scalar) % curve.n
     answers = [verify("ECDSA", digest, encode_dss_signature(r, s)), agreement(name, scalar)]
-    pem = ec.derive_private_key(scalar, LIBRARY_CURVES[name]).private_bytes(
+    pem = ec.derive_private_key(scalar, WEIERSTRASS[name]).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
     return {"type": name, "pem": pem.decode(), "answers": answers}
@@ -247,7 +239,7 @@ def keys() -> Iterator[Answer]:
     """Yield a key of each type, in the table's order."""
     yield rsa()
     yield edwards("Curve25519", "Ed25519", 32)
-    for name in LIBRARY_CURVES:
+    for name in WEIERSTRASS:
         yield secp256k1() if name == "EC_P256K1" else ecdsa(name)
     yield generic()
     yield edwards("Ed448", "Ed448", 57)

@@ -1,7 +1,7 @@
 """ECDH, X25519 and X448 by published vectors, and the public keys that they refuse."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -15,18 +15,9 @@ from keystead.algorithms import DERIVE, Kdf, PrivateKey, PrivateParts
 from keystead.errors import InvalidInput
 from tests.algorithms import published_vectors
 from tests.algorithms.conftest import make_key
+from tests.support.curves import MONTGOMERY, WEIERSTRASS
 from tests.support.uses import use
 
-WEIERSTRASS = {
-    "EC_P256": ec.SECP256R1(),
-    "EC_P384": ec.SECP384R1(),
-    "EC_P521": ec.SECP521R1(),
-    "EC_P256K1": ec.SECP256K1(),
-    "BrainpoolP256": ec.BrainpoolP256R1(),
-    "BrainpoolP384": ec.BrainpoolP384R1(),
-    "BrainpoolP512": ec.BrainpoolP512R1(),
-}
-MONTGOMERY = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
 ODD_PRIME = 2**255 - 19
 SMALL_ORDER = {
     "X25519": [

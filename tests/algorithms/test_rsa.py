@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from Crypto.Cipher import PKCS1_v1_5
-from Crypto.Hash import MD5, SHA1, SHA224, SHA256, SHA384, SHA512
+from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
 from Crypto.Util.asn1 import DerSequence
@@ -29,15 +29,8 @@ from tests.support.rsa_encodings import (
     wrong_pkcs1,
 )
 from tests.support.uses import use
+from tests.support.verification import HASHES
 
-HASHES = {
-    "MD5": MD5,
-    "SHA1": SHA1,
-    "SHA224": SHA224,
-    "SHA256": SHA256,
-    "SHA384": SHA384,
-    "SHA512": SHA512,
-}
 SHA1_DIGEST_INFO = bytes.fromhex("3021300906052b0e03021a05000414")  # RFC 8017, 9.2, note 1
 SIGN_VECTORS = "asymmetric/RSA/pkcs1v15sign-vectors.txt"
 CRYPT_VECTORS = "asymmetric/RSA/pkcs1v15crypt-vectors.txt"

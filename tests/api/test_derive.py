@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
@@ -19,26 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+from tests.support.curves import MONTGOMERY, WEIERSTRASS
 
 MASTER = bytes(range(32))
 """The value of the key `master`."""
-CURVES = {
-    "EC_P256": ec.SECP256R1(),
-    "EC_P384": ec.SECP384R1(),
-    "EC_P521": ec.SECP521R1(),
-    "EC_P256K1": ec.SECP256K1(),
-    "BrainpoolP256": ec.BrainpoolP256R1(),
-    "BrainpoolP384": ec.BrainpoolP384R1(),
-    "BrainpoolP512": ec.BrainpoolP512R1(),
-}
-MONTGOMERY = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
 HKDF_MECHANISMS = ["HKDF_SHA256", "HKDF_SHA384", "HKDF_SHA512"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def keys(runner, core: Core) -> None:
     """A key of each type that agrees, named as its type; and `master`, which derives."""
-    for name in (*CURVES, *MONTGOMERY):
+    for name in (*WEIERSTRASS, *MONTGOMERY):
         runner.run(core.generate(name, name, "ECDH_Derivation"))
     runner.run(import_master(core, "master"))
 
@@ -69,7 +60,7 @@ async def public_of(core: Core, key_id: str) -> Any:
 def peer_of(key_type: str) -> Any:
     if key_type in MONTGOMERY:
         return MONTGOMERY[key_type].generate()
-    return ec.generate_private_key(CURVES[key_type])
+    return ec.generate_private_key(WEIERSTRASS[key_type])
 
 
 def shared(peer: Any, public: Any) -> bytes:
@@ -85,7 +76,7 @@ def info_of(peer: Any) -> str:
 # --- secrets that leave --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key_type", [*CURVES, *MONTGOMERY])
+@pytest.mark.parametrize("key_type", [*WEIERSTRASS, *MONTGOMERY])
 async def test_a_secret_is_the_one_that_the_other_party_has(core: Core, derive, key_type) -> None:
     peer = peer_of(key_type)
     before = (await show(core, key_type))["operations"]

@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import (
     mldsa,
     mlkem,
     rsa,
-    x448,
-    x25519,
 )
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -26,17 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keystead import algorithms
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
+from tests.support.curves import MONTGOMERY, WEIERSTRASS
 
-CURVES = {
-    "EC_P256": ec.SECP256R1(),
-    "EC_P384": ec.SECP384R1(),
-    "EC_P521": ec.SECP521R1(),
-    "EC_P256K1": ec.SECP256K1(),
-    "BrainpoolP256": ec.BrainpoolP256R1(),
-    "BrainpoolP384": ec.BrainpoolP384R1(),
-    "BrainpoolP512": ec.BrainpoolP512R1(),
-}
-MONTGOMERY = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 WITH_RAW_BYTES = {
     "Curve25519": ed25519.Ed25519PrivateKey,
@@ -87,7 +76,7 @@ def made(key_type: str) -> tuple[dict[str, str], dict[str, str] | None]:
         return {"data": b64(key.private_bytes_raw())}, {
             "data": b64(key.public_key().public_bytes_raw())
         }
-    key = ec.generate_private_key(CURVES[key_type])
+    key = ec.generate_private_key(WEIERSTRASS[key_type])
     scalar = key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8)
     point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return {"data": b64(scalar)}, {"data": b64(point)}
@@ -241,7 +230,7 @@ async def test_unsound_rsa_numbers_are_400(core: Core, what: str) -> None:
     assert (await core.request("GET", "/keys/bad", user=ADMIN)).status == 404
 
 
-@pytest.mark.parametrize("key_type", [*CURVES, "Curve25519", "Generic"])
+@pytest.mark.parametrize("key_type", [*WEIERSTRASS, "Curve25519", "Generic"])
 @pytest.mark.parametrize("data", [None, "", "=", "AA==", "A", "AAAA AAAA", b64(bytes(2000))])
 async def test_data_of_a_wrong_length_or_form_is_400(
     core: Core, key_type: str, data: str | None
@@ -253,9 +242,9 @@ async def test_data_of_a_wrong_length_or_form_is_400(
     assert (await core.request("GET", "/keys/bad", user=ADMIN)).status == 404
 
 
-@pytest.mark.parametrize("key_type", CURVES)
+@pytest.mark.parametrize("key_type", WEIERSTRASS)
 async def test_a_scalar_outside_of_the_group_is_400(core: Core, key_type: str) -> None:
-    size = (CURVES[key_type].key_size + 7) // 8
+    size = (WEIERSTRASS[key_type].key_size + 7) // 8
     for scalar in (bytes(size), b"\xff" * size):
         answer = await put_json(
             core, "bad", type=key_type, mechanisms=[], private={"data": b64(scalar)}
@@ -308,14 +297,14 @@ FORMS = {"PKCS8": PrivateFormat.PKCS8, "traditional": PrivateFormat.TraditionalO
 PEM_KEYS = {
     "RSA": RSA_KEY,
     **{name: kind.generate() for name, kind in WITH_RAW_BYTES.items()},
-    **{name: ec.generate_private_key(curve) for name, curve in CURVES.items()},
+    **{name: ec.generate_private_key(curve) for name, curve in WEIERSTRASS.items()},
 }
 
 
 @pytest.mark.parametrize(
     ("key_type", "form"),
     [*((key_type, "PKCS8") for key_type in PEM_KEYS)]
-    + [(key_type, "traditional") for key_type in ["RSA", *CURVES]],
+    + [(key_type, "traditional") for key_type in ["RSA", *WEIERSTRASS]],
 )
 async def test_every_type_is_imported_from_pem_and_recognised(
     core: Core, key_type: str, form: str

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -17,6 +17,8 @@ from tests.support.pools import WatchedPool
 from tests.support.stores import WatchedStore
 
 ATTACKER = "192.0.2.66"
+ATTACKERS = [f"198.51.100.{number}" for number in range(100)]
+"""Clients in networks of their own."""
 QUEUE = 10
 PLACES = QUEUE + 1
 
@@ -177,10 +179,23 @@ async def unlock(core: Core, passphrase: str, client: str) -> int:
     return (await core.request("POST", "/unlock", json=sent, client=client)).status
 
 
+async def lock(core: Core) -> None:
+    assert (await core.request("POST", "/lock", user=ADMIN)).status == 204
+
+
+async def unlock_as_owner(core: Core) -> None:
+    assert await unlock(core, "unlockPassphrase", "192.0.2.1") == 204
+
+
+def guessing(core: Core, networks: Sequence[str]) -> asyncio.Future[list[int]]:
+    """Send a wrong passphrase from each of these networks at once."""
+    return asyncio.gather(*(unlock(core, "wrong passphrase", network) for network in networks))
+
+
 async def test_guesses_of_one_address_at_the_unlock_passphrase_do_not_hold_up_the_right_one(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     assert await unlock(stormed, "wrong passphrase", ATTACKER) == 403
     kdf_pool.runs = 0
     guesses = [unlock(stormed, "wrong passphrase", ATTACKER) for _ in range(100)]
@@ -193,31 +208,26 @@ async def test_guesses_of_one_address_at_the_unlock_passphrase_do_not_hold_up_th
 async def test_so_many_attempts_to_unlock_wait_and_no_more(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     kdf_pool.runs = 0
-    attackers = [f"198.51.100.{number}" for number in range(100)]
-    statuses = await asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", client) for client in attackers)
-    )
-    assert Counter(statuses) == {403: MOST_WAITING, 503: 100 - MOST_WAITING}
+    statuses = await guessing(stormed, ATTACKERS)
+    assert Counter(statuses) == {403: MOST_WAITING, 503: len(ATTACKERS) - MOST_WAITING}
     assert kdf_pool.runs == MOST_WAITING
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
 
 
 async def test_networks_that_keep_guessing_do_not_keep_the_owner_from_unlocking(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
-    networks = [f"198.51.100.{number}" for number in range(12)]
+    await lock(stormed)
+    networks = ATTACKERS[:12]
     for network in networks:
         assert await unlock(stormed, "wrong passphrase", network) == 403
     stormed.clock.advance(1)
     kdf_pool.runs = 0
-    guesses = asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", network) for network in networks * 10)
-    )
+    guesses = guessing(stormed, networks * 10)
     await asyncio.sleep(0)
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs <= 3, "the guess that had begun, one more, and the owner"
     assert set(await guesses) <= {403, 412, 503}
 
@@ -225,14 +235,11 @@ async def test_networks_that_keep_guessing_do_not_keep_the_owner_from_unlocking(
 async def test_networks_that_make_their_first_guess_do_not_keep_the_owner_from_unlocking(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     kdf_pool.runs = 0
-    networks = [f"198.51.100.{number}" for number in range(40)]
-    guesses = asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", network) for network in networks)
-    )
+    guesses = guessing(stormed, ATTACKERS[:40])
     await asyncio.sleep(0)
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs == 2, "the guess that had begun, and the owner"
     assert set(await guesses) <= {403, 412, 503}
 
@@ -240,7 +247,7 @@ async def test_networks_that_make_their_first_guess_do_not_keep_the_owner_from_u
 async def test_networks_that_ask_again_and_again_do_not_push_the_owner_out(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     kdf_pool.runs = 0
 
     async def guess(network: str) -> None:
@@ -249,13 +256,13 @@ async def test_networks_that_ask_again_and_again_do_not_push_the_owner_out(
             stormed.clock.advance(0.01)
             await asyncio.sleep(0)
 
-    networks = [f"198.51.100.{number}" for number in range(12)]
+    networks = ATTACKERS[:12]
     flood = [asyncio.create_task(guess(network)) for network in networks * 4]
     while kdf_pool.runs < 4:
         await asyncio.sleep(0.001)
         stormed.clock.advance(0.01)
     begun = kdf_pool.runs
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs - begun <= 2, "one more guess, and the owner"
     for task in flood:
         task.cancel()
@@ -263,14 +270,12 @@ async def test_networks_that_ask_again_and_again_do_not_push_the_owner_out(
 
 async def test_who_unlocked_before_comes_first_again(stormed: Core, kdf_pool: WatchedPool) -> None:
     for _ in range(2):
-        assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+        await lock(stormed)
         kdf_pool.runs = 0
-        networks = [f"198.51.100.{number}" for number in range(12)]
-        guesses = asyncio.gather(
-            *(unlock(stormed, "wrong passphrase", network) for network in networks * 2)
-        )
+        networks = ATTACKERS[:12]
+        guesses = guessing(stormed, networks * 2)
         await asyncio.sleep(0)
-        assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+        await unlock_as_owner(stormed)
         assert kdf_pool.runs <= 3, "the guess that had begun, one more, and the owner"
         assert set(await guesses) <= {403, 412, 429, 503}
         stormed.clock.advance(1)
@@ -279,16 +284,14 @@ async def test_who_unlocked_before_comes_first_again(stormed: Core, kdf_pool: Wa
 async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     assert await unlock(stormed, "a typing mistake", "192.0.2.1") == 403
     stormed.clock.advance(1)
     kdf_pool.runs = 0
-    networks = [f"198.51.100.{number}" for number in range(12)]
-    guesses = asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", network) for network in networks)
-    )
+    networks = ATTACKERS[:12]
+    guesses = guessing(stormed, networks)
     await asyncio.sleep(0)
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs <= len(networks) + 2, "each of the others had one turn at most"
     await guesses
 
@@ -296,16 +299,14 @@ async def test_an_owner_who_mistyped_takes_turns_with_those_who_guess(
 async def test_a_network_that_has_failed_gains_nothing_by_attempts_that_waited_before(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     networks = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
-    guesses = asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", network) for network in networks * 5)
-    )
+    guesses = guessing(stormed, networks * 5)
     while kdf_pool.runs < len(networks) + 1:
         await asyncio.sleep(0.001)
         stormed.clock.advance(1)
     begun = kdf_pool.runs
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs <= begun + 3
     await guesses
 
@@ -313,16 +314,14 @@ async def test_a_network_that_has_failed_gains_nothing_by_attempts_that_waited_b
 async def test_networks_that_only_begin_to_guess_do_not_take_the_owners_place(
     stormed: Core, kdf_pool: WatchedPool
 ) -> None:
-    assert (await stormed.request("POST", "/lock", user=ADMIN)).status == 204
+    await lock(stormed)
     old, new = ([f"198.51.{part}.{number}" for number in range(6)] for part in (100, 101))
     for network in old:
         assert await unlock(stormed, "wrong passphrase", network) == 403
     stormed.clock.advance(1)
     kdf_pool.runs = 0
-    guesses = asyncio.gather(
-        *(unlock(stormed, "wrong passphrase", network) for network in (old + new) * 10)
-    )
+    guesses = guessing(stormed, (old + new) * 10)
     await asyncio.sleep(0)
-    assert await unlock(stormed, "unlockPassphrase", "192.0.2.1") == 204
+    await unlock_as_owner(stormed)
     assert kdf_pool.runs <= len(new) + 3
     await guesses

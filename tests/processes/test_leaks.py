@@ -25,20 +25,12 @@ from mnemonic import Mnemonic
 from slip10 import SLIP10
 
 from keystead import algorithms
+from tests.support.curves import WEIERSTRASS
 from tests.support.known_secrets import add_private_key, add_stored_secrets, private_pem
 from tests.support.leaks import Secrets, encodings
 from tests.support.server import Answer, Server, basic, running_server, wait_until
 
 BOUNDARY = "x-boundary-x"
-CURVES = {
-    "EC_P256": ec.SECP256R1(),
-    "EC_P384": ec.SECP384R1(),
-    "EC_P521": ec.SECP521R1(),
-    "EC_P256K1": ec.SECP256K1(),
-    "BrainpoolP256": ec.BrainpoolP256R1(),
-    "BrainpoolP384": ec.BrainpoolP384R1(),
-    "BrainpoolP512": ec.BrainpoolP512R1(),
-}
 REFUSED_SECONDS = 1.1
 """After a wrong passphrase."""
 
@@ -136,7 +128,7 @@ def add_keys(life: Life) -> None:
         wanted = {"id": f"made-{name}", "type": name, "mechanisms": mechanisms(name)}
         wanted |= {} if length is None else {"length": length}
         life.require(201, "POST", "/keys/generate", user="admin", json=wanted)
-    for name, curve in CURVES.items():
+    for name, curve in WEIERSTRASS.items():
         import_both_ways(life, name, ec.generate_private_key(curve))
     import_both_ways(life, "Curve25519", ed25519.Ed25519PrivateKey.generate())
     import_both_ways(life, "RSA", rsa.generate_private_key(65537, 2048))

@@ -1,23 +1,12 @@
 """A real server with a second place: an older database is not opened unasked."""
 
-import shutil
 from pathlib import Path
 
 from keystead.__main__ import main
-from tests.support.server import UNLOCK, Server, running_server
+from tests.support.server import UNLOCK, Server, copy_database, running_server
 from tests.support.tpm import Swtpm, as_device, swtpm
 
 __all__ = ["swtpm"]
-
-DATABASE = ("keystead.db", "keystead.db-wal", "keystead.db-shm")
-
-
-def copy_database(source: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    for name in DATABASE:
-        (target / name).unlink(missing_ok=True)
-        if (source / name).exists():
-            shutil.copy(source / name, target / name)
 
 
 def unlock_by_command(server: Server, monkeypatch, *options: str) -> int:

@@ -1,30 +1,20 @@
 """Unattended boot of a real server: an old database put back, and the processes killed."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server, running_server
+from tests.support.server import Server, copy_database, running_server
 
 PATH = "/config/unattended-boot"
 NOT_OPENED = "the unattended key does not fit the database"
-DATABASE = ("keystead.db", "keystead.db-wal", "keystead.db-shm")
 
 
 def turn(server: Server, status: str) -> None:
     answer = server.request("PUT", PATH, user="admin", json={"status": status})
     assert answer.status == 204, answer
-
-
-def copy_database(source: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    for name in DATABASE:
-        (target / name).unlink(missing_ok=True)
-        if (source / name).exists():
-            shutil.copy(source / name, target / name)
 
 
 def test_an_old_database_beside_todays_keys_comes_up_locked(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import http.client
 import json as json_module
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -235,32 +236,23 @@ def start_server(  # noqa: PLR0913
     return Server(process, data, log_file, output_file)
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """Have the database of the data directory `source`, and no other, in `target`."""
+    target.mkdir(exist_ok=True)
+    for name in ("keystead.db", "keystead.db-wal", "keystead.db-shm"):
+        (target / name).unlink(missing_ok=True)
+        if (source / name).exists():
+            shutil.copy(source / name, target / name)
+
+
 @contextlib.contextmanager
-def running_server(  # noqa: PLR0913
-    directory: Path,
-    *,
-    data: Path | None = None,
-    listen: str = "127.0.0.1:0",
-    edges: int = 1,
-    environment: Mapping[str, str] | None = None,
-    config: str | None = None,
-    options: Sequence[str] = (),
-    wrapper: Sequence[str] = (),
-) -> Iterator[Server]:
+def running_server(directory: Path, **options: Any) -> Iterator[Server]:
     """A server that is ready; it is stopped at the end, and killed when that does not work.
 
-    To start it again on the same data, use the same `directory` again.
+    Takes the options of `start_server`. To start the server again on the same data, use the same
+    `directory` again.
     """
-    server = start_server(
-        directory,
-        data=data,
-        listen=listen,
-        edges=edges,
-        environment=environment,
-        config=config,
-        options=options,
-        wrapper=wrapper,
-    )
+    server = start_server(directory, **options)
     try:
         server.wait_ready()
         yield server
