@@ -16,7 +16,7 @@ from typing import Final
 
 from keystead.cli.command import Commands
 from keystead.cli.members import add_members
-from keystead.cli.screen import printable
+from keystead.cli.screen import one_line
 from keystead.errors import StartRefused
 from keystead.model.peer_urls import parse_peer_urls
 from keystead.platform.data_directory import DataDirectory
@@ -110,11 +110,10 @@ async def _force(formation: Formation, given: argparse.Namespace) -> None:
 
 def _listed(members: Sequence[PublishedMember]) -> str:
     """Return a line for each member. A captured one may call itself anything."""
-    return printable(
-        "\n".join(
-            f"    {one.member_id} {one.name or '(has not joined)'} {' '.join(one.peer_urls)}"
-            for one in members
-        )
+    return "\n".join(
+        "    "
+        + one_line(f"{one.member_id} {one.name or '(has not joined)'} {' '.join(one.peer_urls)}")
+        for one in members
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from keystead.cli.exit_status import UsageError
 from keystead.cli.parallel import in_parallel
-from keystead.cli.screen import printable, progress, write_file
+from keystead.cli.screen import Screen, printable, progress, write_file
 from tests.cli.conftest import trusted
 from tests.support.terminal import Terminal
 
@@ -50,6 +50,17 @@ def test_what_is_not_a_regular_file_is_written_and_not_replaced(tmp_path):
 def test_nothing_that_is_shown_is_a_command_for_the_terminal():
     assert printable("a\033[31mb\x9b\r\u202e") == r"a\x1b[31mb\x9b\r\u202e"
     assert printable("Größe\n") == "Größe\n"
+
+
+def test_a_value_cannot_look_like_another_row_of_a_table(capsys):
+    Screen(is_json=False).rows(
+        [{"id": "1", "name": "m1\n3   m3"}, {"id": "2", "name": "m2\tm3"}],
+        {"id": "ID", "name": "Name"},
+    )
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == 3, shown
+    assert r"m1\n3   m3" in shown
+    assert "\t" not in shown
 
 
 def test_the_first_error_ends_work_in_parallel():

@@ -33,7 +33,7 @@ class Screen:
             return
         _write_table(
             list(columns.values()),
-            [[cell(row.get(name)) for name in columns] for row in rows],
+            [[one_line(cell(row.get(name))) for name in columns] for row in rows],
         )
 
     def record(self, record: Row) -> None:
@@ -82,6 +82,11 @@ def printable(text: str) -> str:
         one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
         for one in text
     )
+
+
+def one_line(text: str) -> str:
+    """Return `printable` text on one line: what others chose must not look like another row."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def write_file(path: Path | None, parts: Iterable[bytes], *, is_text: bool = False) -> None:
