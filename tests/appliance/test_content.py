@@ -122,14 +122,28 @@ def test_drivers_are_called_as_the_kernel_calls_them() -> None:
     assert name_of("virtio-rng.ko") == "virtio_rng"
 
 
+def test_bytecode_without_docstrings_does_the_same() -> None:
+    source = (
+        b'"""A module."""\nfrom __future__ import annotations\n'
+        b'class A:\n    """Nothing else."""\n'
+        b'def f():\n    """Documented."""\n    assert "checked"\n    return "a text"\n'
+    )
+    found = {}
+    exec(marshal.loads(compiled(source, "/x.py", keeps_docstrings=False)[16:]), found)  # noqa: S102, S302 - made here
+
+    assert (found.get("__doc__"), found["A"].__doc__, found["f"].__doc__) == (None, None, None)
+    assert found["f"]() == "a text"
+    assert found["f"].__code__.co_firstlineno == 5
+
+
 def test_bytecode_is_the_same_whichever_process_made_it() -> None:
     source = (
         b"def f(x, *, some_name=3):\n    return x in {'some_name', 'b', 'c'} and 'text of it'\n"
     )
-    here = compiled(source, "/usr/lib/x.py")
+    here = compiled(source, "/usr/lib/x.py", keeps_docstrings=True)
     program = (
         "import sys; from keystead.appliance.bytecode import compiled; "
-        f"sys.stdout.buffer.write(compiled({source!r}, '/usr/lib/x.py'))"
+        f"sys.stdout.buffer.write(compiled({source!r}, '/usr/lib/x.py', keeps_docstrings=True))"
     )
 
     elsewhere = subprocess.run(  # noqa: S603 - our own interpreter

@@ -167,6 +167,15 @@ def test_partitions_are_found_by_name(tmp_path: Path) -> None:
     assert boot.partitions("keystead-data", tmp_path) == ["vda2"]
 
 
+def test_files_of_drivers_are_removed(tmp_path: Path) -> None:
+    for name in ("order", "ext4.ko"):
+        (tmp_path / name).write_bytes(b"")
+
+    boot.remove_drivers(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_kernel_parameters_are_set_as_sysctl_sets_them(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
 

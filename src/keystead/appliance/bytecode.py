@@ -1,5 +1,6 @@
 """Compiles Python modules to bytecode that depends on nothing but the source."""
 
+import ast
 import importlib.util
 import marshal
 from typing import Final
@@ -10,10 +11,25 @@ _WITHOUT_REFERENCES: Final = 2
 """The version of the format. Later ones mark objects by how often they are referred to at the
 moment, which differs from one build to the next."""
 
+_DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
-def compiled(source: bytes, path: str) -> bytes:
-    """Return the content of the .pyc file of a module that is at `path` in the image."""
-    code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+
+def compiled(source: bytes, path: str, *, keeps_docstrings: bool) -> bytes:
+    """Return the content of the .pyc file of a module that is at `path` in the image.
+
+    Without docstrings, every process that loads the module takes a megabyte less of memory or so.
+    """
+    tree = ast.parse(source, path)
+    if not keeps_docstrings:
+        _remove_docstrings(tree)
+    code = compile(tree, path, "exec", dont_inherit=True, optimize=0)
     flags = _UNCHECKED_HASH.to_bytes(4, "little")
     header = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
     return header + marshal.dumps(code, _WITHOUT_REFERENCES)
+
+
+def _remove_docstrings(tree: ast.Module) -> None:
+    """Remove what `python -OO` removes, but no assertion."""
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]

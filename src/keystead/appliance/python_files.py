@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,18 +26,14 @@ DISTRIBUTIONS: Final = (
     "cffi",
     "coincurve",
     "cryptography",
-    "h2",
-    "hpack",
-    "hyperframe",
     "mnemonic",
     "msgspec",
     "multipart",
-    "pycparser",
     "pycryptodome",
     "uvloop",
     "zxcvbn",
 )
-"""What the server imports. The other packages of the lock are for the command line."""
+"""What the server imports. The other packages of the lock are for the command line and clusters."""
 
 _TPM: Final = "tpm2-pytss"
 _FAPI: Final = "libtss2-fapi.so"
@@ -61,12 +58,30 @@ _LEFT_OUT: Final = (
     *("ftplib", "telnetlib", "smtplib", "smtpd", "poplib", "imaplib", "nntplib", "xmlrpc", "cgi"),
     *("cgitb", "mailbox", "mailcap", "webbrowser", "antigravity", "this", "dbm", "_dbm"),
     *("_gdbm", "shelve", "audioop", "ossaudiodev", "wave", "aifc", "sunau", "sndhdr", "_lzma"),
-    *("_bz2", "nis", "spwd", "_crypt", "crypt", "_uuid", "_tkinter"),
+    *("_bz2", "nis", "spwd", "_crypt", "crypt", "_uuid", "_tkinter", "xml", "plistlib"),
+    *("tarfile", "configparser", "difflib", "optparse", "pickletools", "statistics"),
+    # Other processes and interpreters, and texts in what Asia used before Unicode.
+    *("multiprocessing", "_multiprocessing", "_posixshmem", "_xxsubinterpreters", "asyncore"),
+    *("asynchat", "_multibytecodec", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp"),
+    *("_codecs_kr", "_codecs_tw"),
+    # What the standard library takes where its C code is missing.
+    *("_pydecimal", "_pyio"),
+)
+_OTHER_ENCODINGS: Final = re.compile(
+    r"encodings/(big5|cp|euc|gb|hp_|hz|iso2022|iso8859|johab|koi8|kz|mac_|palmos|ptcp|shift|tis)"
 )
 _TESTS_OF_PYTHON: Final = "_test"
 """How the names of modules begin that only Python's own tests use."""
 _AS_TEXT: Final = {"zxcvbn": ("zxcvbn/__init__.py", "zxcvbn/frequency_lists.py")}
 """Files that the server reads and never runs; nothing else of their package is in the image."""
+_WITHOUT: Final = {
+    # What compiled interfaces to C need is one library. The rest reads C at run time. Only
+    # pycryptodome uses that, and takes ctypes instead where it is missing.
+    "cffi": re.compile(r"cffi/"),
+    "pycryptodome": re.compile(r"Crypto/(Protocol/|Cipher/_raw_|PublicKey/_(ec|ed|curve))"),
+    "mnemonic": re.compile(r"mnemonic/wordlist/(?!english)"),
+}
+"""Files of packages that nothing in the server uses."""
 _BUILD_ID: Final = "--remove-section=.note.gnu.build-id"
 """A hash of the library with its debug information, in which the compiler's folder is."""
 _NOT_SHIPPED: Final = (".pyx", ".pxd", ".pyi", ".c", ".h", ".md", ".rst", ".a")
@@ -85,6 +100,7 @@ def standard_library(package: Package) -> Iterator[ImageFile]:
 def _is_left_out(name: PurePosixPath) -> bool:
     module = name.parts[0].split(".")[0]
     is_of_no_use = module.startswith(("config-", "EXTERNALLY-MANAGED", _TESTS_OF_PYTHON))
+    is_of_no_use = is_of_no_use or _OTHER_ENCODINGS.match(str(name)) is not None
     return is_of_no_use or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
 
 
@@ -93,7 +109,10 @@ def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[ImageFile]:
     for name in names:
         found = distribution(name)
         origin = f"pkg:pypi/{name}@{found.version}"
+        unused = _WITHOUT.get(name)
         for path in _modules(found):
+            if unused is not None and unused.match(str(path)):
+                continue
             data = _verified(path)
             if name not in _AS_TEXT:
                 yield from _shipped(PACKAGES + str(path), lean(data), origin, has_source=False)
@@ -160,7 +179,7 @@ def own_package(folder: Path = Path(keystead.__file__).parent) -> Iterator[Image
 def _shipped(path: str, data: bytes, origin: str, *, has_source: bool) -> Sequence[ImageFile]:
     if not path.endswith(".py"):
         return [content.file(path, data, origin)]
-    code = compiled(data, f"/{path}")
+    code = compiled(data, f"/{path}", keeps_docstrings=has_source)
     if not has_source:
         return [content.file(f"{path}c", code, origin)]
     where = PurePosixPath(path)

@@ -65,6 +65,7 @@ def prepare() -> None:
     kernel.mount("devtmpfs", "/dev", "devtmpfs", kernel.MS_NOSUID | kernel.MS_NOEXEC)
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.PRIVATE, "mode=0755,size=16m")
     load_drivers()
+    remove_drivers()
     os.getrandom(1)  # Waits until the kernel's random numbers are seeded.
     kernel.set_parameters(_HARDENING)
     disk = wait_for_partition(DATA_PARTITION)
@@ -81,6 +82,12 @@ def load_drivers(folder: Path = _MODULES) -> None:
         except OSError as error:
             if error.errno not in _NO_DEVICE:
                 raise
+
+
+def remove_drivers(folder: Path = _MODULES) -> None:
+    """Remove the files of the drivers, which take memory: none is loaded any more."""
+    for path in folder.iterdir():
+        path.unlink()
 
 
 def wait_for_partition(name: str) -> str:
