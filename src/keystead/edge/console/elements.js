@@ -166,6 +166,27 @@ export function later(title, fill, isOpen = false) {
   } }, element("summary", {}, title), inside);
 }
 
+const MOST_LISTED = 100;
+
+/**
+ * Returns what `show(name)` makes of each name. Of many, it is the first ones, and those of the names
+ * that have the text which is typed above them.
+ */
+export function listed(names, noun, show) {
+  if (names.length <= MOST_LISTED) return element("div", {}, names.map(show));
+  const place = element("div", {});
+  const said = element("p", { role: "status" });
+  const draw = (text) => {
+    const found = names.filter((name) => name.includes(text));
+    const shownNames = found.slice(0, MOST_LISTED);
+    said.textContent = `${shownNames.length} of ${counted(found.length, noun)} are shown.`;
+    place.replaceChildren(...shownNames.map(show));
+  };
+  draw("");
+  return element("div", {}, field(`Find a ${noun}`, { type: "search",
+    oninput: (event) => draw(event.target.value) }), said, place);
+}
+
 /** Returns an element with what `fill()` returns, or a notice of why it failed. */
 export async function shown(fill) {
   try {

@@ -8,6 +8,8 @@ export async function approvalsView({ hsm, go }) {
   const again = () => go("approvals");
   const decided = await Promise.all(list.map((one) => mayDecide(hsm, one)));
   return element("div", {}, element("h1", {}, "Approvals"),
+    element("p", { class: "soft" }, "A key whose policy has the rule approvals is used only after others have agreed: "
+      + "an operator asks here, and those whom the policy names approve or refuse."),
     hsm.is("Operator") && section("Ask for an approval", askForm(hsm, again)),
     section(counted(list.length, "approval"), table(
       ["Key", "Asked by", "Reason", "Uses left", "State", "Approved by", "Until", "Decision"],

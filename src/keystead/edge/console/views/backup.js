@@ -10,7 +10,10 @@ export function backupView({ hsm, go }) {
       "The file has all keys, users and settings, under the backup passphrase that an administrator sets.")],
     "Make and save a backup", (_, made) => make(hsm, made),
       { label: "Make a backup" }))
-    : section("Make a backup", element("p", {}, "Sign in as a user with the role Backup."));
+    : section("Make a backup", element("p", {}, "Users with the role Backup make backups. ",
+      element("a", { href: "#/users" }, "Add one"), " and ",
+      element("a", { href: "#/settings/Backup passphrase" }, "set the backup passphrase"),
+      ", then sign in as that user."));
   const restorer = hsm.is("Backup") ? null : section("Restore", restoreForm(hsm));
   return element("div", {}, element("h1", {}, "Backup"), hsm.isSignedIn && maker, restorer,
     !hsm.isSignedIn && element("p", {}, button("Provision a new HSM instead", () => go(""))));

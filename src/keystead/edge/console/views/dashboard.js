@@ -15,6 +15,13 @@ const TIME = "http response time";
 const TITLES = { [ANSWERS]: "Answers", "kv write": "Records written", generate: "Keys generated",
   sign: "Signatures", decrypt: "Decryptions", encrypt: "Encryptions" };
 
+/** What users of a role do here, with its address. */
+const FIRST_STEPS = {
+  Operator: [["#/keys", "Choose a key to sign and verify files with"]],
+  Backup: [["#/backup", "Make a backup"]],
+  Auditor: [["#/journal", "Read and verify the journal"]],
+};
+
 let metricsUser = null;
 
 export async function dashboardView({ hsm, go, onStop }) {
@@ -24,10 +31,10 @@ export async function dashboardView({ hsm, go, onStop }) {
     parts.push(...await Promise.all([checklist, device, cluster, lockouts]
       .map((part) => shown(() => part(hsm, asked)))));
   }
+  parts.push(...(FIRST_STEPS[hsm.role] ?? []).map(([where, text]) =>
+    element("p", {}, element("a", { href: where }, text))));
   if (hsm.is("Metrics")) parts.push(live(hsm, onStop));
   else parts.push(metricsSignIn(onStop));
-  if (hsm.is("Operator", "Backup", "Auditor"))
-    parts.push(element("p", {}, "The menu above has what your role may do."));
   hsm.addEventListener("session", () => { metricsUser = null; }, { once: true });
   return element("div", {}, parts);
 }
@@ -40,18 +47,21 @@ async function checklist(hsm, { certificate, diagnosis }) {
   const [users, boot, tls, recent, { warnings }] = await Promise.all([hsm.get("/users"),
     hsm.get("/config/unattended-boot"), certificate, recentEntries(hsm), diagnosis]);
   const roles = await rolesOf(hsm, users);
+  const hasDone = (wanted) => recent.some(({ action }) => action === wanted);
   const backup = recent.findLast(({ action }) => action === "POST /system/backup");
   const items = [
     ["An operator, who uses keys", roles.includes("Operator"), "#/users"],
     ["A user for backups", roles.includes("Backup"), "#/users"],
     ["A user for monitoring (role Metrics)", roles.includes("Metrics"), "#/users"],
-    ["A backup passphrase", Boolean(backup)
-      || recent.some(({ action }) => action === "PUT /config/backup-passphrase"), "#/settings"],
+    hsm.has("GET", "/journal") && ["An auditor, who reads the journal", roles.includes("Auditor"), "#/users"],
+    ["A backup passphrase", Boolean(backup) || hasDone("PUT /config/backup-passphrase"),
+      "#/settings/Backup passphrase"],
     [backup ? ["A backup: the last one was made on ", moment(backup.time)] : "A first backup",
       Boolean(backup), "#/backup"],
-    ["A TLS certificate of your authority's", tls.issuer !== tls.subject, "#/settings"],
-    ["Unattended boot: decided (now it is " + boot.status + ")", boot.status === "on", "#/settings"],
-  ];
+    ["A TLS certificate of your authority's", tls.issuer !== tls.subject, "#/settings/TLS certificate"],
+    [`A decision about unattended boot, which is ${boot.status}`,
+      boot.status === "on" || hasDone("PUT /config/unattended-boot"), "#/settings/Unattended boot"],
+  ].filter(Boolean);
   return section("What remains", element("ul", { class: "todo" }, items.map(([text, done, where]) =>
     element("li", { class: done ? "done" : null }, element("a", { href: where }, text),
       element("span", { class: "soft" }, done ? " – done" : " – open")))),

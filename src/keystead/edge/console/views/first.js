@@ -125,6 +125,19 @@ async function unlock(hsm, given, { isAcknowledged }, older) {
   }
 }
 
+/** Runs `give()` and empties the form, but keeps the input if the HSM has not looked at it yet. */
+async function judged(made, name, give) {
+  const input = made.elements[name];
+  const typed = input.value;
+  made.reset();
+  try {
+    return await give();
+  } catch (error) {
+    if ([0, 429, 503].includes(error.status)) input.value = typed;
+    throw error;
+  }
+}
+
 export function unlockView({ hsm }) {
   const [older, olderWithShares] = [olderStore(), olderStore()];
   return element("div", {}, element("h1", {}, "Locked"),
@@ -134,16 +147,14 @@ export function unlockView({ hsm }) {
         autocomplete: "off", autofocus: true }),
       older,
     ], "Unlock", async ({ passphrase, ...values }, made) => {
-      made.reset();
-      await unlock(hsm, { passphrase }, values, older);
+      await judged(made, "passphrase", () => unlock(hsm, { passphrase }, values, older));
       await hsm.look();
     }, { label: "Unlock" })),
     hasShares(hsm) && element("section", {}, element("h2", {}, "With shares"), form([
       field("Share", { name: "share", required: true }),
       olderWithShares,
     ], "Give this share", async ({ share, ...values }, made) => {
-      made.reset();
-      const answer = await unlock(hsm, { share }, values, olderWithShares);
+      const answer = await judged(made, "share", () => unlock(hsm, { share }, values, olderWithShares));
       if (answer) return notice("good", `${answer.have} of ${answer.need} shares are here.`);
       await hsm.look();
       return null;

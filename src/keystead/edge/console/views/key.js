@@ -2,10 +2,11 @@
 
 import { fromBase64, fromPem, readFile, save, toBase64 } from "/console/bytes.js";
 import { fingerprint, readCertificate } from "/console/der.js";
-import { area, button, choice, confirmed, element, facts, field, form, fromNow, later, moment, notice,
-  parsedJson, section, shown, words } from "/console/elements.js";
+import { button, choice, confirmed, element, facts, field, form, fromNow, later, moment, notice, section,
+  shown, words } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 import { explained, prepared, signModes, signsRequests } from "/console/mechanisms.js";
+import { policyView } from "/console/views/policy.js";
 
 export async function keyView(console, id) {
   const { hsm } = console;
@@ -20,7 +21,7 @@ export async function keyView(console, id) {
   parts.push(later("Certificate", () => certificate(hsm, path, isAdmin)));
   if (!missing.length && signsRequests(key, isAdmin)) parts.push(later("Certificate signing request", () => request(hsm, path, id)));
   if (hsm.has("GET", "/keys/{key_id}/policy"))
-    parts.push(later("Policy", () => policy(hsm, path, isAdmin)));
+    parts.push(later("Policy", () => policyView(hsm, path, isAdmin)));
   if (hsm.has("POST", "/keys/{key_id}/attestation"))
     parts.push(later("Attestation", () => attestation(hsm, path, id)));
   if (isAdmin) parts.push(later("Change", () => changes(console, path, id, key)));
@@ -50,6 +51,12 @@ async function missingTags(hsm, key) {
   return tags.some((tag) => own.includes(tag)) ? [] : tags;
 }
 
+/** Whether `openssl dgst` verifies what a mode signs with the key that is shown, without more options. */
+const isOpenSsl = ({ mode, derivation }) => ["ECDSA", "PKCS1"].includes(mode) && derivation === undefined;
+
+/** Returns a file's name as a shell takes it, whatever characters it has. */
+const quoted = (name) => (/^[A-Za-z0-9_][\w.]*$/.test(name) ? name : `'./${name.replaceAll("'", "'\\''")}'`);
+
 function uses(hsm, path, key) {
   const modes = signModes(key.mechanisms);
   if (!modes.length) return [];
@@ -63,8 +70,12 @@ function uses(hsm, path, key) {
       async (values) => {
         const { message, by } = await prepared(values.mode, key.type, await readFile(values.file));
         const { signature } = await hsm.send("POST", `${path}/sign`, asked(values, message));
+        const { name } = values.file;
         return element("div", {}, notice("good", `Signed (${by}).`), element("pre", {}, signature),
-          button("Save the signature", () => save(`${values.file.name}.sig`, fromBase64(signature))));
+          button("Save the signature", () => save(`${name}.sig`, fromBase64(signature))),
+          isOpenSsl(values) && element("p", { class: "soft" }, "Elsewhere, this verifies it: ",
+            element("code", {}, `openssl dgst -${by.slice(0, 7).replace("-", "").toLowerCase()} -verify public.pem `
+              + `-signature ${quoted(`${name}.sig`)} ${quoted(name)}`)));
       }, { label: "Sign a file" })),
     section("Verify a file", form([file(),
       field("Signature", { name: "signature", type: "file", required: true }),
@@ -137,24 +148,7 @@ function request(hsm, path, id) {
   }, { label: "Certificate signing request" });
 }
 
-// --- policy, attestation ---
-
-async function policy(hsm, path, isAdmin) {
-  const { value: now, change } = await hsm.document(`${path}/policy`);
-  if (!isAdmin) return Object.keys(now).length ? element("pre", {}, JSON.stringify(now, null, 2))
-    : element("p", {}, "None is set.");
-  const { usesLeft, ...settable } = now;
-  return element("div", {}, usesLeft !== undefined && element("p", {}, `Uses left: ${usesLeft}`),
-    form([area("Policy, as JSON", "text", { rows: 10, value: JSON.stringify(settable, null, 2) })],
-      "Set the policy", async ({ text }) => {
-        await change(parsedJson(text));
-        return notice("good", "The policy is set.");
-      }, { label: "Set the policy" }),
-    form([], "Remove the policy", async () => {
-      await hsm.request("DELETE", `${path}/policy`);
-      return notice("good", "The policy is removed.");
-    }, { label: "Remove the policy", danger: true }));
-}
+// --- attestation ---
 
 function attestation(hsm, path, id) {
   return form([], "Have the HSM attest this key", async () => {

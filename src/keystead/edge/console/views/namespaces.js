@@ -1,6 +1,6 @@
 // Namespaces: each has its own users and keys.
 
-import { confirmed, counted, element, field, form, later, section } from "/console/elements.js";
+import { confirmed, counted, element, field, form, later, listed, section } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 
 const LIMITS = [["keys", "Keys"], ["users", "Users"], ["keyBytes", "Bytes of keys"]];
@@ -16,7 +16,8 @@ export async function namespacesView({ hsm, go }) {
       await hsm.request("PUT", `/namespaces/${segment(id)}`);
       again();
     }, { label: "New namespace" })),
-    section(counted(list.length, "namespace"), list.map(({ id }) => later(id, () => one(hsm, id, again)))));
+    section(counted(list.length, "namespace"),
+      listed(list.map(({ id }) => id), "namespace", (id) => later(id, () => one(hsm, id, again)))));
 }
 
 async function one(hsm, id, again) {

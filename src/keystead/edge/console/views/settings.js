@@ -8,19 +8,21 @@ import { now } from "/console/hsm.js";
 
 const done = (text) => notice("good", text);
 
-export function settingsView({ hsm }) {
+/** `opened` is the title of the part that is open at first. */
+export function settingsView({ hsm }, opened) {
+  const part = (title, fill) => later(title, fill, title === opened);
   return element("div", {}, element("h1", {}, "Settings"),
-    later("TLS certificate", () => tls(hsm)),
-    later("Unlock passphrase", () => passphrase(hsm, "/config/unlock-passphrase", true)),
-    later("Backup passphrase", () => passphrase(hsm, "/config/backup-passphrase", false)),
-    later("Unattended boot", () => unattended(hsm)),
-    later("Time", () => time(hsm)),
-    later("Logging", () => logging(hsm)),
-    later("Network", () => asJson(hsm, "/config/network", "For an appliance: its addresses.")),
+    part("TLS certificate", () => tls(hsm)),
+    part("Unlock passphrase", () => passphrase(hsm, "/config/unlock-passphrase", true)),
+    part("Backup passphrase", () => passphrase(hsm, "/config/backup-passphrase", false)),
+    part("Unattended boot", () => unattended(hsm)),
+    part("Time", () => time(hsm)),
+    part("Logging", () => logging(hsm)),
+    part("Network", () => asJson(hsm, "/config/network", "For an appliance: its addresses.")),
     hsm.has("GET", "/config/ntp")
-      && later("Time servers", () => asJson(hsm, "/config/ntp", "For an appliance: NTP and NTS.")),
+      && part("Time servers", () => asJson(hsm, "/config/ntp", "For an appliance: NTP and NTS.")),
     hsm.has("GET", "/config/journal")
-      && later("Journal", () => asJson(hsm, "/config/journal", "What the audit journal records.")));
+      && part("Journal", () => asJson(hsm, "/config/journal", "What the audit journal records.")));
 }
 
 async function tls(hsm) {

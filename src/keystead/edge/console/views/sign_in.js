@@ -13,7 +13,7 @@ export function signInView({ hsm }) {
       try {
         await hsm.signIn(user, passphrase);
       } catch (error) {
-        made.elements.passphrase.value = "";
+        if (![0, 429, 503].includes(error.status)) made.elements.passphrase.value = "";
         if (error.status === 401) throw new Error("The user or the passphrase is wrong.");
         throw error;
       }

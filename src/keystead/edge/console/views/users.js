@@ -1,6 +1,6 @@
 // Users: who they are, their roles, tags and passphrases.
 
-import { button, choice, confirmed, counted, element, facts, field, form, later, requireSame, section } from "/console/elements.js";
+import { button, choice, confirmed, counted, element, facts, field, form, later, listed, requireSame, section } from "/console/elements.js";
 import { segment } from "/console/hsm.js";
 
 const ROLES = [["Operator", "Operator: uses keys"],
@@ -11,11 +11,12 @@ export async function usersView({ hsm, go }) {
   const list = await hsm.get("/users");
   const again = () => go("users");
   const namespaces = hsm.isRoot ? await hsm.get("/namespaces") : [];
-  const isApart = (user) => namespaces.some(({ id }) => user.startsWith(`${id}~`));
+  const apart = new Set(namespaces.map(({ id }) => id));
+  const isApart = (user) => user.includes("~") && apart.has(user.split("~")[0]);
+  const one = (user) => later(user, () => oneUser(hsm, user, again, isApart(user)));
   return element("div", {}, element("h1", {}, "Users"),
     later("New user", () => newUser(hsm, again)),
-    section(counted(list.length, "user"), list.map(({ user }) =>
-      later(user, () => oneUser(hsm, user, again, isApart(user))))));
+    section(counted(list.length, "user"), listed(list.map(({ user }) => user), "user", one)));
 }
 
 function newUser(hsm, again) {
