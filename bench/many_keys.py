@@ -86,7 +86,7 @@ async def _fill(data: Path, keys: int) -> list[KeyId]:
             raise RuntimeError("unattended boot is off")
         domain_key = unlock_unattended(locked, Secret(unattended_key))
         settings = BoundSettings(bound, store, device_id(device_key), log.error)
-        await Binding(bound, settings, store, generations, local, log).open(domain_key)
+        await Binding(settings, store, generations, local, log, lambda: 0).open(domain_key)
         stores = DomainStores(generations, domain_key)
         ids = [KeyId(os.urandom(10).hex()) for _ in range(keys - _LISTED)]
         ids += [KeyId(f"{_LISTED_PREFIX}{number}") for number in range(_LISTED)]

@@ -326,6 +326,47 @@ async def test_the_code_acknowledges_what_was_shown_and_no_older_store() -> None
     core.close()
 
 
+@pytest.mark.parametrize("change", ["users", "acknowledged", "restored"])
+async def test_records_of_the_store_that_was_given_up_are_noticed_beside_the_present_journal(
+    change: str,
+) -> None:
+    """They have a later root than the journal knows, as after a crash."""
+    core, backup, _ = await furnished(store=StoreWithPlace(Place()), keeps_head=True)
+    file = await make(core, backup)
+    await core.hsm.stop()
+    older = await store_of(core).copy()
+    core = await core_again(core)
+    given_up = store_of(core)
+    if change == "restored":
+        assert (await restore(core, file, ADMIN)).status == 204
+    elif change == "acknowledged":
+        await core.hsm.stop()
+        given_up.place.content = b"noise"
+        core = await started_on(given_up, core)
+        assert await acknowledge(core) == 204
+    for number in range(9):
+        await core.add_user(f"u{number}", "Operator")
+    await core.hsm.stop()
+
+    core.clock.advance(60)
+    core = await started_on(older, core)
+    assert await acknowledge(core) == 204
+    await core.hsm.stop()
+    assert await unlock(await started_on(older, core)) == 204
+
+    mixed = [
+        (path, what)
+        for records, is_journal in ((given_up.records, False), (older.records, True))
+        for path, what in (await contents(records)).items()
+        if path.startswith("/journal/") is is_journal
+    ]
+    await become(older.records, dict(mixed))
+    again = await started_on(older, core)
+    assert await unlock(again) == 409
+    assert said(again, "the records are older than the journal")
+    core.close()
+
+
 async def test_a_place_that_hangs_delays_a_stop_by_seconds_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

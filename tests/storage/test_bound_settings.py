@@ -104,7 +104,7 @@ def test_what_is_known_in_another_format_is_not_guessed() -> None:
         # Someone has acknowledged it.
         judgement = await own.settings.judge()
         assert not judgement.is_new
-        await own.settings.bind(judgement)
+        await own.settings.bind(judgement, writes=False)
         await own.put(b"2")
         assert await own.faults() == ""
 
@@ -123,7 +123,7 @@ def test_a_store_that_shows_other_settings_after_they_were_judged_is_not_believe
         judgement = await own.settings.judge()
         assert bool(judgement.fault) is bool(acknowledged)
         await own.kept.commit([Change(path_of(OWN), b"another one")])
-        await own.settings.bind(judgement)
+        await own.settings.bind(judgement, writes=False)
         with pytest.raises(CorruptRecord):
             await own.settings.get(path_of(OWN))
         await own.kept.commit([Change(path_of(OWN), acknowledged or b"1")])

@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from keystead.errors import CorruptRecord, StaleRevision, WrongState
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
-from keystead.storage.bound import BoundStore
 from keystead.storage.bound_settings import BoundSettings, Judgement
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
@@ -19,6 +18,8 @@ from keystead.storage.versions import Versions, hash_of
 
 _TRIES: Final = 100
 """How often a restore is brought into force again because a setting was changed meanwhile."""
+_ROOTS_A_SECOND: Final = 2**20
+"""More than a store can make."""
 _PUT_BACK: Final = "An older record was put back into the store, or a record was removed."
 
 
@@ -37,19 +38,21 @@ class Binding:
 
     def __init__(
         self,
-        bound: BoundStore,
         bound_settings: BoundSettings,
         all_generations: KeyValueStore,
         store: GenerationStore,
         local: LocalStore,
         log: Log,
+        wall_clock: Callable[[], float],
     ) -> None:
-        self._bound = bound
+        """`wall_clock` is the machine's clock, in Unix seconds."""
+        self._bound = bound_settings.bound
         self._settings = bound_settings
         self._all = all_generations
         self._store = store
         self._local = local
         self._log = log
+        self._wall_clock = wall_clock
 
     def begin(self, domain_key: Secret) -> None:
         """Have the next commit, which provisions, make the first root."""
@@ -116,13 +119,19 @@ class Binding:
             )
         return judgement
 
-    async def bind_settings(self, judgement: Judgement) -> None:
+    async def bind_settings(
+        self, judgement: Judgement, versions: Versions, *, is_acknowledged: bool
+    ) -> None:
         """Take the device's settings as they were judged, and check them from now on.
 
-        Raises WrongState if a page of the versions does not fit the root.
+        With `is_acknowledged`, the records begin a history of their own: those of the store that
+        was given up have a smaller position, however many changes were made there. Raises
+        WrongState if a page of the versions does not fit the root.
         """
+        if is_acknowledged:
+            versions.continue_from(self._new_history())
         try:
-            await self._settings.bind(judgement)
+            await self._settings.bind(judgement, writes=is_acknowledged)
         except CorruptRecord as error:
             raise self._refusal(error.message) from None
         if judgement.is_new:
@@ -145,7 +154,9 @@ class Binding:
         for _ in range(_TRIES):
             carried = await self._settings.carried_to(following.number, changes)
             await following.write(carried.changes)
-            await _write(following, Versions(self._all, following.number, key.copy()))
+            versions = Versions(self._all, following.number, key.copy())
+            versions.continue_from(self._new_history())
+            await _write(following, versions)
             try:
                 await following.bring_into_force([*changes, change], checks=carried.checks)
             except StaleRevision:
@@ -162,6 +173,10 @@ class Binding:
             if (MISSING if entry is None else entry.revision) != check.revision:
                 return False
         return True
+
+    def _new_history(self) -> int:
+        """Return a number above those of all roots that were made until now."""
+        return int(self._wall_clock() * _ROOTS_A_SECOND)
 
     def _versions(self, domain_key: Secret) -> Versions:
         return Versions(self._all, self._store.number, _key_of(domain_key))

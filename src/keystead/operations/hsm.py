@@ -150,7 +150,7 @@ class Hsm:
         counted = CountedStore(own, alarm.written, alarm.refused)
         store = GenerationStore.not_read(ConditionalStore(JournaledStore(counted)))
         local = LocalStore(store, context.device_key)
-        binding = Binding(bound, own, context.store, store, local, context.log)
+        binding = Binding(own, context.store, store, local, context.log, context.wall_clock)
         hsm = cls(replace(context, store=counted), metrics, alarm, store, local, binding)
         try:
             await hsm.begin()

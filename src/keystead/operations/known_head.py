@@ -98,7 +98,8 @@ class KnownHead:
     async def fault_of_records(self, domain_key: Secret, position: tuple[int, int]) -> str:
         """Return why a root at this position is not the one that the journal knows, or ""."""
         head = await self._stored_head(domain_key)
-        if head is None or position >= head.root:
+        # Each number is greater than all before it, also than those of earlier generations.
+        if head is None or (position >= head.root and position[1] >= head.root[1]):
             return ""
         present, known = _text(position), _text(head.root)
         self._log.error("the records are older than the journal", root=present, journal=known)

@@ -57,7 +57,7 @@ class SessionOpening:
                 )
             await self.binding.take_over(root, domain_key)
             await self.binding.check_slot(session.config)
-            await self.binding.bind_settings(settings)
+            await self.binding.bind_settings(settings, root.versions, is_acknowledged=bool(faults))
             if checked:
                 _ = await pinned.commit(checked)
             await session.open()

@@ -75,7 +75,7 @@ class BoundSettings(WrappedStore):
         `is_alone` says that no other device uses the store.
         """
         super().__init__(bound)
-        self._bound = bound
+        self.bound: Final = bound
         self._below = store
         self._device = device
         self._folder = f"{LOCAL}{device}/config/"
@@ -108,25 +108,26 @@ class BoundSettings(WrappedStore):
         fault = _WRONG.format(", ".join(wrong)) if wrong else ""
         return Judgement(fault, known.hashes if not wrong else present)
 
-    async def bind(self, judgement: Judgement) -> None:
+    async def bind(self, judgement: Judgement, *, writes: bool) -> None:
         """Take the settings that were judged for the present ones, and begin to check them.
 
-        They are not read again: the store might show others now. What is known of this device under
+        With `writes`, there is a new root in any case. The settings are not read again: the store
+        might show others now. What is known of this device under
         earlier device keys is deleted. Raises CorruptRecord if a page of the versions does not fit
         the root.
         """
         changes = await self._of_earlier_keys() if self._is_alone else []
-        if judgement.fault or judgement.is_new:
+        if judgement.fault or judgement.is_new or writes:
             changes.append(Change(self._path(), _encoded(judgement.hashes)))
         if changes:
-            _ = await self._bound.commit(changes)
+            _ = await self.bound.commit(changes)
         self.begin()
 
     # --- from then on -----------------------------------------------------------------------
 
     async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None. Raises CorruptRecord for an older one."""
-        entry, revision = await self._bound.get(path), MISSING
+        entry, revision = await self.bound.get(path), MISSING
         while self._covers(path) and (known := await self._known()) is not None:
             if known.hashes.get(self._name(path)) == (entry and hash_of(entry.value)):
                 break
@@ -134,7 +135,7 @@ class BoundSettings(WrappedStore):
             if known.revision == revision:
                 self._on_wrong(path)
                 raise CorruptRecord(f"The record {path} is not the one that was written last.")
-            entry, revision = await self._bound.get(path), known.revision
+            entry, revision = await self.bound.get(path), known.revision
         return entry
 
     async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
@@ -143,7 +144,7 @@ class BoundSettings(WrappedStore):
         Raises CorruptRecord if what is known of the settings is not what was written last.
         """
         if not any(self._covers(change.path) for change in changes):
-            return await self._bound.commit(changes, checks=checks)
+            return await self.bound.commit(changes, checks=checks)
         try:
             return await self._commit(changes, checks)
         except CorruptRecord:
@@ -157,7 +158,7 @@ class BoundSettings(WrappedStore):
             revision = MISSING if known is None else known.revision
             following = Change(path, await self._after(known, changes), revision)
             try:
-                return await self._bound.commit([*changes, following], checks=checks)
+                return await self.bound.commit([*changes, following], checks=checks)
             except StaleRevision:
                 now = await self._below.get(path)
                 if now is None or now.revision == revision:
@@ -171,13 +172,13 @@ class BoundSettings(WrappedStore):
         changed a setting meanwhile.
         """
         own = Change(_path_of(generation, self._device), await self._after(None, changes))
-        if self._bound.generation is None:
+        if self.bound.generation is None:
             return Carried([own], [])
-        folder = _path_of(self._bound.generation, "")
+        folder = _path_of(self.bound.generation, "")
         carried = Carried([], [])
         stop = f"{folder[:-1]}0"
-        for path in await list_paths(self._bound, folder, stop):
-            device, entry = path.removeprefix(folder), await self._bound.get(path)
+        for path in await list_paths(self.bound, folder, stop):
+            device, entry = path.removeprefix(folder), await self.bound.get(path)
             if entry is not None and device == self._device:
                 own = Change(own.path, await self._after(_decoded(entry), changes))
             elif entry is not None:
@@ -190,7 +191,7 @@ class BoundSettings(WrappedStore):
 
     def _covers(self, path: str) -> bool:
         is_setting = path.startswith(self._folder) and path != self._unbound
-        return is_setting and self._has_begun and self._bound.generation is not None
+        return is_setting and self._has_begun and self.bound.generation is not None
 
     def _name(self, path: str) -> str:
         return path.removeprefix(self._folder)
@@ -200,7 +201,7 @@ class BoundSettings(WrappedStore):
 
     @property
     def _generation(self) -> int:
-        return self._bound.generation or 0
+        return self.bound.generation or 0
 
     async def _of_earlier_keys(self) -> list[Change]:
         changes: list[Change] = []
@@ -210,7 +211,7 @@ class BoundSettings(WrappedStore):
         return changes
 
     async def _known(self) -> _Known | None:
-        entry = await self._bound.get(self._path())
+        entry = await self.bound.get(self._path())
         return None if entry is None else _decoded(entry)
 
     async def _present(self) -> Hashes:

@@ -67,6 +67,7 @@ class Versions:
         self.turn: Final = Turn(store, f"{self._path}-turn")
         self._revision = MISSING
         self._number = 0
+        self._least = 0
         self._hashes = _NO_PAGE * PAGES
         self._pages: dict[int, bytes] = {}
 
@@ -216,9 +217,13 @@ class Versions:
         for index, page in pages.items():
             hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES] = _hash_of_page(page)
         changes = [Change(self._page_path(index), page or None) for index, page in pages.items()]
-        number = self._number + 1
+        number = max(self._number + 1, self._least)
         root = self._root(self._require_key(), number, hashes)
         return Following(number, bytes(hashes), pages, [*changes, root])
+
+    def continue_from(self, least: int) -> None:
+        """Have the next root's number be at least this, above all that other histories have."""
+        self._least = least
 
     def take(self, following: Following, revision: int) -> None:
         """Follow a commit that was made."""
