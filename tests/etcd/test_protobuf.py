@@ -88,6 +88,12 @@ def test_fields_that_are_not_known_are_skipped():
     assert decode(Inner, data) == Inner(5)
 
 
+def test_a_field_does_not_reach_beyond_its_message():
+    """The number in the inner message goes on in the outer one, which has more bytes."""
+    with pytest.raises(Malformed, match="cut off"):
+        decode(Outer, bytes.fromhex("2a020880" + "0801"))
+
+
 @pytest.mark.parametrize(
     "data",
     ["08", "08ffffffffffffffffffff01", "0a0100", "1205414243", "1201ff", "0b", "0d01", "2a020880"],
@@ -99,8 +105,8 @@ def test_what_breaks_the_format_is_malformed(data):
 
 
 def test_messages_inside_each_other_are_bounded():
-    message = m.TxnResponse()
+    message = m.TxnRequest()
     for _ in range(40):
-        message = m.TxnResponse(responses=(m.ResponseOp(response_txn=message),))
+        message = m.TxnRequest(success=(m.RequestOp(request_txn=message),))
     with pytest.raises(Malformed, match="deeply"):
-        decode(m.TxnResponse, encode(message))
+        decode(m.TxnRequest, encode(message))

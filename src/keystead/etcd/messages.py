@@ -11,10 +11,6 @@ from keystead.etcd.protobuf import ProtobufMessage
 EQUAL = 0
 MOD = 2
 
-# Types of events.
-PUT = 0
-DELETE = 1
-
 # Actions on alarms, and alarms.
 GET_ALARMS = 0
 DISARM = 2
@@ -114,13 +110,20 @@ class TxnRequest(ProtobufMessage, frozen=True):
     failure: Annotated[tuple[RequestOp, ...], 3] = ()
 
 
+class InnerTxnResponse(ProtobufMessage, frozen=True):
+    """Whether the conditions of a transaction inside of another held.
+
+    There is one for each commit, and its `responses` would be most of the answer.
+    """
+
+    succeeded: Annotated[bool, 2] = False
+
+
 class ResponseOp(ProtobufMessage, frozen=True):
-    """The answer to one operation."""
+    """The answer to one operation. Those to puts and deletions tell nothing more."""
 
     response_range: Annotated[RangeResponse | None, 1] = None
-    response_put: Annotated[PutResponse | None, 2] = None
-    response_delete_range: Annotated[DeleteRangeResponse | None, 3] = None
-    response_txn: Annotated["TxnResponse | None", 4] = None
+    response_txn: Annotated[InnerTxnResponse | None, 4] = None
 
 
 class TxnResponse(ProtobufMessage, frozen=True):
@@ -167,11 +170,17 @@ class WatchRequest(ProtobufMessage, frozen=True):
     progress_request: Annotated[WatchProgressRequest | None, 3] = None
 
 
-class WatchEvent(ProtobufMessage, frozen=True):
-    """A change: PUT or DELETE, and the record, which has no value if it was deleted."""
+class ChangedRecord(ProtobufMessage, frozen=True):
+    """Which record was changed or deleted, and at which revision."""
 
-    type: Annotated[int, 1] = PUT
-    kv: Annotated[KeyValue, 2] = KeyValue()
+    key: Annotated[bytes, 1] = b""
+    mod_revision: Annotated[int, 3] = 0
+
+
+class WatchEvent(ProtobufMessage, frozen=True):
+    """A change or a deletion. The type and the value are of no interest."""
+
+    kv: Annotated[ChangedRecord, 2] = ChangedRecord()
 
 
 class WatchResponse(ProtobufMessage, frozen=True):

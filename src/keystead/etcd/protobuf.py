@@ -8,7 +8,6 @@ or one of the first five or None. None is not sent. Other fields are not sent if
 empty, as version 3 of the language has it. Fields with unknown numbers are skipped.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -20,6 +19,9 @@ _FIXED_64: Final = 1
 _LENGTH: Final = 2
 _FIXED_32: Final = 5
 _LONGEST_VARINT: Final = 10
+_MORE: Final = 0x80
+"""This bit of a byte says that the number goes on: each byte has seven bits of it."""
+_SHORT: Final = [bytes([number]) for number in range(_MORE)]
 _DEEPEST: Final = 16
 """The most messages inside each other. etcd's have five levels."""
 
@@ -66,7 +68,7 @@ def encode(message: ProtobufMessage) -> bytes:
 
 def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
     """Return the message of this kind in `data`. Raises Malformed if it cannot be parsed."""
-    return cast("AnyMessage", _decode(kind, memoryview(data), _DEEPEST))
+    return cast("AnyMessage", _decode(kind, data, 0, len(data), _DEEPEST))
 
 
 @cache
@@ -91,85 +93,94 @@ def _by_number(kind: type[ProtobufMessage]) -> dict[int, _Field]:
 
 def _encode_value(value: object) -> bytes:
     match value:
-        case int():
-            return _varint(value)
         case bytes():
             return _varint(len(value)) + value
+        case int():
+            return _varint(value)
+        case ProtobufMessage():
+            content = encode(value)
+            return _varint(len(content)) + content
         case str():
             return _encode_value(value.encode())
-        case ProtobufMessage():
-            return _encode_value(encode(value))
         case _:
             raise TypeError(f"{type(value).__name__} is no type of a field")
 
 
 def _varint(number: int) -> bytes:
+    if number < _MORE:
+        return _SHORT[number]
     out = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits in each byte
+    while number >= _MORE:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
     return bytes(out)
 
 
-def _decode(kind: type[ProtobufMessage], data: memoryview, depth: int) -> ProtobufMessage:
+def _decode(
+    kind: type[ProtobufMessage], data: bytes, at: int, end: int, depth: int
+) -> ProtobufMessage:
+    """Return the message in data[at:end]. What it has of unknown fields is not looked into."""
     if not depth:
         raise Malformed("Messages are inside each other too deeply.")
     fields = _by_number(kind)
     values: dict[str, Any] = {}
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        content, at = _read_content(data, at, tag & 7)
-        field = fields.get(tag >> 3)
-        if field is None:
-            continue
-        value = _value(field.kind, content, depth)
-        if field.is_repeated:
-            values.setdefault(field.name, []).append(value)
+    while at < end:
+        tag, at = _read_varint(data, at, end)
+        wire_type = tag & 7
+        if wire_type == _VARINT:
+            number, at = _read_varint(data, at, end)
+            size = 0
         else:
-            values[field.name] = value
+            number = -1
+            size, at = _read_size(data, at, end, wire_type)
+        field = fields.get(tag >> 3)
+        if field is not None:
+            value = _value(field.kind, number, data, at, at + size, depth)
+            if field.is_repeated:
+                values.setdefault(field.name, []).append(value)
+            else:
+                values[field.name] = value
+        at += size
     return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
 
 
-def _read_content(data: memoryview, at: int, wire_type: int) -> tuple[int | memoryview, int]:
-    if wire_type == _VARINT:
-        return _read_varint(data, at)
+def _read_size(data: bytes, at: int, end: int, wire_type: int) -> tuple[int, int]:
+    """Return the size of a field's content, and where that begins."""
     if wire_type == _LENGTH:
-        size, at = _read_varint(data, at)
+        size, at = _read_varint(data, at, end)
     elif wire_type in (_FIXED_64, _FIXED_32):
         size = 8 if wire_type == _FIXED_64 else 4
     else:
         raise Malformed(f"There is no wire type {wire_type}.")
-    if at + size > len(data):
+    if at + size > end:
         raise Malformed("A field is cut off.")
-    return data[at : at + size], at + size
+    return size, at
 
 
-def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < _MORE:
+        return data[at], at + 1
     number = 0
-    for index in range(min(_LONGEST_VARINT, len(data) - at)):
+    for index in range(min(_LONGEST_VARINT, end - at)):
         byte = data[at + index]
         number |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004 - the last byte has no eighth bit
+        if byte < _MORE:
             return number, at + index + 1
     raise Malformed("A number is cut off or too long.")
 
 
-_READERS: Final[dict[type, Callable[[memoryview], bytes | str]]] = {
-    bytes: bytes,
-    str: lambda data: str(data, "utf-8"),
-}
-
-
-def _value(kind: type, content: int | memoryview, depth: int) -> object:
-    if isinstance(content, int) is not (kind in (int, bool)):
+def _value(kind: type, number: int, data: bytes, at: int, end: int, depth: int) -> object:
+    """Return the value of a field: `number`, or what is in data[at:end] if that is negative."""
+    if (number < 0) is (kind in (int, bool)):
         raise Malformed("A field has another type than expected.")
-    if isinstance(content, int):
-        return bool(content) if kind is bool else content
-    if issubclass(kind, ProtobufMessage):
-        return _decode(kind, content, depth - 1)
+    if number >= 0:
+        return bool(number) if kind is bool else number
+    if kind is bytes:
+        return data[at:end]
+    if kind is not str:
+        return _decode(kind, data, at, end, depth - 1)
     try:
-        return _READERS[kind](content)
+        return data[at:end].decode()
     except UnicodeDecodeError as error:
         raise Malformed("A text is not UTF-8.") from error

@@ -23,6 +23,7 @@ from keystead.etcd.errors import EtcdInDoubt, EtcdRefused, EtcdUnavailable
 from keystead.etcd.messages import (
     Compare,
     DeleteRangeRequest,
+    InnerTxnResponse,
     PutRequest,
     RangeRequest,
     RangeResponse,
@@ -243,7 +244,7 @@ class EtcdWriter:
         if not answer.succeeded:
             self._fence_revision = None
             return None
-        inner = [one.response_txn or TxnResponse() for one in answer.responses[1:]]
+        inner = [one.response_txn or InnerTxnResponse() for one in answer.responses[1:]]
         revision = answer.header.revision
         self._remember(revision)
         return [revision if one.succeeded else _stale() for one in inner]
