@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Route, expect
 
 from tests.console.conftest import IS_WALK, Console, console_at
+from tests.console.test_accessibility import complaints
 from tests.processes.conftest import place
 from tests.processes.test_members import (
     added,
@@ -60,8 +61,10 @@ def test_a_member_that_is_declared_and_not_there_is_shown(browser: Browser, apar
             new = rows.filter(has_text="has not started yet")
             expect(new).to_contain_text("learner")
             expect(new).to_contain_text("not reachable")
+            assert complaints(console) == []
             console.page.route("**/health/diagnose", answer_without_a_leader)
             console.says("No member leads")
+            assert complaints(console) == []
             expect(row(rows, server)).to_contain_text("follower")
 
 
@@ -92,6 +95,7 @@ def test_a_member_that_is_lost_is_said_while_it_is_lost(browser: Browser, apart:
             expect(row(rows, watcher)).to_contain_text("this HSM, up to date")
             gone = row(rows, lost)
             expect(gone).to_contain_text("connected")
+            assert complaints(console) == []
             lost.kill_all()
             expect(gone).to_contain_text("not reachable: it is behind until it is back")
             expect(rows.filter(has_text=leader)).to_have_count(1)
