@@ -5,6 +5,7 @@ so: nobody comes into an Operational HSM whose settings are not those that were 
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -379,6 +380,41 @@ async def test_a_fault_that_is_gone_makes_the_code_void(
     await put(other.store, {second: present[second]})
     assert (await other.request("POST", "/unlock", json=given)).status == 204
     assert b"rollback" not in (await other.request("GET", "/journal", user=ADMIN)).body
+
+
+async def test_a_crash_during_an_acknowledged_unlock_loses_no_entry_of_it(
+    history: tuple[Core, Contents, Contents],
+) -> None:
+    core, older, present = history
+    path = path_of(core, settings.NTP.name)
+    records = with_one(present, path, older[path])
+    status, made, crashes = 0, 0, 0
+    while status != 204:
+        store = WatchedStore()
+        await put(store, records)
+        other = await start_core(store=store, device_key=core.device_key, pools=core.pools)
+        given = {"passphrase": UNLOCK, "acknowledgeRollback": await code_of(other)}
+        left = made
+
+        def crash() -> None:
+            nonlocal left
+            if not left:
+                raise Crash
+            left -= 1
+
+        store.before_commit = crash
+        with contextlib.suppress(Crash):
+            status = (await other.request("POST", "/unlock", json=given)).status
+        again, found = await unlocked(core, await contents(store.kept))
+        if found == 409:
+            assert await acknowledge(again) == 204
+        else:
+            assert found == 204
+            crashes += 1
+        journal = (await again.request("GET", "/journal", user=ADMIN)).body
+        assert b'"rollback acknowledged"' in journal, made
+        made += 1
+    assert crashes > 1
 
 
 async def test_a_quorum_acknowledges_with_the_share_that_unlocks() -> None:

@@ -20,13 +20,13 @@ from keystead.model.secret import Secret
 from keystead.model.users import Caller
 from keystead.operations.audit_actions import Action
 from keystead.operations.audit_counts import AuditCounts
-from keystead.operations.journal_opening import find_keys
+from keystead.operations.journal_opening import find_keys, present_keys
 from keystead.operations.journal_writer import CUT, JournalWriter
 from keystead.operations.known_head import KnownHead
 from keystead.operations.session import CoreContext
 from keystead.storage import settings as stored
 from keystead.storage.conditional import require_allowed
-from keystead.storage.journal_records import MOST_ENTRIES
+from keystead.storage.journal_records import MOST_ENTRIES, JournalRecords
 from keystead.storage.journaled import current_action
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.settings import SettingStore
@@ -179,9 +179,24 @@ class Audit:
             return JournalEntry(self._time(), "interrupted", outcome="its record does not open")
         return msgspec.msgpack.decode(content, type=JournalEntry)
 
-    def rollback_acknowledged(self, fault: str) -> None:
-        """Record that someone has unlocked a store that is older than it should be."""
-        self._add(JournalEntry(self._time(), "rollback acknowledged", outcome=fault))
+    async def rollback_acknowledged(self, fault: str, domain_key: Secret) -> None:
+        """Record that someone unlocks a store that is older than it should be.
+
+        The record is durable before this returns, so that no crash after it hides the fault. Raises
+        what the store raises.
+        """
+        entry = JournalEntry(self._time(), "rollback acknowledged", outcome=fault)
+        keys = await present_keys(self._store, self._local, domain_key)
+        if keys is None:
+            self._add(entry)  # Among the first of the journal that begins now.
+            return
+        records = JournalRecords(self._store, keys)
+        path = records.open_path(f"{self._run}-{REQUEST.get()}-rollback")
+        try:
+            _ = await self._store.commit([records.put(path, msgspec.msgpack.encode(entry))])
+        finally:
+            keys.wipe()
+        self._add(entry, path)
 
     def park(self) -> list[Change]:
         """Return the change that keeps the journal's keys until the next unlock.

@@ -55,6 +55,7 @@ class SessionOpening:
                 self.acknowledgements.require(
                     acknowledged, faults, journal=end, settings=settings.hashes
                 )
+                await self.audit.rollback_acknowledged(faults, domain_key)
             await self.binding.take_over(root, domain_key)
             await self.binding.check_slot(session.config)
             await self.binding.bind_settings(settings, root.versions, is_acknowledged=bool(faults))
@@ -62,8 +63,6 @@ class SessionOpening:
                 _ = await pinned.commit(checked)
             await session.open()
             await adopt_backup_key(pinned, self.local.settings, session.config)
-            if faults:
-                self.audit.rollback_acknowledged(faults)
             await self.audit.open(domain_key)
         except KeysteadError:
             session.wipe()
