@@ -1,6 +1,7 @@
 """What the console says when the HSM refuses, is busy, or answers what someone hostile wrote."""
 
 import json
+from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
@@ -41,12 +42,13 @@ def test_a_text_of_the_server_is_never_a_part_of_the_page(
     signed_in.says(SHORT)
     signed_in.unfold("Certificate")
     signed_in.says("bytes that are not X.509" if content else f"CN={SHORT}")
-    signed_in.says("bytes that are not X.509" if content else f"name.{SHORT}")
+    signed_in.says("bytes that are not X.509" if content else f"name.{SHORT}, 2001:db8::1")
     assert is_untouched(signed_in)
 
 
 def hostile_certificate() -> bytes:
-    names = x509.SubjectAlternativeName([x509.DNSName(f"name.{SHORT}")])
+    address = x509.IPAddress(ip_address("2001:db8::1"))
+    names = x509.SubjectAlternativeName([x509.DNSName(f"name.{SHORT}"), address])
     authority = Authority(SHORT, extensions=(*AUTHORITY, names))
     return authority.certificate.public_bytes(Encoding.PEM)
 

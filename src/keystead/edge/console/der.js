@@ -74,7 +74,8 @@ function alternativeNames(fields) {
 /** Returns an IP address as people write it. */
 function addressOf(bytes) {
   if (bytes.length === 4) return Array.from(bytes).join(".");
-  return toHex(bytes).replace(/(.{4})(?=.)/g, "$1:");
+  const text = toHex(bytes).replace(/(.{4})(?=.)/g, "$1:");
+  return bytes.length === 16 ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text;
 }
 
 /** Returns a certificate's parts in words; throws an error if it is none. */
