@@ -114,6 +114,20 @@ def test_a_computer_that_slept_is_asked_for_the_passphrase_before_its_timers_run
         console.heading("Sign in")
 
 
+def test_a_passphrase_that_is_typed_and_not_sent_is_forgotten_too(
+    browser: Browser, server: Server
+) -> None:
+    for console in console_at(browser, server, has_paused_clock=True):
+        console.fill("Sign in", user="admin", passphrase="half typed")
+        console.page.keyboard.press("Shift")
+        passphrase = console.page.locator("[name=passphrase]")
+        console.page.clock.fast_forward("14:59")
+        expect(passphrase).to_have_value("half typed")
+        console.page.clock.fast_forward("00:04")
+        expect(passphrase).to_have_value("")
+        expect(console.page.locator("[name=user]")).to_have_value("admin")
+
+
 def test_a_page_that_is_left_forgets_the_passphrase(signed_in: Console) -> None:
     signed_in.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     signed_in.heading("Sign in")

@@ -21,7 +21,7 @@ export class Refused extends Error {
 /** Who is signed in. Passphrases are in `#authorization` and nowhere else. */
 export class Hsm extends EventTarget {
   #authorization = "";
-  #lastUse = 0;
+  #lastUse = Date.now();
   #looking = null;
   state = "";
   isReachable = true;
@@ -82,9 +82,11 @@ export class Hsm extends EventTarget {
     if (was) this.dispatchEvent(new Event("session"));
   }
 
-  /** Forgets the passphrase after 15 minutes without use. */
+  /** Forgets the passphrase after 15 minutes without use; without a session, it tells so by "idle". */
   forgetIfIdle() {
-    if (this.isSignedIn && Date.now() - this.#lastUse > IDLE_MILLISECONDS) this.signOut();
+    if (Date.now() - this.#lastUse <= IDLE_MILLISECONDS) return;
+    if (this.isSignedIn) this.signOut();
+    else this.dispatchEvent(new Event("idle"));
   }
 
   /** A computer that slept may be used again before its timers have run. */

@@ -180,6 +180,9 @@ for (const name of ["state", "session"]) hsm.addEventListener(name, show);
 lost.hidden = true;
 hsm.addEventListener("reach", () => { lost.hidden = hsm.isReachable; });
 hsm.addEventListener("look", () => hsm.look());
+hsm.addEventListener("idle", () => {
+  for (const input of main.querySelectorAll("[type=password], [name=share]")) input.value = "";
+});
 window.addEventListener("hashchange", show);
 window.addEventListener("dragover", (event) => event.preventDefault());
 window.addEventListener("drop", takeFile);
