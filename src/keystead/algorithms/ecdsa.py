@@ -9,50 +9,28 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
     CertificateSigner,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
     holds,
-    pkcs8_pem,
     require_scalar,
     signature_rows,
-    spki_pem,
 )
-from keystead.algorithms._key_agreement import agree_on_curve, agreement_row
-from keystead.algorithms._uses import Kdf
+from keystead.algorithms._key_agreement import agreement_row
+from keystead.algorithms._point_keys import PointKey
 from keystead.errors import InvalidInput
-from keystead.model.keys import PrivateMaterial
 
 
-class EcdsaKey(PrivateKey):
+class EcdsaKey(PointKey):
     """A key on one of the curves of this module."""
 
     def __init__(self, algorithm: "Curve", key: ec.EllipticCurvePrivateKey) -> None:
-        self.algorithm: Algorithm = algorithm
+        super().__init__(algorithm, key)
         self.works_slowly = algorithm.works_slowly
-        self._key = key
         self._digest = algorithm.digest
         self._digest_bytes = algorithm.digest.digest_size
         self._scheme = ec.ECDSA(Prehashed(algorithm.digest))
-
-    def material(self) -> PrivateMaterial:
-        """Return the key as PKCS#8 PEM."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the point, uncompressed."""
-        return PublicParts(
-            data=self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        )
-
-    def public_pem(self) -> bytes:
-        """Return the public key as SubjectPublicKeyInfo PEM."""
-        return spki_pem(self._key.public_key())
 
     def certificate_signer(self) -> CertificateSigner:
         """Sign with the hash of the curve."""
@@ -67,10 +45,6 @@ class EcdsaKey(PrivateKey):
         """Return whether `signature` is one of this digest by this key."""
         self._require_digest(message)
         return holds(self._key.public_key().verify, signature, message, self._scheme)
-
-    def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
-        """Return the secret with the other party, or what `kdf` makes of it."""
-        return agree_on_curve(self._key, public_key, kdf)
 
     def _require_digest(self, message: bytes) -> None:
         if len(message) != self._digest_bytes:

@@ -3,47 +3,25 @@
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystead.algorithms._algorithm import (
-    Algorithm,
     CertificateSigner,
-    PrivateKey,
     PrivateParts,
-    PublicParts,
-    pkcs8_pem,
     require_scalar,
     signature_rows,
-    spki_pem,
 )
-from keystead.algorithms._key_agreement import agree_on_curve, agreement_row
+from keystead.algorithms._key_agreement import agreement_row
 from keystead.algorithms._libsecp256k1 import SCALAR_BYTES, Signer, require_digest
-from keystead.algorithms._uses import Kdf
+from keystead.algorithms._point_keys import PointKey
 from keystead.errors import InvalidInput
-from keystead.model.keys import PrivateMaterial
 
 
-class Secp256k1Key(PrivateKey):
+class Secp256k1Key(PointKey):
     """A key on secp256k1: libsecp256k1 signs (12 times as fast), OpenSSL reads and writes it."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self.algorithm: Algorithm = EC_P256K1
-        self._key = key
+        super().__init__(EC_P256K1, key)
         self._signer = Signer(key.private_numbers().private_value.to_bytes(SCALAR_BYTES))
-
-    def material(self) -> PrivateMaterial:
-        """Return the key as PKCS#8 PEM."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
-
-    def public(self) -> PublicParts:
-        """Return the point, uncompressed."""
-        return PublicParts(
-            data=self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        )
-
-    def public_pem(self) -> bytes:
-        """Return the public key as SubjectPublicKeyInfo PEM."""
-        return spki_pem(self._key.public_key())
 
     def certificate_signer(self) -> CertificateSigner:
         """Sign with ECDSA and SHA-256."""
@@ -66,10 +44,6 @@ class Secp256k1Key(PrivateKey):
     def verify_bip340(self, message: bytes, signature: bytes) -> bool:
         """Return whether `signature` is one of this message by BIP-340."""
         return self._signer.public.verify_bip340(message, signature)
-
-    def derive(self, public_key: bytes, kdf: Kdf | None = None) -> bytes:
-        """Return the secret with the other party, or what `kdf` makes of it."""
-        return agree_on_curve(self._key, public_key, kdf)
 
 
 class _Secp256k1:
