@@ -2,7 +2,8 @@
 
 `make cluster-drill ROUNDS=n` runs more rounds. Each member is a core in this process, with an etcd
 of its own, which is a real process. Keys and users are made, used and deleted on any member, while
-etcds are killed, stopped and paused, connections are cut and late, and cores crash.
+etcds are killed, stopped and paused, connections are cut and late, cores crash, disks are full,
+clocks are set, and another member joins and is removed.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import SystemRandom
 
 from cryptography.exceptions import InvalidSignature
@@ -20,10 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keystead.errors import KeysteadError
 from keystead.etcd.client import EtcdClient
 from keystead.operations.use_counters import flush_counters_forever
+from keystead.platform.members import MembersService
+from keystead.wire.platform_messages import MembersStep
 from tests.support.core import ADMIN, UNLOCK, b64
 from tests.support.etcd import WAIT_SECONDS, Cluster, needs_etcd
 from tests.support.history import ABSENT, Event, History
 from tests.support.member_cores import Device, core_of
+from tests.support.small_disk import disk_or_none
 from tests.support.unreliable_socket import UnreliableSocket
 
 pytestmark = needs_etcd
@@ -41,6 +46,9 @@ USERS = ["u0", "u1"]
 OPERATOR = ("op", "passphrase of op")
 MESSAGE = b"message"
 RANDOM = SystemRandom()
+DISK_MEBIBYTES = 256
+"""etcd's log alone reserves half of it."""
+MONTH_SECONDS = 30 * 86_400
 
 
 @dataclass
@@ -50,6 +58,8 @@ class Site:
     device: Device
     member: object
     link: UnreliableSocket
+    disk: Path | None
+    clock_is_off_by: float = 0.0
     core: object = None
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list = field(default_factory=list)
@@ -67,7 +77,13 @@ class Site:
     async def _begin(self):
         client = EtcdClient(self.link.path)
         core = await self._stack.enter_async_context(
-            core_of(self.device, client, seconds=FRESH_SECONDS, clock=time.monotonic)
+            core_of(
+                self.device,
+                client,
+                seconds=FRESH_SECONDS,
+                clock=time.monotonic,
+                wall_clock=lambda: time.time() + self.clock_is_off_by,
+            )
         )
         for forever in (
             core.hsm.audit.run_forever(core.hsm.recovery.store_lost),
@@ -226,7 +242,11 @@ class Faults:
             self.cut,
             self.late,
             self.crash,
+            self.set_clock,
+            self.another_member,
         ]
+        if all(site.disk for site in self.sites):
+            kinds.append(self.full)
         while time.monotonic() < end:
             kind = RANDOM.choice(kinds)
             self.counted[kind.__name__] += 1
@@ -278,8 +298,78 @@ class Faults:
         await site.start()
         await site.unlock()
 
+    async def set_clock(self, site):
+        """Set the clock of one device forward or back, and later right again."""
+        site.clock_is_off_by = RANDOM.uniform(-MONTH_SECONDS, MONTH_SECONDS)
+        await self._pause()
+        site.clock_is_off_by = 0.0
+
+    async def full(self, site):
+        """Fill the disk of an etcd, which may end of that, or be killed and not start."""
+        with contextlib.closing(Filling(site.disk)):
+            await self._pause()
+            if RANDOM.random() < 0.5:
+                await asyncio.to_thread(site.member.kill)
+                site.member.start(self.cluster.members)
+            await self._pause()
+        if site.member.has_ended:
+            self.counted["ended of a full disk"] += 1
+            site.member.start(self.cluster.members)
+
+    async def another_member(self, site):
+        """Have another etcd join, promote it and remove it."""
+        another = self.cluster.another()
+        client = EtcdClient(str(site.member.socket))
+        members = MembersService(client, quota_bytes=0)
+        try:
+            added = await _changed(members, "add", another.url)
+            another.start([*self.cluster.members, another], state="existing")
+            await _changed(members, "promote", another.url, added)
+            await self._pause()
+            await _changed(members, "remove", another.url, added)
+        finally:
+            await asyncio.to_thread(another.stop)
+            await client.close()
+
     async def _pause(self):
         await asyncio.sleep(RANDOM.uniform(0.2, 1.5))
+
+
+class Filling:
+    """All that is free on a disk, taken until it is closed."""
+
+    def __init__(self, disk):
+        self._file = disk / "filling"
+        with self._file.open("wb", buffering=0) as file:
+            for size in (2**20, 2**12):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+
+    def close(self):
+        self._file.unlink()
+
+
+async def _changed(members, step, url, member_id=0):
+    """Change the membership of the etcd at `url`, as soon as the others agree. Return its ID.
+
+    A step that was refused, or of which nothing is known, may be done nevertheless: an earlier
+    attempt was.
+    """
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        urls = [url] if step == "add" else []
+        answer = await members.answer(MembersStep(1, step, member_id, urls))
+        if not answer.refusal:
+            return answer.member_id
+        listed = await members.answer(MembersStep(2, "list"))
+        found = next((one for one in listed.members if one.urls == [url]), None)
+        if step == "remove" and listed.members and found is None:
+            return member_id
+        if found is not None and (step == "add" or (step == "promote" and not found.is_learner)):
+            return found.member_id
+        assert time.monotonic() < end, (step, answer)
+        await asyncio.sleep(0.1)
 
 
 async def until_all_answer(sites, clients):
@@ -303,13 +393,13 @@ async def make_operator(core):
         await asyncio.sleep(0.1)
 
 
-async def life(cluster):
+async def life(cluster, disks):
     async with contextlib.AsyncExitStack() as stack:
         sites = []
         for member in cluster.members:
             path = cluster.directory / f"{member.name}-link.sock"
             link = await stack.enter_async_context(UnreliableSocket(path, member.socket))
-            site = Site(Device(member.name), member, link)
+            site = Site(Device(member.name), member, link, disks[len(sites)])
             if sites:
                 await site.device.joins(sites[0].device)
             await site.start()
@@ -329,10 +419,22 @@ async def life(cluster):
         return sites, clients, faults
 
 
-def test_what_three_members_answer_under_faults_one_hsm_could_have_answered():
+def test_what_three_members_answer_under_faults_one_hsm_could_have_answered(tmp_path):
     for number in range(ROUNDS):
-        with Cluster(3) as cluster:
-            sites, clients, faults = asyncio.run(asyncio.wait_for(life(cluster), MOST_SECONDS))
+        with contextlib.ExitStack() as stack:
+            cluster = Cluster(3)
+            disks = []
+            for member in cluster.members:
+                place = tmp_path / f"{number}-{member.name}"
+                place.mkdir()
+                disk = stack.enter_context(disk_or_none(place, mebibytes=DISK_MEBIBYTES))
+                disks.append(disk)
+                if disk is not None:
+                    member.directory = disk / "etcd"
+            stack.enter_context(cluster)
+            sites, clients, faults = asyncio.run(
+                asyncio.wait_for(life(cluster, disks), MOST_SECONDS)
+            )
         counted = sorted(clients.counted.items(), key=str)
         print(number, dict(faults.counted), counted)  # noqa: T201 - for `make cluster-drill`
         lines = [line for site in sites for line in site.lines]

@@ -217,6 +217,7 @@ async def start_core(  # noqa: PLR0913
     store: KeyValueStore | None = None,
     device_key: Secret | None = None,
     clock: Clock | None = None,
+    wall_clock: Callable[[], float] | None = None,
     pools: tuple[WorkPool, WorkPool] | None = None,
     unattended_key: MemoryUnattendedKey | None = None,
     update_slot: KeepsUpdateImages | None = None,
@@ -243,12 +244,13 @@ async def start_core(  # noqa: PLR0913
         WorkPool(name="kdf", threads=2, queue_limit=64),
     )
     lines: list[str] = []
-    log = Log("core", clock=clock, write=lines.append)
+    wall_clock = wall_clock or clock
+    log = Log("core", clock=wall_clock, write=lines.append)
     hsm = await Hsm.start(
         CoreContext(
             store=store,
             device_key=device_key,
-            wall_clock=clock,
+            wall_clock=wall_clock,
             monotonic=clock,
             crypto_pool=crypto,
             keygen_pool=crypto,

@@ -40,11 +40,16 @@ class Member:
         self.url = f"http://127.0.0.1:{port}"
         self.process = None
         self.options = ()
+        self._log = directory / f"{name}.log"
+
+    @property
+    def has_ended(self):
+        return self.process.poll() is not None
 
     def start(self, members, *, state="new"):
         self.socket.unlink(missing_ok=True)
         cluster = ",".join(f"{member.name}={member.url}" for member in members)
-        with (self.directory.parent / f"{self.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  the binary is ours
                 [
                     BINARY,
@@ -105,7 +110,7 @@ class Member:
             self.kill()
 
     def log(self):
-        return (self.directory.parent / f"{self.name}.log").read_text(errors="replace")[-4000:]
+        return self._log.read_text(errors="replace")[-4000:]
 
 
 class Cluster:
@@ -118,6 +123,11 @@ class Cluster:
         self.members = [Member(self.directory, f"m{n}", port) for n, port in enumerate(ports)]
         for member in self.members:
             member.options = options
+
+    def another(self):
+        """A member that does not belong to the cluster yet."""
+        (port,) = _free_ports(1)
+        return Member(self.directory, f"x{port}", port)
 
     def __enter__(self):
         try:

@@ -55,7 +55,7 @@ class Device:
 
 
 @contextlib.asynccontextmanager
-async def core_of(device, client, *, seconds, clock=None):
+async def core_of(device, client, *, seconds, clock=None, wall_clock=None):
     """The core of a device, whose etcd is at the other end of the client.
 
     `seconds` is how old its answers may be. At the end, nothing is finished, as in a crash.
@@ -70,6 +70,7 @@ async def core_of(device, client, *, seconds, clock=None):
             store=SplitStore(shared, device.own, device=device.name),
             device_key=device.key and device.key.copy(),
             clock=clock or Clock(),
+            wall_clock=wall_clock,
             freshness=Freshness(Settings(seconds), time.monotonic, watch.confirm_now),
         )
         device.key = core.device_key.copy()
