@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from keystead.errors import Conflict, Overloaded, StoreUnavailable
 from keystead.model.policy import PolicyDocument, parse_policy
 from keystead.storage.domain import DomainStores
-from keystead.storage.leases import lease, return_leases
-from keystead.storage.use_limits import Minute, lease_size
+from keystead.storage.leases import lease, lease_ahead, return_leases
+from keystead.storage.use_limits import MAX_LEASE, Minute, lease_size
 from tests.support.stores import WatchedStore, key_path, open_domain, with_key
 
 A, B = key_path("a"), key_path("b")
@@ -38,6 +38,7 @@ async def use(domain: DomainStores, uses: int) -> bool:
             if key.limits.leased < uses:
                 return False
             key.limits.take(uses, 0.0)
+            lease_ahead(domain.keys, key)
             return True
         await lease(domain.keys, key, uses)
     return False
@@ -48,12 +49,19 @@ async def left(domain: DomainStores) -> int:
     return domain.keys.limits.uses_left(A, record)
 
 
+async def nothing_is_leased(domain: DomainStores) -> None:
+    """Wait for leases that are being written."""
+    async with domain.keys.limits.no_leases():
+        pass
+
+
 async def use_some(domain: DomainStores, wanted: list[int]) -> int:
     """Use the key at once by so many requests. Return how many uses they were, with a crash 0."""
     try:
         done = await asyncio.gather(*(use(domain, uses) for uses in wanted))
     except StoreUnavailable:
         return 0
+    await nothing_is_leased(domain)
     return sum(uses for uses, is_done in zip(wanted, done, strict=True) if is_done)
 
 
@@ -141,6 +149,53 @@ def test_a_lease_goes_on_when_the_client_that_needed_it_is_gone():
     asyncio.run(scenario())
 
 
+def test_more_is_leased_while_requests_use_what_is_left():
+    async def scenario():
+        store, domain = await limited(10**6)
+        assert await use_some(domain, [1]) == 1
+        key = await domain.keys.get(A)
+        assert await use(domain, MAX_LEASE * 3 // 4)
+        store.turns = lambda: 5
+        while key.limits.leased > 100:
+            key = await domain.keys.get(A)
+            assert not key.limits.lacks(key.record, 1)
+            assert await use(domain, 1)
+            writes = len(domain.keys.limits._leases)  # noqa: SLF001 - one at a time
+            assert writes <= 1
+        assert writes == 1
+        await nothing_is_leased(domain)
+        assert domain.keys.limits.leased(A) == MAX_LEASE
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_ahead_that_fails_is_made_by_the_request_that_needs_it():
+    async def scenario():
+        store, domain = await limited(10**6)
+        assert await use(domain, 1)
+        fails(store, made=False)
+        assert await use(domain, MAX_LEASE - 2)
+        await nothing_is_leased(domain)
+        assert domain.keys.limits.leased(A) == 1
+        assert await use_some(domain, [1, 1]) == 2
+        assert await left(domain) == 10**6 - MAX_LEASE - 1
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_waits_for_a_lease_that_is_being_written_and_returns_it():
+    async def scenario():
+        store, domain = await limited(10**6)
+        assert await use(domain, 1)
+        store.turns = lambda: 5
+        assert await use(domain, MAX_LEASE - 2)
+        await return_leases(domain.keys)
+        record, _ = await domain.keys.read(A)
+        assert record.uses_left == 10**6 - MAX_LEASE + 1
+
+    asyncio.run(scenario())
+
+
 def test_leases_move_with_their_key_and_end_with_it():
     async def scenario():
         _, domain = await limited(5000)
@@ -155,20 +210,24 @@ def test_leases_move_with_their_key_and_end_with_it():
 
 
 @pytest.mark.parametrize(
-    ("max_uses", "remaining", "needed", "leased"),
+    ("max_uses", "remaining", "needed", "leased", "expected"),
     [
-        (999, 999, 3, 3),
-        (999, 2, 3, 2),
-        (1000, 1000, 1, 100),
-        (10**6, 10**6, 1, 1000),
-        (10**6, 10**6, 1001, 1001),
-        (10**6, 5, 1, 5),
-        (10**6, 3000, 1, 300),
+        (999, 999, 3, 0, 3),
+        (999, 999, 3, 2, 1),
+        (999, 2, 3, 0, 2),
+        (1000, 1000, 1, 0, 100),
+        (10**6, 10**6, 1, 0, 1000),
+        (10**6, 10**6, 0, 249, 751),
+        (10**6, 10**6, 1001, 0, 1001),
+        (10**6, 10**6, 1100, 200, 900),
+        (10**6, 5, 1, 0, 5),
+        (10**6, 3000, 1, 0, 300),
+        (10**6, 1500, 0, 200, 0),
     ],
 )
-def test_a_lease_is_small_beside_what_is_left(max_uses, remaining, needed, leased):
+def test_a_lease_is_small_beside_what_is_left(max_uses, remaining, needed, leased, expected):
     policy = parse_policy(PolicyDocument(max_uses=max_uses))
-    assert lease_size(policy, remaining, needed) == leased
+    assert lease_size(policy, remaining, needed, leased) == expected
 
 
 @given(

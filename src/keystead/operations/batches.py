@@ -13,6 +13,7 @@ from keystead.operations.caller_context import CallerContext
 from keystead.operations.use_keys import NOT_USED, attempt_of
 from keystead.operations.use_permits import current, ready
 from keystead.storage.key_cache import StoredKey
+from keystead.storage.leases import lease_ahead
 
 MAX_MESSAGES: Final = 1000
 PART_MESSAGES: Final = 32
@@ -46,6 +47,7 @@ async def use_key_for_each(
     attempt = attempt_of(context, key, use, wanted.mode, uses)
     attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
+    lease_ahead(session.keys, key)
     private = key.release(permit)
     is_slow = private.works_slowly or mechanism.works_slowly
     batch = _Batch(wanted, mechanism.run, private, most_messages=1 if is_slow else PART_MESSAGES)

@@ -17,6 +17,7 @@ from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyAttributes, add, require_new
 from keystead.operations.use_permits import current, is_ready, ready
 from keystead.storage.key_cache import StoredKey
+from keystead.storage.leases import lease_ahead
 
 Made = TypeVar("Made")
 
@@ -103,6 +104,8 @@ async def use_key(
     if key.record.policy is not None and not is_ready(attempt, key):
         attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
+    if key.limits is not None:
+        lease_ahead(session.keys, key)
     try:
         run = _run_of(mechanism, wanted, padding_errors=session.pkcs1_padding_errors)
         private = key.release(permit)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from keystead.errors import Conflict, CorruptRecord, NotFound
+from keystead.errors import Conflict, CorruptRecord, KeysteadError, NotFound, Overloaded
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage.conditional import depend_on
 from keystead.storage.key_cache import StoredKey
@@ -29,7 +29,26 @@ async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
     async with limits.leasing:
         if limits.leased >= uses:
             return
-        await keys.limits.lease(_lease(keys, key.path, limits, uses))
+        await asyncio.shield(keys.limits.begin_lease(_lease(keys, key.path, limits, uses)))
+
+
+def lease_ahead(keys: KeyStore, key: StoredKey) -> None:
+    """Begin to lease more uses of a key if few are left, so that no request has to wait for that.
+
+    One lease of a key is written at a time. An error is left to the request that finds no use.
+    """
+    limits = key.limits
+    if limits is None or limits.leased >= limits.low_mark or limits.leasing.locked():
+        return
+    limits.low_mark = 0  # Until the lease is written: one that fails is not tried again here.
+    with suppress(Overloaded):
+        _ = keys.limits.begin_lease(_lease_ahead(keys, key.path, limits))
+
+
+async def _lease_ahead(keys: KeyStore, path: KeyPath, limits: UseLimits) -> None:
+    async with limits.leasing:
+        with suppress(KeysteadError):
+            await _lease(keys, path, limits, 0)
 
 
 async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) -> None:
@@ -43,12 +62,12 @@ async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) ->
             return record
         if not limits.are_of(record):
             return record  # Another member of the cluster has set another policy.
-        leased = lease_size(record.policy, record.uses_left, uses - limits.leased)
+        leased = lease_size(record.policy, record.uses_left, uses, limits.leased)
         return replace(record, uses_left=record.uses_left - leased)
 
     with suppress(NotFound):
         await keys.update(path, edit)
-        limits.leased += leased
+        limits.add_leased(leased)
 
 
 async def return_leases(keys: KeyStore) -> None:
@@ -56,10 +75,11 @@ async def return_leases(keys: KeyStore) -> None:
 
     After an error, those that were not given back are lost.
     """
-    leased = keys.limits.take_leased()
-    for start in range(0, len(leased), _AT_ONCE):
-        some = leased[start : start + _AT_ONCE]
-        await asyncio.gather(*(_return(keys, path, limits) for path, limits in some))
+    async with keys.limits.no_leases():
+        leased = keys.limits.take_leased()
+        for start in range(0, len(leased), _AT_ONCE):
+            some = leased[start : start + _AT_ONCE]
+            await asyncio.gather(*(_return(keys, path, limits) for path, limits in some))
 
 
 async def _return(keys: KeyStore, path: KeyPath, limits: UseLimits) -> None:

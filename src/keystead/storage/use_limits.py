@@ -22,15 +22,20 @@ MAX_LEASE: Final = 1000
 """The most uses that a crash loses."""
 LEASED_PART: Final = 10
 """A lease takes this part of what is left, so that a crash loses about a tenth at most."""
+LOW_PART: Final = 4
+"""The next lease is written when this part of the last one is left, while requests use that."""
 
 
-def lease_size(policy: Policy, left: int, needed: int) -> int:
-    """Return how many of the uses that are `left` to lease for a request that needs `needed`."""
+def lease_size(policy: Policy, left: int, needed: int, leased: int = 0) -> int:
+    """Return how many of the uses that are `left` to lease, so that there are `needed`.
+
+    `leased` is the number of uses that are leased already.
+    """
     max_uses = policy.document.max_uses or 0
-    if max_uses < EXACT_BELOW:
-        return min(left, needed)
-    wanted = min(MAX_LEASE, max(MIN_LEASE, left // LEASED_PART))
-    return min(left, max(wanted, needed))
+    wanted = 0
+    if max_uses >= EXACT_BELOW:
+        wanted = min(MAX_LEASE, max(MIN_LEASE, left // LEASED_PART))
+    return min(left, max(wanted, needed, leased) - leased)
 
 
 class Minute:
@@ -101,6 +106,7 @@ class UseLimits:
         "_uses_of",
         "leased",
         "leasing",
+        "low_mark",
         "minute",
     )
 
@@ -112,6 +118,8 @@ class UseLimits:
         self._max_per_minute = policy.document.max_per_minute
         self.leased = 0
         """Uses that the record has given out and that nobody has used."""
+        self.low_mark = 0
+        """With fewer leased uses than this, it is time to lease more."""
         self.minute = Minute()
         self.leasing = asyncio.Lock()
         """Held while a lease is written."""
@@ -125,6 +133,12 @@ class UseLimits:
         if self.leased >= uses or not self._has_max_uses:
             return False
         return uses <= self.leased + (record.uses_left or 0)
+
+    def add_leased(self, uses: int) -> None:
+        """Add uses that the record has given out."""
+        self.leased += uses
+        is_exact = (self._policy.document.max_uses or 0) < EXACT_BELOW
+        self.low_mark = 0 if is_exact else self.leased // LOW_PART
 
     def counters(self, uses: int, now: float) -> Counters:
         """Return what the policy's rules need for `uses` now. `now` is of a monotonic clock."""
@@ -146,31 +160,33 @@ class KeyLimits:
         self._limits: dict[KeyPath, UseLimits] = {}
         self._leases: set[asyncio.Task[None]] = set()
         """Leases that are being written."""
-        self._may_lease = True
+        self._refusing = 0
+        """How many contexts there are in which nothing is leased."""
 
-    async def lease(self, write: Coroutine[None, None, None]) -> None:
-        """Run the coroutine that writes a lease, to its end even if the caller is cancelled.
+    def begin_lease(self, write: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run the coroutine that writes a lease. It is not cancelled with its caller.
 
         Raises Overloaded while there must be no leases.
         """
-        if not self._may_lease:
+        if self._refusing:
             write.close()
-            raise Overloaded("A restore is under way.")
+            raise Overloaded("The HSM is being locked or restored.")
         task = asyncio.create_task(write)
         self._leases.add(task)
         task.add_done_callback(self._leases.discard)
-        await asyncio.shield(task)
+        return task
 
     @asynccontextmanager
     async def no_leases(self) -> AsyncIterator[None]:
         """Wait for leases that are being written, and refuse others in this context."""
-        self._may_lease = False
+        self._refusing += 1
         try:
             if self._leases:
                 await asyncio.wait(self._leases)
             yield
         finally:
-            self._may_lease = True
+            self._refusing = 0
+        """How many contexts there are in which nothing is leased."""
 
     def of(self, path: KeyPath, record: KeyRecord) -> UseLimits | None:
         """Return the limits of a key, or None if its policy has no counted rule.
