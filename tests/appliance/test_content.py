@@ -15,7 +15,13 @@ from keystead.appliance import content, cpio
 from keystead.appliance.bytecode import compiled
 from keystead.appliance.debian import Package
 from keystead.appliance.elf import is_elf, needed_libraries
-from keystead.appliance.kernel_modules import built_in, load_order, modules_of, name_of
+from keystead.appliance.kernel_modules import (
+    built_in,
+    load_order,
+    modules_of,
+    name_of,
+    pci_aliases,
+)
 from keystead.appliance.python_files import lean, own_package, wheels
 
 NAME, SIZE = 11, 6
@@ -92,6 +98,24 @@ def test_drivers_load_after_those_they_need() -> None:
     }
 
     assert load_order(["disk"], modules) == ["core", "bus_one", "disk"]
+
+
+def test_drivers_of_pci_devices_are_loaded_for_these_alone() -> None:
+    modules = {
+        "disk": b"\0alias=pci:v1af4d1*\0depends=bus,core\0",
+        "card": b"\0depends=core\0alias=pci:v8086d2*\0alias=pci:v8086d1*\0alias=of:x\0",
+        "bus": b"\0depends=\0",
+        "core": b"\0alias=pci:v9\0depends=\0",
+        "files": b"\0alias=fs-files\0depends=bus\0",
+    }
+
+    assert pci_aliases(["disk", "card", "files"], modules) == {
+        "bus": [],
+        "core": ["pci:v1af4d1*", "pci:v8086d1*", "pci:v8086d2*"],
+        "disk": ["pci:v1af4d1*"],
+        "card": ["pci:v8086d1*", "pci:v8086d2*"],
+        "files": [],
+    }
 
 
 def test_a_driver_that_is_in_no_package_is_an_error() -> None:

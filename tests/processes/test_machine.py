@@ -167,6 +167,21 @@ def test_partitions_are_found_by_name(tmp_path: Path) -> None:
     assert boot.partitions("keystead-data", tmp_path) == ["vda2"]
 
 
+def test_drivers_without_their_pci_device_are_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "order").write_text(
+        "core.ko pci:v00001AF4d*sv*sd*bc*sc*i* pci:v*d*sv*sd*bc01sc06i01*\n"
+        "ahci.ko pci:v*d*sv*sd*bc01sc06i01*\n"
+        "e1000.ko pci:v00008086d0000100Esv*sd*bc*sc*i*\n"
+        "ext4.ko\n"
+    )
+    device = tmp_path / "devices/0000:00:1f.2"
+    device.mkdir(parents=True)
+    (device / "modalias").write_text("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01\n")
+
+    assert list(boot.drivers(tmp_path, tmp_path / "devices")) == ["core.ko", "ahci.ko", "ext4.ko"]
+    assert list(boot.drivers(tmp_path, tmp_path / "none")) == ["ext4.ko"]
+
+
 def test_files_of_drivers_are_removed(tmp_path: Path) -> None:
     for name in ("order", "ext4.ko"):
         (tmp_path / name).write_bytes(b"")

@@ -10,14 +10,15 @@ from keystead.appliance import content, cpio
 from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
-from keystead.appliance.kernel_modules import DRIVERS, built_in, load_order, modules_of
+from keystead.appliance.kernel_modules import DRIVERS, built_in, load_order, modules_of, pci_aliases
 from keystead.appliance.python_files import has_tpm, own_package, server_wheels, standard_library
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.errors import InvalidInput
 
 INTERPRETER: Final = f"usr/bin/{PYTHON}"
 MODULES: Final = "usr/lib/modules/"
-"""Where the drivers are; the file `order` there names them in the order in which they load."""
+"""Where the drivers are; the file `order` there names them in the order in which they load, each
+with the aliases of the PCI devices that it is for."""
 
 _LIBRARY_FOLDERS: Final = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
@@ -150,11 +151,12 @@ def _drivers(packages: Sequence[Package]) -> Iterator[ImageFile]:
     modules = {name: found for package in packages for name, found in modules_of(package)}
     files: Mapping[str, bytes] = {name: data for name, (data, _) in modules.items()}
     present = {name for package in packages for name in built_in(package)}
-    order = load_order([name for name in DRIVERS if name not in present], files)
+    wanted = [name for name in DRIVERS if name not in present]
+    order, aliases = load_order(wanted, files), pci_aliases(wanted, files)
     for name in order:
         data, origin = modules[name]
         yield content.file(f"{MODULES}{name}.ko", data, origin)
-    listed = "".join(f"{name}.ko\n" for name in order).encode()
+    listed = "".join(f"{' '.join([f'{name}.ko', *aliases[name]])}\n" for name in order).encode()
     yield content.file(f"{MODULES}order", listed, _BUILDER)
 
 

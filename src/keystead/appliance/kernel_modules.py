@@ -21,6 +21,8 @@ DRIVERS: Final = (
     *("button", "evdev"),
 )
 
+_PCI: Final = b"pci:"
+_ALIAS: Final = re.compile(rb"(?:^|\0)alias=([^\0]*)")
 _DEPENDS: Final = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 
 
@@ -55,6 +57,23 @@ def load_order(wanted: Iterable[str], modules: Mapping[str, bytes]) -> list[str]
     for name in wanted:
         _add(name, modules, ordered)
     return list(ordered)
+
+
+def pci_aliases(wanted: Iterable[str], modules: Mapping[str, bytes]) -> dict[str, list[str]]:
+    """Return, for each module of `load_order`, which PCI devices it is loaded for.
+
+    Nothing stands for a module that is loaded always: its devices are on another bus, or it has
+    none.
+    """
+    found: dict[str, set[str]] = {}
+    always: set[str] = set()
+    for name in wanted:
+        aliases = [alias for alias in _ALIAS.findall(modules[name]) if alias.startswith(_PCI)]
+        for needed in load_order([name], modules):
+            found.setdefault(needed, set()).update(alias.decode() for alias in aliases)
+            if not aliases:
+                always.add(needed)
+    return {name: [] if name in always else sorted(found[name]) for name in found}
 
 
 def _add(name: str, modules: Mapping[str, bytes], ordered: dict[str, None]) -> None:

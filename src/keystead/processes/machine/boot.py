@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ DATA_PARTITION: Final = "keystead-data"
 """The name of the partition for data, in the partition table."""
 
 _MODULES: Final = Path("/usr/lib/modules")
+_PCI_DEVICES: Final = Path("/sys/bus/pci/devices")
 _BLOCK_DEVICES: Final = Path("/sys/class/block")
 _DISK_PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
@@ -74,9 +75,21 @@ def prepare() -> None:
     kernel.mount("", "/", "", kernel.MS_REMOUNT | kernel.MS_RDONLY)
 
 
-def load_drivers(folder: Path = _MODULES) -> None:
-    """Load every driver, in their order. One without its device is no mistake."""
-    for name in (folder / "order").read_text().split():
+def drivers(folder: Path, devices: Path) -> Iterator[str]:
+    """Yield the drivers to be loaded, in their order: none of PCI devices that are not here."""
+    present = [path.read_text() for path in devices.glob("*/modalias")]
+    for line in (folder / "order").read_text().splitlines():
+        name, *aliases = line.split()
+        wanted = [alias.split("*") for alias in aliases]
+        if not wanted or any(
+            all(part in device for part in parts) for parts in wanted for device in present
+        ):
+            yield name
+
+
+def load_drivers(folder: Path = _MODULES, devices: Path = _PCI_DEVICES) -> None:
+    """Load the drivers. One without its device is no mistake."""
+    for name in drivers(folder, devices):
         try:
             kernel.load_module(folder / name)
         except OSError as error:
