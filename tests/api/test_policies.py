@@ -1,13 +1,17 @@
 """/keys/{id}/policy: who sets it, and which uses it refuses."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from keystead.model.keys import KeyPath
+from keystead.storage.key_value_store import Change
+from tests.api.test_put_back import contents
 from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64, start_core
 from tests.support.memory_store import MemoryStore
+from tests.support.stores import Crash, WatchedStore
 
 DIGEST = b64(bytes(32))
 NEVER = {"enabled": False}
@@ -337,3 +341,67 @@ async def test_a_restore_never_gives_uses_back_to_a_key_that_is_there(unlock_the
     assert await shown(core, deleted) == {"maxUses": 5, "usesLeft": 5}
     assert (await core.request("GET", f"/keys/{gone}/policy", user=ADMIN)).status == 404
     assert await core.store.list("/1/kept", "/1/kepu", limit=9) == []
+
+
+async def locked_after_a_restore() -> tuple[Core, str]:
+    """Return a core after a restore that must not give uses back, and a key with one left."""
+    core = await started()
+    await core.provision()
+    backup, operator = await core.add_user("b", "Backup"), await core.add_user("op", "Operator")
+    assert await set_passphrase(core, PASSPHRASE) == 204
+    key = await new_key(core)
+    await set_policy(core, key, maxUses=5)
+    file = await make(core, backup)
+    assert (await sign_many(core, key, operator, 4)).status == 200
+    change = {"newPassphrase": "another to unlock", "currentPassphrase": UNLOCK}
+    path = "/config/unlock-passphrase"
+    assert (await core.request("PUT", path, user=ADMIN, json=change)).status == 204
+    assert (await restore(core, file, ADMIN, backupPassphrase=PASSPHRASE)).status == 204
+    assert core.hsm.state.value == "Locked"
+    return core, key
+
+
+@pytest.mark.parametrize("pattern", ["/1/kept-policy/", "/1/kept-policy-pages", "/1/kept"])
+async def test_what_a_restore_keeps_cannot_be_removed_from_the_store(pattern: str) -> None:
+    core, key = await locked_after_a_restore()
+    paths = await core.store.list(pattern, pattern + "\U0010ffff", limit=9)
+    assert paths
+    removed = [Change(path, None) for path in paths]
+    kept = [Change(path, (await core.store.get(path)).value) for path in paths]
+    await core.store.commit(removed)
+    assert await unlock(core) == 500
+    assert (await core.request("GET", "/health/state")).json() == {"state": "Locked"}
+    assert any("is not the one that was written last" in line for line in core.log_lines)
+    await core.store.commit(kept)
+    assert await unlock(core) == 204
+    assert await shown(core, key) == {"maxUses": 5, "usesLeft": 1}
+    core.close()
+
+
+async def test_a_crash_at_any_commit_of_the_unlock_after_a_restore_gives_no_use_back() -> None:
+    core, key = await locked_after_a_restore()
+    records = await contents(core.store)
+    status, made = 0, 0
+    while status != 204:
+        store = WatchedStore()
+        await store.commit([Change(path, value) for path, value in records.items()])
+        other = await start_core(store=store, device_key=core.device_key, pools=core.pools)
+        left = made
+
+        def crash() -> None:
+            nonlocal left
+            if not left:
+                raise Crash
+            left -= 1
+
+        store.before_commit = crash
+        with contextlib.suppress(Crash):
+            status = await unlock(other)
+        store.before_commit = lambda: None
+        again = await other.restarted()
+        assert await unlock(again) == 204
+        assert await shown(again, key) == {"maxUses": 5, "usesLeft": 1}
+        assert await store.kept.list("/1/kept", "/1/kepu", limit=9) == []
+        made += 1
+    assert made > 3
+    core.close()

@@ -11,17 +11,21 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from keystead.errors import CorruptRecord
 from keystead.model.keys import KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.generations import NextGeneration
-from keystead.storage.key_value_store import Change, KeyValueStore, Record
-from keystead.storage.paths import list_paths
+from keystead.storage.key_value_store import Change, Check, KeyValueStore, Record
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.use_limits import KeyLimits
 
 _ROOT: Final = "/kept-policy/"
+"""The root of the pages, each with copies of some records by the names of the keys."""
+_PAGES: Final = "/kept-policy-pages"
+"""How many pages there are. They are deleted before it."""
 _AFTER: Final = "\U0010ffff"
 _SCAN_BYTES: Final = 64 * 1024
 _MARK: Final = b'"policy":'
@@ -43,32 +47,53 @@ class KeptPolicies:
         Nothing is leased meanwhile: what is left of a key's uses must not fall after the copy.
         """
         async with self._limits.no_leases():
-            start = key_paths.ROOT
-            while page := await self._store.scan(
+            start, pages = key_paths.ROOT, 0
+            while found := await self._store.scan(
                 start, key_paths.ROOT + _AFTER, limit_bytes=_SCAN_BYTES
             ):
-                kept = {_kept_path(one): one.entry.value for one in page if self._is_kept(one)}
+                kept = {_name(one): one.entry.value for one in found if self._is_kept(one)}
                 if kept:
-                    await following.add(kept)
-                start = page[-1].path + "\0"
+                    await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
+                    pages += 1
+                start = found[-1].path + "\0"
+            if pages:
+                await following.add({_PAGES: b"%d" % pages})
             yield
 
     async def apply(self) -> None:
         """Give each key that was kept and is still there the stricter policy. Call it at unlock.
 
-        Raises WriteRefused if the store cannot write: the keys must not be used then.
+        Raises WriteRefused if the store cannot write, and CorruptRecord if a page was removed or
+        put back: the keys must not be used then.
         """
-        for path in await list_paths(self._store, _ROOT, _ROOT + _AFTER):
-            # All members of a cluster do this after a restore.
-            await retry_when_stale(partial(self._apply_one, path))
-
-    async def _apply_one(self, path: str) -> None:
-        entry = await self._store.get(path)
-        if entry is None:
+        # Each page is asked for by name: a list would just lack one that was removed.
+        pages = await self._store.get(_PAGES)
+        if pages is None:
             return
-        changes = [Change(path, None, entry.revision)]
-        changes += await self._stricter_record(path.removeprefix(_ROOT), entry.value)
-        _ = await self._store.commit(changes)
+        for number in range(int(pages.value)):
+            await self._apply_page(_page_path(number))
+        await retry_when_stale(partial(self._delete, _PAGES))
+
+    async def _apply_page(self, path: str) -> None:
+        page = await self._store.get(path)
+        kept = {} if page is None else msgspec.msgpack.decode(page.value, type=dict[str, bytes])
+        for name, value in kept.items():
+            # All members of a cluster do this after a restore.
+            await retry_when_stale(partial(self._apply_one, path, name, value))
+        await retry_when_stale(partial(self._delete, path))
+
+    async def _apply_one(self, path: str, name: str, kept: bytes) -> None:
+        page = await self._store.get(path)
+        if page is None:
+            return  # Another member has applied it, and the key may have another policy since.
+        changes = await self._stricter_record(name, kept)
+        if changes:
+            _ = await self._store.commit(changes, checks=[Check(path, page.revision)])
+
+    async def _delete(self, path: str) -> None:
+        entry = await self._store.get(path)
+        if entry is not None:
+            _ = await self._store.commit([Change(path, None, entry.revision)])
 
     def _is_kept(self, record: Record) -> bool:
         try:
@@ -114,5 +139,5 @@ def _name(record: Record) -> str:
     return record.path.removeprefix(key_paths.ROOT)
 
 
-def _kept_path(record: Record) -> str:
-    return _ROOT + _name(record)
+def _page_path(number: int) -> str:
+    return f"{_ROOT}{number}"
