@@ -201,3 +201,38 @@ def test_figures_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
     console.page.get_by_role("button", name="Sign out").click()
     console.sign_in("figures", changed["passphrase"])
     expect(console.page.locator("figure").first).to_be_visible()
+
+
+def test_members_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
+    signed_in: Console,
+) -> None:
+    signed_in.expected_errors += ["401"]
+    page = signed_in.page
+    members = [{"id": name, "name": name, "urls": [], "learner": False} for name in ("a", "b")]
+    page.route("**/cluster/members", lambda route: route.fulfill(json=members))
+    signed_in.open("api")
+    signed_in.open("")
+    expect(page.get_by_role("region", name="Members").locator("tbody tr")).to_have_count(2)
+    refused, looks = [], []
+
+    def refuse(route: Route) -> None:
+        refused.append(route)
+        route.fulfill(status=401, json={"message": "The user or the passphrase is wrong."})
+
+    page.route("**/health/diagnose", refuse)
+    signed_in.says("Sign in again.")
+    page.on("request", lambda request: looks.append("/health/state" in request.url))
+    signed_in.wait_until(lambda: looks.count(True) >= 3)
+    assert len(refused) == 1
+
+
+def test_a_name_that_leads_up_the_path_is_not_sent(signed_in: Console) -> None:
+    asked = []
+    signed_in.open("api")
+    signed_in.page.on("request", lambda request: asked.append(request.url))
+    signed_in.page.locator("summary", has_text="GET /keys/{key_id}/policy").click()
+    form = signed_in.page.get_by_role("form", name="Try GET /keys/{key_id}/policy", exact=True)
+    form.locator("[name=path-key_id]").fill("..")
+    form.get_by_role("button", name="GET it").click()
+    expect(form.get_by_role("alert")).to_have_text("There is nothing with the name ..")
+    assert not any(url.endswith("/api/v1/policy") for url in asked)

@@ -60,7 +60,7 @@ export class Hsm extends EventTarget {
 
   async #findRole(user) {
     try {
-      return (await this.get(`/users/${encodeURIComponent(user)}`)).role;
+      return (await this.get(`/users/${segment(user)}`)).role;
     } catch (error) {
       if (error.status !== 403) throw error;
     }

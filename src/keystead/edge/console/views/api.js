@@ -2,6 +2,7 @@
 
 import { save } from "/console/bytes.js";
 import { area, button, element, field, form, later, section } from "/console/elements.js";
+import { segment } from "/console/hsm.js";
 
 export async function apiView({ hsm }) {
   hsm.description ??= await hsm.get("/openapi.json", { anonymous: true });
@@ -35,7 +36,7 @@ function operationView(hsm, { path, method, operation }) {
 }
 
 async function tryIt(hsm, { path, method, types }, values) {
-  const address = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[`path-${name}`]));
+  const address = path.replace(/\{(\w+)\}/g, (_, name) => segment(values[`path-${name}`]));
   const query = new URLSearchParams(Object.entries(values)
     .filter(([name, value]) => name.startsWith("query-") && value)
     .map(([name, value]) => [name.slice("query-".length), value])).toString();

@@ -3,7 +3,7 @@
 import { counted, element, facts, field, form, moment, notice, section, shown, table } from "/console/elements.js";
 import { fromPem } from "/console/bytes.js";
 import { readCertificate } from "/console/der.js";
-import { Hsm } from "/console/hsm.js";
+import { Hsm, segment } from "/console/hsm.js";
 
 const CLUSTER_MILLISECONDS = 3000;
 const SAMPLE_MILLISECONDS = 2000;
@@ -83,7 +83,7 @@ async function recentEntries(hsm) {
 async function rolesOf(hsm, users) {
   const some = users.slice(0, 50);
   const found = await Promise.all(some.map(async ({ user }) =>
-    (await hsm.get(`/users/${encodeURIComponent(user)}`)).role));
+    (await hsm.get(`/users/${segment(user)}`)).role));
   return found;
 }
 
