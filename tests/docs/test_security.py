@@ -1,22 +1,36 @@
-"""The tests that docs/security.md names for its claims are there."""
+"""The tests that the pages name for their claims are there."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import pages
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 NAMED = re.compile(r"`((?:[a-z_]+/)*test_[a-z0-9_]+|[a-z_]+/)`")
 
 
+def missing(names: Iterable[str]) -> list[str]:
+    """Return those that are no test and no folder of tests."""
+    return [
+        name
+        for name in names
+        if not (TESTS / f"{name}.py").is_file() and not (TESTS / name).is_dir()
+    ]
+
+
 def test_every_test_that_the_threat_model_names_exists():
     named = NAMED.findall((ROOT / "docs" / "security.md").read_text())
     assert len(named) > 30
-    missing = [
-        name
-        for name in named
-        if not (TESTS / f"{name}.py").is_file() and not (TESTS / name).is_dir()
-    ]
-    assert missing == []
+    assert missing(named) == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_another_page_names_exists(page):
+    assert missing(re.findall(r"`([a-z_]+/test_[a-z0-9_]+)`", page.read_text())) == []
 
 
 def test_every_row_about_an_attacker_names_a_test_or_says_that_there_is_none():
