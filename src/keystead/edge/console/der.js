@@ -75,7 +75,7 @@ function alternativeNames(fields) {
 function addressOf(bytes) {
   if (bytes.length === 4) return Array.from(bytes).join(".");
   const text = toHex(bytes).replace(/(.{4})(?=.)/g, "$1:");
-  return bytes.length === 16 ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text;
+  return bytes.length === 16 ? new URL(`//[${text}]`, location.href).hostname.slice(1, -1) : text;
 }
 
 /** Returns a certificate's parts in words; throws an error if it is none. */
