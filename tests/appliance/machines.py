@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from keystead.appliance import disk
 
-PASSPHRASES = {name: f"passphrase of {name}" for name in ("admin", "operator", "unlock")}
+PASSPHRASES = {name: f"passphrase of {name}" for name in ("admin", "backup", "operator", "unlock")}
 ROOT = Path(__file__).parents[2]
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 PATIENCE_SECONDS = 600

@@ -1,10 +1,13 @@
 """The appliance, booted in QEMU. `make appliance-test` runs it; it takes minutes."""
 
 import base64
+import datetime as dt
+import http.client
 import json
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tests.appliance.machines import (
     PASSPHRASES,
     READY,
     VARIABLES,
+    Vm,
     booted,
     changed,
     copied,
@@ -26,8 +30,11 @@ from tests.appliance.machines import (
     software_tpm,
 )
 from tests.support.core import b64
+from tests.support.server import basic, trusting_anyone
 
 NONCE = bytes(range(32))
+AT_ONCE = 12
+"""More passphrases than are checked at once."""
 
 pytestmark = pytest.mark.skipif(
     "KEYSTEAD_APPLIANCE" not in os.environ, reason="boots take minutes: make appliance-test"
@@ -57,6 +64,41 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
             admin.shutdown()
         vm.wait_for_end()
         assert "powering off" in vm.console
+
+
+def test_the_memory_is_enough_for_a_backup_a_restore_and_a_flood_of_passphrases(
+    built: Path, tmp_path: Path
+) -> None:
+    raw, variables = copied(built / DISK, tmp_path), copied(VARIABLES, tmp_path)
+
+    with booted(tmp_path, raw, variables) as vm:
+        vm.wait_for(READY)
+        vm.wait_for("by DHCP")
+        provision_and_sign(vm)
+        with closing(vm.client("admin")) as admin:
+            admin.add_user("Backup", nethsm.Role.BACKUP, PASSPHRASES["backup"], "backup")
+            admin.set_backup_passphrase(PASSPHRASES["backup"])
+        with closing(vm.client("backup")) as backup:
+            file = backup.backup()
+        with ThreadPoolExecutor(AT_ONCE) as clients:
+            states = list(clients.map(lambda number: refused(vm, number), range(AT_ONCE)))
+        assert set(states) <= {401, 429, 503}
+        with closing(vm.client("admin")) as admin:
+            admin.restore(file, PASSPHRASES["backup"], dt.datetime.now(dt.UTC))
+            admin.lock()
+            admin.unlock(PASSPHRASES["unlock"])
+            assert admin.list_keys() == ["first"]
+        assert "Out of memory" not in vm.console
+        assert vm.console.count(READY) == 1
+
+
+def refused(vm: Vm, number: int) -> int:
+    """Try a passphrase of nobody, which takes as much memory. Return the status of the answer."""
+    connection = http.client.HTTPSConnection("127.0.0.1", vm.port, context=trusting_anyone())
+    with closing(connection):
+        headers = {"Authorization": basic(f"nobody{number}", "not a passphrase")}
+        connection.request("GET", "/api/v1/users", headers=headers)
+        return connection.getresponse().status
 
 
 @pytest.mark.skipif(shutil.which("swtpm") is None, reason="no swtpm")
