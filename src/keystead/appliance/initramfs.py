@@ -88,7 +88,7 @@ def pack(entries: Iterable[ImageFile], path: Path) -> None:
     """Write the compressed root file system to `path`."""
     with path.open("wb") as out:
         packing = subprocess.Popen(
-            ["zstd", "-12", "--single-thread", "--quiet", "--stdout"],  # noqa: S607 - the system's own
+            ["zstd", "-19", "--single-thread", "--quiet", "--stdout"],  # noqa: S607 - the system's own
             stdin=subprocess.PIPE,
             stdout=out,
         )
