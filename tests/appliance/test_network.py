@@ -78,3 +78,4 @@ def test_only_the_port_of_https_answers(built: Path, tmp_path: Path) -> None:
         vm.wait_for("eth1: address 169.254.")
         for address in addresses():
             assert neighbour.open_ports(address) == {8443}
+            assert neighbour.silent_udp_ports(address) == set()
