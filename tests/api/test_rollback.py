@@ -367,6 +367,18 @@ async def test_records_of_the_store_that_was_given_up_are_noticed_beside_the_pre
     core.close()
 
 
+async def test_a_restore_is_no_rollback_after_the_clock_was_set_back() -> None:
+    core, backup, _ = await furnished(store=StoreWithPlace(Place()), keeps_head=True)
+    file = await make(core, backup)
+    for seconds in (0, 0, -3600):
+        core.clock.advance(seconds)
+        assert (await restore(core, file, ADMIN)).status == 204
+        await core.hsm.audit.try_write()
+    await core.hsm.stop()
+    assert await unlock(await started_on(store_of(core), core)) == 204
+    core.close()
+
+
 async def test_a_place_that_hangs_delays_a_stop_by_seconds_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -151,6 +151,7 @@ class Binding:
         else:
             key = Secret(os.urandom(DOMAIN_KEY_BYTES))
             change = own.put(RESTORED_VERSIONS, key)
+        await self._bound.load()
         for _ in range(_TRIES):
             carried = await self._settings.carried_to(following.number, changes)
             await following.write(carried.changes)
@@ -175,8 +176,13 @@ class Binding:
         return True
 
     def _new_history(self) -> int:
-        """Return a number above those of all roots that were made until now."""
-        return int(self._wall_clock() * _ROOTS_A_SECOND)
+        """Return a number above those of all roots that were made until now.
+
+        If the clock was set back, or that of another member is ahead, it is above those that the
+        present root can have by the end of the switch.
+        """
+        present = 0 if self.position is None else self.position[1] + _ROOTS_A_SECOND
+        return max(int(self._wall_clock() * _ROOTS_A_SECOND), present)
 
     def _versions(self, domain_key: Secret) -> Versions:
         return Versions(self._all, self._store.number, _key_of(domain_key))

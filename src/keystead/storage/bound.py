@@ -4,7 +4,7 @@ Each commit that changes records also writes their versions (`storage/versions`)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final, TypeVar
 
 from keystead.errors import CorruptRecord
@@ -52,6 +52,14 @@ class BoundStore:
         """The number of the generation whose records are checked now, or None."""
         versions = self._versions
         return versions.position[0] if versions is not None and versions.is_open else None
+
+    async def load(self) -> None:
+        """Read the root again, if one is followed: another device may have changed it."""
+        versions = self._versions
+        if versions is not None and versions.is_open:
+            async with self._writer.turn:
+                with suppress(CorruptRecord):  # Whoever reads a record next is told.
+                    _ = await versions.load()
 
     # --- reading ----------------------------------------------------------------------------
 
