@@ -2,13 +2,9 @@
 
 /// The tags that occur here.
 pub mod tag {
-    /// INTEGER.
     pub const INTEGER: u8 = 0x02;
-    /// BIT STRING.
     pub const BIT_STRING: u8 = 0x03;
-    /// OCTET STRING.
     pub const OCTET_STRING: u8 = 0x04;
-    /// SEQUENCE.
     pub const SEQUENCE: u8 = 0x30;
 }
 

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use cryptoki_sys::*;
 
-use crate::objects::{Object, Template};
+use crate::objects::{Handle, Object, Place, Template};
 use crate::operations::{Operation, Purpose};
 use crate::refusal::{require, Answer, Refusal};
 use crate::slot::Slot;
 
 /// A session.
 pub struct Session {
-    pub handle: CK_SESSION_HANDLE,
+    pub handle: Handle,
     /// What it is open on.
     pub slot: Arc<Slot>,
     /// Whether it may change objects.
@@ -25,7 +25,7 @@ pub struct Session {
 #[derive(Default)]
 pub struct Begun {
     /// The objects that were found and not fetched yet.
-    pub found: Option<VecDeque<CK_OBJECT_HANDLE>>,
+    pub found: Option<VecDeque<Handle>>,
     pub operations: Active<Operation>,
     /// The keys of messages, each of which is an operation of its own.
     pub messages: Active<Arc<Object>>,
@@ -54,12 +54,14 @@ impl Session {
         require(self.is_read_write, Refusal(CKR_SESSION_READ_ONLY))
     }
 
-    /// Refuses, before anything is made, what the session may not write to the token.
-    pub fn require_place(&self, template: &Template) -> Answer<()> {
-        if template.bool(CKA_TOKEN)? == Some(true) {
-            self.require_read_write()?;
+    /// Returns where a new object of the server is to be, and how long. Refuses, before anything is
+    /// made, what the session may not write to the token.
+    pub fn place(&self, template: &Template) -> Answer<Place> {
+        if template.bool(CKA_TOKEN)? != Some(true) {
+            return Ok(Place::ServerForSession(self.handle));
         }
-        Ok(())
+        self.require_read_write()?;
+        Ok(Place::Token)
     }
 }
 
@@ -109,13 +111,13 @@ impl<T> Active<T> {
 #[derive(Default)]
 pub struct Sessions {
     last: AtomicU64,
-    open: RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>,
+    open: RwLock<HashMap<Handle, Arc<Session>>>,
 }
 
 impl Sessions {
     /// Opens a session.
-    pub fn open(&self, slot: Arc<Slot>, is_read_write: bool) -> CK_SESSION_HANDLE {
-        let handle = self.last.fetch_add(1, Ordering::Relaxed) as CK_SESSION_HANDLE + 1;
+    pub fn open(&self, slot: Arc<Slot>, is_read_write: bool) -> Handle {
+        let handle = self.last.fetch_add(1, Ordering::Relaxed) as Handle + 1;
         let session = Session { handle, slot, is_read_write, begun: Mutex::default() };
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(handle, Arc::new(session));
@@ -123,13 +125,13 @@ impl Sessions {
     }
 
     /// Returns a session.
-    pub fn get(&self, handle: CK_SESSION_HANDLE) -> Answer<Arc<Session>> {
+    pub fn get(&self, handle: Handle) -> Answer<Arc<Session>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.get(&handle).cloned().ok_or(Refusal(CKR_SESSION_HANDLE_INVALID))
     }
 
     /// Closes a session. With the last one of a slot, its application is logged out.
-    pub fn close(&self, handle: CK_SESSION_HANDLE) -> Answer<()> {
+    pub fn close(&self, handle: Handle) -> Answer<()> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let session = open.remove(&handle).ok_or(Refusal(CKR_SESSION_HANDLE_INVALID))?;
         let is_last = !open.values().any(|other| other.slot.id == session.slot.id);

@@ -4,12 +4,13 @@ use cryptoki_sys::*;
 
 use super::{entry, memory::Output};
 use crate::mechanisms::Mechanism;
+use crate::objects::Handle;
 use crate::operations::{Operation, Purpose};
 use crate::refusal::{Answer, Refusal};
 use crate::session::Session;
 
 entry! {
-    fn C_SignInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
+    fn C_SignInit(session: Session, mechanism: Option<Mechanism>, key: Handle) {
         begin(&session, Purpose::Sign, mechanism, key)
     }
 
@@ -25,7 +26,7 @@ entry! {
         finish(&session, Purpose::Sign, &[], &signature)
     }
 
-    fn C_VerifyInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
+    fn C_VerifyInit(session: Session, mechanism: Option<Mechanism>, key: Handle) {
         begin(&session, Purpose::Verify, mechanism, key)
     }
 
@@ -41,7 +42,7 @@ entry! {
         check(&session, &[], signature)
     }
 
-    fn C_EncryptInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
+    fn C_EncryptInit(session: Session, mechanism: Option<Mechanism>, key: Handle) {
         begin(&session, Purpose::Encrypt, mechanism, key)
     }
 
@@ -57,7 +58,7 @@ entry! {
         finish(&session, Purpose::Encrypt, &[], &encrypted)
     }
 
-    fn C_DecryptInit(session: Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) {
+    fn C_DecryptInit(session: Session, mechanism: Option<Mechanism>, key: Handle) {
         begin(&session, Purpose::Decrypt, mechanism, key)
     }
 
@@ -96,7 +97,7 @@ fn begin(
     session: &Session,
     purpose: Purpose,
     mechanism: Option<Mechanism>,
-    key: CK_OBJECT_HANDLE,
+    key: Handle,
 ) -> Answer<()> {
     let Some(mechanism) = mechanism else {
         session.begun().operations.end(purpose);

@@ -34,13 +34,12 @@ entry! {
             flags: 0,
             libraryDescription: padded("Keystead PKCS#11"),
             libraryVersion: version(),
-        });
-        Ok(())
+        })
     }
 
     fn C_GetSlotList(_with_token: CK_BBOOL, list: List<CK_SLOT_ID>) {
         let ids: Vec<_> = Module::get()?.slots.iter().map(|slot| slot.id).collect();
-        list.fill(&ids)
+        list.put(&ids)
     }
 
     fn C_GetSlotInfo(slot: CK_SLOT_ID, info: Room<CK_SLOT_INFO>) {
@@ -52,8 +51,7 @@ entry! {
             flags: CKF_TOKEN_PRESENT | CKF_HW_SLOT,
             hardwareVersion: version(),
             firmwareVersion: version(),
-        });
-        Ok(())
+        })
     }
 
     fn C_GetTokenInfo(slot: CK_SLOT_ID, info: Room<CK_TOKEN_INFO>) {
@@ -78,29 +76,23 @@ entry! {
             hardwareVersion: version(),
             firmwareVersion: version(),
             utcTime: padded(""),
-        });
-        Ok(())
+        })
     }
 
     fn C_GetMechanismList(slot: CK_SLOT_ID, list: List<CK_MECHANISM_TYPE>) {
         Module::slot(slot)?;
         let kinds: Vec<_> = MECHANISMS.iter().map(|row| row.kind).collect();
-        list.fill(&kinds)
+        list.put(&kinds)
     }
 
-    fn C_GetMechanismInfo(
-        slot: CK_SLOT_ID,
-        kind: CK_MECHANISM_TYPE,
-        info: Room<CK_MECHANISM_INFO>
-    ) {
+    fn C_GetMechanismInfo(slot: CK_SLOT_ID, kind: CK_MECHANISM_TYPE, info: Room<CK_MECHANISM_INFO>) {
         Module::slot(slot)?;
         let row = find(kind).ok_or(Refusal(CKR_MECHANISM_INVALID))?;
         info.fill(CK_MECHANISM_INFO {
             ulMinKeySize: row.min,
             ulMaxKeySize: row.max,
             flags: row.flags,
-        });
-        Ok(())
+        })
     }
 
     fn C_WaitForSlotEvent(_flags: CK_FLAGS, _slot: *mut CK_SLOT_ID, _reserved: *mut c_void) {

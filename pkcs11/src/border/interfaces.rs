@@ -88,12 +88,11 @@ static INTERFACES: Interfaces = Interfaces([
 
 entry! {
     fn C_GetFunctionList(list: Room<*mut CK_FUNCTION_LIST>) {
-        list.fill((&raw const LIST_2_40).cast_mut());
-        Ok(())
+        list.fill((&raw const LIST_2_40).cast_mut())
     }
 
     fn C_GetInterfaceList(list: List<CK_INTERFACE>) {
-        list.fill(&INTERFACES.0)
+        list.put(&INTERFACES.0)
     }
 
     fn C_GetInterface(
@@ -115,7 +114,6 @@ entry! {
         };
         let found = place.filter(|_| !is_other && flags & !CKF_INTERFACE_FORK_SAFE == 0);
         let found = &INTERFACES.0[found.ok_or(Refusal(CKR_FUNCTION_FAILED))?];
-        interface.fill((&raw const *found).cast_mut());
-        Ok(())
+        interface.fill((&raw const *found).cast_mut())
     }
 }

@@ -3,17 +3,11 @@
 use cryptoki_sys::*;
 
 use super::entry;
+use crate::objects::Handle;
 
 entry! {
-    fn C_GenerateKey(
-        session: Session,
-        mechanism: Mechanism,
-        template: Template,
-        key: Room<CK_OBJECT_HANDLE>
-    ) {
-        session.require_place(&template)?;
-        key.fill(session.slot.generate_secret(session.handle, &mechanism, &template)?);
-        Ok(())
+    fn C_GenerateKey(session: Session, mechanism: Mechanism, template: Template, key: Room<Handle>) {
+        key.fill(session.generate_secret(&mechanism, &template)?)
     }
 
     fn C_GenerateKeyPair(
@@ -21,43 +15,30 @@ entry! {
         mechanism: Mechanism,
         public: Template,
         private: Template,
-        public_key: Room<CK_OBJECT_HANDLE>,
-        private_key: Room<CK_OBJECT_HANDLE>
+        public_key: Room<Handle>,
+        private_key: Room<Handle>
     ) {
-        session.require_place(&private)?;
-        let made = session.slot.generate_pair(session.handle, &mechanism, &public, &private)?;
-        public_key.fill(made.0);
-        private_key.fill(made.1);
-        Ok(())
+        let made = session.generate_pair(&mechanism, &public, &private)?;
+        public_key.write(made.0);
+        private_key.fill(made.1)
     }
 
     fn C_DeriveKey(
         session: Session,
         mechanism: Mechanism,
-        base: CK_OBJECT_HANDLE,
+        base: Handle,
         template: Template,
-        key: Room<CK_OBJECT_HANDLE>
+        key: Room<Handle>
     ) {
-        session.require_place(&template)?;
         let base = session.slot.key_object(base, CKR_KEY_HANDLE_INVALID)?;
-        key.fill(session.slot.derive(session.handle, &mechanism, &base, &template)?);
-        Ok(())
+        key.fill(session.derive(&mechanism, &base, &template)?)
     }
 
-    fn C_CreateObject(session: Session, template: Template, object: Room<CK_OBJECT_HANDLE>) {
-        session.require_place(&template)?;
-        object.fill(session.slot.create(session.handle, &template)?);
-        Ok(())
+    fn C_CreateObject(session: Session, template: Template, object: Room<Handle>) {
+        object.fill(session.create(&template)?)
     }
 
-    fn C_CopyObject(
-        session: Session,
-        object: CK_OBJECT_HANDLE,
-        template: Template,
-        copy: Room<CK_OBJECT_HANDLE>
-    ) {
-        session.require_place(&template)?;
-        copy.fill(session.slot.copy(session.handle, object, &template)?);
-        Ok(())
+    fn C_CopyObject(session: Session, object: Handle, template: Template, copy: Room<Handle>) {
+        copy.fill(session.copy(object, &template)?)
     }
 }

@@ -114,77 +114,49 @@ impl<T> Room<T> {
     }
 
     /// Writes the value.
-    pub fn fill(&self, value: T) {
+    pub fn write(&self, value: T) {
         // SAFETY: `new` refused NULL, and its caller promises room for a `T`.
         unsafe { self.0.write_unaligned(value) };
     }
-}
 
-/// Where a caller wants a list.
-pub struct List<T> {
-    values: *mut T,
-    count: Room<CK_ULONG>,
-    room: CK_ULONG,
-}
-
-impl<T: Copy> List<T> {
-    /// Keeps the place for a list.
-    ///
-    /// # Safety
-    /// `count` is NULL or points at a number; `values` is NULL or has room for as many of `T` as it
-    /// says. Both stay valid as long as this value lives.
-    pub unsafe fn new(values: *mut T, count: *mut CK_ULONG) -> Answer<Self> {
-        // SAFETY: the caller promises a number.
-        let (room, count) = unsafe { (read(count)?, Room::new(count)?) };
-        Ok(Self { values, count, room })
-    }
-
-    /// Tells how many there are, and writes them if the caller wants more than their number.
-    pub fn fill(&self, values: &[T]) -> Answer<()> {
-        let length = values.len() as CK_ULONG;
-        self.count.fill(length);
-        if self.values.is_null() {
-            return Ok(());
-        }
-        if self.room < length {
-            return Err(Refusal(CKR_BUFFER_TOO_SMALL));
-        }
-        // SAFETY: the caller of `new` promises room for `room`, which are at least as many.
-        unsafe { self.values.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    /// Writes the value, which ends a call.
+    #[expect(clippy::unnecessary_wraps, reason = "what a call ends with")]
+    pub fn fill(&self, value: T) -> Answer<()> {
+        self.write(value);
         Ok(())
     }
 }
 
-/// Where a caller wants bytes, and how much room there is.
-pub struct Output {
-    bytes: *mut CK_BYTE,
+/// Where a caller wants bytes or a list, and how much room there is.
+pub struct Output<T = CK_BYTE> {
+    values: *mut T,
     length: Room<CK_ULONG>,
     room: CK_ULONG,
 }
 
-impl Output {
+impl<T: Copy> Output<T> {
     /// Keeps the place for a result.
     ///
     /// # Safety
-    /// `length` is NULL or points at a number; `bytes` is NULL or has as much room as it says.
+    /// `length` is NULL or points at a number; `values` is NULL or has room for as many as it says.
     /// Both stay valid as long as this value lives.
-    pub unsafe fn new(bytes: *mut CK_BYTE, length: *mut CK_ULONG) -> Answer<Self> {
+    pub unsafe fn new(values: *mut T, length: *mut CK_ULONG) -> Answer<Self> {
         // SAFETY: the caller promises a number.
         let (room, length) = unsafe { (read(length)?, Room::new(length)?) };
-        Ok(Self { bytes, length, room })
+        Ok(Self { values, length, room })
     }
 
     /// Says whether only the length is wanted.
     pub fn asks_length(&self) -> bool {
-        self.bytes.is_null()
+        self.values.is_null()
     }
 
-    /// Tells the caller that up to `length` bytes will come.
+    /// Tells the caller that up to `length` values will come.
     pub fn tell_length(&self, length: usize) {
-        self.length.fill(length as CK_ULONG);
+        self.length.write(length as CK_ULONG);
     }
 
-    /// Refuses a room of less than `length` bytes, and tells the caller how many are needed.
+    /// Refuses a room for less than `length`, and tells the caller how many are needed.
     pub fn require(&self, length: usize) -> Answer<()> {
         if self.room < length as CK_ULONG {
             self.tell_length(length);
@@ -202,12 +174,14 @@ impl Output {
         self.require(length).map(|()| false)
     }
 
-    /// Writes `result`, or refuses it if there is not enough room.
-    pub fn put(&self, result: &[u8]) -> Answer<()> {
-        self.require(result.len())?;
-        self.tell_length(result.len());
-        // SAFETY: there is room for as many bytes, which `require` has compared.
-        unsafe { self.bytes.copy_from_nonoverlapping(result.as_ptr(), result.len()) };
+    /// Writes the values if the caller wants more than their number, or refuses a room for less.
+    pub fn put(&self, values: &[T]) -> Answer<()> {
+        if self.is_told(values.len())? {
+            return Ok(());
+        }
+        self.tell_length(values.len());
+        // SAFETY: there is room for as many, which `is_told` has compared.
+        unsafe { self.values.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
         Ok(())
     }
 }

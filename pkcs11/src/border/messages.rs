@@ -3,16 +3,13 @@
 use cryptoki_sys::*;
 
 use super::{entry, memory};
+use crate::objects::Handle;
 use crate::operations::{messages, Purpose};
 use crate::refusal::Answer;
 use crate::session::Session;
 
 entry! {
-    fn C_MessageEncryptInit(
-        session: Session,
-        mechanism: *mut CK_MECHANISM,
-        key: CK_OBJECT_HANDLE
-    ) {
+    fn C_MessageEncryptInit(session: Session, mechanism: *mut CK_MECHANISM, key: Handle) {
         // SAFETY: the caller promises a mechanism.
         unsafe { begin(&session, Purpose::Encrypt, mechanism, key) }
     }
@@ -39,11 +36,7 @@ entry! {
         end(&session, Purpose::Encrypt)
     }
 
-    fn C_MessageDecryptInit(
-        session: Session,
-        mechanism: *mut CK_MECHANISM,
-        key: CK_OBJECT_HANDLE
-    ) {
+    fn C_MessageDecryptInit(session: Session, mechanism: *mut CK_MECHANISM, key: Handle) {
         // SAFETY: the caller promises a mechanism.
         unsafe { begin(&session, Purpose::Decrypt, mechanism, key) }
     }
@@ -76,7 +69,7 @@ unsafe fn begin(
     session: &Session,
     purpose: Purpose,
     mechanism: *const CK_MECHANISM,
-    key: CK_OBJECT_HANDLE,
+    key: Handle,
 ) -> Answer<()> {
     if mechanism.is_null() {
         return end(session, purpose);

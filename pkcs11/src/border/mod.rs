@@ -75,13 +75,12 @@ macro_rules! entry {
     };
     // Where the caller wants bytes.
     (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Output, $($more:tt)*) $body:block) => {
-        entry!(@promised $name [$($c)* $a: *mut cryptoki_sys::CK_BYTE, length: *mut cryptoki_sys::CK_ULONG,]
-            [$($read)*] $a (memory::Output::new($a, length)) ($($more)*) $body);
+        entry!(@read $name [$($c)*] [$($read)*] ($a: List<cryptoki_sys::CK_BYTE>, $($more)*) $body);
     };
     // Where the caller wants a list.
     (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: List<$kind:ty>, $($more:tt)*) $body:block) => {
-        entry!(@promised $name [$($c)* $a: *mut $kind, count: *mut cryptoki_sys::CK_ULONG,]
-            [$($read)*] $a (memory::List::new($a, count)) ($($more)*) $body);
+        entry!(@promised $name [$($c)* $a: *mut $kind, length: *mut cryptoki_sys::CK_ULONG,]
+            [$($read)*] $a (memory::Output::new($a, length)) ($($more)*) $body);
     };
     // Where the caller wants a value.
     (@read $name:ident [$($c:tt)*] [$($read:tt)*] ($a:ident: Room<$kind:ty>, $($more:tt)*) $body:block) => {

@@ -3,7 +3,7 @@
 use cryptoki_sys::*;
 
 use super::{entry, memory};
-use crate::objects::Value;
+use crate::objects::{Handle, Value};
 use crate::refusal::{require, Answer, Refusal};
 
 entry! {
@@ -14,18 +14,13 @@ entry! {
         Ok(())
     }
 
-    fn C_FindObjects(
-        session: Session,
-        handles: *mut CK_OBJECT_HANDLE,
-        most: CK_ULONG,
-        count: Room<CK_ULONG>
-    ) {
+    fn C_FindObjects(session: Session, handles: *mut Handle, most: CK_ULONG, count: Room<CK_ULONG>) {
         let mut begun = session.begun();
         let found = begun.found.as_mut().ok_or(Refusal(CKR_OPERATION_NOT_INITIALIZED))?;
         require(!handles.is_null() || most == 0, Refusal(CKR_ARGUMENTS_BAD))?;
         let taken = memory::size(most)?.min(found.len());
         let taken: Vec<_> = found.drain(..taken).collect();
-        count.fill(taken.len() as CK_ULONG);
+        count.write(taken.len() as CK_ULONG);
         // SAFETY: the caller promises room for `most` handles.
         unsafe { handles.copy_from_nonoverlapping(taken.as_ptr(), taken.len()) };
         Ok(())
@@ -38,7 +33,7 @@ entry! {
 
     fn C_GetAttributeValue(
         session: Session,
-        object: CK_OBJECT_HANDLE,
+        object: Handle,
         template: *mut CK_ATTRIBUTE,
         count: CK_ULONG
     ) {
@@ -54,22 +49,21 @@ entry! {
         first_refusal
     }
 
-    fn C_SetAttributeValue(session: Session, object: CK_OBJECT_HANDLE, template: Template) {
+    fn C_SetAttributeValue(session: Session, object: Handle, template: Template) {
         session.require_read_write()?;
         session.slot.set_attributes(object, &template)
     }
 
-    fn C_DestroyObject(session: Session, object: CK_OBJECT_HANDLE) {
+    fn C_DestroyObject(session: Session, object: Handle) {
         if session.slot.object(object)?.session().is_none() {
             session.require_read_write()?;
         }
         session.slot.destroy(object)
     }
 
-    fn C_GetObjectSize(session: Session, object: CK_OBJECT_HANDLE, size: Room<CK_ULONG>) {
+    fn C_GetObjectSize(session: Session, object: Handle, size: Room<CK_ULONG>) {
         session.slot.object(object)?;
-        size.fill(CK_UNAVAILABLE_INFORMATION);
-        Ok(())
+        size.fill(CK_UNAVAILABLE_INFORMATION)
     }
 }
 

@@ -45,7 +45,8 @@ unsafe fn parameters(given: &CK_MECHANISM) -> Answer<Parameters> {
     unsafe {
         match given.mechanism {
             kind if matches!(scheme(kind), Some(Scheme::Pss(_))) => {
-                pss(structure(parameter, length)?)
+                let given: CK_RSA_PKCS_PSS_PARAMS = structure(parameter, length)?;
+                Ok(Parameters::Pss { hash: given.hashAlg, mgf: given.mgf, salt: given.sLen })
             }
             CKM_RSA_PKCS_OAEP => oaep(structure(parameter, length)?),
             CKM_AES_GCM => gcm(structure(parameter, length)?),
@@ -70,11 +71,6 @@ unsafe fn structure<T: Copy>(parameter: *const c_void, length: CK_ULONG) -> Answ
     require(length == size_of::<T>() as CK_ULONG, BAD)?;
     // SAFETY: the length is that of the structure, which the caller promises.
     unsafe { memory::read(parameter.cast()) }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "like the functions beside it")]
-fn pss(given: CK_RSA_PKCS_PSS_PARAMS) -> Answer<Parameters> {
-    Ok(Parameters::Pss { hash: given.hashAlg, mgf: given.mgf, salt: given.sLen })
 }
 
 unsafe fn oaep(given: CK_RSA_PKCS_OAEP_PARAMS) -> Answer<Parameters> {

@@ -6,6 +6,7 @@ use cryptoki_sys::*;
 
 use super::{entry, memory};
 use crate::module::Module;
+use crate::objects::Handle;
 use crate::refusal::{require, Refusal};
 
 entry! {
@@ -14,16 +15,15 @@ entry! {
         flags: CK_FLAGS,
         _application: *mut c_void,
         _notify: CK_NOTIFY,
-        handle: Room<CK_SESSION_HANDLE>
+        handle: Room<Handle>
     ) {
         let module = Module::get()?;
         let slot = Module::slot(slot)?;
         require(flags & CKF_SERIAL_SESSION != 0, Refusal(CKR_SESSION_PARALLEL_NOT_SUPPORTED))?;
-        handle.fill(module.sessions.open(slot, flags & CKF_RW_SESSION != 0));
-        Ok(())
+        handle.fill(module.sessions.open(slot, flags & CKF_RW_SESSION != 0))
     }
 
-    fn C_CloseSession(session: CK_SESSION_HANDLE) {
+    fn C_CloseSession(session: Handle) {
         Module::get()?.sessions.close(session)
     }
 
@@ -46,8 +46,7 @@ entry! {
             state,
             flags: CKF_SERIAL_SESSION | read_write,
             ulDeviceError: 0,
-        });
-        Ok(())
+        })
     }
 
     fn C_Login(session: Session, user_type: CK_USER_TYPE, pin: Text) {
@@ -75,7 +74,7 @@ entry! {
     fn C_GenerateRandom(session: Session, bytes: *mut CK_BYTE, length: CK_ULONG) {
         let wanted = memory::size(length)?;
         require(!bytes.is_null() || wanted == 0, Refusal(CKR_ARGUMENTS_BAD))?;
-        let random = session.slot.random(wanted)?;
+        let random = session.slot.user()?.random(wanted)?;
         if wanted == 0 {
             return Ok(());
         }

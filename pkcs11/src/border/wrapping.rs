@@ -3,72 +3,71 @@
 use cryptoki_sys::*;
 
 use super::entry;
+use crate::objects::Handle;
+use crate::operations::crypt::Crypting;
 use crate::refusal::{require, Refusal};
-use crate::slot::{kem_ciphertext_length, Wrapping};
+use crate::slot::kem_ciphertext_length;
 
 entry! {
     fn C_WrapKey(
         session: Session,
         mechanism: Mechanism,
-        wrapping_key: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
+        wrapping_key: Handle,
+        key: Handle,
         wrapped: Output
     ) {
         let slot = &session.slot;
         let with = slot.key_object(wrapping_key, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
         let key = slot.key_object(key, CKR_KEY_HANDLE_INVALID)?;
-        let wrapping = Wrapping::new(&mechanism, &with, &key)?;
-        if wrapped.is_told(wrapping.length())? {
+        let wrapping = Crypting::to_encrypt(&mechanism, &with)?;
+        // What is on the server stays there.
+        let value = key.value.as_ref().ok_or(Refusal(CKR_KEY_UNEXTRACTABLE))?;
+        if wrapped.is_told(wrapping.ciphertext_length(&with, value.len()))? {
             return Ok(());
         }
-        wrapped.put(&wrapping.wrap(slot)?)
+        wrapped.put(&wrapping.encrypt(slot, &with, value)?)
     }
 
     fn C_UnwrapKey(
         session: Session,
         mechanism: Mechanism,
-        unwrapping_key: CK_OBJECT_HANDLE,
+        unwrapping_key: Handle,
         wrapped: Bytes,
         template: Template,
-        key: Room<CK_OBJECT_HANDLE>
+        key: Room<Handle>
     ) {
-        session.require_place(&template)?;
         let with = session.slot.key_object(unwrapping_key, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
-        key.fill(session.slot.unwrap(session.handle, &mechanism, &with, wrapped, template)?);
-        Ok(())
+        key.fill(session.unwrap(&mechanism, &with, wrapped, template)?)
     }
 
     fn C_EncapsulateKey(
         session: Session,
         mechanism: Mechanism,
-        public_key: CK_OBJECT_HANDLE,
+        public_key: Handle,
         template: Template,
         ciphertext: Output,
-        key: Room<CK_OBJECT_HANDLE>
+        key: Room<Handle>
     ) {
         let with = session.slot.key_object(public_key, CKR_KEY_HANDLE_INVALID)?;
         if ciphertext.is_told(kem_ciphertext_length(&mechanism, &with)?)? {
             return Ok(());
         }
-        session.require_place(&template)?;
-        let (made, secret) = session.slot.encapsulate(session.handle, &with, &template)?;
+        let (made, secret) = session.encapsulate(&with, &template)?;
         ciphertext.put(&made)?;
-        key.fill(secret);
-        Ok(())
+        key.fill(secret)
     }
 
     fn C_DecapsulateKey(
         session: Session,
         mechanism: Mechanism,
-        private_key: CK_OBJECT_HANDLE,
+        private_key: Handle,
         template: Template,
         ciphertext: Bytes,
-        key: Room<CK_OBJECT_HANDLE>
+        key: Room<Handle>
     ) {
-        session.require_place(&template)?;
         let with = session.slot.key_object(private_key, CKR_KEY_HANDLE_INVALID)?;
-        require(ciphertext.len() == kem_ciphertext_length(&mechanism, &with)?, Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE))?;
-        key.fill(session.slot.decapsulate(session.handle, &with, ciphertext, &template)?);
-        Ok(())
+        let length = kem_ciphertext_length(&mechanism, &with)?;
+        require(ciphertext.len() == length, Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE))?;
+        key.fill(session.decapsulate(&with, ciphertext, &template)?)
     }
 }

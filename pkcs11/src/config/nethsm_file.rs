@@ -77,14 +77,12 @@ fn fingerprints(instance: &Yaml) -> Result<Vec<[u8; 32]>, String> {
 /// Returns a user, if one is named. A password may be in a variable: `env:NAME`.
 fn user(given: &Yaml) -> Result<Option<User>, String> {
     let Some(name) = text(&given["username"]) else { return Ok(None) };
-    let pin = match text(&given["password"]).map(Zeroizing::new) {
-        None => None,
-        Some(password) => Some(match password.strip_prefix(PIN_OF_VARIABLE) {
-            Some(variable) => pin_of_variable(variable)?,
-            None => password,
-        }),
-    };
-    Ok(Some(User { name, pin }))
+    let password = text(&given["password"]).map(Zeroizing::new);
+    let pin = password.map(|password| match password.strip_prefix(PIN_OF_VARIABLE) {
+        Some(variable) => pin_of_variable(variable),
+        None => Ok(password),
+    });
+    Ok(Some(User { name, pin: pin.transpose()? }))
 }
 
 /// Returns a scalar as a text: a password of digits is a number in YAML.

@@ -37,16 +37,11 @@ struct Slot {
     prefix: String,
     #[serde(default)]
     key_types: Vec<String>,
-    #[serde(default = "yes")]
-    certificates: bool,
-    #[serde(default = "Slot::list_cache_seconds")]
-    list_cache_seconds: u64,
-    #[serde(default = "Slot::connect_seconds")]
-    connect_seconds: u64,
-    #[serde(default = "Slot::answer_seconds")]
-    answer_seconds: u64,
-    #[serde(default = "Slot::call_seconds")]
-    call_seconds: u64,
+    certificates: Option<bool>,
+    list_cache_seconds: Option<u64>,
+    connect_seconds: Option<u64>,
+    answer_seconds: Option<u64>,
+    call_seconds: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -56,28 +51,6 @@ struct Administrator {
     pin: Option<Zeroizing<String>>,
     pin_file: Option<String>,
     pin_env: Option<String>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Slot {
-    fn list_cache_seconds() -> u64 {
-        3
-    }
-
-    fn connect_seconds() -> u64 {
-        1
-    }
-
-    fn answer_seconds() -> u64 {
-        10
-    }
-
-    fn call_seconds() -> u64 {
-        20
-    }
 }
 
 /// Reads a configuration. The error is a line for the user.
@@ -117,12 +90,13 @@ fn checked(slot: Slot) -> Result<SlotConfig, String> {
         (None, None) => None,
     };
     let administrator = slot.administrator.map(administrator).transpose().map_err(&problem)?;
+    let seconds = |given: Option<u64>, default| Duration::from_secs(given.unwrap_or(default));
     let patience = Patience {
-        connect: Duration::from_secs(slot.connect_seconds),
-        answer: Duration::from_secs(slot.answer_seconds),
-        call: Duration::from_secs(slot.call_seconds),
+        connect: seconds(slot.connect_seconds, 1),
+        answer: seconds(slot.answer_seconds, 10),
+        call: seconds(slot.call_seconds, 20),
     };
-    if [slot.connect_seconds, slot.answer_seconds, slot.call_seconds].contains(&0) {
+    if [patience.connect, patience.answer, patience.call].contains(&Duration::ZERO) {
         return Err(problem("a timeout cannot be 0 seconds".into()));
     }
     Ok(SlotConfig {
@@ -133,8 +107,8 @@ fn checked(slot: Slot) -> Result<SlotConfig, String> {
         administrator,
         prefix: slot.prefix,
         key_types: slot.key_types,
-        certificates: slot.certificates,
-        list_cache: Duration::from_secs(slot.list_cache_seconds),
+        certificates: slot.certificates.unwrap_or(true),
+        list_cache: seconds(slot.list_cache_seconds, 3),
         patience,
     })
 }

@@ -76,14 +76,9 @@ impl Instance {
         failed.is_some_and(|at| at.elapsed() < REST_AFTER_FAILURE)
     }
 
-    /// Notes that the instance answered.
-    pub fn works(&self) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Notes that the instance did not answer.
-    pub fn fails(&self) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Notes when the instance did not answer, or that it did.
+    pub fn note_failure(&self, at: Option<Instant>) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Closes the connections that are not in use, without a goodbye: after a fork they are shared.

@@ -109,10 +109,10 @@ impl Client {
             last = instance.send(request, patience, end);
             match last {
                 Ok(answer) if !is_passing(answer.status) => {
-                    instance.works();
+                    instance.note_failure(None);
                     return Ok(answer);
                 }
-                _ => instance.fails(),
+                _ => instance.note_failure(Some(Instant::now())),
             }
         }
         Err(last)

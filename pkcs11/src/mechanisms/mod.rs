@@ -15,34 +15,15 @@ pub struct Mechanism {
     pub parameters: Parameters,
 }
 
-/// The parameters of mechanisms.
+/// The parameters of mechanisms. A `Context` is what a signature of `EdDSA` or ML-DSA is for; `prehash`
+/// says whether the message is hashed before (Ed25519ph).
 #[derive(Clone, Debug)]
 pub enum Parameters {
     None,
-    Pss {
-        hash: CK_MECHANISM_TYPE,
-        mgf: CK_RSA_PKCS_MGF_TYPE,
-        salt: CK_ULONG,
-    },
-    Oaep {
-        hash: CK_MECHANISM_TYPE,
-        mgf: CK_RSA_PKCS_MGF_TYPE,
-        label: Vec<u8>,
-    },
+    Pss { hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, salt: CK_ULONG },
+    Oaep { hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, label: Vec<u8> },
     Iv(Vec<u8>),
-    Gcm {
-        iv: Vec<u8>,
-        aad: Vec<u8>,
-        tag_bits: CK_ULONG,
-    },
-    Ecdh {
-        kdf: CK_ULONG,
-        public_key: Vec<u8>,
-    },
-    /// What a signature is for: of `EdDSA` and ML-DSA.
-    Context {
-        /// Whether the message is hashed before (Ed25519ph).
-        prehash: bool,
-        context: Vec<u8>,
-    },
+    Gcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: CK_ULONG },
+    Ecdh { kdf: CK_ULONG, public_key: Vec<u8> },
+    Context { prehash: bool, context: Vec<u8> },
 }

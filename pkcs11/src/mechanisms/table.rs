@@ -1,5 +1,7 @@
 //! The table of mechanisms: what each can do, for which lengths of keys, and how it signs.
 
+use std::borrow::Cow;
+
 use cryptoki_sys::*;
 
 use super::Hash::{self, Sha1, Sha224, Sha256, Sha384, Sha512};
@@ -13,7 +15,7 @@ pub struct Row {
     pub max: CK_ULONG,
     pub flags: CK_FLAGS,
     /// How it signs, if it does.
-    scheme: Option<Scheme>,
+    pub scheme: Option<Scheme>,
 }
 
 const HARDWARE: CK_FLAGS = CKF_HW;
@@ -118,4 +120,21 @@ pub enum Scheme {
 /// Returns how a mechanism signs, if it does.
 pub fn scheme(kind: CK_MECHANISM_TYPE) -> Option<Scheme> {
     find(kind).and_then(|row| row.scheme)
+}
+
+impl Scheme {
+    /// Returns the beginning of the name of what the API must allow a key.
+    pub fn needs(self) -> Cow<'static, str> {
+        match self {
+            Self::Pkcs1(_) => "RSA_Signature_PKCS1".into(),
+            Self::Pss(hash) => {
+                format!("RSA_Signature_PSS_{}", hash.map_or("SHA", Hash::name)).into()
+            }
+            Self::Ecdsa(_) => "ECDSA_Signature".into(),
+            Self::Eddsa => "EdDSA_Signature".into(),
+            Self::MlDsa => "ML_DSA_Signature".into(),
+            Self::Cmac => "AES_CMAC".into(),
+            Self::Hmac(hash) => format!("HMAC_{}", hash.name()).into(),
+        }
+    }
 }

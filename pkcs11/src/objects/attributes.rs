@@ -29,6 +29,10 @@ fn number(value: CK_ULONG) -> Value {
     Bytes(value.to_ne_bytes().to_vec())
 }
 
+fn maybe_number(value: Option<CK_ULONG>) -> Value {
+    value.map_or(Missing, number)
+}
+
 fn maybe(value: Option<Vec<u8>>) -> Value {
     value.map_or(Missing, Bytes)
 }
@@ -115,15 +119,13 @@ impl Object {
             CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => flag(!is_here),
             CKA_WRAP_WITH_TRUSTED | CKA_TRUSTED => flag(false),
             CKA_VALUE => self.value.as_ref().map_or(Sensitive, |value| Bytes(value.to_vec())),
-            CKA_VALUE_LEN => match &self.value {
-                Some(value) => number(value.len() as CK_ULONG),
-                None => Missing,
-            },
+            CKA_VALUE_LEN => maybe_number(self.value.as_ref().map(|value| value.len() as CK_ULONG)),
             _ => Missing,
         }
     }
 
     fn of_private_key(&self, kind: CK_ATTRIBUTE_TYPE) -> Value {
+        let is_rsa = self.modulus().is_some();
         match kind {
             CKA_SIGN => flag(self.signs()),
             CKA_DECRYPT | CKA_UNWRAP => flag(self.key.allows(&["RSA_Decryption"])),
@@ -131,14 +133,12 @@ impl Object {
             CKA_SENSITIVE | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => flag(true),
             CKA_EXTRACTABLE | CKA_WRAP_WITH_TRUSTED | CKA_ALWAYS_AUTHENTICATE => flag(false),
             CKA_PRIVATE_EXPONENT | CKA_PRIME_1 | CKA_PRIME_2 | CKA_EXPONENT_1 | CKA_EXPONENT_2
-            | CKA_COEFFICIENT => match self.key.public {
-                Public::Rsa(..) => Sensitive,
-                _ => Missing,
-            },
-            CKA_VALUE | CKA_SEED => match self.key.public {
-                Public::Rsa(..) => Missing,
-                _ => Sensitive,
-            },
+            | CKA_COEFFICIENT
+                if is_rsa =>
+            {
+                Sensitive
+            }
+            CKA_VALUE | CKA_SEED if !is_rsa => Sensitive,
             _ => self.public_numbers(kind),
         }
     }
@@ -149,7 +149,7 @@ impl Object {
             CKA_ENCRYPT | CKA_WRAP => flag(self.key.allows(&["RSA_Decryption"])),
             CKA_ENCAPSULATE => flag(self.key.allows(&["ML_KEM"])),
             CKA_TRUSTED => flag(false),
-            CKA_MODULUS_BITS => self.modulus_bits().map_or(Missing, number),
+            CKA_MODULUS_BITS => maybe_number(self.modulus_bits()),
             CKA_VALUE => match &self.key.public {
                 Public::Data(data) if self.key.kind.parameter_set().is_some() => {
                     Bytes(data.clone())
@@ -169,7 +169,7 @@ impl Object {
             (CKA_EC_POINT, Public::Data(point)) if key.kind.has_curve() => {
                 Bytes(element(tag::OCTET_STRING, &[point]))
             }
-            (CKA_PARAMETER_SET, _) => key.kind.parameter_set().map_or(Missing, number),
+            (CKA_PARAMETER_SET, _) => maybe_number(key.kind.parameter_set()),
             (CKA_PUBLIC_KEY_INFO, public) => maybe(key.kind.public_key_info(public)),
             _ => Missing,
         }

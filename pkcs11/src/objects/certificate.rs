@@ -1,6 +1,7 @@
 //! The fields of a certificate (RFC 5280, 4.1) that are attributes of its object.
 
-use base64::prelude::{Engine as _, BASE64_STANDARD};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::CertificateDer;
 
 use crate::der::{tag, take, take_whole};
 
@@ -21,7 +22,9 @@ pub struct Certificate {
 impl Certificate {
     /// Reads a certificate as the server stores it: DER, or PEM, of which the first one counts.
     pub fn parse(stored: &[u8]) -> Option<Self> {
-        let der = if stored.starts_with(b"-----") { from_pem(stored)? } else { stored.to_vec() };
+        let is_pem = stored.starts_with(b"-----");
+        let pem = is_pem.then(|| CertificateDer::from_pem_slice(stored)).transpose().ok()?;
+        let der = pem.map_or_else(|| stored.to_vec(), |certificate| certificate.to_vec());
         let (certificate, _) = take(tag::SEQUENCE, &der)?;
         let (signed, _) = take(tag::SEQUENCE, certificate)?;
         let rest = take(VERSION, signed).map_or(signed, |(_, rest)| rest);
@@ -39,14 +42,6 @@ impl Certificate {
             der,
         })
     }
-}
-
-fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (_, after) = text.split_once("-----BEGIN CERTIFICATE-----")?;
-    let (base64, _) = after.split_once("-----END CERTIFICATE-----")?;
-    let base64: String = base64.split_whitespace().collect();
-    BASE64_STANDARD.decode(base64).ok()
 }
 
 #[cfg(test)]

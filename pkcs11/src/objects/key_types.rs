@@ -5,31 +5,22 @@ use cryptoki_sys::*;
 use crate::der::{element, tag, unsigned};
 use crate::rest::Public;
 
-/// What the rows have in common, by the kind of mathematics.
+/// An object identifier in DER: of a curve, or of an algorithm.
+pub type Oid = &'static [u8];
+
+/// What the rows have in common, by the kind of mathematics, with lengths in bytes.
+///
+/// A `Weierstrass` curve is for ECDSA and ECDH, and signs digests of one length. `Edwards` curves are
+/// for `EdDSA`, `Montgomery` ones for ECDH. ML-DSA and ML-KEM have parameter sets. A `Secret` is plain
+/// bytes, for AES and HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Rsa,
-    /// A curve for ECDSA and ECDH: signs digests of `digest` bytes; coordinates have `field` bytes.
-    Weierstrass {
-        digest: usize,
-        field: usize,
-    },
-    /// A curve for `EdDSA`, by the length of its signatures.
-    Edwards {
-        signature: usize,
-    },
+    Weierstrass { digest: usize, field: usize },
+    Edwards { signature: usize },
     Montgomery,
-    /// ML-DSA, by its parameter set and the length of its signatures.
-    MlDsa {
-        set: CK_ULONG,
-        signature: usize,
-    },
-    /// ML-KEM, by its parameter set and the length of its ciphertexts.
-    MlKem {
-        set: CK_ULONG,
-        ciphertext: usize,
-    },
-    /// Plain bytes, for AES and HMAC.
+    MlDsa { set: CK_ULONG, signature: usize },
+    MlKem { set: CK_ULONG, ciphertext: usize },
     Secret,
 }
 
@@ -41,8 +32,7 @@ pub struct KeyType {
     /// The type in PKCS#11.
     pub kind: CK_KEY_TYPE,
     pub family: Family,
-    /// The object identifier in DER: of the curve, or of the algorithm.
-    pub oid: &'static [u8],
+    pub oid: Oid,
 }
 
 /// The curve's names that some applications send in place of an object identifier (PKCS#11 3.0, 2.3.5).
@@ -55,29 +45,28 @@ const CURVE_NAMES: [(&[u8], &str); 4] = [
 const PRINTABLE_STRING: u8 = 0x13;
 /// How long an AES key may be.
 pub const AES_BYTES: [usize; 3] = [16, 24, 32];
-const OID_RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
-const OID_EC: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
+const OID_RSA: Oid = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+const OID_EC: Oid = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01";
 const NULL: &[u8] = b"\x05\x00";
 
-const fn row(name: &'static str, kind: CK_KEY_TYPE, family: Family, oid: &'static [u8]) -> KeyType {
+const fn row(name: &'static str, kind: CK_KEY_TYPE, family: Family, oid: Oid) -> KeyType {
     KeyType { name, kind, family, oid }
 }
 
-const fn curve(name: &'static str, digest: usize, field: usize, oid: &'static [u8]) -> KeyType {
+const fn curve(name: &'static str, digest: usize, field: usize, oid: Oid) -> KeyType {
     row(name, CKK_EC, Family::Weierstrass { digest, field }, oid)
 }
 
-const fn edwards(name: &'static str, signature: usize, oid: &'static [u8]) -> KeyType {
+const fn edwards(name: &'static str, signature: usize, oid: Oid) -> KeyType {
     row(name, CKK_EC_EDWARDS, Family::Edwards { signature }, oid)
 }
 
-const fn ml_dsa(
-    name: &'static str,
-    set: CK_ULONG,
-    signature: usize,
-    oid: &'static [u8],
-) -> KeyType {
+const fn ml_dsa(name: &'static str, set: CK_ULONG, signature: usize, oid: Oid) -> KeyType {
     row(name, CKK_ML_DSA, Family::MlDsa { set, signature }, oid)
+}
+
+const fn ml_kem(name: &'static str, set: CK_ULONG, ciphertext: usize, oid: Oid) -> KeyType {
+    row(name, CKK_ML_KEM, Family::MlKem { set, ciphertext }, oid)
 }
 
 /// Every type that is known here.
@@ -98,20 +87,15 @@ pub static KEY_TYPES: [KeyType; 19] = [
     ml_dsa("ML_DSA_44", CKP_ML_DSA_44, 2420, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11"),
     ml_dsa("ML_DSA_65", CKP_ML_DSA_65, 3309, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12"),
     ml_dsa("ML_DSA_87", CKP_ML_DSA_87, 4627, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13"),
-    row(
-        "ML_KEM_768",
-        CKK_ML_KEM,
-        Family::MlKem { set: CKP_ML_KEM_768, ciphertext: 1088 },
-        b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x02",
-    ),
-    row(
-        "ML_KEM_1024",
-        CKK_ML_KEM,
-        Family::MlKem { set: CKP_ML_KEM_1024, ciphertext: 1568 },
-        b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x03",
-    ),
+    ml_kem("ML_KEM_768", CKP_ML_KEM_768, 1088, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x02"),
+    ml_kem("ML_KEM_1024", CKP_ML_KEM_1024, 1568, b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x03"),
     row("Generic", CKK_GENERIC_SECRET, Family::Secret, &[]),
 ];
+
+/// The row of RSA keys.
+pub static RSA: &KeyType = &KEY_TYPES[0];
+/// The row of secret keys.
+pub static GENERIC: &KeyType = &KEY_TYPES[KEY_TYPES.len() - 1];
 
 /// Returns the row with this name in the API.
 pub fn key_type(name: &str) -> Option<&'static KeyType> {
@@ -135,10 +119,7 @@ impl KeyType {
 
     /// Says whether `CKA_EC_PARAMS` names what the key is.
     pub fn has_curve(&self) -> bool {
-        matches!(
-            self.family,
-            Family::Weierstrass { .. } | Family::Edwards { .. } | Family::Montgomery
-        )
+        matches!(self.kind, CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY)
     }
 
     /// Returns the number of `CKA_PARAMETER_SET`.

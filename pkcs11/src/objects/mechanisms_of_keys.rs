@@ -4,6 +4,7 @@ use cryptoki_sys::*;
 
 use super::key_types::{Family, KeyType};
 use super::Template;
+use crate::mechanisms::{Scheme, MECHANISMS};
 use crate::refusal::Answer;
 use crate::rest::Key;
 
@@ -92,58 +93,27 @@ pub fn without_extensions<'a>(names: &[&'a str]) -> Vec<&'a str> {
     names.iter().filter(|name| !is_extension(name)).copied().collect()
 }
 
-/// Mechanisms of PKCS#11, by what of the API each needs: the beginning of a name.
+/// What mechanisms that do not sign need of the API: the beginning of a name.
 const NEEDS: &[(&str, &[CK_MECHANISM_TYPE])] = &[
     ("RSA_Decryption_PKCS1", &[CKM_RSA_PKCS]),
     ("RSA_Decryption_OAEP", &[CKM_RSA_PKCS_OAEP]),
-    (
-        "RSA_Signature_PKCS1",
-        &[
-            CKM_RSA_PKCS,
-            CKM_SHA1_RSA_PKCS,
-            CKM_SHA224_RSA_PKCS,
-            CKM_SHA256_RSA_PKCS,
-            CKM_SHA384_RSA_PKCS,
-            CKM_SHA512_RSA_PKCS,
-        ],
-    ),
-    ("RSA_Signature_PSS_SHA", &[CKM_RSA_PKCS_PSS]),
-    ("RSA_Signature_PSS_SHA1", &[CKM_SHA1_RSA_PKCS_PSS]),
-    ("RSA_Signature_PSS_SHA224", &[CKM_SHA224_RSA_PKCS_PSS]),
-    ("RSA_Signature_PSS_SHA256", &[CKM_SHA256_RSA_PKCS_PSS]),
-    ("RSA_Signature_PSS_SHA384", &[CKM_SHA384_RSA_PKCS_PSS]),
-    ("RSA_Signature_PSS_SHA512", &[CKM_SHA512_RSA_PKCS_PSS]),
-    (
-        "ECDSA_Signature",
-        &[
-            CKM_ECDSA,
-            CKM_ECDSA_SHA1,
-            CKM_ECDSA_SHA224,
-            CKM_ECDSA_SHA256,
-            CKM_ECDSA_SHA384,
-            CKM_ECDSA_SHA512,
-        ],
-    ),
     ("ECDH_Derivation", &[CKM_ECDH1_DERIVE]),
-    ("EdDSA_Signature", &[CKM_EDDSA]),
-    ("ML_DSA_Signature", &[CKM_ML_DSA]),
+    ("ML_KEM_Decapsulation", &[CKM_ML_KEM]),
     ("AES_Encryption_CBC", &[CKM_AES_CBC, CKM_AES_CBC_PAD]),
     ("AES_Decryption_CBC", &[CKM_AES_CBC, CKM_AES_CBC_PAD]),
     ("AES_Encryption_GCM", &[CKM_AES_GCM]),
     ("AES_Decryption_GCM", &[CKM_AES_GCM]),
     ("AES_KeyWrap", &[CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP]),
     ("AES_KeyUnwrap", &[CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP]),
-    ("ML_KEM_Decapsulation", &[CKM_ML_KEM]),
-    ("AES_CMAC", &[CKM_AES_CMAC]),
-    ("HMAC_SHA256", &[CKM_SHA256_HMAC]),
-    ("HMAC_SHA384", &[CKM_SHA384_HMAC]),
-    ("HMAC_SHA512", &[CKM_SHA512_HMAC]),
 ];
 
 /// Returns the mechanisms of PKCS#11 that a key allows, raw and with a hash.
 pub fn allowed_mechanisms(key: &Key) -> Vec<CK_MECHANISM_TYPE> {
-    let allowed = NEEDS.iter().filter(|(needed, _)| key.allows(&[needed]));
-    let mut kinds: Vec<_> = allowed.flat_map(|(_, kinds)| kinds.iter().copied()).collect();
+    let signs = |scheme: Scheme| key.allows(&[&scheme.needs()]);
+    let signing = MECHANISMS.iter().filter(|row| row.scheme.is_some_and(signs));
+    let others = NEEDS.iter().filter(|(needed, _)| key.allows(&[needed]));
+    let others = others.flat_map(|(_, kinds)| kinds.iter().copied());
+    let mut kinds: Vec<_> = signing.map(|row| row.kind).chain(others).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds

@@ -23,6 +23,9 @@ pub use template::Template;
 use crate::rest::{Key, Public};
 use key_types::Family;
 
+/// The handle of an object or a session.
+pub type Handle = CK_ULONG;
+
 /// An attribute of a template.
 #[derive(Clone)]
 pub struct Attribute {
@@ -58,9 +61,9 @@ pub enum Place {
     /// On the server, for good.
     Token,
     /// On the server, until a session ends.
-    ServerForSession(CK_SESSION_HANDLE),
+    ServerForSession(Handle),
     /// In this process, until a session ends.
-    Session(CK_SESSION_HANDLE),
+    Session(Handle),
 }
 
 /// An object.
@@ -108,7 +111,7 @@ impl Object {
     }
 
     /// Returns the session that the object ends with.
-    pub fn session(&self) -> Option<CK_SESSION_HANDLE> {
+    pub fn session(&self) -> Option<Handle> {
         match self.place {
             Place::Token => None,
             Place::ServerForSession(session) | Place::Session(session) => Some(session),

@@ -5,25 +5,6 @@ use cryptoki_sys::*;
 use super::Attribute;
 use crate::refusal::{Answer, Refusal};
 
-const OF_CERTIFICATES: [CK_ATTRIBUTE_TYPE; 16] = [
-    CKA_CLASS,
-    CKA_TOKEN,
-    CKA_PRIVATE,
-    CKA_MODIFIABLE,
-    CKA_COPYABLE,
-    CKA_DESTROYABLE,
-    CKA_LABEL,
-    CKA_ID,
-    CKA_CERTIFICATE_TYPE,
-    CKA_CERTIFICATE_CATEGORY,
-    CKA_SUBJECT,
-    CKA_ISSUER,
-    CKA_SERIAL_NUMBER,
-    CKA_VALUE,
-    CKA_TRUSTED,
-    CKA_PUBLIC_KEY_INFO,
-];
-
 /// A template.
 #[derive(Clone, Default)]
 pub struct Template(pub Vec<Attribute>);
@@ -65,6 +46,27 @@ impl Template {
 
     /// Says whether a certificate may have all these attributes.
     pub fn may_be_certificate(&self) -> bool {
-        self.0.iter().all(|attribute| OF_CERTIFICATES.contains(&attribute.kind))
+        let is_its = |kind| {
+            matches!(
+                kind,
+                CKA_CLASS
+                    | CKA_TOKEN
+                    | CKA_PRIVATE
+                    | CKA_MODIFIABLE
+                    | CKA_COPYABLE
+                    | CKA_DESTROYABLE
+                    | CKA_LABEL
+                    | CKA_ID
+                    | CKA_CERTIFICATE_TYPE
+                    | CKA_CERTIFICATE_CATEGORY
+                    | CKA_SUBJECT
+                    | CKA_ISSUER
+                    | CKA_SERIAL_NUMBER
+                    | CKA_VALUE
+                    | CKA_TRUSTED
+                    | CKA_PUBLIC_KEY_INFO
+            )
+        };
+        self.0.iter().all(|attribute| is_its(attribute.kind))
     }
 }

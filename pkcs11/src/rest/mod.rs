@@ -120,14 +120,14 @@ fn done(answer: &HttpAnswer) -> Answer<()> {
 
 /// Returns the refusal for an answer that is no success, and tells why the server refused.
 fn refused(answer: &HttpAnswer) -> Refusal {
-    let reason = String::from_utf8_lossy(&answer.body);
-    match answer.status {
-        401 => return Refusal(CKR_USER_NOT_LOGGED_IN),
-        404 => return Refusal(CKR_KEY_HANDLE_INVALID),
-        _ => tell(&format!("the server answers {}: {}", answer.status, reason.trim())),
+    if !matches!(answer.status, 401 | 404) {
+        let reason = String::from_utf8_lossy(&answer.body);
+        tell(&format!("the server answers {}: {}", answer.status, reason.trim()));
     }
     Refusal(match answer.status {
+        401 => CKR_USER_NOT_LOGGED_IN,
         403 => CKR_ACTION_PROHIBITED,
+        404 => CKR_KEY_HANDLE_INVALID,
         400 | 409 | 413 | 422 => CKR_ARGUMENTS_BAD,
         _ => CKR_DEVICE_ERROR,
     })

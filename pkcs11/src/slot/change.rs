@@ -6,12 +6,13 @@ use cryptoki_sys::*;
 
 use super::naming::label;
 use super::Slot;
-use crate::objects::{Class, Object, Place, Template};
+use crate::objects::{Attribute, Class, Handle, Object, Place, Template};
 use crate::refusal::{require, Answer, Refusal};
+use crate::session::Session;
 
 impl Slot {
     /// Destroys an object: a private or secret key with all that belongs to it.
-    pub fn destroy(&self, handle: CK_OBJECT_HANDLE) -> Answer<()> {
+    pub fn destroy(&self, handle: Handle) -> Answer<()> {
         let object = self.object(handle)?;
         match (object.class, object.place) {
             (_, Place::Session(_)) | (Class::Public, Place::ServerForSession(_)) => {}
@@ -29,7 +30,7 @@ impl Slot {
     }
 
     /// Sets attributes: the ID moves the key, the label labels it.
-    pub fn set_attributes(&self, handle: CK_OBJECT_HANDLE, template: &Template) -> Answer<()> {
+    pub fn set_attributes(&self, handle: Handle, template: &Template) -> Answer<()> {
         let object = self.object(handle)?;
         if object.id().is_empty() {
             // It is in this process alone.
@@ -59,31 +60,25 @@ impl Slot {
         }
         Ok(())
     }
+}
 
+impl Session {
     /// Copies an object; returns the copy's handle.
     ///
     /// The server keeps a key once. So a key of a session is not copied to the token but stays
     /// there, and what the session has is a second handle for it.
-    pub fn copy(
-        &self,
-        session: CK_SESSION_HANDLE,
-        handle: CK_OBJECT_HANDLE,
-        template: &Template,
-    ) -> Answer<CK_OBJECT_HANDLE> {
-        let object = self.object(handle)?;
-        let to_token = template.bool(CKA_TOKEN)? == Some(true);
-        let Place::ServerForSession(_) = object.place else {
-            return Err(Refusal(CKR_ACTION_PROHIBITED));
-        };
-        require(to_token, Refusal(CKR_ACTION_PROHIBITED))?;
-        let stays =
-            |attribute: &&crate::objects::Attribute| matches!(attribute.kind, CKA_ID | CKA_LABEL);
+    pub fn copy(&self, handle: Handle, template: &Template) -> Answer<Handle> {
+        let to_token = self.place(template)? == Place::Token;
+        let is_of_session = matches!(self.slot.object(handle)?.place, Place::ServerForSession(_));
+        require(is_of_session && to_token, Refusal(CKR_ACTION_PROHIBITED))?;
+        let stays = |attribute: &&Attribute| matches!(attribute.kind, CKA_ID | CKA_LABEL);
         let changes = Template(template.0.iter().filter(stays).cloned().collect());
-        self.set_attributes(handle, &changes)?;
-        let object = self.object(handle)?;
-        let mut table = self.objects();
+        self.slot.set_attributes(handle, &changes)?;
+        let object = self.slot.object(handle)?;
+        let mut table = self.slot.objects();
         for other in table.of_key(object.id()) {
-            let kept = Object { place: Place::Session(session), ..(*table.get(other)?).clone() };
+            let kept =
+                Object { place: Place::Session(self.handle), ..(*table.get(other)?).clone() };
             table.replace(other, kept);
         }
         Ok(table.put(Object { place: Place::Token, ..(*object).clone() }))

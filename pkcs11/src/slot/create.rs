@@ -5,43 +5,52 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::naming::{label, place};
+use super::naming::label;
 use super::Slot;
 use crate::der::{self, tag};
-use crate::objects::key_types::{curve_of, key_type, Family, KeyType, AES_BYTES};
-use crate::objects::{api_mechanisms, Certificate, Class, Object, Place, Template, Usage};
+use crate::objects::key_types::{curve_of, Family, KeyType, AES_BYTES, GENERIC, RSA};
+use crate::objects::{api_mechanisms, Certificate, Class, Handle, Object, Place, Template, Usage};
 use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Key, NewKey, PrivateData, Public};
+use crate::session::Session;
 
 const INVALID: Refusal = Refusal(CKR_ATTRIBUTE_VALUE_INVALID);
 
-impl Slot {
+impl Session {
     /// Creates an object; returns its handle.
-    pub fn create(
-        &self,
-        session: CK_SESSION_HANDLE,
-        template: &Template,
-    ) -> Answer<CK_OBJECT_HANDLE> {
-        let place = place(session, template)?;
+    pub fn create(&self, template: &Template) -> Answer<Handle> {
+        let (slot, place) = (&self.slot, self.place(template)?);
         let object = match template.number(CKA_CLASS)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))? {
-            CKO_PRIVATE_KEY => Object { place, ..self.import_private(template)? },
-            CKO_SECRET_KEY if place == Place::Token => self.import_secret(template)?,
+            CKO_PRIVATE_KEY => Object { place, ..slot.import_private(template)? },
+            CKO_SECRET_KEY if place == Place::Token => slot.import_secret(template)?,
             CKO_SECRET_KEY => {
                 let value = Zeroizing::new(template.require(CKA_VALUE)?.to_vec());
-                local_secret(session, value, template)?
+                self.local_secret(value, template)
             }
-            CKO_PUBLIC_KEY if place == Place::Token => self.known_public(template)?,
+            CKO_PUBLIC_KEY if place == Place::Token => slot.known_public(template)?,
             CKO_PUBLIC_KEY => Object {
-                place: Place::Session(session),
+                place: Place::Session(self.handle),
                 ..Object::on_token(Class::Public, &Arc::new(public_key(template)?))
             },
-            CKO_CERTIFICATE if place == Place::Token => self.store_certificate(template)?,
+            CKO_CERTIFICATE if place == Place::Token => slot.store_certificate(template)?,
             _ => return Err(INVALID),
         };
-        self.forget_listing();
-        Ok(self.objects().put(object))
+        slot.forget_listing();
+        Ok(slot.objects().put(object))
     }
 
+    /// Makes the object of a secret that is in this process.
+    pub(super) fn local_secret(&self, value: Zeroizing<Vec<u8>>, template: &Template) -> Object {
+        let key = local_key(GENERIC, Public::None, template);
+        Object {
+            value: Some(Arc::new(value)),
+            place: Place::Session(self.handle),
+            ..Object::on_token(Class::Secret, &Arc::new(key))
+        }
+    }
+}
+
+impl Slot {
     fn import_private(&self, template: &Template) -> Answer<Object> {
         let (kind, private) = private_data(template)?;
         let mechanisms = api_mechanisms(kind, &Usage::of(template)?, false);
@@ -49,13 +58,12 @@ impl Slot {
     }
 
     fn import_secret(&self, template: &Template) -> Answer<Object> {
-        let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let is_aes = template.number(CKA_KEY_TYPE)? == Some(CKK_AES);
         let value = template.require(CKA_VALUE)?;
         require(!is_aes || AES_BYTES.contains(&value.len()), INVALID)?;
         let private = PrivateData::data(value);
-        let mechanisms = api_mechanisms(kind, &Usage::of(template)?, is_aes);
-        self.import(Class::Secret, kind, mechanisms, &private, template)
+        let mechanisms = api_mechanisms(GENERIC, &Usage::of(template)?, is_aes);
+        self.import(Class::Secret, GENERIC, mechanisms, &private, template)
     }
 
     fn import(
@@ -68,16 +76,9 @@ impl Slot {
     ) -> Answer<Object> {
         let id = self.new_id(&[template])?;
         let label = label(&[template])?;
-        let key = self.administrator()?.import(
-            &id,
-            &NewKey {
-                kind: kind.name,
-                mechanisms,
-                label: label.as_deref(),
-                private: Some(private),
-                ..NewKey::default()
-            },
-        )?;
+        let (label, private) = (label.as_deref(), Some(private));
+        let wanted = NewKey { kind: kind.name, mechanisms, label, private, ..NewKey::default() };
+        let key = self.administrator()?.import(&id, &wanted)?;
         Ok(Object::on_token(class, &Arc::new(key)))
     }
 
@@ -113,7 +114,7 @@ fn private_data(template: &Template) -> Answer<(&'static KeyType, PrivateData)> 
             template.require(CKA_PRIME_2)?,
             template.require(CKA_PUBLIC_EXPONENT)?,
         );
-        return Ok((key_type("RSA").ok_or(INVALID)?, numbers));
+        return Ok((RSA, numbers));
     }
     let kind =
         curve_of(template.require(CKA_EC_PARAMS)?).ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))?;
@@ -132,7 +133,7 @@ fn public_key(template: &Template) -> Answer<Key> {
     let (kind, public) = if key_type_number == CKK_RSA {
         let modulus = der::without_zeros(template.require(CKA_MODULUS)?).to_vec();
         let exponent = der::without_zeros(template.require(CKA_PUBLIC_EXPONENT)?).to_vec();
-        (key_type("RSA").ok_or(INVALID)?, Public::Rsa(modulus, exponent))
+        (RSA, Public::Rsa(modulus, exponent))
     } else {
         let kind = curve_of(template.require(CKA_EC_PARAMS)?);
         let kind = kind.ok_or(Refusal(CKR_CURVE_NOT_SUPPORTED))?;
@@ -140,20 +141,6 @@ fn public_key(template: &Template) -> Answer<Key> {
         (kind, Public::Data(point))
     };
     Ok(local_key(kind, public, template))
-}
-
-/// Makes the object of a secret that is in this process.
-pub(super) fn local_secret(
-    session: CK_SESSION_HANDLE,
-    value: Zeroizing<Vec<u8>>,
-    template: &Template,
-) -> Answer<Object> {
-    let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
-    Ok(Object {
-        value: Some(Arc::new(value)),
-        place: Place::Session(session),
-        ..Object::on_token(Class::Secret, &Arc::new(local_key(kind, Public::None, template)))
-    })
 }
 
 fn local_key(kind: &'static KeyType, public: Public, template: &Template) -> Key {

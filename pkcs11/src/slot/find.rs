@@ -6,20 +6,18 @@ use std::time::Instant;
 use cryptoki_sys::*;
 
 use super::{Listing, Slot};
-use crate::objects::{ids, labels, Certificate, Class, Object, Place, Template};
+use crate::objects::{ids, labels, Certificate, Class, Handle, Object, Place, Template};
 use crate::refusal::Answer;
 use crate::rest::Key;
 
 impl Slot {
     /// Returns the handles of all objects that match a template.
-    pub fn find(&self, template: &Template) -> Answer<Vec<CK_OBJECT_HANDLE>> {
+    pub fn find(&self, template: &Template) -> Answer<Vec<Handle>> {
         let class = template.number(CKA_CLASS)?;
         let of_sessions = self.objects().of_sessions();
+        let is_on_server = |object: &Object| matches!(object.place, Place::ServerForSession(_));
         let is_of_session = |key: &Key| {
-            let is_it = |object: &Object| {
-                matches!(object.place, Place::ServerForSession(_)) && object.id() == key.id
-            };
-            of_sessions.iter().any(|(_, object)| is_it(object))
+            of_sessions.iter().any(|(_, object)| is_on_server(object) && object.id() == key.id)
         };
         let matching = of_sessions.iter().filter(|(_, object)| object.matches(template));
         let mut found: Vec<_> = matching.map(|(handle, _)| *handle).collect();
@@ -96,11 +94,8 @@ impl Slot {
         let classes: &[Class] =
             if key.kind.is_secret() { &[Class::Secret] } else { &[Class::Private, Class::Public] };
         let wanted = |wanted: Class| class.is_none_or(|number| number == wanted.number());
-        let mut objects: Vec<_> = classes
-            .iter()
-            .filter(|class| wanted(**class))
-            .map(|class| Object::on_token(*class, key))
-            .collect();
+        let classes = classes.iter().filter(|class| wanted(**class));
+        let mut objects: Vec<_> = classes.map(|class| Object::on_token(*class, key)).collect();
         let may_match =
             wanted(Class::Certificate) && key.may_have_certificate && template.may_be_certificate();
         if may_match && self.config.certificates && !key.kind.is_secret() {

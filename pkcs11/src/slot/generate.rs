@@ -4,58 +4,54 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 
-use super::naming::{label, place};
+use super::naming::label;
 use super::Slot;
 use crate::mechanisms::Mechanism;
-use crate::objects::key_types::{curve_of, key_type, KeyType, AES_BYTES, KEY_TYPES};
-use crate::objects::{api_mechanisms, Class, Object, Template, Usage};
+use crate::objects::key_types::{curve_of, KeyType, AES_BYTES, GENERIC, KEY_TYPES, RSA};
+use crate::objects::{api_mechanisms, Class, Handle, Object, Template, Usage};
 use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Key, NewKey};
+use crate::session::Session;
 
-impl Slot {
+impl Session {
     /// Generates a key pair; returns the handles of the public and of the private key.
     pub fn generate_pair(
         &self,
-        session: CK_SESSION_HANDLE,
         mechanism: &Mechanism,
         public: &Template,
         private: &Template,
-    ) -> Answer<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
+    ) -> Answer<(Handle, Handle)> {
         let kind = pair_type(mechanism, public)?;
         let length = match kind.name {
             "RSA" => Some(rsa_bits(public)?),
             _ => None,
         };
-        let key = self.generate(kind, length, &[private, public], false)?;
-        let place = place(session, private)?;
-        let mut table = self.objects();
+        let place = self.place(private)?;
+        let key = self.slot.generate(kind, length, &[private, public], false)?;
+        let mut table = self.slot.objects();
         let mut put = |class| table.put(Object { place, ..Object::on_token(class, &key) });
         Ok((put(Class::Public), put(Class::Private)))
     }
 
     /// Generates a secret key; returns its handle.
-    pub fn generate_secret(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism,
-        template: &Template,
-    ) -> Answer<CK_OBJECT_HANDLE> {
+    pub fn generate_secret(&self, mechanism: &Mechanism, template: &Template) -> Answer<Handle> {
         let is_aes = match mechanism.kind {
             CKM_AES_KEY_GEN => true,
             CKM_GENERIC_SECRET_KEY_GEN => false,
             _ => return Err(Refusal(CKR_MECHANISM_INVALID)),
         };
-        let kind = key_type("Generic").ok_or(Refusal(CKR_GENERAL_ERROR))?;
         let length = template.number(CKA_VALUE_LEN)?.ok_or(Refusal(CKR_TEMPLATE_INCOMPLETE))?;
         let bytes =
             usize::try_from(length).ok().filter(|bytes| !is_aes || AES_BYTES.contains(bytes));
         let bits = bytes.and_then(|bytes| bytes.checked_mul(8));
         let bits = bits.ok_or(Refusal(CKR_ATTRIBUTE_VALUE_INVALID))?;
-        let key = self.generate(kind, Some(bits), &[template], is_aes)?;
-        let place = place(session, template)?;
-        Ok(self.objects().put(Object { place, ..Object::on_token(Class::Secret, &key) }))
+        let place = self.place(template)?;
+        let key = self.slot.generate(GENERIC, Some(bits), &[template], is_aes)?;
+        Ok(self.slot.objects().put(Object { place, ..Object::on_token(Class::Secret, &key) }))
     }
+}
 
+impl Slot {
     fn generate(
         &self,
         kind: &KeyType,
@@ -83,7 +79,7 @@ impl Slot {
 /// Returns the type of a pair: by the mechanism, and by the curve or parameter set.
 fn pair_type(mechanism: &Mechanism, public: &Template) -> Answer<&'static KeyType> {
     let kinds: &[CK_KEY_TYPE] = match mechanism.kind {
-        CKM_RSA_PKCS_KEY_PAIR_GEN => return key_type("RSA").ok_or(Refusal(CKR_GENERAL_ERROR)),
+        CKM_RSA_PKCS_KEY_PAIR_GEN => return Ok(RSA),
         CKM_EC_KEY_PAIR_GEN => &[CKK_EC],
         // GnuTLS generates with the mechanism that signs.
         CKM_EC_EDWARDS_KEY_PAIR_GEN | CKM_EDDSA => &[CKK_EC_EDWARDS],

@@ -11,13 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cryptoki_sys::*;
-use zeroize::Zeroizing;
 
-pub use secrets::{kem_ciphertext_length, Wrapping};
+pub use secrets::kem_ciphertext_length;
 
 use crate::config::SlotConfig;
 use crate::http::Client;
-use crate::objects::{Object, Place, Table};
+use crate::objects::{Handle, Object, Place, Table};
 use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Api, Credential, Key};
 
@@ -65,7 +64,8 @@ impl Slot {
         login.user.is_some() || login.administrator.is_some()
     }
 
-    /// Logs in with a PIN: a passphrase, or `user:passphrase`. An empty one stands for the configured.
+    /// Logs in with a PIN: a passphrase, or `user:passphrase` if no user is known. An empty one stands
+    /// for the configured.
     pub fn log_in(&self, user_type: CK_USER_TYPE, name: Option<&str>, pin: &str) -> Answer<()> {
         if user_type == CKU_CONTEXT_SPECIFIC {
             return Ok(());
@@ -84,8 +84,8 @@ impl Slot {
             return Ok(());
         }
         let known = name.or(configured.as_ref().map(|user| user.name.as_str()));
-        let (user, passphrase) =
-            user_and_passphrase(known, pin).ok_or(Refusal(CKR_PIN_INCORRECT))?;
+        let both = known.map_or_else(|| pin.split_once(':'), |user| Some((user, pin)));
+        let (user, passphrase) = both.ok_or(Refusal(CKR_PIN_INCORRECT))?;
         let credential = Arc::new(Credential::new(user, passphrase));
         self.api(&credential).check_credential()?;
         let mut login = self.login();
@@ -121,34 +121,27 @@ impl Slot {
     /// Returns the API for uses of keys: as the user, or as the administrator if there is no user.
     pub fn user(&self) -> Answer<Api<'_>> {
         let login = self.login();
-        let credential = login.user.as_ref().or(login.administrator.as_ref());
-        credential.map(|credential| self.api(credential)).ok_or(Refusal(CKR_USER_NOT_LOGGED_IN))
+        self.api_of(login.user.as_ref().or(login.administrator.as_ref()))
     }
 
     /// Returns the API for changes: as the administrator, or as the user if there is no other.
     pub fn administrator(&self) -> Answer<Api<'_>> {
         let login = self.login();
-        let credential = login.administrator.as_ref().or(login.user.as_ref());
-        credential.map(|credential| self.api(credential)).ok_or(Refusal(CKR_USER_NOT_LOGGED_IN))
+        self.api_of(login.administrator.as_ref().or(login.user.as_ref()))
     }
 
     /// Returns an object.
-    pub fn object(&self, handle: CK_OBJECT_HANDLE) -> Answer<Arc<Object>> {
+    pub fn object(&self, handle: Handle) -> Answer<Arc<Object>> {
         self.objects().get(handle)
     }
 
     /// Returns an object that a caller means to be a key; `invalid` is what refuses a handle of none.
-    pub fn key_object(&self, handle: CK_OBJECT_HANDLE, invalid: CK_RV) -> Answer<Arc<Object>> {
+    pub fn key_object(&self, handle: Handle, invalid: CK_RV) -> Answer<Arc<Object>> {
         self.object(handle).map_err(|_| Refusal(invalid))
     }
 
-    /// Returns random bytes of the server.
-    pub fn random(&self, length: usize) -> Answer<Zeroizing<Vec<u8>>> {
-        self.user()?.random(length)
-    }
-
     /// Ends what lives as long as a session.
-    pub fn end_session(&self, session: CK_SESSION_HANDLE) {
+    pub fn end_session(&self, session: Handle) {
         let ended = self.objects().end_session(session);
         for object in ended {
             if object.place == Place::ServerForSession(session) {
@@ -165,6 +158,10 @@ impl Slot {
 
     fn api(&self, credential: &Arc<Credential>) -> Api<'_> {
         Api { client: &self.client, credential: Arc::clone(credential) }
+    }
+
+    fn api_of(&self, credential: Option<&Arc<Credential>>) -> Answer<Api<'_>> {
+        credential.map(|credential| self.api(credential)).ok_or(Refusal(CKR_USER_NOT_LOGGED_IN))
     }
 
     fn login(&self) -> MutexGuard<'_, Login> {
@@ -204,13 +201,5 @@ impl Login {
         } else {
             &mut self.user
         }
-    }
-}
-
-/// Splits `user:passphrase`, if no user is known or the PIN begins with another one's name.
-fn user_and_passphrase<'a>(known: Option<&'a str>, pin: &'a str) -> Option<(&'a str, &'a str)> {
-    match known {
-        None => pin.split_once(':'),
-        Some(user) => Some((user, pin)),
     }
 }

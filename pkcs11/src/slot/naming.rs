@@ -6,7 +6,7 @@ use cryptoki_sys::*;
 use rustls::crypto::ring;
 
 use super::Slot;
-use crate::objects::{ids, labels, Place, Template};
+use crate::objects::{ids, labels, Template};
 use crate::refusal::{tell, Answer, Refusal};
 
 const RANDOM_ID_BYTES: usize = 10;
@@ -42,12 +42,6 @@ impl Slot {
         random.fill(&mut octets).map_err(|_| Refusal(CKR_FUNCTION_FAILED))?;
         Ok(format!("{}{}", self.config.prefix, ids::to_hex(&octets)))
     }
-}
-
-/// Returns where a new object of the server is to be, and how long.
-pub fn place(session: CK_SESSION_HANDLE, template: &Template) -> Answer<Place> {
-    let is_for_good = template.bool(CKA_TOKEN)? == Some(true);
-    Ok(if is_for_good { Place::Token } else { Place::ServerForSession(session) })
 }
 
 /// Returns the first label, as the server keeps it.

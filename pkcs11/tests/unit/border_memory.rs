@@ -22,7 +22,7 @@ fn values_are_read_and_written_at_any_address() {
     let place = room[1..].as_mut_ptr().cast::<CK_ULONG>();
     // SAFETY: there is room for a number, at an odd address perhaps.
     unsafe {
-        Room::new(place).unwrap().fill(7);
+        Room::new(place).unwrap().write(7);
         assert_eq!(read(place), Ok(7));
         assert!(Room::<CK_ULONG>::new(std::ptr::null_mut()).is_err());
     }
@@ -47,13 +47,13 @@ fn a_list_is_counted_before_it_is_written() {
     let (mut list, mut count) = ([0; 2], 0);
     // SAFETY: `list` has room for `count`, which is set before each call.
     unsafe {
-        let counted = List::new(std::ptr::null_mut(), &raw mut count).unwrap();
-        assert_eq!((counted.fill(&[5, 6]), count), (Ok(()), 2));
+        let counted = Output::new(std::ptr::null_mut(), &raw mut count).unwrap();
+        assert_eq!((counted.put(&[5, 6]), count), (Ok(()), 2));
         count = 1;
-        let short = List::new(list.as_mut_ptr(), &raw mut count).unwrap();
-        assert_eq!(short.fill(&[5, 6]), Err(Refusal(CKR_BUFFER_TOO_SMALL)));
-        let whole = List::new(list.as_mut_ptr(), &raw mut count).unwrap();
-        assert_eq!((whole.fill(&[5, 6]), list), (Ok(()), [5, 6]));
+        let short = Output::new(list.as_mut_ptr(), &raw mut count).unwrap();
+        assert_eq!(short.put(&[5, 6]), Err(Refusal(CKR_BUFFER_TOO_SMALL)));
+        let whole = Output::new(list.as_mut_ptr(), &raw mut count).unwrap();
+        assert_eq!((whole.put(&[5, 6]), list), (Ok(()), [5, 6]));
     }
 }
 
@@ -67,7 +67,7 @@ fn a_result_is_written_where_there_is_room_for_all_of_it() {
         assert_eq!((&room, length), (&[0; 3], 3));
         let whole = Output::new(room.as_mut_ptr(), &raw mut length).unwrap();
         assert_eq!((whole.put(b"abc"), &room), (Ok(()), b"abc"));
-        let asked = Output::new(std::ptr::null_mut(), &raw mut length).unwrap();
+        let asked = Output::<CK_BYTE>::new(std::ptr::null_mut(), &raw mut length).unwrap();
         assert_eq!((asked.is_told(2), length), (Ok(true), 2));
     }
 }

@@ -1,5 +1,7 @@
 //! Unit tests of `src/objects/certificate.rs`, which includes them.
 
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+
 use super::*;
 use crate::der::element;
 
