@@ -11,7 +11,7 @@ from typing import Any
 ULONG = ctypes.c_ulong
 NOT_INITIALIZED = 0x190
 CKA_CLASS, CKA_TOKEN, CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x0, 0x1, 0x11, 0x100, 0x102
-CKA_SENSITIVE, CKA_PARAMETER_SET = 0x103, 0x61D
+CKA_SENSITIVE, CKA_EC_PARAMS, CKA_PARAMETER_SET = 0x103, 0x180, 0x61D
 PUBLIC, PRIVATE, SECRET = 2, 3, 4
 CKK_GENERIC_SECRET, CKK_AES = 0x10, 0x1F
 CKM_ECDSA = 0x1041
@@ -83,10 +83,14 @@ class Module:
         return room.raw[: wanted.length]
 
     def generate_pair(
-        self, session: ctypes.c_ulong, mechanism: int, parameter_set: int, key_id: bytes
+        self, session: ctypes.c_ulong, mechanism: int, kind: int | bytes, key_id: bytes
     ) -> tuple[ctypes.c_ulong, ctypes.c_ulong]:
-        """Generate a key on the token; return the handles of its public and private halves."""
-        public = Template({CKA_PARAMETER_SET: parameter_set})
+        """Generate a key on the token; return the handles of its public and private halves.
+
+        Its kind is the number of a parameter set, or a curve.
+        """
+        named = CKA_PARAMETER_SET if isinstance(kind, int) else CKA_EC_PARAMS
+        public = Template({named: kind})
         private = Template({CKA_TOKEN: True, CKA_ID: key_id})
         halves = ULONG(), ULONG()
         self.GenerateKeyPair(

@@ -320,3 +320,27 @@ def test_a_search_for_everything_asks_only_for_certificates_that_are_there(token
     assert responses() - before <= 5
     assert server.request("DELETE", path, user="admin").status == 204
     assert run(token, program, beginning=BEGINNING).split() == ["0", "15", "15", "1"]
+
+
+@pytest.mark.parametrize("curve", [b"\x06\x03\x2b\x65\x70", b"\x13\x0cedwards25519"])
+@pytest.mark.parametrize("generator", [0x1055, 0x1057])
+def test_ed25519_is_generated_by_both_mechanisms_and_signs_64_bytes(
+    token: Token, generator: int, curve: bytes
+) -> None:
+    """GnuTLS, and so Knot, generates with CKM_EDDSA in place of CKM_EC_EDWARDS_KEY_PAIR_GEN."""
+    run(
+        token,
+        f"""
+        public, private = module.generate_pair(session, {generator}, {curve!r}, b"ed25519")
+        assert module.value(session, public, CKA_EC_PARAMS) == bytes.fromhex("06032b6570")
+        assert len(module.sign(session, private, 0x1057)) == 64
+        how = ctypes.byref(Mechanism(0x1057, None, 0))
+        length = ULONG()
+        module.SignInit(session, how, private)
+        module.Sign(session, bytes(32), ULONG(32), None, ctypes.byref(length))
+        assert length.value == 64
+        """,
+        beginning=BEGINNING,
+    )
+    made = token.server.request("GET", "/keys/ed25519", user="admin").json()
+    assert made["type"] == "Curve25519"

@@ -85,6 +85,42 @@ def test_a_child_that_is_made_during_calls_of_other_threads_does_not_hang(token)
     )
 
 
+def test_a_process_that_becomes_another_program_takes_no_connection_along(token):
+    """It does so while threads sign: in the place of its parent, and as a child."""
+    run(
+        token,
+        """
+        import os, threading
+        def signs():
+            own = module.open()
+            while True:
+                module.sign(own, key)
+        for _ in range(4):
+            threading.Thread(target=signs, daemon=True).start()
+        links = {os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")
+                 if os.path.exists(f"/proc/self/fd/{each}")}
+        assert any(link.startswith("socket:") for link in links), links
+        again = '''
+        import os
+        for each in os.listdir("/proc/self/fd"):
+            try:
+                assert not os.readlink(f"/proc/self/fd/{each}").startswith("socket:")
+            except FileNotFoundError:
+                pass  # The folder itself.
+        '''
+        again = textwrap.dedent(again) + BEGINNING
+        command = [sys.executable, "-c", again, sys.argv[1]]
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os.execv(command[0], command)
+            assert os.waitpid(child, 0)[1] == 0
+        os.execv(command[0], command)
+        """,
+        beginning=f"import sys, textwrap\nBEGINNING = {BEGINNING!r}\n{BEGINNING}",
+    )
+
+
 @pytest.mark.parametrize("end", ["", "module.Finalize(None)", "import os; os._exit(0)"])
 def test_a_program_may_end_or_unload_at_any_time(token, end):
     run(token, end)
