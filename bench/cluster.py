@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
+from pathlib import Path
 
 from bench.result import Reference, Row, at_least, at_most
 from bench.run import Findings, Run
@@ -20,7 +22,7 @@ from keystead.model.secret import Secret
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.generations import GenerationStore
-from keystead.storage.key_value_store import Change
+from keystead.storage.key_value_store import MISSING, Change
 from keystead.storage.versions import Versions
 from tests.support.core import ADMIN, Core, start_core
 from tests.support.etcd import BINARY, Cluster, Member
@@ -34,6 +36,8 @@ _RECORD_BYTES = 1_800
 _BATCH_RECORDS = 145
 """As many as a restore writes in one commit."""
 _FAILOVERS = 3
+_WRITTEN_BYTES = (400, 300)
+"""The records of a P-256 key and of the action that made it, about."""
 
 
 def measure_cluster(run: Run) -> Findings:
@@ -62,6 +66,7 @@ async def _beside_sqlite(run: Run, cluster: Cluster) -> list[Row]:
             await core.generate("bench", "EC_P256", "ECDSA_Signature")
         signed = await _alternate(run, member, alone, _sign)
         made = await _alternate(run, member, alone, _generate)
+        written, cpu_us = await _written(run, cluster, member)
     at_once = f"{CONNECTIONS} at once, on a member of three"
     return [
         Row(
@@ -76,7 +81,9 @@ async def _beside_sqlite(run: Run, cluster: Cluster) -> list[Row]:
             made[0],
             at_least(3_000),
             Reference("on SQLite", made[1]),
+            cpu_us,
         ),
+        Row(f"What such keys write, without a core, {at_once}", "/s", written),
     ]
 
 
@@ -119,6 +126,46 @@ async def _rate(seconds: float, ask: Callable[[], Awaitable[None]]) -> float:
 
     await asyncio.gather(*(call() for _ in range(CONNECTIONS)))
     return done / (time.perf_counter() - began)
+
+
+async def _written(
+    run: Run, cluster: Cluster, member: Core
+) -> tuple[list[float], dict[str, float]]:
+    """Return how many commits a second etcd takes of what a key and its action write.
+
+    And the CPU time that a key takes in this process and in all etcds together, in microseconds:
+    where all share a machine, its cores have no more to give than that.
+    """
+    store = EtcdStore(EtcdClient(str(cluster.members[0].socket)), device="writing")
+    numbers = count()
+
+    async def write() -> None:
+        number = next(numbers)
+        paths = (f"/bench/key/{number}", f"/bench/action/{number}")
+        changes = [
+            Change(path, os.urandom(size), MISSING)
+            for path, size in zip(paths, _WRITTEN_BYTES, strict=True)
+        ]
+        _ = await store.commit(changes)
+
+    rates = [await _rate(run.seconds, write) for _ in range(run.rounds)]
+    await store.close()
+    before = (time.process_time(), _seconds_of(cluster))
+    began = time.perf_counter()
+    rate = await _rate(run.seconds, lambda: _generate(member))
+    keys = rate * (time.perf_counter() - began)
+    after = (time.process_time(), _seconds_of(cluster))
+    core, etcd = (1e6 * (end - start) / keys for start, end in zip(before, after, strict=True))
+    return rates, {"core": core, "etcd": etcd}
+
+
+def _seconds_of(cluster: Cluster) -> float:
+    """Return the CPU time that all members together have taken."""
+    ticks = 0
+    for member in cluster.members:
+        stat = Path(f"/proc/{member.process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(stat[11]) + int(stat[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def _sign(core: Core) -> None:
