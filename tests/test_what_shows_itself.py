@@ -188,6 +188,8 @@ HARMLESS = {
     "JournalEntry.key",  # an ID, in the journal
     "StoredHead.digest",  # of entries
     "PrivateMaterial.raw_type",  # a name
+    "CoreContext.device_key_provider",
+    "SystemInfo.device_key",  # the name of what keeps it
     "_Both.seed",  # a shape of pyca's asn1, which has no repr of its own
     "PublicData.data",
     "PublicParts.data",
