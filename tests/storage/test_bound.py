@@ -266,3 +266,35 @@ def test_versions_that_are_made_of_a_store_fit_its_records():
         assert other.wrong == []
 
     run(scenario)
+
+
+def test_records_that_are_missing_are_counted_whatever_else_is_there():
+    async def scenario():
+        bound = Bound()
+        paths = names(3 * PAGES)
+        await bound.put(*paths)
+        assert await bound.versions.count_missing(bound.kept) == 0
+        await bound.kept.kept.commit([Change(path, None) for path in paths[:5]])
+        await bound.kept.kept.commit([Change(f"/0/key/junk{number}", b"") for number in range(9)])
+        assert await bound.versions.count_missing(bound.kept) == 5
+
+    run(scenario)
+
+
+def test_records_that_are_changed_while_others_are_counted_are_not_missing():
+    async def scenario():
+        bound = Bound()
+        paths = names(40)
+        await bound.put(*paths)
+        listed = bound.kept.list
+
+        async def list_slowly(start, stop, *, limit):
+            found = await listed(start, stop, limit=limit)
+            await bound.store.commit([Change(path, None) for path in paths[:7]])
+            await bound.put("/0/key/another")
+            return found
+
+        bound.kept.list = list_slowly
+        assert await bound.versions.count_missing(bound.kept) == 0
+
+    run(scenario)

@@ -1,15 +1,17 @@
 """Binds the records of the HSM to a sealed root, so that an older record is never used (ADR 42)."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from keystead.errors import CorruptRecord, StaleRevision, WrongState
+from keystead.errors import CorruptRecord, KeysteadError, StaleRevision, WrongState
 from keystead.journal.log import Log
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
 from keystead.storage.bound_settings import BoundSettings, Judgement
+from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
 from keystead.storage.local import LocalStore
@@ -53,6 +55,8 @@ class Binding:
         self._local = local
         self._log = log
         self._wall_clock = wall_clock
+        self.looking: asyncio.Task[None] | None = None
+        """Looks for missing records since the last unlock."""
 
     def begin(self, domain_key: Secret) -> None:
         """Have the next commit, which provisions, make the first root."""
@@ -136,6 +140,23 @@ class Binding:
             raise self._refusal(error.message) from None
         if judgement.is_new:
             self._log.info("the device's settings are bound to the root from now on")
+
+    def look_for_missing(self, versions: Versions) -> None:
+        """Log how many records are missing, as soon as all paths were listed."""
+        self.stop()
+        self.looking = asyncio.get_running_loop().create_task(self._look(versions))
+
+    def stop(self) -> None:
+        """Look no more. The next unlock does it again."""
+        if self.looking is not None:
+            self.looking.cancel()
+
+    async def _look(self, versions: Versions) -> None:
+        depend_on(None)  # This does not depend on the request that unlocks.
+        with contextlib.suppress(KeysteadError):  # Locked meanwhile, or the store is out of reach.
+            missing = await versions.count_missing(self._all)
+            if missing and versions.is_open:
+                self._log.error("records are missing from the store", count=str(missing))
 
     async def bring_into_force(
         self, following: NextGeneration, changes: Sequence[Change], domain_key: Secret | None

@@ -278,6 +278,7 @@ class Hsm:
         """Write the counters and forget all secrets. Called when the process ends."""
         self.recovery.stop()
         self.succession.stop()
+        self.binding.stop()
         self.unlocking.given.forget()
         session, self.session = self.session, None
         if session is not None:

@@ -64,6 +64,7 @@ class SessionOpening:
             await session.open()
             await adopt_backup_key(pinned, self.local.settings, session.config)
             await self.audit.open(domain_key)
+            self.binding.look_for_missing(root.versions)
         except KeysteadError:
             session.wipe()
             raise

@@ -34,6 +34,8 @@ HASH_BYTES: Final = 16
 _ROW_BYTES: Final = 2 * HASH_BYTES
 _NO_PAGE: Final = bytes(HASH_BYTES)
 _ROOT: Final = struct.Struct(f">Q{PAGES * HASH_BYTES}s")
+_LISTED: Final = 200
+"""Paths that are looked up at a time: about two milliseconds."""
 _SCAN_BYTES: Final = 256 * 1024
 _BATCH_BYTES: Final = 256 * 1024
 _AFTER: Final = "\U0010ffff"
@@ -189,6 +191,28 @@ class Versions:
             return None
         self._pages[index] = page
         return page
+
+    async def count_missing(self, store: KeyValueStore) -> int:
+        """Return how many records are missing from the store.
+
+        Those of a page that is changed meanwhile are left out. Raises CorruptRecord if the root
+        does not open.
+        """
+        before, counts = self._hashes, [0] * PAGES
+        start = self._folder
+        while found := await store.list(start, self._folder + _AFTER, limit=_LISTED):
+            for path in filter(self.covers, found):
+                if await self.is_known(path):
+                    counts[_page_of(hash_of(path.encode()))] += 1
+            start = found[-1] + "\0"
+        _ = await self.load()
+        missing = 0
+        for index, count in enumerate(counts):
+            at = slice(index * HASH_BYTES, (index + 1) * HASH_BYTES)
+            page = self._pages.get(index, b"")
+            if before[at] == self._hashes[at]:
+                missing += max(0, len(page) // _ROW_BYTES - count)
+        return missing
 
     # --- writing ----------------------------------------------------------------------------
 
