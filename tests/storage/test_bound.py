@@ -298,3 +298,52 @@ def test_records_that_are_changed_while_others_are_counted_are_not_missing():
         assert await bound.versions.count_missing(bound.kept) == 0
 
     run(scenario)
+
+
+def test_a_snapshot_shows_what_was_present_then_and_no_record_that_was_put_back():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a", "/0/key/b", "/0/key/c")
+        older = (await bound.store.get("/0/key/b")).value
+        await bound.put("/0/key/b", value=b"newer")
+        sound = await bound.store.snapshot()
+        await bound.put("/0/key/a", value=b"later")
+        found = await sound.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+        assert [record.entry.value for record in found] == [b"value", b"newer", b"value"]
+        assert (await sound.get("/0/key/a")).value == b"value"
+        assert await sound.get("/0/key/d") is None
+        await sound.close()
+        assert bound.wrong == []
+
+        await bound.kept.kept.commit([Change("/0/key/b", older), Change("/0/key/c", None)])
+        snapshot = await bound.store.snapshot()
+        found = await snapshot.scan("/0/key/", "/0/key0", limit_bytes=2**20)
+        assert [record.entry.value for record in found] == [b"later", b""]
+        for path in ("/0/key/b", "/0/key/c"):
+            with pytest.raises(CorruptRecord):
+                await snapshot.get(path)
+        await snapshot.close()
+        assert bound.wrong == ["/0/key/b", "/0/key/b", "/0/key/c"]
+
+    run(scenario)
+
+
+def test_a_snapshot_with_an_older_root_is_refused_and_leaves_the_present_one_as_it_is():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+        root = await bound.kept.get(ROOT)
+        await bound.put("/0/key/b")
+        present = await bound.kept.get(ROOT)
+        await bound.kept.kept.commit([Change(ROOT, root.value)])
+        with pytest.raises(CorruptRecord, match="older"):
+            await bound.store.snapshot()
+        await bound.kept.kept.commit([Change(ROOT, present.value)])
+        bound.kept.gets.clear()
+        assert (await bound.store.get("/0/key/b")).value == b"value"
+        assert bound.kept.gets == ["/0/key/b"]
+        assert not bound.kept.kept.snapshots
+        bound.store.follow(None)
+        await (await bound.store.snapshot()).close()
+
+    run(scenario)

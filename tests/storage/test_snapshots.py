@@ -15,7 +15,7 @@ from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.generations import POINTER, GenerationStore
 from keystead.storage.key_value_store import Change, StoredValue
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.platform_messages import Committed
+from keystead.wire.platform_messages import Committed, SnapshotKept
 from tests.support.etcd import PatientClient, needs_etcd
 from tests.support.memory_store import MemoryStore
 
@@ -174,6 +174,19 @@ def test_a_snapshot_ends_before_it_keeps_a_full_disk_from_taking_changes(tmp_pat
     with_sqlite(tmp_path, scenario)
 
 
+def test_a_snapshot_ends_when_nobody_can_say_how_long_the_log_is(tmp_path, monkeypatch):
+    async def scenario(store, log):
+        snapshot = await store.snapshot()
+        assert not sqlite_file.must_cut_log(log.with_name("keystead.db"))
+        assert sqlite_file.must_cut_log(log.with_name("elsewhere.db"))
+        monkeypatch.setattr(sqlite_file, "must_cut_log", lambda _: True)
+        await store.commit([Change("/b", b"1")])
+        with pytest.raises(SnapshotUnavailable):
+            await snapshot.get("/a")
+
+    with_sqlite(tmp_path, scenario)
+
+
 def test_a_snapshot_of_a_store_that_is_closed_shows_nothing(tmp_path):
     taken = []
 
@@ -265,6 +278,16 @@ class Scripted:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+
+def test_a_snapshot_of_a_store_that_is_gone_is_closed_all_the_same():
+    async def scenario():
+        snapshot = await RemoteStore(
+            Scripted(SnapshotKept(7, 1), ConnectionEnded("gone"))
+        ).snapshot()
+        await snapshot.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("reply", [ConnectionEnded("gone"), Committed(7, 1)])

@@ -77,6 +77,7 @@ class Versions:
         """Return the same versions with a key of their own. Call `look_into` before use."""
         seen = copy(self)
         seen._key, seen._revision = self._require_key().copy(), MISSING  # noqa: SLF001
+        seen._pages = dict(self._pages)  # noqa: SLF001
         return seen
 
     async def look_into(self, snapshot: Snapshot) -> None:
