@@ -66,6 +66,7 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
         assert "powering off" in vm.console
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # The SDK's file.
 def test_the_memory_is_enough_for_a_backup_a_restore_and_a_flood_of_passphrases(
     built: Path, tmp_path: Path
 ) -> None:
