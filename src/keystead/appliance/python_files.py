@@ -60,7 +60,7 @@ _LEFT_OUT: Final = (
     *("_gdbm", "shelve", "audioop", "ossaudiodev", "wave", "aifc", "sunau", "sndhdr", "_lzma"),
     *("_bz2", "nis", "spwd", "_crypt", "crypt", "_uuid", "_tkinter", "xml", "plistlib"),
     *("tarfile", "configparser", "difflib", "optparse", "pickletools", "statistics"),
-    # Other processes and interpreters, and texts in what Asia used before Unicode.
+    # Other processes and interpreters, and encodings of several bytes other than Unicode's.
     *("multiprocessing", "_multiprocessing", "_posixshmem", "_xxsubinterpreters", "asyncore"),
     *("asynchat", "_multibytecodec", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp"),
     *("_codecs_kr", "_codecs_tw"),
@@ -99,9 +99,12 @@ def standard_library(package: Package) -> Iterator[ImageFile]:
 
 def _is_left_out(name: PurePosixPath) -> bool:
     module = name.parts[0].split(".")[0]
-    is_of_no_use = module.startswith(("config-", "EXTERNALLY-MANAGED", _TESTS_OF_PYTHON))
-    is_of_no_use = is_of_no_use or _OTHER_ENCODINGS.match(str(name)) is not None
-    return is_of_no_use or module in _LEFT_OUT or not _NOT_FOLDERS.isdisjoint(name.parts)
+    return (
+        module in _LEFT_OUT
+        or module.startswith(("config-", "EXTERNALLY-MANAGED", _TESTS_OF_PYTHON))
+        or _OTHER_ENCODINGS.match(str(name)) is not None
+        or not _NOT_FOLDERS.isdisjoint(name.parts)
+    )
 
 
 def wheels(names: Iterable[str] = DISTRIBUTIONS) -> Iterator[ImageFile]:
