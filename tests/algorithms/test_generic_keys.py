@@ -165,10 +165,12 @@ def longest_pause(work: Callable[[], object]) -> float:
     thread = threading.Thread(target=tick)
     thread.start()
     began = time.process_time()
-    work()
-    lasted = time.process_time() - began
-    stopping.set()
-    thread.join()
+    try:
+        work()
+        lasted = time.process_time() - began
+    finally:
+        stopping.set()
+        thread.join()
     return max(pauses) / lasted
 
 
