@@ -22,9 +22,9 @@ from tests.support.backups import (
     swept,
     unlock,
 )
-from tests.support.core import ADMIN, WholeBody, basic
+from tests.support.core import ADMIN, UNLOCK, Answer, Core, WholeBody, basic
 from tests.support.memory_store import MemoryStore
-from tests.support.stores import Crash
+from tests.support.stores import Crash, WatchedStore
 
 
 class CrashingStore(MemoryStore):
@@ -138,7 +138,8 @@ async def test_unattended_boot_is_not_turned_on_for_a_domain_key_that_was_replac
     caller = await session.credentials.authenticate(basic(ADMIN), "192.0.2.1")
     context = CallerContext(session, caller, "192.0.2.1", other.hsm.time.now)
     assert (await restore(other, file, ADMIN)).status == 204
-    # As if the request had read both before, and went on only now.
+    # As if the request had read all of this before, and went on only now.
+    session.ended = False
     session._domain_key = key  # noqa: SLF001
     with pytest.raises(StaleRevision):
         await other.hsm.unattended_boot.turn_on(context)
@@ -168,3 +169,71 @@ async def test_a_client_that_goes_away_leaves_nothing_behind():
     assert (await restore(other, file)).status == 204
     core.close()
     other.close()
+
+
+# --- requests that wait for the restore, which waits for requests ---------------------------------
+
+DROPPED = "keys were dropped while requests were running"
+NEW_PASSPHRASE = "another passphrase"
+
+
+async def switching(core: Core, file: bytes, *, turns: int = 0) -> asyncio.Task[Answer]:
+    """Return a restore that holds the lock for changes of the state."""
+    task = asyncio.create_task(restore(core, file, ADMIN))
+    async with asyncio.timeout(5):
+        while not core.hsm.changing.locked():  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/system/backup", None),
+        (
+            "PUT",
+            "/config/backup-passphrase",
+            {"newPassphrase": NEW_PASSPHRASE, "currentPassphrase": PASSPHRASE},
+        ),
+        (
+            "PUT",
+            "/config/unlock-passphrase",
+            {"newPassphrase": NEW_PASSPHRASE, "currentPassphrase": UNLOCK},
+        ),
+        ("PUT", "/config/unattended-boot", {"status": "on"}),
+        ("PUT", "/config/unattended-boot", {"status": "off"}),
+    ],
+)
+async def test_a_restore_does_not_wait_for_a_request_that_waits_for_it(method, path, body):
+    core, backup, _ = await furnished(store=WatchedStore())
+    file = await make(core, backup)
+    task = await switching(core, file)
+    user = backup if path == "/system/backup" else ADMIN
+    answer = await core.request(method, path, user=user, json=body)
+    assert (answer.status, (await task).status) == (412, 204)
+    assert not any(DROPPED in line for line in core.log_lines)
+    assert core.hsm.state.value == "Operational"
+    assert not await core.hsm.unattended_boot.is_on()
+    core.clock.advance(2)
+    assert (await core.request("POST", "/lock", user=ADMIN)).status == 204
+    assert await unlock(core) == 204, "the unlock passphrase has not changed"
+    core.close()
+
+
+async def test_a_restore_and_a_lock_do_not_wait_for_each_other():
+    core, backup, _ = await furnished(store=WatchedStore())
+    file = await make(core, backup)
+    outcomes = set()
+    for turns in range(0, 60, 3):
+        task = await switching(core, file, turns=turns)
+        lock = await core.request("POST", "/lock", user=ADMIN)
+        outcomes.add((lock.status, (await task).status))
+        if core.hsm.state.value == "Locked":
+            core.clock.advance(2)
+            assert await unlock(core) == 204
+    assert (204, 204) in outcomes
+    assert outcomes <= {(204, 204), (204, 412), (412, 204)}
+    assert not any(DROPPED in line for line in core.log_lines)
+    core.close()

@@ -24,7 +24,7 @@ async def set_passphrase(hsm: Hsm, context: CallerContext, *, new: Secret, curre
 
     `current` is the present one, or "" if none is set. Raises NotPermitted if `current` is wrong.
     """
-    async with hsm.changing:
+    async with context.session.holding(hsm.changing):
         await _check(context.session, current)
         salt = new_unlock_salt()
         key = await context.session.kdf_pool.run(lambda: derive_unlock_key(new, salt))
@@ -57,7 +57,7 @@ async def begin(hsm: Hsm, context: CallerContext) -> AsyncGenerator[bytes, None]
     """
     with suppress(WriteRefused):  # A full disk is no reason to go without a backup.
         await context.session.flush_counters()
-    async with hsm.changing:
+    async with context.session.holding(hsm.changing):
         key = await context.session.config.get(BACKUP_KEY)
         salt = await context.session.config.get(BACKUP_SALT)
         if key is None or salt is None:

@@ -155,7 +155,8 @@ async def _kit(hsm: Hsm, context: CallerContext) -> str:
     local, config = hsm.local.settings, context.session.config
     if await local.get(UNLOCK_SHARES) is not None:
         raise WrongState("The HSM has unlock shares: give it an unlock passphrase first.")
-    async with hsm.changing:  # The salt belongs to this wrapped domain key.
+    # The salt belongs to this wrapped domain key.
+    async with context.session.holding(hsm.changing):
         backup_key, backup_salt = await config.get(BACKUP_KEY), await config.get(BACKUP_SALT)
         unlock_salt = await local.get(UNLOCK_SALT)
         locked = await hsm.local.locked_domain_key()

@@ -40,7 +40,7 @@ async def join(
     unlock_salt, locked = kit.open(key)
     name = cluster.member_name(hsm)
     named = [one if one.name else one._replace(name=name) for one in members]
-    async with hsm.changing:
+    async with context.session.holding(hsm.changing):
         require_allowed()
         context.note("joining a cluster", members=" ".join(one.name for one in named))
         await hsm.joins.join(name, named, _own(hsm, unlock_salt, locked))

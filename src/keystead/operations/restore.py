@@ -154,7 +154,7 @@ class _Switch:
         changes = [*self._backup_key()]
         if self.time is not None:
             changes.append(hsm.local.settings.put(settings.TIME_OFFSET, self._offset()))
-        async with hsm.changing:
+        async with session.holding(hsm.changing):
             if await self._has_present_key(session):
                 event = Event.RESTORE_SAME_KEY
                 await self._require_openable(session)

@@ -1,7 +1,8 @@
 """The session of an Operational HSM: everything that lock drops."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -138,8 +139,10 @@ class Session:
         self._stores = stores
         self._namespaces: set[NamespaceId] = set()
         self._requests = 0
+        self._ending = 0
+        """Those of the requests that end the session themselves."""
         self._one_done: asyncio.Event | None = None
-        """Set whenever a request ends; exists while `end` waits for requests."""
+        """Set whenever a request is done or ends the session; exists while `end` waits."""
 
     async def open(self) -> None:
         """Check that the stores open under the domain key, and finish what a crash interrupted.
@@ -197,22 +200,43 @@ class Session:
     def request_ends(self) -> None:
         """Stop counting a request that began with `request_begins`."""
         self._requests -= 1
-        if self._one_done is not None:
-            self._one_done.set()
+        self._tell()
+
+    @asynccontextmanager
+    async def holding(self, lock: asyncio.Lock) -> AsyncIterator[None]:
+        """Hold `lock` for a request. `end` does not wait for a request that waits for the lock.
+
+        What ends the session may hold the lock itself. Raises WrongState if the session has ended.
+        """
+        self.request_ends()
+        try:
+            _ = await lock.acquire()
+        finally:
+            self.request_begins()
+        try:
+            if self.ended:
+                raise WrongState("The HSM was locked in the meantime.")
+            yield
+        finally:
+            lock.release()
 
     async def end(self, *, seconds: float, but: int = 0) -> None:
-        """Wait up to `seconds` until only `but` requests run, then forget all secrets.
+        """Wait up to `seconds` until requests are done, then forget all secrets.
 
-        The operation counters are written. Requests that still run after that get WrongState;
-        backups get it at once.
+        The caller is `but` of these requests. Nothing waits for it, nor for others that have called
+        this meanwhile. The operation counters are written. Requests that still run after that get
+        WrongState; backups get it at once.
         """
         depend_on(None)  # The user that asked for this may be deleted before it is done.
         self.end_backups()
+        self._ending += but
+        self._tell()
         try:
-            await asyncio.wait_for(self._until_left(but), seconds)
+            await asyncio.wait_for(self._until_left(), seconds)
         except TimeoutError:
             self._log.warning(
-                "keys were dropped while requests were running", requests=self._requests - but
+                "keys were dropped while requests were running",
+                requests=self._requests - self._ending,
             )
         self.ended = True
         self.credentials.forget_all()
@@ -238,9 +262,13 @@ class Session:
         for writer in self.backups:
             writer.forget()
 
-    async def _until_left(self, requests: int) -> None:
+    def _tell(self) -> None:
+        if self._one_done is not None:
+            self._one_done.set()
+
+    async def _until_left(self) -> None:
         if self._one_done is None:
             self._one_done = asyncio.Event()
-        while self._requests > requests:
+        while self._requests > self._ending:
             self._one_done.clear()
             await self._one_done.wait()

@@ -58,7 +58,7 @@ class UnattendedBoot:
 
     async def turn_on(self, context: CallerContext) -> None:
         """Store the domain key wrapped under the unattended key."""
-        async with self._changing:
+        async with context.session.holding(self._changing):
             domain_key = context.session.require_domain_key()
             if self._key is None:
                 key = domain_keys.new_unattended_key()
@@ -75,7 +75,7 @@ class UnattendedBoot:
 
     async def turn_off(self, context: CallerContext) -> None:
         """Make every restart need the unlock passphrase, also with older database files."""
-        async with self._changing:
+        async with context.session.holding(self._changing):
             await self._store.commit(
                 [
                     self._local.settings.put(UNATTENDED_BOOT, False),

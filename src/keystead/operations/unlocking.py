@@ -180,7 +180,7 @@ class Unlocking:
         Raises NotPermitted if `current`, the passphrase or enough shares, is wrong, and
         TooManyAttempts as `open` does.
         """
-        async with self._changing:
+        async with context.session.holding(self._changing):
             domain_key = await self._open_current(current, address=context.address)
             passphrase, texts, change = self.renewed(new)
             salt = new_unlock_salt()
