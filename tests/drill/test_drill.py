@@ -23,7 +23,7 @@ from keystead.errors import KeysteadError
 from keystead.etcd.client import EtcdClient
 from keystead.operations.use_counters import flush_counters_forever
 from keystead.platform.members import MembersService
-from keystead.wire.platform_messages import MembersStep
+from keystead.wire.cluster_messages import MembersStep
 from tests.support.core import ADMIN, UNLOCK, b64
 from tests.support.etcd import WAIT_SECONDS, Cluster, needs_etcd
 from tests.support.history import ABSENT, Event, History

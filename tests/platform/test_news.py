@@ -1,8 +1,8 @@
 """What the platform tells the core of a cluster, and what it does when the core falls behind."""
 
 from keystead.platform.news import NewsForCore
+from keystead.wire.cluster_messages import AnyRecordChanged, RecordsChanged, UpToDate
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.platform_messages import AnyRecordChanged, RecordsChanged, UpToDate
 
 
 class Core:

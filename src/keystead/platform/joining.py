@@ -16,7 +16,8 @@ from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
 from keystead.etcd.messages import RangeRequest, StatusRequest
 from keystead.platform import durable
-from keystead.wire.platform_messages import JoinCluster, MembersAnswer, Write
+from keystead.wire.cluster_messages import MembersAnswer
+from keystead.wire.platform_messages import JoinCluster, Write
 
 CONTACT_SECONDS: Final = 30.0
 """How long the etcd may take until it knows the leader of the cluster, as with NetHSM."""

@@ -8,7 +8,7 @@ from keystead.etcd import messages as m
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError, EtcdRefused
 from keystead.etcd.pages import connected, page
-from keystead.wire.platform_messages import (
+from keystead.wire.cluster_messages import (
     ClusterMember,
     ClusterStatus,
     DatabaseStatus,

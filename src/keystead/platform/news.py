@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from keystead.wire.cluster_messages import AnyRecordChanged, News, RecordsChanged, UpToDate
 from keystead.wire.connection import Connection, ConnectionEnded
-from keystead.wire.platform_messages import (
-    AnyRecordChanged,
-    CoreToPlatform,
-    News,
-    PlatformToCore,
-    RecordsChanged,
-    UpToDate,
-)
+from keystead.wire.platform_messages import CoreToPlatform, PlatformToCore
 
 _MAX_PATHS: Final = 1000
 """The most paths in a message. After more changes at once, any record may have changed."""

@@ -13,14 +13,9 @@ from keystead.errors import (
 )
 from keystead.model.members import ClusterView, DatabaseSpace, Member
 from keystead.model.peer_urls import PeerUrl
+from keystead.wire.cluster_messages import MembersAnswer, MembersStep, MembersStepName
 from keystead.wire.connection import ConnectionEnded
-from keystead.wire.platform_messages import (
-    JoinCluster,
-    MembersAnswer,
-    MembersStep,
-    MembersStepName,
-    Write,
-)
+from keystead.wire.platform_messages import JoinCluster, Write
 
 _ERRORS: Final[dict[str, type[KeysteadError]]] = {
     "input": InvalidInput,

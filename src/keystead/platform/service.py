@@ -6,11 +6,11 @@ from typing import Final
 
 from keystead.model.secret import Secret
 from keystead.platform.syslog import Syslog
+from keystead.wire.cluster_messages import ConfirmNow
 from keystead.wire.connection import Connection, ConnectionEnded
 from keystead.wire.frames import STORE_FRAME_BYTES
 from keystead.wire.platform_messages import (
     AimSyslog,
-    ConfirmNow,
     CoreSettings,
     CoreToPlatform,
     Hello,

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from keystead.wire.cluster_messages import ConfirmNow, MembersAnswer, MembersStep, News
 from keystead.wire.message import Message
 
 DEFAULT_KEY_CACHE: Final = 10_000
@@ -266,95 +267,6 @@ class FreeSpace(Message, tag=39, frozen=True):
     free_bytes: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
-class RecordsChanged(Message, tag=40, frozen=True):
-    """platform → core: any member of the cluster has changed or deleted these records."""
-
-    paths: list[str]
-
-
-class AnyRecordChanged(Message, tag=41, frozen=True):
-    """platform → core: any record may have been changed since the last message of this kind."""
-
-
-class UpToDate(Message, tag=42, frozen=True):
-    """platform → core: every change that was acknowledged before `as_of` has been told.
-
-    `as_of` is a time of `wire.clock`. With `is_alone`, the cluster had no other member
-    then.
-    """
-
-    as_of: float
-    is_alone: bool = False
-
-
-class ConfirmNow(Message, tag=43, frozen=True):
-    """core → platform: ask a majority now, and send UpToDate. No reply by number."""
-
-
-class ClusterMember(Message, frozen=True):
-    """A member of the cluster. Its name is empty until it has started."""
-
-    member_id: int
-    name: str
-    urls: list[str]
-    is_learner: bool
-
-
-class DatabaseStatus(Message, frozen=True):
-    """How full the database of this member's etcd is, and what etcd reports as wrong."""
-
-    size_bytes: int
-    used_bytes: int
-    quota_bytes: int
-    complaints: list[str]
-
-
-class ClusterStatus(Message, frozen=True):
-    """How the cluster is, as this member's etcd sees it. Members are told by their IDs."""
-
-    own: int
-    leader: int
-    """0 if it knows none."""
-    behind: int
-    """The changes that it has received and not made yet."""
-    connected: list[int]
-    """The other members that it has a connection with."""
-
-
-MembersStepName = Literal["list", "add", "move", "remove", "promote", "space", "status"]
-MembersRefusal = Literal["", "input", "missing", "state", "conflict", "unavailable"]
-
-
-class MembersStep(Message, tag=44, frozen=True):
-    """core → platform: list the members of the cluster, or change them, or ask for the `space`.
-
-    `add` a learner with `urls`, `move` a member to other `urls`, `remove` or `promote` it.
-    """
-
-    id: int
-    step: MembersStepName
-    member_id: int = 0
-    urls: list[str] = msgspec.field(default_factory=list)
-
-
-class MembersAnswer(Message, tag=45, frozen=True):
-    """platform → core: the members after the step, or why it was refused.
-
-    `member_id` is that of the member that was added. `unavailable` leaves open whether the step
-    was done.
-    """
-
-    id: int
-    members: list[ClusterMember] = msgspec.field(default_factory=list)
-    member_id: int = 0
-    refusal: MembersRefusal = ""
-    message: str = ""
-    space: DatabaseStatus | None = None
-    """The answer to `space`."""
-    status: ClusterStatus | None = None
-    """The answer to `status`, besides the members."""
-
-
 class JoinCluster(Message, tag=46, frozen=True):
     """core → platform: wait until the etcd that was started to join a cluster is a full member.
 
@@ -394,7 +306,6 @@ class Quoted(Message, tag=51, frozen=True):
     refusal: str = ""
 
 
-News = RecordsChanged | AnyRecordChanged | UpToDate
 StoreQuestion = Get | List | Scan | Commit | AskSnapshot
 SlotQuestion = SlotStep | SlotPart
 MembersQuestion = MembersStep | JoinCluster

@@ -14,26 +14,28 @@ from keystead.platform.remote_update_slot import RemoteUpdateSlot
 from keystead.platform.unattended_key import RemoteUnattendedKey
 from keystead.sealing.device import DEVICE_KEY_BYTES
 from keystead.storage.backends.remote import RemoteStore, StoreAnswer
+from keystead.wire.cluster_messages import (
+    AnyRecordChanged,
+    ConfirmNow,
+    MembersAnswer,
+    News,
+    RecordsChanged,
+    UpToDate,
+)
 from keystead.wire.connection import Connection, ConnectionEnded, Exchanges
 from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.platform_messages import (
     AimSyslog,
-    AnyRecordChanged,
     AskFreeSpace,
-    ConfirmNow,
     CoreSettings,
     CoreToPlatform,
     FreeSpace,
     Hello,
-    MembersAnswer,
-    News,
     PlatformToCore,
     Quoted,
-    RecordsChanged,
     SlotAnswer,
     SyslogLine,
     UnattendedKeyKept,
-    UpToDate,
 )
 
 

@@ -9,12 +9,12 @@ from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes.platform.opened_store import AnswersMembers
 from keystead.storage.backends.remote import StoreAnswers
+from keystead.wire.cluster_messages import MembersAnswer
 from keystead.wire.platform_messages import (
     AskFreeSpace,
     AskQuote,
     FreeSpace,
     KeepUnattendedKey,
-    MembersAnswer,
     MembersQuestion,
     PlatformToCore,
     Question,

@@ -25,13 +25,8 @@ from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.key_value_store import Change, Check, Record, Snapshot, StoredValue
 from keystead.storage.paths import LOCAL
 from keystead.wire.clock import seconds_since_boot
-from keystead.wire.platform_messages import (
-    FreshnessSettings,
-    JoinCluster,
-    MembersAnswer,
-    MembersQuestion,
-    MembersStep,
-)
+from keystead.wire.cluster_messages import MembersAnswer, MembersStep
+from keystead.wire.platform_messages import FreshnessSettings, JoinCluster, MembersQuestion
 
 MAJORITY_SECONDS: Final = 15.0
 """How long a question may wait for the first word of a majority. Members that start at the same

@@ -5,7 +5,8 @@ from typing import NamedTuple, Protocol
 
 from keystead.platform.service import StoreService
 from keystead.storage.key_value_store import KeyValueStore
-from keystead.wire.platform_messages import FreshnessSettings, MembersAnswer, MembersQuestion
+from keystead.wire.cluster_messages import MembersAnswer
+from keystead.wire.platform_messages import FreshnessSettings, MembersQuestion
 
 
 class OpenStore(KeyValueStore, Protocol):
