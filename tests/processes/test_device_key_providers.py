@@ -9,7 +9,7 @@ import pytest
 from keystead.errors import StartRefused
 from keystead.processes.platform.device_key_provider import device_key_provider
 from keystead.processes.platform.settings import DeviceKeySettings
-from tests.support.server import running_server, start_server
+from tests.support.server import running_server, start_server, wait_until
 from tests.support.tpm import swtpm
 
 __all__ = ["swtpm"]
@@ -143,7 +143,8 @@ def test_a_server_lives_with_a_tpm(tmp_path, swtpm):
     (server.data / "device.key").write_bytes(b"left behind")
     with running_server(tmp_path, config=config) as server:
         assert server.ready_state == "Operational"
-        assert "the data directory also holds a device key of another provider" in server.log()
+        warning = "the data directory also holds a device key of another provider"
+        wait_until(lambda: warning in server.log(), seconds=10)
         kept = key_files(server)["device.key.tpm2"]
         reset(server)
         assert list(key_files(server)) == ["device.key.tpm2"]

@@ -18,7 +18,7 @@ from tests.support.large_backup import (
     restore,
     write_backup,
 )
-from tests.support.server import Server, basic, running_server
+from tests.support.server import Server, basic, running_server, wait_until
 
 KEYS = 20_000
 KEYS_TO_KILL = 3_000
@@ -87,7 +87,7 @@ def test_a_client_that_stops_reading_its_backup_stops_it(tmp_path):
                 stack.enter_context(contextlib.closing(begin_download(server)))
             with pytest.raises(http.client.IncompleteRead):
                 download(server)
-            assert "Too many backups" in server.log()
+            wait_until(lambda: "Too many backups" in server.log(), seconds=10)
         deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(http.client.IncompleteRead):

@@ -104,5 +104,6 @@ def test_an_ipv4_client_of_an_ipv6_socket_has_its_ipv4_address(tmp_path):
         server.host = "127.0.0.1"
         server.provision()
         server.request("GET", "/keys", user="admin", passphrase="not the passphrase")
+        wait_until(lambda: "authentication failed" in server.log(), seconds=10)
         failed = [line for line in server.log().splitlines() if "authentication failed" in line]
     assert [json.loads(line)["address"] for line in failed] == ["127.0.0.1"]
