@@ -84,7 +84,8 @@ class Gate:
         """
         try:
             mechanism = _usable(attempt, key)
-            permit = self._permit(attempt, key)
+            policy = key.record.policy
+            permit = Permit(key.path) if policy is None else self._permit(policy, attempt, key)
         except KeysteadError as error:
             if attempt.approval is not None:
                 attempt.approval.give_back()
@@ -101,7 +102,8 @@ class Gate:
         """
         try:
             _require_certifiable(attempt, key)
-            permit = self._permit(attempt, key)
+            policy = key.record.policy
+            permit = Permit(key.path) if policy is None else self._permit(policy, attempt, key)
         except KeysteadError as error:
             if attempt.approval is not None:
                 attempt.approval.give_back()
@@ -130,24 +132,14 @@ class Gate:
             self._refuse(attempt, error)
             raise error
 
-    def _permit(self, attempt: Attempt, key: StoredKey) -> Permit:
+    def _permit(self, policy: Policy, attempt: Attempt, key: StoredKey) -> Permit:
         """Return a permit, and take the uses from the limits of the key's policy.
 
         Raises ForbiddenByPolicy if the policy does not allow the use. Uses under `maxUses` have
         been leased before: see `operations.use_permits`.
         """
-        policy = key.record.policy
-        if policy is None or _is_public(attempt, key):
+        if attempt.use is VERIFY and _is_public(attempt, key):
             return Permit(key.path)
-        if key.limits is None and attempt.approval is None:
-            # Nothing is counted, so nothing can be given back.
-            found = refusal(policy, _policy_use(policy, attempt, key), NO_COUNTERS)
-            if found is not None:
-                raise _forbidden(found)
-            return Permit(key.path)
-        return self._permit_counted(policy, attempt, key)
-
-    def _permit_counted(self, policy: Policy, attempt: Attempt, key: StoredKey) -> Permit:
         limits, uses, approval = key.limits, attempt.uses, attempt.approval
         now = self._monotonic()
         counters = NO_COUNTERS if limits is None else limits.counters(uses, now)
@@ -158,6 +150,8 @@ class Gate:
             raise _forbidden(found)
         if limits is not None:
             limits.take(uses, now)
+        elif approval is None:
+            return Permit(key.path)  # Nothing is counted, so nothing can be given back.
         return Permit(key.path, partial(_give_back, attempt, key, now))
 
     def _record(self, attempt: Attempt, permit: Permit) -> None:

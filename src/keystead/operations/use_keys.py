@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
-from keystead.algorithms import GENERIC, SIGN, Mechanism, PrivateKey, PrivateParts, Result, Use
+from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result, Use
 from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import InvalidInput, Overloaded
 from keystead.model.ids import KeyId
@@ -101,13 +101,19 @@ async def use_key(
     if not session.keys.is_current(key):
         key = await current(context, key)
     attempt = attempt_of(context, key, wanted.use, wanted.mode)
-    if key.record.policy is not None and not is_ready(attempt, key):
+    policy = key.record.policy
+    if policy is not None and not is_ready(policy, attempt, key):
         attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
-    if key.limits is not None:
+    limits = key.limits
+    if limits is not None and limits.leased < limits.low_mark:
         lease_ahead(session.keys, key)
     try:
-        run = _run_of(mechanism, wanted, padding_errors=session.pkcs1_padding_errors)
+        if wanted.options or mechanism.needs:
+            mechanism.require_options(wanted.options)
+        run = mechanism.run
+        if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
+            run = mechanism.run_with_padding_errors
         private = key.release(permit)
         if private.works_slowly or mechanism.works_slowly or wanted.is_long():
             work = partial(wanted.work, run, private, finish)
@@ -120,17 +126,6 @@ async def use_key(
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(wanted.use.verb)
     return made
-
-
-def _run_of(
-    mechanism: Mechanism, wanted: WantedUse, *, padding_errors: bool
-) -> Callable[..., Result]:
-    """Return the function to run. Raises InvalidInput if the options are not what it takes."""
-    if wanted.options or mechanism.needs:
-        mechanism.require_options(wanted.options)
-    if padding_errors and mechanism.run_with_padding_errors is not None:
-        return mechanism.run_with_padding_errors
-    return mechanism.run
 
 
 async def use_key_into(
