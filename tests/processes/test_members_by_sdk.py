@@ -23,7 +23,11 @@ from tests.support.authority import Authority
 from tests.support.etcd import needs_etcd
 from tests.support.server import Server, wait_until
 
-pytestmark = needs_etcd
+pytestmark = [
+    needs_etcd,
+    # The SDK leaves connections to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @contextmanager

@@ -104,6 +104,30 @@ def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_othe
     asyncio.run(main())
 
 
+def test_a_watch_that_is_cancelled_ends_whatever_happens_at_that_moment(etcd_member):
+    async def main():
+        async with following(etcd_member.socket) as (heard, _):
+            await heard.all_of(time.monotonic())
+        for turns in range(12):
+            heard = Heard()
+            client = PatientClient(str(etcd_member.socket))
+            watch = EtcdWatch(
+                client, heard, time.monotonic, every_seconds=60, is_own=nothing_is_own
+            )
+            task = asyncio.create_task(watch.run())
+            await heard.all_of(time.monotonic())
+            await asyncio.sleep(0)
+            watch.confirm_now()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=WAIT_SECONDS)
+            assert done, f"it goes on after {turns} turns"
+            await client.close()
+
+    asyncio.run(main())
+
+
 class InterruptedWatch(EtcdWatch):
     """A watch of two, between whose beginnings something else happens, once."""
 

@@ -10,6 +10,7 @@ is asked for its revision, and then etcd for whether the watch has reached that.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from keystead.etcd import calls
@@ -127,8 +128,7 @@ class EtcdWatch:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in tasks:
-                    task.cancel()
+                await _cancel(tasks)
                 ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
@@ -199,10 +199,7 @@ class EtcdWatch:
             if self._seen is None:
                 return  # Another generation is in force, and is not watched yet.
             self._follower.up_to_date(asked, is_alone=len(cluster.members) == 1)
-            try:
-                await asyncio.wait_for(self._wanted.wait(), self._every_seconds)
-            except TimeoutError:
-                continue
+            await _set_within(self._every_seconds, self._wanted)
 
     async def _until_reached(
         self, revision: int, stream: Stream[WatchRequest, WatchResponse]
@@ -213,7 +210,24 @@ class EtcdWatch:
                 raise EtcdUnavailable("the watch lags behind.")
             self._progressed.clear()
             stream.send(WatchRequest(progress_request=WatchProgressRequest()))
-            try:
-                await asyncio.wait_for(self._progressed.wait(), _ASK_AGAIN_SECONDS)
-            except TimeoutError:
-                continue
+            await _set_within(_ASK_AGAIN_SECONDS, self._progressed)
+
+
+async def _set_within(seconds: float, event: asyncio.Event) -> None:
+    """Wait until `event` is set, or for so many seconds.
+
+    It runs in tasks that go on until they are cancelled. In Python 3.11, wait_for loses a
+    cancellation that comes when the event has just been set.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # noqa: TID251 - it has a current task
+            await event.wait()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, since calls to etcd can lose a cancellation, too."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PAUSE_SECONDS)
