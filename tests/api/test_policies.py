@@ -386,15 +386,7 @@ async def test_a_crash_at_any_commit_of_the_unlock_after_a_restore_gives_no_use_
         store = WatchedStore()
         await store.commit([Change(path, value) for path, value in records.items()])
         other = await start_core(store=store, device_key=core.device_key, pools=core.pools)
-        left = made
-
-        def crash() -> None:
-            nonlocal left
-            if not left:
-                raise Crash
-            left -= 1
-
-        store.before_commit = crash
+        store.crash_after(made)
         with contextlib.suppress(Crash):
             status = await unlock(other)
         store.before_commit = lambda: None

@@ -394,15 +394,7 @@ async def test_a_crash_during_an_acknowledged_unlock_loses_no_entry_of_it(
         await put(store, records)
         other = await start_core(store=store, device_key=core.device_key, pools=core.pools)
         given = {"passphrase": UNLOCK, "acknowledgeRollback": await code_of(other)}
-        left = made
-
-        def crash() -> None:
-            nonlocal left
-            if not left:
-                raise Crash
-            left -= 1
-
-        store.before_commit = crash
+        store.crash_after(made)
         with contextlib.suppress(Crash):
             status = (await other.request("POST", "/unlock", json=given)).status
         again, found = await unlocked(core, await contents(store.kept))
@@ -507,10 +499,7 @@ async def test_a_crash_before_or_after_the_change_of_a_setting_leaves_what_opens
     await write(core, settings.NTP, DEFAULT_NTP)
     before = await contents(store)
 
-    def crash() -> None:
-        raise Crash
-
-    store.before_commit = crash
+    store.crash_after(0)
     with pytest.raises(Crash):
         await write(core, settings.NTP, DEFAULT_NTP)
     store.before_commit = lambda: None

@@ -152,11 +152,7 @@ def test_a_switch_that_is_not_written_changes_nothing():
         old = await generation_with(store, a=b"1")
         following = await old.begin_next()
         await following.add({"/b": b"2"})
-
-        def crash():
-            raise Crash
-
-        store.before_commit = crash
+        store.crash_after(0)
         with pytest.raises(Crash):
             await following.bring_into_force([Change(LOCAL, b"2")])
         assert await contents(store) == {"/a": b"1"}

@@ -41,6 +41,18 @@ class WatchedStore:
         self.hold_gets: asyncio.Event | None = None
         self.turns: Callable[[], int] = lambda: 1
 
+    def crash_after(self, commits: int) -> None:
+        """Let so many commits pass, and raise Crash before each one that follows."""
+        left = commits
+
+        def crash() -> None:
+            nonlocal left
+            if not left:
+                raise Crash
+            left -= 1
+
+        self.before_commit = crash
+
     async def get(self, path: str) -> StoredValue | None:
         self.gets.append(path)
         await self._yield()
