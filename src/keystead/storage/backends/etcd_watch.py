@@ -214,18 +214,18 @@ class EtcdWatch:
 
 
 async def _set_within(seconds: float, event: asyncio.Event) -> None:
-    """Wait until `event` is set, or for so many seconds.
-
-    It runs in tasks that go on until they are cancelled. In Python 3.11, wait_for loses a
-    cancellation that comes when the event has just been set.
-    """
+    """Wait until `event` is set, or for so many seconds."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):  # noqa: TID251 - it has a current task
-            await event.wait()
+        _ = await asyncio.wait_for(event.wait(), seconds)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended, since calls to etcd can lose a cancellation, too."""
+    """Cancel tasks until they have ended.
+
+    In Python 3.11, wait_for loses a cancellation that comes when what it waits for has just
+    happened. These tasks use it here and in their calls to etcd, and go on until they are
+    cancelled.
+    """
     pending = set(tasks)
     while pending:
         for task in pending:
