@@ -56,6 +56,7 @@ FAULTS = {
     "nobody": (401, lambda wanted: replace(wanted, user=None)),
     "wrong role": (403, lambda wanted: replace(wanted, user="other role")),
     "wrong type": (415, lambda wanted: wanted.with_header("content-type", "text/plain")),
+    "no media type": (415, lambda wanted: wanted.with_header("content-type", "text")),
     "too large": (413, lambda wanted: replace(wanted, body=OVERSIZED)),
     "not acceptable": (406, lambda wanted: wanted.with_header("accept", "text/html")),
     "malformed ID": (
@@ -79,7 +80,15 @@ ORDERS = {
     "POST sign with no key": (SIGN, [*FIRST, "not acceptable", "no such key", "bad body"]),
     "PUT key": (
         IMPORT,
-        [*FIRST, "wrong type", "too large", "not acceptable", "malformed ID", "bad body"],
+        [
+            *FIRST,
+            "no media type",
+            "too large",
+            "not acceptable",
+            "malformed ID",
+            "wrong type",
+            "bad body",
+        ],
     ),
     "PUT cert": (
         CERTIFICATE,
@@ -173,3 +182,14 @@ async def test_a_key_is_looked_for_before_its_content_type(
         "POST", "/keys/nothing/sign", user=operator, body=b"{}", headers=form
     )
     assert answer.status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("sent", [None, "", "text", "text/", "/plain", "a b/c", "text/plain/x"])
+async def test_a_key_without_a_media_type_is_refused_before_its_size(
+    core: Core, method: str, sent: str | None
+) -> None:
+    path = "/keys" if method == "POST" else "/keys/-"
+    headers = {} if sent is None else {"content-type": sent}
+    answer = await core.request(method, path, user=ADMIN, body=OVERSIZED, headers=headers)
+    assert answer.status == 415

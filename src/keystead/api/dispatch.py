@@ -15,7 +15,7 @@ from typing import Any, Final
 from keystead import errors
 from keystead.api.http.actions import begin_action, end_action
 from keystead.api.http.conditions import require_conditions, require_untagged, tagged
-from keystead.api.http.negotiation import choose, media_type
+from keystead.api.http.negotiation import choose
 from keystead.api.http.route import (
     Authentication,
     BodyReader,
@@ -332,8 +332,7 @@ def _take_caller(call: Call[Any], caller: Caller) -> None:
 def _require_fit(call: Call[Any]) -> None:
     """Raise 415, 413 or 406 if the head asks for something that the row does not support."""
     row, request = call.route, call.request
-    if row.accepts.is_checked_early:
-        _require_early_type(row.accepts.types, request)
+    row.accepts.require_early(request.headers.get("content-type", ""))
     if request.content_length is not None and request.content_length > row.body_limit:
         raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
     accept = request.headers.get("accept")
@@ -348,11 +347,6 @@ def _choose_type(row: Route, accept: str) -> str:
     if chosen is None:
         raise HttpError(406, f"This gives {' or '.join((row.produces, *row.also_produces))}.")
     return chosen
-
-
-def _require_early_type(types: tuple[str, ...], request: Request) -> None:
-    if media_type(request.headers.get("content-type", "")) not in types:
-        raise HttpError(415, f"Content-Type must be {' or '.join(types)}.")
 
 
 @cache  # as many entries as there are media types in the route table

@@ -20,6 +20,7 @@ from keystead.api.http.route import (
     UPDATE_BODY,
     Accepted,
     Authentication,
+    EarlyCheck,
     Reach,
     Route,
 )
@@ -84,9 +85,9 @@ _PEM: Final = Accepted((PEM,))
 _BYTES: Final = Accepted((BYTES,))
 _NOTHING: Final = Accepted((JSON, BYTES))
 """A PUT without a body may come without a Content-Type, which counts as bytes."""
-_KEY: Final = Accepted((JSON, MULTIPART), is_checked_early=True)
-_CERT: Final = Accepted((BYTES,), is_checked_early=True)
-_BACKUP: Final = Accepted((MULTIPART,), is_checked_early=True)
+_KEY: Final = Accepted((JSON, MULTIPART), EarlyCheck.IS_MEDIA_TYPE)
+_CERT: Final = Accepted((BYTES,), EarlyCheck.IS_ACCEPTED)
+_BACKUP: Final = Accepted((MULTIPART,), EarlyCheck.IS_ACCEPTED)
 _LISTED: Final = (
     *("label", "filter", "details", "limit", "after", "prefix"),
     *("labelContains", "tag", "type"),

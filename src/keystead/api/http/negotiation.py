@@ -1,13 +1,22 @@
 """Media types that a client sends and accepts (RFC 9110, sections 8.3 and 12.5.1)."""
 
+import re
 from functools import lru_cache
 
 _MOST_RANGES = 32
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+"""RFC 9110, section 5.6.2."""
 
 
 def media_type(content_type: str) -> str:
     """Return the bare lower-case media type of a Content-Type header."""
     return content_type.partition(";")[0].strip().lower()
+
+
+def is_media_type(content_type: str) -> bool:
+    """Return whether a Content-Type header names a type and a subtype."""
+    main, _, sub = media_type(content_type).partition("/")
+    return bool(_TOKEN.fullmatch(main) and _TOKEN.fullmatch(sub))
 
 
 @lru_cache(maxsize=256)

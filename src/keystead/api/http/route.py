@@ -11,7 +11,7 @@ import msgspec
 from keystead.api.http.encoding import decode_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.long_bodies import SHORT_BODY_BYTES, DecodeText, decode_long_json
-from keystead.api.http.negotiation import media_type
+from keystead.api.http.negotiation import is_media_type, media_type
 from keystead.api.http.statuses import JSON, HttpError
 from keystead.errors import NotPermitted, WrongState
 from keystead.model.lifecycle import State
@@ -244,9 +244,7 @@ class Call(Hidden, Generic[Body]):
 
         A missing one counts as application/octet-stream, as RFC 9110 section 8.3 has it.
         """
-        sent = self.request.headers.get("content-type")
-        if media_type(sent if sent is not None else BYTES) not in self.route.accepts.types:
-            raise HttpError(415, f"Content-Type must be {' or '.join(self.route.accepts.types)}.")
+        self.route.accepts.require(self.request.headers.get("content-type", BYTES))
 
     def body(self) -> Awaitable[bytes]:
         """Return the whole body, within the row's limit."""
@@ -297,14 +295,36 @@ class Authentication(Enum):
     """The caller must know the unlock passphrase."""
 
 
+class EarlyCheck(Enum):
+    """What is checked of an upload's Content-Type before the size and the ID, as NetHSM does."""
+
+    NONE = auto()
+    IS_MEDIA_TYPE = auto()
+    """That it is there and is a media type. Whether it is one of the row's is checked later."""
+    IS_ACCEPTED = auto()
+    """That it is one of the row's media types."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The media types that a row accepts."""
 
     types: tuple[str, ...] = ()
     """A body must have one of these. If there are none, Content-Type is ignored."""
-    is_checked_early: bool = False
-    """Whether the media type is checked before the size and the ID, as for uploads."""
+    early: EarlyCheck = EarlyCheck.NONE
+    """What is checked of it before the size and the ID."""
+
+    def require(self, content_type: str) -> None:
+        """Raise HttpError 415 unless a Content-Type is one of the media types."""
+        if media_type(content_type) not in self.types:
+            raise HttpError(415, f"Content-Type must be {' or '.join(self.types)}.")
+
+    def require_early(self, content_type: str) -> None:
+        """Raise HttpError 415 if a Content-Type, '' if there is none, fails the early check."""
+        if self.early is EarlyCheck.NONE:
+            return
+        if self.early is EarlyCheck.IS_ACCEPTED or not is_media_type(content_type):
+            self.require(content_type)
 
 
 @dataclass(frozen=True, slots=True)

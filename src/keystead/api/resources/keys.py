@@ -26,6 +26,7 @@ from keystead.api.resources.shapes import (
     Item,
     KeyAttributesRequest,
     KeyTypeName,
+    Length,
     MechanismName,
     Restrictions,
     created,
@@ -40,14 +41,14 @@ from keystead.operations.manage_keys import KeyAttributes, KeyView
 
 
 class PrivateData(Hidden, forbid_unknown_fields=True, rename="camel"):
-    """The numbers of a private key, base64; which of them depends on the type."""
+    """The numbers of a private key, base64; which of them depends on the type. '' is none."""
 
-    prime_p: str | None = None
-    prime_q: str | None = None
-    public_exponent: str | None = None
-    data: str | None = None
-    mnemonic: str | None = None
-    mnemonic_passphrase: str | None = None
+    prime_p: str = ""
+    prime_q: str = ""
+    public_exponent: str = ""
+    data: str = ""
+    mnemonic: str = ""
+    mnemonic_passphrase: str = ""
 
 
 class ImportRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=True):
@@ -68,7 +69,7 @@ class GenerateRequest(KeyAttributesRequest, forbid_unknown_fields=True, kw_only=
     """POST /keys/generate."""
 
     type: KeyTypeName
-    length: int | None = None
+    length: Length = 0
     id: str = ""
 
 
@@ -110,7 +111,7 @@ async def generate(call: Call[GenerateRequest]) -> Created[Item]:
         call.context,
         key_id=parse_new_key_id(wanted.id) if wanted.id else None,
         algorithm=_algorithm(wanted.type),
-        length=wanted.length,
+        length=wanted.length or None,
         attributes=wanted.attributes(),
     )
     return created(key_id)
@@ -232,16 +233,16 @@ async def _private_key(call: Call[Any]) -> tuple[PrivateKey, KeyAttributes]:
 
 
 def _parts(private: PrivateData) -> PrivateParts:
-    def decoded(text: str | None, name: str) -> bytes | None:
-        return None if text is None else decode_base64(text, name=name)
+    def decoded(text: str, name: str) -> bytes | None:
+        return decode_base64(text, name=name) if text else None
 
     return PrivateParts(
         prime_p=decoded(private.prime_p, "primeP"),
         prime_q=decoded(private.prime_q, "primeQ"),
         public_exponent=decoded(private.public_exponent, "publicExponent"),
         data=decoded(private.data, "data"),
-        mnemonic=private.mnemonic,
-        mnemonic_passphrase=private.mnemonic_passphrase,
+        mnemonic=private.mnemonic or None,
+        mnemonic_passphrase=private.mnemonic_passphrase or None,
     )
 
 

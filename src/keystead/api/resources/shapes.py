@@ -19,6 +19,12 @@ MechanismName = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
 ]
 
+Length = Annotated[
+    int,
+    msgspec.Meta(ge=-(2**62), le=2**62 - 1, extra_json_schema={"minimum": 128, "maximum": 8192}),
+]
+"""The bits of a new key. As in NetHSM, 0 stands for none, and types of one length ignore it."""
+
 
 _KEYS = f"{API_ROOT}/keys/"
 

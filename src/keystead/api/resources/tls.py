@@ -6,7 +6,7 @@ import msgspec
 
 from keystead import algorithms
 from keystead.api.http.route import NO_CONTENT, Call, Created, Reply
-from keystead.api.resources.shapes import DistinguishedName, KeyTypeName
+from keystead.api.resources.shapes import DistinguishedName, KeyTypeName, Length
 from keystead.errors import InvalidInput
 
 
@@ -14,7 +14,7 @@ class TlsKeyRequest(msgspec.Struct, forbid_unknown_fields=True):
     """POST /config/tls/generate."""
 
     type: KeyTypeName
-    length: int | None = None
+    length: Length = 0
 
 
 async def generate(call: Call[TlsKeyRequest]) -> Reply[None]:
@@ -23,7 +23,7 @@ async def generate(call: Call[TlsKeyRequest]) -> Reply[None]:
     algorithm = algorithms.BY_NAME.get(wanted.type)
     if algorithm is None:
         raise InvalidInput("Unknown key type.")
-    await call.hsm.tls.generate(call.context, algorithm=algorithm, length=wanted.length)
+    await call.hsm.tls.generate(call.context, algorithm=algorithm, length=wanted.length or None)
     return NO_CONTENT
 
 
