@@ -22,11 +22,15 @@ HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
 
 class Peer(asyncio.Protocol):
-    """An HTTP/2 server that answers each complete request by calling `misbehave`."""
+    """An HTTP/2 server that answers each complete request by calling `misbehave`.
 
-    def __init__(self, misbehave, settings=None):
+    `refuse` is called for each part of a request.
+    """
+
+    def __init__(self, misbehave, settings=None, refuse=None):
         self.http = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.misbehave = misbehave
+        self.refuse = refuse
         self.settings = settings
         self.headers = {}
         self.bodies = {}
@@ -49,6 +53,8 @@ class Peer(asyncio.Protocol):
                     self.http.acknowledge_received_data(
                         event.flow_controlled_length, event.stream_id
                     )
+                    if self.refuse:
+                        self.refuse(self, event.stream_id)
                 case StreamEnded():
                     self.misbehave(self, event.stream_id)
         self.flush()
@@ -108,6 +114,47 @@ def test_a_request_waits_for_the_windows_of_the_peer(tmp_path):
     )
     call()
     assert peers[0].bodies[1] == framed(encode(request))
+
+
+def refuse_the_first(peer, stream):
+    """Refuse a call whose request is not over, as a server in Go does."""
+    if stream == 1 and len(peer.bodies[1]) == 1000:
+        trailers = [*HEADERS, ("grpc-status", "8"), ("grpc-message", "too large")]
+        peer.http.increment_flow_control_window(1000, stream)
+        peer.http.send_headers(stream, trailers, end_stream=True)
+        peer.http.reset_stream(stream, ErrorCodes.NO_ERROR)
+
+
+def test_a_call_that_is_refused_in_the_middle_of_its_request_ends_no_other(tmp_path):
+    peers = []
+
+    def make():
+        peers.append(
+            Peer(
+                lambda peer, stream: peer.answer(stream, status="0"),
+                {SettingCodes.INITIAL_WINDOW_SIZE: 1000},
+                refuse_the_first,
+            )
+        )
+        return peers[-1]
+
+    async def main():
+        path = str(tmp_path / "peer.sock")
+        server = await asyncio.get_running_loop().create_unix_server(make, path)
+        client = EtcdClient(path)
+        requests = [m.PutRequest(b"/a", bytes(300_000))] * 2
+        answers = await asyncio.gather(
+            *(client.call(calls.PUT, request, seconds=60) for request in requests),
+            return_exceptions=True,
+        )
+        await client.close()
+        server.close()
+        return answers
+
+    refused, answer = asyncio.run(main())
+    assert isinstance(refused, EtcdRefused), refused
+    assert answer == m.PutResponse(m.Header(revision=7))
+    assert len(peers) == 1
 
 
 @pytest.mark.parametrize("code", ["3", "8", "9", "11"])

@@ -87,10 +87,10 @@ class EtcdConnection(asyncio.Protocol):
     def end(self, stream: int) -> None:
         """Forget a call. etcd is told if it is not over."""
         exchange = self._exchanges.pop(stream, None)
-        self._uploads.pop(stream, None)
+        upload = self._uploads.pop(stream, None)
         if exchange is None:
             return
-        is_over = exchange.has_ended
+        is_over = exchange.has_ended and upload is None
         exchange.finish({})
         if self._transport is not None and not is_over:
             self._reset(stream)
@@ -143,6 +143,9 @@ class EtcdConnection(asyncio.Protocol):
         if isinstance(event, ConnectionTerminated):
             self._terminated(event.last_stream_id or 0)
             return
+        if isinstance(event, StreamReset):
+            # A call can be refused in the middle of its request. Its stream takes no more then.
+            self._uploads.pop(event.stream_id, None)
         exchange = self._exchanges.get(getattr(event, "stream_id", None) or 0)
         match event:
             case DataReceived():
