@@ -9,9 +9,9 @@ import pytest
 
 from keystead.api.http.route import ResponseCut
 from keystead.etcd import calls
-from keystead.etcd.messages import CompactionRequest, RangeRequest
+from keystead.etcd.messages import RangeRequest
 from keystead.storage.key_value_store import Change
-from tests.support import backups
+from tests.support import backups, etcd_calls
 from tests.support.core import ADMIN, UNLOCK, b64, start_core
 from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
 from tests.support.member_cores import Device, core_of
@@ -60,7 +60,9 @@ class Members:
     async def compact(self):
         """Have etcd forget what records were before."""
         now = await self._client.call(calls.RANGE, RangeRequest(b"/", count_only=True))
-        _ = await self._client.call(calls.COMPACT, CompactionRequest(now.header.revision))
+        _ = await self._client.call(
+            etcd_calls.COMPACT, etcd_calls.CompactionRequest(now.header.revision)
+        )
 
     async def end(self):
         """Wait no longer for answers."""

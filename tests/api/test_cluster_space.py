@@ -13,6 +13,7 @@ from keystead.etcd.client import EtcdClient
 from keystead.model.members import ALMOST_FULL
 from keystead.platform.members import MembersService
 from keystead.platform.remote_members import RemoteMembers
+from tests.support import etcd_calls
 from tests.support.core import ADMIN, Core, start_core
 from tests.support.etcd import Cluster, PatientClient, needs_etcd
 
@@ -67,8 +68,8 @@ class Hsm:
     def alarm(self, action: int) -> None:
         """Raise the alarm of a full database, or end it."""
         (member,) = self.run(self.client.call(calls.MEMBER_LIST, m.MemberListRequest())).members
-        request = m.AlarmRequest(action, member.id, NO_SPACE)
-        self.run(self.client.call(calls.ALARM, request))
+        request = etcd_calls.AlarmRequest(action, member.id, NO_SPACE)
+        self.run(self.client.call(etcd_calls.ALARM, request))
 
     def close(self) -> None:
         self.run(self.client.close())

@@ -15,8 +15,9 @@ from keystead.etcd.client import MAX_ANSWER_BYTES, EtcdClient
 from keystead.etcd.errors import AnswerTooLarge, EtcdInDoubt, EtcdRefused, EtcdUnavailable
 from keystead.etcd.exchange import framed
 from keystead.etcd.protobuf import encode
+from tests.support import etcd_calls
 
-ANSWER = framed(encode(m.PutResponse(m.Header(revision=7))))
+ANSWER = framed(encode(etcd_calls.HeaderResponse(m.Header(revision=7))))
 PUT = m.PutRequest(b"/a", b"1")
 HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 
@@ -83,7 +84,7 @@ def ask(tmp_path, misbehave, *, request=PUT, settings=None, deadlines=(60,)):
         client = EtcdClient(path)
         try:
             for seconds in deadlines:
-                answer = await client.call(calls.PUT, request, seconds=seconds)
+                answer = await client.call(etcd_calls.PUT, request, seconds=seconds)
             return answer
         finally:
             await client.close()
@@ -96,7 +97,7 @@ def ask(tmp_path, misbehave, *, request=PUT, settings=None, deadlines=(60,)):
 
 def test_a_peer_that_behaves_is_understood_and_learns_what_it_must_know(tmp_path):
     peers, call = ask(tmp_path, lambda peer, stream: peer.answer(stream, status="0"))
-    assert call() == m.PutResponse(m.Header(revision=7))
+    assert call() == etcd_calls.HeaderResponse(m.Header(revision=7))
     headers = peers[0].headers[1]
     assert headers["hasleader"] == "true"
     assert headers["grpc-timeout"].endswith("m")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from keystead.etcd import calls
 from keystead.etcd.messages import DeleteRangeRequest
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.remote import RemoteStore, StoreAnswer, StoreAnswers
@@ -21,6 +20,7 @@ from keystead.wire.connection import Connection, Exchanges
 from keystead.wire.platform_messages import (
     StoreQuestion,
 )
+from tests.support import etcd_calls
 from tests.support.etcd import Cluster, Member, PatientClient, needs_etcd
 from tests.support.memory_store import MemoryStore
 
@@ -106,7 +106,7 @@ def etcd(member: Member) -> OpenStore:
     @asynccontextmanager
     async def store() -> AsyncIterator[KeyValueStore]:
         client = PatientClient(str(member.socket))
-        await client.call(calls.DELETE_RANGE, DeleteRangeRequest(b"/", b"0"))
+        await client.call(etcd_calls.DELETE_RANGE, DeleteRangeRequest(b"/", b"0"))
         opened = EtcdStore(client, device="0123456789")
         try:
             yield opened

@@ -5,12 +5,11 @@ import contextlib
 import time
 
 from keystead.errors import StoreUnavailable
-from keystead.etcd import calls
-from keystead.etcd.messages import CompactionRequest
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.generations import POINTER
 from keystead.storage.key_value_store import Change
+from tests.support import etcd_calls
 from tests.support.etcd import WAIT_SECONDS, Cluster, PatientClient, needs_etcd
 from tests.support.unreliable_socket import UnreliableSocket
 
@@ -249,7 +248,9 @@ def test_a_member_that_missed_what_is_compacted_hears_that_anything_may_have_cha
             link.loses_answers = True
             await store.commit([Change("/0/key/a", b"1")])
             revision = await store.commit([Change("/0/key/a", b"2")])
-            await client.call(calls.COMPACT, CompactionRequest(revision, physical=True))
+            await client.call(
+                etcd_calls.COMPACT, etcd_calls.CompactionRequest(revision, physical=True)
+            )
             link.cut()
             link.loses_answers = False
             assert "lost" in await heard.all_of(time.monotonic())

@@ -6,8 +6,6 @@ import contextlib
 import pytest
 
 from keystead.errors import SnapshotUnavailable, StaleRevision, StoreUnavailable
-from keystead.etcd import calls
-from keystead.etcd.messages import CompactionRequest
 from keystead.storage.backends import sqlite_file
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.remote import MOST_SNAPSHOTS, RemoteStore
@@ -16,6 +14,7 @@ from keystead.storage.generations import POINTER, GenerationStore
 from keystead.storage.key_value_store import Change, StoredValue
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import Committed, SnapshotKept
+from tests.support import etcd_calls
 from tests.support.etcd import PatientClient, needs_etcd
 from tests.support.memory_store import MemoryStore
 
@@ -235,7 +234,7 @@ def test_a_snapshot_ends_when_etcd_has_forgotten_its_revision(etcd_member):
             end = "/forgotten0"
             page = await snapshot.scan("/forgotten/", end, limit_bytes=PAGE_BYTES)
             revision = await store.commit([Change("/forgotten/100", b"changed")])
-            await client.call(calls.COMPACT, CompactionRequest(revision))
+            await client.call(etcd_calls.COMPACT, etcd_calls.CompactionRequest(revision))
             with pytest.raises(SnapshotUnavailable, match="etcd has forgotten"):
                 await snapshot.get("/forgotten/100")
             with pytest.raises(SnapshotUnavailable, match="etcd has forgotten"):

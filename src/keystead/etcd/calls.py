@@ -24,15 +24,7 @@ class Method(Generic[Request, Response]):
 
 
 RANGE: Final = Method("/etcdserverpb.KV/Range", m.RangeRequest, m.RangeResponse)
-LOCAL_RANGE: Final = Method(
-    "/etcdserverpb.KV/Range", m.RangeRequest, m.RangeResponse, needs_leader=False
-)
-PUT: Final = Method("/etcdserverpb.KV/Put", m.PutRequest, m.PutResponse)
 TXN: Final = Method("/etcdserverpb.KV/Txn", m.TxnRequest, m.TxnResponse)
-DELETE_RANGE: Final = Method(
-    "/etcdserverpb.KV/DeleteRange", m.DeleteRangeRequest, m.DeleteRangeResponse
-)
-COMPACT: Final = Method("/etcdserverpb.KV/Compact", m.CompactionRequest, m.HeaderResponse)
 
 MEMBER_LIST: Final = Method(
     "/etcdserverpb.Cluster/MemberList", m.MemberListRequest, m.MembersResponse, needs_leader=False
@@ -53,25 +45,9 @@ MEMBER_UPDATE: Final = Method(
 STATUS: Final = Method(
     "/etcdserverpb.Maintenance/Status", m.StatusRequest, m.StatusResponse, needs_leader=False
 )
-ALARM: Final = Method("/etcdserverpb.Maintenance/Alarm", m.AlarmRequest, m.AlarmResponse)
-DEFRAGMENT: Final = Method(
-    "/etcdserverpb.Maintenance/Defragment",
-    m.DefragmentRequest,
-    m.HeaderResponse,
-    needs_leader=False,
-)
-MOVE_LEADER: Final = Method(
-    "/etcdserverpb.Maintenance/MoveLeader", m.MoveLeaderRequest, m.HeaderResponse
-)
 
 # Methods with streams: these are opened, and not called.
 # A watch outlives elections, so it does not need a leader.
 WATCH: Final = Method(
     "/etcdserverpb.Watch/Watch", m.WatchRequest, m.WatchResponse, needs_leader=False
-)
-SNAPSHOT: Final = Method(
-    "/etcdserverpb.Maintenance/Snapshot",
-    m.SnapshotRequest,
-    m.SnapshotResponse,
-    needs_leader=False,
 )

@@ -11,11 +11,6 @@ from keystead.etcd.protobuf import ProtobufMessage
 EQUAL = 0
 MOD = 2
 
-# Actions on alarms, and alarms.
-GET_ALARMS = 0
-DISARM = 2
-NO_SPACE = 1
-
 
 class Header(ProtobufMessage, frozen=True):
     """About the member that answers, and the state that it answers from."""
@@ -23,16 +18,13 @@ class Header(ProtobufMessage, frozen=True):
     cluster_id: Annotated[int, 1] = 0
     member_id: Annotated[int, 2] = 0
     revision: Annotated[int, 3] = 0
-    raft_term: Annotated[int, 4] = 0
 
 
 class KeyValue(ProtobufMessage, frozen=True):
     """A record, or the path and revision of a deletion in an event."""
 
     key: Annotated[bytes, 1] = b""
-    create_revision: Annotated[int, 2] = 0
     mod_revision: Annotated[int, 3] = 0
-    version: Annotated[int, 4] = 0
     value: Annotated[bytes, 5] = b""
 
 
@@ -43,7 +35,6 @@ class RangeRequest(ProtobufMessage, frozen=True):
     range_end: Annotated[bytes, 2] = b""
     limit: Annotated[int, 3] = 0
     revision: Annotated[int, 4] = 0
-    serializable: Annotated[bool, 7] = False
     keys_only: Annotated[bool, 8] = False
     count_only: Annotated[bool, 9] = False
 
@@ -64,24 +55,11 @@ class PutRequest(ProtobufMessage, frozen=True):
     value: Annotated[bytes, 2] = b""
 
 
-class PutResponse(ProtobufMessage, frozen=True):
-    """The record was written at the header's revision."""
-
-    header: Annotated[Header, 1] = Header()
-
-
 class DeleteRangeRequest(ProtobufMessage, frozen=True):
     """The records in [key, range_end), or the one at `key`, to delete."""
 
     key: Annotated[bytes, 1] = b""
     range_end: Annotated[bytes, 2] = b""
-
-
-class DeleteRangeResponse(ProtobufMessage, frozen=True):
-    """How many records were deleted."""
-
-    header: Annotated[Header, 1] = Header()
-    deleted: Annotated[int, 2] = 0
 
 
 class Compare(ProtobufMessage, frozen=True):
@@ -134,28 +112,14 @@ class TxnResponse(ProtobufMessage, frozen=True):
     responses: Annotated[tuple[ResponseOp, ...], 3] = ()
 
 
-class CompactionRequest(ProtobufMessage, frozen=True):
-    """Forget the history before this revision. `physical` waits until it is done."""
-
-    revision: Annotated[int, 1] = 0
-    physical: Annotated[bool, 2] = False
-
-
 class WatchCreateRequest(ProtobufMessage, frozen=True):
     """A watch over [key, range_end), beginning with `start_revision`, or with the present for 0."""
 
     key: Annotated[bytes, 1] = b""
     range_end: Annotated[bytes, 2] = b""
     start_revision: Annotated[int, 3] = 0
-    progress_notify: Annotated[bool, 4] = False
     watch_id: Annotated[int, 7] = 0
     fragment: Annotated[bool, 8] = False
-
-
-class WatchCancelRequest(ProtobufMessage, frozen=True):
-    """The end of a watch."""
-
-    watch_id: Annotated[int, 1] = 0
 
 
 class WatchProgressRequest(ProtobufMessage, frozen=True):
@@ -166,7 +130,6 @@ class WatchRequest(ProtobufMessage, frozen=True):
     """What the client sends in a stream of watches: exactly one field is set."""
 
     create_request: Annotated[WatchCreateRequest | None, 1] = None
-    cancel_request: Annotated[WatchCancelRequest | None, 2] = None
     progress_request: Annotated[WatchProgressRequest | None, 3] = None
 
 
@@ -194,7 +157,6 @@ class WatchResponse(ProtobufMessage, frozen=True):
     created: Annotated[bool, 3] = False
     canceled: Annotated[bool, 4] = False
     compact_revision: Annotated[int, 5] = 0
-    cancel_reason: Annotated[str, 6] = ""
     fragment: Annotated[bool, 7] = False
     events: Annotated[tuple[WatchEvent, ...], 11] = ()
 
@@ -205,7 +167,6 @@ class ListedMember(ProtobufMessage, frozen=True):
     id: Annotated[int, 1] = 0
     name: Annotated[str, 2] = ""
     peer_urls: Annotated[tuple[str, ...], 3] = ()
-    client_urls: Annotated[tuple[str, ...], 4] = ()
     is_learner: Annotated[bool, 5] = False
 
 
@@ -262,58 +223,7 @@ class StatusResponse(ProtobufMessage, frozen=True):
     db_size: Annotated[int, 3] = 0
     leader: Annotated[int, 4] = 0
     raft_index: Annotated[int, 5] = 0
-    raft_term: Annotated[int, 6] = 0
     raft_applied_index: Annotated[int, 7] = 0
     errors: Annotated[tuple[str, ...], 8] = ()
     db_size_in_use: Annotated[int, 9] = 0
     is_learner: Annotated[bool, 10] = False
-
-
-class AlarmRequest(ProtobufMessage, frozen=True):
-    """A question for all alarms, or one to disarm."""
-
-    action: Annotated[int, 1] = GET_ALARMS
-    member_id: Annotated[int, 2] = 0
-    alarm: Annotated[int, 3] = 0
-
-
-class AlarmMember(ProtobufMessage, frozen=True):
-    """An alarm of one member."""
-
-    member_id: Annotated[int, 1] = 0
-    alarm: Annotated[int, 2] = 0
-
-
-class AlarmResponse(ProtobufMessage, frozen=True):
-    """The alarms."""
-
-    header: Annotated[Header, 1] = Header()
-    alarms: Annotated[tuple[AlarmMember, ...], 2] = ()
-
-
-class DefragmentRequest(ProtobufMessage, frozen=True):
-    """A request to give free space back to the disk. The member answers nobody meanwhile."""
-
-
-class SnapshotRequest(ProtobufMessage, frozen=True):
-    """A request for the whole database of the member."""
-
-
-class SnapshotResponse(ProtobufMessage, frozen=True):
-    """The next part of the database. The last 32 bytes of all are its SHA-256."""
-
-    header: Annotated[Header, 1] = Header()
-    remaining_bytes: Annotated[int, 2] = 0
-    blob: Annotated[bytes, 3] = b""
-
-
-class MoveLeaderRequest(ProtobufMessage, frozen=True):
-    """The leader hands over to this member."""
-
-    target_id: Annotated[int, 1] = 0
-
-
-class HeaderResponse(ProtobufMessage, frozen=True):
-    """An answer that is a header only."""
-
-    header: Annotated[Header, 1] = Header()
