@@ -94,6 +94,31 @@ def test_http_1_0_needs_no_host():
     assert parse_request_head(b"GET / HTTP/1.0\r\n").path == "/"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", ":8443", "hsm:", "a_b.example:1", "h%73m", "192.0.2.1:8443"),
+        *("[::1]", "[2001:db8::1]:8443", "[::ffff:192.0.2.1]", "[fe80::1%25eth0]:1"),
+    ],
+)
+def test_a_host_is_a_name_or_an_address_with_a_port_or_without(host):
+    block = f"GET / HTTP/1.1\r\nHost: {host}\r\n".encode()
+    assert parse_request_head(block).path == "/"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a b", "a/b", "user@hsm", "hsm?", "hsm#a", "hsm:a", "hsm:1:2", "h%7", "hsm\\", '"hsm"'),
+        *("::1", "[::1", "::1]", "[]", "[::1]a", "[[::1]]", "hsm\xe9", "a" * 9000 + "@"),
+    ],
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_any_other_host_is_refused(host, version):
+    refused = refusal(f"GET / HTTP/{version}\r\nHost: {host}\r\n".encode("latin-1"))
+    assert (refused.status, refused.message) == (400, "The Host header is malformed.")
+
+
 AMBIGUOUS = {
     "length and chunked": head("Content-Length: 3", "Transfer-Encoding: chunked"),
     "chunked and length": head("Transfer-Encoding: chunked", "Content-Length: 3"),

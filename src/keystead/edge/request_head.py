@@ -7,6 +7,7 @@ and a length together with a transfer coding.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
@@ -19,6 +20,10 @@ _HEAD = re.compile(
     rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)"
 )
 _REQUEST_LINE = re.compile(rb"" + _TOKEN + rb" [\x21-\x7e]++ HTTP/([0-9])\.[0-9]\r\n")
+_HOST = re.compile(
+    r"(?:\[[\w:.%~-]++\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?+", re.ASCII
+)
+"""RFC 3986, section 3.2.2, with any zone in an IPv6 address."""
 _LENGTH = re.compile(r"[0-9]{1,18}+")
 _ABSOLUTE_TARGET = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 
@@ -87,7 +92,10 @@ def parse_request_head(block: bytes) -> RequestHead:
     headers = _read_headers(lines.decode("latin-1"))
     path, _, query = _origin_form(target.decode("ascii")).partition("?")
     is_http_1_1 = minor == b"1"
-    if headers.pop("host", None) is None and is_http_1_1:
+    host = headers.pop("host", None)
+    if host is not None:
+        _check_host(host)
+    elif is_http_1_1:
         raise RequestRefused(400, "The Host header is missing.")
     expects_continue = _expects_continue(headers.pop("expect", None)) and is_http_1_1
     coding = headers.pop("transfer-encoding", None)
@@ -156,6 +164,12 @@ def _origin_form(target: str) -> str:
         raise RequestRefused(400, "The request target is malformed.")
     rest = target[authority.end() :]
     return rest if rest.startswith("/") else f"/{rest}"
+
+
+@lru_cache(maxsize=64)  # of 16 KiB at most; nearly all requests have the same one
+def _check_host(host: str) -> None:
+    if not _HOST.fullmatch(host):
+        raise RequestRefused(400, "The Host header is malformed.")
 
 
 def _check_chunked(coding: str, length: str | None, minor: bytes) -> None:
