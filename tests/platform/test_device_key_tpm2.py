@@ -12,7 +12,7 @@ from tests.support.tpm import Bus, software_tpm, swtpm
 tss = pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss is not installed")
 
 from keystead.platform.device_key_tpm2 import InTpm  # noqa: E402 - needs the package above
-from keystead.platform.tpm2 import SealedSecret  # noqa: E402 - needs the package above
+from keystead.platform.tpm_seals import SealedSecret  # noqa: E402 - needs the package above
 
 __all__ = ["swtpm"]
 

@@ -16,7 +16,7 @@ tss = pytest.importorskip("tpm2_pytss", exc_type=ImportError, reason="tpm2-pytss
 
 from keystead.platform.device_key_tpm2 import InTpm  # noqa: E402 - needs the package above
 from keystead.platform.nv_counter import NvCounter  # noqa: E402 - needs the package above
-from keystead.platform.tpm2 import SEALS, SealedSecret  # noqa: E402 - needs the package above
+from keystead.platform.tpm_seals import SEALS, SealedSecret  # noqa: E402 - needs the package above
 
 __all__ = ["swtpm"]
 

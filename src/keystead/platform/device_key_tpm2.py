@@ -11,8 +11,9 @@ from keystead.errors import InvalidInput, StartRefused
 from keystead.model.secret import Secret
 from keystead.platform.image_policy import ImageKey, ImagePolicy
 from keystead.platform.pcrs import PcrSelection
-from keystead.platform.tpm2 import SealedSecret, Tpm, changed_registers
+from keystead.platform.tpm2 import Tpm
 from keystead.platform.tpm_failed import TpmFailed
+from keystead.platform.tpm_seals import SealedSecret, TpmSeals, changed_registers
 
 PATIENCE_SECONDS: Final = 60.0
 """The time for the TPM. A slow TPM needs some seconds, and a hanging one must not block the
@@ -76,8 +77,9 @@ class InTpm:
         image = None if self._images is None else self._images.sealing_to(self._pcrs)
 
         def work(tpm: Tpm) -> SealedSecret:
-            seal_number = tpm.next_seal_number() if self._numbers_seals else None
-            return tpm.seal(key, self._pcrs, seal_number, image)
+            seals = TpmSeals(tpm)
+            seal_number = seals.next_seal_number() if self._numbers_seals else None
+            return seals.seal(key, self._pcrs, seal_number, image)
 
         return _HEADER + msgspec.msgpack.encode(self._ask(work))
 
@@ -85,7 +87,7 @@ class InTpm:
         """Return the key. Raises StartRefused if the TPM is another or missing, or PCRs differ."""
         secret = _parse(sealed)
         policy = None if self._images is None else self._images.policy
-        return self._ask(lambda tpm: tpm.unseal(secret, policy))
+        return self._ask(lambda tpm: TpmSeals(tpm).unseal(secret, policy))
 
     def revoke_older(self, sealed: bytes) -> None:
         """Have the TPM open no earlier result of `seal`, if this one has a seal number.
@@ -94,7 +96,7 @@ class InTpm:
         """
         seal_number = _parse(sealed).seal_number
         if seal_number is not None:
-            self._ask(lambda tpm: tpm.revoke_older(seal_number))
+            self._ask(lambda tpm: TpmSeals(tpm).revoke_older(seal_number))
 
     def is_for_older_images(self, sealed: bytes) -> bool:
         """Return whether the key was sealed for any image, or for a version before this image's.
