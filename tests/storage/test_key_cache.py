@@ -169,6 +169,17 @@ def test_every_long_field_of_a_record_adds_to_the_weight_of_its_key(field):
     asyncio.run(scenario())
 
 
+def test_a_public_half_that_is_stored_adds_to_the_weight_of_its_key():
+    async def scenario():
+        _, domain, record = await with_key()
+        key = await domain.keys.get(A)
+        private = replace(record.private, public=bytes(LONG))
+        longer = key.with_record(replace(record, private=private), 2)
+        assert longer.weight > key.weight + LONG - 100
+
+    asyncio.run(scenario())
+
+
 def test_a_certificate_added_to_a_cached_key_counts():
     async def scenario():
         _, domain, record = await with_key(key_cache=4)

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead import algorithms
-from keystead.errors import AlreadyExists, NotFound, StaleRevision
+from keystead.errors import AlreadyExists, CorruptRecord, NotFound, StaleRevision
 from keystead.model.ids import NamespaceId, Tag, parse_label
 from keystead.model.key_selection import EVERY_KEY
-from keystead.model.keys import Permit
+from keystead.model.keys import Permit, PrivateMaterial
+from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import (
     WatchedStore,
@@ -91,6 +92,68 @@ def test_a_list_shows_the_key_of_the_record_whatever_revision_the_store_says():
             None, "", after=None, selection=EVERY_KEY
         )
         assert shown.summary.public.pem == rsa[1].public_pem()
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[PrivateMaterial]:
+    """The keys that were parsed."""
+    seen: list[PrivateMaterial] = []
+    load = algorithms.load
+
+    def noting(one: PrivateMaterial) -> algorithms.PrivateKey:
+        seen.append(one)
+        return load(one)
+
+    monkeypatch.setattr(algorithms, "load", noting)
+    return seen
+
+
+async def listed_pem(domain: DomainStores) -> bytes | None:
+    """Return the public half of the only key in a list that was not listed before."""
+    domain.keys.lists.forget()
+    ((_, shown),) = await domain.keys.lists.shown_page(None, "", after=None, selection=EVERY_KEY)
+    return shown.summary.public.pem
+
+
+def test_a_list_parses_no_key_that_has_its_public_half_beside_it(parsed: list[PrivateMaterial]):
+    async def scenario():
+        _, domain, _ = await with_key()
+        for number in range(3):
+            private = algorithms.BY_NAME["ML_DSA_65"].generate(None)
+            await domain.keys.put(A, key_record(private=private.material()), expected=None)
+            assert await listed_pem(domain) == private.public_pem()
+            assert len(parsed) == 1, f"the first one, for its type, and not number {number}"
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_was_stored_without_its_public_half_is_shown_and_used_as_before():
+    async def scenario():
+        _, domain, _ = await with_key()
+        private = algorithms.BY_NAME["ML_DSA_65"].generate(None)
+        earlier = replace(private.material(), public=None)
+        await domain.keys.put(A, key_record(private=earlier), expected=None)
+        assert await listed_pem(domain) == private.public_pem()
+        key = await domain.keys.update(A, lambda record: replace(record, label=parse_label("x")))
+        assert key.private == earlier
+        assert await listed_pem(domain) == private.public_pem()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("type_name", ["ML_DSA_65", "EC_P256"])
+@pytest.mark.parametrize("public", [b"", b"short", bytes(1952)])
+def test_a_record_with_the_public_half_of_another_key_is_corrupt(type_name: str, public: bytes):
+    async def scenario():
+        _, domain, _ = await with_key()
+        record = key_record(type_name)
+        other = replace(record, private=replace(record.private, public=public))
+        await domain.keys.put(A, other, expected=None)
+        for attempt in (domain.keys.get(A), listed_pem(domain)):
+            with pytest.raises(CorruptRecord, match="The record /key/a cannot be read"):
+                await attempt
 
     asyncio.run(scenario())
 

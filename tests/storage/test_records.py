@@ -39,7 +39,9 @@ USERS = st.builds(
     tags=TAGS,
 )
 MATERIALS = st.one_of(
-    st.builds(PrivateMaterial, pem=st.binary(max_size=50)),
+    st.builds(
+        PrivateMaterial, pem=st.binary(max_size=50), public=st.none() | st.binary(max_size=50)
+    ),
     st.builds(
         PrivateMaterial, raw=st.binary(max_size=50), raw_type=st.sampled_from(["Generic", "BIP32"])
     ),
@@ -170,6 +172,10 @@ def test_a_user_record_that_makes_no_sense_is_corrupt(raw):
         {"priv": {"raw": "YWJ"}},
         {"priv": {"sealed": "secret"}},
         {"priv": {"PEM": "secret 漢"}},
+        {"priv": {"raw": "YWJj", "public": "YWJj"}},
+        {"priv": {"PEM": "secret", "public": "not base64!"}},
+        {"priv": {"PEM": "secret", "public": "YWJ"}},
+        {"priv": {"public": "YWJj"}},
         {"mechanisms": None},
         {"cert": ["text/plain"]},
         {"cert": ["text/plain", "secret 漢"]},

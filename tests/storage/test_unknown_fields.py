@@ -40,6 +40,7 @@ KEY = key_record(
     policy=parse_policy(PolicyDocument(max_uses=1, approvals=RULE)),
     uses_left=1,
 )
+KEY_WITH_PUBLIC_HALF = key_record("ML_DSA_65")
 RAW_KEY = key_record(private=PrivateMaterial(raw=bytes(16)))
 NETWORK = NetworkSettings(
     "192.0.2.1", "255.255.255.0", "192.0.2.254", Ipv6Settings("2001:db8::1/64", None)
@@ -55,6 +56,7 @@ def decode_key(stored: bytes) -> object:
 RECORDS: dict[str, tuple[bytes, Decode]] = {
     "user": (records.encode_user(USER), lambda raw: records.decode_user(ADMIN, raw, path="/p")),
     "key": (records.encode_key(KEY), decode_key),
+    "key with its public half": (records.encode_key(KEY_WITH_PUBLIC_HALF), decode_key),
     "raw key": (records.encode_key(RAW_KEY), decode_key),
     "network": (settings.NETWORK.encode(NETWORK), settings.NETWORK.decode),
     "logging": (

@@ -118,9 +118,9 @@ def key_path(name: str, namespace: str | None = None) -> KeyPath:
     return KeyPath(None if namespace is None else NamespaceId(namespace), KeyId(name))
 
 
-def key_record(**fields: object) -> KeyRecord:
+def key_record(type_name: str = "EC_P256", **fields: object) -> KeyRecord:
     """Return a record with a fresh key."""
-    private = algorithms.BY_NAME["EC_P256"].generate(None)
+    private = algorithms.BY_NAME[type_name].generate(None)
     defaults = {"private": private.material(), "mechanisms": frozenset({"ECDSA_Signature"})}
     return KeyRecord(**(defaults | fields))
 

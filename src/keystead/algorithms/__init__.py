@@ -35,6 +35,7 @@ from keystead.algorithms._algorithm import (
     Result,
 )
 from keystead.algorithms._key_files import read_private_key
+from keystead.algorithms._stored_halves import StoredHalves
 from keystead.algorithms._stored_points import ShownPublic, StoredPoints
 from keystead.algorithms._uses import (
     DECAPSULATE,
@@ -87,6 +88,7 @@ __all__ = [
     "load",
     "mechanism_of",
     "options_of",
+    "stored_half",
     "stored_point",
 ]
 
@@ -131,6 +133,9 @@ _CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
 
 stored_point: Final = StoredPoints(_CURVES).find
 """Returns the public half of a stored key in PEM, if it is found without parsing the key."""
+
+stored_half: Final = StoredHalves(BY_NAME).show
+"""Returns a public half that is stored beside its private key, by the name of the key's type."""
 
 _ROWS: Final = tuple((row, mechanism) for row in ALL for mechanism in row.mechanisms)
 
@@ -200,11 +205,19 @@ def options_of(use: Use) -> tuple[Option, ...]:
 
 
 def load(material: PrivateMaterial) -> PrivateKey:
-    """Return a stored key, ready for use. Raises CorruptRecord if it does not parse.
+    """Return a stored key, ready for use.
 
+    Raises CorruptRecord if it does not parse, or if the public half beside it is another key's.
     The material was authenticated when it was unsealed and validated when it was imported, so
     nothing costly is checked again: validating an RSA key takes up to seconds.
     """
+    key = _load(material)
+    if material.public is not None and key.public() != PublicParts(data=material.public):
+        raise CorruptRecord("A stored public key belongs to another private key.")
+    return key
+
+
+def _load(material: PrivateMaterial) -> PrivateKey:
     if material.raw is not None:
         return _load_raw(material.raw, material.raw_type)
     pem = material.pem or b""

@@ -156,6 +156,14 @@ class Algorithm(Protocol):
         """Whether `generate` and `from_parts` take longer than an event loop may wait."""
         ...
 
+    @property
+    def stores_public(self) -> bool:
+        """Whether a stored key has its public half beside it: lists could not derive each in time.
+
+        Never for a type that a NetHSM has, which would not read the record.
+        """
+        ...
+
     def generate(self, length: int | None) -> "PrivateKey":
         """Make a new key. RSA and Generic need its `length` in bits; other types ignore it.
 
@@ -244,16 +252,20 @@ class RawKey(PrivateKey, Generic[Key]):
         self._key = key
 
     def material(self) -> PrivateMaterial:
-        """Return the key as PKCS#8 PEM (RFC 8410, 9881 or 9935)."""
-        return PrivateMaterial(pem=pkcs8_pem(self._key))
+        """Return the key as PKCS#8 PEM (RFC 8410, 9881 or 9935), and what its type stores of it."""
+        public = self._public_bytes() if self.algorithm.stores_public else None
+        return PrivateMaterial(pem=pkcs8_pem(self._key), public=public)
 
     def public(self) -> PublicParts:
         """Return the bytes of the public key (RFC 7748, RFC 8032, FIPS 203 or FIPS 204)."""
-        return PublicParts(data=self._key.public_key().public_bytes_raw())
+        return PublicParts(data=self._public_bytes())
 
     def public_pem(self) -> bytes:
         """Return the public key as SubjectPublicKeyInfo PEM."""
         return spki_pem(self._key.public_key())
+
+    def _public_bytes(self) -> bytes:
+        return self._key.public_key().public_bytes_raw()
 
 
 def pkcs8_pem(key: PrivateKeyTypes) -> bytes:

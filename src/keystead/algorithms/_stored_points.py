@@ -80,7 +80,7 @@ class StoredPoints:
         point = None if form is None else form.point(der)
         if form is None or point is None:
             return None
-        spki = _spki_pem(form.public_head + point)
+        spki = spki_pem_of(form.public_head + point)
         return ShownPublic(form.type_name, PublicParts(data=point), spki)
 
     @cached_property
@@ -101,7 +101,8 @@ def _form(name: str, curve: ec.EllipticCurve) -> tuple[int, _Form]:
     return len(der), _Form(name, head, middle, len(point), public_head)
 
 
-def _spki_pem(der: bytes) -> bytes:
+def spki_pem_of(der: bytes) -> bytes:
+    """Return SubjectPublicKeyInfo in DER as PEM, as the library writes it."""
     text = binascii.b2a_base64(der, newline=False)
     lines = b"\n".join(text[at : at + _LINE] for at in range(0, len(text), _LINE))
     return b"-----BEGIN PUBLIC KEY-----\n%b\n-----END PUBLIC KEY-----\n" % lines

@@ -163,6 +163,7 @@ class _Bip32:
 
     name = "BIP32"
     generates_slowly = False
+    stores_public = False
     mechanisms = (
         *signature_rows(
             "ECDSA_Signature",

@@ -70,6 +70,7 @@ class Curve:
         *signature_rows("ECDSA_Signature", "ECDSA", sign=EcdsaKey.sign, verify=EcdsaKey.verify),
         agreement_row(EcdsaKey.derive, works_slowly=True),
     )
+    stores_public = False
 
     @property
     def generates_slowly(self) -> bool:

@@ -42,6 +42,7 @@ class Curve:
     name: str
     kind: type[Ed25519PrivateKey | Ed448PrivateKey]
     seed_bytes: int
+    stores_public: bool
 
     mechanisms = signature_rows(
         "EdDSA_Signature", "EdDSA", sign=EddsaKey.sign, verify=EddsaKey.verify
@@ -62,5 +63,5 @@ class Curve:
         return EddsaKey(self, parsed) if isinstance(parsed, self.kind) else None
 
 
-CURVE25519 = Curve("Curve25519", Ed25519PrivateKey, 32)
-ED448 = Curve("Ed448", Ed448PrivateKey, 57)
+CURVE25519 = Curve("Curve25519", Ed25519PrivateKey, 32, stores_public=False)
+ED448 = Curve("Ed448", Ed448PrivateKey, 57, stores_public=True)

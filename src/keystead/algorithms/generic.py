@@ -262,6 +262,7 @@ class _Generic:
 
     name = "Generic"
     generates_slowly = False
+    stores_public = False
     mechanisms = (
         Mechanism("AES_Encryption_CBC", ENCRYPT, "AES_CBC", GenericKey.encrypt_cbc, options=(IV,)),
         Mechanism("AES_Decryption_CBC", DECRYPT, "AES_CBC", GenericKey.decrypt_cbc, needs=(IV,)),

@@ -75,6 +75,7 @@ class ParameterSet:
         ),
     )
     generates_slowly = True  # A new key is tested, with a signature.
+    stores_public = True
 
     def generate(self, length: int | None) -> MlDsaKey:  # noqa: ARG002  the set says the length
         """Make a new key."""

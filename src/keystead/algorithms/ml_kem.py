@@ -58,6 +58,7 @@ class ParameterSet:
         Mechanism("ML_KEM_Decapsulation", ENCAPSULATE, "ML_KEM", MlKemKey.encapsulate),
     )
     generates_slowly = False
+    stores_public = True
 
     def generate(self, length: int | None) -> MlKemKey:  # noqa: ARG002  the set says the length
         """Make a new key."""

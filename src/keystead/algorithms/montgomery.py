@@ -31,6 +31,7 @@ class Function:
     kind: type[X25519PrivateKey] | type[X448PrivateKey]
     size: int
     """Of a private key, in bytes."""
+    stores_public: bool
 
     mechanisms = (agreement_row(MontgomeryKey.derive),)
     generates_slowly = False
@@ -50,5 +51,5 @@ class Function:
         return MontgomeryKey(self, parsed) if isinstance(parsed, self.kind) else None
 
 
-X25519 = Function("X25519", X25519PrivateKey, 32)
-X448 = Function("X448", X448PrivateKey, 56)
+X25519 = Function("X25519", X25519PrivateKey, 32, stores_public=False)
+X448 = Function("X448", X448PrivateKey, 56, stores_public=True)

@@ -233,6 +233,7 @@ class _Rsa:
 
     name = "RSA"
     generates_slowly = True
+    stores_public = False
     mechanisms = (
         Mechanism("RSA_Decryption_RAW", DECRYPT, "RAW", RsaKey.decrypt_raw, ignores=(IV,)),
         Mechanism(

@@ -51,6 +51,7 @@ class _Secp256k1:
 
     name = "EC_P256K1"
     generates_slowly = False
+    stores_public = False
     mechanisms = (
         *signature_rows(
             "ECDSA_Signature",

@@ -26,12 +26,15 @@ class KeyPath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PrivateMaterial:
-    """A private key as stored: a PKCS#8 PEM, or raw bytes. Exactly one is set."""
+    """A private key as stored: a PKCS#8 PEM, or raw bytes. Exactly one of these is set."""
 
     pem: bytes | None = field(default=None, repr=False)
     raw: bytes | None = field(default=None, repr=False)
     raw_type: str = GENERIC_TYPE
     """The key type that the raw bytes are of."""
+    public: bytes | None = field(default=None, repr=False)
+    """The public half, beside a PEM of a type that stores it. Records of earlier software and of
+    other types have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class KeyRecord:
         """Return the texts and bytes in all fields that can be long."""
         held: list[str | bytes] = [self.label, *self.mechanisms, *self.tags]
         held.append(self.private.pem or self.private.raw or b"")
+        held.append(self.private.public or b"")
         if self.certificate is not None:
             held += [self.certificate.content_type, self.certificate.data]
         if self.policy is not None:

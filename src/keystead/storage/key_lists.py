@@ -5,9 +5,10 @@ from typing import Final, NamedTuple, cast
 
 from keystead import algorithms
 from keystead.algorithms import ShownPublic
+from keystead.errors import CorruptRecord
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.key_selection import EVERY_KEY, KeySelection
-from keystead.model.keys import KeyPath, KeyRecord
+from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
 from keystead.storage import key_paths, records
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_types import KeyTypes
@@ -121,9 +122,9 @@ class KeyLists:
         record = self._selected(path, entry, selection)
         if record is None:
             return None
-        pem = record.private.pem
-        found = None if pem is None else algorithms.stored_point(pem)
-        public = found or _shown_public(self._parsed(path, record, entry.revision))
+        public = self._stored_public(path, record.private) or _shown_public(
+            self._parsed(path, record, entry.revision)
+        )
         summary = PublicSummary.of(record, public)
         self._summaries.put(path, record_hash, summary)
         return ShownKey(path.key_id, summary, was_known=False)
@@ -138,9 +139,21 @@ class KeyLists:
             if not selection.is_met_by(label, tags):
                 return None
         record = records.decode_key(plaintext, path=name)
-        if selection.type_name and self._types.of(record.private) != selection.type_name:
+        if selection.type_name and self._type_of(path, record.private) != selection.type_name:
             return None
         return record
+
+    def _stored_public(self, path: KeyPath, private: PrivateMaterial) -> ShownPublic | None:
+        """Return the public half of a key if it is found without parsing the key."""
+        if private.public is not None:
+            return algorithms.stored_half(self._type_of(path, private), private.public)
+        return None if private.pem is None else algorithms.stored_point(private.pem)
+
+    def _type_of(self, path: KeyPath, private: PrivateMaterial) -> str:
+        try:
+            return self._types.of(private)
+        except CorruptRecord:
+            raise records.corrupt(self._name(path)) from None
 
     def _opened(self, path: KeyPath, entry: StoredValue) -> bytes:
         return self._sealed.open(key_paths.name_of(path), entry.value)

@@ -43,6 +43,8 @@ class _PrivateJson(StoredJson, omit_defaults=True):
     raw: str | None = None
     type: str = GENERIC_TYPE
     """Of `raw`. A NetHSM has Generic keys only."""
+    public: str | None = None
+    """Beside `PEM`, in base64. No key of a type that a NetHSM has stores it."""
 
 
 class _RestrictionsJson(StoredJson, omit_defaults=True):
@@ -206,7 +208,9 @@ def _decode_policy(stored: _KeyJson) -> Policy | None:
 
 def _encode_private(material: PrivateMaterial) -> _PrivateJson:
     if material.pem is not None:
-        return _PrivateJson(PEM=_to_text(material.pem))
+        public = material.public
+        encoded = None if public is None else base64.b64encode(public).decode()
+        return _PrivateJson(PEM=_to_text(material.pem), public=encoded)
     if material.raw is not None:
         return _PrivateJson(raw=base64.b64encode(material.raw).decode(), type=material.raw_type)
     raise ValueError("a key has a PEM or raw bytes")
@@ -253,11 +257,14 @@ def _decode_label(text: str) -> Label:
 def _decode_private(stored: _PrivateJson) -> PrivateMaterial:
     if (stored.PEM is None) == (stored.raw is None):
         raise ValueError("a key has a PEM or raw bytes")
-    if stored.PEM is not None:
-        return PrivateMaterial(pem=_to_bytes(stored.PEM))
+    if stored.raw is not None and stored.public is not None:
+        raise ValueError("the public half stands beside a PEM")
     try:
-        raw = base64.b64decode(stored.raw or "", validate=True)
-        return PrivateMaterial(raw=raw, raw_type=stored.type)
+        if stored.PEM is None:
+            raw = base64.b64decode(stored.raw or "", validate=True)
+            return PrivateMaterial(raw=raw, raw_type=stored.type)
+        public = None if stored.public is None else base64.b64decode(stored.public, validate=True)
+        return PrivateMaterial(pem=_to_bytes(stored.PEM), public=public)
     except binascii.Error as error:
         raise ValueError("not base64") from error
 
