@@ -32,6 +32,7 @@ class Peer(asyncio.Protocol):
         self.http = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.misbehave = misbehave
         self.refuse = refuse
+        self.has_refused = False
         self.settings = settings
         self.headers = {}
         self.bodies = {}
@@ -118,10 +119,12 @@ def test_a_request_waits_for_the_windows_of_the_peer(tmp_path):
 
 
 def refuse_the_first(peer, stream):
-    """Refuse a call whose request is not over, as a server in Go does."""
-    if stream == 1 and len(peer.bodies[1]) == 1000:
+    """Refuse a call in the middle of its request, as etcd does, with a window for more of it."""
+    if stream == 1 and not peer.has_refused:
+        peer.has_refused = True
         trailers = [*HEADERS, ("grpc-status", "8"), ("grpc-message", "too large")]
-        peer.http.increment_flow_control_window(1000, stream)
+        peer.http.increment_flow_control_window(2**20)
+        peer.http.increment_flow_control_window(2**20, stream)
         peer.http.send_headers(stream, trailers, end_stream=True)
         peer.http.reset_stream(stream, ErrorCodes.NO_ERROR)
 
@@ -133,8 +136,7 @@ def test_a_call_that_is_refused_in_the_middle_of_its_request_ends_no_other(tmp_p
         peers.append(
             Peer(
                 lambda peer, stream: peer.answer(stream, status="0"),
-                {SettingCodes.INITIAL_WINDOW_SIZE: 1000},
-                refuse_the_first,
+                refuse=refuse_the_first,
             )
         )
         return peers[-1]
