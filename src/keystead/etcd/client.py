@@ -5,17 +5,16 @@ seconds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
+from keystead.deadlines import within
 from keystead.etcd.calls import Method, Request, Response
 from keystead.etcd.connection import EtcdConnection
-from keystead.etcd.errors import EtcdInDoubt
+from keystead.etcd.errors import EtcdInDoubt, EtcdUnavailable
 from keystead.etcd.exchange import Exchange, framed, never_sent
 from keystead.etcd.protobuf import Malformed, decode, encode
-
-Awaited = TypeVar("Awaited")
 
 DEADLINE_SECONDS: Final = 1.5
 """A little longer than the election of a new leader. What was sent to the one before is lost, and
@@ -49,9 +48,8 @@ class EtcdClient:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        await self._within(seconds, self._places.acquire())
+        connection = await self._place(end)
         try:
-            connection = await self._within(end - loop.time(), self._connected())
             return await self._ask(connection, method, request, end)
         finally:
             self._places.release()
@@ -85,7 +83,10 @@ class EtcdClient:
 
         Raises EtcdUnavailable if there is no connection in time.
         """
-        connection = await self._within(DEADLINE_SECONDS, self._connected())
+        try:
+            connection = await within(DEADLINE_SECONDS, self._connected())
+        except TimeoutError as error:
+            raise _late() from error
         stream, exchange = connection.begin(_headers(method, None))
         try:
             yield Stream(connection, stream, exchange, method)
@@ -101,6 +102,20 @@ class EtcdClient:
             await self._connection.close()
 
     # --- inside ----------------------------------------------------------------------------
+
+    async def _place(self, end: float) -> EtcdConnection:
+        """Take one of the places and return a connection, before `end` on the loop's clock."""
+        try:
+            # Not `within`: a place that is taken when this is cancelled must be given back.
+            async with asyncio.timeout_at(end):  # noqa: TID251 - in a task
+                _ = await self._places.acquire()
+                try:
+                    return await self._connected()
+                except BaseException:
+                    self._places.release()
+                    raise
+        except TimeoutError as error:
+            raise _late() from error
 
     async def _connected(self) -> EtcdConnection:
         """Return a connection that takes calls. Callers at the same time share the attempt."""
@@ -127,13 +142,6 @@ class EtcdClient:
         self._connecting = None
         if not tried.cancelled() and tried.exception() is None:
             self._connection = tried.result()
-
-    @staticmethod
-    async def _within(seconds: float, awaited: Awaitable[Awaited]) -> Awaited:
-        try:
-            return await asyncio.wait_for(awaited, seconds)
-        except TimeoutError as error:
-            raise never_sent("no connection in time.") from error
 
 
 class Stream(Generic[Request, Response]):
@@ -163,6 +171,10 @@ class Stream(Generic[Request, Response]):
         """
         message = await self._exchange.next()
         return None if message is None else _decoded(self._method, message)
+
+
+def _late() -> EtcdUnavailable:
+    return never_sent("no connection in time.")
 
 
 def _headers(method: Method[Request, Response], seconds: float | None) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.etcd.client import DEADLINE_SECONDS
 from keystead.etcd.errors import EtcdUnavailable
 
@@ -22,7 +23,7 @@ async def page(socket: str, path: str, *, seconds: float = DEADLINE_SECONDS) -> 
     Raises EtcdUnavailable if there is none within `seconds`, or if it is too long.
     """
     try:
-        return await asyncio.wait_for(_read(socket, path), seconds)
+        return await within(seconds, _read(socket, path))
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         raise EtcdUnavailable(f"{path} of etcd cannot be read.") from error
 

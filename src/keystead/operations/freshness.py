@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.errors import NotUpToDate
 from keystead.wire.platform_messages import FreshnessSettings
 
@@ -130,7 +131,7 @@ class Freshness:
         """Ask for a confirmation; return whether one as new as `needed` comes in time."""
         self._ask()
         try:
-            await asyncio.wait_for(self._until(needed), PATIENCE_SECONDS)
+            await within(PATIENCE_SECONDS, self._until(needed))
         except TimeoutError:
             return False
         return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.access.gate import Gate
+from keystead.deadlines import within
 from keystead.errors import Conflict, StoreUnavailable, WriteRefused, WrongState
 from keystead.journal.log import Log
 from keystead.journal.metrics import Metrics
@@ -232,7 +233,7 @@ class Session:
         self._ending += but
         self._tell()
         try:
-            await asyncio.wait_for(self._until_left(), seconds)
+            await within(seconds, self._until_left())
         except TimeoutError:
             self._log.warning(
                 "keys were dropped while requests were running",

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from keystead.deadlines import within
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdError
@@ -36,7 +37,7 @@ class JoiningService:
         """Return the reply, after another member has promoted this one. Errors are a reply too."""
         client = EtcdClient(str(self._socket_path))
         try:
-            await asyncio.wait_for(_leader(client), CONTACT_SECONDS)
+            await within(CONTACT_SECONDS, _leader(client))
             await _promotion(client)
             durable.create(self._data / _NAME, msgspec.msgpack.encode(question.writes))
         except TimeoutError:

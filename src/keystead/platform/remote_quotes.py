@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
+from keystead.deadlines import within
 from keystead.errors import KeysteadError, Overloaded, StoreUnavailable
 from keystead.wire.connection import ConnectionEnded
 from keystead.wire.platform_messages import AskQuote, MachineQuote, Quoted
@@ -89,7 +90,7 @@ class QuoteService:
         # Not when the patience is over: the TPM may still have the question.
         work.add_done_callback(self._done)
         try:
-            found = await asyncio.wait_for(asyncio.shield(work), self._patience_seconds)
+            found = await within(self._patience_seconds, asyncio.shield(work))
         except TimeoutError:
             return Quoted(question.id, None, "The TPM does not answer.")
         except KeysteadError as error:

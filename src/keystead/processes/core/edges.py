@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.errors import InvalidInput, Overloaded
 from keystead.journal.log import Log
 from keystead.operations.tls import TlsIdentity
@@ -55,7 +56,7 @@ class Edges:
         for session in list(self._sessions):
             try:
                 trying = session.try_out(identity.key.reveal(), identity.chain)
-                refusal = await asyncio.wait_for(trying, TRY_PATIENCE_SECONDS)
+                refusal = await within(TRY_PATIENCE_SECONDS, trying)
             except (TimeoutError, ConnectionEnded):
                 continue
             if refusal:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.processes.machine import dhcp
 from keystead.processes.machine.interface import Interface
 
@@ -112,8 +113,7 @@ async def _exchange(
     loop = asyncio.get_running_loop()
     try:
         await loop.sock_sendto(end, message, ("255.255.255.255", dhcp.SERVER_PORT))
-        answering = _answer(end, transaction, interface)
-        return await asyncio.wait_for(answering, ANSWER_SECONDS)
+        return await within(ANSWER_SECONDS, _answer(end, transaction, interface))
     except OSError:  # No carrier yet, or no answer in time.
         await asyncio.sleep(ANSWER_SECONDS / 10)
         return None

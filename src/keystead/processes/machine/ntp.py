@@ -10,6 +10,8 @@ import struct
 import time
 from typing import Final
 
+from keystead.deadlines import within
+
 PORT: Final = 123
 ANSWER_SECONDS: Final = 5.0
 MAX_DELAY_SECONDS: Final = 2.0
@@ -65,7 +67,7 @@ async def ask(server: str, port: int = PORT) -> float | None:
             end.connect((server, port))  # So the kernel takes answers of this server alone.
             asked = time.time()  # noqa: TID251 - the machine's clock is what is set here
             await loop.sock_sendall(end, question(nonce))
-            answer = await asyncio.wait_for(loop.sock_recv(end, _MESSAGE.size), ANSWER_SECONDS)
+            answer = await within(ANSWER_SECONDS, loop.sock_recv(end, _MESSAGE.size))
         except OSError:  # No way to the server, or no answer in time.
             return None
         answered = time.time()  # noqa: TID251 - see above

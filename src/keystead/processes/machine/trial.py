@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from keystead.deadlines import within
+
 TRIAL_SECONDS: Final = 600.0
 """How long a new image may take until its server answers. An emulated machine is slow."""
 
@@ -48,6 +50,6 @@ async def _ask(host: str, port: int) -> bytes:
     )
     try:
         writer.write(_QUESTION)
-        return await asyncio.wait_for(reader.read(_MAX_ANSWER_BYTES), _ANSWER_SECONDS)
+        return await within(_ANSWER_SECONDS, reader.read(_MAX_ANSWER_BYTES))
     finally:
         writer.transport.abort()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
+from keystead.deadlines import within
 from keystead.errors import KeysteadError, StoreUnavailable, WriteRefused
 from keystead.processes.platform.tpm_package import opening_tpm_of
 from keystead.storage.key_value_store import Change, Check, KeyValueStore, StoredValue
@@ -99,7 +100,7 @@ class CounterPlace(WrappedStore):
 
     async def _run(self, work: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        return await asyncio.wait_for(running, self._patience_seconds)
+        return await within(self._patience_seconds, running)
 
 
 def _reason(error: KeysteadError | TimeoutError) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.errors import StoreUnavailable
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
@@ -96,7 +97,7 @@ class MemberStore(SplitStore):
         if self._majority.done():
             return
         try:
-            await asyncio.wait_for(asyncio.shield(self._majority), MAJORITY_SECONDS)
+            await within(MAJORITY_SECONDS, asyncio.shield(self._majority))
         except TimeoutError:
             raise StoreUnavailable(
                 "No majority of the cluster's members is in reach of this one."

@@ -5,7 +5,6 @@ only step that counts; an earlier one that was interrupted is done again, and wh
 other copy is deleted at the next start.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import secrets
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.errors import StartRefused
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
@@ -121,7 +121,7 @@ async def serving(
     store = EtcdStore(client, device=directory.record().name)
     member.start()
     try:
-        await asyncio.wait_for(majority(client, log), START_SECONDS)
+        await within(START_SECONDS, majority(client, log))
         yield client, store
     except TimeoutError:
         why = member.refusal or "Its log says why."

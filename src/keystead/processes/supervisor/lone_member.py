@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from keystead.deadlines import within
 from keystead.errors import StartRefused
 from keystead.etcd.errors import EtcdUnavailable
 from keystead.etcd.pages import page
@@ -96,9 +97,7 @@ class LoneMember:
         )
         member.start()
         try:
-            members = await asyncio.wait_for(
-                _settled(directory, committed, removed), REPLAY_SECONDS
-            )
+            members = await within(REPLAY_SECONDS, _settled(directory, committed, removed))
         except TimeoutError:
             raise StartRefused(
                 f"etcd has not done its work after {REPLAY_SECONDS} s. {_why(member)}"
@@ -161,7 +160,7 @@ async def _accepts(url: str) -> bool:
     try:
         parts = urlsplit(url)
         opening = asyncio.open_connection(parts.hostname, parts.port)
-        _, writer = await asyncio.wait_for(opening, CONTACT_SECONDS)
+        _, writer = await within(CONTACT_SECONDS, opening)
     except (OSError, TimeoutError, ValueError):  # A captured member can publish what is no URL.
         return False
     writer.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from keystead.deadlines import within
 from keystead.edge.limits import LEAST_EDGE_FILES
 from keystead.errors import StartRefused
 from keystead.journal.log import Log
@@ -129,7 +130,7 @@ class Supervisor:
                     "restarting after a crash: the HSM is Locked unless unattended boot is on"
                 )
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), RETRY_SECONDS * failures)
+                    await within(RETRY_SECONDS * failures, self._stop.wait())
         return not self._stop.is_set()
 
     async def _stop_member(self) -> None:

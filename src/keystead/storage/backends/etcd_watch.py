@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
+from keystead.deadlines import within
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient, Stream
 from keystead.etcd.errors import AnswerTooLarge, EtcdError, EtcdUnavailable
@@ -128,7 +129,8 @@ class EtcdWatch:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await _cancel(tasks)
+                for task in tasks:
+                    task.cancel()
                 ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
@@ -216,18 +218,4 @@ class EtcdWatch:
 async def _set_within(seconds: float, event: asyncio.Event) -> None:
     """Wait until `event` is set, or for so many seconds."""
     with suppress(TimeoutError):
-        _ = await asyncio.wait_for(event.wait(), seconds)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended.
-
-    In Python 3.11, wait_for loses a cancellation that comes when what it waits for has just
-    happened. These tasks use it here and in their calls to etcd, and go on until they are
-    cancelled.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_PAUSE_SECONDS)
+        _ = await within(seconds, event.wait())
