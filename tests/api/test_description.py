@@ -12,6 +12,7 @@ from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from tests.support import beyond_nethsm, nethsm_api
 from tests.support.core import Core
+from tests.support.described import undescribed
 
 OURS = describe(ROUTES)
 
@@ -122,3 +123,31 @@ def test_a_list_of_keys_is_described_with_and_without_details():
 @pytest.mark.parametrize("operation", sorted(set(SHARED) - {"POST /cluster/force-new"}))
 def test_who_may_call_is_the_same_as_in_nethsm_s(operation: str) -> None:
     assert bool(MINE[operation]["security"]) == THEIRS[operation]["authenticated"]
+
+
+def test_the_refusal_of_an_older_store_is_described_with_its_code():
+    content = MINE["POST /unlock"]["responses"]["409"]["content"]["application/json"]
+    shape = resolve(OURS, content["schema"])
+    assert set(shape["properties"]) == {"message", "acknowledgeRollback"}
+    assert shape["required"] == ["message"]
+
+
+# What every answer of `Core` is held against.
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind", "body", "missing"),
+    [
+        ("GET", "/health/state", 200, "application/json", b'{"state": "Locked"}', None),
+        ("GET", "/info", 418, "application/json", b"{}", "418"),
+        ("GET", "/info", 200, "text/plain", b"{}", "with text/plain"),
+        ("GET", "/info", 412, "application/json", b'{"message": "", "code": ""}', "code"),
+        ("POST", "/lock", 204, "", b"{}", "with a body"),
+        ("HEAD", "/info", 418, "", b"", "418"),
+        ("PATCH", "/info", 405, "", b"", None),
+        ("GET", "/nothing", 404, "", b"", None),
+    ],
+)
+def test_an_answer_that_is_not_described_is_noticed(
+    method: str, path: str, status: int, kind: str, body: bytes, missing: str | None
+) -> None:
+    found = undescribed(method, "/api/v1" + path, status, {"Content-Type": kind}, body)
+    assert (found is None) if missing is None else (found is not None and missing in found)

@@ -24,6 +24,7 @@ from keystead.storage.key_value_store import KeyValueStore
 from keystead.wire.control_messages import MachineSetting
 from keystead.wire.edge_messages import Request, Response
 from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
+from tests.support.described import undescribed
 from tests.support.memory_store import MemoryStore
 from tests.support.update_images import MemorySlot
 
@@ -95,6 +96,13 @@ def headers_of(response: Response) -> dict[str, str]:
     return dict(headers)
 
 
+async def _whole(response: Response | StreamedResponse) -> Answer:
+    if isinstance(response, StreamedResponse):
+        body = b"".join([part async for part in response.parts])
+        return Answer(response.head.status, headers_of(response.head), body)
+    return Answer(response.status, headers_of(response), response.body)
+
+
 class MemoryUnattendedKey:
     """The file of the unattended key, in memory; None: there is none."""
 
@@ -148,10 +156,10 @@ class Core:
             1, method, "/api/v1" + path, query, forwarded, client, sent, content_length=len(sent)
         )
         response = await self.dispatcher.answer(request, WholeBody(sent))
-        if isinstance(response, StreamedResponse):
-            content = b"".join([part async for part in response.parts])
-            return Answer(response.head.status, headers_of(response.head), content)
-        return Answer(response.status, headers_of(response), response.body)
+        answer = await _whole(response)
+        missing = undescribed(method, request.path, answer.status, answer.headers, answer.body)
+        assert missing is None, missing
+        return answer
 
     async def provision(self) -> None:
         answer = await self.request(

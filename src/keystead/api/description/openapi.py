@@ -100,10 +100,14 @@ def _statuses(answer: Any) -> Iterator[tuple[int, Any]]:  # noqa: ANN401 - an an
         answer, *rest = get_args(answer)
         statuses = tuple(rest)
     (gives,) = get_args(answer)
-    if not any(status in _SUCCESSES for status in statuses):
+    if not _is_refusal(gives) and not any(status in _SUCCESSES for status in statuses):
         statuses = (204 if gives is type(None) else 200, *statuses)
     for status in statuses:
         yield status, gives
+
+
+def _is_refusal(gives: Any) -> bool:  # noqa: ANN401 - any type is a shape
+    return isinstance(gives, type) and issubclass(gives, ErrorMessage)
 
 
 def describe(routes: Iterable[Route]) -> Json:
@@ -280,11 +284,11 @@ def _content_schema(media_type: str, shape: Any, schema_of: dict[Any, Json]) -> 
 def _responses(route: Route, signature: Signature, schema_of: dict[Any, Json]) -> Json:
     responses: Json = {}
     for status in sorted({*signature.gives, *_failures(route, signature)}):
-        if status >= _FIRST_REFUSAL:
+        gives = signature.gives.get(status, type(None))
+        if status >= _FIRST_REFUSAL and not _is_refusal(gives):
             responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
             continue
         response: Json = {"description": _REASONS[status]}
-        gives = signature.gives.get(status, type(None))
         if status not in _BODILESS and gives is not type(None):
             response["content"] = {
                 media_type: {"schema": _content_schema(media_type, gives, schema_of)}
@@ -319,7 +323,7 @@ def _failures(route: Route, signature: Signature) -> set[int]:
             409: changes,
             412: True,
             413: changes,
-            414: has_parameters,
+            414: True,
             415: bool(route.accepts.types),
             429: is_authenticated,
             503: True,

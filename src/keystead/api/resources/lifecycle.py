@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keystead.api.http.route import NO_CONTENT, Call, Reply
-from keystead.api.resources.shapes import json_reply
+from keystead.api.resources.shapes import ErrorMessage, json_reply
 from keystead.errors import InvalidInput
 from keystead.model.secret import Hidden, Secret
 from keystead.model.timestamps import parse_timestamp
@@ -79,6 +79,16 @@ def new_unlock(
     return call.new_passphrase(new, name=name) if isinstance(new, str) else new
 
 
+class UnlockConflict(ErrorMessage, rename="camel"):
+    """Why the HSM stays Locked.
+
+    With `acknowledgeRollback`, the store is not the one that was written last: `message` says what
+    is wrong with it, and POST /unlock with this code opens it nevertheless.
+    """
+
+    acknowledge_rollback: str | UnsetType = UNSET
+
+
 async def provision(call: Call[ProvisionRequest]) -> Reply[UnlockShares] | Reply[None]:
     """POST /provision: Unprovisioned → Operational; answers unlock shares, if they are wanted."""
     wanted = await call.json(ProvisionRequest)
@@ -94,7 +104,11 @@ async def provision(call: Call[ProvisionRequest]) -> Reply[UnlockShares] | Reply
 
 async def unlock(
     call: Call[UnlockRequest],
-) -> Annotated[Reply[UnlockProgress], 202] | Annotated[Reply[None], 204, 403, 409, 429]:
+) -> (
+    Annotated[Reply[UnlockProgress], 202]
+    | Annotated[Reply[None], 204, 403, 429]
+    | Annotated[Reply[UnlockConflict], 409]
+):
     """POST /unlock: Locked → Operational; with shares, once enough of them were given."""
     wanted = await call.json(UnlockRequest)
     given = one_of(wanted.passphrase, wanted.share, names=("passphrase", "share"))
