@@ -131,6 +131,65 @@ async def test_if_match_takes_strong_tags_only(core: Core, form: str) -> None:
         assert answer.status == 412
 
 
+# --- tags, which have no entity tag: they exist or do not -----------------------------------------
+
+TAGS = ["/keys/tagged/restrictions/tags/{}", "/users/tagged/tags/{}"]
+
+
+async def _tagged(core: Core) -> None:
+    """Have a key and a user with the tag `old` and no tag `new`."""
+    if (await core.request("GET", "/keys/tagged", user=ADMIN)).status == 404:
+        await core.generate("tagged", "EC_P256", "ECDSA_Signature")
+        await core.request("PUT", "/users/tagged", user=ADMIN, json=USER)
+    for path in TAGS:
+        await core.request("PUT", path.format("old"), user=ADMIN)
+        await core.request("DELETE", path.format("new"), user=ADMIN)
+
+
+@pytest.mark.parametrize("path", TAGS)
+@pytest.mark.parametrize(
+    ("method", "tag", "condition", "status"),
+    [
+        ("PUT", "new", {"if-match": "*"}, 412),
+        ("PUT", "new", {"if-none-match": "*"}, 204),
+        ("PUT", "new", {"if-none-match": '"seen"'}, 204),
+        ("PUT", "old", {"if-match": "*"}, 304),
+        ("PUT", "old", {"if-match": '"seen"'}, 412),
+        ("PUT", "old", {"if-none-match": "*"}, 412),
+        ("DELETE", "new", {"if-match": "*"}, 412),
+        ("DELETE", "new", {"if-none-match": "*"}, 404),
+        ("DELETE", "old", {"if-none-match": "*"}, 412),
+        ("DELETE", "old", {"if-match": "*"}, 204),
+    ],
+)
+async def test_a_condition_on_a_tag_is_that_it_is_there_or_not(
+    core: Core, path: str, method: str, tag: str, condition: dict, status: int
+) -> None:
+    await _tagged(core)
+    answer = await core.request(method, path.format(tag), user=ADMIN, headers=condition)
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("path", ["/keys/none/restrictions/tags/t", "/users/none/tags/t"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_what_a_tag_would_be_of_is_404_with_a_condition_too(
+    core: Core, path: str, method: str
+) -> None:
+    for condition in ({"if-match": "*"}, {"if-none-match": "*"}):
+        answer = await core.request(method, path, user=ADMIN, headers=condition)
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize("path", TAGS)
+async def test_of_two_that_give_the_first_tag_of_a_name_one_does(core: Core, path: str) -> None:
+    await _tagged(core)
+    asked = [
+        core.request("PUT", path.format("new"), user=ADMIN, headers={"if-none-match": "*"})
+        for _ in range(2)
+    ]
+    assert sorted([answer.status for answer in await asyncio.gather(*asked)]) == [204, 412]
+
+
 # --- conditions tell nothing that GET does not ----------------------------------------------------
 
 

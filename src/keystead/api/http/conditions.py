@@ -5,6 +5,7 @@ of the GET on the same path, whose handler runs first.
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keystead.api.http.route import NOT_MODIFIED, Call, Reply, Route
@@ -47,6 +48,24 @@ async def require_conditions(call: Call[Any], get: Route) -> None:
     if not _if_match_holds(call, tag):
         raise HttpError(412, "The resource does not match If-Match.")
     if tag is not None and _is_known(call.request.headers.get("if-none-match"), tag):
+        raise HttpError(412, "The resource matches If-None-Match.")
+
+
+async def require_existence(call: Call[Any], exists: Callable[[], Awaitable[bool]]) -> None:
+    """Raise 412 unless the conditions hold for what has no entity tag, and exists or does not.
+
+    The commits of the request depend on the records that were read for `exists`.
+    """
+    headers = call.request.headers
+    wants_new = "*" in _listed(headers.get("if-none-match", ""))
+    if not wants_new and "if-match" not in headers:
+        return
+    with witnessed() as revisions:
+        is_there = await exists()
+    call.compared = revisions
+    if not is_there and "if-match" in headers:
+        raise HttpError(412, "The resource does not match If-Match.")
+    if is_there and wants_new:
         raise HttpError(412, "The resource matches If-None-Match.")
 
 
