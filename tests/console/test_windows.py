@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.console.conftest import Console, console_at, make_key
+from tests.support.core import b64
 from tests.support.server import Server
 
 LATE = "The HSM has not answered yet."
@@ -22,10 +23,16 @@ def second(browser: Browser, server: Server) -> Iterator[Console]:
         yield console
 
 
-def show_policy(console: Console) -> None:
-    console.open("key/shared")
+def show_policy(console: Console, key_id: str = "shared") -> None:
+    console.open(f"key/{key_id}")
     console.unfold("Policy")
     expect(console.page.get_by_role("form", name="Set the policy")).to_be_visible()
+
+
+def use(server: Server, key_id: str) -> None:
+    digest = {"mode": "ECDSA", "message": b64(b"x" * 32)}
+    answer = server.request("POST", f"/keys/{key_id}/sign", user="operator", json=digest)
+    assert answer.status == 200
 
 
 def set_policy(console: Console, text: str) -> None:
@@ -55,6 +62,56 @@ def test_of_two_changes_from_the_same_view_one_is_made(
     set_policy(second, '{"maxPerMinute": 4}')
     second.says("The policy is set.")
     assert server.request("GET", "/keys/shared/policy", user="admin").json()["maxPerMinute"] == 4
+
+
+def test_a_policy_that_counts_uses_is_guarded_against_changes_and_not_against_uses(
+    signed_in: Console, second: Console, server: Server
+) -> None:
+    for console in (signed_in, second):
+        console.expected_errors += ["404", "412"]
+    make_key(server, "counted", by="admin")
+    path = "/keys/counted/policy"
+
+    def policy() -> dict:
+        return server.request("GET", path, user="admin").json()
+
+    server.request("PUT", path, user="admin", json={"maxUses": 50})
+    for console in (signed_in, second):
+        show_policy(console, "counted")
+    use(server, "counted")
+    set_policy(signed_in, '{"maxUses": 60}')
+    signed_in.says("The policy is set.")
+    use(server, "counted")
+    set_policy(second, '{"maxUses": 70}')
+    second.says(CHANGED)
+    assert policy() == {"maxUses": 60, "usesLeft": 59}
+    second.press("Remove the policy", "Remove the policy")
+    second.says(CHANGED)
+    use(server, "counted")
+    signed_in.press("Remove the policy", "Remove the policy")
+    signed_in.says("The policy is removed.")
+    assert server.request("GET", path, user="admin").status == 404
+
+
+def test_a_policy_whose_key_is_used_all_the_time_is_left_as_it_is(
+    signed_in: Console, server: Server
+) -> None:
+    signed_in.expected_errors += ["404", "412"]
+    make_key(server, "busy", by="admin")
+    path = "/keys/busy/policy"
+    server.request("PUT", path, user="admin", json={"maxUses": 500})
+    show_policy(signed_in, "busy")
+
+    def use_first(route: Route) -> None:
+        if route.request.method == "PUT":
+            use(server, "busy")
+        route.continue_()
+
+    signed_in.page.route(f"**{path}", use_first)
+    set_policy(signed_in, '{"maxUses": 60}')
+    signed_in.says("The key is being used all the time.")
+    signed_in.page.unroute(f"**{path}")
+    assert server.request("GET", path, user="admin").json()["maxUses"] == 500
 
 
 def test_a_setting_that_another_window_has_changed_is_not_overwritten(

@@ -6,6 +6,8 @@ import { uploaded } from "/console/upload.js";
 const API = "/api/v1";
 const BOUNDARY = "keystead-console-part";
 const STOPPED = "It was stopped.";
+/** How often a change is tried that uses of a key come between. */
+const MOST_TRIES = 10;
 const IDLE_MILLISECONDS = 15 * 60 * 1000;
 
 /** An answer that is not the one wanted, or none at all: then `status` is 0. */
@@ -130,7 +132,7 @@ export class Hsm extends EventTarget {
     let message = body.message ?? text;
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     if (response.status === 412 && !anonymous) this.dispatchEvent(new Event("look"));
-    if (response.status === 412 && /If-(None-)?Match/.test(message))
+    if (response.status === 412 && /If-(None-)?Match|since it was compared/.test(message))
       message = "Someone has changed it since it was shown here. Open it again to see it as it is.";
     if (response.status === 401 && !anonymous && this.role) {
       this.isRefused = true;
@@ -151,17 +153,36 @@ export class Hsm extends EventTarget {
   }
 
   /**
-   * Returns { value, change }: a JSON document, {} if there is none, and a function that replaces it
-   * unless someone has changed it since it was read.
+   * Returns { value, change, remove }: a JSON document, {} if there is none, and functions that
+   * replace and remove it unless someone has changed it since it was read.
    */
   async document(path) {
     const read = await this.#read(path);
     const change = async (wanted) => {
-      await this.send("PUT", path, wanted, { headers: read.condition });
+      await this.#unlessChanged(path, read, (headers) => this.send("PUT", path, wanted, { headers }));
       const now = await this.#read(path).catch(() => null);
-      if (now && isPartOf(wanted, now.value)) read.condition = now.condition;
+      if (now && isPartOf(wanted, now.value)) Object.assign(read, now);
     };
-    return { value: read.value, change };
+    const remove = () => this.#unlessChanged(path, read, (headers) => this.request("DELETE", path, { headers }));
+    return { value: read.value, change, remove };
+  }
+
+  /**
+   * Does `act` with the condition that nobody has changed what was `read`. Each use that a policy
+   * counts changes its tag: that is no change of anyone, and `act` is done with the new tag.
+   */
+  async #unlessChanged(path, read, act) {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await act(read.condition);
+      } catch (error) {
+        if (error.status !== 412) throw error;
+        const now = await this.#read(path);
+        if (!("usesLeft" in now.value) || withoutCount(now.value) !== withoutCount(read.value)) throw error;
+        if (tries === MOST_TRIES) throw new Refused(412, "The key is being used all the time. Try again.");
+        read.condition = now.condition;
+      }
+    }
   }
 
   async #read(path) {
@@ -169,9 +190,8 @@ export class Hsm extends EventTarget {
       const response = await this.request("GET", path);
       const value = await whole(response.json());
       const tag = response.headers.get("ETag");
-      // A proxy may weaken tags. That of a policy changes with each use that it counts.
-      const isUseful = tag?.startsWith('"') && !("usesLeft" in value);
-      return { value, condition: isUseful ? { "If-Match": tag } : {} };
+      // A proxy may weaken tags.
+      return { value, condition: tag?.startsWith('"') ? { "If-Match": tag } : {} };
     } catch (error) {
       if (error.status !== 404) throw error;
       return { value: {}, condition: { "If-None-Match": "*" } };
@@ -272,6 +292,9 @@ async function whole(reading, signal) {
 
 /** Returns the browser's time as the API takes it: RFC 3339, UTC, whole seconds. */
 export const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
+
+/** Returns a policy as a text, without the number of uses that are left. */
+const withoutCount = ({ usesLeft, ...rules }) => JSON.stringify(rules);
 
 /** Whether each field of an object has the same value in another one. */
 const isPartOf = (fields, all) => Object.entries(fields)

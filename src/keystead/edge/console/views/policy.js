@@ -14,7 +14,7 @@ const EXAMPLES = [
 ];
 
 export async function policyView(hsm, path, isAdmin) {
-  const { value: now, change } = await hsm.document(`${path}/policy`);
+  const { value: now, change, remove } = await hsm.document(`${path}/policy`);
   if (!isAdmin) return Object.keys(now).length ? element("pre", {}, JSON.stringify(now, null, 2))
     : element("p", {}, "None is set.");
   const { usesLeft, ...settable } = now;
@@ -29,7 +29,7 @@ export async function policyView(hsm, path, isAdmin) {
       return notice("good", "The policy is set.");
     }, { label: "Set the policy" }),
     form([], "Remove the policy", async () => {
-      await hsm.request("DELETE", `${path}/policy`);
+      await remove();
       return notice("good", "The policy is removed.");
     }, { label: "Remove the policy", danger: true }));
 }
