@@ -30,7 +30,7 @@ from keystead.storage import settings
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import Setting
-from keystead.storage.versions import PAGES, hash_of
+from keystead.storage.version_pages import PAGES, hash_of
 from keystead.wire.control_messages import MachineSetting
 from keystead.wire.platform_messages import FreshnessSettings
 from tests.api.test_put_back import WRONG, contents, put, said, unlocked

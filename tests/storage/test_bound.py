@@ -9,7 +9,8 @@ from keystead.errors import CorruptRecord, StaleRevision, StoreUnavailable, Writ
 from keystead.model.secret import Secret
 from keystead.storage.bound_writer import MOST_TOGETHER
 from keystead.storage.key_value_store import MISSING, Change, Check
-from keystead.storage.versions import PAGES, Versions
+from keystead.storage.version_pages import PAGES
+from keystead.storage.versions import Versions
 from tests.support.bound import KEY, ROOT, Bound, names, run
 
 
@@ -345,5 +346,65 @@ def test_a_snapshot_with_an_older_root_is_refused_and_leaves_the_present_one_as_
         assert not bound.kept.kept.snapshots
         bound.store.follow(None)
         await (await bound.store.snapshot()).close()
+
+    run(scenario)
+
+
+async def _all(bound: Bound) -> dict[str, bytes]:
+    return {path: entry.value async for path, entry in bound.store.all_records()}
+
+
+def test_all_records_are_those_of_one_moment():
+    async def scenario():
+        bound = Bound()
+        paths = names(40)
+        await bound.put(*paths, value=b"x" * 4000)
+        found = []
+        async for record in bound.store.all_records():
+            if not found:
+                await bound.store.commit([Change(path, None) for path in paths[7:]])
+                await bound.put("/0/key/another")
+            found.append(record.path)
+        assert found == sorted(paths)
+        assert len(await _all(bound)) == 8
+        assert bound.wrong == []
+        assert bound.kept.kept.snapshots == set()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ([Change("/0/key/3", None)], []),
+        ([Change("/0/key/3", b"older")], ["/0/key/3"]),
+        ([Change("/0/key/junk", b"value")], ["/0/key/junk"]),
+        ([Change("/0/root/junk", b"value"), Change("/0/key/3", None)], []),
+    ],
+)
+def test_a_record_that_is_missing_or_wrong_is_not_passed_over(changes, wrong):
+    async def scenario():
+        bound = Bound()
+        await bound.put(*names(9))
+        await bound.kept.kept.commit(changes)
+        with pytest.raises(CorruptRecord):
+            await _all(bound)
+        assert bound.wrong == wrong
+        assert bound.kept.kept.snapshots == set()
+
+    run(scenario)
+
+
+def test_all_records_are_asked_for_only_while_they_are_checked():
+    async def scenario():
+        bound = Bound()
+        await bound.put(*names(9))
+        bound.store.follow(None)
+        with pytest.raises(WrongState):
+            await _all(bound)
+        bound.store.follow(bound.versions)
+        bound.versions.close()
+        with pytest.raises(WrongState):
+            await _all(bound)
 
     run(scenario)

@@ -181,6 +181,22 @@ def test_another_generation_begins_with_what_is_known_of_all_devices() -> None:
     run(scenario)
 
 
+def test_what_is_known_of_the_own_settings_is_carried_over_also_if_no_list_has_it() -> None:
+    async def scenario() -> None:
+        own, _ = await two()
+        before = await own.settings.carried_to(1, [])
+
+        async def listed(*_: object, **__: object) -> list[str]:
+            return []
+
+        own.kept.list = listed
+        await own.kept.commit([Change(path_of(OWN), b"older")])
+        carried = await own.settings.carried_to(1, [])
+        assert carried.changes == [one for one in before.changes if one.path.endswith(OWN)]
+
+    run(scenario)
+
+
 def test_without_a_root_another_generation_begins_with_the_settings_that_are_there() -> None:
     async def scenario() -> None:
         own, _ = await two()

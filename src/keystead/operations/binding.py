@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, NamedTuple
 
 from keystead.errors import CorruptRecord, KeysteadError, StaleRevision, WrongState
@@ -13,10 +13,11 @@ from keystead.sealing.domain_key import DOMAIN_KEY_BYTES, StoreLabel, store_key
 from keystead.storage.bound_settings import BoundSettings, Judgement
 from keystead.storage.conditional import depend_on
 from keystead.storage.generations import GenerationStore, NextGeneration
-from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, Record
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import RESTORED_VERSIONS, SettingStore, attended_slot
-from keystead.storage.versions import Versions, hash_of
+from keystead.storage.version_pages import hash_of
+from keystead.storage.versions import Versions
 
 _TRIES: Final = 100
 """How often a restore is brought into force again because a setting was changed meanwhile."""
@@ -158,6 +159,17 @@ class Binding:
             if missing and versions.is_open:
                 self._log.error("records are missing from the store", count=str(missing))
 
+    async def present_records(self) -> AsyncGenerator[Record, None]:
+        """Yield each record of the present generation, as they are at one moment.
+
+        Raises CorruptRecord if one is older, and at the end if one is missing.
+        """
+        async with contextlib.aclosing(self._bound.all_records()) as records:
+            async for path, entry in records:
+                logical = self._store.logical(path)
+                if logical is not None:
+                    yield Record(logical, entry)
+
     async def bring_into_force(
         self, following: NextGeneration, changes: Sequence[Change], domain_key: Secret | None
     ) -> None:
@@ -238,7 +250,7 @@ async def _write(following: NextGeneration, versions: Versions) -> None:
     try:
         if await versions.is_stored():  # An earlier try of this restore has made it.
             _ = await versions.load()
-        async for changes in versions.made():
+        for changes in versions.made_of(following.pages()):
             await following.write(changes)
     finally:
         versions.close()

@@ -14,7 +14,7 @@ from keystead.storage import settings
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.versions import hash_of
+from keystead.storage.version_pages import hash_of
 
 
 @dataclass(frozen=True, slots=True, repr=False)

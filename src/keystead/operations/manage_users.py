@@ -62,30 +62,44 @@ async def get_operator(session: Session, user_id: UserId) -> User:
 
 async def add(context: CallerContext, user_id: UserId, wanted: NewUser) -> None:
     """Make a user in the caller's namespace, or, for the root, in a namespace not yet created."""
-    _require_may_create(context, user_id.namespace)
+    await _require_may_create(context, user_id.namespace)
     if await context.session.users.get(user_id) is not None:
         raise AlreadyExists(f"User {user_id} already exists.")
     verifier = await context.session.kdf_pool.run(
         lambda: make_verifier(wanted.passphrase), party=context.party
     )
     # The namespace may have been created while the passphrase was being hashed.
-    _require_may_create(context, user_id.namespace)
+    await _require_may_create(context, user_id.namespace)
     user = User(user_id, wanted.real_name, wanted.role, verifier)
     await context.session.users.put(user, expected=MISSING)
     context.note("user created", user=str(user_id), role=wanted.role.value)
 
 
-def _require_may_create(context: CallerContext, namespace: NamespaceId | None) -> None:
+async def _require_may_create(context: CallerContext, namespace: NamespaceId | None) -> None:
     if namespace == context.caller.namespace:
         return
     if context.caller.namespace is not None:
         raise NotPermitted("Users of a namespace cannot create users of another.")
     if context.session.is_namespace(namespace):
         raise NotPermitted("This namespace exists: its own Administrators create its users.")
+    await _require_may_change(context, namespace)
+
+
+async def _require_may_change(context: CallerContext, namespace: NamespaceId | None) -> None:
+    """Raise NotPermitted if the caller has no namespace, and this one exists.
+
+    The namespaces in memory come from a list, which lacks those that the store hides. So the one is
+    asked for by name before its users are changed.
+    """
+    if namespace == context.caller.namespace or namespace is None:
+        return
+    if await context.session.namespaces.exists(namespace):
+        raise NotPermitted("This namespace exists: its own Administrators change its users.")
 
 
 async def delete(context: CallerContext, user_id: UserId) -> None:
     """Remove a user. Raises InvalidInput if it is the caller."""
+    await _require_may_change(context, user_id.namespace)
     await _find(context.session, user_id)
     if user_id == context.caller.user_id:
         raise InvalidInput("Users cannot delete themselves.")
@@ -98,6 +112,7 @@ async def delete(context: CallerContext, user_id: UserId) -> None:
 
 async def set_passphrase(context: CallerContext, user_id: UserId, passphrase: Secret) -> None:
     """Give a user a new passphrase. The old passphrase is refused from then on."""
+    await _require_may_change(context, user_id.namespace)
     verifier = await context.session.kdf_pool.run(
         lambda: make_verifier(passphrase), party=context.party
     )
@@ -109,6 +124,7 @@ async def set_passphrase(context: CallerContext, user_id: UserId, passphrase: Se
 
 async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
     """Give an Operator a tag. Return False if it had the tag already."""
+    await _require_may_change(context, user_id.namespace)
     user = await get(context.session, user_id)
     if user.role is not Role.OPERATOR:
         raise InvalidInput("Only Operators have tags.")
@@ -120,6 +136,7 @@ async def add_tag(context: CallerContext, user_id: UserId, tag: Tag) -> bool:
 
 async def remove_tag(context: CallerContext, user_id: UserId, tag: Tag) -> None:
     """Take a tag from an Operator. Raises NotFound if it did not have the tag."""
+    await _require_may_change(context, user_id.namespace)
     async with voided(context.session, of_tag(tag, user_id)):
         has_changed = await _retag(context.session, user_id, lambda tags: tags - {tag})
     if not has_changed:

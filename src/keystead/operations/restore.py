@@ -162,7 +162,8 @@ class _Switch:
             else:
                 event = Event.RESTORE_OTHER_KEY
                 changes += [*self._lock(), self._put_seal(), *hsm.audit.park()]
-            async with session.kept_policies.kept_in(self.following):
+            present = hsm.binding.present_records()
+            async with session.kept_policies.kept_in(self.following, present):
                 await hsm.replace_records(self.following, changes, event=event)
             if event is Event.RESTORE_OTHER_KEY:
                 await self._forget_unattended_key()

@@ -41,7 +41,7 @@ from keystead.sealing.unlock_shares import (
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import UNLOCK_SALT, UNLOCK_SHARES, attended_slot
-from keystead.storage.versions import hash_of
+from keystead.storage.version_pages import hash_of
 
 USER_NAME: Final = "unlock"
 """The user name for the unlock passphrase, in states in which the users cannot be read."""

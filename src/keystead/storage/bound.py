@@ -3,11 +3,11 @@
 Each commit that changes records also writes their versions (`storage/versions`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Final, TypeVar
 
-from keystead.errors import CorruptRecord
+from keystead.errors import CorruptRecord, WrongState
 from keystead.storage.bound_writer import BoundWriter
 from keystead.storage.key_value_store import (
     Change,
@@ -21,6 +21,8 @@ from keystead.storage.versions import Versions
 
 T = TypeVar("T")
 
+_SCAN_BYTES: Final = 64 * 1024
+_AFTER: Final = "\U0010ffff"
 _TRIES: Final = 100
 """How often a read is repeated because other devices change the page of the record."""
 
@@ -126,6 +128,26 @@ class BoundStore:
         versions = self._versions
         if versions is None or not versions.is_open:
             return await self._store.snapshot()
+        return await self._seen(versions)
+
+    async def all_records(self) -> AsyncGenerator[Record, None]:
+        """Yield each record of the generation, as they are at one moment.
+
+        Raises CorruptRecord if one is not the present one, and at the end if one is missing: a
+        list may lack what the store hides. Raises WrongState if no records are checked now.
+        """
+        versions = self._versions
+        if versions is None or not versions.is_open:
+            raise WrongState("The HSM was locked in the meantime.")
+        snapshot = await self._seen(versions)
+        try:
+            async with aclosing(snapshot.all_records()) as records:
+                async for record in records:
+                    yield record
+        finally:
+            await snapshot.close()
+
+    async def _seen(self, versions: Versions) -> "_BoundSnapshot":
         async with AsyncExitStack() as closing:
             seen = versions.copied()
             closing.callback(seen.close)
@@ -214,6 +236,26 @@ class _BoundSnapshot:
             else Record(record.path, StoredValue(b"", record.entry.revision))
             for record in found
         ]
+
+    async def all_records(self) -> AsyncGenerator[Record, None]:
+        """Yield each record. Raises CorruptRecord if one is another version, or is missing."""
+        versions, count = self._versions, 0
+        start = last = versions.folder
+        while found := await self._snapshot.scan(
+            start, versions.folder + _AFTER, limit_bytes=_SCAN_BYTES
+        ):
+            for record in found:
+                # A record that came before stands for no other one.
+                if versions.covers(record.path) and record.path > last:
+                    if not await self._is_present(record.path, record.entry.value):
+                        raise CorruptRecord(f"The record {record.path} is not the present one.")
+                    count += 1
+                    yield record
+                last = max(record.path, last)
+            start = found[-1].path + "\0"
+        missing = await versions.count() - count
+        if missing:
+            raise CorruptRecord(f"{missing} records are missing from the store.")
 
     async def close(self) -> None:
         """Have the store keep the records no longer."""

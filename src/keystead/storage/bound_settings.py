@@ -18,7 +18,7 @@ from keystead.storage.bound import BoundStore
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import LOCAL, SETTINGS, list_paths
 from keystead.storage.settings import ATTENDED_SLOTS, RESTORED_VERSIONS
-from keystead.storage.versions import hash_of
+from keystead.storage.version_pages import hash_of
 from keystead.storage.wrapped import WrappedStore
 
 _SCAN_BYTES: Final = 256 * 1024
@@ -171,20 +171,21 @@ class BoundSettings(WrappedStore):
         The switch to that generation must depend on the checks: otherwise a device may have
         changed a setting meanwhile.
         """
-        own = Change(_path_of(generation, self._device), await self._after(None, changes))
+        path = _path_of(generation, self._device)
         if self.bound.generation is None:
-            return Carried([own], [])
+            return Carried([Change(path, await self._after(None, changes))], [])
+        # The own record is asked for by name: a list would just lack one that was removed.
+        known = await self._known()
+        own = Change(path, await self._after(known, changes))
+        check = Check(self._path(), MISSING if known is None else known.revision)
+        carried = Carried([own], [check])
         folder = _path_of(self.bound.generation, "")
-        carried = Carried([], [])
-        stop = f"{folder[:-1]}0"
-        for path in await list_paths(self.bound, folder, stop):
-            device, entry = path.removeprefix(folder), await self.bound.get(path)
-            if entry is not None and device == self._device:
-                own = Change(own.path, await self._after(_decoded(entry), changes))
-            elif entry is not None:
+        for path in await list_paths(self.bound, folder, f"{folder[:-1]}0"):
+            device = path.removeprefix(folder)
+            entry = None if device == self._device else await self.bound.get(path)
+            if entry is not None:
                 carried.changes.append(Change(_path_of(generation, device), entry.value))
-            carried.checks.append(Check(path, MISSING if entry is None else entry.revision))
-        carried.changes.append(own)
+                carried.checks.append(Check(path, entry.revision))
         return carried
 
     # --- inside -----------------------------------------------------------------------------

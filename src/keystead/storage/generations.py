@@ -33,7 +33,10 @@ from keystead.storage.key_value_store import (
     Snapshot,
     StoredValue,
 )
+from keystead.storage.paths import VERSIONS
 from keystead.storage.sealed_records import remove_range
+from keystead.storage.version_pages import WrittenPages
+from keystead.storage.wrapped import WrappedStore
 
 POINTER: Final = "/generation"
 _CLAIM: Final = "/next-generation"
@@ -227,6 +230,24 @@ async def _in_force(store: Readable) -> tuple[int, int]:
     return int(pointer.value), pointer.revision
 
 
+class _NotedStore(WrappedStore):
+    """A KeyValueStore that notes what is written into one generation."""
+
+    def __init__(self, store: KeyValueStore, number: int) -> None:
+        super().__init__(store)
+        self._folder = f"/{number}/"
+        self._root = f"/{number}{VERSIONS}"
+        self.written: Final = WrittenPages()
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        """Apply all `changes` or none. Raises what the other store does."""
+        revision = await self._store.commit(changes, checks=checks)
+        for change in changes:
+            if change.path.startswith(self._folder) and not change.path.startswith(self._root):
+                self.written.note(change.path, change.value)
+        return revision
+
+
 class NextGeneration:
     """A generation that is being filled and is not the current one yet."""
 
@@ -240,7 +261,7 @@ class NextGeneration:
     ) -> None:
         """`conditions` hold while the current generation stays and nobody deletes this one."""
         self._present = present
-        self._store = store
+        self._store = _NotedStore(store, number)
         self._number = number
         self._in_force, self._claim = self._conditions = conditions
 
@@ -248,6 +269,10 @@ class NextGeneration:
     def number(self) -> int:
         """The number of the generation."""
         return self._number
+
+    def pages(self) -> Mapping[int, bytes]:
+        """Return the versions of all records that were written, whatever the store has of them."""
+        return self._store.written.pages()
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Write records that are given by their paths with the number. Raises as `add` does."""

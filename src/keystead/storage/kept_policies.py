@@ -5,15 +5,15 @@ records of keys with such policies along, as copies beside the new records. When
 opened, each key that is still there gets the stricter of both, before anyone can use it.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from keystead.errors import CorruptRecord
+from keystead.errors import Conflict, CorruptRecord
 from keystead.model.keys import KeyRecord
 from keystead.storage import key_paths, records
 from keystead.storage.generations import NextGeneration
@@ -26,8 +26,11 @@ _ROOT: Final = "/kept-policy/"
 """The root of the pages, each with copies of some records by the names of the keys."""
 _PAGES: Final = "/kept-policy-pages"
 """How many pages there are. They are deleted before it."""
-_AFTER: Final = "\U0010ffff"
-_SCAN_BYTES: Final = 64 * 1024
+_PAGE_BYTES: Final = 64 * 1024
+_IN_DOUBT: Final = (
+    "The restore might loosen the policy of a key, because not all records can be read. "
+    "Reset the HSM and restore the backup then."
+)
 _MARK: Final = b'"policy":'
 """Is in the JSON of a record with a policy only: quotes inside a text have a backslash."""
 
@@ -41,24 +44,40 @@ class KeptPolicies:
         self._limits = limits
 
     @asynccontextmanager
-    async def kept_in(self, following: NextGeneration) -> AsyncIterator[None]:
+    async def kept_in(
+        self, following: NextGeneration, present: AsyncGenerator[Record, None]
+    ) -> AsyncIterator[None]:
         """Copy what must be kept into the generation that comes into force in this context.
 
-        Nothing is leased meanwhile: what is left of a key's uses must not fall after the copy.
+        `present` are all records. Nothing is leased meanwhile: what is left of a key's uses must
+        not fall after the copy. Raises Conflict if a record is missing from the store or is an
+        older one: nobody knows which policy that key has.
         """
         async with self._limits.no_leases():
-            start, pages = key_paths.ROOT, 0
-            while found := await self._store.scan(
-                start, key_paths.ROOT + _AFTER, limit_bytes=_SCAN_BYTES
-            ):
-                kept = {_name(one): one.entry.value for one in found if self._is_kept(one)}
-                if kept:
-                    await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
-                    pages += 1
-                start = found[-1].path + "\0"
-            if pages:
-                await following.add({_PAGES: b"%d" % pages})
+            try:
+                async with aclosing(present):
+                    await self._copy(following, present)
+            except CorruptRecord as error:
+                raise Conflict(f"{_IN_DOUBT} {error.message}") from None
             yield
+
+    async def _copy(self, following: NextGeneration, present: AsyncGenerator[Record, None]) -> None:
+        pages, size = 0, 0
+        kept: dict[str, bytes] = {}
+        async for record in present:
+            if not record.path.startswith(key_paths.ROOT) or not self._is_kept(record):
+                continue
+            kept[_name(record)] = record.entry.value
+            size += len(record.entry.value)
+            if size >= _PAGE_BYTES:
+                await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
+                pages += 1
+                kept, size = {}, 0
+        if kept:
+            await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
+            pages += 1
+        if pages:
+            await following.add({_PAGES: b"%d" % pages})
 
     async def apply(self) -> None:
         """Give each key that was kept and is still there the stricter policy. Call it at unlock.

@@ -15,7 +15,7 @@ from keystead.storage.key_types import KeyTypes
 from keystead.storage.key_value_store import StoredValue
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
 from keystead.storage.sealed_records import SealedRecords
-from keystead.storage.versions import hash_of
+from keystead.storage.version_pages import hash_of
 
 PAGE_BYTES: Final = 64 * 1024
 """Bytes of records that a list reads at a time. A longer record is read alone."""

@@ -8,9 +8,8 @@ page, or of both does not fit the root, and neither does a record that was delet
 Pages need no seal: they tell no more than paths and sealed values do.
 """
 
-import hashlib
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
@@ -27,23 +26,26 @@ from keystead.storage.key_value_store import (
 )
 from keystead.storage.paths import VERSIONS
 from keystead.storage.turn import Turn
+from keystead.storage.version_pages import (
+    HASH_BYTES,
+    NO_PAGE,
+    PAGES,
+    ROW_BYTES,
+    WrittenPages,
+    find,
+    hash_of,
+    hash_of_page,
+    page_of,
+    replaced,
+)
 
-PAGES: Final = 512
-"""A commit writes the root, of 8 KiB, and a page, of 6 KiB for each 100,000 records."""
-HASH_BYTES: Final = 16
-_ROW_BYTES: Final = 2 * HASH_BYTES
-_NO_PAGE: Final = bytes(HASH_BYTES)
 _ROOT: Final = struct.Struct(f">Q{PAGES * HASH_BYTES}s")
+"""A commit writes the root, of 8 KiB, and a page, of 6 KiB for each 100,000 records."""
 _LISTED: Final = 200
 """Paths that are looked up at a time: about two milliseconds."""
 _SCAN_BYTES: Final = 256 * 1024
 _BATCH_BYTES: Final = 256 * 1024
 _AFTER: Final = "\U0010ffff"
-
-
-def hash_of(content: bytes) -> bytes:
-    """Return the hash of a path, a value or a page: BLAKE2b with 16 bytes (RFC 7693)."""
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,13 @@ class Versions:
         self._store: Readable = store
         self._key: Secret | None = key
         self._generation = generation
-        self._folder = f"/{generation}/"
+        self.folder: Final = f"/{generation}/"
         self._path = f"/{generation}{VERSIONS}"
         self.turn: Final = Turn(store, f"{self._path}-turn")
         self._revision = MISSING
         self._number = 0
         self._least = 0
-        self._hashes = _NO_PAGE * PAGES
+        self._hashes = NO_PAGE * PAGES
         self._pages: dict[int, bytes] = {}
 
     def copied(self) -> "Versions":
@@ -102,7 +104,7 @@ class Versions:
 
     def covers(self, path: str) -> bool:
         """Return whether a path is that of a record of this generation."""
-        return path.startswith(self._folder) and not path.startswith(self._path)
+        return path.startswith(self.folder) and not path.startswith(self._path)
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class Versions:
         self._pages = {
             index: page
             for index, page in self._pages.items()
-            if _hash_of_page(page) == self._hash(index)
+            if hash_of_page(page) == self._hash(index)
         }
         return True
 
@@ -150,7 +152,7 @@ class Versions:
         ):
             for path, entry in found:
                 index = indexes.get(path)
-                if index is not None and _hash_of_page(entry.value) == self._hash(index):
+                if index is not None and hash_of_page(entry.value) == self._hash(index):
                     self._pages[index] = entry.value
             start = found[-1].path + "\0"
 
@@ -174,11 +176,11 @@ class Versions:
     async def _known(self, path: str) -> bytes | None:
         """Return the hash of the value at `path`, None without one, or b"" if that is in doubt."""
         name = hash_of(path.encode())
-        page = await self._page(_page_of(name))
+        page = await self._page(page_of(name))
         if page is None:
             return b""
-        at = _find(page, name)
-        return None if at is None else page[at + HASH_BYTES : at + _ROW_BYTES]
+        at = find(page, name)
+        return None if at is None else page[at + HASH_BYTES : at + ROW_BYTES]
 
     async def _page(self, index: int) -> bytes | None:
         """Return a page, or None if the stored one does not fit the root."""
@@ -186,12 +188,17 @@ class Versions:
         if page is not None:
             return page
         wanted = self._hash(index)
-        entry = None if wanted == _NO_PAGE else await self._store.get(self._page_path(index))
+        entry = None if wanted == NO_PAGE else await self._store.get(self._page_path(index))
         page = b"" if entry is None else entry.value
-        if wanted != self._hash(index) or wanted != _hash_of_page(page):
+        if wanted != self._hash(index) or wanted != hash_of_page(page):
             return None
         self._pages[index] = page
         return page
+
+    async def count(self) -> int:
+        """Return how many records there are. Raises CorruptRecord if a page does not fit."""
+        await self.load_pages()
+        return sum([len(await self._require_page(index)) // ROW_BYTES for index in range(PAGES)])
 
     async def count_missing(self, store: KeyValueStore) -> int:
         """Return how many records are missing from the store.
@@ -200,11 +207,13 @@ class Versions:
         does not open.
         """
         before, counts = self._hashes, [0] * PAGES
-        start = self._folder
-        while found := await store.list(start, self._folder + _AFTER, limit=_LISTED):
+        start, last = self.folder, ""
+        while found := await store.list(start, self.folder + _AFTER, limit=_LISTED):
             for path in filter(self.covers, found):
-                if await self.is_known(path):
-                    counts[_page_of(hash_of(path.encode()))] += 1
+                # A path that is listed twice stands for no other one.
+                if path > last and await self.is_known(path):
+                    counts[page_of(hash_of(path.encode()))] += 1
+                last = max(path, last)
             start = found[-1] + "\0"
         _ = await self.load()
         missing = 0
@@ -212,7 +221,7 @@ class Versions:
             at = slice(index * HASH_BYTES, (index + 1) * HASH_BYTES)
             page = self._pages.get(index, b"")
             if before[at] == self._hashes[at]:
-                missing += max(0, len(page) // _ROW_BYTES - count)
+                missing += max(0, len(page) // ROW_BYTES - count)
         return missing
 
     # --- writing ----------------------------------------------------------------------------
@@ -226,9 +235,9 @@ class Versions:
         for change in changes:
             if self.covers(change.path):
                 name = hash_of(change.path.encode())
-                index = _page_of(name)
+                index = page_of(name)
                 page = pages[index] if index in pages else await self._require_page(index)
-                pages[index] = _replaced(page, name, change.value)
+                pages[index] = replaced(page, name, change.value)
         return self._following(pages)
 
     async def _require_page(self, index: int) -> bytes:
@@ -240,7 +249,7 @@ class Versions:
     def _following(self, pages: Mapping[int, bytes]) -> Following:
         hashes = bytearray(self._hashes)
         for index, page in pages.items():
-            hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES] = _hash_of_page(page)
+            hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES] = hash_of_page(page)
         changes = [Change(self._page_path(index), page or None) for index, page in pages.items()]
         number = max(self._number + 1, self._least)
         root = self._root(self._require_key(), number, hashes)
@@ -265,23 +274,26 @@ class Versions:
         return self._root(key, self._number, self._hashes)
 
     async def made(self) -> AsyncIterator[Sequence[Change]]:
-        """Yield, for a commit each, the changes that write the versions of all records there are.
+        """Yield, for a commit each, the changes that write the versions of the records there are.
+
+        It takes the store's word for which records there are. See `made_of` for the rest.
+        """
+        written = WrittenPages()
+        start = self.folder
+        while found := await self._store.scan(start, self.folder + _AFTER, limit_bytes=_SCAN_BYTES):
+            for path, entry in found:
+                if self.covers(path):
+                    written.note(path, entry.value)
+            start = found[-1].path + "\0"
+        for changes in self.made_of(written.pages()):
+            yield changes
+
+    def made_of(self, pages: Mapping[int, bytes]) -> Iterator[Sequence[Change]]:
+        """Yield, for a commit each, the changes that write these pages and their root.
 
         The last of these changes is that of the root. These versions are known from the first on.
         """
-        pages: dict[int, bytearray] = {}
-        start = self._folder
-        while found := await self._store.scan(
-            start, self._folder + _AFTER, limit_bytes=_SCAN_BYTES
-        ):
-            for path, entry in found:
-                if self.covers(path):
-                    name = hash_of(path.encode())
-                    pages.setdefault(_page_of(name), bytearray()).extend(
-                        name + hash_of(entry.value)
-                    )
-            start = found[-1].path + "\0"
-        following = self._following({index: bytes(page) for index, page in pages.items()})
+        following = self._following(pages)
         self.take(following, self._revision)
         batch: list[Change] = []
         size = 0
@@ -308,26 +320,3 @@ class Versions:
         if self._key is None:
             raise WrongState("The HSM was locked in the meantime.")
         return self._key
-
-
-def _page_of(name: bytes) -> int:
-    return int.from_bytes(name[:2]) % PAGES
-
-
-def _hash_of_page(page: bytes) -> bytes:
-    return hash_of(page) if page else _NO_PAGE
-
-
-def _find(page: bytes, name: bytes) -> int | None:
-    """Return where the row of the path with this hash begins, or None."""
-    at = page.find(name)
-    while at >= 0 and at % _ROW_BYTES:
-        at = page.find(name, at + 1)
-    return None if at < 0 else at
-
-
-def _replaced(page: bytes, name: bytes, value: bytes | None) -> bytes:
-    """Return a page with another value at a path. None stands for no record."""
-    row = b"" if value is None else name + hash_of(value)
-    at = _find(page, name)
-    return page + row if at is None else page[:at] + row + page[at + _ROW_BYTES :]
