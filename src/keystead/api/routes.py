@@ -278,5 +278,5 @@ _DESCRIBED: tuple[Route, ...] = (
 
 ROUTES: tuple[Route, ...] = (*_DESCRIBED, description_row(_DESCRIBED))
 
-PAGES: tuple[Route, ...] = documentation_rows(describe(ROUTES))
+PAGES: tuple[Route, ...] = documentation_rows(partial(describe, ROUTES))
 """Routes outside of the API, for people."""

@@ -1,4 +1,4 @@
-"""The API's description as an HTML page without scripts, made when the process starts.
+"""The API's description as an HTML page without scripts, made for the first request.
 
 A page on the HSM's own origin may use the credentials that a browser has for it, so it runs no
 code, ours or anyone's: the policy that goes with it forbids all but its one style sheet.
@@ -6,7 +6,8 @@ code, ours or anyone's: the policy that goes with it forbids all but its one sty
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from html import escape
 from itertools import groupby
 from typing import Final
@@ -50,13 +51,16 @@ _HEADERS: Final = [
 ]
 
 
-def documentation_rows(document: Json) -> tuple[Route, ...]:
-    """Return the rows that give an OpenAPI document as a page."""
-    page = render(document).encode()
+def documentation_rows(describe: Callable[[], Json]) -> tuple[Route, ...]:
+    """Return the rows that give the OpenAPI document of `describe` as a page."""
+
+    @cache
+    def page() -> bytes:
+        return render(describe()).encode()
 
     async def api_docs(_: Call[None]) -> Reply[bytes]:
         """GET /api_docs: the API to read."""
-        return Reply(200, page, list(_HEADERS))
+        return Reply(200, page(), list(_HEADERS))
 
     return tuple(
         Route(

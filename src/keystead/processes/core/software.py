@@ -1,6 +1,7 @@
 """Which software runs: a digest over the files that are installed, for attestations."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +14,17 @@ def software_digest(package: Path = PACKAGE) -> str:
     The files are in the order of their names as bytes. Bytecode is left out, because Python makes
     it. docs/attestation.md has the command that gives the same.
     """
+    parent = f"{package.parent}/"
     files = sorted(
-        f"{package.name}/{file.relative_to(package).as_posix()}"
-        for file in package.rglob("*")
-        if file.is_file() and file.suffix != ".pyc"
+        f"{folder.removeprefix(parent)}/{name}"
+        for folder, _, names in os.walk(package)
+        for name in names
+        if not name.endswith(".pyc")
     )
-    lines = (f"{_digest(package.parent / name)}  {name}\n" for name in files)
+    lines = (f"{_digest(parent + name)}  {name}\n" for name in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _digest(file: str) -> str:
+    with Path(file).open("rb") as content:
+        return hashlib.sha256(content.read()).hexdigest()
