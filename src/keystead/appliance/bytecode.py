@@ -2,14 +2,12 @@
 
 import ast
 import importlib.util
-import marshal
 from typing import Final
+
+from keystead.appliance.code_format import code_bytes
 
 _UNCHECKED_HASH: Final = 0b01
 """Python loads the bytecode without looking at the source (PEP 552)."""
-_WITHOUT_REFERENCES: Final = 2
-"""The version of the format. Later ones mark objects by how often they are referred to at the
-moment, which differs from one build to the next."""
 
 _DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -25,7 +23,7 @@ def compiled(source: bytes, path: str, *, keeps_docstrings: bool) -> bytes:
     code = compile(tree, path, "exec", dont_inherit=True, optimize=0)
     flags = _UNCHECKED_HASH.to_bytes(4, "little")
     header = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
-    return header + marshal.dumps(code, _WITHOUT_REFERENCES)
+    return header + code_bytes(code)
 
 
 def _remove_docstrings(tree: ast.Module) -> None:
