@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from keystead import errors
 from keystead.api.http.actions import begin_action, end_action
+from keystead.api.http.callers import authenticate, authenticate_by_state, knows_caller
 from keystead.api.http.conditions import require_conditions, require_untagged, tagged
 from keystead.api.http.negotiation import choose
 from keystead.api.http.route import (
     Authentication,
-    BodyReader,
     Call,
-    LateBody,
     Reply,
     ResponseCut,
     Route,
@@ -35,13 +34,12 @@ from keystead.api.http.statuses import (
     error_headers,
     header_lines,
 )
+from keystead.api.http.unread_body import BodyReader, LateBody
 from keystead.api.routes import PAGES, ROUTES
 from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
-from keystead.model.users import Caller
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
-from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
 from keystead.wire.edge_messages import Request, Response
 
@@ -170,10 +168,10 @@ class Dispatcher:
     async def _handle(self, call: Call[Any]) -> Reply[Any]:
         row, request = call.route, call.request
         if row.authentication is _ROLE:
-            if not _knows_caller(call):
-                await _authenticate(call)
+            if not knows_caller(call):
+                await authenticate(call)
         elif row.authentication is not Authentication.NONE:
-            await self._authenticate_by_state(call)
+            await authenticate_by_state(call)
         _require_fit(call)
         if row.changes_nothing:
             # Not before: a failed login has to be counted even if its client is gone.
@@ -189,38 +187,6 @@ class Dispatcher:
         if row.method == "GET":
             call.require_allowed()
         return reply
-
-    async def _authenticate_by_state(self, call: Call[Any]) -> None:
-        authentication = call.route.authentication
-        if authentication is Authentication.ROLE_OR_UNLOCK_PASSPHRASE_IF_FAILED:
-            await self._authenticate_if_failed(call)
-            return
-        asks_unlock_passphrase = authentication is Authentication.UNLOCK_PASSPHRASE
-        if self._hsm.is_operational and not asks_unlock_passphrase and not _knows_caller(call):
-            await _authenticate(call)
-        # Asked only now: the HSM may have been locked while the caller was authenticated.
-        if self._asks_unlock_passphrase(authentication):
-            header = call.request.headers.get("authorization")
-            await self._hsm.unlocking.authenticate(header, address=call.request.client)
-
-    async def _authenticate_if_failed(self, call: Call[Any]) -> None:
-        hsm, header = self._hsm, call.request.headers.get("authorization")
-        if hsm.state is State.FAILED and hsm.unlocking.is_named(header):
-            await hsm.unlocking.authenticate(header, address=call.request.client)
-            if hsm.state is not State.FAILED:  # Its users can be asked again.
-                raise errors.WrongState("The HSM is not Failed any more.")
-        elif not _knows_caller(call):
-            await _authenticate(call)
-
-    def _asks_unlock_passphrase(self, authentication: Authentication) -> bool:
-        match authentication:
-            case Authentication.UNLOCK_PASSPHRASE:
-                return True
-            case Authentication.ROLE_OR_UNLOCK_PASSPHRASE:
-                is_closed = self._hsm.state in {State.LOCKED, State.FAILED}
-                return is_closed and not self._hsm.has_open_shutdown
-            case _:
-                return False
 
     async def _require_conditions(self, call: Call[Any]) -> None:
         get = self._router.match(call.request.path).rows.get("GET")
@@ -302,31 +268,6 @@ async def _allowed(
         async for part in parts:
             call.require_allowed()
             yield part
-
-
-def _knows_caller(call: Call[Any]) -> bool:
-    """Return whether the caller was authenticated before. Refuse it if it may not use the row."""
-    session, request = call.operational, call.request
-    if session is None:
-        raise errors.NotAuthenticated("Nobody can be authenticated in this state.")
-    caller = session.credentials.known(request.headers.get("authorization"), request.client)
-    if caller is None:
-        return False
-    _take_caller(call, caller)
-    return True
-
-
-async def _authenticate(call: Call[Any]) -> None:
-    """Authenticate the caller, and refuse it if it may not use the row."""
-    header, address = call.request.headers.get("authorization"), call.request.client
-    _take_caller(call, await call.session.credentials.authenticate(header, address))
-
-
-def _take_caller(call: Call[Any], caller: Caller) -> None:
-    call.authenticated = caller
-    call.require_open(call.route)
-    if call.request.more:
-        call.unread_body.belongs_to(of_user(caller.user_id))
 
 
 def _require_fit(call: Call[Any]) -> None:

@@ -1,9 +1,9 @@
 """The rows of the route table, and the arguments and results of handlers."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -13,6 +13,7 @@ from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.long_bodies import SHORT_BODY_BYTES, DecodeText, decode_long_json
 from keystead.api.http.negotiation import is_media_type, media_type
 from keystead.api.http.statuses import JSON, HttpError
+from keystead.api.http.unread_body import BodyReader
 from keystead.errors import NotPermitted, WrongState
 from keystead.model.lifecycle import State
 from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
@@ -22,7 +23,6 @@ from keystead.operations.audit_actions import Action
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
-from keystead.operations.shares import Party
 from keystead.sealing.update_image import MAX_ENVELOPE_BYTES, MAX_IMAGE_BYTES
 from keystead.storage.conditional import Revisions
 from keystead.wire.edge_messages import Request, Response
@@ -54,55 +54,6 @@ Content = TypeVar("Content")
 
 class Parts(Hidden):
     """The parts of a multipart/form-data body are the fields of a shape that derives from this."""
-
-
-class BodyReader(Protocol):
-    """A request's body, which may still be on its way."""
-
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body. Raises TooLarge if it has more than `limit` bytes."""
-        ...
-
-    def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body at the speed of its reader. Raises TooLarge after `limit` bytes."""
-        ...
-
-    def belongs_to(self, party: Party) -> None:
-        """Count the memory of the body for `party`, whose share is limited."""
-        ...
-
-    def end_with_client(self) -> None:
-        """Cancel the request when its client disconnects, or now if it has disconnected already."""
-        ...
-
-
-class LateBody:
-    """A body that arrives after the head. It checks again that the caller is allowed to send it."""
-
-    def __init__(self, body: BodyReader, require_allowed: Callable[[], None]) -> None:
-        self._body = body
-        self._require_allowed = require_allowed
-
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body. Raises TooLarge, and what `require_allowed` raises."""
-        body = await self._body.read(limit)
-        self._require_allowed()
-        return body
-
-    async def parts(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises TooLarge, and what `require_allowed` raises."""
-        async for part in self._body.parts(limit):
-            self._require_allowed()
-            yield part
-        self._require_allowed()
-
-    def belongs_to(self, party: Party) -> None:
-        """Count the memory of the body for `party`."""
-        self._body.belongs_to(party)
-
-    def end_with_client(self) -> None:
-        """Cancel the request when its client disconnects."""
-        self._body.end_with_client()
 
 
 class Reach(Enum):

@@ -8,8 +8,9 @@ from contextvars import copy_context
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from keystead.api.http.route import BodyReader, StreamedResponse
+from keystead.api.http.route import StreamedResponse
 from keystead.api.http.statuses import error_body, error_headers, header_lines
+from keystead.api.http.unread_body import BodyReader
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
 from keystead.operations.attempts import network_of
