@@ -24,6 +24,7 @@ from bench.budget import measure_budget
 from bench.cluster import measure_cluster
 from bench.handshakes import measure_handshakes
 from bench.key_generation import measure_generation
+from bench.listings import measure_listings
 from bench.many_keys import measure_many_keys
 from bench.pkcs11 import measure_pkcs11
 from bench.result import Row, table
@@ -81,6 +82,7 @@ _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
     "sandbox": measure_sandbox,
     "budget": measure_budget,
     "keys": measure_many_keys,
+    "listings": measure_listings,
     "backups": measure_backups,
     "cluster": measure_cluster,
 }

@@ -9,8 +9,9 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from bench.processes import proportional_mib, resident_mib
@@ -61,18 +62,32 @@ def measure_many_keys(run: Run) -> Findings:
     return Findings(rows, [plot])
 
 
-def filled(folder: Path, keys: int) -> tuple[Path, list[KeyId]]:
+def new_record(type_name: str) -> KeyRecord:
+    """Return the record of a new key of this type, which may do all that keys of it can."""
+    row = algorithms.BY_NAME[type_name]
+    mechanisms = frozenset(one.name for one in row.mechanisms)
+    return KeyRecord(private=row.generate(None).material(), mechanisms=mechanisms)
+
+
+def _signing_record() -> KeyRecord:
+    return replace(new_record("EC_P256"), mechanisms=frozenset({"ECDSA_Signature"}))
+
+
+def filled(
+    folder: Path, keys: int, record: Callable[[], KeyRecord] = _signing_record
+) -> tuple[Path, list[KeyId]]:
     """Return a data directory with so many keys, and the keys' IDs."""
+    folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"keys-{keys}"
     with Server(data) as server:
         server.provision()
     began = time.monotonic()
-    ids = asyncio.run(_fill(data, keys))
+    ids = asyncio.run(_fill(data, keys, record))
     print(f"filled a store with {keys:,} keys in {time.monotonic() - began:.0f} s", flush=True)
     return data, ids
 
 
-async def _fill(data: Path, keys: int) -> list[KeyId]:
+async def _fill(data: Path, keys: int, record: Callable[[], KeyRecord]) -> list[KeyId]:
     with closing(DataDirectory.open(data)) as directory:
         store = SqliteStore(directory.database)
         device_key = directory.device_key(InClear()).fetch(store_exists=True).choose(None)
@@ -90,18 +105,13 @@ async def _fill(data: Path, keys: int) -> list[KeyId]:
         stores = DomainStores(generations, domain_key)
         ids = [KeyId(os.urandom(10).hex()) for _ in range(keys - _LISTED)]
         ids += [KeyId(f"{_LISTED_PREFIX}{number}") for number in range(_LISTED)]
-        records = itertools.cycle([_record() for _ in range(_DISTINCT_PRIVATE_KEYS)])
+        records = itertools.cycle([record() for _ in range(_DISTINCT_PRIVATE_KEYS)])
         for start in range(0, keys, _COMMIT_RECORDS):
             some = ids[start : start + _COMMIT_RECORDS]
             changes = [stores.keys.change(KeyPath(None, key), next(records)) for key in some]
             await generations.commit(changes)
         await store.close()
     return ids
-
-
-def _record() -> KeyRecord:
-    material = algorithms.BY_NAME["EC_P256"].generate(None).material()
-    return KeyRecord(private=material, mechanisms=frozenset({"ECDSA_Signature"}))
 
 
 def _sign(run: Run, server: Server, ids: Sequence[KeyId], seconds: float | None = None) -> Measured:

@@ -104,5 +104,5 @@ def _form(name: str, curve: ec.EllipticCurve) -> tuple[int, _Form]:
 def spki_pem_of(der: bytes) -> bytes:
     """Return SubjectPublicKeyInfo in DER as PEM, as the library writes it."""
     text = binascii.b2a_base64(der, newline=False)
-    lines = b"\n".join(text[at : at + _LINE] for at in range(0, len(text), _LINE))
+    lines = b"\n".join([text[at : at + _LINE] for at in range(0, len(text), _LINE)])
     return b"-----BEGIN PUBLIC KEY-----\n%b\n-----END PUBLIC KEY-----\n" % lines
