@@ -52,7 +52,7 @@ HSM: Final = Party("")
 
 def of_user(user_id: UserId) -> Party:
     """Return the party of a user."""
-    return Party(user_id.namespace, user_id)
+    return Party(user_id.namespace, user_id.name)
 
 
 def of_network(network: str, *, gets_spare: bool = True) -> Party:
@@ -94,6 +94,10 @@ class _Line(Generic[Item]):
 
     def next_part(self) -> "_Line[Item]":
         """Return the part that has the turn, which it takes."""
+        if not self.new and len(self.parts) == 1:
+            self.is_for_new = True
+            (only,) = self.parts.values()
+            return only
         while self.served and not self.parts[name := next(iter(self.served))].size:
             self.remove(name)
         others_wait = bool(self.served)

@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from keystead.errors import Overloaded
-from keystead.operations.shares import HSM, Party, TurnQueue
+from keystead.operations.shares import EDGE, HSM, Party, TurnQueue
 
 Result = TypeVar("Result")
 
@@ -44,7 +44,7 @@ class _Job:
     ) -> None:
         self.work = work
         self.answer = answer
-        self.group = party.names()[:-1]
+        self.group = (EDGE.get(), party.group)
         self.tenant = party.group
         self.is_on_spare = False
         """Whether a spare thread does it."""
@@ -111,7 +111,7 @@ class WorkPool:
         self._niceness = niceness
         self._under_way = 0
         """How much work waits, is being done, or is done and not delivered yet."""
-        self._of_tenant = Counter[Hashable]()
+        self._of_tenant: defaultdict[Hashable, int] = defaultdict(int)
         """The same by tenant. A tenant without any is not in it."""
         self._free_spares = spares
         self._for_spares = SimpleQueue[_Job | None]()
