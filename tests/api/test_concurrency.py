@@ -321,6 +321,7 @@ class HeldBody(WholeBody):
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
+        self._body, self.whole = body, None
         self.asked_for = asyncio.Event()
         self.may_arrive = asyncio.Event()
 

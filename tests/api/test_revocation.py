@@ -69,6 +69,7 @@ class HeldBody(WholeBody):
 
     def __init__(self, comes: Gate, content: bytes = b"late") -> None:
         super().__init__(content)
+        self._body, self.whole = content, None
         self._comes = comes
 
     async def read(self, _: int) -> bytes:

@@ -52,12 +52,12 @@ class WholeBody:
     """A request's body that has arrived already."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.whole = body
 
     async def read(self, limit: int) -> bytes:
-        if len(self._body) > limit:
+        if len(self.whole) > limit:
             raise TooLarge(f"The body is over {limit} bytes.")
-        return self._body
+        return self.whole
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
         body = await self.read(limit)

@@ -40,6 +40,7 @@ from keystead.journal.log import REQUEST, Level
 from keystead.model.lifecycle import State
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
+from keystead.operations.session import Session
 from keystead.storage.conditional import depend_on
 from keystead.wire.edge_messages import Request, Response
 
@@ -81,17 +82,17 @@ class Dispatcher:
         call: Call[Any] | None = None
         try:
             call = self._begin(request, body)
-            reply, lines = await self._reply(call)
-        except PathUnknown:
-            reply, lines = Reply(404, b"Not found"), header_lines([("Content-Type", PLAIN_TEXT)])
-        except HttpError as error:
-            reply, lines = _refusal(error.status, error.message, error.headers)
-        except errors.KeysteadError as error:
-            reply, lines = self._failed(error)
+            reply = await self._handled(call)
+            session = call.operational
+            if session is not None and (session.ended or reply.parts is not None):
+                reply = _as_still_allowed(call, session, reply)
+            lines = _header_lines(call, reply)
         except Exception as error:  # noqa: BLE001 - the last net: a bug must not end the core
-            reply, lines = self._bug(error)
+            reply, lines = self._failed(error)
         finally:
             depend_on(None)
+            if call is not None and call.operational is not None:
+                call.operational.request_ends()
         if reply.status in REFUSALS or (call is not None and call.action is not None):
             await self._record(request, call, reply)
         lines += self._date(int(hsm.time.now()))
@@ -135,23 +136,9 @@ class Dispatcher:
         depend_on(call)
         if request.more:
             call.unread_body = LateBody(body, call.require_allowed)
+        if call.operational is not None:
+            call.operational.request_begins()
         return call
-
-    async def _reply(self, call: Call[Any]) -> tuple[Reply[Any], bytes]:
-        session = call.operational
-        if session is None:
-            reply = await self._handled(call)
-            return reply, _header_lines(call, reply)
-        session.request_begins()
-        try:
-            reply = await self._handled(call)
-        finally:
-            session.request_ends()
-        if session.ended and not call.route.ends_session:
-            raise errors.WrongState("The HSM was locked in the meantime.")
-        if reply.parts is not None:
-            reply = Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
-        return reply, _header_lines(call, reply)
 
     async def _handle_in_cluster(self, freshness: Freshness, call: Call[Any]) -> Reply[Any]:
         """Wait until this member is up to date, and after a revocation until all members are.
@@ -216,10 +203,16 @@ class Dispatcher:
             return {"method": method, "root": "", "path": ""}
         return {"method": method, "root": row.root, "path": row.path}
 
-    def _failed(self, error: errors.KeysteadError) -> tuple[Reply[Any], bytes]:
+    def _failed(self, error: Exception) -> tuple[Reply[Any], bytes]:
+        """Return the answer to a request that raised `error`."""
+        if isinstance(error, PathUnknown):
+            return Reply(404, b"Not found"), header_lines([("Content-Type", PLAIN_TEXT)])
+        if isinstance(error, HttpError):
+            return _refusal(error.status, error.message, error.headers)
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
-        if status is None:
-            return self._bug(error)
+        if status is None or not isinstance(error, errors.KeysteadError):
+            self._log.bug("request failed", error)
+            return _refusal(500, "Internal error.")
         if isinstance(error, errors.StoreUnavailable):
             self._hsm.recovery.store_lost()
         if isinstance(error, errors.SelfTestFailed):
@@ -230,10 +223,6 @@ class Dispatcher:
         if isinstance(error, errors.StoreRolledBack):
             return _refusal(status, error.message, acknowledgeRollback=error.code)
         return _refusal(status, error.message)
-
-    def _bug(self, error: Exception) -> tuple[Reply[Any], bytes]:
-        self._log.bug("request failed", error)
-        return _refusal(500, "Internal error.")
 
 
 def _refusal(
@@ -258,6 +247,15 @@ def _why_not(request: Request, match: Match, state: State) -> Exception:
     if len(request.path) + len(request.query) > MAX_URI_LENGTH:
         return HttpError(414, f"The URI is longer than {MAX_URI_LENGTH} characters.")
     return HttpError(405, "Method not allowed.", (("Allow", ", ".join(sorted(match.rows))),))
+
+
+def _as_still_allowed(call: Call[Any], session: Session, reply: Reply[Any]) -> Reply[Any]:
+    """Return the reply to a caller that is allowed to have it. Raises WrongState if none is."""
+    if session.ended and not call.route.ends_session:
+        raise errors.WrongState("The HSM was locked in the meantime.")
+    if reply.parts is None:
+        return reply
+    return Reply(reply.status, headers=reply.headers, parts=_allowed(call, reply.parts))
 
 
 async def _allowed(

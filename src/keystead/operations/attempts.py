@@ -112,13 +112,17 @@ class FailedAttempts:
         self._log = log
         self._pairs: OrderedDict[AttemptSubject, Failures] = OrderedDict()
         self._networks = RecentNetworks(monotonic)
-        self._refusing_until = 0.0
+        self.refusing_until = 0.0
+        """When no attempt is refused any more, or 0 if none is."""
         self._pace = Pace(monotonic, at_once=LOGGED_AT_ONCE, a_second=LOGGED_A_SECOND)
         self._hash_key = os.urandom(32)
 
     def is_refusing(self) -> bool:
         """Return whether any attempt would be refused now. It takes less than `require_none`."""
-        return self._monotonic() < self._refusing_until
+        if self._monotonic() < self.refusing_until:
+            return True
+        self.refusing_until = 0.0
+        return False
 
     def require_none(self, subject: AttemptSubject) -> None:
         """Raise TooManyAttempts if `subject` failed less than a second ago."""
@@ -145,7 +149,7 @@ class FailedAttempts:
         self._networks.add(subject.network)
         if len(self._pairs) > REMEMBERED_PAIRS:
             self._pairs.popitem(last=False)
-        self._refusing_until = now + REFUSAL_SECONDS
+        self.refusing_until = now + REFUSAL_SECONDS
         self._write(failures)
 
     def recent(self) -> list[Failures]:

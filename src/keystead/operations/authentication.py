@@ -100,7 +100,7 @@ class Authenticator:
         digest = self._digest(header or "")
         caller = self._verified.get(digest)
         if caller is not None:
-            if self._failed.is_refusing():
+            if self._failed.refusing_until and self._failed.is_refusing():
                 self._failed.require_none(subject_of(address, str(caller.user_id)))
             self._verified.used(digest)
         return caller

@@ -201,7 +201,8 @@ class Session:
     def request_ends(self) -> None:
         """Stop counting a request that began with `request_begins`."""
         self._requests -= 1
-        self._tell()
+        if self._one_done is not None:
+            self._one_done.set()
 
     @asynccontextmanager
     async def holding(self, lock: asyncio.Lock) -> AsyncIterator[None]:

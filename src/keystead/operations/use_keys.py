@@ -40,13 +40,8 @@ class WantedUse(Hidden):
     message: bytes | None
     """None if the use has none."""
     options: Mapping[str, Any]
-
-    def is_long(self) -> bool:
-        """Return whether it takes longer than an event loop may wait, by its length alone."""
-        size = 0 if self.message is None else len(self.message)
-        for option in self.options.values():
-            size += len(option) if isinstance(option, bytes) else 0
-        return size > INLINE_BYTES
+    is_long: bool
+    """What `is_long` says of message and options."""
 
     def work(
         self, run: Callable[..., Result], private: PrivateKey, finish: Callable[[Result], Made]
@@ -57,6 +52,14 @@ class WantedUse(Hidden):
         if not self.options:  # As in nearly every request, and twice as fast.
             return finish(run(private, self.message))
         return finish(run(private, self.message, **self.options))
+
+
+def is_long(message: bytes | None, options: Mapping[str, Any]) -> bool:
+    """Return whether a use takes longer than an event loop may wait, by its length alone."""
+    size = 0 if message is None else len(message)
+    for option in options.values():
+        size += len(option) if isinstance(option, bytes) else 0
+    return size > INLINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,9 @@ async def use_key(
     session = context.session
     if not session.keys.is_current(key):
         key = await current(context, key)
-    attempt = attempt_of(context, key, wanted.use, wanted.mode)
+    attempt = Attempt(
+        context.caller, context.address, key.path, wanted.use, wanted.mode, 1, context.now
+    )
     policy = key.record.policy
     if policy is not None and not is_ready(policy, attempt, key):
         attempt, key = await ready(context, attempt, key)
@@ -115,7 +120,7 @@ async def use_key(
         if session.pkcs1_padding_errors and mechanism.run_with_padding_errors is not None:
             run = mechanism.run_with_padding_errors
         private = key.release(permit)
-        if private.works_slowly or mechanism.works_slowly or wanted.is_long():
+        if private.works_slowly or mechanism.works_slowly or wanted.is_long:
             work = partial(wanted.work, run, private, finish)
             made = await _in_a_thread(context, attempt, key, work)
         else:

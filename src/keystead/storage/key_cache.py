@@ -32,11 +32,11 @@ class StoredKey:
     _private: algorithms.PrivateKey = field(repr=False)
     limits: UseLimits | None = None
     """What remains of the limits in its policy, if that has any."""
+    algorithm: algorithms.Algorithm = field(init=False, repr=False)
+    """The row of the key's type in the algorithm table."""
 
-    @property
-    def algorithm(self) -> algorithms.Algorithm:
-        """The row of the key's type in the algorithm table."""
-        return self._private.algorithm
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "algorithm", self._private.algorithm)
 
     @property
     def has_public_half(self) -> bool:

@@ -207,6 +207,15 @@ class Call(Hidden, Generic[Body]):
         """Return the body as a `shape`. Raises InvalidInput if a field does not fit."""
         return decode_json(await self.body(), shape)
 
+    def short_body(self) -> bytes | None:
+        """Return the body if it is short and has come, as most have: its reader need not wait."""
+        row, body = self.route, self.unread_body.whole
+        if body is None or len(body) > SHORT_BODY_BYTES or len(body) > row.body_limit:
+            return None
+        if row.accepts.types:
+            self.require_content_type()
+        return body
+
     async def json_and_base64(self, shape: type[Body]) -> tuple[Body, DecodeText]:
         """Return the body as a `shape`, and the function that decodes its base64 texts.
 

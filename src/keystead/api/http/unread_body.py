@@ -1,13 +1,18 @@
 """A request's body that handlers have not read: it may still be on its way."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from keystead.operations.shares import Party
 
 
 class BodyReader(Protocol):
     """A request's body, which may still be on its way."""
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole body if it came with the head of the request."""
+        ...
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body. Raises TooLarge if it has more than `limit` bytes."""
@@ -28,6 +33,8 @@ class BodyReader(Protocol):
 
 class LateBody:
     """A body that arrives after the head. It checks again that the caller is allowed to send it."""
+
+    whole: Final = None
 
     def __init__(self, body: BodyReader, require_allowed: Callable[[], None]) -> None:
         self._body = body

@@ -19,7 +19,13 @@ from keystead.algorithms import (
     ignored_options,
     options_of,
 )
-from keystead.api.http.encoding import STEP_BYTES, encode_base64, encode_long_base64
+from keystead.api.http.encoding import (
+    STEP_BYTES,
+    decode_base64,
+    encode_base64,
+    encode_long_base64,
+)
+from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.long_bodies import DecodeText
 from keystead.api.http.route import Call, Created, Handler, Reply
 from keystead.api.resources.options import shape_of, value_of
@@ -38,7 +44,7 @@ from keystead.operations.batches import MAX_MESSAGES, PART_MESSAGES, WantedBatch
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import cached, load
 from keystead.operations.random import random_bytes
-from keystead.operations.use_keys import NewKey, WantedUse, use_key, use_key_into
+from keystead.operations.use_keys import NewKey, WantedUse, is_long, use_key, use_key_into
 from keystead.storage.key_cache import StoredKey
 
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -97,7 +103,11 @@ def handler_of(use: Use) -> Handler:
         context = call.context
         key_id = parse_key_id(call.parameters["key_id"])
         key = cached(context, key_id) or await load(context, key_id)
-        body, decode = await call.json_and_base64(shape)
+        short = call.short_body()
+        if short:
+            body, decode = decode_json(short, shape), decode_base64
+        else:
+            body, decode = await call.json_and_base64(shape)
         text: Any = getattr(body, takes) if takes else None
         if has_batches and (text is UNSET or body.messages is not UNSET):
             return await _answer_batch(context, key, use, body, decode)
@@ -105,7 +115,8 @@ def handler_of(use: Use) -> Handler:
         # Nearly no request to sign has any.
         has_options = astuple(body)[first_option:] != no_options
         given = _given(use, body, options, decode) if has_options else _NO_OPTIONS
-        wanted = WantedUse(use, mode or body.mode, message, given)
+        long = not short and is_long(message, given)
+        wanted = WantedUse(use, mode or body.mode, message, given, long)
         if may_stay and body.into is not None:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)

@@ -51,14 +51,14 @@ class WholeBody(_Abandonable):
     """A body that came with its request."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.whole = body
         self.is_abandoned = self.ends_with_client = False
 
     async def read(self, limit: int) -> bytes:
         """Return the body. Raises TooLarge if it has more than `limit` bytes."""
-        if len(self._body) > limit:
+        if len(self.whole) > limit:
             raise TooLarge(f"The body is over {limit} bytes.")
-        return self._body
+        return self.whole
 
     async def parts(self, limit: int) -> AsyncIterator[bytes]:
         """Yield the body. Raises TooLarge if it has more than `limit` bytes."""
@@ -70,6 +70,8 @@ class WholeBody(_Abandonable):
 
 class IncomingBody(_Abandonable):
     """A body that the edge sends in parts, when the core asks for them."""
+
+    whole: Final = None
 
     def __init__(
         self, request: Request, budget: BodyBudget, *, ask: Callable[[WantBody], None]

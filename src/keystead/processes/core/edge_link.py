@@ -144,7 +144,8 @@ class EdgeLink:
         task = begin(self._serve(request, body), self._context.copy())
         if task is not None:
             self._under_way[request.id] = _UnderWay(task, body)
-        self._require_progress()
+        if not self.connection.is_writable:
+            self._require_progress()
 
     def _require_progress(self) -> None:
         """Read no more requests while the edge does not read its responses."""
