@@ -281,6 +281,18 @@ async def test_checkpoints_come_each_minute_with_entries_and_no_more(core: Core)
     assert (await actions(core)).count("checkpoint") == before + 1
 
 
+async def test_no_setting_of_the_log_keeps_checkpoints_from_its_receiver(core: Core) -> None:
+    logging = {"ipAddress": "0.0.0.0", "port": 514, "logLevel": "error"}  # noqa: S104 - nowhere
+    assert (await core.request("PUT", "/config/logging", user=ADMIN, json=logging)).status == 204
+    await core.hsm.audit.tick()
+    core.log_lines.clear()
+    core.clock.advance(61)
+    await core.hsm.audit.tick()
+    assert [json.loads(line)["event"] for line in core.log_lines] == ["journal checkpoint"]
+    logging["logLevel"] = "info"
+    assert (await core.request("PUT", "/config/logging", user=ADMIN, json=logging)).status == 204
+
+
 async def test_the_head_is_signed_and_in_the_export(core: Core) -> None:
     head = await core.request("GET", "/journal/head", user=AUDITOR)
     assert head.json() in await journal(core)

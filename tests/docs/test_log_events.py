@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "log-events.md").read_text()
 CHANGES = "## Changes that callers make"
 LEVELS = {"debug", "info", "warning", "error"}
-OF_METHOD = {**{level: level for level in LEVELS}, "bug": "error"}
+OF_METHOD = {**{level: level for level in LEVELS}, "bug": "error", "always": "info"}
 WRAPPERS = {"note", "bug"}
 """Functions that pass the name of an event on."""
 

@@ -63,6 +63,17 @@ def test_events_below_the_threshold_are_dropped():
     assert [json.loads(line)["event"] for line in lines] == ["bad"]
 
 
+def test_what_is_always_logged_has_no_threshold():
+    lines, forwarded = [], []
+    log = Log("core", clock=lambda: 0, write=lines.append)
+    log.threshold = Level.ERROR
+    log.forward = lambda level, line: forwarded.append((level, line))
+    log.always("evidence", entry=7)
+    (line,) = lines
+    assert (json.loads(line)["event"], json.loads(line)["level"]) == ("evidence", "info")
+    assert forwarded == [(Level.INFO, line.rstrip("\n"))]
+
+
 def test_an_event_carries_the_number_of_its_request():
     token = REQUEST.set(7)
     try:

@@ -51,6 +51,10 @@ class Log:
         """Log an event of normal operation."""
         self._line(Level.INFO, event, fields)
 
+    def always(self, event: str, **fields: Field) -> None:
+        """Log an event as `info`, whatever the threshold: a receiver keeps it as evidence."""
+        self._write_line(Level.INFO, event, fields)
+
     def warning(self, event: str, **fields: Field) -> None:
         """Log an event that an operator should look at."""
         self.warnings += 1
@@ -71,8 +75,10 @@ class Log:
         self.error(event, error=type(error).__name__, where=where)
 
     def _line(self, level: Level, event: str, fields: dict[str, Field]) -> None:
-        if level > self.threshold:
-            return
+        if level <= self.threshold:
+            self._write_line(level, event, fields)
+
+    def _write_line(self, level: Level, event: str, fields: dict[str, Field]) -> None:
         time = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         known: dict[str, Field] = {
             "time": time,

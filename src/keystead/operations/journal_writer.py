@@ -254,7 +254,7 @@ class JournalWriter:
     def _take(self, written: _Written, revision: int) -> None:
         if written.head.signed != self.signed:
             self._signed_at = self._monotonic()
-            self._log.info(
+            self._log.always(
                 "journal checkpoint", entry=written.head.n, chain=written.chain.digest.hex()
             )
         self._removed = max(self._removed, written.removed)
