@@ -1,5 +1,7 @@
 """Time stamps by a real authority: `openssl ts` behind HTTP on this machine."""
 
+import contextlib
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -157,6 +159,27 @@ def test_an_error_of_the_server_is_refused_and_leaves_no_file(
 def test_an_authority_out_of_reach_is_said():
     with pytest.raises(CannotConnect, match="authority"):
         ask_authority("http://127.0.0.1:9/", TimeStampRequest.of(HEAD))
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"])
+def test_an_authority_that_sends_a_byte_at_a_time_is_given_up(sent: bytes):
+    is_over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(sent)
+            while not is_over.wait(0.01):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(CannotConnect, match="too long"):
+            ask_authority(url, TimeStampRequest.of(HEAD), patience_seconds=0.2)
+        is_over.set()
+        dripping.join()
 
 
 def test_two_requests_for_the_same_content_differ():

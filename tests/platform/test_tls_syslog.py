@@ -1,6 +1,7 @@
 """Syslog over TLS: what arrives, who may receive it, and what happens while nobody does."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
@@ -190,6 +191,28 @@ async def test_a_receiver_that_stops_reading_costs_messages_and_nothing_else(
         await until(lambda: syslog.dropped > before)
     stuck.set()
     server.close()
+
+
+async def test_a_receiver_that_talks_without_end_is_left(tmp_path, authority):
+    calls = []
+
+    async def talk(_reader, writer):
+        calls.append(writer)
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"x" * 100_000)
+                await writer.drain()
+
+    context = server_context(tmp_path, authority, "localhost")
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    syslog, complaints = sender_to(port, receiver_context(authority.pem))
+    async with running(syslog):
+        await until(lambda: len(calls) >= 3)
+    assert complaints == [("the receiver closed the connection, or sent data", 0)]
+    server.close()
+    for writer in calls:
+        writer.transport.abort()
 
 
 def test_no_certificates_are_not_taken_for_the_machines():

@@ -3,6 +3,8 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Annotated, Final
 
 import urllib3
@@ -10,7 +12,7 @@ from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from keystead.client.errors import CannotConnect
-from keystead.errors import InvalidInput
+from keystead.errors import InvalidInput, KeysteadError
 
 _SHA256: Final = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 _GRANTED: Final = (0, 1)
@@ -20,6 +22,8 @@ _NONCE_BITS: Final = 64
 MOST_BYTES: Final = 64 * 1024
 """The longest response. One with a chain of certificates has some KiB."""
 TIMEOUT_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 60.0
+"""How long the whole response may take."""
 
 
 @asn1.sequence
@@ -101,18 +105,45 @@ class TimeStampRequest:
             raise InvalidInput("The authority gave a time stamp for another request.")
 
 
-def ask_authority(url: str, request: TimeStampRequest) -> bytes:
+def ask_authority(
+    url: str, request: TimeStampRequest, *, patience_seconds: float = PATIENCE_SECONDS
+) -> bytes:
     """Return the response of the authority at an HTTP URL, in DER (TimeStampResp).
 
-    Raises CannotConnect, and InvalidInput if the response grants no time stamp.
+    Raises CannotConnect, also if the whole response takes too long, and InvalidInput if it grants
+    no time stamp.
     """
+    # A timeout of the connection is for a part: an authority could send a byte at a time for days.
+    outcome: SimpleQueue[bytes | KeysteadError] = SimpleQueue()
+    Thread(target=lambda: outcome.put(_outcome(url, request)), daemon=True).start()
+    try:
+        found = outcome.get(timeout=patience_seconds)
+    except Empty:
+        raise CannotConnect("The time-stamping authority takes too long.") from None
+    if isinstance(found, KeysteadError):
+        raise found
+    return found
+
+
+def _outcome(url: str, request: TimeStampRequest) -> bytes | KeysteadError:
+    try:
+        return _asked(url, request)
+    except KeysteadError as error:
+        return error
+
+
+def _asked(url: str, request: TimeStampRequest) -> bytes:
     headers = {"Content-Type": "application/timestamp-query"}
     timeout = urllib3.Timeout(TIMEOUT_SECONDS)
     try:
-        answer = urllib3.PoolManager(retries=False, timeout=timeout).request(
-            "POST", url, body=request.encoded, headers=headers, preload_content=False
-        )
-        content = answer.read(MOST_BYTES)
+        with urllib3.PoolManager(retries=False, timeout=timeout) as connections:
+            answer = connections.request(
+                "POST", url, body=request.encoded, headers=headers, preload_content=False
+            )
+            try:
+                content = answer.read(MOST_BYTES, decode_content=False)
+            finally:
+                answer.close()
     except urllib3.exceptions.HTTPError as error:
         raise CannotConnect(f"Cannot reach the time-stamping authority: {error}") from error
     if answer.status != _OK:

@@ -25,6 +25,8 @@ MAX_MESSAGE_BYTES: Final = 8192
 CONNECT_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 30.0
 """After this time, the connection to a receiver that has stopped reading is given up."""
+MOST_HEARD_BYTES: Final = 4096
+"""Of a receiver that sends more than this, the connection is ended."""
 COMPLAINT_SECONDS: Final = 60.0
 MAX_SEQUENCE: Final = 2**31 - 1
 """RFC 5424, 7.3.1."""
@@ -137,7 +139,7 @@ class TlsSyslog:
             await asyncio.wait({watching, sending}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
-            self._report("the receiver closed the connection")
+            self._report("the receiver closed the connection, or sent data")
         finally:
             for task in (watching, sending):
                 task.cancel()
@@ -181,7 +183,11 @@ class TlsSyslog:
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:
-    """Wait for the end of the connection; a receiver has nothing to say (RFC 5425, 4.3)."""
+    """Wait for the end of the connection, or for more than a receiver has to say.
+
+    RFC 5425, 4.3 has it say nothing. To read all that one sends would take the time of the store.
+    """
+    heard = 0
     with contextlib.suppress(OSError):
-        while await reader.read(4096):
-            pass
+        while heard <= MOST_HEARD_BYTES and (part := await reader.read(MOST_HEARD_BYTES)):
+            heard += len(part)
