@@ -39,7 +39,7 @@ def add_serve(serving: argparse.ArgumentParser) -> None:
     )
     serving.add_argument(
         "--listen",
-        type=Address.parse,
+        type=_address,
         metavar="HOST:PORT",
         help=f"where HTTPS is served (default: {DEFAULT_ADDRESS})",
     )
@@ -93,8 +93,14 @@ def _platform(
     )
 
 
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _edge_count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MAX_EDGES:
-        raise ValueError
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_EDGES:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {MAX_EDGES}")
+    return int(text)

@@ -13,6 +13,20 @@ def test_a_refusal_is_1(keystead):
     assert "ID may only contain" in ran.err
 
 
+def test_a_user_of_another_role_hears_which_roles_there_are(keystead):
+    ran = keystead("backup", "-o", "nightly.backup", "--user", "admin")
+    assert ran.status == ExitStatus.REFUSED
+    assert "Your role does not allow this." in ran.err
+    assert "Operators use keys, Administrators manage keys" in ran.err
+
+
+def test_a_type_that_the_client_does_not_know_needs_a_mechanism(keystead):
+    ran = keystead("keys", "generate", "first", "--type", "P256")
+    assert ran.status == ExitStatus.USAGE
+    assert "the type P256" in ran.err
+    assert "EC_P256" in ran.err
+
+
 def test_a_usage_error_is_2(command):
     assert command("no-such-command").status == ExitStatus.USAGE
     assert command("keys", "generate").status == ExitStatus.USAGE

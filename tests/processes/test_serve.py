@@ -60,6 +60,7 @@ def test_a_busy_port_is_refused_before_the_data_directory_is_made(tmp_path):
         status, log = ended_with(tmp_path, listen=f"127.0.0.1:{busy.getsockname()[1]}")
     assert status == 1
     assert log.startswith("keystead: Cannot listen on 127.0.0.1:")
+    assert "in use. --listen HOST:PORT chooses another address." in log
     assert log.count("\n") == 1
     assert not (tmp_path / "data").exists()
 
@@ -118,11 +119,20 @@ def test_a_stop_while_starting_ends_it_with_status_0(tmp_path):
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("listen", ["8443", "host:x", "::1:8443", "127.0.0.1:99999"])
-def test_a_malformed_address_is_a_usage_error(listen, tmp_path):
+@pytest.mark.parametrize(
+    ("listen", "reason"),
+    [
+        ("8443", "'8443' is not HOST:PORT"),
+        ("host:x", "'host:x' is not HOST:PORT"),
+        ("::1:8443", "an IPv6 address needs brackets: [::1]:8443"),
+        ("127.0.0.1:99999", "'127.0.0.1:99999' is not HOST:PORT"),
+    ],
+)
+def test_a_malformed_address_is_a_usage_error_that_says_what_is_wrong(listen, reason, tmp_path):
     status, log = ended_with(tmp_path, listen=listen)
     assert status == 2
     assert "usage:" in log
+    assert log.endswith(f"--listen: {reason}\n")
 
 
 def test_localhost_is_served_on_both_loopbacks(tmp_path):

@@ -59,6 +59,13 @@ _ADVICE: dict[type[KeysteadError], str] = {
     Busy: "Try again in a moment.",
 }
 
+_ROLE_REFUSED = "Your role does not allow this."
+"""What the HSM says then; docs/log-events.md lists it among the messages that do not change."""
+_ROLE_ADVICE = (
+    "Another --user may: Operators use keys, Administrators manage keys, users and settings, and "
+    "backups and metrics have roles of their own."
+)
+
 STATE_ADVICE = {
     "Unprovisioned": "The HSM is Unprovisioned: run 'keystead provision' or 'keystead restore'.",
     "Locked": "The HSM is Locked: run 'keystead unlock'.",
@@ -74,4 +81,6 @@ def status_of(error: KeysteadError) -> ExitStatus:
 
 def advice(error: KeysteadError) -> str:
     """Return what to do next; empty if the error says it all."""
+    if error.message == _ROLE_REFUSED:
+        return _ROLE_ADVICE
     return _ADVICE.get(type(error), "")

@@ -50,14 +50,15 @@ def add_commands(commands: Commands) -> None:
     _add_attributes(importing)
 
 
-def attributes(call: Invocation, usual: list[str]) -> dict[str, Json]:
+def attributes(call: Invocation, type_name: str) -> dict[str, Json]:
     """Return what a new key is stored with. Raises UsageError if nothing says what it is for."""
     given = call.given
-    mechanisms = given.mechanism or usual
+    mechanisms = given.mechanism or usual_mechanisms(type_name)
     if not mechanisms:
         raise UsageError(
-            "Keys of this type have no usual mechanism. Give --mechanism, for example HMAC_SHA256. "
-            "/api_docs of the HSM lists the types of keys and their mechanisms."
+            f"Nothing says what a key of the type {type_name} is for: check the type, or give "
+            "--mechanism, for example HMAC_SHA256. /api_docs of the HSM lists the types (EC_P256, "
+            "RSA, Generic, …) and their mechanisms."
         )
     content: dict[str, Json] = {"mechanisms": mechanisms, "restrictions": {"tags": given.tag}}
     if given.label:
@@ -103,7 +104,7 @@ def _generate(call: Invocation) -> None:
     given = call.given
     if given.count < 1:
         raise UsageError("--count must be 1 or more.")
-    content = {"type": given.type, **attributes(call, usual_mechanisms(given.type))}
+    content = {"type": given.type, **attributes(call, given.type)}
     if given.length is not None:
         content["length"] = given.length
     hsm = call.client
@@ -127,7 +128,7 @@ def _generate(call: Invocation) -> None:
 def _import(call: Invocation) -> None:
     given = call.given
     if given.generic:
-        stored_with = attributes(call, [])
+        stored_with = attributes(call, "Generic")
         bring_generic(call.client, given.key_id, given.file.read_bytes(), stored_with)
     else:
         from keystead.cli import key_files
@@ -136,5 +137,5 @@ def _import(call: Invocation) -> None:
             given.file.read_bytes(),
             lambda: passphrases.present(given, "file", f"Passphrase of {given.file}"),
         )
-        bring(call.client, given.key_id, key, attributes(call, usual_mechanisms(key.type_name)))
+        bring(call.client, given.key_id, key, attributes(call, key.type_name))
     call.screen.done(f"{given.key_id} is in the HSM. The file is still there: destroy it.")

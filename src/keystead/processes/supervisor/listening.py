@@ -72,15 +72,22 @@ def _listen_on(host: str, port: int) -> socket.socket:
         )
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise StartRefused(f"Cannot listen on {Address(host, port)}: {error.strerror}.") from error
+        raise _refused(host, port, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         listener.listen(LISTEN_BACKLOG)
     except OSError as error:
         listener.close()
-        raise StartRefused(f"Cannot listen on {Address(host, port)}: {error.strerror}.") from error
+        raise _refused(host, port, error) from error
     listener.setblocking(False)
     # All edges share its state. A captured edge may make it block again, but only for a short time.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ACCEPT_WAITS)
     return listener
+
+
+def _refused(host: str, port: int, error: OSError) -> StartRefused:
+    return StartRefused(
+        f"Cannot listen on {Address(host, port)}: {error.strerror}. "
+        "--listen HOST:PORT chooses another address."
+    )
