@@ -109,7 +109,7 @@ vectors: $(DEV_READY) ## published test vectors through the API: how many by alg
 timing: $(DEV_READY) ## whether times tell secrets: t-values, with SAMPLES=20 times the samples
 	KEYSTEAD_TIMING_SAMPLES=$(or $(SAMPLES),20) $(BIN)/python -m pytest tests/timing
 
-cluster-drill: $(DEV_READY) ## three members under clients and faults, and whether one HSM could have answered so: ROUNDS=20
+cluster-drill: $(DEV_READY) ## three or five members under clients and faults, and whether one HSM could have answered so: ROUNDS=20
 	scripts/add-etcd
 	KEYSTEAD_DRILL_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -s tests/drill
 

@@ -13,10 +13,11 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -26,14 +27,18 @@ ORIGIN: Final = b"keystead journal 1\n"
 CHECKPOINT: Final = b"keystead journal checkpoint 1\n"
 MOST_FAULTS: Final = 100
 """The most faults that are named. One fault can make every later entry wrong."""
+MOST_BYTES: Final = 65536
+"""The longest line, key or head. All that an HSM writes is shorter."""
 
-_BEFORE_CHAIN: Final = b',"chain":"'
-_TAIL: Final = len(_BEFORE_CHAIN) + 64 + len(b'"}\n')
+_TAIL: Final = len(b',"chain":""}\n') + 64
 _number: Final = re.compile(rb'{"n":([1-9][0-9]{0,15}),').match
 _anchor: Final = re.compile(rb'{"anchor":([1-9][0-9]{0,15}),"chain":"([0-9a-f]{64})"}\n').fullmatch
+_chain: Final = re.compile(rb',"chain":"([0-9a-f]{64})"}\n').fullmatch
 _MARK: Final = b'"action":"c'
 """In checkpoints and entries about deletions, and in hardly any others."""
 _sha256: Final = hashlib.sha256
+_UNSIGNED: Final = "is a checkpoint that this journal's key did not sign: {} or later was rewritten"
+_MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class Unverifiable(Exception):
@@ -92,11 +97,22 @@ def load_head(text: bytes, key: Ed25519PublicKey) -> KeptCheckpoint:
         prev = bytes.fromhex(found["prev"])
         chain = hashlib.sha256(prev + body).digest()
         is_valid = chain.hex() == found["chain"] and _is_signed(body, prev, key)
-    except (ValueError, KeyError, TypeError):
+    except _MALFORMED:
         raise Unverifiable("The head is not a checkpoint.") from None
     if not is_valid:
         raise Unverifiable("The head was not signed by this journal's key.")
     return KeptCheckpoint(found["n"], chain)
+
+
+def read_short(path: Path) -> bytes:
+    """Return the content of a file with a key or a head, or the beginning of a long one."""
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES)
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file with their newlines. A line that is too long comes in parts."""
+    return iter(partial(file.readline, MOST_BYTES), b"")
 
 
 def _is_signed(body: bytes, prev: bytes, key: Ed25519PublicKey) -> bool:
@@ -109,7 +125,7 @@ def _is_signed(body: bytes, prev: bytes, key: Ed25519PublicKey) -> bool:
         head = f"{found['n']}\n{found['time']}\n{prev.hex()}\n".encode()
         signature = base64.b64decode(found["signature"], validate=True)
         key.verify(signature, CHECKPOINT + head)
-    except (InvalidSignature, ValueError, KeyError, TypeError):
+    except (InvalidSignature, *_MALFORMED):
         return False
     form = {
         "n": found["n"],
@@ -170,28 +186,23 @@ class ChainVerifier:
         self._report.entries += 1
         if number == self._known or self._report.entries == 1:
             self._report.first = self._report.first or number
-            self._compare(number)
-
-    def _compare(self, number: int) -> None:
-        head = self._head
-        if head is not None and number == head.number and self._digest != head.chain:
-            self._fault(number, "is not the one of the known head: this is another history")
+            if self._head is not None and number == self._known and digest != self._head.chain:
+                self._fault(number, "is not the one of the known head: this is another history")
 
     def _special(self, line: bytes, number: int) -> None:
         """Check a checkpoint, and note a deletion."""
-        entry = json.loads(line)
-        if entry["action"] == "checkpoint":
+        try:
+            action, upto = map(json.loads(line).get, ("action", "upto"))
+        except _MALFORMED:
+            self._fault(number, "is not JSON")
+            return
+        if action == "checkpoint":
             if _is_signed(line[:-_TAIL], self._digest, self._key):
                 self._report.signed = number
             else:
-                signed = self._report.signed
-                self._fault(
-                    number,
-                    f"is a checkpoint that this journal's key did not sign for the "
-                    f"entries after {signed}: one of them was rewritten",
-                )
-        elif entry["action"] == "cut":
-            self._cut = max(self._cut, entry.get("upto", 0))
+                self._fault(number, _UNSIGNED.format(self._report.signed + 1))
+        elif action == "cut" and isinstance(upto, int) and upto < number:
+            self._cut = max(self._cut, upto)
 
     def _examine(self, line: bytes) -> None:
         """Name what is wrong with a line that is not the next entry, and go on after it."""
@@ -200,12 +211,13 @@ class ChainVerifier:
             self._digest = bytes.fromhex(anchor[2].decode())
             self._next = int(anchor[1]) + 1
             return
-        numbered, chain = _number(line), _chain_of(line)
-        if numbered is None or chain is None:
-            whole = "is not an entry" if line.endswith(b"\n") else "is cut off"
+        numbered, chained = _number(line), _chain(line[-_TAIL:])
+        if numbered is None or chained is None:
+            is_cut = not line.endswith(b"\n") and len(line) < MOST_BYTES
+            whole = "is cut off" if is_cut else "is not an entry"
             self._fault(self._next, f"{whole}, on the line after entry {self._next - 1}")
             return
-        number = int(numbered[1])
+        number, chain = int(numbered[1]), bytes.fromhex(chained[1].decode())
         if number == self._next:
             self._fault(number, "was edited, or follows another entry than in this journal")
             # Believe the hash that it claims, to find out whether later entries fit it.
@@ -246,15 +258,6 @@ class ChainVerifier:
         self._report.faults.append(Fault(entry, reason))
 
 
-def _chain_of(line: bytes) -> bytes | None:
-    if not line.endswith(b'"}\n') or line[-_TAIL:][: len(_BEFORE_CHAIN)] != _BEFORE_CHAIN:
-        return None
-    try:
-        return bytes.fromhex(line[-67:-3].decode())
-    except ValueError:
-        return None
-
-
 def verify(
     lines: Iterable[bytes],
     key: Ed25519PublicKey,
@@ -268,10 +271,9 @@ def verify(
 
 def describe(report: Report) -> list[str]:
     """Return the report as lines of text."""
-    lines = [f"entry {fault.entry} {fault.reason}" for fault in report.faults]
+    faults = [f"entry {fault.entry} {fault.reason}" for fault in report.faults]
     summary = f"{report.entries} entries, {report.first} to {report.last}"
-    lines.append(f"{summary}: {'intact' if report.is_intact else 'NOT intact'}")
-    return lines
+    return [*faults, f"{summary}: {'intact' if report.is_intact else 'NOT intact'}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -283,10 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="start", type=int, help="the first entry of a part")
     given = parser.parse_args(arguments)
     try:
-        key = load_key(given.key.read_bytes())
-        head = None if given.head is None else load_head(given.head.read_bytes(), key)
-        with given.file.open("rb") as lines:
-            report = verify(lines, key, head=head, start=given.start)
+        key = load_key(read_short(given.key))
+        head = None if given.head is None else load_head(read_short(given.head), key)
+        with given.file.open("rb") as file:
+            report = verify(lines_of(file), key, head=head, start=given.start)
     except (OSError, Unverifiable) as error:
         sys.stderr.write(f"{error}\n")
         return 2

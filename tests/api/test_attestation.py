@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from joserfc import jws
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from keystead import __version__
@@ -82,6 +83,31 @@ async def test_the_header_names_the_key_that_signs(core: Core) -> None:
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     kid = hashlib.sha256(der).hexdigest()
     assert header == {"alg": "EdDSA", "typ": "keystead-attestation+jws", "kid": kid}
+
+
+async def test_neither_library_takes_an_attestation_with_another_field_or_byte(core: Core) -> None:
+    await core.generate("tampered", "EC_P256", "ECDSA_Signature")
+    token = (await attest(core, "tampered")).body
+    public = (await identity(core))["publicKey"]
+    claims = checked(token, public)
+    header, _, signature = token.split(b".")
+
+    def of(changed: dict[str, Any]) -> bytes:
+        payload = base64.urlsafe_b64encode(json.dumps(changed).encode()).rstrip(b"=")
+        return b".".join((header, payload, signature))
+
+    changes = [{**claims, name: "other"} for name in claims]
+    changes += [{name: claims[name] for name in claims if name != gone} for gone in claims]
+    attacks = [of(changed) for changed in (*changes, claims | {"more": 1})]
+    attacks += [
+        token[:place] + bytes([token[place] ^ 1]) + token[place + 1 :]
+        for place in range(0, len(token), 7)
+    ]
+    for attack in attacks:
+        with pytest.raises(jwt.exceptions.InvalidTokenError):
+            jwt.api_jws.decode(attack, public, algorithms=["EdDSA"])
+        with pytest.raises((JoseError, ValueError)):
+            jws.deserialize_compact(attack, OKPKey.import_key(public), algorithms=["EdDSA"])
 
 
 async def test_an_imported_key_is_not_called_generated_and_a_secret_has_no_public_half(

@@ -30,6 +30,9 @@ def token(header: object = HEADER, claims: object = CLAIMS, key: Ed25519PrivateK
     return signed + b"." + base64.urlsafe_b64encode(key.sign(signed)).rstrip(b"=")
 
 
+DEEP = base64.urlsafe_b64encode(b"[" * 99_999).rstrip(b"=")
+
+
 def verify(jws: bytes, *, identity: bytes = pem_of(KEY), nonce: bytes = NONCE) -> dict:
     return verify_attestation(jws, identity_pem=identity, nonce=nonce)
 
@@ -66,7 +69,13 @@ def test_no_changed_byte_is_taken():
         token(header={**HEADER, "alg": "none"}),
         token(header={**HEADER, "alg": "HS256"}),
         token(header={"alg": "EdDSA", "typ": "JWT"}),
+        token(header={**HEADER, "crit": ["exp"], "exp": 1}),
+        token(header={**HEADER, "crit": ["b64"], "b64": False}),
         token(claims=[]),
+        token(claims={**CLAIMS, "nonce": "\u00e4"}),
+        token(claims={**CLAIMS, "nonce": "\ud800"}),
+        token(claims={**CLAIMS, "nonce": [[]]}),
+        DEEP + b"." + part({}) + b".AA",
         part("x")[:-1] + b"." + part({}) + b".AA",
         token() + b"=",
         token().replace(b".", b"=.", 1),

@@ -21,6 +21,7 @@ from keystead.client import (
     Client,
     Endpoint,
     Pinned,
+    Refused,
     SignedBy,
     UnexpectedAnswer,
     UntrustedCertificate,
@@ -30,6 +31,8 @@ ANSWER = "HTTP/1.1 {}\r\nContent-Length: {}\r\nRetry-After: 0\r\n\r\n{}"
 DONE = ANSWER.format("200 OK", 2, "{}")
 FULL = ANSWER.format("503 Service Unavailable", 18, '{"message":"full"}')
 NOT_JSON = ANSWER.format("200 OK", 5, "hello")
+DEEP = ANSWER.format("200 OK", 99_999, "[" * 99_999)
+DEEP_REFUSAL = ANSWER.format("403 Forbidden", 99_999, "[" * 99_999)
 HALF = ANSWER.format("200 OK", 100, "half")
 SILENT = None
 CLOSED = ""
@@ -184,8 +187,14 @@ def test_an_answer_that_does_not_come_ends_the_wait(scripted):
         client.get("/keys")
 
 
-def test_what_is_no_json_is_no_hsm(scripted):
-    with Client([scripted(NOT_JSON).endpoint]) as client, pytest.raises(UnexpectedAnswer):
+@pytest.mark.parametrize("answer", [NOT_JSON, DEEP])
+def test_what_is_no_json_is_no_hsm(scripted, answer):
+    with Client([scripted(answer).endpoint]) as client, pytest.raises(UnexpectedAnswer):
+        client.get("/keys")
+
+
+def test_a_refusal_that_is_nested_deeply_is_a_refusal(scripted):
+    with Client([scripted(DEEP_REFUSAL).endpoint]) as client, pytest.raises(Refused):
         client.get("/keys")
 
 

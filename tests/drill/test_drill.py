@@ -1,9 +1,10 @@
-"""Three members under clients and faults: what they answered, one HSM could have answered.
+"""Three or five members under clients and faults: what they answered, one HSM could have answered.
 
 `make cluster-drill ROUNDS=n` runs more rounds. Each member is a core in this process, with an etcd
 of its own, which is a real process. Keys and users are made, used and deleted on any member, while
-etcds are killed, stopped and paused, connections are cut and late, cores crash, disks are full,
-clocks are set, and another member joins and is removed.
+etcds are killed, stopped and paused, links between them are cut in one direction and in both,
+connections are cut and late, cores crash, disks are full, clocks are set, certificates are
+replaced, and another member joins, is promoted and is removed.
 """
 
 import asyncio
@@ -12,22 +13,19 @@ import contextlib
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
 from secrets import SystemRandom
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from keystead.errors import KeysteadError
-from keystead.etcd.client import EtcdClient
-from keystead.operations.use_counters import flush_counters_forever
-from keystead.platform.members import MembersService
-from keystead.wire.cluster_messages import MembersStep
-from tests.support.core import ADMIN, UNLOCK, b64
+from tests.support.authority import Authority
+from tests.support.cluster_faults import Faults
+from tests.support.cluster_sites import FRESH_SECONDS, Site, trust
+from tests.support.core import ADMIN, b64
 from tests.support.etcd import WAIT_SECONDS, Cluster, needs_etcd
 from tests.support.history import ABSENT, Event, History
-from tests.support.member_cores import Device, core_of
+from tests.support.member_cores import Device
+from tests.support.networks import network_or_none
 from tests.support.small_disk import disk_or_none
 from tests.support.unreliable_socket import UnreliableSocket
 
@@ -35,9 +33,6 @@ pytestmark = needs_etcd
 
 ROUNDS = int(os.environ.get("KEYSTEAD_DRILL_ROUNDS", "1"))
 LIFE_SECONDS = 5.0
-FRESH_SECONDS = 1.0
-REQUEST_SECONDS = 30.0
-"""A request that takes longer is given up, as by a client. Its outcome is not known."""
 MOST_SECONDS = 600
 """For a round on a very busy machine, which takes ten seconds otherwise."""
 CLIENTS = 5
@@ -48,78 +43,6 @@ MESSAGE = b"message"
 RANDOM = SystemRandom()
 DISK_MEBIBYTES = 256
 """etcd's log alone reserves half of it."""
-MONTH_SECONDS = 30 * 86_400
-
-
-@dataclass
-class Site:
-    """One device: its etcd, the connection to that, and its core while it runs."""
-
-    device: Device
-    member: object
-    link: UnreliableSocket
-    disk: Path | None
-    clock_is_off_by: float = 0.0
-    core: object = None
-    crashed: asyncio.Event = field(default_factory=asyncio.Event)
-    lines: list = field(default_factory=list)
-    _stack: contextlib.AsyncExitStack = None
-
-    async def start(self):
-        """Start the core, as soon as a majority can be reached, and unlock it if it can be."""
-        while self.core is None:
-            self._stack = contextlib.AsyncExitStack()
-            try:
-                await self._begin()
-            except KeysteadError:
-                await self._stack.aclose()
-
-    async def _begin(self):
-        client = EtcdClient(self.link.path)
-        core = await self._stack.enter_async_context(
-            core_of(
-                self.device,
-                client,
-                seconds=FRESH_SECONDS,
-                clock=time.monotonic,
-                wall_clock=lambda: time.time() + self.clock_is_off_by,
-            )
-        )
-        for forever in (
-            core.hsm.audit.run_forever(core.hsm.recovery.store_lost),
-            flush_counters_forever(core.hsm),
-        ):
-            self._stack.callback(asyncio.create_task(forever).cancel)
-        self.crashed.clear()
-        self.core = core
-
-    async def unlock(self):
-        while (state := self.core.hsm.state.value) != "Operational":
-            assert state in {"Locked", "Failed"}, state
-            await self.core.request("POST", "/unlock", json={"passphrase": UNLOCK})
-            await asyncio.sleep(0.1)
-
-    async def crash(self):
-        """End the core in the middle of what it does."""
-        if self.core is not None:
-            self.lines += self.core.log_lines
-            self.core = None
-            self.crashed.set()
-            await self._stack.aclose()
-
-    async def ask(self, *arguments, **request):
-        """Return the answer, or None if it is not known what came of the request."""
-        if self.core is None:
-            return None
-        asked = asyncio.create_task(self.core.request(*arguments, **request))
-        crash = asyncio.create_task(self.crashed.wait())
-        await asyncio.wait(
-            {asked, crash}, timeout=REQUEST_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        crash.cancel()
-        asked.cancel()
-        (answer,) = await asyncio.gather(asked, return_exceptions=True)
-        return None if isinstance(answer, BaseException) else answer
 
 
 class Clients:
@@ -226,160 +149,16 @@ class Clients:
         self.history.add(name, event)
 
 
-class Faults:
-    """What goes wrong, one thing at a time or two."""
-
-    def __init__(self, cluster, sites):
-        self.cluster, self.sites = cluster, sites
-        self.counted = Counter()
-
-    async def happen(self, end):
-        kinds = [
-            self.killed,
-            self.stopped,
-            self.paused,
-            self.alone,
-            self.cut,
-            self.late,
-            self.crash,
-            self.set_clock,
-            self.another_member,
-        ]
-        if all(site.disk for site in self.sites):
-            kinds.append(self.full)
-        while time.monotonic() < end:
-            kind = RANDOM.choice(kinds)
-            self.counted[kind.__name__] += 1
-            await kind(RANDOM.choice(self.sites))
-            await asyncio.sleep(RANDOM.uniform(0.1, 0.8))
-
-    async def killed(self, site):
-        await asyncio.to_thread(site.member.kill)
-        await self._pause()
-        site.member.start(self.cluster.members)
-
-    async def stopped(self, site):
-        await asyncio.to_thread(site.member.stop)
-        await self._pause()
-        site.member.start(self.cluster.members)
-
-    async def paused(self, site):
-        await asyncio.to_thread(site.member.pause)
-        await self._pause()
-        site.member.resume()
-
-    async def alone(self, site):
-        """Take the majority away."""
-        others = [one.member for one in self.sites if one is not site]
-        for member in others:
-            await asyncio.to_thread(member.pause)
-        await self._pause()
-        for member in others:
-            member.resume()
-
-    async def cut(self, site):
-        """Lose answers of etcd, and then the connections."""
-        site.link.loses_answers = True
-        await self._pause()
-        site.link.cut()
-        site.link.loses_answers = False
-
-    async def late(self, site):
-        """Cut connections, and let what was sent over them arrive afterwards."""
-        site.link.holds_requests = True
-        await self._pause()
-        site.link.cut()
-        site.link.holds_requests = False
-        await self._pause()
-        site.link.deliver()
-
-    async def crash(self, site):
-        await site.crash()
-        await site.start()
-        await site.unlock()
-
-    async def set_clock(self, site):
-        """Set the clock of one device forward or back, and later right again."""
-        site.clock_is_off_by = RANDOM.uniform(-MONTH_SECONDS, MONTH_SECONDS)
-        await self._pause()
-        site.clock_is_off_by = 0.0
-
-    async def full(self, site):
-        """Fill the disk of an etcd, which may end of that, or be killed and not start."""
-        with contextlib.closing(Filling(site.disk)):
-            await self._pause()
-            if RANDOM.random() < 0.5:
-                await asyncio.to_thread(site.member.kill)
-                site.member.start(self.cluster.members)
-            await self._pause()
-        if site.member.has_ended:
-            self.counted["ended of a full disk"] += 1
-            site.member.start(self.cluster.members)
-
-    async def another_member(self, site):
-        """Have another etcd join, promote it and remove it."""
-        another = self.cluster.another()
-        client = EtcdClient(str(site.member.socket))
-        members = MembersService(client, quota_bytes=0)
-        try:
-            added = await _changed(members, "add", another.url)
-            another.start([*self.cluster.members, another], state="existing")
-            await _changed(members, "promote", another.url, added)
-            await self._pause()
-            await _changed(members, "remove", another.url, added)
-        finally:
-            await asyncio.to_thread(another.stop)
-            await client.close()
-
-    async def _pause(self):
-        await asyncio.sleep(RANDOM.uniform(0.2, 1.5))
-
-
-class Filling:
-    """All that is free on a disk, taken until it is closed."""
-
-    def __init__(self, disk):
-        self._file = disk / "filling"
-        with self._file.open("wb", buffering=0) as file:
-            for size in (2**20, 2**12):
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(bytes(size))
-
-    def close(self):
-        self._file.unlink()
-
-
-async def _changed(members, step, url, member_id=0):
-    """Change the membership of the etcd at `url`, as soon as the others agree. Return its ID.
-
-    A step that was refused, or of which nothing is known, may be done nevertheless: an earlier
-    attempt was.
-    """
-    end = time.monotonic() + WAIT_SECONDS
-    while True:
-        urls = [url] if step == "add" else []
-        answer = await members.answer(MembersStep(1, step, member_id, urls))
-        if not answer.refusal:
-            return answer.member_id
-        listed = await members.answer(MembersStep(2, "list"))
-        found = next((one for one in listed.members if one.urls == [url]), None)
-        if step == "remove" and listed.members and found is None:
-            return member_id
-        if found is not None and (step == "add" or (step == "promote" and not found.is_learner)):
-            return found.member_id
-        assert time.monotonic() < end, (step, answer)
-        await asyncio.sleep(0.1)
-
-
-async def until_all_answer(sites, clients):
+async def until_all_answer(sites, clients, faults):
     """Wait until each member is up to date, and ask each for all that there is."""
     end = time.monotonic() + 2 * WAIT_SECONDS
     for site in sites:
         await site.unlock()
         for key in KEYS:
             while await clients.sign(site, key) not in {200, 404}:
-                assert time.monotonic() < end, clients.counted
+                logs = "\n".join(one.member.log() for one in sites)
+                assert time.monotonic() < end, (clients.counted, faults.counted, logs)
+                faults.start_ended()
                 await asyncio.sleep(0.1)
 
 
@@ -410,19 +189,22 @@ async def life(cluster, disks):
         clients, faults = Clients(sites), Faults(cluster, sites)
         for site in sites:
             await site.unlock()
+            await trust(site, faults)
         await make_operator(sites[0].core)
         end = time.monotonic() + LIFE_SECONDS
         await asyncio.gather(faults.happen(end), *map(clients.work, [end] * CLIENTS))
-        await until_all_answer(sites, clients)
+        await until_all_answer(sites, clients, faults)
         for site in sites:
             await site.crash()
         return sites, clients, faults
 
 
-def test_what_three_members_answer_under_faults_one_hsm_could_have_answered(tmp_path):
+def test_what_members_answer_under_faults_one_hsm_could_have_answered(tmp_path):
     for number in range(ROUNDS):
         with contextlib.ExitStack() as stack:
-            cluster = Cluster(3)
+            size = 5 if number % 4 == 3 else 3
+            network = stack.enter_context(network_or_none(size + 1))
+            cluster = Cluster(size, network=network, authority=Authority("cluster"))
             disks = []
             for member in cluster.members:
                 place = tmp_path / f"{number}-{member.name}"

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystead.errors import StartRefused
 from keystead.processes.machine import boot, dhcp, interface, kernel, network, power_button
 from keystead.processes.machine.watch import Watch
 from keystead.processes.supervisor.notify import ServiceManager
@@ -28,6 +29,11 @@ OPTIONS = bytes.fromhex(
     "3604c0a801fe"
     "ff"
 )
+
+
+def with_lease(seconds: bytes) -> bytes:
+    """Return the options with another length of the lease."""
+    return OPTIONS.replace(b"\x33\x04\0\0\0\xf0", bytes([51, len(seconds)]) + seconds)
 
 
 def reply(
@@ -82,6 +88,10 @@ def test_the_first_message_asks_for_nothing_but_an_offer() -> None:
         pytest.param(reply(address=str(IPv4Address(0))), id="no address"),
         pytest.param(reply(address="224.0.0.1"), id="a multicast address"),
         pytest.param(reply(address="127.0.0.1"), id="a loopback address"),
+        pytest.param(reply(address="255.255.255.255"), id="the address of everyone"),
+        pytest.param(reply(with_lease(b"\xff" * 200)), id="a lease without end"),
+        pytest.param(reply(with_lease(b"\x00\x0e\x10")), id="a lease of three bytes"),
+        pytest.param(reply(b"\x03\x02\xc0\xa8" + OPTIONS[:9] + OPTIONS[15:]), id="half a router"),
         pytest.param(reply(OPTIONS.replace(b"\xff\xff\xff\x00", b"\xff\x00\xff\x00")), id="mask"),
     ],
 )
@@ -141,6 +151,17 @@ def test_a_lease_is_kept_until_its_end_when_its_server_is_gone() -> None:
     assert holding.lease is None
 
 
+def test_the_longest_lease_is_longer_than_the_machine_runs() -> None:
+    lease = dhcp.parse(reply(with_lease(b"\xff" * 4)), TRANSACTION, HARDWARE)
+    assert lease is not None
+    holding = network.Holding()
+
+    holding.answered(lease, now=0)
+
+    assert lease.seconds == 2**32 - 1
+    assert not [second for second in range(0, 10**9, 10**8) if holding.unanswered(now=second)]
+
+
 def test_a_server_that_comes_back_is_used() -> None:
     holding = network.Holding()
     for second in range(9):
@@ -165,6 +186,11 @@ def test_partitions_are_found_by_name(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
 
     assert boot.partitions("keystead-data", tmp_path) == ["vda2"]
+
+
+def test_a_data_partition_that_cannot_be_mounted_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StartRefused, match="restore a backup into a new disk"):
+        boot.mount_data(str(tmp_path / "none"), str(tmp_path / "data"))
 
 
 def test_drivers_without_their_pci_device_are_not_loaded(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The clock of the appliance: what a time server says, and what is made of it."""
 
 import asyncio
+import os
 import struct
 from collections.abc import Iterator
 
@@ -77,12 +78,15 @@ class Hands:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.done: list[tuple[str, float]] = []
+        self.refusal = ""
         self.clock = Clock(self.told.append, slew=self._slew, step=self._step)
 
     def _slew(self, error: float) -> None:
         self.done.append(("slew", error))
 
     def _step(self, error: float) -> None:
+        if self.refusal:
+            raise OSError(22, self.refusal)
         self.done.append(("step", error))
 
 
@@ -108,6 +112,22 @@ def test_later_answers_may_not(hands: Hands) -> None:
     hands.clock.learned(999)
     assert hands.done == [("slew", 0.1), ("step", 999)]
     assert "ignored" in hands.told[0]
+
+
+def test_a_time_that_the_kernel_refuses_does_not_end_the_questions(hands: Hands) -> None:
+    hands.refusal = "Invalid argument"
+    assert hands.clock.learned(-1e10) == clock.PAUSE_SECONDS
+    hands.refusal = ""
+    hands.clock.learned(1e8)
+
+    assert hands.told[0] == "the time server's time cannot be used: Invalid argument"
+    assert hands.done == [("step", 1e8)], "the first usable answer may set the clock by years"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel refuses it to others anyway")
+def test_the_kernel_refuses_a_time_before_1970() -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        clock.step(-1e10)
 
 
 def test_a_silent_server_is_told_once_and_asked_soon(hands: Hands) -> None:

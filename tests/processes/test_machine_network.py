@@ -6,11 +6,13 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
 
+from keystead.processes.machine import dhcp, network
 from keystead.processes.machine.addresses import Addresses
 from keystead.processes.machine.applied import AppliedSettings
 from keystead.processes.machine.interface import Interface, loopback_up
@@ -150,6 +152,27 @@ async def test_what_the_kernel_refuses_is_told() -> None:
     trying = Trying(RecordingCard(refused="via"))
     assert trying.keep(FIRST) == ["none", "192.0.2.7/24"]
     assert "Network is unreachable" in trying.told[-1]
+
+
+async def test_an_address_is_kept_if_its_router_is_of_no_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card, told = RecordingCard(refused="via"), list[str]()
+    kind, server = dhcp.MessageType.ACK, IPv4Address("192.0.2.1")
+    given = dhcp.Lease(kind, IPv4Interface("192.0.2.7/32"), server, server, 3600)
+    monkeypatch.setattr(network, "_ask", partial(answered, given))
+
+    keeping = asyncio.get_running_loop().create_task(network.keep_address(card, told.append))
+    await until(lambda: told != [])
+    keeping.cancel()
+
+    assert card.done == ["192.0.2.7/32"]
+    says = "without its router 192.0.2.1, which that address does not reach"
+    assert told == [f"address 192.0.2.7, by DHCP, {says}"]
+
+
+async def answered(lease: dhcp.Lease, _: object) -> dhcp.Lease:
+    return lease
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Files stand in for the partitions, and a folder for the firmware's variables. Wh
 does with them is modelled here from its specification (UEFI 2.10, 3.1.1).
 """
 
+import asyncio
 import io
 import os
 import stat
@@ -19,6 +20,7 @@ from keystead.errors import Conflict, InvalidInput, WrongState
 from keystead.model.boot_slots import SLOT_BYTES, BootSlot
 from keystead.operations.update import Running
 from keystead.platform.update_slot import UpdateSlot
+from keystead.processes.machine import kernel, process
 from keystead.processes.machine.firmware import Firmware, Partition
 from keystead.processes.machine.installation import install_committed, open_image, verified
 from keystead.processes.machine.slots import Slots, Start, running_slot
@@ -347,3 +349,49 @@ def test_nothing_but_a_file_is_read_as_an_image(tmp_path: Path) -> None:
     for name in ("pipe", "link"):
         with pytest.raises(OSError, match=name):
             open_image(tmp_path / name)
+
+
+def test_what_the_server_left_in_the_way_of_an_update_ends_no_trial(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slots, _ = machine.start()
+    list(update(slots))
+    machine.start()  # As process 1 does below. It has changed nothing that counts.
+    machine.write("BootNext", BootSlot.B.entry.to_bytes(2, "little"))
+    (machine.folder / "data/update/committed").mkdir(parents=True)
+    monkeypatch.setattr(process, "UPDATES", machine.folder / "data/update")
+    monkeypatch.setattr(process.boot, "find_slots", lambda: unbegun(machine))
+
+    found, start = process._begin_slots()  # noqa: SLF001 - process 1 does nothing else before
+
+    assert found is not None
+    assert (found.running, start) == (BootSlot.B, Start.TRIAL)
+    assert "cannot be dropped" in capsys.readouterr().out
+
+
+def unbegun(machine: Machine) -> Slots:
+    """Return the slots of a machine that has just started, before `begin`."""
+    slots, _ = machine.start()
+    return slots
+
+
+def test_a_machine_restarts_if_its_firmware_does_not_take_the_confirmation(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slots = updated(machine)
+    machine.variables.rename(machine.folder / "gone")
+    monkeypatch.setattr(process.trial, "answers", is_healthy)
+
+    async def end_trial() -> int:
+        running = process.Machine(slots, Start.TRIAL)
+        await running._end_trial()  # noqa: SLF001 - what `run` starts
+        return running._what_now(0)  # noqa: SLF001 - what `run` returns when the server has ended
+
+    assert asyncio.run(end_trial()) == kernel.RESTART
+    assert "the slot cannot be confirmed" in capsys.readouterr().out
+    (machine.folder / "gone").rename(machine.variables)
+    assert machine.starts_next() == OLD
+
+
+async def is_healthy(*_: object) -> bool:
+    return True

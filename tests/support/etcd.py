@@ -1,5 +1,6 @@
 """Real etcd members on this machine, each with a Unix socket for clients."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,11 +8,17 @@ import socket
 import subprocess
 import tempfile
 import time
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from keystead.etcd.client import EtcdClient
+from tests.support.authority import name as name_of
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystead/etcd"
 BINARY = CACHE / "usr/bin/etcd"
@@ -33,13 +40,16 @@ class PatientClient(EtcdClient):
 class Member:
     """One etcd process. Its data stay when it is stopped."""
 
-    def __init__(self, directory, name, port):
+    def __init__(self, directory, name, url, command=()):
+        """`command` runs it on another host."""
         self.name = name
+        self.address = urlsplit(url).hostname
         self.directory = directory / name
         self.socket = directory / f"{name}.sock"
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url
         self.process = None
         self.options = ()
+        self._command = command
         self._log = directory / f"{name}.log"
 
     @property
@@ -52,6 +62,7 @@ class Member:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  the binary is ours
                 [
+                    *self._command,
                     BINARY,
                     f"--name={self.name}",
                     f"--data-dir={self.directory}",
@@ -89,8 +100,9 @@ class Member:
         """Stop it, and wait until all of it stands still."""
         self.process.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self.process.pid}/task")
-        while any(_state(thread) != "T" for thread in threads.iterdir()):
-            time.sleep(0.01)
+        with contextlib.suppress(OSError):  # It has ended.
+            while any(_state(thread) != "T" for thread in threads.iterdir()):
+                time.sleep(0.01)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
@@ -114,20 +126,46 @@ class Member:
 
 
 class Cluster:
-    """Some members that are one cluster."""
+    """Some members that are one cluster, on one machine or on hosts of a network.
 
-    def __init__(self, size, *options):
+    With an `authority` they know each other by certificates.
+    """
+
+    def __init__(self, size, *options, network=None, authority=None):
         # A path of a Unix socket must be short.
         self.directory = Path(tempfile.mkdtemp(prefix="ks-etcd-"))
-        ports = _free_ports(size)
-        self.members = [Member(self.directory, f"m{n}", port) for n, port in enumerate(ports)]
-        for member in self.members:
-            member.options = options
+        self.network = network
+        self.authority = authority
+        self._options = options
+        self.members = [
+            self._member(f"m{number}", number, port)
+            for number, port in enumerate(_free_ports(size))
+        ]
 
     def another(self):
-        """A member that does not belong to the cluster yet."""
+        """A member that does not belong to the cluster yet, on a host of its own."""
         (port,) = _free_ports(1)
-        return Member(self.directory, f"x{port}", port)
+        return self._member(f"x{port}", len(self.members), port)
+
+    def _member(self, name, host, port):
+        scheme = "https" if self.authority else "http"
+        address, command = "127.0.0.1", ()
+        if self.network:
+            address, command = self.network.address(host), self.network.command(host)
+        member = Member(self.directory, name, f"{scheme}://{address}:{port}", command)
+        member.options = self._options
+        if self.authority:
+            member.identity = self.directory / f"{name}.pem"
+            member.identity.write_bytes(peer_identity(self.authority, address))
+            trusted = self.directory / "authority.pem"
+            trusted.write_bytes(self.authority.pem)
+            member.options += (
+                f"--peer-cert-file={member.identity}",
+                f"--peer-key-file={member.identity}",
+                f"--peer-trusted-ca-file={trusted}",
+                "--peer-client-cert-auth",
+            )
+        return member
 
     def __enter__(self):
         try:
@@ -144,6 +182,15 @@ class Cluster:
         for member in self.members:
             member.stop()
         shutil.rmtree(self.directory)
+
+
+def peer_identity(authority, address):
+    """Return a new key and its certificate for a member at an IP address, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    certificate = authority.certify(key.public_key(), name_of("member"), (names,))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem + certificate.public_bytes(Encoding.PEM)
 
 
 def _state(thread):

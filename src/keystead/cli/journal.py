@@ -108,12 +108,13 @@ def _logged(text: str) -> journal_verify.KeptCheckpoint:
 def _verify(given: Namespace) -> int:
     head = None if given.checkpoint is None else _logged(given.checkpoint)
     try:
-        key = journal_verify.load_key(given.key.read_bytes())
+        key = journal_verify.load_key(journal_verify.read_short(given.key))
         if given.head is not None:
-            head = journal_verify.load_head(given.head.read_bytes(), key)
+            head = journal_verify.load_head(journal_verify.read_short(given.head), key)
     except journal_verify.Unverifiable as error:
         raise UsageError(str(error)) from None
-    with given.file.open("rb") as lines:
+    with given.file.open("rb") as file:
+        lines = journal_verify.lines_of(file)
         report = journal_verify.verify(lines, key, head=head, start=given.start)
     faults = [{"entry": fault.entry, "reason": fault.reason} for fault in report.faults]
     screen = Screen(is_json=given.json)

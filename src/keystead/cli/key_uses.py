@@ -213,7 +213,7 @@ def _sealed(content: bytes) -> dict[str, str]:
     """Return the fields of what is to be decrypted: the JSON of `encrypt`, or bytes alone."""
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if isinstance(fields, dict) and "encrypted" in fields:
         return fields

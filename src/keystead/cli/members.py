@@ -141,7 +141,7 @@ def _path(call: Invocation) -> str:
 
 def _read(path: Path) -> dict[str, Json]:
     """Return what `cluster add` has written. Raises UsageError if it is something else."""
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, RecursionError):
         added: dict[str, Json] = json.loads(path.read_bytes())
         if added.keys() >= {"members", "joinerKit"}:
             return added

@@ -25,7 +25,7 @@ def _show(call: Invocation) -> None:
 def _set(call: Invocation) -> None:
     try:
         policy = json.loads(read_input(call.given.file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{call.given.file} is not JSON: {error}.") from None
     call.client.set_policy(call.given.key_id, policy)
     call.screen.done(f"The key {call.given.key_id} has this policy now.")

@@ -36,12 +36,15 @@ def verify_attestation(token: bytes, *, identity_pem: bytes, nonce: bytes) -> di
     header = _object(parts[0])
     if (header.get("alg"), header.get("typ")) != (ALGORITHM, JWS_TYPE):
         raise AttestationInvalid("This JWS is not an attestation of Keystead.")
+    if "crit" in header:  # RFC 7515, 4.1.11: who does not know what it names must refuse.
+        raise AttestationInvalid("This JWS asks for extensions that no attestation has.")
     try:
         _identity(identity_pem).verify(_decoded(parts[2]), b".".join(parts[:2]))
     except InvalidSignature:
         raise AttestationInvalid("The signature is NOT that of this identity.") from None
     claims = _object(parts[1])
-    if not hmac.compare_digest(str(claims.get("nonce")), base64.b64encode(nonce).decode()):
+    signed = str(claims.get("nonce")).encode("utf-8", "surrogatepass")
+    if not hmac.compare_digest(signed, base64.b64encode(nonce)):
         raise AttestationInvalid("The attestation is for another nonce: it may be an old one.")
     return claims
 
@@ -64,7 +67,7 @@ def _identity(pem: bytes) -> Ed25519PublicKey:
 def _object(part: bytes) -> dict[str, Any]:
     try:
         decoded = json.loads(_decoded(part))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AttestationInvalid("This is not a JWS: a part of it is not JSON.") from None
     if not isinstance(decoded, dict):
         raise AttestationInvalid("This is not a JWS: a part of it is not a JSON object.")

@@ -357,7 +357,7 @@ def _decoded(answer: Answer) -> Json:
         return None
     try:
         return json.loads(answer.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnexpectedAnswer(
             f"The answer is not JSON (status {answer.status}): is this an HSM?"
         ) from None
@@ -368,6 +368,6 @@ def _reason(answer: Answer) -> str:
     text = answer.data[:_REASON_BYTES].decode(errors="replace").strip()
     try:
         message = json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         message = text
     return str(message) or f"The HSM answered with status {answer.status}."

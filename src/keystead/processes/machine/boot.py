@@ -57,7 +57,7 @@ def prepare() -> None:
     """Mount, load the drivers, wait for entropy and close the kernel.
 
     Afterwards nothing but the data partition and /run can be written. Raises OSError if the kernel
-    refuses a step, and StartRefused if there is no data partition.
+    refuses a step, and StartRefused if there is no data partition, or none that can be mounted.
     """
     kernel.mount("proc", "/proc", "proc", kernel.PRIVATE)
     kernel.mount("sysfs", "/sys", "sysfs", kernel.PRIVATE)
@@ -70,9 +70,20 @@ def prepare() -> None:
     os.getrandom(1)  # Waits until the kernel's random numbers are seeded.
     kernel.set_parameters(_HARDENING)
     disk = wait_for_partition(DATA_PARTITION)
-    kernel.mount(f"/dev/{disk}", DATA, "ext4", kernel.PRIVATE, "errors=panic")
+    mount_data(f"/dev/{disk}")
     kernel.set_parameters(_LAST)
     kernel.mount("", "/", "", kernel.MS_REMOUNT | kernel.MS_RDONLY)
+
+
+def mount_data(device: str, place: str = DATA) -> None:
+    """Mount the data partition. Raises StartRefused if it is damaged."""
+    try:
+        kernel.mount(device, place, "ext4", kernel.PRIVATE, "errors=panic")
+    except OSError as error:
+        raise StartRefused(
+            f"The data partition cannot be used ({error.strerror}). Repair it on another machine, "
+            "with e2fsck, or restore a backup into a new disk."
+        ) from error
 
 
 def drivers(folder: Path, devices: Path) -> Iterator[str]:

@@ -41,11 +41,15 @@ class Clock:
         if abs(error) > MAX_STEP_SECONDS and self._has_time:
             self._complain(f"the time server's time is {error:.0f} s off: ignored")
             return PAUSE_SECONDS
-        self._has_time, self._is_silent = True, False
-        if abs(error) < SLEW_SECONDS:
-            self._slew(error)
+        is_small = abs(error) < SLEW_SECONDS
+        try:
+            (self._slew if is_small else self._step)(error)
+        except OSError as refusal:  # Such as a time before 1970.
+            self._complain(f"the time server's time cannot be used: {refusal.strerror}")
             return PAUSE_SECONDS
-        self._step(error)
+        self._has_time, self._is_silent = True, False
+        if is_small:
+            return PAUSE_SECONDS
         self._tell(f"the clock was {error:.1f} s behind the time server, and is set")
         return SHORT_PAUSE_SECONDS
 

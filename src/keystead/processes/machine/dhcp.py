@@ -21,6 +21,8 @@ _BROADCAST: Final = 0x8000
 _PAD, _END = 0, 255
 _MASK, _ROUTER, _ASKED_ADDRESS, _LEASE, _TYPE, _SERVER, _WANTED = 1, 3, 50, 51, 53, 54, 55
 _ADDRESS_BYTES: Final = 4
+_LEASE_BYTES: Final = 4
+_EVERYONE: Final = IPv4Address("255.255.255.255")
 _SHORTEST_LEASE: Final = 60
 _DEFAULT_LEASE: Final = 3600
 
@@ -115,16 +117,21 @@ def _lease(address: IPv4Address, options: Mapping[int, bytes]) -> Lease:
     kind = MessageType(int.from_bytes(options[_TYPE], "big"))
     server = IPv4Address(options[_SERVER])
     if kind is not MessageType.NAK and (
-        address.is_unspecified or address.is_multicast or address.is_loopback
+        address.is_unspecified
+        or address.is_multicast
+        or address.is_loopback
+        or address == _EVERYONE
     ):
         raise ValueError("no machine can have this address")
     mask = IPv4Address(options.get(_MASK, b"\xff\xff\xff\xff"))
     router = options.get(_ROUTER)
-    seconds = int.from_bytes(options.get(_LEASE, b""), "big") or _DEFAULT_LEASE
+    lease = options.get(_LEASE, bytes(_LEASE_BYTES))
+    if len(lease) != _LEASE_BYTES:
+        raise ValueError("a number of seconds that no clock counts to")
     return Lease(
         kind,
         IPv4Interface(f"{address}/{mask}"),
         None if router is None else IPv4Address(router[:_ADDRESS_BYTES]),
         server,
-        max(seconds, _SHORTEST_LEASE),
+        max(int.from_bytes(lease, "big") or _DEFAULT_LEASE, _SHORTEST_LEASE),
     )

@@ -79,15 +79,24 @@ async def _renew(interface: Interface, holding: Holding, tell: Callable[[str], N
     if lease is not None:
         if holding.answered(lease, now=now):
             interface.set_address(lease.address)
-            if lease.router is not None:
-                interface.set_router(lease.router)
-            tell(f"address {lease.address.ip}, by DHCP")
+            tell(f"address {lease.address.ip}, by DHCP{_without_router(interface, lease.router)}")
         return lease.seconds / 2
     if holding.unanswered(now=now):
         address = link_local_address(interface.hardware)
         interface.set_address(address)
         tell(f"address {address.ip}, link-local: no DHCP server answers")
     return _PAUSE_SECONDS if holding.is_quiet else 0.0
+
+
+def _without_router(interface: Interface, router: IPv4Address | None) -> str:
+    """Use a router. If it is of no use, return what to say of that: the address is kept."""
+    if router is None:
+        return ""
+    try:
+        interface.set_router(router)
+    except OSError:
+        return f", without its router {router}, which that address does not reach"
+    return ""
 
 
 async def _ask(interface: Interface) -> dhcp.Lease | None:

@@ -85,7 +85,12 @@ class Machine:
             tell("the server does not answer")
             self._restart()
             return
-        self._slots.confirm()
+        try:
+            self._slots.confirm()
+        except OSError as error:
+            tell(f"the slot cannot be confirmed: {error}")
+            self._restart()
+            return
         tell(f"slot {self._slots.running.value} is confirmed")
         if self._key_waits:
             tell("restarting once more, to seal the device key to this image")
@@ -163,10 +168,13 @@ def _begin_slots() -> tuple[Slots | None, Start]:
     try:
         slots = boot.find_slots()
         start = slots.begin()
-        UpdateSlot(UPDATES).take_committed()  # A power cut has ended what was committed.
     except (OSError, StartRefused) as error:
         tell(f"no updates: {error}")
         return None, Start.CONFIRMED
+    try:
+        UpdateSlot(UPDATES).take_committed()  # A power cut has ended what was committed.
+    except OSError as error:  # The server has written there. The trial counts all the same.
+        tell(f"the update that was committed cannot be dropped: {error}")
     running = slots.running
     tell(start.value.format(running=running.value, other=running.other.value))
     return slots, start
