@@ -94,10 +94,6 @@ class _Line(Generic[Item]):
 
     def next_part(self) -> "_Line[Item]":
         """Return the part that has the turn, which it takes."""
-        if not self.new and len(self.parts) == 1:
-            self.is_for_new = True
-            (only,) = self.parts.values()
-            return only
         while self.served and not self.parts[name := next(iter(self.served))].size:
             self.remove(name)
         others_wait = bool(self.served)
@@ -142,7 +138,9 @@ class Lines(Generic[Item]):
         """Append an item to the line of `party`, below the edge of the present request."""
         line = group = self._all
         for name in party.names():
-            group, line = line, line.part(name)
+            group = line
+            # Without a call for a part that has waiting work, as each of one busy user has.
+            line = (group.size and group.parts.get(name)) or group.part(name)
             group.size += 1
         line.size += 1
         line.items.append(item)
@@ -164,7 +162,13 @@ class Lines(Generic[Item]):
         line = self._all
         line.size -= 1
         while line.parts:
-            line = line.next_part()
+            if (
+                len(line.parts) == 1 and not line.new
+            ):  # It has every turn, as `next_part` would say.
+                line.is_for_new = True
+                (line,) = line.parts.values()
+            else:
+                line = line.next_part()
             line.size -= 1
         return line.items.popleft()
 
