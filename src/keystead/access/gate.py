@@ -174,7 +174,8 @@ class Gate:
 
 def _usable(attempt: Attempt, key: StoredKey) -> Mechanism:
     caller, record = attempt.caller, key.record
-    caller.require_unrevoked()
+    if caller.standing.is_revoked:
+        caller.require_unrevoked()
     if record.tags:
         require_use(caller, record.tags)
     mechanism = mechanism_of(key.algorithm, attempt.use, attempt.mode)

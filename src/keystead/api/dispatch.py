@@ -20,6 +20,7 @@ from keystead.api.http.negotiation import choose
 from keystead.api.http.route import (
     Authentication,
     Call,
+    EarlyCheck,
     Reply,
     ResponseCut,
     Route,
@@ -55,6 +56,7 @@ REFUSALS: Final = frozenset({401, 403, 412, 429})
 # For each request: with Python 3.11, a member of an Enum is not found at the speed of a name.
 _ROLE: Final = Authentication.ROLE
 _DEBUG: Final = Level.DEBUG
+_NO_EARLY_CHECK: Final = EarlyCheck.NONE
 
 OK: Final = 200
 NO_CACHE: Final = ("Cache-Control", "no-cache")
@@ -271,7 +273,8 @@ async def _allowed(
 def _require_fit(call: Call[Any]) -> None:
     """Raise 415, 413 or 406 if the head asks for something that the row does not support."""
     row, request = call.route, call.request
-    row.accepts.require_early(request.headers.get("content-type", ""))
+    if row.accepts.early is not _NO_EARLY_CHECK:
+        row.accepts.require_early(request.headers.get("content-type", ""))
     if request.content_length is not None and request.content_length > row.body_limit:
         raise errors.TooLarge(f"The body is over {row.body_limit} bytes.")
     accept = request.headers.get("accept")

@@ -170,7 +170,8 @@ class Call(Hidden, Generic[Body]):
         caller = self.authenticated
         if caller is None:
             return
-        caller.require_unrevoked()
+        if caller.standing.is_revoked:
+            caller.require_unrevoked()
         if row.guard is not None:
             row.guard(self)
         if caller.role not in row.roles:

@@ -121,7 +121,7 @@ def handler_of(use: Use) -> Handler:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
         if type(result) is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
-            return Reply(200, b'{"%b":%b}' % (first, _json(result)))
+            return Reply(200, b'{"%b":"%b"}' % (first, b2a_base64(result, newline=False)))
         del message, wanted  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
 
