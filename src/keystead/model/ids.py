@@ -8,7 +8,6 @@ from typing import NewType, Self
 from keystead.errors import InvalidInput
 
 MAX_ID_LENGTH = 128
-MAX_TAG_LENGTH = 128
 MAX_TAGS = 1000
 MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"

@@ -184,7 +184,7 @@ def _freshness(platform: PlatformLink) -> Freshness | None:
 
 
 def _follow_cluster(hsm: Hsm, platform: PlatformLink) -> list[asyncio.Task[None]]:
-    """Let the HSM hear what other members of its cluster change. Return the task for that."""
+    """Let the HSM hear what other members of its cluster change. Return the tasks for that."""
     if hsm.freshness is None:
         return []
     platform.news = ClusterNews(hsm, hsm.freshness)

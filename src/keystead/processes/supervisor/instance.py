@@ -65,7 +65,7 @@ STEADY_SECONDS: Final = 60.0
 
 
 class Outcome(Enum):
-    """Why a instance ended."""
+    """Why an instance ended."""
 
     STOPPED = auto()
     REBOOT = auto()
