@@ -50,7 +50,13 @@ class _Entry:
     approval: Approval
     revision: int
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    writing: Approval | None = None
+    """What the approval will be, while the store writes it."""
     is_void: bool = False
+
+    def is_or_becomes(self, is_void: Callable[[Approval], bool]) -> bool:
+        """Whether `is_void` is true of the approval as it is, or as it is being written."""
+        return is_void(self.approval) or (self.writing is not None and is_void(self.writing))
 
 
 @dataclass(slots=True, eq=False)
@@ -184,8 +190,10 @@ class ApprovalStore:
         return min(fitting, key=lambda approval: approval.ends_at, default=None)
 
     async def void(self, is_void: Callable[[Approval], bool]) -> None:
-        """Delete the approvals that `is_void` selects."""
-        await self._delete(entry for entry in self._entries.values() if is_void(entry.approval))
+        """Delete the approvals that `is_void` selects, also if a change makes them so just now."""
+        await self._delete(
+            entry for entry in self._entries.values() if entry.is_or_becomes(is_void)
+        )
 
     async def _delete(self, entries: Iterable[_Entry]) -> None:
         # In one order: two deletions that each hold an entry of the other would wait for ever.
@@ -221,8 +229,12 @@ class ApprovalStore:
 
     async def _write(self, entry: _Entry, approval: Approval) -> None:
         change = self._sealed.put(approval.approval_id, _encode(approval), expected=entry.revision)
-        entry.revision = await self._store.commit([change])
-        entry.approval = approval
+        entry.writing = approval
+        try:
+            entry.revision = await self._store.commit([change])
+            entry.approval = approval
+        finally:
+            entry.writing = None
 
 
 def _encode(approval: Approval) -> bytes:
