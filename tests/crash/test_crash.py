@@ -1,4 +1,4 @@
-"""SIGKILL of the whole process tree under writes: nothing acknowledged is lost, every start clean.
+"""SIGKILL of all processes or of one, under writes: nothing acknowledged is lost.
 
 `make crash ROUNDS=n` runs more rounds.
 """
@@ -8,15 +8,22 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from tests.support.server import Server, basic, running_server
+import pytest
+
+from tests.support.server import START_SECONDS, Server, basic, running_server, wait_until
 
 ROUNDS = int(os.environ.get("KEYSTEAD_CRASH_ROUNDS", "10"))
+ONE_PROCESS_ROUNDS = max(2, ROUNDS // 5)
 WORKERS = 4
+UNAVAILABLE = 503
 RANDOM = secrets.SystemRandom()
 LIFE_SECONDS = (0.1, 1.0)
 """Of a server under writes, before it is killed."""
@@ -39,19 +46,22 @@ class Worker:
     acknowledged: int = 0
     refused: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def work(self, server: Server) -> None:
-        """Change keys until the server is gone."""
+    def work(self, server: Server, stop: threading.Event) -> None:
+        """Change keys until the server or one of its processes is gone, or `stop` is set.
+
+        A connection may outlive a process: what was closed after an answer is opened again.
+        """
         connection = server.connect(timeout_seconds=10)
         with (
             contextlib.closing(connection),
             contextlib.suppress(OSError, http.client.HTTPException),
         ):
             authorization = basic("admin", server.passphrases["admin"])
-            while True:
+            while not stop.is_set():
                 answer = self._change_something(connection, authorization)
                 if answer is None:
                     continue
-                if _is_gone(server):
+                if answer[0] == UNAVAILABLE or _is_gone(server):
                     return  # Its processes do not die at the same moment. What came of it: unknown.
                 self.refused.append(answer)
 
@@ -120,12 +130,16 @@ def _label(server: Server, key: str) -> Label:
     return answer.json().get("label", "")
 
 
-def _write_and_kill(server: Server, workers: list[Worker], life_seconds: float) -> None:
-    threads = [threading.Thread(target=worker.work, args=(server,)) for worker in workers]
+def _write_and_kill(
+    server: Server, workers: list[Worker], life_seconds: float, kill: Callable[[], None]
+) -> None:
+    stop = threading.Event()
+    threads = [threading.Thread(target=worker.work, args=(server, stop)) for worker in workers]
     for thread in threads:
         thread.start()
     threading.Event().wait(life_seconds)
-    server.kill_all()
+    kill()
+    stop.set()
     for thread in threads:
         thread.join(timeout=20)
         assert not thread.is_alive()
@@ -156,4 +170,40 @@ def _one_round(tmp_path: Path, workers: list[Worker], *, first: bool) -> None:
             assert server.ready_state == "Locked"
             server.unlock()
             _compare_all(server, workers)
-        _write_and_kill(server, workers, RANDOM.uniform(*LIFE_SECONDS))
+        _write_and_kill(server, workers, RANDOM.uniform(*LIFE_SECONDS), server.kill_all)
+
+
+@pytest.mark.parametrize("role", ["core", "platform", "edge"])
+def test_no_acknowledged_change_is_lost_when_one_process_is_killed(
+    tmp_path: Path, role: str
+) -> None:
+    workers = [Worker(f"w{number}") for number in range(WORKERS)]
+    with running_server(tmp_path) as server:
+        server.provision()
+        on = {"status": "on"}
+        answer = server.request("PUT", "/config/unattended-boot", user="admin", json=on)
+        assert answer.status == 204
+        for _ in range(ONE_PROCESS_ROUNDS):
+            life_seconds = RANDOM.uniform(*LIFE_SECONDS)
+            _write_and_kill(server, workers, life_seconds, partial(_kill_one, server, role))
+            _compare_all(server, workers)
+    assert [worker.refused for worker in workers] == [[]] * WORKERS
+    assert all(worker.acknowledged for worker in workers)
+
+
+def _kill_one(server: Server, role: str) -> None:
+    """Kill the process, and wait until another has taken its place and the HSM is Operational."""
+    killed = server.child(role)
+    os.kill(killed, signal.SIGKILL)
+
+    def is_back() -> bool:
+        if killed in server.children() or role not in server.children().values():
+            return False
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return server.state() == "Operational"
+        return False
+
+    wait_until(is_back, seconds=START_SECONDS, what=server.log)
+    # Commits are in order: what the core was still doing for the clients is done before this one.
+    wanted = {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}
+    assert server.request("POST", "/keys/generate", user="admin", json=wanted).status == 201
