@@ -193,6 +193,7 @@ class Filling:
     """All that is free on a disk, taken until it is closed."""
 
     def __init__(self, disk):
+        assert disk.is_mount(), "it would fill the disk below"
         self._file = disk / "filling"
         with self._file.open("wb", buffering=0) as file:
             for size in (2**20, 2**12):
