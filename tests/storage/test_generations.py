@@ -94,6 +94,29 @@ def test_a_sweep_takes_nothing_of_a_restore_that_begins_meanwhile_on_another_mem
     asyncio.run(scenario())
 
 
+def test_what_a_failed_restore_has_left_is_deleted_and_nothing_of_another_member():
+    async def scenario():
+        store = MemoryStore()
+        kept = await generation_with(store, a=b"1")
+        failed = await kept.begin_next()
+        await failed.add({"/left": b"over"})
+        await failed.require_kept()
+        other = await GenerationStore.open(store)
+        following = await other.begin_next()
+        await following.add({"/b": b"2"})
+        with pytest.raises(StaleRevision):
+            await failed.require_kept()
+        await failed.give_up()
+        await kept.sweep_unclaimed()
+        await following.require_kept()
+        await following.give_up()
+        await other.sweep_unclaimed()
+        assert await store.list("/0", "/:", limit=9) == ["/0/a"]
+        assert await contents(store) == {"/a": b"1"}
+
+    asyncio.run(scenario())
+
+
 def test_nothing_decided_in_a_replaced_generation_is_written():
     async def scenario():
         store = MemoryStore()

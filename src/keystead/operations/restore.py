@@ -188,10 +188,14 @@ class _Switch:
         return True
 
     async def _require_openable(self, session: Session) -> None:
-        """Raise InvalidInput unless the file's stores open under the present domain key."""
+        """Raise InvalidInput unless the file's stores open under the present domain key.
+
+        Raises StaleRevision if a restore on another member has deleted them.
+        """
         try:
             await DomainStores(self.following.view(), session.require_domain_key()).check()
         except (CorruptRecord, UnsupportedFormat) as error:
+            await self.following.require_kept()
             raise InvalidInput(f"The backup file does not fit. {error.message}") from None
 
     async def _require_intact(self, session: Session) -> None:

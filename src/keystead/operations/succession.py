@@ -1,7 +1,7 @@
 """The change from one generation of records to the next, and the removal of old records."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from keystead.errors import Conflict, InvalidInput, KeysteadError, WrongState
@@ -24,6 +24,7 @@ class Succession:
         """Asks the running restore to give up the generation. None if there is none."""
         self._alone = asyncio.Lock()
         self._sweeping: asyncio.Task[None] | None = None
+        self._last: NextGeneration | None = None
 
     @asynccontextmanager
     async def next_generation(self, makes_way: Callable[[], bool]) -> AsyncIterator[NextGeneration]:
@@ -37,27 +38,37 @@ class Succession:
         self._makes_way = makes_way
         try:
             async with self._alone:
-                yield await self._store.begin_next()
+                self._last = await self._store.begin_next()
+                yield self._last
         finally:
             if self._makes_way is makes_way:
                 self._makes_way = None
-            self.sweep_soon()
+            self._soon(self._sweep_own)
 
     def sweep_soon(self) -> None:
         """Delete leftovers in the background, in small commits."""
+        self._soon(self._store.sweep)
+
+    def _soon(self, sweep: Callable[[], Awaitable[None]]) -> None:
         if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep(sweep))
 
     def stop(self) -> None:
         """Stop deleting. The next start continues."""
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    async def _sweep(self) -> None:
+    async def _sweep_own(self) -> None:
+        """Delete what the last restore has left. One that runs on another member goes on."""
+        if self._last is not None:
+            await self._last.give_up()
+        await self._store.sweep_unclaimed()
+
+    async def _sweep(self, sweep: Callable[[], Awaitable[None]]) -> None:
         depend_on(None)  # This does not depend on the request that started it.
         try:
             async with self._alone:
-                await self._store.sweep()
+                await sweep()
         except KeysteadError as error:
             # They do no harm. The next start or restore tries again.
             self._log.warning("cannot delete what a restore left over", reason=error.message)

@@ -18,7 +18,7 @@ Each record is sealed to its path without the number, as in a backup.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -173,6 +173,15 @@ class GenerationStore:
         """
         if await self._store.get(_CLAIM) is not None:
             _ = await self._store.commit([Change(_CLAIM, None)], checks=[self._in_force])
+        await self.sweep_unclaimed()
+
+    async def sweep_unclaimed(self) -> None:
+        """Delete all other generations, unless a restore fills one of them.
+
+        Raises StaleRevision if this one is no longer current, or if a restore begins meanwhile.
+        """
+        if await self._store.get(_CLAIM) is not None:
+            return
         unclaimed = [self._in_force, Check(_CLAIM, MISSING)]
         for start, stop in self._others():
             _ = await remove_range(self._store, start, stop, checks=unclaimed)
@@ -287,6 +296,17 @@ class NextGeneration:
         await self.write(
             [Change(f"/{self._number}{path}", value) for path, value in records.items()]
         )
+
+    async def require_kept(self) -> None:
+        """Raise StaleRevision if another member may have deleted some of the records."""
+        claim = await self._store.get(_CLAIM)
+        if claim is None or claim.revision != self._claim.revision:
+            raise StaleRevision("Another restore has deleted what this one had written.")
+
+    async def give_up(self) -> None:
+        """Let others delete this generation, unless it has become the current one."""
+        with suppress(StaleRevision):
+            _ = await self._store.commit([Change(_CLAIM, None, self._claim.revision)])
 
     def view(self) -> GenerationStore:
         """Return the generation as a store of its own."""
