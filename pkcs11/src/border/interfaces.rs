@@ -96,9 +96,7 @@ entry! {
     }
 
     fn C_GetInterface(
-        name: *mut CK_UTF8CHAR,
-        version: *mut CK_VERSION,
-        interface: Room<*mut CK_INTERFACE>,
+        name: *mut CK_UTF8CHAR, version: *mut CK_VERSION, interface: Room<*mut CK_INTERFACE>,
         flags: CK_FLAGS
     ) {
         // SAFETY: the caller promises a text that ends with a zero, or NULL.

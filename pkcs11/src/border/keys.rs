@@ -11,12 +11,8 @@ entry! {
     }
 
     fn C_GenerateKeyPair(
-        session: Session,
-        mechanism: Mechanism,
-        public: Template,
-        private: Template,
-        public_key: Room<Handle>,
-        private_key: Room<Handle>
+        session: Session, mechanism: Mechanism, public: Template, private: Template,
+        public_key: Room<Handle>, private_key: Room<Handle>
     ) {
         let made = session.generate_pair(&mechanism, &public, &private)?;
         public_key.write(made.0);
@@ -24,11 +20,7 @@ entry! {
     }
 
     fn C_DeriveKey(
-        session: Session,
-        mechanism: Mechanism,
-        base: Handle,
-        template: Template,
-        key: Room<Handle>
+        session: Session, mechanism: Mechanism, base: Handle, template: Template, key: Room<Handle>
     ) {
         let base = session.slot.key_object(base, CKR_KEY_HANDLE_INVALID)?;
         key.fill(session.derive(&mechanism, &base, &template)?)

@@ -15,11 +15,7 @@ entry! {
     }
 
     fn C_EncryptMessage(
-        session: Session,
-        message: GcmMessage,
-        aad: Bytes,
-        plaintext: Bytes,
-        ciphertext: Output
+        session: Session, message: GcmMessage, aad: Bytes, plaintext: Bytes, ciphertext: Output
     ) {
         let key = session.begun().messages.get(Purpose::Encrypt)?.clone();
         message.require_nonce_of_server()?;
@@ -42,11 +38,7 @@ entry! {
     }
 
     fn C_DecryptMessage(
-        session: Session,
-        message: GcmMessage,
-        aad: Bytes,
-        ciphertext: Bytes,
-        plaintext: Output
+        session: Session, message: GcmMessage, aad: Bytes, ciphertext: Bytes, plaintext: Output
     ) {
         let key = session.begun().messages.get(Purpose::Decrypt)?.clone();
         if plaintext.is_told(ciphertext.len())? {

@@ -32,10 +32,7 @@ entry! {
     }
 
     fn C_GetAttributeValue(
-        session: Session,
-        object: Handle,
-        template: *mut CK_ATTRIBUTE,
-        count: CK_ULONG
+        session: Session, object: Handle, template: *mut CK_ATTRIBUTE, count: CK_ULONG
     ) {
         let object = session.slot.object(object)?;
         // SAFETY: the caller promises a template.

@@ -11,10 +11,7 @@ use crate::refusal::{require, Refusal};
 
 entry! {
     fn C_OpenSession(
-        slot: CK_SLOT_ID,
-        flags: CK_FLAGS,
-        _application: *mut c_void,
-        _notify: CK_NOTIFY,
+        slot: CK_SLOT_ID, flags: CK_FLAGS, _application: *mut c_void, _notify: CK_NOTIFY,
         handle: Room<Handle>
     ) {
         let module = Module::get()?;

@@ -6,54 +6,38 @@ use cryptoki_sys::*;
 
 /// Defines functions by the types of their arguments, which they do not look at.
 macro_rules! unsupported {
-    ($($name:ident($($kind:ty),*);)*) => {$(
+    (of: $name:ident($($kind:ty),*)) => {
         #[doc = concat!("`", stringify!($name), "` of PKCS#11, which is not supported.")]
         #[no_mangle]
         pub extern "C" fn $name($(_: $kind),*) -> CK_RV {
             CKR_FUNCTION_NOT_SUPPORTED
         }
-    )*};
+    };
+    ($($arguments:tt => $($name:ident),*;)*) => {$($(unsupported!(of: $name $arguments);)*)*};
 }
 
 unsupported! {
-    C_InitToken(CK_SLOT_ID, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_UTF8CHAR);
-    C_InitPIN(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG);
-    C_GetOperationState(CK_SESSION_HANDLE, *mut CK_BYTE, *mut CK_ULONG);
-    C_SetOperationState(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE);
-    C_DigestKey(CK_SESSION_HANDLE, CK_OBJECT_HANDLE);
-    C_SignRecoverInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_SignRecover(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_VerifyRecoverInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_VerifyRecover(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_DigestEncryptUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_DecryptDigestUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_SignEncryptUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_DecryptVerifyUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_SeedRandom(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG);
-    C_GetFunctionStatus(CK_SESSION_HANDLE);
-    C_CancelFunction(CK_SESSION_HANDLE);
-    C_EncryptMessageBegin(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG);
-    C_EncryptMessageNext(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG, CK_FLAGS);
-    C_DecryptMessageBegin(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG);
-    C_DecryptMessageNext(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG, CK_FLAGS);
-    C_MessageSignInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_SignMessage(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_SignMessageBegin(CK_SESSION_HANDLE, *mut c_void, CK_ULONG);
-    C_SignMessageNext(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_MessageSignFinal(CK_SESSION_HANDLE);
-    C_MessageVerifyInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_VerifyMessage(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, CK_ULONG);
-    C_VerifyMessageBegin(CK_SESSION_HANDLE, *mut c_void, CK_ULONG);
-    C_VerifyMessageNext(CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, CK_ULONG);
-    C_MessageVerifyFinal(CK_SESSION_HANDLE);
-    C_VerifySignatureInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG);
-    C_VerifySignature(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG);
-    C_VerifySignatureUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG);
-    C_VerifySignatureFinal(CK_SESSION_HANDLE);
-    C_GetSessionValidationFlags(CK_SESSION_HANDLE, CK_SESSION_VALIDATION_FLAGS_TYPE, *mut CK_FLAGS);
-    C_AsyncComplete(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ASYNC_DATA);
-    C_AsyncGetID(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ULONG);
-    C_AsyncJoin(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_BYTE, CK_ULONG);
-    C_WrapKeyAuthenticated(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_UnwrapKeyAuthenticated(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_OBJECT_HANDLE);
+    (CK_SLOT_ID, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_UTF8CHAR) => C_InitToken;
+    (CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG) => C_InitPIN;
+    (CK_SESSION_HANDLE, *mut CK_BYTE, *mut CK_ULONG) => C_GetOperationState;
+    (CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE) => C_SetOperationState;
+    (CK_SESSION_HANDLE, CK_OBJECT_HANDLE) => C_DigestKey;
+    (CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE) => C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit;
+    (CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG) =>
+        C_SignRecover, C_VerifyRecover, C_DigestEncryptUpdate, C_DecryptDigestUpdate, C_SignEncryptUpdate, C_DecryptVerifyUpdate;
+    (CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG) => C_SeedRandom, C_VerifySignature, C_VerifySignatureUpdate;
+    (CK_SESSION_HANDLE) => C_GetFunctionStatus, C_CancelFunction, C_MessageSignFinal, C_MessageVerifyFinal, C_VerifySignatureFinal;
+    (CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG) => C_EncryptMessageBegin, C_DecryptMessageBegin;
+    (CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG, CK_FLAGS) => C_EncryptMessageNext, C_DecryptMessageNext;
+    (CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG) => C_SignMessage, C_SignMessageNext;
+    (CK_SESSION_HANDLE, *mut c_void, CK_ULONG) => C_SignMessageBegin, C_VerifyMessageBegin;
+    (CK_SESSION_HANDLE, *mut c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, CK_ULONG) => C_VerifyMessage, C_VerifyMessageNext;
+    (CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG) => C_VerifySignatureInit;
+    (CK_SESSION_HANDLE, CK_SESSION_VALIDATION_FLAGS_TYPE, *mut CK_FLAGS) => C_GetSessionValidationFlags;
+    (CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ASYNC_DATA) => C_AsyncComplete;
+    (CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ULONG) => C_AsyncGetID;
+    (CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_BYTE, CK_ULONG) => C_AsyncJoin;
+    (CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG) => C_WrapKeyAuthenticated;
+    (CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_OBJECT_HANDLE) =>
+        C_UnwrapKeyAuthenticated;
 }

@@ -10,11 +10,7 @@ use crate::slot::kem_ciphertext_length;
 
 entry! {
     fn C_WrapKey(
-        session: Session,
-        mechanism: Mechanism,
-        wrapping_key: Handle,
-        key: Handle,
-        wrapped: Output
+        session: Session, mechanism: Mechanism, wrapping_key: Handle, key: Handle, wrapped: Output
     ) {
         let slot = &session.slot;
         let with = slot.key_object(wrapping_key, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
@@ -29,24 +25,16 @@ entry! {
     }
 
     fn C_UnwrapKey(
-        session: Session,
-        mechanism: Mechanism,
-        unwrapping_key: Handle,
-        wrapped: Bytes,
-        template: Template,
-        key: Room<Handle>
+        session: Session, mechanism: Mechanism, unwrapping_key: Handle, wrapped: Bytes,
+        template: Template, key: Room<Handle>
     ) {
         let with = session.slot.key_object(unwrapping_key, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
         key.fill(session.unwrap(&mechanism, &with, wrapped, template)?)
     }
 
     fn C_EncapsulateKey(
-        session: Session,
-        mechanism: Mechanism,
-        public_key: Handle,
-        template: Template,
-        ciphertext: Output,
-        key: Room<Handle>
+        session: Session, mechanism: Mechanism, public_key: Handle, template: Template,
+        ciphertext: Output, key: Room<Handle>
     ) {
         let with = session.slot.key_object(public_key, CKR_KEY_HANDLE_INVALID)?;
         if ciphertext.is_told(kem_ciphertext_length(&mechanism, &with)?)? {
@@ -58,12 +46,8 @@ entry! {
     }
 
     fn C_DecapsulateKey(
-        session: Session,
-        mechanism: Mechanism,
-        private_key: Handle,
-        template: Template,
-        ciphertext: Bytes,
-        key: Room<Handle>
+        session: Session, mechanism: Mechanism, private_key: Handle, template: Template,
+        ciphertext: Bytes, key: Room<Handle>
     ) {
         let with = session.slot.key_object(private_key, CKR_KEY_HANDLE_INVALID)?;
         let length = kem_ciphertext_length(&mechanism, &with)?;
