@@ -81,6 +81,7 @@ impl Signing {
             Family::Weierstrass { field, .. } => {
                 der::raw_signature(&signature, field).ok_or(Refusal(CKR_DEVICE_ERROR))
             }
+            _ if signature.len() != self.size(key) => Err(Refusal(CKR_DEVICE_ERROR)),
             _ => Ok(signature),
         }
     }

@@ -14,6 +14,7 @@ use crate::objects::without_extensions;
 use crate::refusal::{require, tell, Answer, Refusal};
 
 const PAGE: usize = 1000;
+const MOST_KEYS: usize = 1_000_000;
 
 /// A key that is to be generated or brought in.
 #[derive(Default, Serialize)]
@@ -70,7 +71,7 @@ impl Api<'_> {
 
     /// Returns all keys whose IDs begin with `prefix`, in pages, or one by one where there are none.
     pub fn keys(&self, prefix: &str) -> Answer<Vec<Key>> {
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), 0);
         let mut after = String::new();
         loop {
             let answer = self.get(&listing_path(prefix, &after))?;
@@ -84,7 +85,8 @@ impl Api<'_> {
             if last.is_id() {
                 return self.keys_of(page, prefix);
             }
-            require(last.id > after, Refusal(CKR_DEVICE_ERROR))?;
+            seen += page.len();
+            require(last.id > after && seen <= MOST_KEYS, Refusal(CKR_DEVICE_ERROR))?;
             after.clone_from(&last.id);
             found.extend(page.into_iter().filter_map(KeyView::key));
         }
