@@ -141,6 +141,47 @@ def test_a_program_may_finalize_and_initialize_again_and_again(token):
     )
 
 
+def test_threads_may_finalize_and_initialize_during_calls_of_others(token):
+    """A call fails then, with an error that says why, and the next beginning works."""
+    run(
+        token,
+        """
+        import threading
+        GONE = {0, 0x60, 0x82, 0x90, 0x91, 0xB3, NOT_INITIALIZED, 0x191}
+        seen, stop = set(), threading.Event()
+
+        def ends():
+            for _ in range(100):
+                seen.add(module.call("C_Finalize", None))
+                seen.add(module.call("C_Initialize", None))
+
+        def signs():
+            room, opened = ctypes.create_string_buffer(64), ULONG()
+            how, where = ctypes.byref(Mechanism(CKM_ECDSA, None, 0)), ctypes.byref(opened)
+            while not stop.is_set():
+                length = ctypes.byref(ULONG(64))
+                seen.add(module.call("C_OpenSession", ULONG(0), ULONG(SERIAL), None, None, where))
+                seen.add(module.call("C_SignInit", opened, how, key))
+                seen.add(module.call("C_Sign", opened, bytes(32), ULONG(32), room, length))
+
+        threads = [threading.Thread(target=signs) for _ in range(3)]
+        enders = [threading.Thread(target=ends) for _ in range(2)]
+        for thread in threads + enders:
+            thread.start()
+        for thread in enders:
+            thread.join()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert seen <= GONE, [hex(one) for one in seen - GONE]
+        module.call("C_Initialize", None)
+        session = module.open()
+        module.sign(session, module.find(session, b"EC_P256"))
+        module.Finalize(None)
+        """,
+    )
+
+
 def test_threads_share_the_module(token):
     run(
         token,
