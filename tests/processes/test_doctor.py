@@ -1,10 +1,12 @@
 """`keystead doctor`: it tries what this machine allows, and reads what is in force."""
 
 import os
+import ssl
 import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.backends.openssl import backend
 
 from keystead.platform.measurements import REGISTERS
 from tests.processes.test_sandbox import without_seccomp
@@ -27,6 +29,12 @@ def test_it_says_what_each_process_would_have():
     for role in ("core", "edge", "platform"):
         (line,) = [line for line in lines if line.startswith(f"{role} would have: ")]
         assert "seccomp" in line.partition("missing")[0]
+
+
+def test_it_names_the_libraries_of_tls_and_of_keys_which_may_differ():
+    versions = doctor()[1][0]
+    assert f"TLS by {ssl.OPENSSL_VERSION}" in versions
+    assert f"keys by {backend.openssl_version_text()}" in versions
 
 
 def test_it_says_whether_there_is_a_tpm():

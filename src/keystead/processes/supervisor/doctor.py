@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.backends.openssl import backend
 
 from keystead import __version__
 from keystead.errors import KeysteadError, StartRefused
@@ -81,8 +82,9 @@ def examine(
     `settings` are those of a server's platform, and `etcd` is its program.
     """
     yield Finding(
-        f"Keystead {__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
-        f"Linux {platform.release()} on {platform.machine()}"
+        f"Keystead {__version__}, Python {platform.python_version()}, "
+        f"Linux {platform.release()} on {platform.machine()}, "
+        f"TLS by {ssl.OPENSSL_VERSION}, keys by {backend.openssl_version_text()}"
     )
     try:
         require_support()
