@@ -50,9 +50,8 @@ async def reached(_: Call) -> Reply:
     return Reply(REACHED)
 
 
-async def _core_with_callers() -> tuple[Core, dict[str, Credentials | None]]:
-    core = await start_core()
-    await core.provision()
+async def callers_of(core: Core) -> dict[str, Credentials | None]:
+    """Make the users that call, and their namespaces. Return their credentials."""
     callers: dict[str, Credentials | None] = {
         "nobody": None,
         "stranger": ("nobody-knows-me", "a long passphrase"),
@@ -65,15 +64,23 @@ async def _core_with_callers() -> tuple[Core, dict[str, Credentials | None]]:
     for namespace in ("ns", "other"):
         answer = await core.request("PUT", f"/namespaces/{namespace}", user=ADMIN)
         assert answer.status == 204, answer
-    return core, callers
+    return callers
+
+
+async def _core_with_callers() -> tuple[Core, dict[str, Credentials | None]]:
+    core = await start_core()
+    await core.provision()
+    return core, await callers_of(core)
 
 
 class Matrix:
     """One core whose handlers only say that they were reached, and how it answers."""
 
-    def __init__(self, runner: asyncio.Runner) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, core: Core, callers: dict[str, Credentials | None]
+    ) -> None:
         self._runner = runner
-        self.core, self._callers = runner.run(_core_with_callers())
+        self.core, self._callers = core, callers
         rows = [replace(route, handler=reached) for route in ROUTES]
         self._dispatcher = Dispatcher(self.core.hsm, rows)
 
@@ -99,7 +106,7 @@ class Matrix:
 @pytest.fixture(scope="module")
 def matrix() -> Iterator[Matrix]:
     with asyncio.Runner() as runner:
-        matrix = Matrix(runner)
+        matrix = Matrix(runner, *runner.run(_core_with_callers()))
         yield matrix
         matrix.core.close()
 
