@@ -63,9 +63,12 @@ class Faults:
     def start_ended(self):
         """Start etcds that have ended by themselves, as the supervisor does."""
         for site in self.sites:
-            if site.member.has_ended:
-                self.counted["ended by itself"] += 1
-                site.member.start(self.cluster.members)
+            self._start_if_ended(site.member)
+
+    def _start_if_ended(self, member):
+        if member.has_ended:
+            self.counted["ended by itself"] += 1
+            member.start(self.cluster.members)
 
     async def _happens(self, kind, site):
         self.counted[kind.__name__] += 1
@@ -173,14 +176,24 @@ class Faults:
         another = self.cluster.another()
         client = EtcdClient(str(site.member.socket))
         members = MembersService(client, quota_bytes=0)
+
+        def go_on():
+            """Start what has ended by itself, as supervisors do."""
+            self._start_if_ended(site.member)
+            if another.process is not None and another.has_ended:
+                self.counted["joined at a second start"] += 1
+                another.start([*self.cluster.members, another], state="existing")
+
         try:
-            added = await _changed(members, "add", another.url)
+            added = await _changed(members, "add", another.url, go_on)
             another.start([*self.cluster.members, another], state="existing")
             if RANDOM.random() < SHARE_PROMOTED:
-                await _changed(members, "promote", another.url, added)
+                await _changed(members, "promote", another.url, go_on, added)
                 self.counted["promoted"] += 1
             await self.pause()
-            await _changed(members, "remove", another.url, added)
+            await _changed(
+                members, "remove", another.url, lambda: self._start_if_ended(site.member), added
+            )
         finally:
             await asyncio.to_thread(another.stop)
             await client.close()
@@ -205,8 +218,10 @@ class Filling:
         self._file.unlink()
 
 
-async def _changed(members, step, url, member_id=0):
+async def _changed(members, step, url, go_on, member_id=0):
     """Change the membership of the etcd at `url`, as soon as the others agree. Return its ID.
+
+    `go_on` is called before each further attempt.
 
     A step that was refused, or of which nothing is known, may be done nevertheless: an earlier
     attempt was.
@@ -223,5 +238,6 @@ async def _changed(members, step, url, member_id=0):
             return member_id
         if found is not None and (step == "add" or (step == "promote" and not found.is_learner)):
             return found.member_id
-        assert time.monotonic() < end, (step, answer)
+        assert time.monotonic() < end, (step, answer.message, listed)
+        go_on()
         await asyncio.sleep(0.1)
