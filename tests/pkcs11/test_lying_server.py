@@ -328,3 +328,24 @@ def test_a_key_with_numbers_that_are_none_harms_nothing(lied_to: Callable[[Talk]
     module.Finalize(None)
     """.replace("PANIC", str(GENERAL_ERROR))
     run(lied_to(talk), program, beginning=BEGINNING)
+
+
+@pytest.mark.parametrize("name", ["nothing", "no HTTP", "a slow head", "a short body", "busy"])
+def test_no_call_fails_while_another_instance_is_honest(
+    lied_to: Callable[[Talk], Token], token: Token, name: str
+) -> None:
+    lie = sends(answer(b"", "503 Service Unavailable")) if name == "busy" else LIES[name]
+    bad = lied_to(lambda connection, _: lie(connection)).settings
+    addresses = [bad["instances"], token.settings["instances"]]
+    pins = [bad["pinned-sha256"], token.settings["pinned-sha256"]]
+    token.settings |= {
+        "instances": f"[{', '.join(one.strip('[]') for one in addresses)}]",
+        "pinned-sha256": f"[{', '.join(one.strip('[]') for one in pins)}]",
+        "answer-seconds": "1",
+    }
+    program = """
+    key = module.find(session, b"EC_P256")
+    for _ in range(50):
+        assert len(module.sign(session, key)) == 64
+    """
+    run(token, program, beginning=BEGINNING)
