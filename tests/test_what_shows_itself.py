@@ -182,6 +182,7 @@ HARMLESS = {
     "KnownKey.raw",
     "KnownAnswer.message",
     "ErrorMessage.message",  # what went wrong; values are left out of it
+    "UnlockConflict.message",
     "HttpError.message",
     "StoredValue.value",  # sealed
     "Change.value",

@@ -147,7 +147,7 @@ def test_a_call_that_is_refused_in_the_middle_of_its_request_ends_no_other(tmp_p
         client = EtcdClient(path)
         requests = [m.PutRequest(b"/a", bytes(300_000))] * 2
         answers = await asyncio.gather(
-            *(client.call(calls.PUT, request, seconds=60) for request in requests),
+            *(client.call(etcd_calls.PUT, request, seconds=60) for request in requests),
             return_exceptions=True,
         )
         await client.close()
@@ -156,7 +156,7 @@ def test_a_call_that_is_refused_in_the_middle_of_its_request_ends_no_other(tmp_p
 
     refused, answer = asyncio.run(main())
     assert isinstance(refused, EtcdRefused), refused
-    assert answer == m.PutResponse(m.Header(revision=7))
+    assert answer == etcd_calls.HeaderResponse(m.Header(revision=7))
     assert len(peers) == 1
 
 
