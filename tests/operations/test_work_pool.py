@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import weakref
 from functools import partial
 
@@ -419,3 +420,76 @@ def test_a_tenant_whose_work_was_replaced_is_not_counted_as_busy():
         return name
 
     assert run(scenario, threads=1, queue_limit=3, spares=1) == "test_spare_0"
+
+
+# --- the last thread rests -----------------------------------------------------------------------
+
+MANY = 20
+BUSY, QUIET = Party("busy"), Party("quiet")
+
+
+def who() -> str:
+    return threading.current_thread().name
+
+
+def run_on_two(scenario):
+    run(scenario, threads=2, queue_limit=2 * MANY, spares=1, cpus=[0, 0])
+
+
+def test_beside_another_tenant_a_flood_leaves_the_last_thread_idle(monkeypatch):
+    monkeypatch.setattr(work_pool, "REST_SECONDS", 60)
+
+    async def scenario(pool):
+        await pool.run(who, party=QUIET)
+        names = await asyncio.gather(*(pool.run(who, party=BUSY) for _ in range(MANY)))
+        # It may have waited for work already, and then takes the first there is.
+        assert names.count("test_1") <= 1
+        assert names.count("test_0") >= MANY - 1
+
+    run_on_two(scenario)
+
+
+def test_a_tenant_uses_all_threads_again_when_the_other_has_been_quiet(monkeypatch):
+    monkeypatch.setattr(work_pool, "REST_SECONDS", 0.02)
+
+    async def scenario(pool):
+        both = threading.Barrier(2)
+        await pool.run(who, party=QUIET)
+        await asyncio.gather(*(pool.run(partial(both.wait, 20), party=BUSY) for _ in range(2)))
+
+    run_on_two(scenario)
+
+
+def test_work_of_two_tenants_ends_the_rest(monkeypatch):
+    monkeypatch.setattr(work_pool, "REST_SECONDS", 60)
+
+    async def scenario(pool):
+        begun, gate = threading.Event(), threading.Event()
+
+        def long_work() -> str:
+            begun.set()
+            gate.wait(20)
+            return who()
+
+        await pool.run(who, party=QUIET)
+        while not pool._is_resting:  # noqa: SLF001
+            await pool.run(who, party=BUSY)
+        busy = asyncio.create_task(pool.run(long_work, party=BUSY))
+        await asyncio.to_thread(begun.wait, 20)
+        assert await pool.run(who, party=QUIET) == "test_1"
+        gate.set()
+        assert await busy == "test_0"
+
+    run_on_two(scenario)
+
+
+def test_a_pool_with_a_thread_at_rest_is_closed_at_once(monkeypatch):
+    monkeypatch.setattr(work_pool, "REST_SECONDS", 60)
+
+    async def scenario(pool):
+        await pool.run(who, party=QUIET)
+        await asyncio.gather(*(pool.run(who, party=BUSY) for _ in range(MANY)))
+
+    began = time.monotonic()
+    run_on_two(scenario)
+    assert time.monotonic() - began < 30
