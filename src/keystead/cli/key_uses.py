@@ -23,6 +23,7 @@ from keystead.cli.key_arguments import (
 )
 from keystead.cli.screen import write_file
 from keystead.client.client import Json, to_base64
+from keystead.client.json_text import parse_json
 
 HASHES: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _RAW: Final = "raw"
@@ -212,8 +213,8 @@ def _decrypt(call: Invocation) -> None:
 def _sealed(content: bytes) -> dict[str, str]:
     """Return the fields of what is to be decrypted: the JSON of `encrypt`, or bytes alone."""
     try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
+        fields = parse_json(content)
+    except ValueError:
         fields = None
     if isinstance(fields, dict) and "encrypted" in fields:
         return fields

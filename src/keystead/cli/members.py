@@ -14,6 +14,7 @@ from keystead.cli.exit_status import UsageError
 from keystead.cli.screen import write_file
 from keystead.client.client import Json, segment
 from keystead.client.errors import WrongState
+from keystead.client.json_text import parse_json
 
 _MEMBERS: Final = "/cluster/members"
 _COLUMNS: Final = {"id": "ID", "name": "HSM", "urls": "URL", "learner": "Learner"}
@@ -141,8 +142,8 @@ def _path(call: Invocation) -> str:
 
 def _read(path: Path) -> dict[str, Json]:
     """Return what `cluster add` has written. Raises UsageError if it is something else."""
-    with suppress(ValueError, AttributeError, RecursionError):
-        added: dict[str, Json] = json.loads(path.read_bytes())
+    with suppress(ValueError, AttributeError):
+        added: dict[str, Json] = parse_json(path.read_bytes())
         if added.keys() >= {"members", "joinerKit"}:
             return added
     raise UsageError(f"{path} is not what 'keystead cluster add' writes.")

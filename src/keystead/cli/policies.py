@@ -1,11 +1,11 @@
 """`keystead keys policy`: show, set, remove."""
 
-import json
 from pathlib import Path
 
 from keystead.cli.command import Commands, Invocation
 from keystead.cli.exit_status import UsageError
 from keystead.cli.key_arguments import add_key_id, read_input
+from keystead.client.json_text import parse_json
 
 
 def add_commands(commands: Commands) -> None:
@@ -24,8 +24,8 @@ def _show(call: Invocation) -> None:
 
 def _set(call: Invocation) -> None:
     try:
-        policy = json.loads(read_input(call.given.file))
-    except (ValueError, RecursionError) as error:
+        policy = parse_json(read_input(call.given.file))
+    except ValueError as error:
         raise UsageError(f"{call.given.file} is not JSON: {error}.") from None
     call.client.set_policy(call.given.key_id, policy)
     call.screen.done(f"The key {call.given.key_id} has this policy now.")

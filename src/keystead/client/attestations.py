@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hmac
-import json
 from typing import Any, Final
 
 from cryptography import x509
@@ -11,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from keystead.client.json_text import parse_json
 from keystead.errors import InvalidInput
 
 ALGORITHM: Final = "EdDSA"
@@ -66,8 +66,8 @@ def _identity(pem: bytes) -> Ed25519PublicKey:
 
 def _object(part: bytes) -> dict[str, Any]:
     try:
-        decoded = json.loads(_decoded(part))
-    except (ValueError, RecursionError):
+        decoded = parse_json(_decoded(part))
+    except ValueError:
         raise AttestationInvalid("This is not a JWS: a part of it is not JSON.") from None
     if not isinstance(decoded, dict):
         raise AttestationInvalid("This is not a JWS: a part of it is not a JSON object.")

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from urllib3.exceptions import HTTPError
 
 from keystead.client.errors import CannotConnect, UnexpectedAnswer, refusal
+from keystead.client.json_text import parse_json
 from keystead.client.transport import Answer, HttpRequest, Transport
 from keystead.client.trust import Endpoint
 
@@ -356,8 +357,8 @@ def _decoded(answer: Answer) -> Json:
     if not answer.data:
         return None
     try:
-        return json.loads(answer.data)
-    except (ValueError, RecursionError):
+        return parse_json(answer.data)
+    except ValueError:
         raise UnexpectedAnswer(
             f"The answer is not JSON (status {answer.status}): is this an HSM?"
         ) from None
@@ -367,7 +368,7 @@ def _reason(answer: Answer) -> str:
     """Return the reason of a refusal: the API's message, or the text as it came."""
     text = answer.data[:_REASON_BYTES].decode(errors="replace").strip()
     try:
-        message = json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        message = parse_json(text)["message"]
+    except (ValueError, KeyError, TypeError):
         message = text
     return str(message) or f"The HSM answered with status {answer.status}."

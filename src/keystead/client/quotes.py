@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keystead.client.attestations import AttestationInvalid
 from keystead.client.event_log import ALGORITHMS, Reader, replay
+from keystead.client.json_text import parse_json
 from keystead.client.measurements import BANK, published_registers
 from keystead.errors import InvalidInput
 
@@ -89,8 +89,8 @@ def pem_of(public_der: bytes) -> bytes:
 
 def _parse(answer: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
+        found = parse_json(answer)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise AttestationInvalid("This is not a quote: it is not a JSON object.")
