@@ -29,7 +29,7 @@ def page_of(name: bytes) -> int:
     return int.from_bytes(name[:2]) % PAGES
 
 
-def find(page: bytes | bytearray, name: bytes) -> int | None:
+def find(page: bytes, name: bytes) -> int | None:
     """Return where the row of the path with this hash begins, or None."""
     at = page.find(name)
     while at >= 0 and at % ROW_BYTES:
@@ -48,16 +48,14 @@ class WrittenPages:
     """The pages of records that were written one after the other, from the first on."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
+        self._pages: dict[int, bytes] = {}
 
     def note(self, path: str, value: bytes | None) -> None:
         """Take `value` for the present version of a record. None stands for no record."""
         name = hash_of(path.encode())
-        page = self._pages.setdefault(page_of(name), bytearray())
-        at = find(page, name)
-        at = len(page) if at is None else at
-        page[at : at + ROW_BYTES] = b"" if value is None else name + hash_of(value)
+        index = page_of(name)
+        self._pages[index] = replaced(self._pages.get(index, b""), name, value)
 
     def pages(self) -> Mapping[int, bytes]:
         """Return the pages, by their numbers."""
-        return {index: bytes(page) for index, page in self._pages.items()}
+        return self._pages
