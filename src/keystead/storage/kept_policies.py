@@ -62,22 +62,29 @@ class KeptPolicies:
             yield
 
     async def _copy(self, following: NextGeneration, present: AsyncGenerator[Record, None]) -> None:
-        pages, size = 0, 0
+        count = 0
+        async with aclosing(self._pages(present)) as pages:
+            async for page in pages:
+                await following.add({_page_path(count): msgspec.msgpack.encode(page)})
+                count += 1
+        if count:
+            await following.add({_PAGES: b"%d" % count})
+
+    async def _pages(
+        self, present: AsyncGenerator[Record, None]
+    ) -> AsyncGenerator[dict[str, bytes], None]:
+        """Yield the records of `present` that must be kept, by the names of their keys."""
         kept: dict[str, bytes] = {}
+        size = 0
         async for record in present:
-            if not record.path.startswith(key_paths.ROOT) or not self._is_kept(record):
-                continue
-            kept[_name(record)] = record.entry.value
-            size += len(record.entry.value)
+            if record.path.startswith(key_paths.ROOT) and self._is_kept(record):
+                kept[_name(record)] = record.entry.value
+                size += len(record.entry.value)
             if size >= _PAGE_BYTES:
-                await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
-                pages += 1
+                yield kept
                 kept, size = {}, 0
         if kept:
-            await following.add({_page_path(pages): msgspec.msgpack.encode(kept)})
-            pages += 1
-        if pages:
-            await following.add({_PAGES: b"%d" % pages})
+            yield kept
 
     async def apply(self) -> None:
         """Give each key that was kept and is still there the stricter policy. Call it at unlock.
