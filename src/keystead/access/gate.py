@@ -119,8 +119,7 @@ class Gate:
                 _require_certifiable(attempt, key)
             else:
                 _usable(attempt, key)
-            if key.record.policy is not None:
-                _require_uncounted_rules(key.record.policy, attempt, key)
+            _require_uncounted_rules(attempt, key)
         except KeysteadError as error:
             self._refuse(attempt, error)
             raise
@@ -128,8 +127,6 @@ class Gate:
     def require_still_permitted(self, attempt: Attempt, key: StoredKey) -> None:
         """Raise as `permit` does, for a use that was permitted and counted before."""
         self.require_permitted_once_counted(attempt, key)
-        if key.record.policy is None:
-            return
         if asks_for_approval(attempt, key) and (not attempt.approval or attempt.approval.is_void):
             error = ForbiddenByPolicy("The approval of this use is void.")
             self._refuse(attempt, error)
@@ -221,8 +218,9 @@ def _policy_use(policy: Policy, attempt: Attempt, key: StoredKey) -> PolicyUse:
     return PolicyUse(mode, attempt.uses, attempt.address, now)
 
 
-def _require_uncounted_rules(policy: Policy, attempt: Attempt, key: StoredKey) -> None:
-    if not _is_public(attempt, key):
+def _require_uncounted_rules(attempt: Attempt, key: StoredKey) -> None:
+    policy = key.record.policy
+    if policy is not None and not _is_public(attempt, key):
         found = refusal_without_counters(policy, _policy_use(policy, attempt, key))
         if found is not None:
             raise _forbidden(found)

@@ -38,8 +38,7 @@ class EcdsaKey(PointKey):
 
     def sign(self, message: bytes) -> bytes:
         """Sign a digest of the curve's hash; the signature is DER (RFC 3279, 2.2.3)."""
-        if len(message) != self._digest_bytes:
-            self._require_digest(message)
+        self._require_digest(message)
         return self._key.sign(message, self._scheme)
 
     def verify(self, message: bytes, signature: bytes) -> bool:

@@ -162,9 +162,8 @@ class Lines(Generic[Item]):
         line = self._all
         line.size -= 1
         while line.parts:
-            if (
-                len(line.parts) == 1 and not line.new
-            ):  # It has every turn, as `next_part` would say.
+            # A part without others has every turn. `next_part` would say so too, but slowly.
+            if len(line.parts) == 1 and not line.new:
                 line.is_for_new = True
                 (line,) = line.parts.values()
             else:
