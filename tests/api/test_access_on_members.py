@@ -15,27 +15,16 @@ from tests.api.test_access_matrix import (
     callers_of,
     expected_status,
 )
-from tests.api.test_cluster_on_etcd import SECONDS, unlock, until
+from tests.api.test_cluster_on_etcd import cores_on, until
 from tests.support.core import ADMIN
-from tests.support.etcd import Cluster, PatientClient, needs_etcd
-from tests.support.member_cores import Device, core_of
+from tests.support.etcd import Cluster, needs_etcd
 
 pytestmark = needs_etcd
 
 
 async def second_of_two(cluster: Cluster, stack: contextlib.AsyncExitStack):
     """Return a core that has made nothing itself, and the callers that another member has made."""
-    devices = [Device(member.name) for member in cluster.members[:2]]
-    cores = []
-    for device, member in zip(devices, cluster.members, strict=False):
-        if cores:
-            await device.joins(devices[0])
-        client = PatientClient(str(member.socket))
-        core = await stack.enter_async_context(core_of(device, client, seconds=SECONDS))
-        stack.push_async_callback(core.hsm.stop)
-        await (unlock(core) if cores else core.provision())
-        cores.append(core)
-    first, second = cores
+    (first, second), _ = await cores_on(cluster.members[:2], stack)
     callers = await callers_of(first)
     await until(lambda: second.request("GET", "/namespaces", user=ADMIN), 200, second.log_lines)
     await until(

@@ -72,21 +72,30 @@ class Members:
         self._waiting.clear()
 
 
+async def cores_on(members, stack):
+    """Return an Operational core on each member, and the client of the last one's etcd.
+
+    The first one is provisioned, and the others join it.
+    """
+    devices = [Device(member.name) for member in members]
+    cores = []
+    for device, member in zip(devices, members, strict=True):
+        if cores:
+            await device.joins(devices[0])
+        client = PatientClient(str(member.socket))
+        core = await stack.enter_async_context(core_of(device, client, seconds=SECONDS))
+        stack.push_async_callback(core.hsm.stop)
+        await (unlock(core) if cores else core.provision())
+        cores.append(core)
+    return cores, client
+
+
 def in_cluster(scenario):
     """Run a scenario with three members that are provisioned and unlocked."""
 
     async def main(cluster):
         async with contextlib.AsyncExitStack() as stack:
-            devices = [Device(member.name) for member in cluster.members]
-            cores = []
-            for device, member in zip(devices, cluster.members, strict=True):
-                if cores:
-                    await device.joins(devices[0])
-                client = PatientClient(str(member.socket))
-                core = await stack.enter_async_context(core_of(device, client, seconds=SECONDS))
-                stack.push_async_callback(core.hsm.stop)
-                await (unlock(core) if cores else core.provision())
-                cores.append(core)
+            cores, client = await cores_on(cluster.members, stack)
             members = Members(cores, client)
             await members.each("GET", "/keys", user=ADMIN, status=200)
             await scenario(members)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from keystead.storage.key_value_store import Change, Record, Snapshot
-from tests.api.test_policies import new_key, set_policy, shown, sign_many
+from tests.api.test_policies import shown, with_one_use_left
 from tests.api.test_put_back import MISSING, said
-from tests.support.backups import PASSPHRASE, make, restore, set_passphrase, started, unlock
+from tests.support.backups import restore, started, unlock
 from tests.support.core import ADMIN, UNLOCK, Core
 from tests.support.memory_store import MemoryStore
 
@@ -59,13 +59,7 @@ async def with_a_backup() -> tuple[Core, HidingStore, str, bytes]:
     """Return a core, its store, a key with one use left, and a backup with more of them."""
     store = HidingStore()
     core = await started(store=store)
-    await core.provision()
-    backup, operator = await core.add_user("b", "Backup"), await core.add_user("op", "Operator")
-    assert await set_passphrase(core, PASSPHRASE) == 204
-    key = await new_key(core)
-    await set_policy(core, key, maxUses=5)
-    file = await make(core, backup)
-    assert (await sign_many(core, key, operator, 4)).status == 200
+    key, file = await with_one_use_left(core)
     return core, store, key, file
 
 

@@ -343,9 +343,8 @@ async def test_a_restore_never_gives_uses_back_to_a_key_that_is_there(unlock_the
     assert await core.store.list("/1/kept", "/1/kepu", limit=9) == []
 
 
-async def locked_after_a_restore() -> tuple[Core, str]:
-    """Return a core after a restore that must not give uses back, and a key with one left."""
-    core = await started()
+async def with_one_use_left(core: Core) -> tuple[str, bytes]:
+    """Provision a core. Return a key with one use left, and a backup with more of them."""
     await core.provision()
     backup, operator = await core.add_user("b", "Backup"), await core.add_user("op", "Operator")
     assert await set_passphrase(core, PASSPHRASE) == 204
@@ -353,6 +352,13 @@ async def locked_after_a_restore() -> tuple[Core, str]:
     await set_policy(core, key, maxUses=5)
     file = await make(core, backup)
     assert (await sign_many(core, key, operator, 4)).status == 200
+    return key, file
+
+
+async def locked_after_a_restore() -> tuple[Core, str]:
+    """Return a core after a restore that must not give uses back, and a key with one left."""
+    core = await started()
+    key, file = await with_one_use_left(core)
     change = {"newPassphrase": "another to unlock", "currentPassphrase": UNLOCK}
     path = "/config/unlock-passphrase"
     assert (await core.request("PUT", path, user=ADMIN, json=change)).status == 204
