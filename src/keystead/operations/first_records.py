@@ -1,5 +1,6 @@
 """The records with which an HSM begins: its domain key, wrapped, and its first Administrator."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from keystead.model.ids import UserId
@@ -43,15 +44,16 @@ async def make_first_records(
     verifier = await context.kdf_pool.run(lambda: make_verifier(admin))
     domain_key = new_domain_key()
     locked = lock(domain_key, unlock_key)
-    stores = DomainStores(context.store, domain_key)
-    changes = [
-        local.initial(),
-        *stores.initial(),
-        stores.users.change(User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)),
-        local.put_locked_domain_key(locked),
-        stores.config.put(settings.attended_slot(local.device_id), hash_of(locked)),
-        local.settings.put(settings.UNLOCK_SALT, salt),
-        share_set,
-        local.settings.put(settings.SEALS_BACKUPS, fingerprint(domain_key)),
-    ]
+    # Closed, and not left to the garbage collector: lock must find no keys of stores but its own.
+    with closing(DomainStores(context.store, domain_key)) as stores:
+        changes = [
+            local.initial(),
+            *stores.initial(),
+            stores.users.change(User(UserId(None, "admin"), "admin", Role.ADMINISTRATOR, verifier)),
+            local.put_locked_domain_key(locked),
+            stores.config.put(settings.attended_slot(local.device_id), hash_of(locked)),
+            local.settings.put(settings.UNLOCK_SALT, salt),
+            share_set,
+            local.settings.put(settings.SEALS_BACKUPS, fingerprint(domain_key)),
+        ]
     return FirstRecords(domain_key, changes, texts)

@@ -6,6 +6,7 @@ domain key.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -193,7 +194,10 @@ class _Switch:
         Raises StaleRevision if a restore on another member has deleted them.
         """
         try:
-            await DomainStores(self.following.view(), session.require_domain_key()).check()
+            with closing(
+                DomainStores(self.following.view(), session.require_domain_key())
+            ) as stores:
+                await stores.check()
         except (CorruptRecord, UnsupportedFormat) as error:
             await self.following.require_kept()
             raise InvalidInput(f"The backup file does not fit. {error.message}") from None
