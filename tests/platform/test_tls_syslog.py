@@ -1,7 +1,6 @@
 """Syslog over TLS: what arrives, who may receive it, and what happens while nobody does."""
 
 import asyncio
-import contextlib
 import re
 import ssl
 import time
@@ -19,7 +18,12 @@ from keystead.platform.tls_syslog import (
     receiver_context,
 )
 from tests.support.authority import Authority
-from tests.support.syslog_receiver import SyslogReceiver, server_context
+from tests.support.syslog_receiver import (
+    DeafReceiver,
+    SyslogReceiver,
+    TalkingReceiver,
+    server_context,
+)
 
 CLOCK = 1_700_000_000.25
 SOON = BackOff(first=0.02, longest=0.2)
@@ -166,16 +170,8 @@ async def test_a_receiver_that_stops_reading_costs_messages_and_nothing_else(
     tmp_path, authority, monkeypatch
 ):
     monkeypatch.setattr(tls_syslog, "WRITE_SECONDS", 0.3)
-    stuck = asyncio.Event()
-
-    async def read_nothing(_reader, writer):
-        await stuck.wait()
-        writer.transport.abort()
-
-    context = server_context(tmp_path, authority, "localhost")
-    server = await asyncio.start_server(read_nothing, "127.0.0.1", 0, ssl=context, limit=1)
-    port = server.sockets[0].getsockname()[1]
-    syslog, complaints = sender_to(port, receiver_context(authority.pem))
+    receiver = DeafReceiver(server_context(tmp_path, authority, "localhost"))
+    syslog, complaints = sender_to(receiver.port, receiver_context(authority.pem))
     async with running(syslog):
         began = time.monotonic()
         while not complaints:
@@ -189,30 +185,16 @@ async def test_a_receiver_that_stops_reading_costs_messages_and_nothing_else(
         for _ in range(MAX_WAITING):
             syslog.send(6, "x" * 4000)
         await until(lambda: syslog.dropped > before)
-    stuck.set()
-    server.close()
+    await asyncio.to_thread(receiver.close)
 
 
 async def test_a_receiver_that_talks_without_end_is_left(tmp_path, authority):
-    calls = []
-
-    async def talk(_reader, writer):
-        calls.append(writer)
-        with contextlib.suppress(OSError):
-            while True:
-                writer.write(b"x" * 100_000)
-                await writer.drain()
-
-    context = server_context(tmp_path, authority, "localhost")
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    syslog, complaints = sender_to(port, receiver_context(authority.pem))
+    receiver = TalkingReceiver(server_context(tmp_path, authority, "localhost"))
+    syslog, complaints = sender_to(receiver.port, receiver_context(authority.pem))
     async with running(syslog):
-        await until(lambda: len(calls) >= 3)
+        await until(lambda: receiver.calls >= 3)
     assert complaints == [("the receiver closed the connection, or sent data", 0)]
-    server.close()
-    for writer in calls:
-        writer.transport.abort()
+    await asyncio.to_thread(receiver.close)
 
 
 def test_no_certificates_are_not_taken_for_the_machines():

@@ -39,6 +39,9 @@ class SyslogReceiver:
         self.messages: queue.Queue[str] = queue.Queue()
         self.refused = 0
         """Connections that did not get through the handshake."""
+        self.calls = 0
+        """Connections that did."""
+        self._closing = threading.Event()
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
@@ -58,6 +61,7 @@ class SyslogReceiver:
 
     def close(self) -> None:
         """Be gone: nothing listens on the port any more."""
+        self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self.hang_up()
         self._thread.join()
@@ -76,13 +80,29 @@ class SyslogReceiver:
                     self.refused += 1
                     continue
                 self._connection = connection
+                self.calls += 1
                 with connection, contextlib.suppress(OSError):
-                    self._take_messages(connection)
+                    self._attend(connection)
 
-    def _take_messages(self, connection: ssl.SSLSocket) -> None:
+    def _attend(self, connection: ssl.SSLSocket) -> None:
         with connection.makefile("rb") as stream:
             while length := _octet_count(stream):
                 self.messages.put(stream.read(length).decode())
+
+
+class DeafReceiver(SyslogReceiver):
+    """Takes one connection and reads nothing."""
+
+    def _attend(self, _connection: ssl.SSLSocket) -> None:
+        self._closing.wait()
+
+
+class TalkingReceiver(SyslogReceiver):
+    """Reads nothing, and sends as long as somebody takes it."""
+
+    def _attend(self, connection: ssl.SSLSocket) -> None:
+        while True:
+            connection.sendall(b"x" * 100_000)
 
 
 def _octet_count(stream) -> int:

@@ -143,8 +143,10 @@ class TlsSyslog:
         finally:
             for task in (watching, sending):
                 task.cancel()
-            await asyncio.gather(watching, sending, return_exceptions=True)
-            writer.transport.abort()
+            try:
+                await asyncio.gather(watching, sending, return_exceptions=True)
+            finally:  # Whoever cancels this again does not leave the connection open.
+                writer.transport.abort()
 
     async def _send_queue(self, writer: asyncio.StreamWriter) -> None:
         while True:
