@@ -149,6 +149,20 @@ def test_a_lease_goes_on_when_the_client_that_needed_it_is_gone():
     asyncio.run(scenario())
 
 
+def test_nothing_is_leased_while_a_restore_copies_also_after_a_lock_at_the_same_time():
+    async def scenario():
+        _, domain = await limited(10)
+        async with domain.keys.limits.no_leases():
+            await return_leases(domain.keys)
+            key = await domain.keys.get(A)
+            with pytest.raises(Overloaded):
+                await lease(domain.keys, key, 5)
+        await lease(domain.keys, key, 5)
+        assert key.limits.leased == 5
+
+    asyncio.run(scenario())
+
+
 def test_more_is_leased_while_requests_use_what_is_left():
     async def scenario():
         store, domain = await limited(10**6)

@@ -185,8 +185,7 @@ class KeyLimits:
                 await asyncio.wait(self._leases)
             yield
         finally:
-            self._refusing = 0
-        """How many contexts there are in which nothing is leased."""
+            self._refusing -= 1
 
     def of(self, path: KeyPath, record: KeyRecord) -> UseLimits | None:
         """Return the limits of a key, or None if its policy has no counted rule.
