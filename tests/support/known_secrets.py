@@ -20,6 +20,7 @@ from keystead.sealing.passphrase import derive_unlock_key
 from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.domain import DomainStores
 from keystead.storage.generations import GenerationStore
+from keystead.storage.journal_records import stored_keys
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import BACKUP_KEY, IDENTITY_KEY, TLS_KEY, UNLOCK_SALT
 from tests.support.leaks import Secrets
@@ -73,10 +74,21 @@ async def _add_stored(
         secrets.add(f"{prefix}domain key", domain_key.reveal())
         for label in StoreLabel:
             secrets.add(f"{prefix}{label.name} store key", store_key(domain_key, label).reveal())
+        await _add_journal(secrets, raw, domain_key, prefix)
         await _add_identity(secrets, local, domain_key, prefix)
         await _add_records(secrets, DomainStores(store, domain_key), prefix)
     finally:
         await raw.close()
+
+
+async def _add_journal(
+    secrets: Secrets, store: SqliteStore, domain_key: Secret, prefix: str
+) -> None:
+    keys = await stored_keys(store, domain_key)
+    assert keys is not None
+    half = len(keys.stored.reveal()) // 2
+    secrets.add(f"{prefix}journal, seed", keys.stored.reveal()[:half])
+    secrets.add(f"{prefix}journal, sealing key", keys.stored.reveal()[half:])
 
 
 async def _add_identity(

@@ -76,11 +76,15 @@ class Binding:
         of this HSM's.
         """
         self._settings.end()
-        try:
-            root = await self._opened(domain_key)
-        except CorruptRecord as error:
-            raise self._refusal(error.message) from None
-        await root.versions.load_pages()
+        with contextlib.ExitStack() as closing:
+            versions = self._versions(domain_key)
+            closing.callback(versions.close)
+            try:
+                root = await self._opened(versions)
+            except CorruptRecord as error:
+                raise self._refusal(error.message) from None
+            await root.versions.load_pages()
+            _ = closing.pop_all()
         self._bound.follow(root.versions)
         return root
 
@@ -220,8 +224,11 @@ class Binding:
     def _versions(self, domain_key: Secret) -> Versions:
         return Versions(self._all, self._store.number, _key_of(domain_key))
 
-    async def _opened(self, domain_key: Secret) -> OpenedRoot:
-        versions = self._versions(domain_key)
+    async def _opened(self, versions: Versions) -> OpenedRoot:
+        """Return the root under the domain key, of `versions`, or the one of a restore.
+
+        With that one, `versions` are closed.
+        """
         slot = await self._local.unbound_slot()
         if slot is not None and not await versions.is_stored():
             *pages, last = [changes async for changes in versions.made()]

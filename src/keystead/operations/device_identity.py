@@ -17,7 +17,7 @@ from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import Session
 from keystead.sealing import envelope
-from keystead.sealing.domain_key import StoreLabel, store_key
+from keystead.sealing.domain_key import StoreLabel, brief_store_key
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import IDENTITY_CHAIN, IDENTITY_KEY
 
@@ -62,17 +62,14 @@ class DeviceIdentity:
     async def _get(self, session: Session) -> CertifiedKey:
         settings = self._local.settings
         sealed, chain = await settings.get(IDENTITY_KEY), await settings.get(IDENTITY_CHAIN)
-        # Derived for this call only, so that there is no copy for lock to wipe.
-        sealing_key = store_key(session.require_domain_key(), StoreLabel.IDENTITY)
-        try:
+        with brief_store_key(session.require_domain_key(), StoreLabel.IDENTITY) as sealing_key:
             if sealed is None or chain is None:
                 return await self._make(session, sealing_key)
-            key = Secret(envelope.unseal(sealing_key, _PURPOSE, sealed))
+            try:
+                key = Secret(envelope.unseal(sealing_key, _PURPOSE, sealed))
+            except DecryptionFailed:  # It belongs to the domain key before a restore.
+                return await self._make(session, sealing_key)
             return CertifiedKey(load_identity(key), chain)
-        except DecryptionFailed:  # It belongs to the domain key before a restore.
-            return await self._make(session, sealing_key)
-        finally:
-            sealing_key.wipe()
 
     async def _make(self, session: Session, sealing_key: Secret) -> CertifiedKey:
         settings = self._local.settings

@@ -19,7 +19,7 @@ from typing import Final
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.sealing.domain_key import StoreLabel, store_key
+from keystead.sealing.domain_key import StoreLabel, brief_store_key
 
 SEAL_PATH: Final = "/backup-seal"
 """Not the last one in byte order, which is how a NetHSM writes its records."""
@@ -54,7 +54,8 @@ class RecordSet:
 
 def seal_of(summary: bytes, domain_key: Secret) -> bytes:
     """Return the value of the record at SEAL_PATH."""
-    return envelope.seal(store_key(domain_key, StoreLabel.BACKUPS), SEAL_PATH, summary)
+    with brief_store_key(domain_key, StoreLabel.BACKUPS) as key:
+        return envelope.seal(key, SEAL_PATH, summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ class SealedSet:
 
     def require_intact(self, domain_key: Secret) -> None:
         """Raise InvalidInput unless the seal was made under `domain_key` for these records."""
-        key = store_key(domain_key, StoreLabel.BACKUPS)
-        try:
-            sealed = envelope.unseal(key, SEAL_PATH, self.seal)
-        except DecryptionFailed:
-            sealed = b""
+        with brief_store_key(domain_key, StoreLabel.BACKUPS) as key:
+            try:
+                sealed = envelope.unseal(key, SEAL_PATH, self.seal)
+            except DecryptionFailed:
+                sealed = b""
         if not hmac.compare_digest(sealed, self.summary):
             raise InvalidInput("The records of the backup are not those that it was sealed with.")
 

@@ -11,6 +11,8 @@ backups, while nothing under a device key ever does.
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from keystead.model.secret import Secret
@@ -57,13 +59,26 @@ def new_unlock_salt() -> bytes:
 
 
 def store_key(domain_key: Secret, label: StoreLabel) -> Secret:
-    """Return the key of one store: SHA-256(domain key ‖ label)."""
-    return Secret(hashlib.sha256(domain_key.reveal() + label.value).digest())
+    """Return the key of one store: SHA-256(domain key ‖ label). Wipe it when the HSM is locked."""
+    digest = hashlib.sha256(domain_key.reveal())
+    digest.update(label.value)  # Not joined before: that would be one more copy of the domain key.
+    return Secret(digest.digest())
+
+
+@contextmanager
+def brief_store_key(domain_key: Secret, label: StoreLabel) -> Iterator[Secret]:
+    """Give the key of one store to this context, and wipe it then: lock has no copy to wipe."""
+    key = store_key(domain_key, label)
+    try:
+        yield key
+    finally:
+        key.wipe()
 
 
 def fingerprint(domain_key: Secret) -> bytes:
     """Return 32 bytes that identify a domain key and reveal nothing about it."""
-    return hashlib.sha256(store_key(domain_key, StoreLabel.BACKUPS).reveal()).digest()
+    with brief_store_key(domain_key, StoreLabel.BACKUPS) as key:
+        return hashlib.sha256(key.reveal()).digest()
 
 
 def lock(domain_key: Secret, unlock_key: Secret) -> bytes:

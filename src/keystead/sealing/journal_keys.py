@@ -19,8 +19,9 @@ class JournalKeys:
     def __init__(self, stored: Secret) -> None:
         """Take the keys from `stored`: the Ed25519 seed, and the sealing key."""
         self.stored: Final = stored
-        seed = stored.reveal()[:_SEED_BYTES]
-        self._private: Final = Ed25519PrivateKey.from_private_bytes(seed)
+        seed = Secret(stored.reveal()[:_SEED_BYTES])
+        self._private: Final = Ed25519PrivateKey.from_private_bytes(seed.reveal())
+        seed.wipe()
         self._seal_key: Final = Secret(stored.reveal()[_SEED_BYTES:])
         public = self._private.public_key()
         self.public_raw: Final = public.public_bytes_raw()

@@ -41,7 +41,13 @@ class BoundStore:
         self._writer = BoundWriter(store)
 
     def follow(self, versions: Versions | None) -> None:
-        """Check records against these versions from now on, or with None no records."""
+        """Check records against these versions from now on, or with None no records.
+
+        If other versions follow, those before are closed. With None, the session closes them that
+        has them, because it may still read with them.
+        """
+        if versions is not None and self._versions is not None:
+            self._versions.close()
         self._versions = versions
 
     @property

@@ -23,7 +23,7 @@ import msgspec
 from keystead.errors import CorruptRecord, DecryptionFailed
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
-from keystead.sealing.domain_key import StoreLabel, store_key
+from keystead.sealing.domain_key import StoreLabel, brief_store_key
 from keystead.sealing.journal_keys import JournalKeys
 from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.paths import ACTIONS, AFTER_ACTIONS, list_paths
@@ -104,14 +104,14 @@ async def stored_keys(store: KeyValueStore, domain_key: Secret) -> JournalKeys |
     entry = await store.get(KEYS)
     if entry is None:
         return None
-    key = store_key(domain_key, StoreLabel.JOURNAL)
-    return JournalKeys(Secret(envelope.unseal_any(key, KEYS, entry.value)))
+    with brief_store_key(domain_key, StoreLabel.JOURNAL) as key:
+        return JournalKeys(Secret(envelope.unseal_any(key, KEYS, entry.value)))
 
 
 def put_keys(keys: JournalKeys, domain_key: Secret) -> Change:
     """Return the change that seals the journal's keys under the domain key."""
-    key = store_key(domain_key, StoreLabel.JOURNAL)
-    return Change(KEYS, envelope.seal_extended(key, KEYS, keys.stored.reveal()))
+    with brief_store_key(domain_key, StoreLabel.JOURNAL) as key:
+        return Change(KEYS, envelope.seal_extended(key, KEYS, keys.stored.reveal()))
 
 
 class JournalRecords:
