@@ -33,6 +33,7 @@ from bench.sandbox import measure_sandbox
 from bench.server import Server
 from bench.softhsm import SoftHsm
 from bench.tenants import measure_guesses, measure_tenants
+from bench.verification import measure_verification
 
 Measure = Callable[[Run, Server], Findings]
 
@@ -83,6 +84,7 @@ _OWN_SERVERS: dict[str, Callable[[Run], Findings]] = {
     "budget": measure_budget,
     "keys": measure_many_keys,
     "listings": measure_listings,
+    "verification": measure_verification,
     "backups": measure_backups,
     "cluster": measure_cluster,
 }
