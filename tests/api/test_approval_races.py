@@ -15,6 +15,7 @@ ORDERS = 20
 """Of each event. The store answers after a different number of turns each time."""
 NO_EVENT = "nothing"
 APPROVER = "an approver is deleted"
+OTHER_ROLE = "an approver gets another role"
 TAG = "an approver loses the tag of approvers"
 
 
@@ -35,6 +36,13 @@ async def _status(team: Team, method: str, path: str, json: object = None) -> in
     return (await team.core.request(method, path, user=ADMIN, json=json)).status
 
 
+async def _make_again(team: Team, name: str, role: str) -> int:
+    """Delete a user, and make one with the same name and passphrase."""
+    deleted = await _status(team, "DELETE", f"/users/{name}")
+    _ = await team.core.add_user(name, role)
+    return deleted
+
+
 EVENTS: dict[str, Callable[[Team], Awaitable[int]]] = {
     NO_EVENT: lambda _: asyncio.sleep(0, 0),
     "the key is deleted": lambda team: _status(team, "DELETE", "/keys/key"),
@@ -43,8 +51,10 @@ EVENTS: dict[str, Callable[[Team], Awaitable[int]]] = {
         team, "PUT", "/keys/key/policy", {"approvals": RULE | {"uses": 9}}
     ),
     APPROVER: lambda team: _status(team, "DELETE", "/users/ann"),
+    OTHER_ROLE: lambda team: _make_again(team, "ann", "Backup"),
     TAG: lambda team: _status(team, "DELETE", "/users/ann/tags/boss"),
     "the asker is deleted": lambda team: _status(team, "DELETE", "/users/op"),
+    "another user gets the asker's name": lambda team: _make_again(team, "op", "Operator"),
 }
 RULE = {"required": 2, "approvers": ["ann", "bob", "cid"], "validSeconds": 60, "uses": USES}
 
@@ -69,7 +79,7 @@ async def _race(team: Team, event: str, order: random.Random, *, refuses: bool) 
         left = await team.shown(approval)
         # Who ceases to be an approver before consenting leaves an approval that others may decide.
         assert left.status == 404 or (
-            event in {APPROVER, TAG} and "ann" not in left.json()["approvedBy"]
+            event in {APPROVER, OTHER_ROLE, TAG} and "ann" not in left.json()["approvedBy"]
         )
     else:
         spent = [(await team.sign()).status for _ in range(USES + 1)].count(200)
