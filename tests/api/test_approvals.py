@@ -164,6 +164,26 @@ async def test_it_ends_after_its_time_and_is_forgotten_later() -> None:
     team.core.close()
 
 
+async def test_a_clock_that_is_set_ends_an_approval_and_spends_nothing_twice() -> None:
+    team = await new_team()
+    granted, pending = await team.granted(uses=2), await team.ask()
+    assert (await team.sign()).status == 200
+    for time, status, state in (
+        ("2024-01-03T00:00:00Z", 403, "expired"),  # Two days later.
+        ("2024-01-01T00:00:00Z", 200, "spent"),  # Only a root Administrator sets the clock.
+        ("2023-12-31T00:00:00Z", 403, "spent"),
+        ("2024-01-03T00:00:00Z", 403, "spent"),
+    ):
+        wanted = {"time": time}
+        answer = await team.core.request("PUT", "/config/time", user=ADMIN, json=wanted)
+        assert answer.status == 204
+        assert (await team.sign()).status == status
+        assert (await team.state(granted))[0] == state
+    assert await team.state(pending) == ("expired", 5)
+    assert await team.decide("approve", pending, team.ann) == 409
+    team.core.close()
+
+
 @pytest.mark.parametrize("wanted", [{"uses": 6}, {"uses": 0}, {"reason": ""}, {"more": 1}])
 async def test_what_does_not_fit_is_not_asked_for(wanted: dict[str, Any]) -> None:
     team = await new_team()

@@ -204,6 +204,25 @@ async def test_times_are_those_of_the_hsm_and_say_when_to_come_back(
     assert "Retry-After" not in answer.headers
 
 
+async def test_a_clock_that_is_set_gives_no_use_and_no_minute_back(
+    core: Core, operator: Credentials
+) -> None:
+    key = await new_key(core)
+    times = {"notBefore": "2024-01-01T00:00:00Z", "notAfter": "2024-01-01T12:00:00Z"}
+    await set_policy(core, key, maxUses=3, maxPerMinute=2, **times)
+    answers = []
+    for day in ("2024-01-01", "2023-12-31", "2024-01-02", "2024-01-01", "2024-01-01"):
+        wanted = {"time": f"{day}T06:00:00Z"}
+        assert (await core.request("PUT", "/config/time", user=ADMIN, json=wanted)).status == 204
+        answers.append(await sign(core, key, operator))
+    assert [answer.status for answer in answers] == [200, 403, 403, 200, 403]
+    for answer, rule in zip(answers[1::3], ("notBefore", "maxPerMinute"), strict=True):
+        assert forbidden(answer, rule)
+        assert int(answer.headers["Retry-After"]) > 0
+    assert forbidden(answers[2], "notAfter")
+    assert (await shown(core, key))["usesLeft"] == 1
+
+
 async def test_only_the_named_networks_and_modes_are_served(
     core: Core, operator: Credentials
 ) -> None:
