@@ -19,22 +19,37 @@ from tests.support.memory_store import MemoryStore
 
 
 class HeardLater:
-    """Passes on news to a core that is not there yet when the watch begins."""
+    """Passes on news to a core that is not there yet when the watch begins.
+
+    `hold` keeps them back, as a slow watch does, until `release`.
+    """
 
     def __init__(self):
         self.news = None
+        self._held = None
+
+    def hold(self):
+        self._held = []
+
+    def release(self):
+        held, self._held = self._held, None
+        for tell in held:
+            tell(self.news)
 
     def changed(self, paths):
-        if self.news:
-            self.news.changed(paths)
+        self._tell(lambda news: news.changed(paths))
 
     def lost(self):
-        if self.news:
-            self.news.any_changed()
+        self._tell(ClusterNews.any_changed)
 
     def up_to_date(self, as_of, *, is_alone):
-        if self.news:
-            self.news.up_to_date(as_of, is_alone=is_alone)
+        self._tell(lambda news: news.up_to_date(as_of, is_alone=is_alone))
+
+    def _tell(self, tell):
+        if self._held is not None:
+            self._held.append(tell)
+        elif self.news:
+            tell(self.news)
 
 
 class Device:
@@ -74,6 +89,7 @@ async def core_of(device, client, *, seconds, clock=None, wall_clock=None):
             freshness=Freshness(Settings(seconds), time.monotonic, watch.confirm_now),
         )
         device.key = core.device_key.copy()
+        core.heard = heard
         heard.news = ClusterNews(core.hsm, core.hsm.freshness)
         heard.news.any_changed()
         try:

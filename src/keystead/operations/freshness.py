@@ -21,6 +21,7 @@ NOT_READY_SECONDS: Final = 10.0
 """How long there may be no confirmation before the HSM calls itself not ready."""
 FAILED_SECONDS: Final = 60.0
 """How long there may be no confirmation before the HSM is Failed, as NetHSM is."""
+_CUT_OFF: Final = "This member of the cluster is cut off from the others."
 
 
 class Freshness:
@@ -105,7 +106,18 @@ class Freshness:
             return
         if await self._is_confirmed(needed) or (changes_nothing and self._may_serve_minority):
             return
-        raise NotUpToDate("This member of the cluster is cut off from the others.")
+        raise NotUpToDate(_CUT_OFF)
+
+    async def catch_up(self) -> None:
+        """Return once all is known, and read, that was acknowledged before this call.
+
+        Raises NotUpToDate if it is not within a second.
+        """
+        now = self._monotonic()
+        while await self._is_confirmed(now):
+            if not self._holders:  # It may be read again since.
+                return
+        raise NotUpToDate(_CUT_OFF)
 
     async def everywhere(self) -> None:
         """Return once no member answers from a memory of before. Call it after a change."""

@@ -3,19 +3,20 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from keystead.errors import Conflict, NotFound
+from keystead.errors import Conflict, NotAuthenticated, NotFound
 from keystead.model import approvals as rules
 from keystead.model.approvals import Approval, ApprovalSubject
 from keystead.model.ids import NamespaceId, Tag, UserId
 from keystead.model.keys import KeyPath, require_use
 from keystead.model.policy import digest
-from keystead.model.users import Caller
+from keystead.model.users import Caller, Standing
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.session import Session
 from keystead.storage.key_cache import StoredKey
+from keystead.storage.key_value_store import Check
 
 _GENERATED_ID_BYTES = 10
 
@@ -98,11 +99,19 @@ async def _decide(
     approval_id: str,
     decide: Callable[[Approval, Caller, float], Approval],
 ) -> None:
+    """Decide as the user that the store has at that moment, whatever another member changes."""
     _ = get(context, approval_id)
+    users = context.session.users
 
-    def edit(approval: Approval) -> Approval:
+    async def edit(approval: Approval) -> tuple[Approval, Sequence[Check]]:
+        found = await users.get(context.caller.user_id)
         context.caller.require_unrevoked()
-        return decide(approval, context.caller, context.now())
+        if found is None:
+            raise NotAuthenticated("The user of this request has been deleted meanwhile.")
+        user, revision = found
+        caller = Caller(user.user_id, user.role, Standing(user.tags))
+        decided = decide(approval, caller, context.now())
+        return decided, [users.unchanged(user.user_id, revision)]
 
     _ = await context.session.approvals.change(approval_id, edit)
 
@@ -115,10 +124,12 @@ async def voided(session: Session, is_void: Callable[[Approval], bool]) -> Async
     """Delete the approvals that `is_void` selects, before and after the change in this context.
 
     Before, because a crash after the change must leave none. After, because one may have been
-    asked for or approved meanwhile.
+    asked for or approved meanwhile, in a cluster on another member too. Raises NotUpToDate after
+    the change if what the others have done is not known.
     """
     await session.approvals.void(is_void)
     yield
+    await session.know_others()
     await session.approvals.void(is_void)
 
 

@@ -135,6 +135,7 @@ class Session:
             stores.users, context.kdf_pool, failed_attempts, context.log
         )
         self.ended = False
+        self._freshness = context.freshness
         self._log = context.log
         self._monotonic = context.monotonic
         self._stores = stores
@@ -166,6 +167,14 @@ class Session:
         """Read what is always in memory: another member of the cluster may have changed it."""
         await self.approvals.open()
         self._namespaces = set(await self.namespaces.list())
+
+    async def know_others(self) -> None:
+        """Return once memory has all that other members of a cluster have done before this call.
+
+        Raises NotUpToDate if it has not within a second.
+        """
+        if self._freshness is not None:
+            await self._freshness.catch_up()
 
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""

@@ -6,10 +6,10 @@ the cluster may have changed the approval. Changes of one approval in this core 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,13 +19,16 @@ from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
 from keystead.model.keys import KeyPath
 from keystead.model.policy import ApprovalRule
-from keystead.storage.key_value_store import MISSING, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
 from keystead.storage.records import corrupt
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.stored_json import StoredJson
 
 _DELETED_AT_ONCE: Final = 500
+
+Edit: TypeAlias = Callable[[Approval], Awaitable[tuple[Approval, Sequence[Check]]]]
+"""Returns an approval as it is to be, and the conditions on other records under which it may be."""
 
 
 class _ApprovalJson(StoredJson, omit_defaults=True):
@@ -136,20 +139,24 @@ class ApprovalStore:
             self._drop(approval)
             raise
 
-    async def change(self, approval_id: str, edit: Callable[[Approval], Approval]) -> Approval:
-        """Replace an approval by `edit(approval)`. Raises NotFound, and what `edit` raises."""
+    async def change(self, approval_id: str, edit: Edit) -> Approval:
+        """Replace an approval by what `edit` returns, if its conditions hold.
+
+        `edit` runs again if another member of the cluster has changed the approval or one of the
+        other records. Raises NotFound, and what `edit` raises.
+        """
         entry = self._entry(approval_id)
         # If the caller is cancelled, memory and store must agree nevertheless.
         return await asyncio.shield(asyncio.create_task(self._change(entry, edit)))
 
-    async def _change(self, entry: _Entry, edit: Callable[[Approval], Approval]) -> Approval:
+    async def _change(self, entry: _Entry, edit: Edit) -> Approval:
         async def attempt() -> Approval:
             if entry.is_void:
                 raise NotFound("The approval is void: its key, the policy or a user has changed.")
-            edited = edit(entry.approval)
+            edited, checks = await edit(entry.approval)
             try:
-                await self._write(entry, edited)
-            except StaleRevision:  # Another member of the cluster has changed it.
+                await self._write(entry, edited, checks)
+            except StaleRevision:  # Another member of the cluster has changed one of them.
                 await self._read(entry)
                 raise
             return edited
@@ -173,7 +180,11 @@ class ApprovalStore:
         Raises Conflict if it does not allow them, and NotFound if it is void.
         """
         entry = self._entry(approval_id)
-        _ = await self.change(approval_id, lambda approval: rules.use(approval, uses, now()))
+
+        async def used(approval: Approval) -> tuple[Approval, Sequence[Check]]:
+            return rules.use(approval, uses, now()), ()
+
+        _ = await self.change(approval_id, used)
         return ApprovedUses(uses, entry)
 
     def find_granted(
@@ -227,11 +238,11 @@ class ApprovalStore:
             raise NotFound(f"Approval {approval_id[:64]!a} not found.")
         return entry
 
-    async def _write(self, entry: _Entry, approval: Approval) -> None:
+    async def _write(self, entry: _Entry, approval: Approval, checks: Sequence[Check] = ()) -> None:
         change = self._sealed.put(approval.approval_id, _encode(approval), expected=entry.revision)
         entry.writing = approval
         try:
-            entry.revision = await self._store.commit([change])
+            entry.revision = await self._store.commit([change], checks=checks)
             entry.approval = approval
         finally:
             entry.writing = None

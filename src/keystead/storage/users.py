@@ -7,7 +7,7 @@ from keystead.errors import AlreadyExists, NotFound, StaleRevision
 from keystead.model.ids import NAMESPACE_SEPARATOR, NamespaceId, UserId
 from keystead.model.users import User
 from keystead.storage import records
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords
@@ -27,6 +27,10 @@ class UserStore:
         """Return a user and the record's revision, or None. Raises CorruptRecord if unreadable."""
         opened = await self._sealed.get(str(user_id))
         return None if opened is None else (self._read(user_id, opened.plaintext), opened.revision)
+
+    def unchanged(self, user_id: UserId, revision: int) -> Check:
+        """Return the condition, for a commit of others, that a record has the revision it had."""
+        return Check(self._sealed.path(str(user_id)), revision)
 
     def decoy(self, user: User) -> Callable[[], User]:
         """Return a function that does the work of `get` on a record of `user`, which is not stored.
