@@ -201,7 +201,26 @@ async def test_a_use_that_waits_for_its_turn_is_dropped_with_its_client(core, po
     assert await uses_of_rsa(core) == 0
 
 
+async def test_a_use_that_has_not_begun_is_not_taken_from_the_policy(core, pool, signer, edge):
+    policy = {"maxUses": 3, "maxPerMinute": 1}
+    await core.request("PUT", "/keys/rsa/policy", user=ADMIN, json=policy)
+    pool.may_end.clear()
+    before = asyncio.create_task(pool.run(lambda: None))
+    edge.ask("POST", "/keys/rsa/sign", signer, SIGN)
+    await until(lambda: pool.under_way == 2)
+    edge.leave()
+    await edge.until_ended()
+    pool.may_end.set()
+    await before
+    answer = await core.request("POST", "/keys/rsa/sign", user=signer, json=SIGN)
+    assert answer.status == 200, answer
+    left = await core.request("GET", "/keys/rsa/policy", user=ADMIN)
+    assert left.json()["usesLeft"] == 2
+    await core.request("DELETE", "/keys/rsa/policy", user=ADMIN)
+
+
 async def test_a_use_that_has_begun_counts_without_its_client(core, pool, signer, edge):
+    uses = await uses_of_rsa(core)
     pool.may_end.clear()
     pool.begun.clear()
     edge.ask("POST", "/keys/rsa/sign", signer, SIGN)
@@ -209,7 +228,7 @@ async def test_a_use_that_has_begun_counts_without_its_client(core, pool, signer
     edge.leave()
     await edge.until_ended()
     pool.may_end.set()
-    assert await uses_of_rsa(core) == 1
+    assert await uses_of_rsa(core) == uses + 1
     assert not edge.heard
 
 

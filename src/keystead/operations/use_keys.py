@@ -11,7 +11,7 @@ from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result,
 from keystead.certificates.csr import SubjectName, make_csr
 from keystead.errors import InvalidInput, Overloaded
 from keystead.model.ids import KeyId
-from keystead.model.keys import Origin
+from keystead.model.keys import Origin, Permit
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyAttributes, add, require_new
@@ -122,7 +122,7 @@ async def use_key(
         private = key.release(permit)
         if private.works_slowly or mechanism.works_slowly or wanted.is_long:
             work = partial(wanted.work, run, private, finish)
-            made = await _in_a_thread(context, attempt, key, work)
+            made = await _in_a_thread(context, attempt, key, permit, work)
         else:
             made = wanted.work(run, private, finish)
     except NOT_USED:
@@ -159,7 +159,8 @@ async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> b
     private = key.release(permit)
     try:
         if private.works_slowly:
-            pem = await _in_a_thread(context, attempt, key, partial(make_csr, private, subject))
+            work = partial(make_csr, private, subject)
+            pem = await _in_a_thread(context, attempt, key, permit, work)
         else:
             pem = make_csr(private, subject)
     except NOT_USED:
@@ -179,12 +180,17 @@ def attempt_of(
 
 
 async def _in_a_thread(
-    context: CallerContext, attempt: Attempt, key: StoredKey, work: Callable[[], Made]
+    context: CallerContext,
+    attempt: Attempt,
+    key: StoredKey,
+    permit: Permit,
+    work: Callable[[], Made],
 ) -> Made:
     """Return the result of `work`, if the use is still permitted when the work is done.
 
     The work may have waited long for a thread. Its result is dropped if the use would be refused
-    by now. A use that has begun is counted even if its request is cancelled.
+    by now. If the request is cancelled, a use that has begun is counted, and one that has not is
+    given back to the limits of the key's policy.
     """
     session = context.session
     begun: list[bool] = []
@@ -198,6 +204,8 @@ async def _in_a_thread(
     except asyncio.CancelledError:
         if begun:
             session.keys.count_use(key.path)
+        else:
+            permit.give_back()
         raise
     session.gate.require_still_permitted(attempt, await current(context, key))
     return result
