@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from keystead import algorithms
 from keystead.errors import AlreadyExists, CorruptRecord, NotFound, StaleRevision
-from keystead.model.ids import NamespaceId, Tag, parse_label
+from keystead.model.ids import KeyId, NamespaceId, Tag, parse_label
 from keystead.model.key_selection import EVERY_KEY
 from keystead.model.keys import Permit, PrivateMaterial
 from keystead.storage.domain import DomainStores
+from keystead.storage.key_lists import ShownKey
 from keystead.storage.key_value_store import MISSING, Change
 from tests.support.stores import (
     WatchedStore,
@@ -24,6 +25,13 @@ from tests.support.stores import (
 )
 
 A, B = key_path("a"), key_path("b")
+
+
+async def shown_keys(domain: DomainStores) -> list[tuple[KeyId, ShownKey | None]]:
+    """Return the first page of a list of all keys."""
+    lists = domain.keys.lists
+    page = await lists.sealed_page(None, "", after=None)
+    return list(lists.shown(page, EVERY_KEY))
 
 
 # --- lists ---
@@ -64,8 +72,7 @@ def test_a_list_opens_a_record_again_only_after_a_change():
         _, domain, _ = await with_key()
 
         async def was_known() -> bool:
-            page = await domain.keys.lists.shown_page(None, "", after=None, selection=EVERY_KEY)
-            ((_, shown),) = page
+            ((_, shown),) = await shown_keys(domain)
             return shown.was_known
 
         assert [await was_known(), await was_known()] == [False, True]
@@ -88,9 +95,7 @@ def test_a_list_shows_the_key_of_the_record_whatever_revision_the_store_says():
         sealed = store.kept._entries["/key/a"]  # noqa: SLF001
         lie = replace(sealed, revision=known.revision)
         store.kept._entries["/key/a"] = lie  # noqa: SLF001
-        ((_, shown),) = await domain.keys.lists.shown_page(
-            None, "", after=None, selection=EVERY_KEY
-        )
+        ((_, shown),) = await shown_keys(domain)
         assert shown.summary.public.pem == rsa[1].public_pem()
 
     asyncio.run(scenario())
@@ -113,7 +118,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[PrivateMaterial]:
 async def listed_pem(domain: DomainStores) -> bytes | None:
     """Return the public half of the only key in a list that was not listed before."""
     domain.keys.lists.forget()
-    ((_, shown),) = await domain.keys.lists.shown_page(None, "", after=None, selection=EVERY_KEY)
+    ((_, shown),) = await shown_keys(domain)
     return shown.summary.public.pem
 
 

@@ -268,11 +268,43 @@ def test_two_certificates_or_bad_base64_are_corrupt(more):
         records.decode_key(json.dumps(stored).encode(), path="/p")
 
 
-def test_a_list_reads_every_field_that_a_record_may_have():
-    listed, whole = records._ListedKeyJson, records._KeyJson  # noqa: SLF001 - their names only
+@pytest.mark.parametrize("name", ["_ListedKeyJson", "_ShownKeyJson"])
+def test_a_list_reads_every_field_that_a_record_may_have(name):
+    listed, whole = getattr(records, name), records._KeyJson  # noqa: SLF001 - their names only
     assert set(listed.__struct_fields__) == set(whole.__struct_fields__), (
-        "a new field of _KeyJson belongs in _ListedKeyJson, too"
+        f"a new field of _KeyJson belongs in {name}, too"
     )
+
+
+@given(record=KEYS)
+def test_a_list_shows_of_a_record_what_is_in_it(record):
+    shown = records.decode_shown(records.encode_key(record), path="/p")
+    assert shown == (
+        record.private,
+        record.mechanisms,
+        record.tags,
+        record.label,
+        record.operations,
+        record.certificate is not None,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": "\u00ff"},
+        {"restrictions": {"tags": ["no tag"]}},
+        {"operations": -1},
+        {"cert": "text"},
+        {"priv": {}},
+        {"unknown": 1},
+    ],
+)
+def test_a_list_shows_no_record_that_it_cannot_read(wrong):
+    record = KeyRecord(PrivateMaterial(raw=bytes(16)), frozenset())
+    stored = json.loads(records.encode_key(record)) | wrong
+    with pytest.raises(CorruptRecord, match="/p"):
+        records.decode_shown(json.dumps(stored, ensure_ascii=False).encode("latin-1"), path="/p")
 
 
 def test_a_key_with_a_certificate_in_base64_is_listed():

@@ -9,7 +9,7 @@ from keystead.model.key_selection import EVERY_KEY, KeySelection
 from keystead.model.keys import KeyPath
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyView
-from keystead.storage.key_lists import ShownKey
+from keystead.storage.key_lists import SealedPage, ShownKey, may_wait
 
 _STEP: Final = 64
 """Keys that a list with details looks at in one go, in less than three milliseconds."""
@@ -60,37 +60,46 @@ async def list_details(
 ) -> AsyncGenerator[ListedPart, None]:
     """Yield the keys whose IDs begin with `prefix` and follow `after`, in order of the IDs.
 
-    Each part has looked at some dozens of keys.
+    Each part has looked at some dozens of keys. From the second part on, the store reads the
+    records of the next one meanwhile: it reads none in vain for a short list.
     """
+    lists, namespace = context.session.keys.lists, context.caller.namespace
+    page: SealedPage | None = None
+    reads_ahead = False
     while True:
         # As in list_keys. A turn ends before keys are yielded: their reader may take long.
         async with context.session.listing.turn(context.party):
-            part = await _next_part(context, prefix, after, selection)
-        if part is None:
-            return
-        yield part
-        after = part.last
+            if page is None:
+                page = await lists.sealed_page(namespace, prefix, after=after)
+            if not page:
+                return
+            after = page[-1][0].key_id
+            selecting = _selected(context, page, selection)
+            if reads_ahead:
+                reading = lists.sealed_page(namespace, prefix, after=after)
+                page, selected = await asyncio.gather(reading, selecting)
+            else:
+                page, selected = None, await selecting
+        if page is not None and not may_wait(page):
+            page = None
+        yield ListedPart(selected, after)
+        reads_ahead = True
 
 
-async def _next_part(
-    context: CallerContext, prefix: str, after: KeyId | None, selection: KeySelection
-) -> ListedPart | None:
-    """Return the first of these keys, in steps between which others are served. None: no more."""
+async def _selected(
+    context: CallerContext, page: SealedPage, selection: KeySelection
+) -> list[DetailedKey]:
+    """Return the selected keys of a page, in steps between which others are served."""
     selected: list[DetailedKey] = []
     work = 0
-    last: KeyId | None = None
-    page = await context.session.keys.lists.shown_page(
-        context.caller.namespace, prefix, after=after, selection=selection
-    )
-    for key_id, key in page:
-        last = key_id
+    for _, key in context.session.keys.lists.shown(page, selection):
         if key is not None:
             selected.append(_details(context, key))
         work += _PARSED if key is not None and not key.was_known else 1
         if work >= _STEP:
             work = 0
             await asyncio.sleep(0)
-    return None if last is None else ListedPart(selected, last)
+    return selected
 
 
 def _details(context: CallerContext, key: ShownKey) -> DetailedKey:

@@ -38,6 +38,14 @@ def seal_extended(key: Secret, path: str, plaintext: bytes) -> bytes:
     return nonce + _subkey(key, nonce).encrypt(nonce[NONCE_BYTES:], plaintext, path.encode())
 
 
+def mark_of(sealed: bytes) -> bytes:
+    """Return what tells sealed records under one key apart: the start of the nonce, and the tag.
+
+    It does not tell whether a record opens: someone may have changed what lies between.
+    """
+    return sealed[:NONCE_BYTES] + sealed[-TAG_BYTES:]
+
+
 def unseal_any(key: Secret, path: str, sealed: bytes) -> bytes:
     """Return the plaintext of `seal_extended`, or of `seal` in earlier software.
 

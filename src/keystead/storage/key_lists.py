@@ -9,16 +9,26 @@ from keystead.errors import CorruptRecord
 from keystead.model.ids import KeyId, Label, NamespaceId, Tag
 from keystead.model.key_selection import EVERY_KEY, KeySelection
 from keystead.model.keys import KeyPath, KeyRecord, PrivateMaterial
+from keystead.sealing import envelope
 from keystead.storage import key_paths, records
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_types import KeyTypes
 from keystead.storage.key_value_store import StoredValue
 from keystead.storage.public_summaries import PublicSummaries, PublicSummary
+from keystead.storage.records import ShownRecord
 from keystead.storage.sealed_records import SealedRecords
-from keystead.storage.version_pages import hash_of
 
 PAGE_BYTES: Final = 64 * 1024
 """Bytes of records that a list reads at a time. A longer record is read alone."""
+
+
+SealedPage = Sequence[tuple[KeyPath, StoredValue]]
+"""Sealed records that follow each other in a list."""
+
+
+def may_wait(page: SealedPage) -> bool:
+    """Whether a page is short enough to stay in memory while other lists have their turns."""
+    return sum([len(entry.value) for _, entry in page]) < 2 * PAGE_BYTES
 
 
 class ListedKey(NamedTuple):
@@ -72,34 +82,31 @@ class KeyLists:
                 path.key_id,
                 *records.decode_listed(self._opened(path, entry), path=self._name(path)),
             )
-            for path, entry in await self._scan(namespace, prefix, after)
+            for path, entry in await self.sealed_page(namespace, prefix, after=after)
         ]
 
-    async def shown_page(
-        self,
-        namespace: NamespaceId | None,
-        prefix: str,
-        *,
-        after: KeyId | None,
-        selection: KeySelection,
+    def shown(
+        self, page: SealedPage, selection: KeySelection
     ) -> Iterator[tuple[KeyId, ShownKey | None]]:
-        """Return the IDs of a `page`, each with the key if it is selected, or else None.
+        """Yield the IDs of a page, each with the key if it is selected, or else None.
 
         Each key is opened when it is iterated, unless a list has shown this version of it, and
         parsed if its public half is not found otherwise. Raises CorruptRecord in the iteration if a
         key is unreadable.
         """
-        found = await self._scan(namespace, prefix, after)
-        return ((path.key_id, self._shown(path, entry, selection)) for path, entry in found)
+        return ((path.key_id, self._shown(path, entry, selection)) for path, entry in page)
 
     def forget(self) -> None:
         """Forget the public halves of the keys that were listed."""
         self._summaries.clear()
 
-    async def _scan(
-        self, namespace: NamespaceId | None, prefix: str, after: KeyId | None
-    ) -> list[tuple[KeyPath, StoredValue]]:
-        """Return the sealed records that follow `after`, about PAGE_BYTES of them."""
+    async def sealed_page(
+        self, namespace: NamespaceId | None, prefix: str, *, after: KeyId | None
+    ) -> SealedPage:
+        """Return the sealed records that follow `after`, about PAGE_BYTES of them.
+
+        Empty only at the end.
+        """
         if (limits := key_paths.limits(prefix)) is None:
             return []
         folder = key_paths.folder(namespace)
@@ -112,33 +119,35 @@ class KeyLists:
         ]
 
     def _shown(self, path: KeyPath, entry: StoredValue, selection: KeySelection) -> ShownKey | None:
-        record_hash = hash_of(entry.value)
-        known = self._summaries.get(path, record_hash)
+        mark = envelope.mark_of(entry.value)
+        known = self._summaries.get(path, mark)
         if known is not None:
             has_type = selection.type_name in ("", known.public.type_name)
             if not has_type or not selection.is_met_by(known.label, known.tags):
                 return None
             return ShownKey(path.key_id, known, was_known=True)
-        record = self._selected(path, entry, selection)
+        plaintext = self._opened(path, entry)
+        record = self._selected(path, plaintext, selection)
         if record is None:
             return None
-        public = self._stored_public(path, record.private) or _shown_public(
-            self._parsed(path, record, entry.revision)
-        )
+        public = self._stored_public(path, record.private)
+        if public is None:
+            whole = records.decode_key(plaintext, path=self._name(path))
+            public = _shown_public(self._parsed(path, whole, entry.revision))
         summary = PublicSummary.of(record, public)
-        self._summaries.put(path, record_hash, summary)
+        self._summaries.put(path, mark, summary)
         return ShownKey(path.key_id, summary, was_known=False)
 
     def _selected(
-        self, path: KeyPath, entry: StoredValue, selection: KeySelection
-    ) -> KeyRecord | None:
-        """Return the record of a key if it is selected. The key is not parsed."""
-        plaintext, name = self._opened(path, entry), self._name(path)
+        self, path: KeyPath, plaintext: bytes, selection: KeySelection
+    ) -> ShownRecord | None:
+        """Return what a list shows of a record if it is selected. The key is not parsed."""
+        name = self._name(path)
         if selection != EVERY_KEY:
             tags, label = records.decode_listed(plaintext, path=name)
             if not selection.is_met_by(label, tags):
                 return None
-        record = records.decode_key(plaintext, path=name)
+        record = records.decode_shown(plaintext, path=name)
         if selection.type_name and self._type_of(path, record.private) != selection.type_name:
             return None
         return record

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from keystead import algorithms
 from keystead.algorithms import ShownPublic
 from keystead.model.ids import Label, Tag
-from keystead.model.keys import NO_LABEL, KeyPath, KeyRecord
+from keystead.model.keys import NO_LABEL, KeyPath
+from keystead.storage.records import ShownRecord
 
 MOST_BYTES: Final = 20 * 1024 * 1024
 """The memory for all summaries: enough for 10,000 keys with RSA-2048, a label and a tag."""
@@ -28,7 +29,7 @@ class PublicSummary(NamedTuple):
     has_certificate: bool = False
 
     @classmethod
-    def of(cls, record: KeyRecord, public: ShownPublic) -> "PublicSummary":
+    def of(cls, record: ShownRecord, public: ShownPublic) -> "PublicSummary":
         """Return the summary of a key with this public half."""
         return cls(
             public,
@@ -36,7 +37,7 @@ class PublicSummary(NamedTuple):
             record.tags,
             record.label,
             record.operations,
-            record.certificate is not None,
+            record.has_certificate,
         )
 
     @property
@@ -54,24 +55,28 @@ class PublicSummaries:
     """A cache. A summary is that of one sealed record, so changes need not be told to it."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[KeyPath, tuple[bytes, PublicSummary]] = OrderedDict()
+        self._known: OrderedDict[KeyPath, tuple[bytes, PublicSummary, int]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, path: KeyPath, record_hash: bytes) -> PublicSummary | None:
-        """Return the summary of the key at `path` if its sealed record has this hash."""
-        known = self._known.get(path)
-        return known[1] if known is not None and known[0] == record_hash else None
+    def get(self, path: KeyPath, mark: bytes) -> PublicSummary | None:
+        """Return the summary of the key at `path` if its sealed record has this mark.
 
-    def put(self, path: KeyPath, record_hash: bytes, summary: PublicSummary) -> None:
+        `envelope.mark_of` makes marks.
+        """
+        known = self._known.get(path)
+        return known[1] if known is not None and known[0] == mark else None
+
+    def put(self, path: KeyPath, mark: bytes, summary: PublicSummary) -> None:
         """Keep a summary. Those that were put first make room for it."""
         replaced = self._known.pop(path, None)
         if replaced is not None:
-            self._bytes -= replaced[1].weight
-        self._known[path] = (record_hash, summary)
-        self._bytes += summary.weight
+            self._bytes -= replaced[2]
+        weight = summary.weight
+        self._known[path] = (mark, summary, weight)
+        self._bytes += weight
         while self._bytes > MOST_BYTES:
-            _, (_, oldest) = self._known.popitem(last=False)
-            self._bytes -= oldest.weight
+            _, (_, _, oldest) = self._known.popitem(last=False)
+            self._bytes -= oldest
 
     def clear(self) -> None:
         """Drop everything."""

@@ -6,13 +6,20 @@ and certificates. If a record is decoded as Latin-1, it is valid JSON with a cha
 
 import base64
 import binascii
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
 from keystead.errors import CorruptRecord, InvalidInput
 from keystead.model.ids import Label, NamespaceId, Tag, UserId, parse_label, parse_tag
-from keystead.model.keys import GENERIC_TYPE, KeyRecord, Origin, PrivateMaterial, StoredCertificate
+from keystead.model.keys import (
+    GENERIC_TYPE,
+    NO_LABEL,
+    KeyRecord,
+    Origin,
+    PrivateMaterial,
+    StoredCertificate,
+)
 from keystead.model.policy import Policy, PolicyDocument, parse_policy
 from keystead.model.quota import Quota
 from keystead.model.users import PassphraseVerifier, Role, ScryptParameters, User
@@ -43,7 +50,7 @@ class _PrivateJson(StoredJson, omit_defaults=True):
     raw: str | None = None
     type: str = GENERIC_TYPE
     """Of `raw`. A NetHSM has Generic keys only."""
-    public: str | None = None
+    public: bytes | None = None
     """Beside `PEM`, in base64. No key of a type that a NetHSM has stores it."""
 
 
@@ -86,6 +93,34 @@ class _ListedKeyJson(StoredJson):
     uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
     origin: msgspec.Raw = msgspec.Raw()
     created: msgspec.Raw = msgspec.Raw()
+
+
+class _ShownKeyJson(StoredJson):
+    """A key's record whose certificate and policy are not decoded. It has `_KeyJson`'s fields."""
+
+    mechanisms: frozenset[str]
+    priv: _PrivateJson
+    cert: tuple[str, msgspec.Raw] | None
+    operations: Annotated[int, msgspec.Meta(ge=0)]
+    restrictions: _RestrictionsJson
+    label: str = ""
+    cert64: tuple[str, msgspec.Raw] | None = None
+    policy: msgspec.Raw = msgspec.Raw()
+    uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
+    uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
+    origin: msgspec.Raw = msgspec.Raw()
+    created: msgspec.Raw = msgspec.Raw()
+
+
+class ShownRecord(NamedTuple):
+    """What a list shows of a key's record, and the private key, as in `KeyRecord`."""
+
+    private: PrivateMaterial
+    mechanisms: frozenset[str]
+    tags: frozenset[Tag]
+    label: Label
+    operations: int
+    has_certificate: bool
 
 
 def _write(value: object) -> bytes:
@@ -208,9 +243,7 @@ def _decode_policy(stored: _KeyJson) -> Policy | None:
 
 def _encode_private(material: PrivateMaterial) -> _PrivateJson:
     if material.pem is not None:
-        public = material.public
-        encoded = None if public is None else base64.b64encode(public).decode()
-        return _PrivateJson(PEM=_to_text(material.pem), public=encoded)
+        return _PrivateJson(PEM=_to_text(material.pem), public=material.public)
     if material.raw is not None:
         return _PrivateJson(raw=base64.b64encode(material.raw).decode(), type=material.raw_type)
     raise ValueError("a key has a PEM or raw bytes")
@@ -250,8 +283,24 @@ def decode_listed(raw: bytes, *, path: str) -> tuple[frozenset[Tag], Label]:
         raise corrupt(path) from None
 
 
+def decode_shown(raw: bytes, *, path: str) -> ShownRecord:
+    """Return what a list shows of the key in a record. Raises CorruptRecord, which names `path`."""
+    stored = _read(raw, _ShownKeyJson, path)
+    try:
+        return ShownRecord(
+            _decode_private(stored.priv),
+            stored.mechanisms,
+            frozenset([parse_tag(tag) for tag in stored.restrictions.tags]),
+            _decode_label(stored.label),
+            stored.operations,
+            has_certificate=stored.cert is not None or stored.cert64 is not None,
+        )
+    except (ValueError, InvalidInput):
+        raise corrupt(path) from None
+
+
 def _decode_label(text: str) -> Label:
-    return parse_label(_to_bytes(text).decode())
+    return parse_label(_to_bytes(text).decode()) if text else NO_LABEL
 
 
 def _decode_private(stored: _PrivateJson) -> PrivateMaterial:
@@ -263,8 +312,7 @@ def _decode_private(stored: _PrivateJson) -> PrivateMaterial:
         if stored.PEM is None:
             raw = base64.b64decode(stored.raw or "", validate=True)
             return PrivateMaterial(raw=raw, raw_type=stored.type)
-        public = None if stored.public is None else base64.b64decode(stored.public, validate=True)
-        return PrivateMaterial(pem=_to_bytes(stored.PEM), public=public)
+        return PrivateMaterial(pem=_to_bytes(stored.PEM), public=stored.public)
     except binascii.Error as error:
         raise ValueError("not base64") from error
 

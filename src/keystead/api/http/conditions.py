@@ -13,12 +13,12 @@ from keystead.api.http.statuses import HttpError
 from keystead.errors import InvalidInput, NotFound
 from keystead.storage.conditional import witnessed
 
-_TAG_BYTES = 16
+_TAG_DIGITS = 32
 
 
 def entity_tag(body: bytes) -> str:
     """Return the strong entity tag of a representation, quotes included."""
-    return f'"{hashlib.blake2b(body, digest_size=_TAG_BYTES).hexdigest()}"'
+    return f'"{hashlib.sha256(body).hexdigest()[:_TAG_DIGITS]}"'
 
 
 def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:

@@ -136,7 +136,7 @@ async def show(call: Call[None]) -> Reply[PublicKeyView]:
     """GET /keys/{id}: all that is public of a key, or of the BIP32 key at ?derivation=."""
     derivation = call.query("derivation")
     view = await manage_keys.view(call.context, _key_id(call), derivation=derivation)
-    return json_reply(public_view(view))
+    return json_reply(PublicKeyView(**shown_fields(view)))
 
 
 async def delete(call: Call[None]) -> Reply[None]:
@@ -246,25 +246,26 @@ def _parts(private: PrivateData) -> PrivateParts:
     )
 
 
-def public_view(view: KeyView) -> PublicKeyView:
-    """Return the shape of a key."""
-    return PublicKeyView(
-        mechanisms=list(view.mechanisms),
-        type=view.type_name,
-        restrictions=Restrictions(tags=sorted(view.tags)),
-        operations=view.operations,
+def shown_fields(view: KeyView) -> dict[str, Any]:
+    """Return the fields of a PublicKeyView. A list makes thousands of views with these and more."""
+    return {
+        "mechanisms": list(view.mechanisms),
+        "type": view.type_name,
+        "restrictions": Restrictions(tags=sorted(view.tags)),
+        "operations": view.operations,
         # Left out, not null, for a Generic key: clients made from the description refuse a null.
-        public=msgspec.UNSET if view.public is None else _public_parts(view.public),
-        label=view.label or msgspec.UNSET,
-    )
+        "public": msgspec.UNSET if view.public is None else _public_parts(view.public),
+        "label": view.label or msgspec.UNSET,
+    }
 
 
 def _public_parts(public: PublicParts) -> PublicData:
-    def encoded(value: bytes | None) -> str | msgspec.UnsetType:
-        return msgspec.UNSET if value is None else encode_base64(value)
-
     return PublicData(
-        modulus=encoded(public.modulus),
-        public_exponent=encoded(public.public_exponent),
-        data=encoded(public.data),
+        modulus=_encoded(public.modulus),
+        public_exponent=_encoded(public.public_exponent),
+        data=_encoded(public.data),
     )
+
+
+def _encoded(value: bytes | None) -> str | msgspec.UnsetType:
+    return msgspec.UNSET if value is None else encode_base64(value)
