@@ -52,7 +52,7 @@ def caller(role: Role = Role.OPERATOR, *, tags: tuple[str, ...] = ()) -> Caller:
 
 
 def attempt(who: Caller, mode: str = "ECDSA", use=SIGN) -> Attempt:
-    return Attempt(who, "192.0.2.1", PATH, use, mode, 1, lambda: 0.0)
+    return Attempt(mode, 1, "192.0.2.1", lambda: 0.0, who, PATH, use)
 
 
 def test_a_permitted_use_releases_the_key_after_the_recorder_has_heard_of_it():

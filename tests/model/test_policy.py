@@ -12,7 +12,6 @@ from keystead.errors import InvalidInput
 from keystead.model.ids import NamespaceId, UserId
 from keystead.model.policy import (
     ApprovalRule,
-    Counters,
     PolicyDocument,
     PolicyUse,
     TaggedApprovers,
@@ -23,8 +22,8 @@ from keystead.model.policy import (
 )
 
 NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
-USE = PolicyUse("PSS_SHA256", 1, "192.0.2.7", NOON)
-PLENTY = Counters(uses_left=1000, minute_wait=0, approved=1000)
+USE = PolicyUse("PSS_SHA256", 1, "192.0.2.7", lambda: NOON)
+PLENTY = {"uses_left": 1000, "minute_wait": 0, "approved": 1000}
 
 
 def policy(**rules):
@@ -52,14 +51,14 @@ ALLOWED = [
 
 @pytest.mark.parametrize("rules", ALLOWED)
 def test_a_use_that_satisfies_every_rule_is_allowed(rules):
-    assert refusal(policy(**rules), USE, PLENTY) is None
+    assert refusal(policy(**rules), USE, **PLENTY) is None
 
 
 REFUSED = [
     ({"enabled": False}, {}, {}, None),
-    ({"notBefore": "2026-01-01T12:00:01Z"}, {"now": NOON - 0.5}, {}, 2),
+    ({"notBefore": "2026-01-01T12:00:01Z"}, {"now": lambda: NOON - 0.5}, {}, 2),
     ({"notBefore": "2999-01-01T00:00:00Z"}, {}, {}, 86_400),
-    ({"notAfter": "2026-01-01T12:00:00Z"}, {"now": NOON + 0.5}, {}, None),
+    ({"notAfter": "2026-01-01T12:00:00Z"}, {"now": lambda: NOON + 0.5}, {}, None),
     ({"maxUses": 9}, {"uses": 9}, {"uses_left": 8}, None),
     ({"maxPerMinute": 9}, {}, {"minute_wait": 3.2}, 4),
     ({"maxPerMinute": 9}, {"uses": 10}, {"minute_wait": None}, None),
@@ -76,7 +75,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("rules", "use", "counters", "wait"), REFUSED)
 def test_a_use_that_breaks_a_rule_is_refused_by_its_name(rules, use, counters, wait):
-    found = refusal(policy(**rules), replace(USE, **use), replace(PLENTY, **counters))
+    found = refusal(policy(**rules), replace(USE, **use), **(PLENTY | counters))
     assert found is not None
     assert found.rule in rules
     assert found.retry_after_seconds == wait
@@ -84,7 +83,7 @@ def test_a_use_that_breaks_a_rule_is_refused_by_its_name(rules, use, counters, w
 
 def test_an_ipv4_client_of_an_ipv6_socket_is_found_in_its_ipv4_network():
     use = replace(USE, address="::ffff:192.0.2.7")
-    assert refusal(policy(clients=["192.0.2.0/24"]), use, PLENTY) is None
+    assert refusal(policy(clients=["192.0.2.0/24"]), use, **PLENTY) is None
 
 
 INVALID = [

@@ -21,14 +21,7 @@ from keystead.algorithms import (
 )
 from keystead.errors import ForbiddenByPolicy, InvalidInput, KeysteadError
 from keystead.model.keys import KeyPath, Permit, require_use
-from keystead.model.policy import (
-    NO_COUNTERS,
-    Policy,
-    PolicyUse,
-    Refusal,
-    refusal,
-    refusal_without_counters,
-)
+from keystead.model.policy import Policy, PolicyUse, Refusal, refusal
 from keystead.model.users import Caller
 from keystead.storage.approvals import ApprovedUses
 from keystead.storage.key_cache import StoredKey
@@ -37,20 +30,12 @@ CERTIFICATE_REQUEST = "certificate request"
 """Replaces the mode for a use that signs a certificate request."""
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """A requested use of a key."""
+class Attempt(PolicyUse, frozen=True):
+    """A requested use of a key. Its mode is that in the request, or CERTIFICATE_REQUEST."""
 
     caller: Caller
-    address: str
-    """The client's address, as the edge reports it."""
     key: KeyPath
     use: Use
-    mode: str
-    """The mode in the request, or CERTIFICATE_REQUEST."""
-    uses: int
-    """The number of uses of the key."""
-    now: Callable[[], float]
-    """The HSM's time in Unix seconds."""
     approval: ApprovedUses | None = None
     """The uses that were taken from an approval, if the key's policy asks for one."""
 
@@ -102,8 +87,9 @@ class Gate:
         """
         try:
             _require_certifiable(attempt, key)
-            policy = key.record.policy
-            permit = Permit(key.path) if policy is None else self._permit(policy, attempt, key)
+            permit, policy = Permit(key.path), key.record.policy
+            if policy is not None:
+                permit = self._permit(policy, _as_signature(attempt, key), key)
         except KeysteadError as error:
             if attempt.approval is not None:
                 attempt.approval.give_back()
@@ -117,9 +103,10 @@ class Gate:
         try:
             if attempt.mode == CERTIFICATE_REQUEST:
                 _require_certifiable(attempt, key)
+                _require_uncounted_rules(_as_signature(attempt, key), key)
             else:
                 _usable(attempt, key)
-            _require_uncounted_rules(attempt, key)
+                _require_uncounted_rules(attempt, key)
         except KeysteadError as error:
             self._refuse(attempt, error)
             raise
@@ -141,11 +128,15 @@ class Gate:
         if attempt.use is VERIFY and _is_public(attempt, key):
             return Permit(key.path)
         limits, uses, approval = key.limits, attempt.uses, attempt.approval
-        now = self._monotonic()
-        counters = NO_COUNTERS if limits is None else limits.counters(uses, now)
-        if approval is not None and not approval.is_void:
-            counters = msgspec.structs.replace(counters, approved=approval.uses)
-        found = refusal(policy, _policy_use(policy, attempt, key), counters)
+        approved = 0 if approval is None or approval.is_void else approval.uses
+        leased, now = 0, 0.0
+        wait: float | None = 0.0
+        if limits is not None:
+            leased = limits.leased
+            if limits.max_per_minute is not None:
+                now = self._monotonic()
+                wait = limits.minute.wait(uses, limits.max_per_minute, now)
+        found = refusal(policy, attempt, uses_left=leased, minute_wait=wait, approved=approved)
         if found is not None:
             raise _forbidden(found)
         if limits is not None:
@@ -210,18 +201,15 @@ def _is_public(attempt: Attempt, key: StoredKey) -> bool:
     return attempt.use is VERIFY and key.has_public_half
 
 
-def _policy_use(policy: Policy, attempt: Attempt, key: StoredKey) -> PolicyUse:
-    mode = attempt.mode
-    if mode == CERTIFICATE_REQUEST:
-        mode = certificate_mode(key.algorithm)
-    now = attempt.now() if policy.has_times else 0.0
-    return PolicyUse(mode, attempt.uses, attempt.address, now)
+def _as_signature(attempt: Attempt, key: StoredKey) -> Attempt:
+    """Return the attempt to sign a certificate request, with the mode that it signs in."""
+    return msgspec.structs.replace(attempt, mode=certificate_mode(key.algorithm))
 
 
 def _require_uncounted_rules(attempt: Attempt, key: StoredKey) -> None:
     policy = key.record.policy
     if policy is not None and not _is_public(attempt, key):
-        found = refusal_without_counters(policy, _policy_use(policy, attempt, key))
+        found = refusal(policy, attempt)
         if found is not None:
             raise _forbidden(found)
 

@@ -1,7 +1,7 @@
 """The policy of a key: rules that each of its uses must satisfy.
 
-This module is pure: `refusal` gets a policy, a use and the counters of the key, and returns the
-first rule that refuses the use.
+This module is pure: `refusal` gets a policy, a use and what was counted, and returns the first rule
+that refuses the use.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ MINUTE_SECONDS: Final = 60
 MAX_CLIENTS: Final = 100
 MAX_MODES: Final = 100
 MAX_APPROVERS: Final = 100
-_REMEMBERED_CLIENTS: Final = 8
-"""The addresses that a policy with `clients` remembers, in a kilobyte."""
+_REMEMBERED: Final = 8
+"""The modes and addresses that a policy remembers, in a kilobyte."""
 MAX_USES: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
 MAX_PER_MINUTE: Final = 10_000_000
@@ -78,70 +78,6 @@ class _Network(NamedTuple):
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A valid policy, ready to be asked. Only `parse_policy` makes one."""
-
-    document: PolicyDocument
-    not_before: float = field(compare=False)
-    """Unix seconds; -inf without the rule."""
-    not_after: float = field(compare=False)
-    """Unix seconds; inf without the rule."""
-    has_client: Callable[[str], bool] | None = field(compare=False)
-    """Whether `clients` has an address. It remembers some addresses, because few clients use a key.
-    None: the policy has no such rule."""
-    has_times: bool = field(init=False, compare=False)
-    """Whether the time of a use matters."""
-    needs_approval: bool = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Note what each use asks, once."""
-        has_times = self.not_before != -inf or self.not_after != inf
-        object.__setattr__(self, "has_times", has_times)
-        object.__setattr__(self, "needs_approval", self.document.approvals is not None)
-
-    @property
-    def counts_uses(self) -> bool:
-        """Whether a rule needs to know how often the key was used."""
-        return self.document.max_uses is not None or self.document.max_per_minute is not None
-
-    def texts(self) -> list[str]:
-        """Return the texts of its lists, which take nearly all of its memory."""
-        document = self.document
-        texts = [*(document.clients or ()), *(document.modes or ())]
-        rule = document.approvals
-        if rule is not None and not isinstance(rule.approvers, TaggedApprovers):
-            texts.extend(rule.approvers)
-        return texts
-
-
-class PolicyUse(msgspec.Struct, frozen=True, gc=False):
-    """What a policy looks at in the use of a key."""
-
-    mode: str
-    uses: int
-    """The number of messages."""
-    address: str
-    """The client's IP address."""
-    now: float
-    """Unix seconds. It matters only if the policy `has_times`."""
-
-
-class Counters(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What a policy has to know besides the use."""
-
-    uses_left: int = 0
-    """The uses that `maxUses` still allows."""
-    minute_wait: float | None = 0.0
-    """The seconds until `maxPerMinute` allows the use. None: it has more uses than the limit."""
-    approved: int = 0
-    """The uses that a granted approval still allows the caller."""
-
-
-NO_COUNTERS: Final = Counters()
-"""For a key whose policy counts nothing."""
-
-
 MOST_RETRY_SECONDS: Final = 86_400
 """The longest wait that a refusal names. Clients sleep for it, and some cannot sleep for years."""
 
@@ -154,6 +90,55 @@ class Refusal(NamedTuple):
     message: str
     retry_after_seconds: int | None = None
     """When the rule would allow the use, if that is only a matter of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A valid policy, ready to be asked. Only `parse_policy` makes one."""
+
+    document: PolicyDocument
+    not_before: float = field(compare=False)
+    """Unix seconds; -inf without the rule."""
+    not_after: float = field(compare=False)
+    """Unix seconds; inf without the rule."""
+    standing_refusal: Callable[[str, str], Refusal | None] = field(compare=False)
+    """Returns the first rule that refuses a mode from an address at any time. It remembers some
+    answers, because few clients use a key."""
+    has_times: bool = field(init=False, compare=False)
+    """Whether the time of a use matters."""
+    needs_approval: bool = field(init=False, compare=False)
+    counts_uses: bool = field(init=False, compare=False)
+    """Whether a rule needs to know how often the key was used."""
+
+    def __post_init__(self) -> None:
+        """Note what each use asks, once."""
+        document = self.document
+        has_times = self.not_before != -inf or self.not_after != inf
+        counts_uses = document.max_uses is not None or document.max_per_minute is not None
+        object.__setattr__(self, "has_times", has_times)
+        object.__setattr__(self, "needs_approval", document.approvals is not None)
+        object.__setattr__(self, "counts_uses", counts_uses)
+
+    def texts(self) -> list[str]:
+        """Return the texts of its lists, which take nearly all of its memory."""
+        document = self.document
+        texts = [*(document.clients or ()), *(document.modes or ())]
+        rule = document.approvals
+        if rule is not None and not isinstance(rule.approvers, TaggedApprovers):
+            texts.extend(rule.approvers)
+        return texts
+
+
+class PolicyUse(msgspec.Struct, frozen=True):
+    """What a policy looks at in the use of a key."""
+
+    mode: str
+    uses: int
+    """The number of messages."""
+    address: str
+    """The client's IP address."""
+    now: Callable[[], float]
+    """Unix seconds."""
 
 
 def parse_policy(document: PolicyDocument) -> Policy:
@@ -176,13 +161,11 @@ def parse_policy(document: PolicyDocument) -> Policy:
         modes=None if document.modes is None else tuple(sorted(set(document.modes))),
         approvals=None if document.approvals is None else _checked(document.approvals),
     )
-    has_client = None
-    if networks is not None:
-        numbers = tuple(map(_as_number, networks))
-        has_client = lru_cache(_REMEMBERED_CLIENTS)(partial(_contains, numbers))
+    numbers = None if networks is None else tuple(map(_as_number, networks))
+    standing_refusal = lru_cache(_REMEMBERED)(partial(_standing_refusal, normal, numbers))
     earliest = -inf if not_before is None else not_before
     latest = inf if not_after is None else not_after
-    return Policy(normal, earliest, latest, has_client)
+    return Policy(normal, earliest, latest, standing_refusal)
 
 
 def digest(policy: Policy) -> bytes:
@@ -203,31 +186,44 @@ def require_approvers_of(policy: Policy, namespace: NamespaceId | None) -> None:
             raise InvalidInput(f"The approver {name} is not in the namespace of the key.")
 
 
-def refusal(policy: Policy, use: PolicyUse, counters: Counters) -> Refusal | None:
-    """Return the first rule that refuses the use, or None if all allow it."""
-    found = refusal_without_counters(policy, use)
+def refusal(
+    policy: Policy,
+    use: PolicyUse,
+    *,
+    uses_left: float = inf,
+    minute_wait: float | None = 0.0,
+    approved: float = inf,
+) -> Refusal | None:
+    """Return the first rule that refuses the use, or None if all allow it.
+
+    `uses_left` are the uses that `maxUses` still allows, `minute_wait` the seconds until
+    `maxPerMinute` allows the use, or None if it has more uses than that limit, and `approved` the
+    uses that a granted approval allows the caller. Each allows every use if it is left out.
+    """
+    # Each use of a key with a policy comes here, so one that is allowed calls little.
+    found = policy.standing_refusal(use.mode, use.address)
     if found is not None:
         return found
+    if policy.has_times and not policy.not_before <= (now := use.now()) <= policy.not_after:
+        return _outside(policy, now)
     document = policy.document
-    if policy.needs_approval and counters.approved < use.uses:
+    if document.approvals is not None and approved < use.uses:
         return Refusal("approvals", _NO_APPROVAL)
-    if document.max_uses is not None and counters.uses_left < use.uses:
+    if document.max_uses is not None and uses_left < use.uses:
         return Refusal("maxUses", "The key's policy allows no more uses: maxUses is used up.")
-    if document.max_per_minute is not None and counters.minute_wait != 0:
-        return _too_often(document.max_per_minute, counters.minute_wait)
+    if document.max_per_minute is not None and minute_wait != 0:
+        return _too_often(document.max_per_minute, minute_wait)
     return None
 
 
-def refusal_without_counters(policy: Policy, use: PolicyUse) -> Refusal | None:
-    """Return the first rule that refuses the use whatever was counted, or None."""
-    document = policy.document
+def _standing_refusal(
+    document: PolicyDocument, clients: tuple[_Network, ...] | None, mode: str, address: str
+) -> Refusal | None:
     if not document.enabled:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
-    if not policy.not_before <= use.now <= policy.not_after:
-        return _outside(policy, use.now)
-    if policy.has_client is not None and not policy.has_client(use.address):
+    if clients is not None and not _contains(clients, address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
-    if document.modes is not None and use.mode not in document.modes:
+    if document.modes is not None and mode not in document.modes:
         return Refusal("modes", "The key's policy forbids this mode: modes.")
     return None
 

@@ -15,7 +15,7 @@ from keystead.model.keys import Origin, Permit
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_keys import KeyAttributes, add, require_new
-from keystead.operations.use_permits import current, is_ready, ready
+from keystead.operations.use_permits import current, ready
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.leases import lease_ahead
 
@@ -104,14 +104,14 @@ async def use_key(
     if not session.keys.is_current(key):
         key = await current(context, key)
     attempt = Attempt(
-        context.caller, context.address, key.path, wanted.use, wanted.mode, 1, context.now
+        wanted.mode, 1, context.address, context.now, context.caller, key.path, wanted.use
     )
-    policy = key.record.policy
-    if policy is not None and not is_ready(policy, attempt, key):
+    policy, limits = key.record.policy, key.limits
+    # Each use asks, and nearly all need neither of these: no function is called for them.
+    if policy and (policy.needs_approval or (limits and limits.leased < limits.low_mark)):
         attempt, key = await ready(context, attempt, key)
     permit, mechanism = session.gate.permit(attempt, key)
-    limits = key.limits
-    if limits is not None and limits.leased < limits.low_mark:
+    if limits and limits.leased < limits.low_mark:
         lease_ahead(session.keys, key)
     try:
         if wanted.options or mechanism.needs:
@@ -176,7 +176,7 @@ def attempt_of(
     context: CallerContext, key: StoredKey, use: Use, mode: str, uses: int = 1
 ) -> Attempt:
     """Return uses of a key, for the gate to judge."""
-    return Attempt(context.caller, context.address, key.path, use, mode, uses, context.now)
+    return Attempt(mode, uses, context.address, context.now, context.caller, key.path, use)
 
 
 async def _in_a_thread(

@@ -7,7 +7,6 @@ import msgspec
 from keystead.access.gate import Attempt, asks_for_approval
 from keystead.errors import Conflict, NotFound
 from keystead.model.approvals import Approval
-from keystead.model.policy import Policy
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_approvals import subject_of
 from keystead.operations.manage_keys import find
@@ -20,15 +19,6 @@ async def current(context: CallerContext, key: StoredKey) -> StoredKey:
     if context.session.keys.is_current(key):
         return key
     return await find(context, key.path.key_id)
-
-
-def is_ready(policy: Policy, attempt: Attempt, key: StoredKey) -> bool:
-    """Whether the gate can be asked at once: there is nothing to lease and no approval to find."""
-    limits = key.limits
-    # Each use asks, and nearly all need neither: no function is called for these.
-    if limits and limits.leased < attempt.uses and limits.lacks(key.record, attempt.uses):
-        return False
-    return not (policy.needs_approval and asks_for_approval(attempt, key))
 
 
 async def ready(

@@ -10,7 +10,7 @@ from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage.conditional import depend_on
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.keys import KeyStore
-from keystead.storage.use_limits import UseLimits, lease_size
+from keystead.storage.use_limits import LOWEST_MARK, UseLimits, lease_size
 
 _AT_ONCE: Final = 32
 """Records that are written at the same time when leases are returned."""
@@ -40,7 +40,9 @@ def lease_ahead(keys: KeyStore, key: StoredKey) -> None:
     limits = key.limits
     if limits is None or limits.leased >= limits.low_mark or limits.leasing.locked():
         return
-    limits.low_mark = 0  # Until the lease is written: one that fails is not tried again here.
+    if limits.low_mark == LOWEST_MARK:
+        return
+    limits.low_mark = LOWEST_MARK  # Until it is written: one that fails is not tried again here.
     with suppress(Overloaded):
         _ = keys.limits.begin_lease(_lease_ahead(keys, key.path, limits))
 

@@ -13,7 +13,7 @@ from typing import Final
 from keystead.errors import Overloaded
 from keystead.model.ids import NamespaceId
 from keystead.model.keys import KeyPath, KeyRecord
-from keystead.model.policy import MINUTE_SECONDS, Counters, Policy
+from keystead.model.policy import MINUTE_SECONDS, Policy
 
 EXACT_BELOW: Final = 1000
 """A policy with a lower `maxUses` leases only what a request needs: a crash loses nothing else."""
@@ -24,6 +24,8 @@ LEASED_PART: Final = 10
 """A lease takes this part of what is left, so that a crash loses about a tenth at most."""
 LOW_PART: Final = 4
 """The next lease is written when this part of the last one is left, while requests use that."""
+LOWEST_MARK: Final = 1
+"""The low mark of limits whose leases are not written ahead."""
 
 
 def lease_size(policy: Policy, left: int, needed: int, leased: int = 0) -> int:
@@ -101,12 +103,12 @@ class UseLimits:
 
     __slots__ = (
         "_has_max_uses",
-        "_max_per_minute",
         "_policy",
         "_uses_of",
         "leased",
         "leasing",
         "low_mark",
+        "max_per_minute",
         "minute",
     )
 
@@ -115,11 +117,11 @@ class UseLimits:
         self._uses_of = uses_of
         """Which setting of the policy the leased uses belong to."""
         self._has_max_uses = policy.document.max_uses is not None
-        self._max_per_minute = policy.document.max_per_minute
+        self.max_per_minute = policy.document.max_per_minute
         self.leased = 0
         """Uses that the record has given out and that nobody has used."""
-        self.low_mark = 0
-        """With fewer leased uses than this, it is time to lease more."""
+        self.low_mark = LOWEST_MARK if self._has_max_uses else 0
+        """With fewer leased uses than this, it is time to lease more. 0: nothing is ever leased."""
         self.minute = Minute()
         self.leasing = asyncio.Lock()
         """Held while a lease is written."""
@@ -138,18 +140,13 @@ class UseLimits:
         """Add uses that the record has given out."""
         self.leased += uses
         is_exact = (self._policy.document.max_uses or 0) < EXACT_BELOW
-        self.low_mark = 0 if is_exact else self.leased // LOW_PART
-
-    def counters(self, uses: int, now: float) -> Counters:
-        """Return what the policy's rules need for `uses` now. `now` is of a monotonic clock."""
-        limit = self._max_per_minute
-        return Counters(self.leased, 0.0 if limit is None else self.minute.wait(uses, limit, now))
+        self.low_mark = LOWEST_MARK if is_exact else max(LOWEST_MARK, self.leased // LOW_PART)
 
     def take(self, uses: int, now: float) -> None:
         """Take uses that the policy allows. A negative number gives back those taken at `now`."""
         if self._has_max_uses:
             self.leased -= uses
-        if self._max_per_minute is not None:
+        if self.max_per_minute is not None:
             self.minute.add(uses, now)
 
 
