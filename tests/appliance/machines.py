@@ -152,6 +152,13 @@ def copied(path: Path, folder: Path) -> Path:
     return copy
 
 
+def change_data(raw: Path, *requests: str) -> None:
+    """Change the file system of the data partition of a disk, with requests of debugfs(8)."""
+    for request in requests:
+        command = ["debugfs", "-w", "-R", request, f"{raw}?offset={disk.DATA_START}"]
+        subprocess.run(command, env={"PATH": "/usr/sbin:/sbin"}, check=True)  # noqa: S603 - the system's
+
+
 def changed(image: Path, folder: Path, old: bytes, new: bytes) -> Path:
     """Return a disk with a copy of the image in which `old` is replaced."""
     content = image.read_bytes()

@@ -24,6 +24,7 @@ from tests.appliance.machines import (
     VARIABLES,
     Vm,
     booted,
+    change_data,
     changed,
     copied,
     provision_and_sign,
@@ -33,6 +34,8 @@ from tests.support.core import b64
 from tests.support.server import basic, trusting_anyone
 
 NONCE = bytes(range(32))
+WITH_ERRORS = 0x2
+"""What the kernel writes into the state of a file system when it has found an error."""
 AT_ONCE = 12
 """More passphrases than are checked at once."""
 
@@ -55,8 +58,10 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
         vm.wait_for_end()
         assert "the power button was pressed" in vm.console
 
+    change_data(raw, "ssv free_blocks_count 7", f"ssv state {WITH_ERRORS}")
     with booted(tmp_path, raw, variables) as vm:
         vm.wait_for(READY)
+        assert "the data partition was repaired" in vm.console
         with closing(vm.client("admin")) as admin:
             assert admin.get_state() is nethsm.State.LOCKED
             admin.unlock(PASSPHRASES["unlock"])
@@ -64,6 +69,19 @@ def test_a_signed_image_takes_its_user_from_nothing_to_a_signature_and_keeps_the
             admin.shutdown()
         vm.wait_for_end()
         assert "powering off" in vm.console
+
+
+def test_a_damaged_data_partition_ends_the_start_with_what_to_do(
+    built: Path, tmp_path: Path
+) -> None:
+    raw, variables = copied(built / DISK, tmp_path), copied(VARIABLES, tmp_path)
+    # No root directory, and what the kernel writes when it finds such an error.
+    change_data(raw, "clri <2>", f"ssv state {WITH_ERRORS}")
+
+    with booted(tmp_path, raw, variables) as vm:
+        vm.wait_for("restore a backup into a new disk")
+        vm.wait_for_end()
+        assert READY not in vm.console
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # The SDK's file.

@@ -14,6 +14,7 @@ from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.initramfs import (
+    CHECK,
     CONFIGURATION,
     INTERPRETER,
     MODULES,
@@ -26,6 +27,7 @@ from keystead.appliance.initramfs import (
 from keystead.appliance.python_files import has_tpm
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.appliance.sign_policy import sign_policy
+from keystead.appliance.tools import run
 from keystead.processes.supervisor.configuration import read_configuration
 
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
@@ -61,6 +63,7 @@ def entries(packages: list[Package]) -> list[ImageFile]:
 
 def unpack(entries: Sequence[ImageFile], root: Path) -> None:
     """Write everything but device files below `root`."""
+    root.mkdir(exist_ok=True)
     for entry in entries:
         path = root / entry.path
         match entry.kind:
@@ -80,13 +83,13 @@ def digest(entries: Sequence[ImageFile]) -> str:
     return found.hexdigest()
 
 
-def test_the_image_holds_python_keystead_and_nothing_else_that_runs(
+def test_the_image_holds_python_keystead_a_disk_check_and_nothing_else_that_runs(
     entries: list[ImageFile],
 ) -> None:
     files = [entry for entry in entries if entry.kind == stat.S_IFREG]
     programs = {entry.path for entry in files if entry.permissions & 0o111}
 
-    assert programs == {INTERPRETER, LOADER}
+    assert programs == {INTERPRETER, LOADER, f"{CHECK}e2fsck"}
     assert not [entry.path for entry in files if entry.content.startswith(b"#!/bin")]
     assert not [entry.path for entry in files if PurePosixPath(entry.path).name in SHELLS]
     assert not [entry.path for entry in files if PurePosixPath(entry.path).name.startswith(INSIDE)]
@@ -108,6 +111,26 @@ def test_every_library_that_a_file_needs_is_in_the_image(entries: list[ImageFile
     }
 
     assert needed <= present
+
+
+@needs_root
+def test_the_disk_check_of_the_image_checks_a_file_system(
+    entries: list[ImageFile], tmp_path: Path
+) -> None:
+    program = """
+from pathlib import Path
+from keystead.processes.machine import disk_check
+print(disk_check.check(Path("/data/disk")))
+disk_check.remove_program()
+print(list(Path("/usr/lib/check").iterdir()))
+"""
+    made = tmp_path / "disk"
+    run("mkfs.ext4", "-q", "-F", made, "8M")
+    unpack(entries, tmp_path / "root")
+    made.rename(tmp_path / "root/data/disk")
+    (tmp_path / "root/dev/null").touch()
+
+    assert run_in(tmp_path / "root", program) == "[]\n[]\n"
 
 
 def test_a_second_build_is_identical(entries: list[ImageFile], packages: list[Package]) -> None:
@@ -206,6 +229,11 @@ def test_everything_that_the_server_imports_is_in_the_image_and_passes_the_self_
 def run_inside(entries: list[ImageFile], root: Path, program: str) -> str:
     """Run a Python program with the image's own interpreter and files. Return its output."""
     unpack(entries, root)
+    return run_in(root, program)
+
+
+def run_in(root: Path, program: str) -> str:
+    """Do the same where the files are in `root` already."""
     ended = subprocess.run(  # noqa: S603 - the image's own interpreter
         ["chroot", root, f"/{INTERPRETER}", "-I", "-c", program],  # noqa: S607 - the system's
         env={"PATH": "/usr/sbin:/usr/bin"},

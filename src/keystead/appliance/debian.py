@@ -17,15 +17,17 @@ PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """The Python of the image is the version that builds it: the bytecode has to fit."""
 
 _LIBRARIES: Final = ("libc6", "libgcc-s1", "libffi8", "libexpat1", "zlib1g", "libsqlite3-0")
+_CHECK: Final = ("e2fsprogs", "libcom-err2", "libblkid1", "libuuid1")
+"""What checks the data partition; a further library has another name in each release."""
 # The last ones are for a TPM. What is not needed by a program is not taken from them.
 _OF_RELEASE: Final = {
     "bookworm": (
-        "libssl3",
+        *("libssl3", "libext2fs2"),
         *("libtss2-esys-3.0.2-0", "libtss2-sys1", "libtss2-mu0", "libtss2-rc0"),
         *("libtss2-tctildr0", "libtss2-tcti-device0"),
     ),
     "trixie": (
-        *("libssl3t64", "libzstd1"),
+        *("libssl3t64", "libzstd1", "libext2fs2t64"),
         *("libtss2-esys-3.0.2-0t64", "libtss2-sys1t64", "libtss2-mu-4.0.1-0t64"),
         *("libtss2-rc0t64", "libtss2-tctildr0t64", "libtss2-tcti-device0t64"),
     ),
@@ -62,7 +64,8 @@ def package_names() -> list[str]:
             "come from Debian's packages."
         )
     interpreter = (f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib")
-    return [*interpreter, *_LIBRARIES, *libraries, STUB_PACKAGE, kernel_package()]
+    programs = (*interpreter, *_CHECK)
+    return [*programs, *_LIBRARIES, *libraries, STUB_PACKAGE, kernel_package()]
 
 
 def _release() -> str:

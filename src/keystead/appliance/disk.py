@@ -16,9 +16,10 @@ _MIB: Final = 1024 * 1024
 _SECTOR: Final = 512
 _BLOCK: Final = 4096
 _SLOT_STARTS: Final = {BootSlot.A: 1 * _MIB, BootSlot.B: 1 * _MIB + SLOT_BYTES}
-_DATA_START: Final = _SLOT_STARTS[BootSlot.B] + SLOT_BYTES
+DATA_START: Final = _SLOT_STARTS[BootSlot.B] + SLOT_BYTES
+"""Where the data partition begins, in bytes."""
 _DATA_BYTES: Final = 1024 * _MIB
-_DISK_BYTES: Final = _DATA_START + _DATA_BYTES + 1 * _MIB
+_DISK_BYTES: Final = DATA_START + _DATA_BYTES + 1 * _MIB
 """The last MiB has the second copy of the partition table."""
 
 _ESP_TYPE: Final = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -45,7 +46,7 @@ def write_disk(image: Path, disk: Path) -> None:
     write_boot_partition(image, partition)
     _put(partition, disk, _SLOT_STARTS[BootSlot.A])
     _write_data_partition(partition)
-    _put(partition, disk, _DATA_START)
+    _put(partition, disk, DATA_START)
 
 
 def convert(disk: Path, form: str) -> Path:
@@ -66,7 +67,7 @@ def _table() -> str:
     )
     return (
         f"label: gpt\nlabel-id: {_DISK_ID}\n{slots}"
-        f"start={_DATA_START // _SECTOR}, size={_DATA_BYTES // _SECTOR}, type={_DATA_TYPE}, "
+        f"start={DATA_START // _SECTOR}, size={_DATA_BYTES // _SECTOR}, type={_DATA_TYPE}, "
         f'uuid={_DATA_ID}, name="{DATA_PARTITION}"\n'
     )
 

@@ -19,7 +19,10 @@ INTERPRETER: Final = f"usr/bin/{PYTHON}"
 MODULES: Final = "usr/lib/modules/"
 """Where the drivers are; the file `order` there names them in the order in which they load, each
 with the aliases of the PCI devices that it is for."""
+CHECK: Final = "usr/lib/check/"
+"""Where the program is that checks the data partition, and the libraries that it alone needs."""
 
+_CHECK_PROGRAMS: Final = ("sbin/e2fsck", "usr/sbin/e2fsck")
 _LIBRARY_FOLDERS: Final = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _TPM_DRIVER: Final = "libtss2-tcti-device.so.0"
@@ -76,9 +79,10 @@ def root_entries(packages: Sequence[Package], keys: PublicKeys | None = None) ->
     programs = [*_interpreter(packages), *server_wheels(), *own_package()]
     for package in packages:
         programs += standard_library(package)
+    libraries = list(_libraries(programs, packages))
     return content.with_directories(
         [
-            *(*programs, *_libraries(programs, packages), *_drivers(packages)),
+            *(*programs, *libraries, *_check(libraries, packages), *_drivers(packages)),
             *(*_skeleton(), *configuration(keys)),
         ]
     )
@@ -108,10 +112,39 @@ def _interpreter(packages: Sequence[Package]) -> Iterator[ImageFile]:
 
 def _libraries(programs: Sequence[ImageFile], packages: Sequence[Package]) -> Iterator[ImageFile]:
     """Yield the libraries that programs need, those that these need, and so on."""
+    wanted = [name for entry in programs for name in _needed(entry.content)]
+    wanted += [_TPM_DRIVER] if has_tpm() else []
+    for name, library, origin in _closure(wanted, packages, present=programs):
+        path = f"{_LIBRARIES}/{name}"
+        yield content.file(path, library, origin, permissions=_permissions(name))
+
+
+def _check(present: Sequence[ImageFile], packages: Sequence[Package]) -> Iterator[ImageFile]:
+    """Yield the program that checks the data partition, and the libraries that it alone needs."""
+    program, origin = _check_program(packages)
+    yield content.file(f"{CHECK}e2fsck", program, origin, permissions=content.EXECUTABLE)
+    for name, library, its_origin in _closure(_needed(program), packages, present=present):
+        yield content.file(f"{CHECK}{name}", library, its_origin)
+
+
+def _check_program(packages: Sequence[Package]) -> tuple[bytes, str]:
+    for package in packages:
+        for path in _CHECK_PROGRAMS:
+            if path in package.files:
+                return package.files[path], package.origin
+    raise InvalidInput("No package of the image has the program e2fsck.")
+
+
+def _closure(
+    wanted: Iterable[str], packages: Sequence[Package], *, present: Sequence[ImageFile]
+) -> Iterator[tuple[str, bytes, str]]:
+    """Yield the libraries that are not present, and those that they need: name, content, origin.
+
+    Raises InvalidInput if one of them is in no package.
+    """
     known = {name: found for package in packages for name, found in _shared(package)}
-    done = {PurePosixPath(entry.path).name for entry in programs}
-    waiting = [name for entry in programs for name in _needed(entry.content)]
-    waiting += [_TPM_DRIVER] if has_tpm() else []
+    done = {PurePosixPath(entry.path).name for entry in present}
+    waiting = list(wanted)
     while waiting:
         name = waiting.pop()
         if name in done:
@@ -121,7 +154,7 @@ def _libraries(programs: Sequence[ImageFile], packages: Sequence[Package]) -> It
             raise InvalidInput(f"No package of the image has the library {name}.")
         library, origin = known[name]
         waiting += _needed(library)
-        yield content.file(f"{_LIBRARIES}/{name}", library, origin, permissions=_permissions(name))
+        yield name, library, origin
 
 
 def _permissions(library: str) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from keystead.errors import StartRefused
 from keystead.model.boot_slots import BootSlot
-from keystead.processes.machine import kernel
+from keystead.processes.machine import disk_check, kernel
 from keystead.processes.machine.firmware import VARIABLES, Firmware, Partition
 from keystead.processes.machine.slots import Slots, running_slot
 
@@ -53,11 +53,12 @@ _NO_DEVICE: Final = (errno.ENODEV, errno.EEXIST, errno.ENOENT)
 _LAST: Final = (("kernel/modules_disabled", "1"),)
 
 
-def prepare() -> None:
+def prepare() -> list[str]:
     """Mount, load the drivers, wait for entropy and close the kernel.
 
-    Afterwards nothing but the data partition and /run can be written. Raises OSError if the kernel
-    refuses a step, and StartRefused if there is no data partition, or none that can be mounted.
+    Afterwards nothing but the data partition and /run can be written. Return what was repaired on
+    the data partition, in lines. Raises OSError if the kernel refuses a step, and StartRefused if
+    there is no data partition, or none that can be mounted.
     """
     kernel.mount("proc", "/proc", "proc", kernel.PRIVATE)
     kernel.mount("sysfs", "/sys", "sysfs", kernel.PRIVATE)
@@ -69,10 +70,13 @@ def prepare() -> None:
     remove_drivers()
     os.getrandom(1)  # Waits until the kernel's random numbers are seeded.
     kernel.set_parameters(_HARDENING)
-    disk = wait_for_partition(DATA_PARTITION)
-    mount_data(f"/dev/{disk}")
+    disk = Path("/dev", wait_for_partition(DATA_PARTITION))
+    repaired = disk_check.check(disk)
+    disk_check.remove_program()
+    mount_data(str(disk))
     kernel.set_parameters(_LAST)
     kernel.mount("", "/", "", kernel.MS_REMOUNT | kernel.MS_RDONLY)
+    return repaired
 
 
 def mount_data(device: str, place: str = DATA) -> None:

@@ -193,7 +193,8 @@ def main() -> NoReturn:
         tell(f"version {__version__}")
         kernel.set_reboot(kernel.SIGNAL_ON_CTRL_ALT_DEL)
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-        boot.prepare()
+        for line in boot.prepare():
+            tell(f"the data partition was repaired: {line}")
         command = asyncio.run(_run())
     except StartRefused as error:
         tell(error.message)
