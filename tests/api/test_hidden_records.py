@@ -12,7 +12,7 @@ from keystead.storage.key_value_store import Change, Record, Snapshot
 from tests.api.test_policies import shown, with_one_use_left
 from tests.api.test_put_back import MISSING, said
 from tests.support.backups import restore, started, unlock
-from tests.support.core import ADMIN, UNLOCK, Core
+from tests.support.core import ADMIN, UNLOCK, Core, Credentials
 from tests.support.memory_store import MemoryStore
 
 USER = {"realName": "x", "role": "Administrator", "passphrase": "0123456789"}
@@ -190,4 +190,71 @@ async def test_a_path_that_is_listed_twice_hides_no_other_one() -> None:
     assert await unlock(core) == 204
     await core.hsm.binding.looking
     assert said(core, MISSING)
+    core.close()
+
+
+async def with_a_tenant_that_has_a_key(store: HidingStore) -> tuple[Core, Credentials]:
+    core = await started(store=store)
+    await core.provision()
+    owner = await core.add_namespace("tenant")
+    await core.generate("secret", "EC_P256", "ECDSA_Signature", by=owner)
+    return core, owner
+
+
+async def keys_of(core: Core, user: Credentials) -> list[str]:
+    return [one["id"] for one in (await core.request("GET", "/keys", user=user)).json()]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_key_that_is_hidden_from_the_deletion_of_its_namespace_comes_back_in_no_other(
+    *, is_restarted: bool
+) -> None:
+    store = HidingStore()
+    core, owner = await with_a_tenant_that_has_a_key(store)
+    store.hidden = {"/0/key/.tenant/"}
+    assert (await core.request("DELETE", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert said(core, "keys of a deleted namespace may be left")
+    if is_restarted:
+        core = await core.restarted()
+        assert await unlock(core) == 204
+    for _ in range(2):
+        answer = await core.request("PUT", "/namespaces/tenant", user=ADMIN)
+        assert (answer.status, "hidden" in answer.message) == (409, True)
+    store.hidden = set()
+    assert (await core.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert await keys_of(core, owner) == []
+    assert (await core.request("GET", "/keys/secret", user=owner)).status == 404
+    core.close()
+
+
+async def test_a_key_that_is_hidden_from_the_list_of_its_namespace_alone_is_deleted() -> None:
+    store = HidingStore()
+    core, owner = await with_a_tenant_that_has_a_key(store)
+    listed = HidingStore.list
+
+    async def without_the_key(start: str, stop: str, *, limit: int) -> list[str]:
+        found = await listed(store, start, stop, limit=limit)
+        return [path for path in found if path != "/0/key/.tenant/secret"]
+
+    store.list = without_the_key
+    assert (await core.request("DELETE", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert not said(core, "keys of a deleted namespace may be left")
+    assert await store.get("/0/key/.tenant/secret") is None
+    assert (await core.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert await keys_of(core, owner) == []
+    core.close()
+
+
+async def test_a_namespace_is_deleted_and_made_again_while_records_of_others_are_hidden() -> None:
+    store = HidingStore()
+    core, owner = await with_a_tenant_that_has_a_key(store)
+    await core.generate("other", "EC_P256", "ECDSA_Signature")
+    store.hidden = {"/0/key/other"}
+    assert (await core.request("DELETE", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert (await core.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 409
+    store.hidden = set()
+    again = await core.restarted()
+    assert await unlock(again) == 204
+    assert (await again.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert await keys_of(again, owner) == []
     core.close()

@@ -26,7 +26,7 @@ from keystead.operations.machine_settings import MachineSettings
 from keystead.operations.members import JoinsCluster, Members
 from keystead.operations.recovery import Recovery
 from keystead.operations.rollback import Acknowledgements
-from keystead.operations.session import STOP_PATIENCE_SECONDS, CoreContext, Session
+from keystead.operations.session import STOP_PATIENCE_SECONDS, CheckedRecords, CoreContext, Session
 from keystead.operations.session_opening import SessionOpening
 from keystead.operations.succession import Succession
 from keystead.operations.system_actions import SystemActions
@@ -46,7 +46,6 @@ from keystead.storage.generations import GenerationStore, NextGeneration
 from keystead.storage.journaled import JournaledStore
 from keystead.storage.key_value_store import Change
 from keystead.storage.local import LocalStore
-from keystead.storage.versions import Versions
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
 """How long lock waits for running requests before it drops their keys."""
@@ -391,8 +390,10 @@ class Hsm:
 
     # --- inside ---
 
-    def _new_session(self, context: CoreContext, domain_key: Secret, versions: Versions) -> Session:
-        return Session(context, self.metrics, self.failed_attempts, self.gate, domain_key, versions)
+    def _new_session(
+        self, context: CoreContext, domain_key: Secret, records: CheckedRecords
+    ) -> Session:
+        return Session(context, self.metrics, self.failed_attempts, self.gate, domain_key, records)
 
     def _state_changed(self, event: Event) -> None:
         self.log.info("state changed", cause=event.value, state=self.state.value)

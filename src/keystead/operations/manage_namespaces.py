@@ -14,7 +14,10 @@ async def list_namespaces(session: Session) -> list[NamespaceId]:
 
 
 async def create(context: CallerContext, namespace: NamespaceId) -> None:
-    """Create a namespace. From then on, only its own Administrators manage its users."""
+    """Create a namespace. From then on, only its own Administrators manage its users.
+
+    Raises InvalidInput if it exists, and Conflict if keys of an earlier one may be hidden.
+    """
     try:
         await context.session.namespaces.create(namespace)
     except AlreadyExists:
@@ -30,12 +33,14 @@ async def delete(context: CallerContext, namespace: NamespaceId) -> None:
     context.session.namespace_deleted(namespace)
     try:
         async with voided(context.session, of_namespace(namespace)):
-            await context.session.keys.delete_namespace(namespace)
+            left = await context.session.keys.delete_namespace(namespace)
     except WriteRefused:
         if await context.session.namespaces.exists(namespace):
             context.session.namespace_created(namespace)
         raise
     context.note("namespace deleted", namespace=namespace)
+    if left:
+        context.note("keys of a deleted namespace may be left", namespace=namespace, reason=left)
 
 
 async def quota(session: Session, namespace: NamespaceId) -> Quota:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.access.gate import Gate
 from keystead.deadlines import within
@@ -29,6 +29,7 @@ from keystead.storage.conditional import depend_on
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.leases import return_leases
+from keystead.storage.namespaces import PresentRecords
 from keystead.storage.versions import Versions
 from keystead.wire.control_messages import MachineSetting
 from keystead.wire.platform_messages import DEFAULT_KEY_CACHE
@@ -96,6 +97,14 @@ class CoreContext:
     """Which of the tests at start failed, and why: the HSM is Failed from then on."""
 
 
+class CheckedRecords(NamedTuple):
+    """The records that a session works with, each compared with its version."""
+
+    versions: Versions
+    present: PresentRecords
+    """Yields all of them."""
+
+
 class Session:
     """The stores under the domain key and everything cached from them, from unlock to lock."""
 
@@ -106,11 +115,13 @@ class Session:
         failed_attempts: FailedAttempts,
         gate: Gate,
         domain_key: Secret,
-        versions: Versions,
+        records: CheckedRecords,
     ) -> None:
         self._domain_key: Secret | None = domain_key
-        self._versions = versions
-        stores = DomainStores(context.store, domain_key, key_cache=context.key_cache)
+        self._versions = records.versions
+        stores = DomainStores(
+            context.store, domain_key, key_cache=context.key_cache, present=records.present
+        )
         self.users = stores.users
         self.keys = stores.keys
         self.namespaces = stores.namespaces

@@ -10,12 +10,11 @@ from keystead.operations.audit import Audit
 from keystead.operations.binding import Binding
 from keystead.operations.known_head import KnownHead
 from keystead.operations.rollback import Acknowledgements
-from keystead.operations.session import CoreContext, Session
+from keystead.operations.session import CheckedRecords, CoreContext, Session
 from keystead.operations.succession import require_intact
 from keystead.storage.backup_records import adopt_backup_key
 from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
-from keystead.storage.versions import Versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class SessionOpening:
     known_head: KnownHead
     audit: Audit
     acknowledgements: Acknowledgements
-    make: Callable[[CoreContext, Secret, Versions], Session]
+    make: Callable[[CoreContext, Secret, CheckedRecords], Session]
     """Makes a session on the store of its context."""
 
     async def open(self, event: Event, domain_key: Secret, *, acknowledged: str) -> Session:
@@ -45,7 +44,8 @@ class SessionOpening:
         pinned = self.store.pinned()
         checked = await require_intact(self.local.settings, domain_key, self.context.log)
         root = await self.binding.open(domain_key)
-        session = self.make(replace(self.context, store=pinned), domain_key, root.versions)
+        records = CheckedRecords(root.versions, self.binding.present_records)
+        session = self.make(replace(self.context, store=pinned), domain_key, records)
         try:
             older = await self.known_head.fault_of_records(domain_key, root.versions.position)
             settings = await self.binding.judged_settings()

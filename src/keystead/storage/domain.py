@@ -10,7 +10,7 @@ from keystead.storage.approvals import ApprovalStore
 from keystead.storage.kept_policies import KeptPolicies
 from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.keys import KeyStore
-from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.namespaces import NamespaceStore, PresentRecords
 from keystead.storage.quotas import Quotas
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.settings import SettingStore
@@ -20,10 +20,18 @@ from keystead.storage.users import UserStore
 class DomainStores:
     """The stores of one HSM. `close` ends them when the HSM is locked."""
 
-    def __init__(self, store: KeyValueStore, domain_key: Secret, *, key_cache: int = 0) -> None:
+    def __init__(
+        self,
+        store: KeyValueStore,
+        domain_key: Secret,
+        *,
+        key_cache: int = 0,
+        present: PresentRecords | None = None,
+    ) -> None:
         """`domain_key` has 32 bytes. The keys of the stores are derived from it here.
 
-        `key_cache` is the greatest number of decrypted keys kept in memory.
+        `key_cache` is the greatest number of decrypted keys kept in memory. `present` yields all
+        records. With None, lists of the store are trusted.
         """
 
         def sealed(label: StoreLabel, root: str) -> SealedRecords:
@@ -42,7 +50,7 @@ class DomainStores:
         }
         config = sealed(StoreLabel.CONFIG, "/config/")
         self._all = (users, keys, namespaces, config, approvals)
-        self.namespaces = NamespaceStore(store, namespaces)
+        self.namespaces = NamespaceStore(store, namespaces, present)
         quotas = Quotas(store, self.namespaces, users=users, keys=keys)
         self.users = UserStore(store, users, quotas)
         self.keys = KeyStore(store, keys, self.namespaces, quotas, cache_size=key_cache)

@@ -170,10 +170,10 @@ class KeyStore:
         self._counts.move(source, target)
         self.limits.move(source, target)
 
-    async def delete_namespace(self, namespace: NamespaceId) -> None:
+    async def delete_namespace(self, namespace: NamespaceId) -> str:
         """Remove a namespace and all its keys. See `namespaces` for crashes.
 
-        Raises NotFound if there is none.
+        Return why keys may be left, or "". Raises NotFound if there is no such namespace.
         """
         try:
             await self._namespaces.begin_deletion(namespace)
@@ -181,10 +181,11 @@ class KeyStore:
             self._cache.forget_namespace(namespace)
         self._counts.forget_namespace(namespace)
         self.limits.forget_namespace(namespace)
-        await self._namespaces.finish_deletion(namespace)
+        left = await self._namespaces.finish_deletion(namespace)
         # Keys loaded in between were read from records that are gone now.
         self._cache.forget_namespace(namespace)
         self._counts.forget_namespace(namespace)
+        return left
 
     def forget(self, path: KeyPath) -> None:
         """Forget a decrypted key: another member has changed it.

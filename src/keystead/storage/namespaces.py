@@ -4,28 +4,48 @@ A deletion first replaces the namespace's record by a mark, in one commit. From 
 be created in it, because that depends on the record. Then the keys are deleted in batches, which
 depend on the absence of the record, and at last the mark. If a crash leaves a mark, the deletion is
 finished at the next unlock, or before the namespace is created again.
+
+A captured platform could hide keys from the list by which they are deleted, and show them later to
+a new namespace of this name. So the mark goes only when all records of one moment were seen.
 """
 
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 
-from keystead.errors import AlreadyExists, NotFound, StaleRevision, WriteRefused
+from keystead.errors import (
+    AlreadyExists,
+    Conflict,
+    CorruptRecord,
+    NotFound,
+    SnapshotUnavailable,
+    StaleRevision,
+    WriteRefused,
+)
 from keystead.model.ids import NamespaceId
 from keystead.model.quota import UNLIMITED, Quota
 from keystead.storage import key_paths, records
-from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, Record
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords, remove_range
 
 _MARKS = ".deleted/"
 _QUOTAS = ".quota/"
+_LEFT = "Keys of an earlier namespace with this name may be hidden in the store."
+
+PresentRecords = Callable[[], AsyncGenerator[Record, None]]
+"""Yields each record as it is at one moment. Raises CorruptRecord if one is missing or another."""
 
 
 class NamespaceStore:
     """All namespaces except the root."""
 
-    def __init__(self, store: KeyValueStore, sealed: SealedRecords) -> None:
+    def __init__(
+        self, store: KeyValueStore, sealed: SealedRecords, present: PresentRecords | None = None
+    ) -> None:
+        """`present` of None: lists of the store are trusted."""
         self._store = store
         self._sealed = sealed
+        self._present = present
 
     async def exists(self, namespace: NamespaceId) -> bool:
         """Whether the namespace was created and not deleted since."""
@@ -47,7 +67,11 @@ class NamespaceStore:
         return [NamespaceId(name) for name in await self._sealed.names()]
 
     async def create(self, namespace: NamespaceId) -> None:
-        """Create a namespace without keys. Raises AlreadyExists if it exists."""
+        """Create a namespace without keys.
+
+        Raises AlreadyExists if it exists, and Conflict if keys of a namespace that was deleted may
+        be hidden.
+        """
         created = records.encode_namespace(namespace)
 
         async def attempt() -> None:
@@ -56,6 +80,8 @@ class NamespaceStore:
             mark = await self._sealed.revision(_MARKS + namespace)
             # Keys that are there, for whatever reason, do not belong to the new namespace.
             await self._purge(namespace)
+            if mark != MISSING:
+                await self._purge_hidden(namespace)
             _ = await self._store.commit(
                 [
                     self._sealed.put(namespace, created, expected=MISSING),
@@ -107,13 +133,17 @@ class NamespaceStore:
 
         await retry_when_stale(attempt)
 
-    async def finish_deletion(self, namespace: NamespaceId) -> None:
-        """Delete the keys of a deleted namespace, unless it was created again since."""
+    async def finish_deletion(self, namespace: NamespaceId) -> str:
+        """Delete the keys of a deleted namespace, unless it was created again since.
+
+        Return why some may be left, or "". Those cannot be used: see `create`.
+        """
         mark = await self._sealed.revision(_MARKS + namespace)
         if mark == MISSING:
-            return
+            return ""
         try:
             await self._purge(namespace)
+            await self._purge_hidden(namespace)
             _ = await self._store.commit(
                 [self._sealed.delete(_MARKS + namespace, expected=mark)],
                 checks=[self._is_gone(namespace)],
@@ -121,7 +151,10 @@ class NamespaceStore:
         except StaleRevision:
             # The namespace was created again, which deletes the old keys first. Or it was deleted
             # again, and that deletion deletes the rest.
-            return
+            return ""
+        except (Conflict, SnapshotUnavailable) as error:
+            return error.message
+        return ""
 
     async def finish_deletions(self) -> None:
         """Finish what a crash interrupted, if the store can write now.
@@ -131,7 +164,7 @@ class NamespaceStore:
         marks = await self._sealed.names(start=_MARKS + FIRST_ID, stop=_MARKS + AFTER_LAST_ID)
         with suppress(WriteRefused):
             for mark in marks:
-                await self.finish_deletion(NamespaceId(mark.removeprefix(_MARKS)))
+                _ = await self.finish_deletion(NamespaceId(mark.removeprefix(_MARKS)))
 
     async def _revision(self, namespace: NamespaceId) -> int:
         opened = await self._sealed.get(namespace)
@@ -147,6 +180,23 @@ class NamespaceStore:
         _ = await remove_range(
             self._store, folder + FIRST_ID, folder + AFTER_LAST_ID, checks=[gone]
         )
+
+    async def _purge_hidden(self, namespace: NamespaceId) -> None:
+        """Delete the keys that the store does not list.
+
+        Raises Conflict if a record is missing, and SnapshotUnavailable as the store does.
+        """
+        if self._present is None:
+            return
+        folder = key_paths.ROOT + key_paths.folder(namespace)
+        first, stop, gone = folder + FIRST_ID, folder + AFTER_LAST_ID, self._is_gone(namespace)
+        try:
+            async with aclosing(self._present()) as present:
+                async for path, _ in present:
+                    if first <= path < stop:
+                        _ = await self._store.commit([Change(path, None)], checks=[gone])
+        except CorruptRecord as error:
+            raise Conflict(f"{_LEFT} {error.message}") from None
 
     def _is_gone(self, namespace: NamespaceId) -> Check:
         return Check(self._sealed.path(namespace), MISSING)
