@@ -171,6 +171,24 @@ def drips(beginning: bytes) -> Callable[[ssl.SSLSocket], None]:
     return lie
 
 
+def test_a_pin_that_the_server_refuses_for_too_long_is_locked(lied_to):
+    refusal = answer(b'{"message":"Too many failed attempts"}', "429 Too Many Requests")
+    token = lied_to(lambda connection, _: connection.sendall(refusal))
+    del token.settings["pin"]
+    shown = run(
+        token,
+        """
+        from ctypes import c_char_p
+        PIN_LOCKED, USER = 0xA4, ULONG(1)
+        pin, length = c_char_p(b"a passphrase"), ULONG(12)
+        for _ in range(2):
+            assert module.call("C_Login", session, USER, pin, length) == PIN_LOCKED
+        """,
+        beginning=BEGINNING,
+    )
+    assert shown.count("Too many failed attempts") == 2
+
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 LIES = {

@@ -158,7 +158,7 @@ def test_a_wrong_pin_is_refused_as_such_and_the_right_one_serves(token):
     assert "CKR_PIN_INCORRECT" in token.tool(
         "--login", "--pin=wrong", "--list-objects", accept=(1,)
     )
-    pin = token.server.passphrases["operator"]
+    pin = token.server.passphrases["operator"]  # The server refuses it for a second.
     assert "the EC_P256" in token.tool("--login", f"--pin={pin}", "--list-objects")
 
 

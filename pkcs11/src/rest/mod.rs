@@ -46,7 +46,7 @@ pub struct Api<'a> {
 }
 
 impl Api<'_> {
-    /// Refuses a credential that the server does not know.
+    /// Refuses a credential that the server does not know, or refuses after wrong ones.
     pub fn check_credential(&self) -> Answer<()> {
         let path = format!("/users/{}", self.credential.user);
         let answer = self.send("GET", &path, None)?;
@@ -54,7 +54,10 @@ impl Api<'_> {
             401 => Err(Refusal(CKR_PIN_INCORRECT)),
             // The user is known, whatever it may see.
             200 | 403 | 404 => Ok(()),
-            _ => Err(refused(&answer)),
+            status => {
+                let refusal = refused(&answer);
+                Err(if status == 429 { Refusal(CKR_PIN_LOCKED) } else { refusal })
+            }
         }
     }
 
