@@ -120,7 +120,7 @@ def test_a_client_that_takes_its_answers_late_gets_them_all():
 def test_answers_that_are_taken_late_come_whole_and_in_order_before_the_end():
     body = bytes(range(256)) * 2000
     last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    with running_edge(timeouts=Timeouts(write=5, linger=0.2)) as edge:
+    with running_edge(timeouts=Timeouts(write=60, linger=0.2)) as edge:
         edge.answer_all(200, body=body)
         with contextlib.closing(slow_reader(edge)) as client:
             client.send(GET * 9 + last)
