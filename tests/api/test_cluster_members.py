@@ -34,11 +34,11 @@ class Direct:
 class Hsm:
     """A core that is a member of an etcd of one."""
 
-    def __init__(self, runner: asyncio.Runner, member) -> None:
+    def __init__(self, runner: asyncio.Runner, member, client: type = PatientClient) -> None:
         self.run = runner.run
         self.core: Core = self.run(start_core())
         self.run(self.core.provision())
-        client = PatientClient(str(member.socket))
+        client = client(str(member.socket))
         service = MembersService(client, quota_bytes=QUOTA_BYTES)
         self.core.hsm.members = RemoteMembers(Direct(service))
         self.client = client

@@ -6,7 +6,7 @@ from typing import Final
 from keystead.etcd import calls
 from keystead.etcd import messages as m
 from keystead.etcd.client import EtcdClient
-from keystead.etcd.errors import EtcdError, EtcdRefused
+from keystead.etcd.errors import EtcdError, EtcdInDoubt, EtcdRefused
 from keystead.etcd.pages import connected, page
 from keystead.wire.cluster_messages import (
     ClusterMember,
@@ -17,9 +17,10 @@ from keystead.wire.cluster_messages import (
     MembersStep,
 )
 
-_TRIES: Final = 16
-_RETRY_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 8.0
 """For five seconds after a change, etcd may not count the new member among those it can reach."""
+_RETRY_SECONDS: Final = 0.5
+_CHANGES: Final = frozenset({"add", "move", "remove", "promote"})
 _NOT_READY: Final = (
     "unhealthy cluster",
     "re-configuration failed due to not enough started members",
@@ -31,6 +32,7 @@ _REFUSALS: Final[tuple[tuple[str, MembersRefusal], ...]] = (
     ("too many learner members", "conflict"),
     ("can only promote a learner member", "state"),
     ("Peer URLs already exists", "state"),
+    ("member ID already exist", "state"),
     ("member URLs are invalid", "input"),
 )
 
@@ -44,16 +46,37 @@ class MembersService:
         self._quota_bytes = quota_bytes
 
     async def answer(self, step: MembersStep) -> MembersAnswer:
-        """Return the reply to a question. Errors become a reply too."""
-        for attempt in range(1, _TRIES + 1):
+        """Return the reply to a question. Errors become a reply too.
+
+        etcd drops a change of the members while another is under way, and does not answer then.
+        """
+        now = asyncio.get_running_loop().time
+        end, is_in_doubt = now() + _PATIENCE_SECONDS, False
+        while True:
             try:
                 return await self._done(step)
             except EtcdError as error:
                 reason = str(error).removeprefix("etcdserver: ")
-                if attempt == _TRIES or not _may_pass(step, reason):
+                is_in_doubt |= isinstance(error, EtcdInDoubt) and step.step in _CHANGES
+                made = await self._made_before(step) if is_in_doubt else None
+                if made is not None:
+                    return made
+                if now() > end or not (_may_pass(step, reason) or is_in_doubt):
                     return _refused(step, error, reason)
             await asyncio.sleep(_RETRY_SECONDS)
-        raise AssertionError
+
+    async def _made_before(self, step: MembersStep) -> MembersAnswer | None:
+        """Return the answer if the members are as the step wants them, whoever has made it."""
+        try:
+            request = m.MemberListRequest(linearizable=True)
+            listed = (await self._client.call(calls.MEMBER_LIST, request)).members
+        except EtcdError:
+            return None
+        wanted = next((one for one in listed if _is_wanted(step, one)), None)
+        if (wanted is None) is not (step.step == "remove"):
+            return None
+        added = wanted.id if wanted is not None and step.step == "add" else 0
+        return MembersAnswer(step.id, [_member(one) for one in listed], added)
 
     async def _space(self, step: MembersStep) -> MembersAnswer:
         status = await self._client.call(calls.STATUS, m.StatusRequest())
@@ -106,6 +129,19 @@ def _may_pass(step: MembersStep, reason: str) -> bool:
     """
     is_id_taken = step.step == "add" and "member not found" in reason
     return is_id_taken or any(text in reason for text in _NOT_READY)
+
+
+def _is_wanted(step: MembersStep, listed: m.ListedMember) -> bool:
+    """Return whether a member is as the step makes it. For a removal, whether it is still there."""
+    match step.step:
+        case "add":
+            return listed.is_learner and set(listed.peer_urls) == set(step.urls)
+        case "move":
+            return listed.id == step.member_id and set(listed.peer_urls) == set(step.urls)
+        case "promote":
+            return listed.id == step.member_id and not listed.is_learner
+        case _:
+            return listed.id == step.member_id
 
 
 def _member(found: m.ListedMember) -> ClusterMember:
