@@ -85,6 +85,7 @@ def test_each_edited_byte_is_noticed_in_its_entry(keys: JournalKeys, lines: list
             parts = b"".join(changed).splitlines(keepends=True)
             faults = journal_verify.verify(parts, key).faults
             assert faults, (index, at)
+            assert not is_journal(b"".join(changed), keys.public_pem), (index, at)
             assert faults[0].entry in {index, index + 1, index + 2}, (index, at, faults)
 
 
@@ -131,6 +132,7 @@ def test_each_cut_byte_is_noticed_with_a_known_head(keys: JournalKeys) -> None:
     for length in range(len(content)):
         parts = content[:length].splitlines(keepends=True)
         assert not journal_verify.verify(parts, key, head=head).is_intact, length
+        assert not is_journal(content[:length], keys.public_pem, lines[-1]), length
 
 
 def test_without_a_head_a_cut_is_noticed_unless_it_is_at_a_checkpoint(

@@ -201,7 +201,7 @@ class ChainVerifier:
                 self._report.signed = number
             else:
                 self._fault(number, _UNSIGNED.format(self._report.signed + 1))
-        elif action == "cut" and isinstance(upto, int) and upto < number:
+        elif action == "cut" and type(upto) is int and upto < number:
             self._cut = max(self._cut, upto)
 
     def _examine(self, line: bytes) -> None:

@@ -20,7 +20,9 @@ def is_journal(content: bytes, pem: bytes, head: bytes | None = None) -> bool:
     assert isinstance(key, Ed25519PublicKey)
     try:
         return _holds(content, key, head)
-    except (ValueError, KeyError, IndexError, TypeError, InvalidSignature):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return False
+    except (RecursionError, InvalidSignature):
         return False
 
 
@@ -38,10 +40,11 @@ def _holds(content: bytes, key: Ed25519PublicKey, head: bytes | None) -> bool:
     if [entry["n"] for entry in entries] != list(range(first, first + len(entries))):
         return False
     hashes = _hashes(before, lines, entries)
-    for entry, prev in zip(entries, hashes, strict=False):
+    for line, entry, prev in zip(lines, entries, hashes, strict=False):
         if entry["action"] == "checkpoint":
-            _require_signed(entry, prev, key)
-    deleted = max((entry["upto"] for entry in entries if entry["action"] == "cut"), default=0)
+            _require_signed(line, entry, prev, key)
+    cuts = [(entry["upto"], entry["n"]) for entry in entries if entry["action"] == "cut"]
+    deleted = max((upto for upto, n in cuts if type(upto) is int and upto < n), default=0)
     if entries[-1]["action"] != "checkpoint" or first > deleted + 1:
         return False
     return head is None or _reaches(json.loads(head), entries)
@@ -59,13 +62,18 @@ def _hashes(before: bytes, lines: list[bytes], entries: list[dict[str, Any]]) ->
     return hashes
 
 
-def _require_signed(entry: dict[str, Any], prev: bytes, key: Ed25519PublicKey) -> None:
+def _require_signed(line: bytes, entry: dict[str, Any], prev: bytes, key: Ed25519PublicKey) -> None:
     if list(entry) != ["n", "time", "action", "prev", "signature", "chain"]:
+        raise ValueError("not the fields of a checkpoint")
+    if json.dumps(entry, separators=(",", ":")).encode() != line:
         raise ValueError("not the form of a checkpoint")
     if entry["prev"] != prev.hex():
         raise ValueError("follows another entry")
     text = f"keystead journal checkpoint 1\n{entry['n']}\n{entry['time']}\n{entry['prev']}\n"
-    key.verify(base64.b64decode(entry["signature"]), text.encode())
+    signature = base64.b64decode(entry["signature"], validate=True)
+    if base64.b64encode(signature).decode() != entry["signature"]:
+        raise ValueError("not canonical base64")
+    key.verify(signature, text.encode())
 
 
 def _reaches(head: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
