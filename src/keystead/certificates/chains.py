@@ -95,6 +95,11 @@ def require_trusted(authority_pem: bytes, now: datetime) -> None:
     _require_acceptance(authority, now)
 
 
+def first_end(pem: bytes) -> datetime:
+    """Return when the first of the certificates in `pem` expires."""
+    return min(one.not_valid_after_utc for one in _certificates(pem))
+
+
 def _require_acceptance(certificate: x509.Certificate, now: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end or begin - now > CLOCK_SKEW:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
 from keystead.errors import Conflict, NotFound, StoreUnavailable, WrongState
@@ -26,6 +27,14 @@ _ALONE: Final = (
 
 _MINORITY: Final = (
     "no majority of the cluster is in reach: what was revoked on other members works here"
+)
+
+_WARNED_OF: Final = timedelta(days=30)
+"""How long before a certificate of the cluster expires the diagnosis warns of it."""
+
+_EXPIRES: Final = (
+    "the certificate by which other members know this one, or that of the cluster's authority, "
+    "expires on {}: after that they do not connect any more"
 )
 
 _FORCED_ON_MACHINE: Final = (
@@ -72,7 +81,15 @@ async def diagnose(hsm: Hsm) -> StoreDiagnosis:
 
 
 async def _with_cluster(hsm: Hsm, found: StoreDiagnosis) -> StoreDiagnosis:
+    found = replace(found, warnings=[*(found.warnings or ()), *await _of_certificates(hsm)])
     return replace(_with_database(found, await database_space(hsm)), view=await _view(hsm))
+
+
+async def _of_certificates(hsm: Hsm) -> Sequence[str]:
+    end = await hsm.tls.trusted_until()
+    if end is None or end - datetime.fromtimestamp(hsm.time.now(), UTC) > _WARNED_OF:
+        return []
+    return [_EXPIRES.format(f"{end:%Y-%m-%d}")]
 
 
 async def _view(hsm: Hsm) -> ClusterView | None:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey
 from keystead.certificates.chains import (
+    first_end,
     normalized_authority,
     normalized_chain,
     require_serving,
@@ -200,6 +201,13 @@ class Tls:
             await self._store.commit([self._local.settings.put(CLUSTER_CA, authority)])
             self.peers.serve(self.identity, authority)
         context.note("cluster CA changed")
+
+    async def trusted_until(self) -> datetime | None:
+        """Return when other members of a cluster stop to trust this one, or None without a CA."""
+        authority = await self._local.settings.get(CLUSTER_CA)
+        if authority is None:
+            return None
+        return min(first_end(authority), first_end(self.identity.chain))
 
     async def require_authority(self) -> None:
         """Raise WrongState unless members of a cluster could trust this HSM."""
