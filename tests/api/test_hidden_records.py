@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from keystead.errors import SnapshotUnavailable
 from keystead.storage.key_value_store import Change, Record, Snapshot
 from tests.api.test_policies import shown, with_one_use_left
 from tests.api.test_put_back import MISSING, said
@@ -257,4 +258,22 @@ async def test_a_namespace_is_deleted_and_made_again_while_records_of_others_are
     assert await unlock(again) == 204
     assert (await again.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 204
     assert await keys_of(again, owner) == []
+    core.close()
+
+
+async def test_a_namespace_is_deleted_at_once_and_made_again_when_all_records_can_be_read() -> None:
+    store = HidingStore()
+    core, owner = await with_a_tenant_that_has_a_key(store)
+    look = store.snapshot
+
+    async def none_is_kept() -> Snapshot:
+        raise SnapshotUnavailable("There are too many snapshots.")
+
+    store.snapshot = none_is_kept
+    assert (await core.request("DELETE", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert (await core.request("GET", "/keys/secret", user=owner)).status == 403
+    assert (await core.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 503
+    store.snapshot = look
+    assert (await core.request("PUT", "/namespaces/tenant", user=ADMIN)).status == 204
+    assert await keys_of(core, owner) == []
     core.close()
