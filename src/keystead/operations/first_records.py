@@ -44,6 +44,7 @@ async def make_first_records(
     verifier = await context.kdf_pool.run(lambda: make_verifier(admin))
     domain_key = new_domain_key()
     locked = lock(domain_key, unlock_key)
+    unlock_key.wipe()
     # Closed, and not left to the garbage collector: lock must find no keys of stores but its own.
     with closing(DomainStores(context.store, domain_key)) as stores:
         changes = [

@@ -164,9 +164,10 @@ class Unlocking:
         async with self._one_at_a_time:
             self._failed.require_none(subject)
             try:
-                await self._open(credentials.passphrase, subject)
+                domain_key = await self._open(credentials.passphrase, subject)
             except DecryptionFailed:
                 raise NotAuthenticated("The unlock passphrase is wrong.") from None
+            domain_key.wipe()
 
     async def change(
         self,
@@ -184,9 +185,7 @@ class Unlocking:
             domain_key = await self._open_current(current, address=context.address)
             passphrase, texts, change = self.renewed(new)
             salt = new_unlock_salt()
-            unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
-            passphrase.wipe()
-            locked = lock(domain_key, unlock_key)
+            locked = await self._locked(domain_key, passphrase, salt)
             await context.session.store.commit(
                 [
                     self._local.settings.put(UNLOCK_SALT, salt),
@@ -200,6 +199,17 @@ class Unlocking:
             await self.remember()
         context.note("unlock passphrase changed")
         return texts
+
+    async def _locked(self, domain_key: Secret, passphrase: Secret, salt: bytes) -> bytes:
+        """Return the domain key wrapped under a passphrase, and wipe both."""
+        try:
+            unlock_key = await self._pool.run(lambda: derive_unlock_key(passphrase, salt))
+            locked = lock(domain_key, unlock_key)
+            unlock_key.wipe()
+        finally:
+            domain_key.wipe()
+            passphrase.wipe()
+        return locked
 
     def renewed(self, new: Secret | WantedShares) -> tuple[Secret, list[str], Change]:
         """Return the passphrase to use, its shares, and the change that keeps or ends the set."""
@@ -259,6 +269,8 @@ class Unlocking:
         except DecryptionFailed:
             self._failed.record(subject)
             raise
+        finally:
+            unlock_key.wipe()
         self._tried.discard(subject.network)
         return domain_key
 
