@@ -208,7 +208,7 @@ release: $(DEV_READY) ## wheel, sdist, bill of materials and SHA256SUMS of the c
 	scripts/release $(BIN)/python dist
 
 audit: $(DEV_READY) ## known vulnerabilities of the pinned dependencies; needs the network
-	scripts/audit $(BIN)/pip-audit && scripts/audit-crates
+	scripts/audit $(BIN)/pip-audit && scripts/audit-crates $(BIN)/python
 
 bench: $(DEV_READY) ## everything that is measured, in one table (ARGS="--only p256,rsa2048 --seconds 5")
 	scripts/system-tools wrk gcc libc6-dev=/usr/include/stdio.h softhsm2=softhsm2-util

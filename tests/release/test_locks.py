@@ -15,6 +15,7 @@ EXTRA_LOCKS = (
     "requirements-tpm2.lock",
     "requirements-tpm2-build.lock",
     "requirements-pkcs11.lock",
+    "requirements-crates.lock",
 )
 EXAMPLES_LOCKS = (
     "requirements-certbot.lock",
