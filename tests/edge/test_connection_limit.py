@@ -96,7 +96,7 @@ def test_a_rush_of_connections_is_accepted_in_parts_with_others_served_between_t
     with running_edge() as edge, contextlib.ExitStack() as stack:
 
         def note() -> None:
-            handshakes.append(len(edge.server._handshakes))  # noqa: SLF001
+            handshakes.append(len(edge.server._all.connections))  # noqa: SLF001
             if handshakes[-1] < rush:
                 edge.loop.call_soon(note)
 

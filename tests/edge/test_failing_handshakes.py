@@ -3,13 +3,14 @@
 import contextlib
 import socket
 import ssl
+import struct
 import subprocess
 from typing import Final
 
 import pytest
 
 from keystead.edge.limits import MAX_DRAIN_BYTES, Timeouts
-from tests.support.edge import Edge, running_edge
+from tests.support.edge import Edge, identity, running_edge
 from tests.support.server import trusting_anyone, wait_until
 
 GET: Final = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -120,14 +121,14 @@ def test_what_follows_a_failure_is_dropped_within_a_bound_and_answered_by_nothin
             client.sendall(GET * (3 * MAX_DRAIN_BYTES // len(GET)))
         assert received(client) == b""
         assert first.count(b"HTTP/1.1 400") == 1
-        wait_until(lambda: not edge.server._handshakes, seconds=5)  # noqa: SLF001
+        wait_until(lambda: not edge.server._all.connections, seconds=5)  # noqa: SLF001
 
 
 def test_a_client_that_does_not_close_after_the_alert_is_closed():
     with running_edge(timeouts=Timeouts(linger=0.2, handshake=60)) as edge, plain(edge) as client:
         client.sendall(hello("002f"))
         assert len(received(client)) == 7
-        wait_until(lambda: not edge.server._handshakes, seconds=5)  # noqa: SLF001
+        wait_until(lambda: not edge.server._all.connections, seconds=5)  # noqa: SLF001
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -148,6 +149,20 @@ def test_a_handshake_that_takes_too_long_or_is_given_up_is_counted():
         with plain(edge):
             pass
         wait_until(lambda: edge.refusals == {"tls_timeout": 1, "tls_closed": 1}, seconds=5)
+
+
+@pytest.mark.parametrize("sent", [b"", hello(GOOD_SUITES)[:30]], ids=["nothing", "half a hello"])
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+def test_a_client_that_is_gone_before_the_end_of_the_handshake_is_counted(sent, is_reset):
+    with running_edge() as edge:
+        with plain(edge) as client:
+            client.sendall(sent)
+            wait_until(lambda: edge.server._all.connections, seconds=5)  # noqa: SLF001
+            if is_reset:
+                linger = struct.pack("ii", 1, 0)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        wait_until(lambda: edge.refusals == {"tls_closed": 1}, seconds=5)
+        assert not edge.server._all.connections  # noqa: SLF001
 
 
 def test_openssl_shows_the_alert():
@@ -194,3 +209,37 @@ def test_a_handshake_that_ends_well_counts_nothing():
             trusting_anyone().wrap_socket(client).close()
         edge.on_loop(edge.server._report)  # noqa: SLF001
         assert not edge.refusals
+
+
+def test_a_chain_that_does_not_fit_the_sockets_buffer_comes_as_the_client_takes_it():
+    key, chain = identity()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting_anyone().wrap_bio(incoming, outgoing, server_hostname="h")
+    with running_edge() as edge, socket.socket() as client:
+        (listener,) = edge.server._listeners  # noqa: SLF001
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # Inherited.
+        assert edge.ask(GET).status == 200
+        edge.welcome(key, chain * 100)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(10)
+        client.connect(("127.0.0.1", edge.port))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        client.sendall(outgoing.read())
+        wait_until(lambda: _waits_for_its_client(edge), seconds=5)
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+                break
+            incoming.write(client.recv(65536))
+        client.sendall(outgoing.read())
+        wait_until(lambda: not _waits_for_its_client(edge), seconds=5)
+        tls.write(GET)
+        client.sendall(outgoing.read())
+        incoming.write(client.recv(65536))
+        assert tls.read().startswith(b"HTTP/1.1 200")
+
+
+def _waits_for_its_client(edge: Edge) -> bool:
+    connections = list(edge.server._all.connections)  # noqa: SLF001
+    return any(getattr(one, "_is_writing", False) for one in connections)

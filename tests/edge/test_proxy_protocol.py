@@ -160,6 +160,13 @@ def test_a_header_that_does_not_come_is_waited_for_as_long_as_for_a_handshake():
         wait_until(lambda: edge.refusals == {"tls_timeout": 1}, seconds=5)
 
 
+def test_a_proxy_that_is_gone_within_its_header_is_counted():
+    with running_edge(proxies=LOOPBACK) as edge:
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as plain:
+            plain.sendall(b"PROXY ")
+        wait_until(lambda: edge.refusals == {"tls_closed": 1}, seconds=5)
+
+
 def test_curl_sends_a_header_that_is_understood():
     with running_edge(proxies=LOOPBACK) as edge:
         url = f"https://127.0.0.1:{edge.port}/a"

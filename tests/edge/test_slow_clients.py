@@ -129,17 +129,6 @@ def test_answers_that_are_taken_late_come_whole_and_in_order_before_the_end():
             assert client.is_closed()
 
 
-def test_what_a_client_does_not_take_is_not_given_to_tls():
-    with running_edge(timeouts=Timeouts(write=5)) as edge:
-        edge.answer_all(200, body=bytes(500_000))
-        with contextlib.closing(slow_reader(edge)) as client:
-            client.send(GET * 50)
-            wait_until(lambda: edge.server._all.slow_readers, seconds=5)  # noqa: SLF001
-            (slow,) = edge.server._all.slow_readers  # noqa: SLF001
-            tls = slow._stream._transport.get_extra_info("ssl_object")  # noqa: SLF001
-            assert tls.outgoing.pending < 64 * 1024
-
-
 def test_of_too_many_clients_that_take_no_answers_the_slowest_make_room(monkeypatch):
     monkeypatch.setattr(context, "MAX_SLOW_READERS", 3)
     with running_edge() as edge, contextlib.ExitStack() as clients:

@@ -4,14 +4,14 @@ There is no task, future or timer for a request. A sweep over all connections ch
 While a request is running, later bytes of the client wait, and reading stops.
 """
 
-import asyncio
+import socket
 from math import inf
-from typing import Final, cast
+from typing import Final
 
 from keystead.edge.client_stream import ClientStream
 from keystead.edge.context import EdgeContext
 from keystead.edge.core_request import CoreRequest
-from keystead.edge.limits import MAX_AHEAD_BYTES, MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
+from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.edge.pages import Page
 from keystead.edge.phase import Phase
 from keystead.edge.request_body import ChunkedBody, SizedBody
@@ -22,6 +22,7 @@ from keystead.edge.request_head import (
     parse_request_head,
 )
 from keystead.edge.response_head import CONTINUE, Framing, own_answer, response_head
+from keystead.edge.tls import TlsSocket
 from keystead.edge.upload import Upload
 from keystead.wire.edge_messages import BodyChunk, Response
 
@@ -32,16 +33,18 @@ _LENGTH, _CHUNKS, _END = Framing.LENGTH, Framing.CHUNKS, Framing.END
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
-class HttpConnection(asyncio.Protocol):
-    """The protocol of one TLS connection."""
+class HttpConnection:
+    """One TLS connection that is open."""
 
-    def __init__(self, context: EdgeContext, client: str) -> None:
-        """`client` is the peer's IP address."""
+    def __init__(
+        self, context: EdgeContext, accepted: socket.socket, tls: TlsSocket, client: str
+    ) -> None:
+        """`tls` has ended its handshake on `accepted`. `client` is the peer's IP address."""
         self._all = context
         self._link = context.link
         self._request = CoreRequest(context.link, self)
-        self.client = client
-        self._stream: ClientStream
+        self._client = client
+        self._stream = ClientStream(context.loop, accepted, tls, self)
         self._phase = Phase.HEAD
         self._unparsed = b""
         self._upload: Upload | None = None
@@ -50,18 +53,17 @@ class HttpConnection(asyncio.Protocol):
         self._unknown_length = Framing.CHUNKS
         self._is_last = False
         self._gives_up_at = inf
-        self.deadline = inf
-        """The time to call `timed_out`, on the clock `EdgeContext.now`."""
         self.waiting_since = context.now()
-        """The time when the connection was accepted or last answered."""
+        """The time when the connection was opened or last answered."""
+        self.deadline = self.waiting_since + context.timeouts.head
+        """The time to call `timed_out`, on the clock `EdgeContext.now`."""
+        context.connections[self] = None
 
-    # --- the transport's side --------------------------------------------------------------
+    # --- the stream's side -----------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start waiting for the first request."""
-        self._stream = ClientStream(cast("asyncio.Transport", transport))
-        self._all.on_opened(self)
-        self._expect_within(self._all.timeouts.head)
+    def begin(self) -> None:
+        """Take the first request if it is here already."""
+        self._stream.read()
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -81,16 +83,11 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the client takes its answers slowly."""
-        self._stream.pause_writing()
-        if self in self._all.slow_readers:  # The client took a part of what waits.
-            return
         self._expect_within(self._all.timeouts.write)
         self._all.add_slow_reader(self)
 
     def resume_writing(self) -> None:
         """Continue after the client has read what was written."""
-        if not self._stream.resume_writing():
-            return
         self._all.slow_readers.pop(self, None)
         match self._phase:
             case Phase.HEAD:
@@ -103,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
             case _:  # Its deadline is for what it waits for.
                 pass
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self) -> None:
         """Forget the client, and tell the core when it still waits for something."""
         self._abort_request()
         self._phase = Phase.CLOSING
@@ -119,12 +116,12 @@ class HttpConnection(asyncio.Protocol):
 
     def make_room(self) -> None:
         """End the connection at once, to make room for another."""
-        self._all.connections.discard(self)
+        self._all.connections.pop(self, None)
         self._stream.abort()
 
     def timed_out(self) -> None:
         """End the connection, because the client was too slow."""
-        if not self._stream.is_writable or self._stream.is_closing():
+        if not self._stream.is_writable or self._stream.is_closing:
             self._all.refusals["slow_reader"] += not self._stream.is_writable
             self._stream.abort()
         elif self._phase in {Phase.CLOSING, Phase.DRAINING}:
@@ -228,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
         if self._link.is_lost:
             self.core_lost()
         else:
-            self._request.send(head, self.client, body, length, more=more)
+            self._request.send(head, self._client, body, length, more=more)
 
     def _send_body(self, upload: Upload) -> None:
         """Send as much as the core gave credit for, and read from the client at that speed."""
@@ -272,9 +269,7 @@ class HttpConnection(asyncio.Protocol):
         is_streamed = remaining != 0 and not self._wants_head_only
         if upload is not None and (is_streamed or not upload.can_be_dropped):
             self._is_last = True
-        self._is_last |= (
-            self._all.is_stopping or self._framing is _END or len(self._unparsed) > MAX_AHEAD_BYTES
-        )
+        self._is_last |= self._all.is_stopping or self._framing is _END
         head = response_head(
             response.status,
             response.header_lines,

@@ -1,5 +1,6 @@
 """What the connections of an edge share, and what the edge knows of each of them."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,12 +45,13 @@ class EdgeContext:
 
     link: CoreLink
     timeouts: Timeouts
+    loop: asyncio.AbstractEventLoop
     now: Callable[[], float]
-    on_opened: Callable[[Watched], None]
     on_closed: Callable[[], None]
     pages: Mapping[str, Page] = field(default_factory=dict)
     """What the edge answers itself, by path."""
-    connections: set[Watched] = field(default_factory=set)
+    connections: dict[Watched, None] = field(default_factory=dict)
+    """All that are not closed, also in their handshakes, in the order of their opening."""
     slow_readers: dict[Watched, None] = field(default_factory=dict)
     """Connections whose clients do not read their responses, the longest first."""
     is_stopping: bool = False
@@ -66,6 +68,6 @@ class EdgeContext:
 
     def forget(self, connection: Watched) -> None:
         """Note that a connection has ended."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         self.slow_readers.pop(connection, None)
         self.on_closed()

@@ -1,17 +1,22 @@
-"""The server's side of a TLS handshake. A failing handshake ends with its alert and a reason.
+"""A connection from its acceptance to the end of its TLS handshake.
 
-The event loop would drop the alert that the TLS library writes when a handshake fails. So a failure
-is first shown to the loop as a wait for the client, and the loop sends the alert. Later bytes of
-the client are dropped, within a bound, until it closes or its time for the handshake is over.
+When a handshake fails, the TLS library sends its alert. Then the edge drops what the client still
+sends, within a bound, until the client closes or has had a moment to read the alert: if a socket is
+closed with unread bytes, the kernel discards the alert.
 """
 
+import contextlib
+import socket
 import ssl
-from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Generator
+from typing import Final
 
+from keystead.edge.client_stream import RECORD_BYTES
+from keystead.edge.context import EdgeContext
 from keystead.edge.limits import MAX_DRAIN_BYTES
+from keystead.edge.proxy_protocol import Address, read_header
 from keystead.edge.response_head import HTTPS_ONLY
+from keystead.edge.tls import TlsSocket, serve_tls
 from keystead.wire.edge_messages import Refusal
 
 _REASONS: Final[dict[str, Refusal]] = {
@@ -31,97 +36,161 @@ _REASONS: Final[dict[str, Refusal]] = {
 }
 """The reasons for errors of the TLS library by their names. All others are "tls_malformed"."""
 
-RECORD_BYTES: Final = 16 * 1024
-"""The longest content of a TLS record (RFC 8446, 5.1)."""
-
 _HTTP: Final = b" HTTP/1."
 """A part of the first line of any HTTP request. The TLS library knows only some methods."""
 
 
 class Handshake:
-    """One handshake, and why it failed, if it did."""
+    """One connection that is not open yet."""
 
-    def __init__(self, on_refused: Callable[[Refusal], None]) -> None:
-        self._on_refused = on_refused
-        self.is_refused = False
+    is_waiting: Final = True
 
-    def refuse(self, reason: Refusal) -> None:
-        """Note why it failed."""
-        self.is_refused = True
-        self._on_refused(reason)
-
-
-ATTEMPT: Final = ContextVar[Handshake | None]("attempt", default=None)
-"""The handshake that the event loop begins now: the loop does not pass it to the TLS library."""
-
-
-class _ServerSide(ssl.SSLObject):
-    """The TLS library's side of one connection."""
-
-    attempt: Handshake | None
-    incoming: ssl.MemoryBIO
-    outgoing: ssl.MemoryBIO
-    dropped = 0
-    _sslobj: Any
-
-    def do_handshake(self) -> None:
-        """Continue the handshake. Raises its error only after the alert was sent."""
-        attempt = self.attempt
-        if attempt is not None and attempt.is_refused:
-            self._drop()
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLSyscallError):
-            raise
-        except ssl.SSLError as error:
-            if attempt is None:
-                raise
-            reason = _refusal(error)
-            if reason == "tls_not_tls" and _HTTP in self.incoming.read():
-                reason = "tls_plain_http"
-            attempt.refuse(reason)
-            if reason == "tls_plain_http":
-                self.outgoing.write(HTTPS_ONLY)
-            if not self.outgoing.pending:
-                raise
-            raise ssl.SSLWantReadError from error
-
-    def read(self, len: int = RECORD_BYTES, buffer: Any = None) -> bytes:  # noqa: A002, ANN401 - as the ssl module has it
-        """Return what one record holds at most, as the TLS library does in any case.
-
-        The event loop asks for 256 KiB, and Python would allocate as much for each read.
-        """
-        if buffer is not None:
-            return super().read(len, buffer)
-        data: bytes = self._sslobj.read(min(len, RECORD_BYTES))
-        return data
-
-    def _drop(self) -> NoReturn:
-        self.dropped += len(self.incoming.read())
-        if self.dropped > MAX_DRAIN_BYTES:
-            raise ConnectionAbortedError
-        raise ssl.SSLWantReadError
-
-
-class ServerContext(ssl.SSLContext):
-    """A context whose failing handshakes send their alert. ATTEMPT is the present handshake."""
-
-    sslobject_class: type[ssl.SSLObject] = _ServerSide
-
-    def wrap_bio(
+    def __init__(
         self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,  # noqa: FBT001, FBT002 - as the ssl module has it
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        """Return the TLS library's side of a connection, which knows its buffers."""
-        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-        if isinstance(made, _ServerSide):
-            made.attempt = ATTEMPT.get()
-            made.incoming, made.outgoing = incoming, outgoing
-        return made
+        context: EdgeContext,
+        accepted: socket.socket,
+        client: str,
+        on_done: Callable[[socket.socket, TlsSocket, str], None],
+    ) -> None:
+        """Take `accepted`, which does not block. `client` is the peer's address.
+
+        `on_done` is called with it, the TLS side of it, and the address of the client.
+        """
+        self._all: Final = context
+        self._socket: Final = accepted
+        self._descriptor: Final = accepted.fileno()
+        self._client = client
+        self._on_done: Final = on_done
+        self._dropped = 0
+        self._is_refused = False
+        self._is_writing = False
+        """Whether the handshake waits for the client to take a part of it."""
+        self.waiting_since = context.now()
+        self.deadline = self.waiting_since + context.timeouts.handshake
+        context.connections[self] = None
+
+    # --- the server's side -----------------------------------------------------------------
+
+    def begin(self, tls: ssl.SSLContext) -> None:
+        """Begin to shake hands."""
+        side = serve_tls(tls, self._socket)
+        self._all.loop.add_reader(self._descriptor, self._shake_hands, side)
+
+    def begin_behind_proxy(self, tls: ssl.SSLContext) -> None:
+        """Read the client's address from the proxy first."""
+        header = read_header()
+        wanted, part = next(header), b""
+
+        def go_on() -> None:
+            nonlocal wanted, part
+            try:
+                received = self._socket.recv(wanted - len(part))
+            except BlockingIOError:
+                return
+            except OSError:
+                received = b""
+            if not received:
+                self._refuse("tls_closed")
+                self._close()
+                return
+            part += received
+            if len(part) == wanted:
+                wanted, part = self._advance(header, part, tls), b""
+
+        self._all.loop.add_reader(self._descriptor, go_on)
+
+    def timed_out(self) -> None:
+        """Close the connection."""
+        self._refuse("tls_timeout")
+        self._close()
+
+    def make_room(self) -> None:
+        """Close the connection."""
+        self._close()
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._close()
+
+    # --- the steps -------------------------------------------------------------------------
+
+    def _advance(
+        self, header: Generator[int, bytes, Address | None], part: bytes, tls: ssl.SSLContext
+    ) -> int:
+        """Return how many bytes of the proxy's header to read next, or 0 after its end."""
+        try:
+            return header.send(part)
+        except StopIteration as end:
+            self._client = str(end.value or self._client)
+            self.begin(tls)
+        except ValueError:
+            self._refuse("proxy_header")
+            self._close()
+        return 0
+
+    def _shake_hands(self, tls: TlsSocket) -> None:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._stop_writing()
+        except ssl.SSLWantWriteError:  # The certificate chain is longer than the socket's buffer.
+            self._is_writing = True
+            self._all.loop.add_writer(self._descriptor, self._shake_hands, tls)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError):
+            self._refuse("tls_closed")
+            self._close()
+        except ssl.SSLError as error:
+            self._fail(_refusal(error))
+        except OSError:
+            self._refuse("tls_closed")
+            self._close()
+        else:
+            self._stop_writing()
+            self._all.connections.pop(self, None)
+            self._on_done(self._socket, tls, self._client)
+
+    def _fail(self, reason: Refusal) -> None:
+        """Tell the client what the TLS library does not tell, and wait until it closes."""
+        plain = self._socket
+        with contextlib.suppress(OSError):  # Nothing more has come.
+            if reason == "tls_not_tls" and _HTTP in plain.recv(RECORD_BYTES):
+                reason = "tls_plain_http"
+        with contextlib.suppress(OSError):  # The client is gone.
+            if reason == "tls_plain_http":
+                plain.send(HTTPS_ONLY)
+            plain.shutdown(socket.SHUT_WR)
+        self._refuse(reason)
+        self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.linger)
+        self._stop_writing()
+        self._all.loop.add_reader(self._descriptor, self._drop)
+
+    def _drop(self) -> None:
+        try:
+            data = self._socket.recv(RECORD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._dropped += len(data)
+        if not data or self._dropped > MAX_DRAIN_BYTES:
+            self._close()
+
+    def _refuse(self, reason: Refusal) -> None:
+        """Count the handshake as failed, once."""
+        if not self._is_refused:
+            self._is_refused = True
+            self._all.refusals[reason] += 1
+
+    def _stop_writing(self) -> None:
+        if self._is_writing:
+            self._is_writing = False
+            self._all.loop.remove_writer(self._descriptor)
+
+    def _close(self) -> None:
+        self._all.loop.remove_reader(self._descriptor)
+        self._stop_writing()
+        self._socket.close()
+        self._all.forget(self)
 
 
 def _refusal(error: ssl.SSLError) -> Refusal:

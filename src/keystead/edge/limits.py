@@ -37,12 +37,7 @@ MAX_TRAILER_BYTES: Final = 4 * 1024
 
 MAX_DRAIN_BYTES: Final = 64 * 1024
 """The longest rest of a body that is read and dropped after an early answer, to keep the
-connection. That is cheaper than a new TLS handshake. With a longer rest the connection is closed,
-because the TLS buffers of a connection that has sent much at once stay large: half a megabyte."""
-
-MAX_AHEAD_BYTES: Final = 64 * 1024
-"""The most bytes that a client may send ahead of its answers, for the same reason. A connection
-that an upload has made large belongs to an authenticated client."""
+connection. That is cheaper than another handshake. With a longer rest, the connection is closed."""
 
 MIN_BODY_BYTES_PER_SECOND: Final = 4 * 1024
 """The rate at which a client must send a body to get more time for it."""
@@ -53,19 +48,12 @@ MIN_LONG_BODY_BYTES_PER_SECOND: Final = 64 * 1024
 of the one update or restore. With this rate, the longest message has 18 minutes, and not five
 hours."""
 
-WRITE_STEP_BYTES: Final = 16 * 1024
-"""The bytes that are given to TLS in one write. Its buffer grows to the longest write and keeps
-that size."""
-
-UNSENT_BYTES: Final = 16 * 1024
-"""The bytes of answers in TLS from which a client counts as slow. 64 KiB more wait below TLS."""
-
 MAX_SLOW_READERS: Final = 400
 """The most slow clients of one edge. For each of them, two parts of a long answer, of 128 KiB, can
 wait. If there are more, the client that has been slow for longest is disconnected."""
 
 MAX_CONNECTIONS: Final = 12_000
-"""The most connections of one edge, including handshakes. An idle connection takes about 26 KiB."""
+"""The most connections of one edge, including handshakes. An idle connection takes about 16 KiB."""
 
 FILES_BESIDE_CONNECTIONS: Final = 64
 """Open files of an edge besides connections: standard streams, listeners, files of the event loop,

@@ -1,4 +1,4 @@
-"""Accepts connections, runs handshakes, checks deadlines, and stops gracefully."""
+"""Accepts connections, checks their deadlines, and stops gracefully."""
 
 import asyncio
 import contextlib
@@ -6,22 +6,19 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from heapq import nsmallest
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 from keystead.edge.connection import HttpConnection
-from keystead.edge.context import EdgeContext, Watched
+from keystead.edge.context import EdgeContext
 from keystead.edge.core_link import CoreLink
-from keystead.edge.handshake import ATTEMPT, Handshake
+from keystead.edge.handshake import Handshake
 from keystead.edge.limits import ACCEPTS_PER_TURN, MAX_CONNECTIONS, ROOM_FRACTION, Timeouts
 from keystead.edge.pages import Page
-from keystead.edge.proxy_protocol import read_header
-from keystead.edge.tls import KeyMemory, server_context, try_out
+from keystead.edge.tls import KeyMemory, TlsSocket, server_context, try_out
 from keystead.wire.edge_messages import (
     MAX_REFUSALS,
-    Refusal,
     Refusals,
     Serving,
     TriedOut,
@@ -61,13 +58,11 @@ class EdgeServer:
         self._proxies = proxies
         self._key_memory = KeyMemory()
         self._context: ssl.SSLContext | None = None
-        self._handshakes: dict[Watched, asyncio.Task[None]] = {}
-        """Under way, each for a connection that is not open yet."""
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self.link = CoreLink(on_identity=self._identity, on_lost=self._core_lost)
         self._all = EdgeContext(
-            self.link, timeouts, self._loop.time, self._opened, self._ended, pages
+            self.link, timeouts, self._loop, self._loop.time, self._ended, pages
         )
 
     async def run(self) -> None:
@@ -78,6 +73,8 @@ class EdgeServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeouts.drain):  # noqa: TID251 - in a task
                 await self._empty.wait()
+        for connection in list(self._all.connections):
+            connection.make_room()
         sweep.cancel()
 
     def stop(self) -> None:
@@ -88,8 +85,6 @@ class EdgeServer:
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
-        for handshake in self._handshakes.values():
-            handshake.cancel()
         for connection in list(self._all.connections):
             connection.stop()
         self._stopping.set()
@@ -120,6 +115,8 @@ class EdgeServer:
 
     def _listen(self, listener: socket.socket) -> None:
         if not self._all.is_stopping:
+            # Accepted sockets inherit it. A short part of an answer must not wait for the client.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._loop.add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -136,19 +133,23 @@ class EdgeServer:
             self._take(accepted, _unmapped(address[0]))
 
     def _take(self, accepted: socket.socket, client: str) -> None:
-        if self._is_full and not self._make_room():
+        if self._context is None or (self._is_full and not self._make_room()):
             self._all.refusals["connection_limit"] += 1
             accepted.close()
             return
         accepted.setblocking(False)
-        connection = HttpConnection(self._all, client)
-        task = self._loop.create_task(self._shake_hands(accepted, connection))
-        self._handshakes[connection] = task
-        task.add_done_callback(partial(self._shaken, accepted, connection))
+        handshake = Handshake(self._all, accepted, client, self._open)
+        if self._proxies and self._is_proxy(client):
+            handshake.begin_behind_proxy(self._context)
+        else:
+            handshake.begin(self._context)
+
+    def _open(self, accepted: socket.socket, tls: TlsSocket, client: str) -> None:
+        HttpConnection(self._all, accepted, tls, client).begin()
 
     @property
     def _is_full(self) -> bool:
-        return len(self._all.connections) + len(self._handshakes) >= self._max_connections
+        return len(self._all.connections) >= self._max_connections
 
     def _make_room(self) -> bool:
         """End the connections that have waited longest for their client, also in a handshake.
@@ -156,92 +157,21 @@ class EdgeServer:
         Return False if all connections have a running request. So a client that keeps many
         connections open does not keep others out.
         """
-        waiting = [
-            (one.waiting_since, one.make_room) for one in self._all.connections if one.is_waiting
-        ]
-        waiting += [(one.waiting_since, partial(self._give_up, one)) for one in self._handshakes]
+        waiting = [one for one in self._all.connections if one.is_waiting]
         count = max(1, self._max_connections // ROOM_FRACTION)
-        for _, end in nsmallest(count, waiting, key=itemgetter(0)):
-            end()
+        for one in nsmallest(count, waiting, key=attrgetter("waiting_since")):
+            one.make_room()
         self._all.refusals["connection_evicted"] += min(count, len(waiting))
         return bool(waiting)
-
-    def _give_up(self, connection: Watched) -> None:
-        self._handshakes.pop(connection).cancel()
-
-    def _opened(self, connection: Watched) -> None:
-        """Note that a handshake has ended well."""
-        self._handshakes.pop(connection, None)
-        self._all.connections.add(connection)
-
-    def _shaken(
-        self, accepted: socket.socket, connection: Watched, task: asyncio.Task[None]
-    ) -> None:
-        if task.cancelled():
-            accepted.close()
-        self._handshakes.pop(connection, None)
-        self._ended()
-
-    def _ended(self) -> None:
-        """Note that a connection or a handshake has ended."""
-        if self._all.is_stopping and not self._all.connections and not self._handshakes:
-            self._empty.set()
-
-    async def _shake_hands(self, accepted: socket.socket, connection: HttpConnection) -> None:
-        attempt = Handshake(partial(self._refused, connection))
-        ATTEMPT.set(attempt)
-        try:
-            await self._learn_client(accepted, connection, attempt)
-            await self._loop.connect_accepted_socket(
-                lambda: connection,
-                accepted,
-                ssl=self._context,
-                ssl_handshake_timeout=self._timeouts.handshake,
-                ssl_shutdown_timeout=self._timeouts.linger,
-            )
-        except (OSError, TimeoutError) as error:  # No TLS, no common suite, too slow or gone.
-            accepted.close()
-            if not attempt.is_refused:
-                is_slow = isinstance(error, ConnectionAbortedError | TimeoutError)
-                attempt.refuse("tls_timeout" if is_slow else "tls_closed")
-
-    async def _learn_client(
-        self, accepted: socket.socket, connection: HttpConnection, attempt: Handshake
-    ) -> None:
-        """Read the client's address from the proxy. Raises ConnectionError for a bad header."""
-        if not self._proxies or not self._is_proxy(connection.client):
-            return
-        header = read_header()
-        async with asyncio.timeout(self._timeouts.handshake):  # noqa: TID251 - in a task
-            wanted = next(header)
-            try:
-                while True:
-                    wanted = header.send(await self._receive(accepted, wanted))
-            except StopIteration as end:
-                connection.client = str(end.value or connection.client)
-            except ValueError:
-                attempt.refuse("proxy_header")
-                raise ConnectionAbortedError from None
 
     def _is_proxy(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer)
         return any(address in network for network in self._proxies)
 
-    async def _receive(self, accepted: socket.socket, count: int) -> bytes:
-        """Return exactly this many bytes. Raises ConnectionResetError at an earlier end."""
-        data = b""
-        while len(data) < count:
-            part = await self._loop.sock_recv(accepted, count - len(data))
-            if not part:
-                raise ConnectionResetError
-            data += part
-        return data
-
-    def _refused(self, connection: Watched, reason: Refusal) -> None:
-        """Count a failed handshake. Its client has a moment to read the alert and close."""
-        self._all.refusals[reason] += 1
-        if (handshake := self._handshakes.get(connection)) is not None:
-            self._loop.call_later(self._timeouts.linger, handshake.cancel)
+    def _ended(self) -> None:
+        """Note that a connection has ended."""
+        if self._all.is_stopping and not self._all.connections:
+            self._empty.set()
 
     async def _sweep(self) -> None:
         while True:
