@@ -6,6 +6,8 @@ from typing import Final
 
 import pytest
 
+from keystead import algorithms
+from keystead.certificates.tls_identity import self_signed_chain
 from tests.support.edge import Edge, identity, running_edge
 from tests.support.server import trusting_anyone
 
@@ -29,15 +31,32 @@ def connect(
         return client.session_reused, client.session
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_session_resumes_until_the_edge_is_welcomed_again(version):
+def rsa_identity() -> tuple[bytes, bytes]:
+    private = algorithms.BY_NAME["RSA"].generate(2048)
+    return private.material().pem or b"", self_signed_chain(private, "hsm.example")
+
+
+@pytest.mark.parametrize(
+    ("version", "make_identity"),
+    [(ssl.TLSVersion.TLSv1_2, identity), (ssl.TLSVersion.TLSv1_3, rsa_identity)],
+)
+def test_a_session_resumes_until_the_edge_is_welcomed_again(version, make_identity):
     context = trusting_anyone()
     context.maximum_version = version
+    served = make_identity()
     with running_edge() as edge:
+        edge.ask(GET)  # It serves the identity that it has first.
+        edge.welcome(*served)
         _, session = connect(edge, context, None)
         assert connect(edge, context, session)[0]
-        edge.welcome(*identity())
+        edge.welcome(*served)
         assert not connect(edge, context, session)[0]
+
+
+def test_tls_1_3_sends_no_ticket_where_resuming_would_save_next_to_nothing():
+    with running_edge() as edge:
+        _, session = connect(edge, trusting_anyone(), None)
+        assert not session.has_ticket
 
 
 def test_resuming_in_tls_1_3_always_agrees_on_a_new_key():
