@@ -194,6 +194,8 @@ def try_out(console: Console, action: Action) -> None:
         with console.page.expect_response(lambda answer: is_its(action, answer)) as done:
             send(console, form, action)
         assert done.value.ok, (action, done.value.status)
+        # The form may go to another page when it has read the answer: not after the next `open`.
+        expect(form.locator("[type=submit]:disabled")).to_have_count(0)
 
 
 def fill(form: Locator, action: Action) -> None:
