@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from keystead.__main__ import main
-from tests.support.server import Server, running_server
+from keystead.cli import connection
+from tests.support.server import ANSWER_SECONDS, Server, running_server
 
 ADMIN = "adminPassphrase"
 
@@ -57,6 +58,7 @@ def command(
 
     def run(*arguments: object, **environment: str) -> Ran:
         with monkeypatch.context() as patch:
+            patch.setattr(connection, "DEFAULT_TIMEOUT_SECONDS", ANSWER_SECONDS)
             for name, value in environment.items():
                 patch.setenv(name, value)
             try:

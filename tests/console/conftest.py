@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.browser import CHROMIUM, OPTIONS
-from tests.support.server import Server, running_server
+from tests.support.server import ANSWER_SECONDS, Server, running_server
 
 PASSPHRASE = "adminPassphrase"
 UNLOCK = "unlockPassphrase"
-MILLISECONDS_TO_WAIT = 60_000
+MILLISECONDS_TO_WAIT = 1000 * ANSWER_SECONDS
 """For what a page shows, on a busy machine."""
 
 PAUSED_AT = datetime(2030, 1, 1, tzinfo=UTC)

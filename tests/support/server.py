@@ -33,6 +33,8 @@ UNLOCK = "unlockPassphrase"
 PASSPHRASES = {"admin": "adminPassphrase"}
 START_SECONDS = 60
 """Patience, not a measure: on a machine whose CPUs are taken, interpreters start slowly."""
+ANSWER_SECONDS = 180
+"""The same for an answer: logins and new keys are computed at a low priority, after all others."""
 STOP_SECONDS = 30
 
 _READY = re.compile(r"keystead: ready on https://(\S+):(\d+) state=(\w+) tls-sha256=([0-9a-f]{64})")
@@ -85,7 +87,7 @@ class Server:
         json: Any = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_seconds: float = 60,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> Answer:
         """One request on a connection of its own; `path` is below /api/v1."""
         sent = dict(headers or {})
@@ -103,7 +105,7 @@ class Server:
             return Answer(response.status, names, response.read())
 
     def connect(
-        self, *, timeout_seconds: float = 60, address: str = ""
+        self, *, timeout_seconds: float = ANSWER_SECONDS, address: str = ""
     ) -> http.client.HTTPSConnection:
         """A keep-alive connection, from `address`, that does not check the certificate."""
         return http.client.HTTPSConnection(
