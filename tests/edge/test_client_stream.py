@@ -207,3 +207,20 @@ def test_an_owner_that_fails_loses_its_connection():
         assert pair.owner.events == ["data", "lost"]
 
     assert on_a_loop(test) == ["RuntimeError('it failed')"]
+
+
+def test_a_client_that_takes_none_of_the_tls_librarys_own_answers_is_left():
+    asked = []
+
+    class AnswersFirst:
+        def read(self, size: int) -> bytes:
+            asked.append(size)
+            raise ssl.SSLWantWriteError
+
+    async def test(pair: Pair) -> None:
+        pair.stream._tls = AnswersFirst()  # noqa: SLF001 - Python's TLS clients send no new keys
+        pair.client.send(b"x")
+        await pair.owner.until("lost")
+
+    assert on_a_loop(test) == []
+    assert len(asked) == 1

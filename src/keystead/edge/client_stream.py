@@ -71,9 +71,11 @@ class ClientStream:
         """Pass what the client has sent, of one record at most, to the owner."""
         try:
             data = self._tls.read(RECORD_BYTES)
-        except BLOCKED:
+        except ssl.SSLWantReadError:
             return
-        except OSError:  # The TLS library has sent its alert.
+        except OSError:
+            # The TLS library has sent its alert. Or it has to answer the client first, in TLS 1.3
+            # with a new key, and the client takes nothing: to try again would not end.
             data = b""
         if not data:  # A client that has ended its side of the connection is not answered.
             self.abort()

@@ -132,10 +132,9 @@ class Handshake:
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            self._stop_writing()
+            self._await_bytes(tls)
         except ssl.SSLWantWriteError:  # The certificate chain is longer than the socket's buffer.
-            self._is_writing = True
-            self._all.loop.add_writer(self._descriptor, self._shake_hands, tls)
+            self._await_room(tls)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError):
             self._refuse("tls_closed")
             self._close()
@@ -180,6 +179,17 @@ class Handshake:
         if not self._is_refused:
             self._is_refused = True
             self._all.refusals[reason] += 1
+
+    def _await_bytes(self, tls: TlsSocket) -> None:
+        if self._is_writing:
+            self._stop_writing()
+            self._all.loop.add_reader(self._descriptor, self._shake_hands, tls)
+
+    def _await_room(self, tls: TlsSocket) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._all.loop.remove_reader(self._descriptor)  # What the client sends can wait.
+            self._all.loop.add_writer(self._descriptor, self._shake_hands, tls)
 
     def _stop_writing(self) -> None:
         if self._is_writing:
