@@ -27,8 +27,8 @@ PKCS11_TOOLS := valgrind libjemalloc2=/usr/lib/$(shell uname -m)-linux-gnu/libje
 LARGE_TOOLS := default-jdk-headless=keytool pdns-server=pdns_server sqlite3 curl \
 	pdns-backend-sqlite3=/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql
 DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dnsutils=dig curl \
-	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so opensc=pkcs11-tool \
-	openssh-server=/usr/sbin/sshd openssh-client=ssh default-jdk-headless=keytool
+	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so opensc=pkcs11-tool golang-go=go gcc libc6-dev=/usr/include/stdio.h \
+	openssh-server=/usr/sbin/sshd openssh-client=ssh ldnsutils=drill $(LARGE_TOOLS)
 # On Debian 13 all but Apache, which crashes there with the engine: its recipe says so.
 APPS := apache bind crypto11 gnutls java knot nginx openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
 	pykcs11 python_pkcs11 stunnel
