@@ -103,6 +103,47 @@ def test_a_member_hears_of_each_change_in_the_generation_in_force_and_of_no_othe
     asyncio.run(main())
 
 
+def test_a_watch_begins_with_a_revision_that_exists_and_does_not_tell_it_again(etcd_member):
+    class NotingClient(PatientClient):
+        """Notes the first revisions of watches. Later versions of etcd do not tell the progress
+        of a watch that begins with a revision to come.
+        """
+
+        starts = ()
+
+        @contextlib.asynccontextmanager
+        async def open(self, method):
+            async with super().open(method) as stream:
+                send = stream.send
+
+                def noting(request):
+                    if request.create_request:
+                        self.starts += (request.create_request.start_revision,)
+                    send(request)
+
+                stream.send = noting
+                yield stream
+
+    async def main():
+        async with storing(etcd_member) as store:
+            latest = await store.commit([Change(POINTER, b"5"), Change("/5/key/a", b"1")])
+            heard, client = Heard(), NotingClient(str(etcd_member.socket))
+            watch = EtcdWatch(
+                client, heard, time.monotonic, every_seconds=0.05, is_own=nothing_is_own
+            )
+            task = asyncio.create_task(watch.run())
+            assert await heard.all_of(time.monotonic()) == ["lost"]
+            assert client.starts == (latest, latest)
+            await store.commit([Change("/5/key/a", b"2")])
+            assert await heard.all_of(time.monotonic()) == ["/5/key/a"]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await client.close()
+            await store.commit([Change(POINTER, None)])
+
+    asyncio.run(main())
+
+
 def test_a_watch_that_is_cancelled_ends_whatever_happens_at_that_moment(etcd_member):
     async def main():
         async with following(etcd_member.socket) as (heard, _):

@@ -83,6 +83,8 @@ class EtcdWatch:
         self._is_own = is_own
         self._seen: int | None = None
         """The revision up to which all changes were told. None if the next watch starts over."""
+        self._known = 0
+        """The revision that the watches begin with, whose changes were told before."""
         self._generation = b""
         self._cluster = 0
         self._reached = 0
@@ -109,18 +111,20 @@ class EtcdWatch:
 
         Raises EtcdError if etcd refuses the watch or is out of reach.
         """
-        start = await self._start()
+        # Not the next revision: etcd 3.5.30 is silent about how far a watch is that begins with a
+        # revision to come.
+        self._known = await self._start()
         generation = self._generation
         async with self._client.open(calls.WATCH) as stream:
             for number, key, stop in self._ranges():
-                create = WatchCreateRequest(key, stop, start, watch_id=number, fragment=True)
+                create = WatchCreateRequest(key, stop, self._known, watch_id=number, fragment=True)
                 stream.send(WatchRequest(create_request=create))
                 await self._created(stream)
             if self._generation != generation:
                 return  # Another one came into force before both watches had begun.
             if self._seen is None:
                 self._follower.lost()
-                self._seen = start - 1
+                self._seen = self._known
             self._reached = 0
             tasks = [
                 asyncio.create_task(self._read(stream)),
@@ -137,13 +141,13 @@ class EtcdWatch:
                 raise end
 
     async def _start(self) -> int:
-        """Return the revision to watch from: the next unseen, if everything since then is kept."""
+        """Return the revision to watch from: the last seen, or the present one to start over."""
         found = await self._client.call(calls.RANGE, RangeRequest(_POINTER_KEY))
         generation = found.kvs[0].value if found.kvs else b"0"
         if (generation, found.header.cluster_id) != (self._generation, self._cluster):
             self._seen = None
         self._generation, self._cluster = generation, found.header.cluster_id
-        return 1 + (found.header.revision if self._seen is None else self._seen)
+        return found.header.revision if self._seen is None else self._seen
 
     def _ranges(self) -> Sequence[tuple[int, bytes, bytes]]:
         root = ROOT.encode() + b"/" + self._generation
@@ -173,17 +177,20 @@ class EtcdWatch:
         return answer.created
 
     async def _changed(self, answer: WatchResponse) -> None:
+        unseen = [event.kv for event in answer.events if event.kv.mod_revision > self._known]
+        if not unseen:
+            return
         paths = [
-            event.kv.key.decode().removeprefix(ROOT)
-            for event in answer.events
-            if not await self._is_own(event.kv.mod_revision)
+            one.key.decode().removeprefix(ROOT)
+            for one in unseen
+            if not await self._is_own(one.mod_revision)
         ]
         if paths:
             self._follower.changed(paths)
         if answer.watch_id == _POINTER_WATCH:
             self._seen, self._generation = None, b""
         elif self._seen is not None and not answer.fragment:
-            self._seen = max(self._seen, answer.events[-1].kv.mod_revision)
+            self._seen = max(self._seen, unseen[-1].mod_revision)
 
     async def _confirm_forever(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         while True:
