@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from keystead.deadlines import within
-from keystead.errors import NotUpToDate
+from keystead.errors import NotUpToDate, StoreUnavailable
 from keystead.wire.platform_messages import FreshnessSettings
 
 PATIENCE_SECONDS: Final = 1.0
@@ -21,7 +21,6 @@ NOT_READY_SECONDS: Final = 10.0
 """How long there may be no confirmation before the HSM calls itself not ready."""
 FAILED_SECONDS: Final = 60.0
 """How long there may be no confirmation before the HSM is Failed, as NetHSM is."""
-_CUT_OFF: Final = "This member of the cluster is cut off from the others."
 
 
 class Freshness:
@@ -106,18 +105,21 @@ class Freshness:
             return
         if await self._is_confirmed(needed) or (changes_nothing and self._may_serve_minority):
             return
-        raise NotUpToDate(_CUT_OFF)
+        raise NotUpToDate("This member of the cluster is cut off from the others.")
 
     async def catch_up(self) -> None:
         """Return once all is known, and read, that was acknowledged before this call.
 
-        Raises NotUpToDate if it is not within a second.
+        For requests that have changed something already. Raises StoreUnavailable, which promises
+        nothing, if it is not within a second.
         """
         now = self._monotonic()
         while await self._is_confirmed(now):
             if not self._holders:  # It may be read again since.
                 return
-        raise NotUpToDate(_CUT_OFF)
+        raise StoreUnavailable(
+            "The change is made, but it is not known what other members have done before it."
+        )
 
     async def everywhere(self) -> None:
         """Return once no member answers from a memory of before. Call it after a change."""

@@ -124,8 +124,8 @@ async def voided(session: Session, is_void: Callable[[Approval], bool]) -> Async
     """Delete the approvals that `is_void` selects, before and after the change in this context.
 
     Before, because a crash after the change must leave none. After, because one may have been
-    asked for or approved meanwhile, in a cluster on another member too. Raises NotUpToDate after
-    the change if what the others have done is not known.
+    asked for or approved meanwhile, in a cluster on another member too. Raises StoreUnavailable
+    after the change if what the others have done is not known.
     """
     await session.approvals.void(is_void)
     yield

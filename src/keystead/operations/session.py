@@ -182,7 +182,7 @@ class Session:
     async def know_others(self) -> None:
         """Return once memory has all that other members of a cluster have done before this call.
 
-        Raises NotUpToDate if it has not within a second.
+        Raises StoreUnavailable if it has not within a second.
         """
         if self._freshness is not None:
             await self._freshness.catch_up()
