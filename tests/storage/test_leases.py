@@ -11,9 +11,11 @@ from keystead.errors import Conflict, Overloaded, StoreUnavailable
 from keystead.model.policy import PolicyDocument, parse_policy
 from keystead.storage.domain import DomainStores
 from keystead.storage.leases import lease, lease_ahead, return_leases
-from keystead.storage.use_limits import MAX_LEASE, Minute, lease_size
+from keystead.storage.use_limits import Minute, lease_size
 from tests.support.stores import WatchedStore, key_path, open_domain, with_key
 
+TENTH = 1000
+"""The most uses of a lease that takes a tenth of what is left."""
 A, B = key_path("a"), key_path("b")
 
 
@@ -168,7 +170,7 @@ def test_more_is_leased_while_requests_use_what_is_left():
         store, domain = await limited(10**6)
         assert await use_some(domain, [1]) == 1
         key = await domain.keys.get(A)
-        assert await use(domain, MAX_LEASE * 3 // 4)
+        assert await use(domain, TENTH * 3 // 4)
         store.turns = lambda: 5
         while key.limits.leased > 100:
             key = await domain.keys.get(A)
@@ -178,7 +180,7 @@ def test_more_is_leased_while_requests_use_what_is_left():
             assert writes <= 1
         assert writes == 1
         await nothing_is_leased(domain)
-        assert domain.keys.limits.leased(A) == MAX_LEASE
+        assert domain.keys.limits.leased(A) == TENTH
 
     asyncio.run(scenario())
 
@@ -188,11 +190,11 @@ def test_a_lease_ahead_that_fails_is_made_by_the_request_that_needs_it():
         store, domain = await limited(10**6)
         assert await use(domain, 1)
         fails(store, made=False)
-        assert await use(domain, MAX_LEASE - 2)
+        assert await use(domain, TENTH - 2)
         await nothing_is_leased(domain)
         assert domain.keys.limits.leased(A) == 1
         assert await use_some(domain, [1, 1]) == 2
-        assert await left(domain) == 10**6 - MAX_LEASE - 1
+        assert await left(domain) == 10**6 - TENTH - 1
 
     asyncio.run(scenario())
 
@@ -202,10 +204,10 @@ def test_a_lock_waits_for_a_lease_that_is_being_written_and_returns_it():
         store, domain = await limited(10**6)
         assert await use(domain, 1)
         store.turns = lambda: 5
-        assert await use(domain, MAX_LEASE - 2)
+        assert await use(domain, TENTH - 2)
         await return_leases(domain.keys)
         record, _ = await domain.keys.read(A)
-        assert record.uses_left == 10**6 - MAX_LEASE + 1
+        assert record.uses_left == 10**6 - TENTH + 1
 
     asyncio.run(scenario())
 
@@ -237,6 +239,8 @@ def test_leases_move_with_their_key_and_end_with_it():
         (10**6, 5, 1, 0, 5),
         (10**6, 3000, 1, 0, 300),
         (10**6, 1500, 0, 200, 0),
+        (10**9, 3 * 10**6, 1, 0, 3000),
+        (10**9, 10**9, 1, 0, 10_000),
     ],
 )
 def test_a_lease_is_small_beside_what_is_left(max_uses, remaining, needed, leased, expected):

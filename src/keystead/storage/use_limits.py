@@ -18,10 +18,10 @@ from keystead.model.policy import MINUTE_SECONDS, Policy
 EXACT_BELOW: Final = 1000
 """A policy with a lower `maxUses` leases only what a request needs: a crash loses nothing else."""
 MIN_LEASE: Final = 100
-MAX_LEASE: Final = 1000
-"""The most uses that a crash loses."""
 LEASED_PART: Final = 10
 """A lease takes this part of what is left, so that a crash loses about a tenth at most."""
+LEASES: Final = ((1000, LEASED_PART), (10_000, 1000))
+"""Of the uses that are left, a lease takes a tenth up to 1,000, or a thousandth up to 10,000."""
 LOW_PART: Final = 4
 """The next lease is written when this part of the last one is left, while requests use that."""
 LOWEST_MARK: Final = 1
@@ -36,7 +36,7 @@ def lease_size(policy: Policy, left: int, needed: int, leased: int = 0) -> int:
     max_uses = policy.document.max_uses or 0
     wanted = 0
     if max_uses >= EXACT_BELOW:
-        wanted = min(MAX_LEASE, max(MIN_LEASE, left // LEASED_PART))
+        wanted = max(MIN_LEASE, *(min(most, left // part) for most, part in LEASES))
     return min(left, max(wanted, needed, leased) - leased)
 
 
