@@ -107,12 +107,15 @@ async def use_key(
         wanted.mode, 1, context.address, context.now, context.caller, key.path, wanted.use
     )
     policy, limits = key.record.policy, key.limits
-    # Each use asks, and nearly all need neither of these: no function is called for them.
-    if policy and (policy.needs_approval or (limits and limits.leased < limits.low_mark)):
+    # Nearly all uses need neither an approval nor a lease: no function is called for these.
+    if policy is not None and (
+        policy.needs_approval or (limits is not None and limits.leased < limits.low_mark)
+    ):
         attempt, key = await ready(context, attempt, key)
-    permit, mechanism = session.gate.permit(attempt, key)
-    if limits and limits.leased < limits.low_mark:
+        permit, mechanism = session.gate.permit(attempt, key)
         lease_ahead(session.keys, key)
+    else:
+        permit, mechanism = session.gate.permit(attempt, key)
     try:
         if wanted.options or mechanism.needs:
             mechanism.require_options(wanted.options)
