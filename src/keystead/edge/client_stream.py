@@ -21,6 +21,16 @@ BLOCKED: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """Raised if the TLS library has to wait for the socket. They are an OSError too."""
 
 
+def received(plain: socket.socket, most: int) -> bytes | None:
+    """Return what has come on a socket, b"" if that has ended or is broken, None if nothing has."""
+    try:
+        return plain.recv(most)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
 class StreamOwner(Protocol):
     """What gets the bytes of a stream."""
 
@@ -205,11 +215,5 @@ class ClientStream:
         self._loop.add_reader(self._descriptor, self._drop)
 
     def _drop(self) -> None:
-        try:
-            data = self._socket.recv(RECORD_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+        if received(self._socket, RECORD_BYTES) == b"":
             self.abort()

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Generator
 from typing import Final
 
-from keystead.edge.client_stream import RECORD_BYTES
+from keystead.edge.client_stream import RECORD_BYTES, received
 from keystead.edge.context import EdgeContext
 from keystead.edge.limits import MAX_DRAIN_BYTES
 from keystead.edge.proxy_protocol import Address, read_header
@@ -83,17 +83,14 @@ class Handshake:
 
         def go_on() -> None:
             nonlocal wanted, part
-            try:
-                received = self._socket.recv(wanted - len(part))
-            except BlockingIOError:
+            more = received(self._socket, wanted - len(part))
+            if more is None:
                 return
-            except OSError:
-                received = b""
-            if not received:
+            if not more:
                 self._refuse("tls_closed")
                 self._close()
                 return
-            part += received
+            part += more
             if len(part) == wanted:
                 wanted, part = self._advance(header, part, tls), b""
 
@@ -164,12 +161,9 @@ class Handshake:
         self._all.loop.add_reader(self._descriptor, self._drop)
 
     def _drop(self) -> None:
-        try:
-            data = self._socket.recv(RECORD_BYTES)
-        except BlockingIOError:
+        data = received(self._socket, RECORD_BYTES)
+        if data is None:
             return
-        except OSError:
-            data = b""
         self._dropped += len(data)
         if not data or self._dropped > MAX_DRAIN_BYTES:
             self._close()
