@@ -78,38 +78,39 @@ class _KeyJson(StoredJson, omit_defaults=True):
     created: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _ListedKeyJson(StoredJson):
-    """A key's record whose long fields are not decoded. It has the fields of `_KeyJson`."""
+class _InListJson(StoredJson, kw_only=True):
+    """What all lists read, or do not decode, of a key's record.
+
+    With this, each shape of a list has the fields of `_KeyJson`.
+    """
+
+    restrictions: _RestrictionsJson
+    label: str = ""
+    policy: msgspec.Raw = msgspec.Raw()
+    uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
+    uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
+    origin: msgspec.Raw = msgspec.Raw()
+    created: msgspec.Raw = msgspec.Raw()
+
+
+class _ListedKeyJson(_InListJson, kw_only=True):
+    """A key's record of which only what selects keys is decoded."""
 
     mechanisms: msgspec.Raw
     priv: msgspec.Raw
     cert: msgspec.Raw
     operations: msgspec.Raw
-    restrictions: _RestrictionsJson
-    label: str = ""
     cert64: msgspec.Raw = msgspec.Raw()
-    policy: msgspec.Raw = msgspec.Raw()
-    uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
-    uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
-    origin: msgspec.Raw = msgspec.Raw()
-    created: msgspec.Raw = msgspec.Raw()
 
 
-class _ShownKeyJson(StoredJson):
-    """A key's record whose certificate and policy are not decoded. It has `_KeyJson`'s fields."""
+class _ShownKeyJson(_InListJson, kw_only=True):
+    """A key's record whose certificate and policy are not decoded."""
 
     mechanisms: frozenset[str]
     priv: _PrivateJson
     cert: tuple[str, msgspec.Raw] | None
     operations: Annotated[int, msgspec.Meta(ge=0)]
-    restrictions: _RestrictionsJson
-    label: str = ""
     cert64: tuple[str, msgspec.Raw] | None = None
-    policy: msgspec.Raw = msgspec.Raw()
-    uses_left: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesLeft")
-    uses_of: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="usesOf")
-    origin: msgspec.Raw = msgspec.Raw()
-    created: msgspec.Raw = msgspec.Raw()
 
 
 class ShownRecord(NamedTuple):
