@@ -140,10 +140,7 @@ class Gate:
         if found is not None:
             raise _forbidden(found)
         if limits is not None:
-            if limits.max_per_minute is None:
-                limits.leased -= uses  # What `take` does, without a call in each signature.
-            else:
-                limits.take(uses, now)
+            limits.take(uses, now)
         elif approval is None:
             return Permit(key.path)  # Nothing is counted, so nothing can be given back.
         return Permit(key.path, partial(_give_back, attempt, key, now))

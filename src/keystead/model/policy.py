@@ -107,17 +107,17 @@ class Policy:
     has_times: bool = field(init=False, compare=False)
     """Whether the time of a use matters."""
     needs_approval: bool = field(init=False, compare=False)
-    counts_uses: bool = field(init=False, compare=False)
-    """Whether a rule needs to know how often the key was used."""
 
     def __post_init__(self) -> None:
         """Note what each use asks, once."""
-        document = self.document
         has_times = self.not_before != -inf or self.not_after != inf
-        counts_uses = document.max_uses is not None or document.max_per_minute is not None
         object.__setattr__(self, "has_times", has_times)
-        object.__setattr__(self, "needs_approval", document.approvals is not None)
-        object.__setattr__(self, "counts_uses", counts_uses)
+        object.__setattr__(self, "needs_approval", self.document.approvals is not None)
+
+    @property
+    def counts_uses(self) -> bool:
+        """Whether a rule needs to know how often the key was used."""
+        return self.document.max_uses is not None or self.document.max_per_minute is not None
 
     def texts(self) -> list[str]:
         """Return the texts of its lists, which take nearly all of its memory."""

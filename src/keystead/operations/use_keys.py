@@ -108,14 +108,14 @@ async def use_key(
     )
     policy, limits = key.record.policy, key.limits
     # Nearly all uses need neither an approval nor a lease: no function is called for these.
-    if policy is not None and (
+    asks_first = policy is not None and (
         policy.needs_approval or (limits is not None and limits.leased < limits.low_mark)
-    ):
+    )
+    if asks_first:
         attempt, key = await ready(context, attempt, key)
-        permit, mechanism = session.gate.permit(attempt, key)
+    permit, mechanism = session.gate.permit(attempt, key)
+    if asks_first:
         lease_ahead(session.keys, key)
-    else:
-        permit, mechanism = session.gate.permit(attempt, key)
     try:
         if wanted.options or mechanism.needs:
             mechanism.require_options(wanted.options)
