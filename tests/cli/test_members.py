@@ -1,11 +1,18 @@
 """`keystead cluster …` for an HSM that is in no cluster. With others: `processes/test_members`."""
 
 import json
+import shlex
 from argparse import ArgumentParser
+
+import pytest
 
 from keystead.cli.command import Commands, Invocation
 from keystead.cli.members import _add, add_members
 from keystead.cli.screen import Screen
+from tests.cli.conftest import ADMIN
+from tests.docs.pages import ROOT, blocks
+from tests.support.openssl import OPENSSL, openssl
+from tests.support.server import running_server
 
 ADDED = {"members": [{"id": "1", "name": "", "urls": ["https://192.0.2.1:2380"]}], "joinerKit": ""}
 MISSING = "123abc"
@@ -21,6 +28,30 @@ def test_an_hsm_on_sqlite_takes_no_members_and_says_so(keystead, tmp_path):
     kit = tmp_path / "member.json"
     refused = keystead("cluster", "add", "https://192.0.2.1:2380", "-o", kit)
     assert (refused.status, "cluster" in refused.err, kit.exists()) == (5, True, False)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+def test_an_hsm_gets_the_clusters_authority_by_the_commands_of_the_page(command, tmp_path):
+    page = blocks(ROOT / "docs/cluster.md")
+    (lines,) = (block.text for block in page if block.text.startswith("openssl"))
+    ran = []
+    with running_server(tmp_path) as server:
+        server.provision()
+        there = ("--host", f"{server.host}:{server.port}", "--insecure", "--user", "admin")
+        passphrases = {"PASSPHRASE": ADMIN, "NEW_PASSPHRASE": "a" * 10, "CURRENT_PASSPHRASE": ""}
+        given = {f"KEYSTEAD_{name}": value for name, value in passphrases.items()}
+        for line in lines.replace("\\\n", "").splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            if program == "openssl":  # It would ask for a passphrase of the authority's key.
+                openssl(*("-nodes" if one == "-aes256" else one for one in arguments))
+            else:
+                sure = ["--yes"] if arguments[:2] == ["tls", "install"] else []
+                done = command(*arguments, *sure, *there, **given)
+                assert done.status == 0, done.err
+            ran.append(program)
+        answer = server.request("GET", "/config/tls/cluster-ca.pem", user="admin")
+        assert answer.body == (tmp_path / "ca.pem").read_bytes()
+    assert ran == ["openssl", "keystead", "openssl", *["keystead"] * 3]
 
 
 def test_a_member_that_is_not_there_is_neither_promoted_nor_removed(keystead):

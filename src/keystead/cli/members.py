@@ -1,4 +1,4 @@
-"""`keystead cluster status`, `add`, `join`, `promote` and `remove`: the members of a cluster."""
+"""`keystead cluster status`, `ca`, `add`, `join`, `promote` and `remove`: a cluster's members."""
 
 import json
 import time
@@ -17,6 +17,8 @@ from keystead.client.errors import WrongState
 from keystead.client.json_text import parse_json
 
 _MEMBERS: Final = "/cluster/members"
+_AUTHORITY: Final = "/config/tls/cluster-ca.pem"
+_PEM: Final = "application/x-pem-file"
 _COLUMNS: Final = {"id": "ID", "name": "HSM", "urls": "URL", "learner": "Learner"}
 _JOIN_SECONDS: Final = 900
 """How long a join may take: it is answered once the member is promoted."""
@@ -26,6 +28,8 @@ _ASK_AGAIN_SECONDS: Final = 1.0
 def add_members(commands: Commands) -> None:
     """Add the commands for the members of a running cluster."""
     commands.add("status", _status, "list the members of the cluster")
+    trusting = commands.add("ca", _trust, "set the authority that members know each other by")
+    trusting.add_argument("file", type=Path, metavar="PEM", help="its certificate")
     adding = commands.add("add", _add, "declare a new member; its HSM then joins")
     adding.add_argument(
         "url", metavar="https://HOST:PORT", help="where the others will reach the new member"
@@ -74,6 +78,11 @@ def _failure(call: Invocation) -> str:
     if call.client.state() != "Failed":
         return ""
     return " ".join(log["msg"] for log in call.client.get("/health/diagnose")["clusterLogs"])
+
+
+def _trust(call: Invocation) -> None:
+    call.client.put_bytes(_AUTHORITY, call.given.file.read_bytes(), _PEM)
+    call.screen.done("Members of the cluster are known by certificates of this authority.")
 
 
 def _add(call: Invocation) -> None:
