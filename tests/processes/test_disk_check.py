@@ -16,6 +16,9 @@ OURSELVES = (os.getuid(), os.getgid())
 WITH_ERRORS = 0x2
 """What the kernel writes into the state of a file system when it has found an error."""
 
+LONGEST = 2500
+"""More characters than any reason for the end of a start has."""
+
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="e2fsprogs is not installed")
 
 
@@ -114,6 +117,38 @@ def test_nothing_on_the_disk_controls_the_console(tmp_path: Path, device: Path) 
     program.chmod(0o755)
 
     assert disk_check.check(device, program=program, as_user=OURSELVES) == ["one[2J\ufffd"]
+
+
+def children() -> str:
+    """Return the processes that this one has started and not waited for."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+
+@pytest.mark.parametrize("script", ["exec sleep 600", "exec yes", "exec >&- 2>&-; exec sleep 600"])
+def test_a_check_that_does_not_end_is_ended_and_nothing_is_mounted(
+    tmp_path: Path, device: Path, script: str
+) -> None:
+    program = tmp_path / "e2fsck"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    before, running = device.stat(), children()
+
+    with pytest.raises(StartRefused, match="was not checked to its end in time") as refused:
+        disk_check.check(device, program=program, as_user=OURSELVES, patience_seconds=0.2)
+
+    assert len(refused.value.message) < LONGEST
+    assert children() == running
+    assert (device.stat().st_uid, device.stat().st_gid) == (before.st_uid, before.st_gid)
+
+
+def test_of_a_long_output_the_end_is_kept(tmp_path: Path, device: Path) -> None:
+    program = tmp_path / "e2fsck"
+    program.write_text("#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' x\necho the end\nexit 4\n")
+    program.chmod(0o755)
+
+    with pytest.raises(StartRefused, match="the end Repair it") as refused:
+        disk_check.check(device, program=program, as_user=OURSELVES)
+    assert len(refused.value.message) < LONGEST
 
 
 def test_the_program_is_removed_when_it_is_done(tmp_path: Path) -> None:
