@@ -1,7 +1,6 @@
 """`keystead serve`: what runs a server on this machine."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Final, get_args
 
@@ -14,6 +13,7 @@ from keystead.processes.supervisor.configuration import (
     MAX_EDGES,
     Configuration,
     read_configuration,
+    usual_edges,
 )
 from keystead.processes.supervisor.findings import warnings_at_start
 from keystead.processes.supervisor.listening import Address
@@ -67,11 +67,12 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
     """Return what to serve: the command line first, the file second, defaults last."""
     file = Configuration() if given.config is None else read_configuration(given.config)
     data = given.data or file.data or DEFAULT_DATA
+    edges = given.edges or file.edges or usual_edges()
     return ServeOptions(
         data=data,
         address=given.listen or file.listen or DEFAULT_ADDRESS,
-        edges=given.edges or file.edges or max(1, len(os.sched_getaffinity(0)) - 1),
-        platform=_platform(file.platform, data, given),
+        edges=edges,
+        platform=_platform(file.platform, data, given, edges=edges),
         is_sandboxed=given.is_sandboxed,
         proxies=file.proxies,
         etcd=file.etcd,
@@ -80,13 +81,13 @@ def _serve_options(given: argparse.Namespace) -> ServeOptions:
 
 
 def _platform(
-    settings: PlatformSettings, data: Path, given: argparse.Namespace
+    settings: PlatformSettings, data: Path, given: argparse.Namespace, *, edges: int
 ) -> PlatformSettings:
     """Return the settings with what process 1 of the appliance has said, and with warnings."""
     core = replace(
         settings.core,
         configures_machine=given.configures_machine,
-        warnings=warnings_at_start(data, settings),
+        warnings=warnings_at_start(data, settings, edges=edges),
     )
     return replace(
         settings, has_installer=given.has_installer, running_image=given.image, core=core

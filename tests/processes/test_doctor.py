@@ -43,6 +43,10 @@ def test_it_says_whether_there_is_a_tpm():
     assert said is not REGISTERS.exists()
 
 
+def test_it_says_how_many_passphrases_the_memory_is_enough_for():
+    assert any(line.endswith(" MiB of memory: 4 passphrases at once") for line in doctor()[1])
+
+
 def test_without_seccomp_it_fails_and_says_why():
     status, lines = doctor(wrapper=without_seccomp("ENOSYS"))
     assert status == 1

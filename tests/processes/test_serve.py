@@ -24,6 +24,7 @@ def ended_with(process_directory, **options) -> tuple[int, str]:
 def test_it_says_when_it_is_ready_and_answers_in_that_state(server):
     assert server.ready_state == "Unprovisioned"
     assert server.state() == "Unprovisioned"
+    assert '"passphrases_at_once": 4' in server.log()
 
 
 def test_the_data_directory_is_made_for_its_owner_alone(server):

@@ -16,8 +16,10 @@ class Facts:
     """The digest of the installed software."""
     measurements: Mapping[str, str]
     """The registers of the TPM."""
+    checks: int
+    """How many passphrases can be checked at once, as the supervisor has found."""
 
     @classmethod
-    def read(cls) -> Self:
-        """Read them. Raises OSError if the installed software cannot be read."""
-        return cls(software_digest(), measurements())
+    def read(cls, checks: int) -> Self:
+        """Read the others. Raises OSError if the installed software cannot be read."""
+        return cls(software_digest(), measurements(), checks)

@@ -13,6 +13,7 @@ KEYGEN_QUEUE: Final = 64
 not wait for it. With RSA-4096, the last key waits for about half a minute on two CPUs."""
 
 KDF_THREADS: Final = 2
+"""Where there is memory for them, and for the spare thread and that of unlock keys."""
 KDF_QUEUE: Final = 96
 """Passphrases that may wait for key derivation, which takes 16 MiB and about 0.16 s each. In a full
 queue, the last one waits for eight seconds."""
@@ -32,8 +33,11 @@ class Pools:
     unlock: WorkPool
 
     @classmethod
-    def start(cls) -> "Pools":
-        """Start all threads and return the pools."""
+    def start(cls, checks: int) -> "Pools":
+        """Start all threads and return the pools.
+
+        No more than `checks` keys are derived of passphrases at once: their memory has a limit.
+        """
         cpus = sorted(os.sched_getaffinity(0))
         threads = len(cpus)
         return cls(
@@ -41,11 +45,17 @@ class Pools:
                 name="crypto", threads=threads, queue_limit=SLOW_WORK_QUEUE, spares=1, cpus=cpus
             ),
             WorkPool(name="keygen", threads=threads, queue_limit=KEYGEN_QUEUE, spares=1),
-            WorkPool(name="kdf", threads=KDF_THREADS, queue_limit=KDF_QUEUE, spares=1),
-            WorkPool(
-                name="unlock",
-                threads=1,
-                queue_limit=UNLOCK_QUEUE,
-                niceness=URGENT_WORK_NICENESS,
-            ),
+            *_derivation(checks),
         )
+
+
+def _derivation(checks: int) -> tuple[WorkPool, WorkPool]:
+    """Return the pools for passphrases and for unlock keys, which are one where memory is short."""
+    spares = 1 if checks > 2 else 0  # noqa: PLR2004 - one thread for each pool, then the spare one
+    threads = max(1, min(KDF_THREADS, checks - spares - 1))
+    kdf = WorkPool(name="kdf", threads=threads, queue_limit=KDF_QUEUE, spares=spares)
+    if checks == 1:
+        return kdf, kdf
+    return kdf, WorkPool(
+        name="unlock", threads=1, queue_limit=UNLOCK_QUEUE, niceness=URGENT_WORK_NICENESS
+    )

@@ -208,7 +208,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
     platform = PlatformLink()
-    pools = Pools.start()
+    pools = Pools.start(facts.checks)
     protections = confinement.lock_down()
     await loop.create_unix_connection(lambda: platform.connection, sock=platform_end)
     log.forward = platform.syslog
@@ -222,7 +222,12 @@ async def serve(
     core = Core(hsm, supervisor, log)
     if peer_tls is not None:
         core.join_clusters(platform, peer_tls)
-    log.info("core started", state=hsm.state.value, **protections.fields())
+    log.info(
+        "core started",
+        state=hsm.state.value,
+        passphrases_at_once=facts.checks,
+        **protections.fields(),
+    )
     if platform.settings.pkcs1_padding_errors:
         log.warning("pkcs1_padding_errors is on: PKCS1 decryption is a padding oracle")
     core.listen()
@@ -249,11 +254,12 @@ def main() -> None:
     """Run the core, with options from the supervisor."""
     parser = launch.parser("core")
     parser.add_argument("--platform", type=launch.inherited_socket, required=True)
+    parser.add_argument("--checks", type=int, required=True)
     parser.add_argument("--peer-identity", type=int)
     parser.add_argument("--peer-authority", type=int)
     given = parser.parse_args()
     log = log_to_stderr("core")
-    facts = Facts.read()
+    facts = Facts.read(given.checks)
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         peer_tls, file_bytes = None, None

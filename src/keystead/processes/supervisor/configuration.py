@@ -4,6 +4,7 @@ Paths in it are relative to its own directory. The files that it names are read 
 a mistake shows before anything is changed, and no other process needs the files.
 """
 
+import os
 import ssl
 import tomllib
 from ipaddress import ip_network
@@ -125,6 +126,11 @@ class Configuration(msgspec.Struct, frozen=True):
     proxies: tuple[str, ...] = ()
     etcd: Path | None = None
     """The operator's etcd. None stands for an HSM that is in no cluster."""
+
+
+def usual_edges() -> int:
+    """Return how many edges there are unless an operator says so: one less than CPU cores."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -38,10 +38,11 @@ from keystead.processes.platform.settings import (
 )
 from keystead.processes.sandbox import OWN_KINDS, OwnKind, Protections, require_support
 from keystead.processes.supervisor import etcd_version
-from keystead.processes.supervisor.configuration import read_configuration
+from keystead.processes.supervisor.configuration import read_configuration, usual_edges
 from keystead.processes.supervisor.findings import (
     Finding,
     about_machine,
+    about_memory,
     about_owner,
     about_second_place,
     read_text,
@@ -68,14 +69,20 @@ def _examine(given: argparse.Namespace) -> int:
         findings = list(examine(given.data))
     else:
         file = read_configuration(given.config)
-        findings = list(examine(given.data or file.data, file.platform, file.etcd))
+        findings = list(
+            examine(given.data or file.data, file.platform, file.etcd, edges=file.edges)
+        )
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     return 1 if any(finding.is_fault for finding in findings) else 0
 
 
 def examine(
-    data: Path | None, settings: PlatformSettings | None = None, etcd: Path | None = None
+    data: Path | None,
+    settings: PlatformSettings | None = None,
+    etcd: Path | None = None,
+    *,
+    edges: int | None = None,
 ) -> Iterator[Finding]:
     """Yield findings about the machine, and about the server that runs on `data`, if there is one.
 
@@ -94,6 +101,7 @@ def examine(
         for kind in OWN_KINDS:
             yield _tried(kind)
     yield from about_machine()
+    yield about_memory(edges=edges or usual_edges())
     if settings is not None:
         yield from _survey(settings.device_key)
         yield from _second_places(settings)

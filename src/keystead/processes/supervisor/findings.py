@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keystead.platform.measurements import REGISTERS
 from keystead.processes.platform.settings import PlatformSettings
+from keystead.processes.supervisor import memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,14 @@ class Finding:
         return mark + self.text
 
 
-def warnings_at_start(data: Path, settings: PlatformSettings) -> tuple[str, ...]:
+def warnings_at_start(data: Path, settings: PlatformSettings, *, edges: int) -> tuple[str, ...]:
     """Return the warnings about a server that is about to start, which take no trial and no TPM."""
-    findings = (*about_machine(), *about_second_place(settings), *about_owner(data))
+    findings = (
+        *about_machine(),
+        about_memory(edges=edges),
+        *about_second_place(settings),
+        *about_owner(data),
+    )
     return tuple(finding.text for finding in findings if finding.is_warning)
 
 
@@ -45,6 +51,19 @@ def about_machine() -> Iterator[Finding]:
 
     if not REGISTERS.exists():
         yield Finding("no TPM: nothing says what was booted, and no device key can be sealed to it")
+
+
+def about_memory(*, edges: int) -> Finding:
+    """Return how many passphrases can be checked at once; a warning if it is none."""
+    available = memory.memory_bytes()
+    fitting = memory.checks_that_fit(available, edges=edges)
+    if fitting:
+        return Finding(f"{available >> 20} MiB of memory: {fitting} passphrases at once")
+    return Finding(
+        f"{available >> 20} MiB of memory: too little to check a passphrase beside all else, which "
+        f"takes {memory.needed_bytes(edges=edges) >> 20} MiB with {edges} edges",
+        is_warning=True,
+    )
 
 
 def about_second_place(settings: PlatformSettings) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from keystead.processes.supervisor import ownership
 from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
 from keystead.processes.supervisor.membership import Membership
+from keystead.processes.supervisor.memory import MOST_CHECKS
 from keystead.wire import control
 from keystead.wire.control_messages import (
     AttachEdge,
@@ -98,6 +99,8 @@ class Resources:
     """Networks whose connections begin with a PROXY protocol header."""
     membership: Membership | None = None
     """None stands for an HSM that has no etcd."""
+    checks: int = MOST_CHECKS
+    """How many passphrases are checked at once."""
 
 
 class Instance:
@@ -180,6 +183,7 @@ class Instance:
             core = self._start_child(
                 "core",
                 [("platform", core_end), *self._peer_files()],
+                [f"--checks={self._resources.checks}"],
                 says=CoreToSupervisor,
                 on_message=self._core_said,
             )

@@ -20,7 +20,7 @@ from keystead.processes import sandbox
 from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
-from keystead.processes.supervisor import etcd_version
+from keystead.processes.supervisor import etcd_version, memory
 from keystead.processes.supervisor.instance import Instance, Outcome, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.membership import Membership
@@ -193,6 +193,7 @@ def serve(options: ServeOptions) -> int:
             child_options,
             options.proxies,
             None if options.etcd is None else Membership(data, options.etcd, log, child_options),
+            checks=passphrase_checks(options.edges, log),
         )
         return asyncio.run(_run(options, resources, address))
 
@@ -222,6 +223,19 @@ def _require_files(edges: int) -> None:
             f"The hard limit on open files (RLIMIT_NOFILE) is {allowed}; "
             f"{edges} edges need at least {needed}."
         )
+
+
+def passphrase_checks(edges: int, log: Log) -> int:
+    """Return how many passphrases are checked at once: one also where none fits."""
+    available = memory.memory_bytes()
+    fitting = memory.checks_that_fit(available, edges=edges)
+    if not fitting:
+        log.warning(
+            "the memory is not enough to check a passphrase beside all else",
+            has_mib=available >> 20,
+            needs_mib=memory.needed_bytes(edges=edges) >> 20,
+        )
+    return max(1, fitting)
 
 
 def _require_etcd(options: ServeOptions, data: DataDirectory, log: Log) -> None:
