@@ -1,7 +1,6 @@
 """File operations that are on the disk when they return."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -62,8 +61,23 @@ def remove_tree(directory: Path) -> None:
     Raises OSError if a part of it cannot be removed.
     """
     if directory.exists():
-        shutil.rmtree(directory)
+        remove_all(directory)
         sync_directory(directory.parent)
+
+
+def remove_all(directory: Path | str, *, dir_fd: int | None = None) -> None:
+    """Remove a directory, in that of `dir_fd` if it is given, with all that is in it.
+
+    Links are removed, not followed. Raises OSError if a part of it cannot be removed. `shutil` has
+    the same, and would take 0.3 MiB of each process that loads it.
+    """
+    for _, directories, files, inside in os.fwalk(directory, topdown=False, dir_fd=dir_fd):
+        for name in (*directories, *files):
+            try:
+                os.unlink(name, dir_fd=inside)
+            except IsADirectoryError:
+                os.rmdir(name, dir_fd=inside)
+    os.rmdir(directory, dir_fd=dir_fd)
 
 
 def overwrite(path: Path) -> None:

@@ -13,7 +13,6 @@ The directory `etcd` is what says that the shared records are in etcd.
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
@@ -24,6 +23,7 @@ import msgspec
 
 from keystead.errors import StartRefused
 from keystead.model.peer_urls import split_peer_url
+from keystead.platform import durable
 
 MAX_OPERATIONS: Final = 512
 """The most operations of a transaction. All members must have the same."""
@@ -153,7 +153,7 @@ class MemberDirectory:
         with self._opened() as directory:
             for name in os.listdir(directory):  # noqa: PTH208 - pathlib lists no descriptor
                 if _NAME_OF_DATA.fullmatch(name) and name != present:
-                    shutil.rmtree(name, dir_fd=directory)
+                    durable.remove_all(name, dir_fd=directory)
             with suppress(FileNotFoundError):
                 os.unlink(_ALONE, dir_fd=directory)
 
