@@ -25,3 +25,16 @@ def test_only_the_core_loads_cryptography(module):
 
 def test_a_supervisor_loads_nothing_that_only_doctor_needs():
     assert not {"keystead.etcd.client", "h2", "hpack"} & set(loaded_by("server_commands"))
+
+
+def test_the_core_loads_pycryptodome_without_cffi():
+    loaded = set(loaded_by("processes.core.process"))
+    assert "Crypto.PublicKey.RSA" in loaded
+    assert not {"cffi", "pycparser"} & loaded
+
+
+@pytest.mark.parametrize(
+    "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
+)
+def test_no_process_loads_the_modules_for_copies_of_files(module):
+    assert not {"shutil", "tempfile"} & set(loaded_by(module))

@@ -10,7 +10,6 @@ from hmac import compare_digest
 from types import MappingProxyType
 from typing import Any, Final
 
-from Crypto.PublicKey import MLDSA, MLKEM
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric.mldsa import (
     MLDSA44PrivateKey,
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import (
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from keystead.algorithms._pycryptodome import MLDSA, MLKEM
 from keystead.errors import InvalidInput
 
 _SEED: Final = b"\x80"

@@ -3,9 +3,6 @@
 from math import lcm
 from types import MappingProxyType
 
-from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
-from Crypto.Hash import MD5
-from Crypto.PublicKey import RSA as PYCRYPTODOME_RSA
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -24,6 +21,8 @@ from keystead.algorithms._algorithm import (
     signature_rows,
     spki_pem,
 )
+from keystead.algorithms._pycryptodome import MD5, PKCS1_OAEP, PKCS1_v1_5
+from keystead.algorithms._pycryptodome import RSA as PYCRYPTODOME_RSA
 from keystead.algorithms._uses import DECRYPT, IV
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.keys import PrivateMaterial
