@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -78,13 +78,18 @@ def join(server: Server, kit: dict) -> int:
     return answer.status
 
 
-def promote(server: Server, kit: dict) -> None:
-    """Ask until the new member has all records, as operators of a NetHSM do."""
+def promote(server: Server, kit: dict, joining: Future[int]) -> None:
+    """Ask until the new member has all records, as operators of a NetHSM do.
+
+    Raises what `joining` does: then there is nothing to wait for.
+    """
     (new,) = (one for one in kit["members"] if not one["name"])
     path = f"/cluster/members/{new['id']}/promote"
     end = time.monotonic() + 240
     while (answer := server.request("POST", path, user="admin")).status != 204:
         assert answer.status in {412, 409, 503}, answer
+        if joining.done():
+            joining.result()
         assert time.monotonic() < end, answer
         time.sleep(0.2)
 
@@ -116,7 +121,7 @@ def added(one: Server, server: Server) -> None:
     kit = declared(one, peer_url())
     with ThreadPoolExecutor(1) as other:
         joining = other.submit(join, server, kit)
-        promote(one, kit)
+        promote(one, kit, joining)
         joining.result(240)
     unlocked(server)
 
