@@ -12,10 +12,12 @@ import pytest
 from tests.pkcs11.conftest import ROOT, Token, need
 from tests.support.server import running_server
 
-BEGINNING = """
+WITHOUT_A_REQUEST = """
 from tests.pkcs11.bare import *
 module = Module()
 module.Initialize(None)
+"""
+BEGINNING = f"""{WITHOUT_A_REQUEST}
 session = module.open()
 key = module.find(session, b"EC_P256")
 module.sign(session, key)
@@ -82,6 +84,56 @@ def test_a_child_that_is_made_during_calls_of_other_threads_does_not_hang(token)
         for thread in threads:
             thread.join()
         """,
+    )
+
+
+def test_a_child_is_not_held_up_by_a_line_that_its_parent_is_still_writing(token):
+    """Nobody reads the parent's standard error, so a thread of it waits while it writes a line."""
+    token.settings["prefix"] = '"mine-"'
+    run(
+        token,
+        """
+        import os, signal, threading, time, warnings
+        from pathlib import Path
+        warnings.simplefilter("ignore")  # They would be written to the same place.
+        def refused(session):
+            wanted = Template({CKA_ID: b"other", 0x161: 32})
+            how, made = ctypes.byref(Mechanism(0x1080, None, 0)), ctypes.byref(ULONG())
+            return module.call(
+                "C_GenerateKey", session, how, wanted.array, wanted.count, made)
+
+        reads, writes = os.pipe()
+        os.set_blocking(writes, False)
+        try:
+            while True:
+                os.write(writes, bytes(4096))
+        except BlockingIOError:
+            os.set_blocking(writes, True)
+        real = os.dup(2)
+        os.dup2(writes, 2)
+        thread = threading.Thread(target=refused, args=(session,))
+        thread.start()
+        state = Path(f"/proc/self/task/{thread.native_id}/stat")
+        for _ in range(20):
+            while state.read_text().rpartition(")")[2].split()[0] != "S":
+                time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            os.dup2(real, 2)
+            module.Initialize(None)
+            os._exit(refused(module.open(READ_WRITE)))
+        end, ended = time.monotonic() + 60, (0, 0)
+        while ended == (0, 0) and time.monotonic() < end:
+            ended = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.01)
+        os.dup2(real, 2)
+        if ended == (0, 0):
+            os.kill(child, signal.SIGKILL)
+        while thread.is_alive():
+            os.read(reads, 4096)
+        assert ended == (child, 0x13 << 8), ended
+        """,
+        beginning=WITHOUT_A_REQUEST + "session = module.open(READ_WRITE)\n",
     )
 
 
@@ -260,7 +312,7 @@ def test_twenty_thousand_sessions_are_opened_without_the_server(token):
         assert len({session.value for session in sessions}) == 20_000
         module.CloseAllSessions(ULONG(0))
         """,
-        beginning="from tests.pkcs11.bare import *\nmodule = Module()\nmodule.Initialize(None)\n",
+        beginning=WITHOUT_A_REQUEST,
     )
 
 
