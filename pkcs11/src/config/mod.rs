@@ -16,6 +16,8 @@ use crate::objects::ids::from_hex;
 const SYSTEM_FILE: &str = "/etc/keystead/pkcs11.toml";
 const USER_FILE: &str = "keystead/pkcs11.toml";
 const FILE_VARIABLE: &str = "KEYSTEAD_PKCS11_CONFIG";
+/// How long a timeout can be: a day.
+const LONGEST_SECONDS: u64 = 86_400;
 
 /// What the configuration says of a slot.
 pub struct SlotConfig {

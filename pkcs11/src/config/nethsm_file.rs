@@ -6,7 +6,7 @@ use std::time::Duration;
 use yaml_rust2::{Yaml, YamlLoader};
 use zeroize::Zeroizing;
 
-use super::{fingerprint, pin_of_variable, SlotConfig, User};
+use super::{fingerprint, pin_of_variable, SlotConfig, User, LONGEST_SECONDS};
 use crate::http::{Patience, Trust};
 
 const VARIABLE: &str = "P11NETHSM_CONFIG_FILE";
@@ -46,8 +46,8 @@ fn slot(given: &Yaml) -> Result<SlotConfig, String> {
         pinned.extend(fingerprints(instance).map_err(&problem)?);
     }
     let seconds = given["timeout_seconds"].as_i64().and_then(|seconds| u64::try_from(seconds).ok());
-    let answer =
-        Duration::from_secs(seconds.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_SECONDS));
+    let seconds = seconds.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_SECONDS);
+    let answer = Duration::from_secs(seconds.min(LONGEST_SECONDS));
     Ok(SlotConfig {
         user: user(&given["operator"]).map_err(&problem)?,
         administrator: user(&given["administrator"]).map_err(&problem)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{fingerprint, pin_of_file, pin_of_variable, SlotConfig, User};
+use super::{fingerprint, pin_of_file, pin_of_variable, SlotConfig, User, LONGEST_SECONDS};
 use crate::http::{Patience, Trust};
 use crate::objects::key_types::key_type;
 
@@ -96,8 +96,9 @@ fn checked(slot: Slot) -> Result<SlotConfig, String> {
         answer: seconds(slot.answer_seconds, 10),
         call: seconds(slot.call_seconds, 20),
     };
-    if [patience.connect, patience.answer, patience.call].contains(&Duration::ZERO) {
-        return Err(problem("a timeout cannot be 0 seconds".into()));
+    let is_timeout = |time: &Duration| (1..=LONGEST_SECONDS).contains(&time.as_secs());
+    if ![patience.connect, patience.answer, patience.call].iter().all(is_timeout) {
+        return Err(problem(format!("a timeout has 1 to {LONGEST_SECONDS} seconds")));
     }
     Ok(SlotConfig {
         label,

@@ -84,11 +84,6 @@ impl Crypting {
         Cipher { mode: &self.mode, iv: self.iv.as_deref(), tag, aad: self.aad.as_deref() }
     }
 
-    /// Returns how long the plaintext is at most.
-    pub fn longest_plaintext(key: &Object, data: usize) -> usize {
-        key.modulus().map_or(data, <[u8]>::len)
-    }
-
     /// Decrypts the whole ciphertext.
     pub fn decrypt(&self, slot: &Slot, key: &Object, data: &[u8]) -> Answer<Zeroizing<Vec<u8>>> {
         let range = Refusal(CKR_ENCRYPTED_DATA_LEN_RANGE);

@@ -120,7 +120,7 @@ impl Operation {
         match (&self.kept, &self.work) {
             (Some(kept), _) => kept.len(),
             (_, Work::Sign(signing, key)) => signing.size(key),
-            (_, Work::Decrypt(_, key)) => Crypting::longest_plaintext(key, data),
+            (_, Work::Decrypt(_, key)) => key.modulus().map_or(data, <[u8]>::len),
             (_, Work::Encrypt(encrypting, key)) => encrypting.ciphertext_length(key, data),
             (_, Work::Digest(hash)) => hash.size(),
             (_, Work::Verify(..)) => 0,

@@ -12,12 +12,14 @@ use crate::refusal::{require, Answer, Refusal};
 
 const PKCS1_OVERHEAD: usize = 11;
 const LONGEST_MODULUS: usize = 2048;
+/// As FIPS 186-5 (A.1.1) has it: a longer one would keep a program busy for seconds.
+const LONGEST_EXPONENT: usize = 32;
 
 /// Returns `number` to the power of the public exponent, as long as the modulus.
 pub fn public_operation(modulus: &[u8], exponent: &[u8], number: &[u8]) -> Answer<Vec<u8>> {
     let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
     require(
-        modulus.len() <= LONGEST_MODULUS && exponent.len() <= modulus.len(),
+        modulus.len() <= LONGEST_MODULUS && exponent.len() <= LONGEST_EXPONENT.min(modulus.len()),
         Refusal(CKR_KEY_SIZE_RANGE),
     )?;
     let bits = u32::try_from(8 * modulus.len().next_multiple_of(8));

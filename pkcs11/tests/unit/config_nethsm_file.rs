@@ -24,6 +24,8 @@ fn a_slot_is_read_with_both_users_and_its_timeout() {
     assert_eq!(user.and_then(|user| user.pin.as_ref()).map(|pin| pin.as_str()), Some("12345678"));
     assert!(administrator.is_some_and(|user| user.name == "admin" && user.pin.is_none()));
     assert_eq!(slots[0].patience.answer, Duration::from_secs(7));
+    let for_ever = parse(&SLOT.replace("seconds: 7", "seconds: 9223372036854775807")).unwrap();
+    assert_eq!(for_ever[0].patience.answer, Duration::from_secs(LONGEST_SECONDS));
 }
 
 #[test]

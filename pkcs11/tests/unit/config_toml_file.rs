@@ -31,7 +31,8 @@ fn mistakes_are_told() {
         ("pin = 'x'", "no user"),
         ("user = 'u'\npin = 'x'\npin-env = 'Y'", "only one"),
         ("client-key = 'k.pem'", "belong together"),
-        ("answer-seconds = 0", "0 seconds"),
+        ("answer-seconds = 0", "1 to 86400 seconds"),
+        ("call-seconds = 9223372036854775807", "1 to 86400 seconds"),
     ] {
         let text = error(&format!("{base}{more}"));
         assert!(text.contains(expected), "{text}");

@@ -9,6 +9,8 @@ fn a_number_is_raised_to_the_exponent() {
     assert_eq!(result, Ok(2790u16.to_be_bytes().to_vec()));
     assert!(public_operation(&[0x0c, 0xa1], &[17], &[0xff, 0xff]).is_err());
     assert!(public_operation(&[0x0c, 0xa0], &[17], &[65]).is_err());
+    assert!(public_operation(&[0xff; 256], &[0xff; 32], &[65]).is_ok());
+    assert!(public_operation(&[0xff; 256], &[0xff; 33], &[65]).is_err());
 }
 
 #[test]
