@@ -344,3 +344,60 @@ def test_ed25519_is_generated_by_both_mechanisms_and_signs_64_bytes(
     )
     made = token.server.request("GET", "/keys/ed25519", user="admin").json()
     assert made["type"] == "Curve25519"
+
+
+def test_a_program_gives_a_key_another_label_and_another_id(token: Token) -> None:
+    run(
+        token,
+        """
+        CKA_LABEL, CKA_SIGN, READ_ONLY_ATTRIBUTE, READ_ONLY_SESSION = 0x3, 0x108, 0x10, 0xB5
+        curve = bytes.fromhex("06082a8648ce3d030107")
+        public, private = module.generate_pair(session, 0x1040, curve, b"before")
+
+        def changed(values, on=session):
+            wanted = Template(values)
+            return module.call(
+                "C_SetAttributeValue", on, private, wanted.array, wanted.count
+            )
+
+        assert changed({CKA_LABEL: b"a label"}, module.open()) == READ_ONLY_SESSION
+        assert changed({CKA_LABEL: b"a label"}) == 0
+        assert changed({CKA_ID: b"after", CKA_SIGN: True}) == 0
+        assert changed({CKA_ID: b"other", CKA_SIGN: False}) == READ_ONLY_ATTRIBUTE
+        assert changed({CKA_ID: b"EC_P384"}) == 0x7, "the ID of another key"
+        for half in (public, private):
+            assert module.value(session, half, CKA_ID) == b"after"
+            assert module.value(session, half, CKA_LABEL) == b"a label"
+        assert module.find(session, b"after").value == private.value
+        module.sign(session, private)
+        """,
+        beginning=BEGINNING,
+    )
+    assert token.server.request("GET", "/keys/before", user="admin").status == 404
+    after = token.server.request("GET", "/keys/after", user="admin").json()
+    assert after["label"] == "a label"
+
+
+def test_a_certificate_is_found_by_every_attribute_that_it_has(token: Token) -> None:
+    pem = token.server.request("GET", "/config/tls/cert.pem", user="admin").body.decode()
+    run(
+        token,
+        f"""
+        CERTIFICATE = 1
+        brought, made = Template({{
+            CKA_CLASS: CERTIFICATE, CKA_TOKEN: True, CKA_ID: b"EC_P384",
+            CKA_VALUE: {ssl.PEM_cert_to_DER_cert(pem)!r},
+        }}), ULONG()
+        module.CreateObject(session, brought.array, brought.count, ctypes.byref(made))
+        values = known(made)
+        # Its serial number, who made it, who has it and a part of its hash are among them.
+        assert {{0x82, 0x81, 0x101, 0x90}} < set(values)
+        for kind, value in values.items():
+            one = {{CKA_CLASS: CERTIFICATE, CKA_ID: b"EC_P384"}}
+            assert len(found(one | {{kind: value}})) == 1, kind
+            if kind not in one and value:
+                assert found(one | {{kind: value[:-1] + bytes([value[-1] ^ 1])}}) == [], kind
+        module.DestroyObject(session, made)
+        """,
+        beginning=BEGINNING + EVERY_ATTRIBUTE,
+    )

@@ -8,7 +8,7 @@ use crate::der::{tag, take, take_whole};
 const VERSION: u8 = 0xa0;
 
 /// A certificate in DER, and its fields as they are encoded in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     pub der: Vec<u8>,
     /// Who is certified.

@@ -43,30 +43,4 @@ impl Template {
         let text = std::str::from_utf8(value).map_err(|_| Refusal(CKR_ATTRIBUTE_VALUE_INVALID))?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
-
-    /// Says whether a certificate may have all these attributes.
-    pub fn may_be_certificate(&self) -> bool {
-        let is_its = |kind| {
-            matches!(
-                kind,
-                CKA_CLASS
-                    | CKA_TOKEN
-                    | CKA_PRIVATE
-                    | CKA_MODIFIABLE
-                    | CKA_COPYABLE
-                    | CKA_DESTROYABLE
-                    | CKA_LABEL
-                    | CKA_ID
-                    | CKA_CERTIFICATE_TYPE
-                    | CKA_CERTIFICATE_CATEGORY
-                    | CKA_SUBJECT
-                    | CKA_ISSUER
-                    | CKA_SERIAL_NUMBER
-                    | CKA_VALUE
-                    | CKA_TRUSTED
-                    | CKA_PUBLIC_KEY_INFO
-            )
-        };
-        self.0.iter().all(|attribute| is_its(attribute.kind))
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cryptoki_sys::*;
 
 use super::{Listing, Slot};
-use crate::objects::{ids, labels, Certificate, Class, Handle, Object, Place, Template};
+use crate::objects::{ids, labels, Certificate, Class, Handle, Object, Place, Template, Value};
 use crate::refusal::Answer;
 use crate::rest::Key;
 
@@ -96,21 +96,19 @@ impl Slot {
         let wanted = |wanted: Class| class.is_none_or(|number| number == wanted.number());
         let classes = classes.iter().filter(|class| wanted(**class));
         let mut objects: Vec<_> = classes.map(|class| Object::on_token(*class, key)).collect();
-        let may_match =
-            wanted(Class::Certificate) && key.may_have_certificate && template.may_be_certificate();
-        if may_match && self.config.certificates && !key.kind.is_secret() {
-            objects.extend(self.certificate_of(key)?);
+        let is_kept = self.config.certificates && key.may_have_certificate;
+        if wanted(Class::Certificate) && is_kept && !key.kind.is_secret() {
+            let object = |certificate| Object {
+                certificate: Some(Arc::new(certificate)),
+                ..Object::on_token(Class::Certificate, key)
+            };
+            let any = object(Certificate::default());
+            if template.0.iter().all(|one| any.attribute(one.kind) != Value::Missing) {
+                let stored = self.user()?.certificate(&key.id)?;
+                objects.extend(stored.and_then(|stored| Certificate::parse(&stored)).map(object));
+            }
         }
         Ok(objects)
-    }
-
-    fn certificate_of(&self, key: &Arc<Key>) -> Answer<Option<Object>> {
-        let stored = self.user()?.certificate(&key.id)?;
-        let certificate = stored.and_then(|stored| Certificate::parse(&stored)).map(Arc::new);
-        Ok(certificate.map(|certificate| Object {
-            certificate: Some(certificate),
-            ..Object::on_token(Class::Certificate, key)
-        }))
     }
 }
 
