@@ -29,13 +29,16 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     base16ct::mixed::decode_vec(text).ok().filter(|octets| !octets.is_empty())
 }
 
-fn is_legal(id: &[u8]) -> bool {
+/// Says whether the API takes this as an ID of a key or a user, also if it means something else.
+pub fn is_name(id: &[u8]) -> bool {
     let is_word = |octet: &u8| octet.is_ascii_alphanumeric() || b"_.-".contains(octet);
     id.len() <= LONGEST
         && id.first().is_some_and(u8::is_ascii_alphanumeric)
         && id.iter().all(is_word)
-        && !id.starts_with(HEX_PREFIX.as_bytes())
-        && id != b"generate"
+}
+
+fn is_legal(id: &[u8]) -> bool {
+    is_name(id) && !id.starts_with(HEX_PREFIX.as_bytes()) && id != b"generate"
 }
 
 #[cfg(test)]

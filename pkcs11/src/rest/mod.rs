@@ -17,6 +17,7 @@ pub use keys::{NewKey, PrivateData};
 pub use uses::Cipher;
 
 use crate::http::{Client, HttpAnswer, Request};
+use crate::objects::ids::is_name;
 use crate::refusal::{require, tell, Answer, Refusal};
 
 const GENERATE: &str = "/keys/generate";
@@ -48,8 +49,11 @@ pub struct Api<'a> {
 impl Api<'_> {
     /// Refuses a credential that the server does not know, or refuses after wrong ones.
     pub fn check_credential(&self) -> Answer<()> {
-        let path = format!("/users/{}", self.credential.user);
-        let answer = self.send("GET", &path, None)?;
+        let user = &self.credential.user;
+        // Any other name would make the path of something that anybody may ask for.
+        let is_user = user.split('~').all(|part| is_name(part.as_bytes()));
+        require(is_user, Refusal(CKR_PIN_INCORRECT))?;
+        let answer = self.get(&format!("/users/{user}"))?;
         match answer.status {
             401 => Err(Refusal(CKR_PIN_INCORRECT)),
             // The user is known, whatever it may see.

@@ -21,3 +21,13 @@ fn an_id_that_is_not_whole_hex_stays_a_text() {
     assert_eq!(cka_id("0---"), b"0---");
     assert_eq!(cka_id("0---é1"), "0---é1".as_bytes());
 }
+
+#[test]
+fn what_would_change_the_path_of_a_request_is_no_name() {
+    for name in ["operator", "0---61", "generate", "a.b_c-d"] {
+        assert!(is_name(name.as_bytes()), "{name}");
+    }
+    for name in ["", ".", "../info", "a/b", "a?b", "a b", "a\r\nb", "a%2fb", "ä"] {
+        assert!(!is_name(name.as_bytes()), "{name:?}");
+    }
+}
