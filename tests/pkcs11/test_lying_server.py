@@ -63,8 +63,11 @@ class Liar:
         file = folder / "liar.pem"
         file.write_bytes(private.reveal() + chain)
         self.pin = fingerprint(chain)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(file)
+        self.asked: list[tuple[str, bytes]] = []
+        """The method and path of each request, and its body."""
+        self.connections = 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(file)
         self._talk = talk
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
@@ -81,6 +84,7 @@ class Liar:
         with contextlib.suppress(OSError):
             while True:
                 accepted, _ = self._listening.accept()
+                self.connections += 1
                 talking.append(threading.Thread(target=self._serve, args=(accepted,)))
                 talking[-1].start()
         for thread in talking:
@@ -89,7 +93,7 @@ class Liar:
     def _serve(self, accepted: socket.socket) -> None:
         with (
             contextlib.suppress(OSError),
-            self._context.wrap_socket(accepted, server_side=True) as connection,
+            self.context.wrap_socket(accepted, server_side=True) as connection,
         ):
             stream = connection.makefile("rb")
             while line := stream.readline():
@@ -99,8 +103,22 @@ class Liar:
                     name, _, value = header.decode().partition(":")
                     if name == "Content-Length":
                         length = int(value)
-                stream.read(length)
-                self._talk(connection, f"{method} {path.removeprefix('/api/v1')}")
+                asked = f"{method} {path.removeprefix('/api/v1')}"
+                self.asked.append((asked, stream.read(length)))
+                self._talk(connection, asked)
+
+    def token(self, module: Path, folder: Path) -> Token:
+        """Return a token on this server."""
+        settings = {
+            "label": '"liar"',
+            "instances": f'["https://127.0.0.1:{self.port}"]',
+            "pinned-sha256": f'["{self.pin}"]',
+            "user": '"operator"',
+            "pin": '"a passphrase"',
+            "answer-seconds": "1",
+            "call-seconds": "1",
+        }
+        return Token(None, module, folder, settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -111,16 +129,7 @@ def lied_to(module: Path, tmp_path: Path) -> Iterator[Callable[[Talk], Token]]:
         def make(talk: Talk) -> Token:
             liar = Liar(tmp_path, talk)
             closing.callback(liar.close)
-            settings = {
-                "label": '"liar"',
-                "instances": f'["https://127.0.0.1:{liar.port}"]',
-                "pinned-sha256": f'["{liar.pin}"]',
-                "user": '"operator"',
-                "pin": '"a passphrase"',
-                "answer-seconds": "1",
-                "call-seconds": "1",
-            }
-            return Token(None, module, tmp_path, settings)  # type: ignore[arg-type]
+            return liar.token(module, tmp_path)
 
         yield make
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use serde::Deserialize;
 
+use crate::objects::ids::is_name;
 use crate::objects::key_types::{key_type, KeyType};
 
 /// A key of the server. Its private half stays there.
@@ -76,9 +77,9 @@ impl KeyView<'_> {
         self.kind.is_empty()
     }
 
-    /// Returns the key; None if its type is not known here or its numbers are missing.
+    /// Returns the key; None if its type is not known here, or its ID or numbers are none.
     pub(super) fn key(self) -> Option<Key> {
-        let kind = key_type(&self.kind)?;
+        let kind = key_type(&self.kind).filter(|_| is_name(self.id.as_bytes()))?;
         let public = self.public.unwrap_or_default();
         let bytes = |text: &str| BASE64_STANDARD.decode(text).ok().filter(|some| !some.is_empty());
         let public =

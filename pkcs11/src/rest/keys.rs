@@ -10,11 +10,14 @@ use zeroize::Zeroizing;
 use super::key::KeyView;
 use super::{done, encode, parse, Api, Key, GENERATE, JSON};
 use crate::http::HttpAnswer;
-use crate::objects::without_extensions;
+use crate::objects::{ids::is_name, without_extensions};
 use crate::refusal::{require, tell, Answer, Refusal};
 
 const PAGE: usize = 1000;
 const MOST_KEYS: usize = 1_000_000;
+const MOST_BYTES: usize = 1 << 30;
+/// Each key in a list has three.
+const MOST_BRACES: usize = 3 * MOST_KEYS;
 
 /// A key that is to be generated or brought in.
 #[derive(Default, Serialize)]
@@ -71,7 +74,7 @@ impl Api<'_> {
 
     /// Returns all keys whose IDs begin with `prefix`, in pages, or one by one where there are none.
     pub fn keys(&self, prefix: &str) -> Answer<Vec<Key>> {
-        let (mut found, mut seen) = (Vec::new(), 0);
+        let (mut found, mut seen, mut bytes) = (Vec::new(), 0, 0);
         let mut after = String::new();
         loop {
             let answer = self.get(&listing_path(prefix, &after))?;
@@ -79,14 +82,15 @@ impl Api<'_> {
             if answer.status == 400 && after.is_empty() {
                 return self.keys_one_by_one("/keys", prefix);
             }
-            let page: Vec<KeyView> = parse(&answer)?;
+            let page = listed(&answer)?;
             // A page may be short because its keys are long; the last one is empty.
             let Some(last) = page.last() else { return Ok(found) };
             if last.is_id() {
                 return self.keys_of(page, prefix);
             }
-            seen += page.len();
-            require(last.id > after && seen <= MOST_KEYS, Refusal(CKR_DEVICE_ERROR))?;
+            (seen, bytes) = (seen + page.len(), bytes + answer.body.len());
+            let is_bounded = seen <= MOST_KEYS && bytes <= MOST_BYTES;
+            require(last.id > after && is_bounded, Refusal(CKR_DEVICE_ERROR))?;
             after.clone_from(&last.id);
             found.extend(page.into_iter().filter_map(KeyView::key));
         }
@@ -169,12 +173,13 @@ impl Api<'_> {
     }
 
     fn keys_one_by_one(&self, path: &str, prefix: &str) -> Answer<Vec<Key>> {
-        self.keys_of(parse(&self.get(path)?)?, prefix)
+        self.keys_of(listed(&self.get(path)?)?, prefix)
     }
 
     fn keys_of(&self, listed: Vec<KeyView>, prefix: &str) -> Answer<Vec<Key>> {
         let mut found = Vec::new();
-        for id in listed.into_iter().map(|view| view.id).filter(|id| id.starts_with(prefix)) {
+        let is_wanted = |id: &String| id.starts_with(prefix) && is_name(id.as_bytes());
+        for id in listed.into_iter().map(|view| view.id).filter(is_wanted) {
             match self.key(&id) {
                 Ok(key) => found.extend(key),
                 // A key of another namespace, or one that only an Administrator may see.
@@ -203,6 +208,13 @@ impl Api<'_> {
         }
         Ok(answer)
     }
+}
+
+/// Returns what a list has. One that has more braces than the longest would take too much memory.
+fn listed(answer: &HttpAnswer) -> Answer<Vec<KeyView<'_>>> {
+    let between_braces = answer.body.split(|byte| *byte == b'{').count();
+    require(between_braces <= MOST_BRACES, Refusal(CKR_DEVICE_ERROR))?;
+    parse(answer)
 }
 
 fn listing_path(prefix: &str, after: &str) -> String {

@@ -5,6 +5,7 @@ mod keys;
 mod uses;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::prelude::{Engine as _, BASE64_STANDARD};
 use cryptoki_sys::*;
@@ -23,6 +24,7 @@ use crate::refusal::{require, tell, Answer, Refusal};
 const GENERATE: &str = "/keys/generate";
 const JSON: &str = "application/json";
 const MOST_RANDOM_BYTES: usize = 1024;
+const TOO_LATE: &str = "a call takes too many requests for its time";
 
 /// A user of the server: the value of the header Authorization.
 pub struct Credential {
@@ -44,6 +46,8 @@ impl Credential {
 pub struct Api<'a> {
     pub client: &'a Client,
     pub credential: Arc<Credential>,
+    /// When the call that has it begins no other request: a list may take thousands.
+    pub end: Instant,
 }
 
 impl Api<'_> {
@@ -98,7 +102,9 @@ impl Api<'_> {
     fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Answer<HttpAnswer> {
         let authorization = &self.credential.authorization;
         let request = Request { method, path, authorization, body, is_slow: path == GENERATE };
-        self.client.send(&request).map_err(|error| {
+        let is_late = Instant::now() >= self.end;
+        let sent = if is_late { Err(TOO_LATE.into()) } else { self.client.send(&request) };
+        sent.map_err(|error| {
             tell(&error);
             Refusal(CKR_DEVICE_ERROR)
         })

@@ -8,7 +8,7 @@ use cryptoki_sys::*;
 use super::{Listing, Slot};
 use crate::objects::{ids, labels, Certificate, Class, Handle, Object, Place, Template, Value};
 use crate::refusal::Answer;
-use crate::rest::Key;
+use crate::rest::{Api, Key};
 
 impl Slot {
     /// Returns the handles of all objects that match a template.
@@ -24,10 +24,10 @@ impl Slot {
         if template.bool(CKA_TOKEN)? == Some(false) || !self.has_user() || !is_known(class) {
             return Ok(found);
         }
-        for key in
-            self.keys_for(template)?.iter().filter(|key| self.shows(key) && !is_of_session(key))
-        {
-            for object in self.objects_of(key, class, template)? {
+        let api = self.user()?;
+        let keys = self.keys_for(&api, template)?;
+        for key in keys.iter().filter(|key| self.shows(key) && !is_of_session(key)) {
+            for object in self.objects_of(&api, key, class, template)? {
                 if object.matches(template) {
                     found.push(self.objects().put(object));
                 }
@@ -37,41 +37,23 @@ impl Slot {
     }
 
     /// Returns at least the keys that can match a template.
-    fn keys_for(&self, template: &Template) -> Answer<Arc<Vec<Arc<Key>>>> {
+    fn keys_for(&self, api: &Api, template: &Template) -> Answer<Arc<Vec<Arc<Key>>>> {
         if let Some(id) = template.get(CKA_ID) {
-            let found = ids::api_id(id).map(|id| self.key(&id)).transpose()?.flatten();
-            return Ok(Arc::new(found.into_iter().collect()));
+            return Ok(Arc::new(key(api, ids::api_id(id))?.into_iter().collect()));
         }
         match template.text(CKA_LABEL)? {
-            Some(label) => self.keys_by_label(label),
-            None => self.all_keys(),
+            Some(label) => keys_by_label(api, label),
+            None => self.all_keys(api),
         }
     }
 
-    fn key(&self, id: &str) -> Answer<Option<Arc<Key>>> {
-        Ok(self.user()?.key(id)?.map(Arc::new))
-    }
-
-    /// Returns the keys with a label. A key without one has its ID as its label.
-    fn keys_by_label(&self, label: &str) -> Answer<Arc<Vec<Arc<Key>>>> {
-        let labelled = self.user()?.keys_with_label(&labels::kept(label))?;
-        let mut found: Vec<_> = labelled.into_iter().map(Arc::new).collect();
-        let by_id = ids::api_id(label.as_bytes()).filter(|id| id == label);
-        if let Some(key) = by_id.map(|id| self.key(&id)).transpose()?.flatten() {
-            if found.iter().all(|other| other.id != key.id) {
-                found.push(key);
-            }
-        }
-        Ok(Arc::new(found))
-    }
-
-    fn all_keys(&self) -> Answer<Arc<Vec<Arc<Key>>>> {
+    fn all_keys(&self, api: &Api) -> Answer<Arc<Vec<Arc<Key>>>> {
         if let Some(listing) = &*self.listed() {
             if listing.at.elapsed() < self.config.list_cache {
                 return Ok(Arc::clone(&listing.keys));
             }
         }
-        let keys = self.user()?.keys(&self.config.prefix)?;
+        let keys = api.keys(&self.config.prefix)?;
         let keys = Arc::new(keys.into_iter().map(Arc::new).collect::<Vec<_>>());
         *self.listed() = Some(Listing { at: Instant::now(), keys: Arc::clone(&keys) });
         Ok(keys)
@@ -87,6 +69,7 @@ impl Slot {
     /// Returns the objects of a key that may match; its certificate is only asked for if it may.
     fn objects_of(
         &self,
+        api: &Api,
         key: &Arc<Key>,
         class: Option<CK_OBJECT_CLASS>,
         template: &Template,
@@ -104,12 +87,29 @@ impl Slot {
             };
             let any = object(Certificate::default());
             if template.0.iter().all(|one| any.attribute(one.kind) != Value::Missing) {
-                let stored = self.user()?.certificate(&key.id)?;
+                let stored = api.certificate(&key.id)?;
                 objects.extend(stored.and_then(|stored| Certificate::parse(&stored)).map(object));
             }
         }
         Ok(objects)
     }
+}
+
+fn key(api: &Api, id: Option<String>) -> Answer<Option<Arc<Key>>> {
+    Ok(id.map(|id| api.key(&id)).transpose()?.flatten().map(Arc::new))
+}
+
+/// Returns the keys with a label. A key without one has its ID as its label.
+fn keys_by_label(api: &Api, label: &str) -> Answer<Arc<Vec<Arc<Key>>>> {
+    let labelled = api.keys_with_label(&labels::kept(label))?;
+    let mut found: Vec<_> = labelled.into_iter().map(Arc::new).collect();
+    let by_id = ids::api_id(label.as_bytes()).filter(|id| id == label);
+    if let Some(key) = key(api, by_id)? {
+        if found.iter().all(|other| other.id != key.id) {
+            found.push(key);
+        }
+    }
+    Ok(Arc::new(found))
 }
 
 fn is_known(class: Option<CK_OBJECT_CLASS>) -> bool {

@@ -8,7 +8,7 @@ mod naming;
 mod secrets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::*;
 
@@ -19,6 +19,9 @@ use crate::http::Client;
 use crate::objects::{Handle, Object, Place, Table};
 use crate::refusal::{require, Answer, Refusal};
 use crate::rest::{Api, Credential, Key};
+
+/// Until the last request of a call that makes many.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
 
 /// A slot.
 pub struct Slot {
@@ -157,7 +160,8 @@ impl Slot {
     }
 
     fn api(&self, credential: &Arc<Credential>) -> Api<'_> {
-        Api { client: &self.client, credential: Arc::clone(credential) }
+        let end = Instant::now() + LONGEST_CALL;
+        Api { client: &self.client, credential: Arc::clone(credential), end }
     }
 
     fn api_of(&self, credential: Option<&Arc<Credential>>) -> Answer<Api<'_>> {
