@@ -123,6 +123,8 @@ impl Instance {
     }
 
     fn no_answer(&self, error: &io::Error) -> String {
+        // Each of the kept connections that are left could hold a call up as long as this one did.
+        self.close();
         format!("https://{}: {error}", self.host_header)
     }
 }
