@@ -31,6 +31,15 @@ LIST = "GET /keys?details=true&limit=1000"
 PATIENT = {"answer-seconds": "60", "call-seconds": "60"}
 """For what succeeds: the machine may be busy with other tests."""
 
+SIGNS = """
+    key = module.find(session, b"EC_P256")
+    module.sign(session, key)
+"""
+REFUSED = f"""
+    wanted = Template({{CKA_ID: b"EC_P256"}})
+    assert module.call("C_FindObjectsInit", session, wanted.array, wanted.count) == {DEVICE_ERROR}
+"""
+
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Start]:
@@ -113,6 +122,52 @@ def test_an_id_costs_one_request_a_label_three_and_a_list_is_used_again(
     assert [asked for asked, _ in liar.asked] == expected
 
 
+@pytest.mark.parametrize("status", ["412 Locked", "429 Too Many", "502 Bad Gateway", "503 Busy"])
+def test_a_server_that_cannot_serve_now_is_asked_again(
+    started: Start, module: Path, tmp_path: Path, status: str
+) -> None:
+    """It may be unlocked by a person in the meantime, or start."""
+
+    def talk(connection: ssl.SSLSocket, asked: str) -> None:
+        is_early = [one for one, _ in liar.asked].count(asked) < 3
+        if asked.endswith("/sign") and is_early:
+            connection.sendall(answer(b"{}", status))
+        else:
+            honest(connection, asked)
+
+    liar = started(talk)
+    token = liar.token(module, tmp_path)
+    token.settings |= PATIENT
+    run(token, SIGNS, beginning=BEGINNING)
+    signed = ["POST /keys/EC_P256/sign"] * 3
+    assert [asked for asked, _ in liar.asked] == ["GET /keys/EC_P256", *signed]
+
+
+def test_a_server_that_refuses_pages_is_asked_for_one_key_after_the_other(
+    started: Start, module: Path, tmp_path: Path
+) -> None:
+    def talk(connection: ssl.SSLSocket, asked: str) -> None:
+        if asked == LIST:
+            connection.sendall(answer(b"{}", "400 Bad Request"))
+        elif asked == "GET /keys":
+            connection.sendall(of_json([{"id": "EC_P256"}]))
+        else:
+            honest(connection, asked)
+
+    liar = started(talk)
+    token = liar.token(module, tmp_path)
+    token.settings |= PATIENT
+    program = """
+    template, found, count = Template({CKA_CLASS: PRIVATE}), ULONG(), ULONG()
+    module.FindObjectsInit(session, template.array, template.count)
+    module.FindObjects(session, ctypes.byref(found), ULONG(1), ctypes.byref(count))
+    assert count.value == 1
+    """
+    run(token, program, beginning=BEGINNING)
+    expected = [LIST, "GET /keys", "GET /keys/EC_P256"]
+    assert [asked for asked, _ in liar.asked] == expected
+
+
 @pytest.mark.parametrize("chosen", [b"", b"chosen"])
 def test_a_generation_that_was_not_answered_is_repeated_with_the_same_id(
     started: Start, module: Path, tmp_path: Path, chosen: bytes
@@ -182,16 +237,6 @@ def test_an_id_in_a_list_that_is_no_id_becomes_no_path(
         run(token, program, beginning=BEGINNING)
         paths = {asked for asked, _ in liar.asked if not asked.startswith("GET /keys?")}
         assert paths <= {"GET /keys/EC_P256", "GET /keys/EC_P256/cert"}
-
-
-SIGNS = """
-    key = module.find(session, b"EC_P256")
-    module.sign(session, key)
-"""
-REFUSED = f"""
-    wanted = Template({{CKA_ID: b"EC_P256"}})
-    assert module.call("C_FindObjectsInit", session, wanted.array, wanted.count) == {DEVICE_ERROR}
-"""
 
 
 def test_an_authority_vouches_for_a_server_by_its_name(
