@@ -13,8 +13,8 @@ MOST_CHECKS: Final = 4
 """The core has no more threads for passphrases."""
 CHECK_BYTES: Final = 16 * 1024 * 1024
 """What scrypt takes for one passphrase (128 N r)."""
-OTHERS_BYTES: Final = 192 * 1024 * 1024
-"""What the appliance takes for everything else, with one edge, and some room."""
+OTHERS_BYTES: Final = 172 * 1024 * 1024
+"""What the appliance takes for everything else, with one edge (165 MiB), and some room."""
 EDGE_BYTES: Final = 16 * 1024 * 1024
 """What each other edge takes."""
 
