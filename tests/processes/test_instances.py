@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,14 @@ def test_a_killed_edge_is_replaced_and_service_goes_on(provisioned_server):
     assert server.child("core") == core
     assert server.child("edge") != edge
     assert '"event": "edge ended unexpectedly", "edge": 0, "status": -9' in server.log()
+
+
+def test_where_memory_runs_out_the_kernel_ends_an_edge_first(server):
+    scores = {
+        role: int(Path(f"/proc/{pid}/oom_score").read_text())
+        for pid, role in server.children().items()
+    }
+    assert scores["edge"] > max(scores["core"], scores["platform"])
 
 
 def test_the_other_edge_serves_while_one_is_replaced(tmp_path):

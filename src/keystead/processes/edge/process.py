@@ -83,6 +83,7 @@ def main() -> None:
     given = parser.parse_args()
     sockets = [given.core, given.control, *given.listen]
     confinement = Sandbox("edge", is_filtered=given.is_filtered)
+    sandbox.end_first()  # Clients decide how much memory it takes, and it is replaced alone.
     with launch.telling_refusal(given.control):
         confinement.isolate(parent=given.parent, keep=[end.fileno() for end in sockets])
         files = sandbox.allow_files(MAX_CONNECTIONS + FILES_BESIDE_CONNECTIONS)

@@ -7,7 +7,7 @@ from keystead.processes.sandbox.confinement import (
     allow_files,
     require_support,
 )
-from keystead.processes.sandbox.memory import forbid_dumps
+from keystead.processes.sandbox.memory import end_first, forbid_dumps
 from keystead.processes.sandbox.privileges import USERS, own_user
 from keystead.processes.sandbox.process_kind import (
     NOTHING,
@@ -28,6 +28,7 @@ __all__ = [
     "Protections",
     "Sandbox",
     "allow_files",
+    "end_first",
     "forbid_dumps",
     "own_user",
     "require_support",
