@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 
 import pytest
 
@@ -160,10 +162,14 @@ def test_a_snapshot_ends_when_it_has_made_the_log_too_long(tmp_path, monkeypatch
 
 
 def test_a_snapshot_ends_before_it_keeps_a_full_disk_from_taking_changes(tmp_path, monkeypatch):
+    def allocate(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     async def scenario(store, _log):
         snapshot = await store.snapshot()
         await store.commit([Change("/b", b"1")])
         assert (await snapshot.get("/a")).value == b"1"
+        monkeypatch.setattr(os, "posix_fallocate", allocate)  # It would fill the disk of others.
         monkeypatch.setattr(sqlite_file, "LOG_BYTES", 2**62)
         monkeypatch.setattr(sqlite_file, "_PARTS_OF_SMALL_DISK", 1)
         await store.commit([Change("/b", None)])
