@@ -145,6 +145,39 @@ def test_reads_and_uses_of_keys_go_on_to_the_next_host(scripted):
         assert (first.requests, second.requests) == ([SIGN], [SIGN])
 
 
+@contextlib.contextmanager
+def stopping(identity):
+    """A host that ends each connection before TLS has begun, as one does that stops."""
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                connection.recv(1)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):  # What is unread would make it a reset.
+                    pass
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Endpoint("127.0.0.1", listening.getsockname()[1], pin(identity))
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=60)
+
+
+def test_a_host_that_stops_while_it_is_connected_to_passes_requests_on(scripted, identity):
+    other = scripted(DONE)
+    with stopping(identity) as first, Client([first, other.endpoint]) as client:
+        generate(client)
+        assert client.get("/keys") == {}
+    assert other.requests == [GENERATE, READ]
+    unreached = pytest.raises(CannotConnect, match="cannot be reached")
+    with stopping(identity) as alone, Client([alone]) as client, unreached:
+        generate(client)
+
+
 def test_the_host_that_answered_is_asked_first_the_next_time(scripted):
     first, second = scripted(CLOSED), scripted(DONE)
     with Client([first.endpoint, second.endpoint]) as client:

@@ -1,11 +1,13 @@
 """HTTPS to one of several hosts: pooled connections, pinned certificates, bounded retries."""
 
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import urllib3
+from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -25,6 +27,7 @@ CONNECT_SECONDS: Final = 10.0
 _BUSY: Final = 503
 _OTHER_HOSTS_MAY_DO: Final = frozenset({412, _BUSY})
 _NOT_SENT: Final = (NewConnectionError, ConnectTimeoutError)
+_ENDED: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError)
 
 Answer = urllib3.BaseHTTPResponse
 
@@ -100,6 +103,17 @@ class Transport:
             yield index % len(self._pools), self._pools[index % len(self._pools)]
 
 
+class _Connection(HTTPSConnection):
+    """Tells a host that ends the connection before a request is sent from one that does later."""
+
+    def connect(self) -> None:
+        """Connect, and begin TLS. A host that stops at this moment cannot be reached."""
+        try:
+            super().connect()
+        except _ENDED as error:
+            raise NewConnectionError(self, str(error)) from error
+
+
 class _Unreached(Exception):
     """Raised where a host did not do it, and another one may be asked."""
 
@@ -117,7 +131,8 @@ def _ask(pool: urllib3.HTTPSConnectionPool, request: HttpRequest) -> Answer:
             preload_content=not request.is_streamed,
         )
     except SSLError as error:
-        raise _untrusted(where, error) from None
+        _require_trust(where, str(error))
+        problem = f"TLS with {where} failed: {error}"
     except _NOT_SENT as error:
         raise _Unreached(f"{where} cannot be reached: {_reason(error)}.") from None
     except ReadTimeoutError:
@@ -131,13 +146,14 @@ def _ask(pool: urllib3.HTTPSConnectionPool, request: HttpRequest) -> Answer:
     raise CannotConnect(f"{problem}. The server may or may not have carried out the request.")
 
 
-def _untrusted(where: str, error: SSLError) -> CannotConnect:
-    text = str(error)
-    if "ingerprint" in text:
-        return UntrustedCertificate(f"The certificate of {where} is not the pinned one.")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return UntrustedCertificate(f"The certificate of {where} is not trusted: {text}")
-    return CannotConnect(f"TLS with {where} failed: {text}")
+def _require_trust(where: str, failure: str) -> None:
+    """Raise UntrustedCertificate if it is the certificate that TLS has failed for."""
+    if "ingerprint" in failure:
+        raise UntrustedCertificate(f"The certificate of {where} is not the pinned one.") from None
+    if "CERTIFICATE_VERIFY_FAILED" in failure:
+        raise UntrustedCertificate(
+            f"The certificate of {where} is not trusted: {failure}"
+        ) from None
 
 
 def _reason(error: BaseException) -> str:
@@ -164,7 +180,7 @@ def _pool(endpoint: Endpoint, timeout_seconds: float, size: int) -> urllib3.HTTP
             options = {"cert_reqs": "CERT_REQUIRED", "ca_certs": ca_file}
         case Anyone():
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    return urllib3.HTTPSConnectionPool(
+    pool = urllib3.HTTPSConnectionPool(
         endpoint.host,
         endpoint.port,
         timeout=urllib3.Timeout(
@@ -174,3 +190,5 @@ def _pool(endpoint: Endpoint, timeout_seconds: float, size: int) -> urllib3.HTTP
         block=True,
         **options,
     )
+    pool.ConnectionCls = _Connection
+    return pool
