@@ -28,7 +28,7 @@ apt=(apt-get -qq -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::Sou
 "${apt[@]}" update
 "${apt[@]}" download etcd-server etcd-client
 for package in etcd-*.deb; do dpkg-deb --extract "$package" .; done
-usr/bin/etcd --version | head -1
+usr/bin/etcd --version | sed -n 1p
 
 client() { echo "http://127.0.0.1:2237$1"; }
 peer() { echo "http://127.0.0.1:2238$1"; }

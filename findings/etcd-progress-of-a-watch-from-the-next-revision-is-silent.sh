@@ -29,7 +29,7 @@ sha256sum --check --quiet <<'HASHES'
 1e66ad2aba4cba6842a1ac35d5c525e750102b8fb42748225bcb2e34d6595931  etcd-client_3.5.30-2_amd64.deb
 HASHES
 for package in etcd-*.deb; do dpkg-deb --extract "$package" .; done
-usr/bin/etcd --version | head -1
+usr/bin/etcd --version | sed -n 1p
 
 client=http://127.0.0.1:22379 peer=http://127.0.0.1:22380
 usr/bin/etcd --name one --data-dir data --listen-client-urls $client --advertise-client-urls $client --listen-peer-urls $peer \

@@ -22,7 +22,7 @@ apt=(apt-get -qq -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::Sou
 "${apt[@]}" update
 "${apt[@]}" download etcd-server etcd-client
 for package in etcd-*.deb; do dpkg-deb --extract "$package" .; done
-usr/bin/etcd --version | head -1
+usr/bin/etcd --version | sed -n 1p
 
 client=http://127.0.0.1:22379 peer=http://127.0.0.1:22380
 usr/bin/etcd --name one --data-dir data --listen-client-urls $client --advertise-client-urls $client --listen-peer-urls $peer \
