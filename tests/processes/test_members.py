@@ -62,7 +62,14 @@ def members(server: Server) -> list[dict]:
 
 
 def declared(server: Server, url: str) -> dict:
-    answer = server.request("POST", "/cluster/members", user="admin", json={"urls": [url]})
+    """Ask until it is declared: a member of which etcd has started again may be cut off."""
+    wanted = {"urls": [url]}
+    end = time.monotonic() + 240
+    while (
+        answer := server.request("POST", "/cluster/members", user="admin", json=wanted)
+    ).status == 503:
+        assert time.monotonic() < end, answer
+        time.sleep(0.2)
     assert answer.status == 201, answer
     return answer.json()
 
