@@ -31,7 +31,7 @@ DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dn
 	openssh-server=/usr/sbin/sshd openssh-client=ssh ldnsutils=drill $(LARGE_TOOLS)
 # On Debian 13 all but Apache, which crashes there with the engine: its recipe says so.
 APPS := apache bind crypto11 gnutls java knot nginx openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
-	pykcs11 python_pkcs11 stunnel
+	provider_tls pykcs11 python_pkcs11 stunnel
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
