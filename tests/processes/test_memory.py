@@ -1,12 +1,19 @@
 """As many passphrases are checked at once as fit into the memory, and one at least."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+from keystead.processes.platform.settings import (
+    AttestationSettings,
+    DeviceKeySettings,
+    PlatformSettings,
+)
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor import findings, memory
-from keystead.processes.supervisor.supervisor import passphrase_checks
+from keystead.processes.supervisor.listening import Address
+from keystead.processes.supervisor.supervisor import ServeOptions, passphrase_checks
 from keystead.sealing.passphrase import UNLOCK_COST, VERIFIER_COST
 
 MIB = 1024 * 1024
@@ -19,8 +26,24 @@ def test_the_memory_of_a_check_is_that_of_scrypt(cost):
 
 @pytest.mark.parametrize(("edges", "others"), [(1, 0), (2, 16), (9, 128)])
 @pytest.mark.parametrize(("mib", "checks"), [(0, 0), (187, 0), (188, 1), (204, 2), (4096, 4)])
-def test_what_all_else_takes_comes_first(edges, others, mib, checks):
-    assert memory.checks_that_fit((mib + others) * MIB, edges=edges) == checks
+def test_what_all_else_takes_comes_first(monkeypatch, edges, others, mib, checks):
+    monkeypatch.setattr(memory, "memory_bytes", lambda: (mib + others) * MIB)
+    assert memory.room(edges=edges, has_tpm=False).checks == checks
+    monkeypatch.setattr(memory, "memory_bytes", lambda: (mib + others + 20) * MIB)
+    assert memory.room(edges=edges, has_tpm=True).checks == checks
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_tpm"),
+    [
+        (PlatformSettings(), False),
+        (PlatformSettings(device_key=DeviceKeySettings(provider="tpm2")), True),
+        (PlatformSettings(attestation=AttestationSettings("/dev/tpmrm0", "sha256:7", "log")), True),
+        (PlatformSettings(tpm_counter="/dev/tpmrm0"), True),
+    ],
+)
+def test_each_use_of_a_tpm_needs_its_memory(settings, has_tpm):
+    assert settings.has_tpm is has_tpm
 
 
 def test_a_control_group_and_those_around_it_limit_the_memory(tmp_path):
@@ -46,13 +69,14 @@ def test_one_passphrase_is_checked_also_where_none_fits_and_the_log_says_so(
     monkeypatch, capsys, mib, checks
 ):
     monkeypatch.setattr(memory, "memory_bytes", lambda: mib * MIB)
-    assert passphrase_checks(1, log_to_stderr("supervisor")) == checks
+    options = ServeOptions(Path("data"), Address("localhost", 0), 1, PlatformSettings())
+    assert passphrase_checks(options, log_to_stderr("supervisor")) == checks
     assert ('"has_mib": 100, "needs_mib": 188' in capsys.readouterr().err) is (mib == 100)
 
 
 @pytest.mark.parametrize(("mib", "is_warning"), [(187, True), (188, False)])
 def test_too_little_memory_for_one_passphrase_is_a_warning(monkeypatch, mib, is_warning):
     monkeypatch.setattr(memory, "memory_bytes", lambda: mib * MIB)
-    found = findings.about_memory(edges=1)
+    found = findings.about_memory(edges=1, has_tpm=False)
     assert found.is_warning is is_warning
     assert f"{mib} MiB" in found.text

@@ -81,6 +81,12 @@ class PlatformSettings(msgspec.Struct, frozen=True):
     running_image: RunningImage | None = None
     """Whether the image of the appliance is on trial. None stands for a server that is none."""
 
+    @property
+    def has_tpm(self) -> bool:
+        """Whether the platform uses a TPM of this machine."""
+        seals = self.device_key.provider == "tpm2"
+        return seals or self.attestation is not None or self.tpm_counter is not None
+
     @classmethod
     def read(cls, descriptor: int) -> "PlatformSettings":
         """Return what is in the file of a `SettingsFile`."""

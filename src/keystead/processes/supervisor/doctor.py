@@ -101,7 +101,8 @@ def examine(
         for kind in OWN_KINDS:
             yield _tried(kind)
     yield from about_machine()
-    yield about_memory(edges=edges or usual_edges())
+    has_tpm = settings is not None and settings.has_tpm
+    yield about_memory(edges=edges or usual_edges(), has_tpm=has_tpm)
     if settings is not None:
         yield from _survey(settings.device_key)
         yield from _second_places(settings)

@@ -30,7 +30,7 @@ def warnings_at_start(data: Path, settings: PlatformSettings, *, edges: int) -> 
     """Return the warnings about a server that is about to start, which take no trial and no TPM."""
     findings = (
         *about_machine(),
-        about_memory(edges=edges),
+        about_memory(edges=edges, has_tpm=settings.has_tpm),
         *about_second_place(settings),
         *about_owner(data),
     )
@@ -53,17 +53,14 @@ def about_machine() -> Iterator[Finding]:
         yield Finding("no TPM: nothing says what was booted, and no device key can be sealed to it")
 
 
-def about_memory(*, edges: int) -> Finding:
+def about_memory(*, edges: int, has_tpm: bool) -> Finding:
     """Return how many passphrases can be checked at once; a warning if it is none."""
-    available = memory.memory_bytes()
-    fitting = memory.checks_that_fit(available, edges=edges)
-    if fitting:
-        return Finding(f"{available >> 20} MiB of memory: {fitting} passphrases at once")
-    return Finding(
-        f"{available >> 20} MiB of memory: too little to check a passphrase beside all else, which "
-        f"takes {memory.needed_bytes(edges=edges) >> 20} MiB with {edges} edges",
-        is_warning=True,
-    )
+    room = memory.room(edges=edges, has_tpm=has_tpm)
+    there = f"{room.available_bytes >> 20} MiB of memory"
+    if room.checks:
+        return Finding(f"{there}: {room.checks} passphrases at once")
+    needed = f"{room.needed_bytes >> 20} MiB, with {edges} edges"
+    return Finding(f"{there}: to check a passphrase takes {needed}", is_warning=True)
 
 
 def about_second_place(settings: PlatformSettings) -> Iterator[Finding]:

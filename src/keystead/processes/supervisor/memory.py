@@ -6,6 +6,7 @@ the core. A client without any rights must not be able to cause that.
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -17,25 +18,33 @@ OTHERS_BYTES: Final = 172 * 1024 * 1024
 """What the appliance takes for everything else, with one edge (165 MiB), and some room."""
 EDGE_BYTES: Final = 16 * 1024 * 1024
 """What each other edge takes."""
+TPM_BYTES: Final = 20 * 1024 * 1024
+"""What a TPM takes: its library in the platform, and the kernel's part."""
 
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OUR_GROUP: Final = Path("/proc/self/cgroup")
 _LIMITS: Final = ("memory.max", "memory.high")
 
 
-def checks_that_fit(available_bytes: int, *, edges: int) -> int:
-    """Return how many passphrases can be checked at once: from 0 to MOST_CHECKS."""
-    left = available_bytes - _others_bytes(edges)
-    return max(0, min(left // CHECK_BYTES, MOST_CHECKS))
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory that there is, and what the server needs of it."""
+
+    available_bytes: int
+    needed_bytes: int
+    """The least memory in which a passphrase can be checked."""
+
+    @property
+    def checks(self) -> int:
+        """How many passphrases can be checked at once: from 0 to MOST_CHECKS."""
+        left = self.available_bytes - self.needed_bytes + CHECK_BYTES
+        return max(0, min(left // CHECK_BYTES, MOST_CHECKS))
 
 
-def needed_bytes(*, edges: int) -> int:
-    """Return the least memory in which a passphrase can be checked."""
-    return _others_bytes(edges) + CHECK_BYTES
-
-
-def _others_bytes(edges: int) -> int:
-    return OTHERS_BYTES + (edges - 1) * EDGE_BYTES
+def room(*, edges: int, has_tpm: bool) -> Room:
+    """Return the memory of this machine, for a server that has so many edges and uses a TPM."""
+    others = OTHERS_BYTES + (edges - 1) * EDGE_BYTES + has_tpm * TPM_BYTES
+    return Room(memory_bytes(), others + CHECK_BYTES)
 
 
 def memory_bytes(groups: Path = _GROUPS, our_group: Path = _OUR_GROUP) -> int:

@@ -193,7 +193,7 @@ def serve(options: ServeOptions) -> int:
             child_options,
             options.proxies,
             None if options.etcd is None else Membership(data, options.etcd, log, child_options),
-            checks=passphrase_checks(options.edges, log),
+            checks=passphrase_checks(options, log),
         )
         return asyncio.run(_run(options, resources, address))
 
@@ -225,17 +225,16 @@ def _require_files(edges: int) -> None:
         )
 
 
-def passphrase_checks(edges: int, log: Log) -> int:
+def passphrase_checks(options: ServeOptions, log: Log) -> int:
     """Return how many passphrases are checked at once: one also where none fits."""
-    available = memory.memory_bytes()
-    fitting = memory.checks_that_fit(available, edges=edges)
-    if not fitting:
+    room = memory.room(edges=options.edges, has_tpm=options.platform.has_tpm)
+    if not room.checks:
         log.warning(
             "the memory is not enough to check a passphrase beside all else",
-            has_mib=available >> 20,
-            needs_mib=memory.needed_bytes(edges=edges) >> 20,
+            has_mib=room.available_bytes >> 20,
+            needs_mib=room.needed_bytes >> 20,
         )
-    return max(1, fitting)
+    return max(1, room.checks)
 
 
 def _require_etcd(options: ServeOptions, data: DataDirectory, log: Log) -> None:
