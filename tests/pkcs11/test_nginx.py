@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ pid {folder}/pid;
 error_log {folder}/error.log;
 env KEYSTEAD_PKCS11_CONFIG;
 env PKCS11_MODULE_PATH;
+env OPENSSL_CONF;
 ssl_engine pkcs11;
 events {{ worker_connections 64; }}
 http {{
@@ -39,6 +40,21 @@ http {{
 """
 
 
+INITIALIZES = """
+openssl_conf = start
+[start]
+engines = engines
+[engines]
+pkcs11 = pkcs11
+[pkcs11]
+init = 1
+[req]
+distinguished_name = names
+[names]
+"""
+"""nginx does not initialise the engine of Debian 13: OpenSSL does, by its configuration."""
+
+
 def handshakes(token: Token, port: int) -> None:
     """Ask for the certificate of each type, in TLS 1.2 and 1.3: each handshake is a signature."""
     for version in ("-tls1_2", "-tls1_3"):
@@ -51,24 +67,42 @@ def handshakes(token: Token, port: int) -> None:
 def nginx(token: Token) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     need("nginx")
     file = token.folder / "nginx.conf"
+    openssl = token.folder / "openssl.cnf"
+    openssl.write_text(INITIALIZES)
     command = ["nginx", "-e", str(token.folder / "error.log"), "-c", str(file)]
-    yield from serving(token, CONFIGURATION, file, command)
+    yield from serving(token, CONFIGURATION, file, command, OPENSSL_CONF=str(openssl))
 
 
 def serving(
-    token: Token, configuration: str, file: Path, command: Sequence[str]
+    token: Token, configuration: str, file: Path, command: Sequence[str], **more: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Make a certificate for each key, and run a web server that has both."""
-    environment = engine(token)
+    """Make a certificate for each key, and run a web server that has both, by the engine."""
+    environment = engine(token) | more
+    make_certificates(token, ("-engine", "pkcs11", "-keyform", "engine"), environment)
+    keys = {"p256": OBJECT.format("EC_P256"), "rsa": OBJECT.format("RSA")}
+    yield from running(token, configuration, keys, file, command, environment)
+
+
+def make_certificates(token: Token, options: Sequence[str], environment: Mapping[str, str]) -> None:
     for kind in ("EC_P256", "RSA"):
-        request = ("req", "-x509", "-new", "-engine", "pkcs11", "-keyform", "engine", "-sha256")
-        names = ("-key", OBJECT.format(kind), "-subj", "/CN=localhost")
+        request = ("req", "-x509", "-new", *options, "-sha256", "-subj", "/CN=localhost")
         certificate = token.folder / f"{kind}.pem"
-        token.run("openssl", *request, *names, "-out", certificate, **environment)
+        key = ("-key", OBJECT.format(kind))
+        token.run("openssl", *request, *key, "-out", certificate, **environment)
+
+
+def running(
+    token: Token,
+    configuration: str,
+    keys: Mapping[str, str],
+    file: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a web server with these keys."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    uris = {"p256": OBJECT.format("EC_P256"), "rsa": OBJECT.format("RSA")}
-    file.write_text(configuration.format(folder=token.folder, port=port, **uris))
+    file.write_text(configuration.format(folder=token.folder, port=port, **keys))
     process = subprocess.Popen(  # noqa: S603
         command, env={**token.environment(), **environment}
     )

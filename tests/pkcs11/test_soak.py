@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.pkcs11.conftest import Token, add_keys, need
+from tests.pkcs11.provider import serving_by_provider
+from tests.pkcs11.test_nginx import CONFIGURATION as NGINX
 from tests.pkcs11.test_nginx import log, nginx, serving, workers  # noqa: F401 - a fixture
 from tests.support.server import Server, start_server, trusting_anyone, wait_until
 
@@ -134,10 +136,28 @@ def apache(token: Token) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     yield from serving(token, APACHE, file, ["apache2", "-f", str(file), "-D", "FOREGROUND"])
 
 
-@pytest.fixture(params=["nginx", "apache"])
+@pytest.fixture
+def nginx_by_provider(token: Token) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    need("nginx")
+    file = token.folder / "nginx.conf"
+    configuration = NGINX.replace("ssl_engine pkcs11;", "").replace("engine:pkcs11:", "")
+    command = ["nginx", "-e", str(token.folder / "error.log"), "-c", str(file)]
+    yield from serving_by_provider(token, configuration, file, command)
+
+
+@pytest.fixture
+def apache_by_provider(token: Token) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    need("apache2")
+    file = token.folder / "apache.conf"
+    configuration = APACHE.replace("SSLCryptoDevice pkcs11\n", "")
+    command = ["apache2", "-f", str(file), "-D", "FOREGROUND"]
+    yield from serving_by_provider(token, configuration, file, command)
+
+
+@pytest.fixture(params=["nginx", "apache", "nginx_by_provider", "apache_by_provider"])
 def web_server(request: pytest.FixtureRequest, token: Token) -> WebServer:
     process, port = request.getfixturevalue(request.param)
-    if request.param == "nginx":
+    if request.param.startswith("nginx"):
         return WebServer(port, process, signal.SIGHUP, lambda: workers(process.pid))
     return WebServer(
         port, process, signal.SIGUSR1, lambda: log(token).count("resuming normal operations")
