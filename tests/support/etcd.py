@@ -20,13 +20,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from keystead.etcd.client import EtcdClient
 from tests.support.authority import name as name_of
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystead/etcd"
-BINARY = CACHE / "usr/bin/etcd"
-CONTROL = CACHE / "usr/bin/etcdctl"
+VERSION = os.environ.get("KEYSTEAD_ETCD")
+"""One that scripts/build-etcd has built. Without it, the one of Debian is taken."""
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystead"
+PROGRAMS = CACHE / (f"etcd-{VERSION}" if VERSION else "etcd") / "usr/bin"
+BINARY = PROGRAMS / "etcd"
+CONTROL = PROGRAMS / "etcdctl"
 WAIT_SECONDS = 60
 
 needs_etcd = pytest.mark.skipif(
-    not BINARY.is_file(), reason="etcd is not here: scripts/add-etcd unpacks it"
+    not BINARY.is_file(),
+    reason="etcd is not here: scripts/add-etcd unpacks it, scripts/build-etcd builds it",
 )
 
 
