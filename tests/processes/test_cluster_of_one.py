@@ -184,6 +184,20 @@ def test_without_its_etcd_a_member_does_not_start(member):
     assert "the configuration file must name the etcd" in server.log()
 
 
+def test_a_member_says_that_its_own_etcd_does_not_run(member, place):
+    # No sandboxed process may start the shell of a script.
+    script = member / "etcd"
+    script.write_text("#!/bin/sh\necho etcd Version: 3.5.16\n")
+    script.chmod(0o755)
+    with running_server(member, config=config(member)) as server:
+        assert server.ready_state == "Failed"
+        (log,) = server.request("GET", "/health/diagnose").json()["clusterLogs"]
+        assert "The etcd of this HSM does not run." in log["msg"]
+    with running_server(member, config=config(place)) as server:
+        unlock(server)
+        assert keys(server) == ["before"]
+
+
 def test_a_factory_reset_takes_the_etcd_away(place, member):
     with running_server(member, config=config(place)) as server:
         unlock(server)

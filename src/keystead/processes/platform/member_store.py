@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from keystead.deadlines import within
@@ -44,9 +45,17 @@ class MemberStore(SplitStore):
     """
 
     def __init__(
-        self, shared: EtcdStore, own: SqliteStore, *, device: str, majority: asyncio.Task[None]
+        self,
+        shared: EtcdStore,
+        own: SqliteStore,
+        *,
+        device: str,
+        socket: Path,
+        majority: asyncio.Task[None],
     ) -> None:
+        """`socket` is where this member's etcd listens."""
         super().__init__(shared, own, device=device)
+        self._socket = socket
         self._backends = (shared, own)
         self._sqlite = own
         self._majority = majority
@@ -99,9 +108,15 @@ class MemberStore(SplitStore):
         try:
             await within(MAJORITY_SECONDS, asyncio.shield(self._majority))
         except TimeoutError:
-            raise StoreUnavailable(
-                "No majority of the cluster's members is in reach of this one."
-            ) from None
+            raise StoreUnavailable(await self._why()) from None
+
+    async def _why(self) -> str:
+        try:
+            _, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:
+            return "The etcd of this HSM does not run. The server's log says why."
+        writer.close()
+        return "No majority of the cluster's members is in reach of this one."
 
 
 async def open_member_store(data: DataDirectory, log: Log) -> OpenedStore:
@@ -115,7 +130,7 @@ async def open_member_store(data: DataDirectory, log: Log) -> OpenedStore:
     await remove_movable(own)
     reached = asyncio.get_running_loop().create_task(majority(client, log))
     shared = EtcdStore(client, device=device)
-    store = MemberStore(shared, own, device=device, majority=reached)
+    store = MemberStore(shared, own, device=device, socket=directory.socket, majority=reached)
     answer = partial(_answer, MembersService(client, quota_bytes=QUOTA_BYTES))
     return OpenedStore(store, own, partial(_follow, client, shared), answer)
 
