@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}
 
 RULES = {
     "doubt": ("NO_FENCE", "NO_LAST"),
+    "alone": ("NO_STOP", "NO_REPLAY", "NO_NEW_ID", "TWO_RENAMES", "EARLY"),
     "freshness": ("NO_WAIT", "ASKED_AFTER", "NO_PROGRESS", "KEEPS_LOADS"),
 }
 
