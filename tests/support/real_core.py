@@ -27,6 +27,7 @@ from keystead.processes import launch
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.sandbox import ProcessKind
 from keystead.processes.supervisor import ownership
+from keystead.processes.supervisor.memory import MOST_CHECKS
 from keystead.wire import control
 from keystead.wire.control_messages import AttachEdge, CoreToSupervisor, Started
 from keystead.wire.edge_messages import (
@@ -212,7 +213,7 @@ def core_on(platform_end: socket.socket, directory: Path) -> Iterator[RealCore]:
     ours, theirs = control.pair()
     with theirs, platform_end:
         files = [("control", theirs), ("platform", platform_end)]
-        process, keeper = _start("core", files, [], log_file)
+        process, keeper = _start("core", files, [f"--checks={MOST_CHECKS}"], log_file)
     core = RealCore(process, ours, directory / "data", log_file, keeper)
     try:
         yield core
