@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from keystead.__main__ import main
+from keystead.errors import StartRefused
 from keystead.etcd.write_ahead_log import committed_index
 from keystead.platform.data_directory import DataDirectory
 from keystead.platform.device_key import InClear
 from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.stderr_log import log_to_stderr
+from keystead.processes.supervisor import lone_member
+from keystead.processes.supervisor.lone_member import PublishedMember
 from keystead.processes.supervisor.membership import Membership
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.sqlite import SqliteStore
@@ -273,6 +276,19 @@ def test_a_member_that_others_removed_does_not_go_on_alone(cluster, tmp_path, ca
     lost = taken_over(tmp_path / "data", cluster, last)
     assert lost.run("--others-are-lost") == 1
     assert "have removed this one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ([PublishedMember(1, "m0")], "have removed this one"),
+        ([PublishedMember(1, "m0"), PublishedMember(2, "m2", is_learner=True)], "not a full"),
+        ([PublishedMember(2, "m2")], "the only member"),
+    ],
+)
+def test_what_the_member_list_says_of_this_one_is_told(listed, why):
+    with pytest.raises(StartRefused, match=why):
+        lone_member._present(listed, "m2")  # noqa: SLF001 - etcd seldom lists others alone
 
 
 def test_who_is_in_no_cluster_forces_none(tmp_path, capsys):

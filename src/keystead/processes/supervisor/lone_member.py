@@ -46,6 +46,10 @@ CONTACT_SECONDS: Final = 3.0
 """How long another member may take to accept a connection."""
 _POLL_SECONDS: Final = 0.1
 _APPLIED: Final = b"etcd_server_proposals_applied_total "
+_REMOVED: Final = (
+    "The other members have removed this one, so it does not have what they did later. "
+    "Go on with the others, or restore a backup."
+)
 
 
 class PublishedMember(msgspec.Struct, frozen=True, rename="camel"):
@@ -180,10 +184,7 @@ async def _settled(
                 listed = await page(str(directory.peer_socket), "/members")
                 return msgspec.json.decode(listed, type=list[PublishedMember])
         await asyncio.sleep(_POLL_SECONDS)
-    raise StartRefused(
-        "The other members have removed this one, so it does not have what they did later. "
-        "Go on with the others, or restore a backup."
-    )
+    raise StartRefused(_REMOVED)
 
 
 def _applied(counts: bytes) -> float:
@@ -196,6 +197,8 @@ def _applied(counts: bytes) -> float:
 def _present(members: Sequence[PublishedMember], name: str) -> Present:
     own = [one for one in members if one.name == name]
     others = [one for one in members if one.name != name]
+    if not own:  # Its etcd has shown the members before it ended for that.
+        raise StartRefused(_REMOVED)
     if len(own) != 1 or own[0].is_learner:
         raise StartRefused("This HSM is not a full member of its cluster.")
     if not others:
