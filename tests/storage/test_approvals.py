@@ -6,6 +6,7 @@ from dataclasses import replace
 from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import UserId
 from keystead.model.policy import ApprovalRule
+from keystead.storage.key_value_store import Change
 from tests.support.stores import WatchedStore, key_path, new_domain
 
 DAY = 86_400
@@ -50,5 +51,77 @@ def test_two_deletions_and_a_change_of_the_same_approvals_do_not_wait_for_each_o
             await asyncio.sleep(0)  # Both have begun, and wait.
             may_write.set()
         assert [one.approval_id for one in approvals.of_namespace(None, NOW)] == ["d"]
+
+    asyncio.run(scenario())
+
+
+class _Held:
+    """A store whose next commit waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.store = WatchedStore()
+        self._is_held, self._may_go_on = asyncio.Event(), asyncio.Event()
+
+    def hold(self) -> None:
+        async def wait() -> None:
+            self.store.before_commit = lambda: None
+            self._is_held.set()
+            await self._may_go_on.wait()
+
+        self.store.before_commit = wait
+
+    async def held(self) -> None:
+        await self._is_held.wait()
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
+
+
+def test_a_change_that_is_written_while_all_are_read_again_is_shown() -> None:
+    async def scenario() -> None:
+        held = _Held()
+        approvals = (await new_domain(held.store)).approvals
+        await approvals.add(approval("a", state=ApprovalState.GRANTED, granted_at=NOW), NOW)
+        held.hold()
+        async with asyncio.timeout(ENOUGH_SECONDS), asyncio.TaskGroup() as tasks:
+            tasks.create_task(approvals.take("a", 1, lambda: NOW))
+            await held.held()
+            approvals.forget()
+            await approvals.open()
+            assert approvals.get("a", NOW).uses_left == 2
+            held.go_on()
+        assert approvals.get("a", NOW).uses_left == 1
+
+    asyncio.run(scenario())
+
+
+def test_one_that_is_asked_for_while_all_are_read_again_is_shown() -> None:
+    async def scenario() -> None:
+        held = _Held()
+        approvals = (await new_domain(held.store)).approvals
+        held.hold()
+        async with asyncio.timeout(ENOUGH_SECONDS), asyncio.TaskGroup() as tasks:
+            tasks.create_task(approvals.add(approval("a", asked_at=NOW), NOW))
+            await held.held()
+            approvals.forget()
+            await approvals.open()
+            held.go_on()
+        assert [one.approval_id for one in approvals.of_namespace(None, NOW)] == ["a"]
+
+    asyncio.run(scenario())
+
+
+def test_uses_of_an_approval_that_another_member_has_deleted_are_void() -> None:
+    async def scenario() -> None:
+        store = WatchedStore()
+        approvals = (await new_domain(store)).approvals
+        for name in ("a", "b"):
+            await approvals.add(approval(name, state=ApprovalState.GRANTED, granted_at=NOW), NOW)
+        taken, kept = [await approvals.take(name, 1, lambda: NOW) for name in ("a", "b")]
+        paths = await store.list("/", "0", limit=100)
+        await store.commit([Change(path, None) for path in paths if path.endswith("/a")])
+        approvals.forget()
+        await approvals.open()
+        assert (taken.is_void, kept.is_void) == (True, False)
 
     asyncio.run(scenario())

@@ -56,6 +56,12 @@ class _Entry:
     writing: Approval | None = None
     """What the approval will be, while the store writes it."""
     is_void: bool = False
+    times_shown: int = 0
+
+    def show(self, approval: Approval, revision: int) -> None:
+        """Show what the store has."""
+        self.approval, self.revision = approval, revision
+        self.times_shown += 1
 
     def is_or_becomes(self, is_void: Callable[[Approval], bool]) -> bool:
         """Whether `is_void` is true of the approval as it is, or as it is being written."""
@@ -92,21 +98,34 @@ class ApprovalStore:
         self._store = store
         self._sealed = sealed
         self._entries: dict[str, _Entry] = {}
+        self._former: dict[str, _Entry] = {}
+        """What was forgotten since `open`: a change of one may be under way."""
         self._in_namespaces: defaultdict[NamespaceId | None, dict[str, _Entry]]
         self._in_namespaces = defaultdict(dict)
 
     async def open(self) -> None:
-        """Read all approvals. An unreadable one is left out, and so allows nothing."""
+        """Read all approvals. An unreadable one is left out, and so allows nothing.
+
+        One that was forgotten keeps its entry, so that a change under way shows here, too.
+        """
         self.forget()
         for name in await self._sealed.names():
             with suppress(CorruptRecord):
-                opened = await self._sealed.get(name)
-                if opened is not None:
-                    approval = _decode(name, opened.plaintext, path=self._sealed.path(name))
-                    self._keep(_Entry(approval, opened.revision))
+                entry = self._former.get(name)
+                if entry is not None:
+                    await self._read(entry)
+                elif (found := await self._found(name)) is not None:
+                    entry = _Entry(*found)
+                if entry is not None and not entry.is_void:
+                    _ = self._former.pop(name, None)
+                    self._keep(entry)
+        for entry in self._former.values():
+            entry.is_void |= not entry.changing.locked()  # A change finds out for itself.
+        self._former.clear()
 
     def forget(self) -> None:
         """Forget all approvals, until `open` reads them again."""
+        self._former |= self._entries
         self._entries.clear()
         self._in_namespaces.clear()
 
@@ -134,7 +153,8 @@ class ApprovalStore:
         self._keep(entry)  # It counts from now on.
         try:
             async with entry.changing:
-                await self._write(entry, approval)
+                await self._write(entry, approval, MISSING)
+            self._keep(entry)  # All may have been read again while it was written.
         except BaseException:
             self._drop(approval)
             raise
@@ -153,9 +173,10 @@ class ApprovalStore:
         async def attempt() -> Approval:
             if entry.is_void:
                 raise NotFound("The approval is void: its key, the policy or a user has changed.")
+            revision = entry.revision
             edited, checks = await edit(entry.approval)
             try:
-                await self._write(entry, edited, checks)
+                await self._write(entry, edited, revision, checks)
             except StaleRevision:  # Another member of the cluster has changed one of them.
                 await self._read(entry)
                 raise
@@ -165,14 +186,24 @@ class ApprovalStore:
             return await retry_when_stale(attempt)
 
     async def _read(self, entry: _Entry) -> None:
-        name = entry.approval.approval_id
+        """Show what the store has: again, if something else was shown while it was read."""
+        while True:
+            times_shown = entry.times_shown
+            found = await self._found(entry.approval.approval_id)
+            if found is None:
+                entry.is_void = True
+                self._drop(entry.approval)
+                return
+            if entry.times_shown == times_shown:
+                entry.show(*found)
+                return
+
+    async def _found(self, name: str) -> tuple[Approval, int] | None:
+        """Return an approval of the store and its revision, or None if there is none."""
         opened = await self._sealed.get(name)
         if opened is None:
-            entry.is_void = True
-            self._drop(entry.approval)
-            return
-        entry.approval = _decode(name, opened.plaintext, path=self._sealed.path(name))
-        entry.revision = opened.revision
+            return None
+        return _decode(name, opened.plaintext, path=self._sealed.path(name)), opened.revision
 
     async def take(self, approval_id: str, uses: int, now: Callable[[], float]) -> ApprovedUses:
         """Take uses from a granted approval. The record is written before this returns.
@@ -238,12 +269,17 @@ class ApprovalStore:
             raise NotFound(f"Approval {approval_id[:64]!a} not found.")
         return entry
 
-    async def _write(self, entry: _Entry, approval: Approval, checks: Sequence[Check] = ()) -> None:
-        change = self._sealed.put(approval.approval_id, _encode(approval), expected=entry.revision)
-        entry.writing = approval
+    async def _write(
+        self, entry: _Entry, approval: Approval, expected: int, checks: Sequence[Check] = ()
+    ) -> None:
+        change = self._sealed.put(approval.approval_id, _encode(approval), expected=expected)
+        entry.writing, times_shown = approval, entry.times_shown
         try:
-            entry.revision = await self._store.commit([change], checks=checks)
-            entry.approval = approval
+            revision = await self._store.commit([change], checks=checks)
+            if entry.times_shown == times_shown:
+                entry.show(approval, revision)
+            else:  # What was read meanwhile may be older than this change, or newer.
+                await self._read(entry)
         finally:
             entry.writing = None
 
