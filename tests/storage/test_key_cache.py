@@ -253,6 +253,34 @@ def test_a_load_that_read_the_old_record_does_not_stay_in_memory():
     asyncio.run(scenario())
 
 
+def test_an_answer_that_comes_late_does_not_bring_an_older_record_back():
+    """Another member of a cluster changes the key before this one hears that its change is made."""
+
+    async def scenario():
+        store, domain, _ = await with_key()
+        await domain.keys.get(A)
+        commit, may_answer = store.commit, asyncio.Event()
+
+        async def answer_late(changes, *, checks=()):
+            store.commit = commit
+            revision = await commit(changes, checks=checks)
+            await may_answer.wait()
+            return revision
+
+        def labelled(label):
+            return domain.keys.update(A, lambda record: replace(record, label=Label(label)))
+
+        store.commit = answer_late
+        late = asyncio.create_task(labelled("older"))
+        await asyncio.sleep(0.01)
+        await labelled("newer")
+        may_answer.set()
+        await late
+        assert (await domain.keys.get(A)).record.label == "newer"
+
+    asyncio.run(scenario())
+
+
 def test_a_load_under_way_does_not_bring_a_deleted_key_back():
     async def scenario():
         store, domain, _ = await with_key()

@@ -342,7 +342,9 @@ class KeyStore:
     def _changed(self, path: KeyPath, record: KeyRecord, revision: int) -> None:
         known = self._cache.get(path)
         self._cache.forget(path)
-        if known is not None and known.record.private == record.private:
+        if known is None or known.revision >= revision:
+            return  # What another member of the cluster has changed since was read already.
+        if known.record.private == record.private:
             limits = self.limits.of(path, record)
             self._cache.put(known.with_record(record, revision, limits))
 
