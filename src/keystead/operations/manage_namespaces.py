@@ -22,7 +22,7 @@ async def create(context: CallerContext, namespace: NamespaceId) -> None:
         await context.session.namespaces.create(namespace)
     except AlreadyExists:
         raise InvalidInput(f"Namespace {namespace} already exists.") from None
-    context.session.namespace_created(namespace)
+    context.session.known_namespaces.created(namespace)
     context.note("namespace created", namespace=namespace)
 
 
@@ -30,14 +30,16 @@ async def delete(context: CallerContext, namespace: NamespaceId) -> None:
     """Delete a namespace and all its keys. Its users stay, and their requests are refused."""
     if not context.session.is_namespace(namespace):
         raise NotFound(f"Namespace {namespace} not found.")
-    context.session.namespace_deleted(namespace)
+    context.session.known_namespaces.ends(namespace)
     try:
         async with voided(context.session, of_namespace(namespace)):
             left = await context.session.keys.delete_namespace(namespace)
     except WriteRefused:
         if await context.session.namespaces.exists(namespace):
-            context.session.namespace_created(namespace)
+            context.session.known_namespaces.created(namespace)
         raise
+    finally:
+        context.session.known_namespaces.ended(namespace)
     context.note("namespace deleted", namespace=namespace)
     if left:
         context.note("keys of a deleted namespace may be left", namespace=namespace, reason=left)

@@ -19,6 +19,7 @@ from keystead.operations.attempts import FailedAttempts
 from keystead.operations.attest_machine import QuotesMachine
 from keystead.operations.authentication import Authenticator
 from keystead.operations.freshness import Freshness
+from keystead.operations.known_namespaces import KnownNamespaces
 from keystead.operations.shares import Turns
 from keystead.operations.unattended_key import KeepsUnattendedKey
 from keystead.operations.update_slot import KeepsUpdateImages
@@ -150,7 +151,7 @@ class Session:
         self._log = context.log
         self._monotonic = context.monotonic
         self._stores = stores
-        self._namespaces: set[NamespaceId] = set()
+        self.known_namespaces = KnownNamespaces(stores.namespaces.list)
         self._requests = 0
         self._ending = 0
         """Those of the requests that end the session themselves."""
@@ -163,7 +164,7 @@ class Session:
         Raises UnsupportedFormat if a store is newer than this software.
         """
         await self._stores.open()
-        self._namespaces = set(await self.namespaces.list())
+        await self.known_namespaces.read()
 
     def forget(self) -> None:
         """Forget what is cached from the store, because it may have changed.
@@ -177,7 +178,7 @@ class Session:
     async def read_again(self) -> None:
         """Read what is always in memory: another member of the cluster may have changed it."""
         await self.approvals.open()
-        self._namespaces = set(await self.namespaces.list())
+        await self.known_namespaces.read()
 
     async def know_others(self) -> None:
         """Return once memory has all that other members of a cluster have done before this call.
@@ -189,15 +190,7 @@ class Session:
 
     def is_namespace(self, namespace: NamespaceId | None) -> bool:
         """Whether this namespace exists; the root (None) always does."""
-        return namespace is None or namespace in self._namespaces
-
-    def namespace_created(self, namespace: NamespaceId) -> None:
-        """Accept requests of the namespace's users from now on."""
-        self._namespaces.add(namespace)
-
-    def namespace_deleted(self, namespace: NamespaceId) -> None:
-        """Refuse the namespace's users from now on."""
-        self._namespaces.discard(namespace)
+        return namespace is None or namespace in self.known_namespaces
 
     def require_domain_key(self) -> Secret:
         """Return the domain key. Raises WrongState if the session has ended."""
