@@ -1,7 +1,12 @@
 """Tags: on keys, on Operators, and what they allow."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
+from keystead.model.ids import Tag, UserId
+from keystead.model.users import User
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64
 
 USES = {
@@ -184,3 +189,26 @@ async def test_tags_last_over_a_restart(core: Core, operator: Credentials) -> No
     await restarted.request("POST", "/unlock", json={"passphrase": UNLOCK})
     assert await tags_of(restarted, "ec") == {"tags": ["lasting"]}
     assert await use(restarted, "sign", operator) == 200
+
+
+async def test_a_late_answer_gives_no_tag_back_that_another_member_has_taken_away(
+    core: Core, operator: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does so, and this one hears of it, before it hears that its own change is made."""
+    await tag_key(core, "ec", "berlin")
+    await tag_user(core, "operator", "berlin")
+    session = core.hsm.session
+    assert session is not None
+    update = session.users.update
+
+    async def answered_late(user_id: UserId, edit: Callable[[User], User]) -> User:
+        monkeypatch.undo()
+        made = await update(user_id, edit)
+        await update(user_id, lambda user: replace(user, tags=user.tags - {Tag("berlin")}))
+        session.credentials.revoke(user_id)
+        assert await use(core, "sign", operator) == 403
+        return made
+
+    monkeypatch.setattr(session.users, "update", answered_late)
+    assert (await tag_user(core, "operator", "munich")).status == 204
+    assert await use(core, "sign", operator) == 403

@@ -89,8 +89,8 @@ class Authenticator:
         self._verified = VerifiedCredentials()
         self._turns: dict[AttemptSubject, _Turn] = {}
         self._standings: WeakValueDictionary[UserId, Standing] = WeakValueDictionary()
-        self._changes = 0
-        """How often any user has changed."""
+        self.changes = 0
+        """How often this has heard that any user has changed."""
 
     def known(self, header: str | None, address: str) -> Caller | None:
         """Return the caller that `header` was verified for before, or None for any other header.
@@ -156,11 +156,11 @@ class Authenticator:
     async def _current(self, verified: User) -> tuple[User, int] | None:
         """Return a verified user as it is now, or None if it or its passphrase was changed."""
         while True:
-            changes = self._changes
+            changes = self.changes
             current = await self._users.get(verified.user_id)
             if current is None or current[0].verifier != verified.verifier:
                 return None
-            if changes == self._changes:
+            if changes == self.changes:
                 return current
             # Some user has changed while this one was read, perhaps this one.
 
@@ -189,7 +189,7 @@ class Authenticator:
 
     def retag(self, user: User) -> None:
         """Apply the tags that the user has now to running and later requests."""
-        self._changes += 1
+        self.changes += 1
         standing = self._standings.get(user.user_id)
         if standing is not None:
             standing.tags = user.tags
@@ -200,7 +200,7 @@ class Authenticator:
 
         Running requests are refused through their Caller; later ones are verified again.
         """
-        self._changes += 1
+        self.changes += 1
         standing = self._standings.pop(user_id, None)
         if standing is not None:
             standing.is_revoked = True
@@ -208,7 +208,7 @@ class Authenticator:
 
     def forget_all(self) -> None:
         """Forget every verified credential."""
-        self._changes += 1
+        self.changes += 1
         self._verified.clear()
 
     def _digest(self, header: str) -> bytes:

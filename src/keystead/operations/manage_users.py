@@ -153,9 +153,14 @@ async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]
     def retagged(user: User) -> User:
         return replace(user, tags=edit(user.tags))
 
+    changes = session.credentials.changes
     try:
         with _revoked_in_doubt(session, user_id):
             user = await session.users.update(user_id, or_unchanged(retagged))
+            while changes != session.credentials.changes:
+                # Another member of the cluster may have changed the user since.
+                changes = session.credentials.changes
+                user = await get(session, user_id)
     except Unchanged:
         return False
     session.credentials.retag(user)
