@@ -125,3 +125,28 @@ def test_uses_of_an_approval_that_another_member_has_deleted_are_void() -> None:
         assert (taken.is_void, kept.is_void) == (True, False)
 
     asyncio.run(scenario())
+
+
+def test_what_is_forgotten_again_while_all_are_read_is_not_void() -> None:
+    """Another member changes an approval while those that it changed before are still read."""
+
+    async def scenario() -> None:
+        store = WatchedStore()
+        approvals = (await new_domain(store)).approvals
+        for name in ("a", "b"):
+            await approvals.add(approval(name, state=ApprovalState.GRANTED, granted_at=NOW), NOW)
+        taken = [await approvals.take(name, 1, lambda: NOW) for name in ("a", "b")]
+        approvals.forget()
+        reading = asyncio.create_task(approvals.open())
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if approvals.of_namespace(None, NOW):
+                break
+        assert len(approvals.of_namespace(None, NOW)) == 1
+        approvals.forget()
+        await reading
+        await approvals.open()
+        assert [uses.is_void for uses in taken] == [False, False]
+        assert len(approvals.of_namespace(None, NOW)) == 2
+
+    asyncio.run(scenario())

@@ -109,19 +109,19 @@ class ApprovalStore:
         One that was forgotten keeps its entry, so that a change under way shows here, too.
         """
         self.forget()
+        former, self._former = self._former, {}  # What is forgotten from now on is read next time.
         for name in await self._sealed.names():
             with suppress(CorruptRecord):
-                entry = self._former.get(name)
+                entry = former.get(name)
                 if entry is not None:
                     await self._read(entry)
                 elif (found := await self._found(name)) is not None:
                     entry = _Entry(*found)
                 if entry is not None and not entry.is_void:
-                    _ = self._former.pop(name, None)
+                    _ = former.pop(name, None)
                     self._keep(entry)
-        for entry in self._former.values():
+        for entry in former.values():
             entry.is_void |= not entry.changing.locked()  # A change finds out for itself.
-        self._former.clear()
 
     def forget(self) -> None:
         """Forget all approvals, until `open` reads them again."""
