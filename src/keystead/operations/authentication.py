@@ -155,14 +155,18 @@ class Authenticator:
 
     async def _current(self, verified: User) -> tuple[User, int] | None:
         """Return a verified user as it is now, or None if it or its passphrase was changed."""
+        current = await self.latest(verified.user_id)
+        if current is None or current[0].verifier != verified.verifier:
+            return None
+        return current
+
+    async def latest(self, user_id: UserId) -> tuple[User, int] | None:
+        """Return a user as it is now: read again if some user has changed meanwhile."""
         while True:
             changes = self.changes
-            current = await self._users.get(verified.user_id)
-            if current is None or current[0].verifier != verified.verifier:
-                return None
+            found = await self._users.get(user_id)
             if changes == self.changes:
-                return current
-            # Some user has changed while this one was read, perhaps this one.
+                return found
 
     def _standing(self, user: User) -> Standing:
         standing = self._standings.setdefault(user.user_id, Standing(user.tags))

@@ -41,7 +41,10 @@ async def list_users(context: CallerContext) -> list[UserId]:
 
 
 async def _find(session: Session, user_id: UserId) -> tuple[User, int]:
-    found = await session.users.get(user_id)
+    return _found(user_id, await session.users.get(user_id))
+
+
+def _found(user_id: UserId, found: tuple[User, int] | None) -> tuple[User, int]:
     if found is None:
         raise NotFound(f"User {user_id} not found.")
     return found
@@ -157,10 +160,9 @@ async def _retag(session: Session, user_id: UserId, edit: Callable[[Tags], Tags]
     try:
         with _revoked_in_doubt(session, user_id):
             user = await session.users.update(user_id, or_unchanged(retagged))
-            while changes != session.credentials.changes:
+            if changes != session.credentials.changes:
                 # Another member of the cluster may have changed the user since.
-                changes = session.credentials.changes
-                user = await get(session, user_id)
+                user, _ = _found(user_id, await session.credentials.latest(user_id))
     except Unchanged:
         return False
     session.credentials.retag(user)
