@@ -261,19 +261,29 @@ def test_no_minute_has_more_uses_than_allowed_and_waiting_helps(limit, steps):
             assert wait is None
             continue
         if wait:
+            assert wait <= 60
             now += wait
             assert minute.wait(uses, limit, now) == 0
         minute.add(uses, now)
         made += [now] * uses
-        assert sum(when > now - 60 for when in made) <= limit
+        assert sum(when + 60 > now for when in made) <= limit
 
 
 def test_what_is_taken_back_counts_no_more_and_an_old_minute_is_forgotten():
     minute = Minute()
-    minute.add(3, 10.0)
+    minute.add(3, 10.5)
     minute.add(-3, 10.9)
     assert minute.wait(3, 3, 11.0) == 0
-    assert not minute.forget_before(70.0)
-    assert minute.forget_before(71.0)
-    minute.add(-3, 10.0)
-    assert minute.wait(3, 3, 71.0) == 0
+    assert not minute.forget_before(70.4)
+    assert minute.forget_before(70.5)
+    minute.add(-3, 10.5)
+    assert minute.wait(3, 3, 70.5) == 0
+
+
+def test_nobody_waits_for_longer_than_a_minute_after_the_last_use():
+    minute = Minute()
+    minute.add(1, 10.0)
+    minute.add(1, 10.75)
+    assert minute.wait(1, 2, 10.75) == 60
+    assert minute.wait(1, 2, 70.5) == 0.25
+    assert minute.wait(1, 2, 70.75) == 0

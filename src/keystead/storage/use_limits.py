@@ -46,14 +46,16 @@ class Minute:
     def __init__(self) -> None:
         self._seconds: dict[int, int] = {}
         """Whole seconds, in order, with the number of uses in each."""
+        self._ends: dict[int, float] = {}
+        """When each of them stops to count: a minute after its last use."""
         self._total = 0
         self._first_end = inf
-        """When the first second stops to count."""
+        """Nothing stops to count before this."""
 
     def wait(self, uses: int, limit: int, now: float) -> float | None:
         """Return in how many seconds `limit` allows these uses, or None if they are over the limit.
 
-        A second counts until all of it is a minute ago, so that the limit holds in any minute.
+        A second counts until its last use is a minute ago, so that the limit holds in any minute.
         """
         if uses > limit:
             return None
@@ -67,7 +69,7 @@ class Minute:
             if excess <= 0:
                 break
             excess -= count
-            wait = _end(second) - now
+            wait = self._ends[second] - now
         return wait
 
     def add(self, uses: int, now: float) -> None:
@@ -77,21 +79,20 @@ class Minute:
             self._seconds[second] += uses
         elif uses > 0:
             self._seconds[second] = uses
-            self._first_end = min(self._first_end, _end(second))
+            self._first_end = min(self._first_end, now + MINUTE_SECONDS)
         else:
             return  # What is taken back is over a minute ago.
+        if uses > 0:
+            self._ends[second] = now + MINUTE_SECONDS
         self._total += uses
 
     def forget_before(self, now: float) -> bool:
         """Forget what is over a minute ago. Return whether nothing is left."""
-        for second in [second for second in self._seconds if _end(second) <= now]:
+        for second in [second for second, end in self._ends.items() if end <= now]:
             self._total -= self._seconds.pop(second)
-        self._first_end = min(map(_end, self._seconds), default=inf)
+            del self._ends[second]
+        self._first_end = min(self._ends.values(), default=inf)
         return not self._seconds
-
-
-def _end(second: int) -> int:
-    return second + 1 + MINUTE_SECONDS
 
 
 class UseLimits:
