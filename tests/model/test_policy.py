@@ -93,6 +93,9 @@ INVALID = [
     ({"maxPerMinute": 0}, "maxPerMinute"),
     ({"notBefore": "2026-01-01"}, "notBefore"),
     ({"notAfter": "2026-01-01T00:00:00+01:00"}, "notAfter"),
+    ({"notAfter": "2026-01-01T00:00:00+00:00"}, "notAfter"),
+    ({"notAfter": "2026-01-01 00:00:00Z"}, "notAfter"),
+    ({"notAfter": "2026-13-01T00:00:00Z"}, "notAfter"),
     ({"notBefore": "2026-01-02T00:00:00Z", "notAfter": "2026-01-01T00:00:00Z"}, "later"),
     ({"notBefore": "2026-01-01T00:00:00Z", "notAfter": "2026-01-01T00:00:00Z"}, "later"),
     ({"clients": ["192.0.2.1/24"]}, "clients"),
@@ -147,7 +150,7 @@ def test_the_approvers_of_a_key_are_of_its_namespace():
 @given(order=st.permutations(["PKCS1", "PSS_SHA256", "PSS_SHA512"]))
 def test_two_ways_to_write_a_policy_have_one_digest(order):
     first = policy(modes=order, notBefore="2026-01-01T00:00:00Z", enabled=True)
-    other = policy(notBefore="2026-01-01t00:00:00.5+00:00", modes=[*order, order[0]])
+    other = policy(notBefore="2026-01-01T00:00:00.5Z", modes=[*order, order[0]])
     assert first == other
     assert digest(first) == digest(other) != digest(policy(modes=order))
 

@@ -266,6 +266,8 @@ def _parse_address(text: str) -> tuple[int, int] | None:
 def _time(name: str, text: str | None) -> float | None:
     if text is None:
         return None
+    if text[10:11] != "T" or not text.endswith("Z"):
+        raise InvalidInput(f"{name}: expected RFC 3339 with T and Z, as 2018-10-30T11:20:50Z.")
     try:
         return parse_timestamp(text)
     except InvalidInput as error:
