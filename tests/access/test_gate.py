@@ -39,6 +39,9 @@ class Heard:
     def refused(self, attempt: Attempt, reason: str) -> None:
         self.decisions.append((reason, attempt.mode))
 
+    def not_used(self, attempt: Attempt, reason: str) -> None:
+        self.decisions.append((reason, attempt.mode))
+
 
 def stored(*mechanisms: str, tags: tuple[str, ...] = ()) -> StoredKey:
     private = BY_NAME["EC_P256"].generate(None)

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from keystead import journal_verify
+from keystead import algorithms, journal_verify
+from keystead.access.gate import Attempt
+from keystead.model.ids import UserId, parse_key_id
+from keystead.model.journal_settings import JournalSettings
+from keystead.model.keys import KeyPath
+from keystead.model.users import Caller, Role, Standing
 from keystead.operations import audit, audit_counts
 from keystead.operations.audit_counts import USES_SECONDS
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
@@ -99,6 +104,68 @@ async def test_equal_uses_of_ten_seconds_are_one_entry(core: Core) -> None:
     await core.hsm.audit.tick()
     (use,) = [one for one in await journal(core) if one["action"] == "sign"]
     assert (use["key"], use["who"], use["mode"], use["count"]) == ("k", "op", "EdDSA", 3)
+
+
+async def test_two_uses_in_modes_of_one_name_are_two_entries(core: Core) -> None:
+    both = ("AES_Encryption_GCM", "AES_Decryption_GCM")
+    await core.generate("k", "Generic", *both, length=256)
+    await core.add_user("op", "Operator")
+    message = {"mode": "AES_GCM", "message": b64(b"message")}
+    sealed = (await core.request("POST", "/keys/k/encrypt", user=OPERATOR, json=message)).json()
+    for _ in range(2):
+        answer = await core.request(
+            "POST", "/keys/k/decrypt", user=OPERATOR, json={"mode": "AES_GCM", **sealed}
+        )
+        assert answer.status == 200, answer
+    found = [one for one in await journal(core) if one.get("mode") == "AES_GCM"]
+    assert [(one["action"], one["count"]) for one in found] == [("encrypt", 1), ("decrypt", 2)]
+
+
+UNFIT = "The message or an option does not fit."
+SHORT = {"mode": "ECDSA", "message": b64(bytes(31))}
+DIGEST = b64(bytes(32))
+
+
+@pytest.mark.parametrize("uses", ["counted", "each"])
+async def test_what_is_not_signed_is_no_use_in_the_journal(core: Core, uses: str) -> None:
+    await core.generate("k", "EC_P256", "ECDSA_Signature")
+    await core.add_user("op", "Operator")
+    await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": uses})
+    batch = {"mode": "ECDSA", "messages": [DIGEST, SHORT["message"], DIGEST]}
+    good = {"mode": "ECDSA", "messages": [DIGEST, DIGEST]}
+    sent = [SHORT, batch, good, batch, SHORT]
+    answers = [
+        await core.request("POST", "/keys/k/sign", user=OPERATOR, json=json) for json in sent
+    ]
+    assert [answer.status for answer in answers] == [400, 400, 200, 400, 400]
+    found = [one for one in await journal(core) if one["action"] == "sign"]
+    assert [(one["count"], one.get("outcome")) for one in found] == [(2, None), (4, UNFIT)]
+
+
+@pytest.mark.parametrize("uses", ["counted", "each"])
+async def test_a_use_that_failed_after_its_entry_was_made_is_told(core: Core, uses: str) -> None:
+    settings = JournalSettings(uses=uses)
+    counts = audit_counts.AuditCounts(
+        settings, now=core.clock, monotonic=core.clock, require_room=lambda: None
+    )
+    caller = Caller(UserId(None, "op"), Role.OPERATOR, Standing(frozenset()))
+    path = KeyPath(None, parse_key_id("k"))
+    attempt = Attempt("ECDSA", 3, "192.0.2.1", core.clock, caller, path, algorithms.SIGN)
+    counts.use(attempt)
+    (made,) = counts.take(everything=True)
+    counts.use_withdrawn(attempt, UNFIT)
+    (told,) = counts.take(everything=True)
+    assert (made.count, made.outcome) == (3, "")
+    assert told.outcome == f"This use was counted before, and not made: {UNFIT}"
+
+
+async def test_without_uses_the_journal_has_none_that_failed(core: Core) -> None:
+    await core.generate("k", "EC_P256", "ECDSA_Signature")
+    await core.add_user("op", "Operator")
+    await core.request("PUT", "/config/journal", user=ADMIN, json={"uses": "off"})
+    answer = await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SHORT)
+    assert answer.status == 400
+    assert "sign" not in await actions(core)
 
 
 async def test_lock_and_unlock_are_entries(core: Core) -> None:

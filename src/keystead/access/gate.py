@@ -51,6 +51,10 @@ class Recorder(Protocol):
         """Record a refused use with the rule that refused it."""
         ...
 
+    def not_used(self, attempt: Attempt, reason: str) -> None:
+        """Record why nothing came of a permitted use, which does not count."""
+        ...
+
 
 class Gate:
     """Permits uses of keys, or refuses them."""
@@ -97,6 +101,11 @@ class Gate:
             raise
         self._record(attempt, permit)
         return permit
+
+    def withdraw(self, attempt: Attempt, permit: Permit, reason: str) -> None:
+        """Take back a permit with which the key did not work: the use counts nowhere."""
+        permit.give_back()
+        self._recorder.not_used(attempt, reason)
 
     def require_permitted_once_counted(self, attempt: Attempt, key: StoredKey) -> None:
         """Raise as `permit` does, except for what counts uses: limits and approvals."""

@@ -23,6 +23,10 @@ class Journal(Protocol):
         """Record a refused use."""
         ...
 
+    def use_withdrawn(self, attempt: Attempt, reason: str) -> None:
+        """Take back a permitted use, and record why nothing came of it."""
+        ...
+
     def request_refused(
         self, caller: Caller | None, action: str, address: str, status: int
     ) -> None:
@@ -56,6 +60,10 @@ class AccessRecord:
         self._journal.use_refused(attempt, reason)
         if (unlogged := self._pace.step()) is not None:
             self._log.info("key use refused", **_fields(attempt), reason=reason, unlogged=unlogged)
+
+    def not_used(self, attempt: Attempt, reason: str) -> None:
+        """Take a permitted use out of the journal's count, which gets the reason instead."""
+        self._journal.use_withdrawn(attempt, reason)
 
     def request_refused(
         self,

@@ -99,7 +99,7 @@ class Permit(msgspec.Struct, frozen=True):
 
     path: KeyPath
     give_back: Callable[[], None] = _nothing
-    """Gives the use back to the limits of the key's policy. Call it if the key did not work."""
+    """Gives the use back to the limits of the key's policy. The gate's `withdraw` calls it."""
 
 
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:

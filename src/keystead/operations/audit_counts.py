@@ -58,7 +58,7 @@ class AuditCounts:
         if self._refuses:
             self._require_room()
         # A key and a caller in the caches are the same objects at each use. The tally keeps them.
-        kind = (id(attempt.key), id(attempt.caller), attempt.mode, attempt.address)
+        kind = (id(attempt.key), id(attempt.caller), attempt.use, attempt.mode, attempt.address)
         tally = self._use_of(kind)
         if tally is not None:
             tally.count += attempt.uses
@@ -79,6 +79,25 @@ class AuditCounts:
         entry.outcome = reason
         kind = (entry.who, entry.namespace, entry.key, entry.action, entry.mode, reason)
         self._refused.add(kind, 1, entry)
+
+    def use_withdrawn(self, attempt: Attempt, reason: str) -> None:
+        """Take back a use that was recorded, and count it as a refused one.
+
+        If its entry is made already, the refusal says so.
+        """
+        if self.use is _ignore:
+            return
+        if not self._take_back(attempt):
+            reason = f"This use was counted before, and not made: {reason}"
+        self.use_refused(attempt, reason)
+
+    def _take_back(self, attempt: Attempt) -> bool:
+        for place in range(len(self._each) - 1, -1, -1):
+            if self._each[place][0] is attempt:
+                del self._each[place]
+                return True
+        kind = (id(attempt.key), id(attempt.caller), attempt.use, attempt.mode, attempt.address)
+        return self._uses.take_back(kind, attempt.uses)
 
     def request_refused(
         self, caller: Caller | None, action: str, address: str, status: int

@@ -10,7 +10,7 @@ from keystead.algorithms import PrivateKey, Result, Use
 from keystead.errors import InvalidInput
 from keystead.model.secret import Hidden
 from keystead.operations.caller_context import CallerContext
-from keystead.operations.use_keys import NOT_USED, attempt_of
+from keystead.operations.use_keys import NOT_USED, attempt_of, reason_of
 from keystead.operations.use_permits import current, ready
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.leases import lease_ahead
@@ -54,8 +54,8 @@ async def use_key_for_each(
     try:
         mechanism.require_options(wanted.options)
         results = await batch.run(context)
-    except NOT_USED:
-        permit.give_back()
+    except NOT_USED as error:
+        session.gate.withdraw(attempt, permit, reason_of(error))
         raise
     except asyncio.CancelledError:  # The client is gone, and some uses have begun.
         session.keys.count_use(key.path, uses)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
 from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result, Use
 from keystead.certificates.csr import SubjectName, make_csr
-from keystead.errors import InvalidInput, Overloaded
+from keystead.errors import InvalidInput, KeysteadError, Overloaded
 from keystead.model.ids import KeyId
 from keystead.model.keys import Origin, Permit
 from keystead.model.secret import Hidden
@@ -29,6 +29,8 @@ NOT_USED: Final = (InvalidInput, Overloaded)
 
 A failed decryption counts, because its result tells something about the key.
 """
+_UNFIT: Final = "The message or an option does not fit."
+_GIVEN_UP: Final = "The request was given up."
 
 
 class WantedUse(Hidden):
@@ -128,8 +130,8 @@ async def use_key(
             made = await _in_a_thread(context, attempt, key, permit, work)
         else:
             made = wanted.work(run, private, finish)
-    except NOT_USED:
-        permit.give_back()
+    except NOT_USED as error:
+        session.gate.withdraw(attempt, permit, reason_of(error))
         raise
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(wanted.use.verb)
@@ -166,8 +168,8 @@ async def csr(context: CallerContext, key: StoredKey, subject: SubjectName) -> b
             pem = await _in_a_thread(context, attempt, key, permit, work)
         else:
             pem = make_csr(private, subject)
-    except NOT_USED:
-        permit.give_back()
+    except NOT_USED as error:
+        session.gate.withdraw(attempt, permit, reason_of(error))
         raise
     session.keys.count_use(key.path)
     session.metrics.count_key_operation(SIGN.verb)
@@ -180,6 +182,11 @@ def attempt_of(
 ) -> Attempt:
     """Return uses of a key, for the gate to judge."""
     return Attempt(mode, uses, context.address, context.now, context.caller, key.path, use)
+
+
+def reason_of(error: KeysteadError) -> str:
+    """Return why nothing came of a use, in one of few texts, so that equal ones are counted."""
+    return _UNFIT if isinstance(error, InvalidInput) else error.message
 
 
 async def _in_a_thread(
@@ -208,7 +215,7 @@ async def _in_a_thread(
         if begun:
             session.keys.count_use(key.path)
         else:
-            permit.give_back()
+            session.gate.withdraw(attempt, permit, _GIVEN_UP)
         raise
     session.gate.require_still_permitted(attempt, await current(context, key))
     return result

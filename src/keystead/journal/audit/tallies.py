@@ -38,6 +38,16 @@ class Tallies(Generic[Subject]):
         else:
             self.rest += count
 
+    def take_back(self, kind: object, count: int) -> bool:
+        """Take events of a kind back. Return False, and do nothing, if fewer are counted."""
+        tally = self.of(kind)
+        if tally is None or tally.count < count:
+            return False
+        tally.count -= count
+        if not tally.count:
+            del self._kinds[kind]
+        return True
+
     def take(self) -> list[Tally[Subject]]:
         """Return all tallies, and begin again without any. `rest` stays."""
         taken = list(self._kinds.values())
