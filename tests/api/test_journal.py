@@ -156,7 +156,8 @@ async def test_a_use_that_failed_after_its_entry_was_made_is_told(core: Core, us
     counts.use_withdrawn(attempt, UNFIT)
     (told,) = counts.take(everything=True)
     assert (made.count, made.outcome) == (3, "")
-    assert told.outcome == f"This use was counted before, and not made: {UNFIT}"
+    reason = f"This use was counted before, and not made: {UNFIT}"
+    assert (told.count, told.outcome) == (3, reason)
 
 
 async def test_without_uses_the_journal_has_none_that_failed(core: Core) -> None:

@@ -74,22 +74,21 @@ class AuditCounts:
         self._each.append((attempt, self._now(), REQUEST.get() or 0))
 
     def use_refused(self, attempt: Attempt, reason: str) -> None:
-        """Count a refused use."""
-        entry = use_entry(attempt)
-        entry.outcome = reason
-        kind = (entry.who, entry.namespace, entry.key, entry.action, entry.mode, reason)
-        self._refused.add(kind, 1, entry)
+        """Count a refused use, or batch of uses."""
+        self._refuse(attempt, reason, 1)
 
     def use_withdrawn(self, attempt: Attempt, reason: str) -> None:
         """Take back a use that was recorded, and count it as a refused one.
 
-        If its entry is made already, the refusal says so.
+        If its entry is made already, the refusal says so, and counts all uses of a batch.
         """
         if self.use is _ignore:
             return
-        if not self._take_back(attempt):
+        if self._take_back(attempt):
+            self.use_refused(attempt, reason)
+        else:
             reason = f"This use was counted before, and not made: {reason}"
-        self.use_refused(attempt, reason)
+            self._refuse(attempt, reason, attempt.uses)
 
     def _take_back(self, attempt: Attempt) -> bool:
         for place in range(len(self._each) - 1, -1, -1):
@@ -98,6 +97,12 @@ class AuditCounts:
                 return True
         kind = (id(attempt.key), id(attempt.caller), attempt.use, attempt.mode, attempt.address)
         return self._uses.take_back(kind, attempt.uses)
+
+    def _refuse(self, attempt: Attempt, reason: str, count: int) -> None:
+        entry = use_entry(attempt)
+        entry.outcome = reason
+        kind = (entry.who, entry.namespace, entry.key, entry.action, entry.mode, reason)
+        self._refused.add(kind, count, entry)
 
     def request_refused(
         self, caller: Caller | None, action: str, address: str, status: int
