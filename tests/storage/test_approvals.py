@@ -3,6 +3,9 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from keystead.errors import StoreUnavailable
 from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import UserId
 from keystead.model.policy import ApprovalRule
@@ -56,24 +59,28 @@ def test_two_deletions_and_a_change_of_the_same_approvals_do_not_wait_for_each_o
 
 
 class _Held:
-    """A store whose next commit waits until it may go on."""
+    """A store whose next commit waits until it may go on, or fails then."""
 
     def __init__(self) -> None:
         self.store = WatchedStore()
         self._is_held, self._may_go_on = asyncio.Event(), asyncio.Event()
+        self._error: Exception | None = None
 
     def hold(self) -> None:
         async def wait() -> None:
             self.store.before_commit = lambda: None
             self._is_held.set()
             await self._may_go_on.wait()
+            if self._error is not None:
+                raise self._error
 
         self.store.before_commit = wait
 
     async def held(self) -> None:
         await self._is_held.wait()
 
-    def go_on(self) -> None:
+    def go_on(self, error: Exception | None = None) -> None:
+        self._error = error
         self._may_go_on.set()
 
 
@@ -91,6 +98,30 @@ def test_a_change_that_is_written_while_all_are_read_again_is_shown() -> None:
             assert approvals.get("a", NOW).uses_left == 2
             held.go_on()
         assert approvals.get("a", NOW).uses_left == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_uses_that_are_given_back_while_others_are_written_are_there_again(fails) -> None:
+    async def scenario() -> None:
+        held = _Held()
+        approvals = (await new_domain(held.store)).approvals
+        whole = approval("a", state=ApprovalState.GRANTED, granted_at=NOW, uses=5, uses_left=5)
+        await approvals.add(whole, NOW)
+        unused = await approvals.take("a", 2, lambda: NOW)
+        held.hold()
+        writing = asyncio.create_task(approvals.take("a", 1, lambda: NOW))
+        async with asyncio.timeout(ENOUGH_SECONDS):
+            await held.held()
+            unused.give_back()
+            assert approvals.get("a", NOW).uses_left == 5
+            held.go_on(StoreUnavailable("no disk") if fails else None)
+            _ = await asyncio.gather(writing, return_exceptions=True)
+        assert isinstance(writing.exception(), StoreUnavailable) == fails
+        assert approvals.get("a", NOW).uses_left == (5 if fails else 4)
+        await approvals.take("a", 1, lambda: NOW)
+        assert approvals.get("a", NOW).uses_left == (4 if fails else 3)
 
     asyncio.run(scenario())
 

@@ -57,11 +57,25 @@ class _Entry:
     """What the approval will be, while the store writes it."""
     is_void: bool = False
     times_shown: int = 0
+    given_back: int = 0
+    """Uses that were given back while the store writes, which what it writes does not have."""
 
     def show(self, approval: Approval, revision: int) -> None:
         """Show what the store has."""
         self.approval, self.revision = approval, revision
         self.times_shown += 1
+        self._add(self.given_back)
+
+    def give_back(self, uses: int) -> None:
+        """Give uses back, unless the approval is over."""
+        self._add(uses)
+        if self.writing is not None:
+            self.given_back += uses
+
+    def _add(self, uses: int) -> None:
+        if uses:
+            with suppress(Conflict):
+                self.approval = rules.give_back(self.approval, uses)
 
     def is_or_becomes(self, is_void: Callable[[Approval], bool]) -> bool:
         """Whether `is_void` is true of the approval as it is, or as it is being written."""
@@ -86,9 +100,7 @@ class ApprovedUses:
         They are lost if the approval is over by now, or if the HSM is locked before the next use.
         """
         uses, self.uses = self.uses, 0
-        if uses:
-            with suppress(Conflict):
-                self._entry.approval = rules.give_back(self._entry.approval, uses)
+        self._entry.give_back(uses)
 
 
 class ApprovalStore:
@@ -281,7 +293,7 @@ class ApprovalStore:
             else:  # What was read meanwhile may be older than this change, or newer.
                 await self._read(entry)
         finally:
-            entry.writing = None
+            entry.writing, entry.given_back = None, 0
 
 
 def _encode(approval: Approval) -> bytes:
