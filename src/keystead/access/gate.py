@@ -76,9 +76,7 @@ class Gate:
             policy = key.record.policy
             permit = Permit(key.path) if policy is None else self._permit(policy, attempt, key)
         except KeysteadError as error:
-            if attempt.approval is not None:
-                attempt.approval.give_back()
-            self._refuse(attempt, error)
+            self._refuse_unused(attempt, error)
             raise
         self._record(attempt, permit)
         return permit, mechanism
@@ -95,9 +93,7 @@ class Gate:
             if policy is not None:
                 permit = self._permit(policy, _as_signature(attempt, key), key)
         except KeysteadError as error:
-            if attempt.approval is not None:
-                attempt.approval.give_back()
-            self._refuse(attempt, error)
+            self._refuse_unused(attempt, error)
             raise
         self._record(attempt, permit)
         return permit
@@ -161,6 +157,12 @@ class Gate:
         except KeysteadError:
             permit.give_back()
             raise
+
+    def _refuse_unused(self, attempt: Attempt, error: KeysteadError) -> None:
+        """Record a refusal before the key works, and give back what an approval gave for it."""
+        if attempt.approval is not None:
+            attempt.approval.give_back()
+        self._refuse(attempt, error)
 
     def _refuse(self, attempt: Attempt, error: KeysteadError) -> None:
         # An unknown mode is not shown, because it may be any input of the client.
