@@ -281,9 +281,10 @@ class Accepted:
             raise HttpError(415, f"Content-Type must be {' or '.join(self.types)}.")
 
     def require_early(self, content_type: str) -> None:
-        """Raise HttpError 415 if a Content-Type, '' if there is none, fails the early check."""
-        if self.early is EarlyCheck.NONE:
-            return
+        """Raise HttpError 415 if a Content-Type, '' if there is none, fails the early check.
+
+        The row has such a check: for the others, nothing is called.
+        """
         if self.early is EarlyCheck.IS_ACCEPTED or not is_media_type(content_type):
             self.require(content_type)
 
