@@ -366,6 +366,31 @@ async def test_what_it_rests_on_may_not_change(happens) -> None:
     team.core.close()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "policy", {"maxUses": 5}),
+        ("DELETE", "policy", None),
+        ("POST", "move", {"newId": "other"}),
+        ("POST", "move", {"newId": "key"}),
+    ],
+)
+async def test_a_change_that_is_refused_voids_none(method: str, path: str, body: object) -> None:
+    team = await new_team()
+    policy_path = "/keys/key/policy"
+    policy = (await team.core.request("GET", policy_path, user=ADMIN)).json() | {"frozen": True}
+    answer = await team.core.request("PUT", policy_path, user=ADMIN, json=policy)
+    assert answer.status == 204, answer
+    await team.core.generate("other", "EC_P256", "ECDSA_Signature")
+    granted, pending = await team.granted(uses=2), await team.ask()
+    answer = await team.core.request(method, f"/keys/key/{path}", user=ADMIN, json=body)
+    assert answer.status == 409
+    assert await team.state(granted) == ("granted", 2)
+    assert await team.state(pending) == ("pending", 5)
+    assert (await team.sign()).status == 200
+    team.core.close()
+
+
 async def test_the_consent_of_an_approver_that_has_lost_the_tag_of_approvers_counts_no_more() -> (
     None
 ):

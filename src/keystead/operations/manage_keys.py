@@ -190,9 +190,11 @@ async def delete(context: CallerContext, key_id: KeyId) -> None:
 
 async def move(context: CallerContext, key_id: KeyId, new_id: KeyId) -> None:
     """Give a key another ID. Raises AlreadyExists if that is taken."""
-    path = _path(context, key_id)
+    path, new_path = _path(context, key_id), _path(context, new_id)
+    if await context.session.keys.exists(new_path):  # Before any approval is void.
+        raise AlreadyExists(f"Key {new_id} already exists.")
     async with voided(context.session, of_key(path)):
-        await context.session.keys.move(path, _path(context, new_id))
+        await context.session.keys.move(path, new_path)
     context.note("key moved", key=key_id, to=new_id)
 
 

@@ -63,6 +63,7 @@ async def remove_policy(context: CallerContext, key: StoredKey) -> None:
 async def _change(
     context: CallerContext, key: StoredKey, edit: Callable[[KeyRecord], KeyRecord]
 ) -> None:
+    _ = edit(key.record)  # A change that is refused voids no approval.
     async with voided(context.session, of_key(key.path)):
         await context.session.keys.change_policy(key.path, edit)
     context.note("key changed", key=key.path.key_id, changed="policy")
