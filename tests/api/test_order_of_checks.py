@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keystead.algorithms import USES
 from keystead.model.lifecycle import State
 from tests.support.core import ADMIN, UNLOCK, Answer, Core, Credentials, b64
 
@@ -182,6 +183,29 @@ async def test_a_key_is_looked_for_before_its_content_type(
         "POST", "/keys/nothing/sign", user=operator, body=b"{}", headers=form
     )
     assert answer.status == 404
+
+
+BEYOND_NETHSM = [
+    *(
+        f"POST /keys/not/{use.verb}"
+        for use in USES
+        if use.verb not in {"sign", "decrypt", "encrypt"}
+    ),
+    "POST /keys/not/attestation",
+    "POST /keys/not/approvals",
+    "PUT /keys/not/policy",
+    "PUT /namespaces/not/quota",
+]
+
+
+@pytest.mark.parametrize("row", BEYOND_NETHSM)
+async def test_what_does_not_exist_is_told_before_what_the_body_lacks(
+    core: Core, operator: Credentials, row: str
+) -> None:
+    method, path = row.split()
+    user = operator if method == "POST" else ADMIN
+    answer = await core.request(method, path, user=user, json={"no such": "field"})
+    assert answer.status == 404, answer
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

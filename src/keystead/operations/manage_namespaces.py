@@ -45,9 +45,14 @@ async def delete(context: CallerContext, namespace: NamespaceId) -> None:
         context.note("keys of a deleted namespace may be left", namespace=namespace, reason=left)
 
 
+async def require(session: Session, namespace: NamespaceId) -> None:
+    """Raise NotFound unless the namespace exists."""
+    _ = await session.namespaces.require(namespace)
+
+
 async def quota(session: Session, namespace: NamespaceId) -> Quota:
     """Return a namespace's quota. Raises NotFound if the namespace does not exist."""
-    await session.namespaces.require(namespace)
+    await require(session, namespace)
     return await session.namespaces.quota(namespace)
 
 

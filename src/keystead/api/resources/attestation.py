@@ -8,7 +8,7 @@ from keystead.api.http.route import Call, Created, Reply
 from keystead.api.resources.shapes import DistinguishedName, decode_nonce, json_reply
 from keystead.certificates.device_identity import sign_compact
 from keystead.model.ids import parse_key_id
-from keystead.operations import attest_keys
+from keystead.operations import attest_keys, manage_keys
 from keystead.operations.attest_keys import Attestation, SoftwareFacts
 
 MAX_NONCE_BYTES: Final = 64
@@ -32,6 +32,7 @@ class IdentityView(msgspec.Struct, rename="camel"):
 async def attest(call: Call[AttestationRequest]) -> Reply[Attestation]:
     """POST /keys/{id}/attestation: facts about a key, signed by the HSM's identity (JWS)."""
     key_id = parse_key_id(call.parameters["key_id"])
+    await manage_keys.require(call.context, key_id)
     wanted = await call.json(AttestationRequest)
     decode_nonce(wanted.nonce, most=MAX_NONCE_BYTES)
     facts = SoftwareFacts(call.hsm.device_id, call.hsm.software_digest)

@@ -37,6 +37,7 @@ async def quota(call: Call[None]) -> Reply[Quota]:
 async def set_quota(call: Call[Quota]) -> Reply[None]:
     """PUT /namespaces/{id}/quota: limit what the namespace may hold; what is not given is free."""
     namespace = parse_namespace_id(call.parameters["namespace_id"])
+    await manage_namespaces.require(call.session, namespace)
     wanted = await call.json(Quota)
     await manage_namespaces.set_quota(call.context, namespace, wanted)
     return NO_CONTENT
