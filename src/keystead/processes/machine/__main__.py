@@ -1,5 +1,8 @@
 """Runs the appliance: the kernel starts this as process 1."""
 
-from keystead.processes.machine.process import main
+from keystead.processes.loading import loading
+
+with loading():
+    from keystead.processes.machine.process import main
 
 main()
