@@ -33,6 +33,16 @@ def test_the_core_loads_pycryptodome_without_cffi():
     assert not {"cffi", "pycparser"} & loaded
 
 
+@pytest.mark.parametrize("process", ["core", "platform", "edge"])
+def test_loading_starts_no_program(process):
+    code = f"""import sys
+def refuse(event, _):
+    assert event not in {{"subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec"}}, event
+sys.addaudithook(refuse)
+import keystead.processes.{process}.process"""
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)  # noqa: S603 - fixed code
+
+
 @pytest.mark.parametrize(
     "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
 )
