@@ -1,6 +1,7 @@
 """Requests at the same time, over a store that lets others run while it works."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -351,6 +352,29 @@ async def test_what_outlasts_the_patience_of_lock_gets_412_and_changes_nothing(
     assert (await uploading).status == 412
     await unlock(busy)
     assert (await busy.request("GET", "/keys", user=ADMIN)).json() == []
+
+
+async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy: Core) -> None:
+    body = HeldBody(b'{"label":"x"}')
+    headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
+    request = Request(1, "PUT", "/api/v1/keys/k/label", "", headers, "192.0.2.1", b"", None, True)
+    labelling = asyncio.create_task(busy.dispatcher.answer(request, body))
+    await body.asked_for.wait()
+    locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))
+    await until_locked(busy)
+    unlocking = asyncio.create_task(unlock(busy))
+    _ = await asyncio.wait([unlocking], timeout=0.1)
+    assert not locking.done()
+    assert not unlocking.done()
+    body.may_arrive.set()
+    assert (await labelling).status == 404
+    assert (await locking).status == 204
+    await unlocking
+    await busy.generate("new", "EC_P256", "ECDSA_Signature")
+    entries = (await busy.request("GET", "/journal", user=ADMIN)).body.splitlines()
+    actions = [json.loads(entry)["action"] for entry in entries]
+    in_order = ["POST /lock", "journal opened", "POST /unlock", "POST /keys/generate"]
+    assert [action for action in actions if action in in_order][-4:] == in_order
 
 
 async def test_unlock_during_lock_opens_a_session_of_its_own(

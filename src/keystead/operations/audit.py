@@ -67,6 +67,8 @@ class Audit:
         self._run = os.urandom(8).hex()
         self._waiting: list[tuple[JournalEntry, str]] = []
         """Entries to be chained, with the paths of their records, or ""."""
+        self.session_end = asyncio.Lock()
+        """Held while a session ends, which closes the journal, and while an unlock opens both."""
         self._writing = asyncio.Lock()
         self._doubted = 0
         self._is_stuck = False

@@ -257,7 +257,7 @@ class Hsm:
         *,
         acknowledged: str,
     ) -> None:
-        async with self.unlocking.queued(address), self.changing:
+        async with self.unlocking.queued(address), self.changing, self.audit.session_end:
             after(self.state, Event.UNLOCK)
             domain_key = await open_domain_key()
             await self.enter(Event.UNLOCK, domain_key, acknowledged=acknowledged)
@@ -385,8 +385,9 @@ class Hsm:
 
     async def end(self, session: Session, *, seconds: float, but: int = 0) -> None:
         """End a session as `Session.end` does, and close the journal."""
-        await session.end(seconds=seconds, but=but)
-        await self.audit.close()
+        async with self.audit.session_end:
+            await session.end(seconds=seconds, but=but)
+            await self.audit.close()
 
     # --- inside ---
 
