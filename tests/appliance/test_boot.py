@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.support.server import basic, trusting_anyone
 NONCE = bytes(range(32))
 WITH_ERRORS = 0x2
 """What the kernel writes into the state of a file system when it has found an error."""
+SHORT = "the memory is not enough to check a passphrase"
 AT_ONCE = 12
 """More passphrases than are checked at once."""
 
@@ -84,14 +86,27 @@ def test_a_damaged_data_partition_ends_the_start_with_what_to_do(
         assert READY not in vm.console
 
 
+@pytest.fixture(params=["no TPM", "a TPM"])
+def tpm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | None]:
+    """The control channel of a TPM, or None for a machine without one."""
+    if request.param == "no TPM":
+        yield None
+        return
+    if shutil.which("swtpm") is None:
+        pytest.skip("no swtpm")
+    with software_tpm(tmp_path) as channel:
+        yield channel
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # The SDK's file.
 def test_the_memory_is_enough_for_a_backup_a_restore_and_a_flood_of_passphrases(
-    built: Path, tmp_path: Path
+    built: Path, tmp_path: Path, tpm: Path | None
 ) -> None:
     raw, variables = copied(built / DISK, tmp_path), copied(VARIABLES, tmp_path)
 
-    with booted(tmp_path, raw, variables) as vm:
+    with booted(tmp_path, raw, variables, tpm=tpm) as vm:
         vm.wait_for(READY)
+        assert SHORT not in vm.console
         vm.wait_for("by DHCP")
         provision_and_sign(vm)
         with closing(vm.client("admin")) as admin:
