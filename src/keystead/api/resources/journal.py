@@ -33,7 +33,7 @@ async def settings(call: Call[None]) -> Reply[JournalSettings]:
 
 
 async def set_settings(call: Call[JournalSettings]) -> Reply[None]:
-    """PUT /config/journal: change what the journal records, and its size."""
+    """PUT /config/journal: what it records, and its size; what is not given gets its default."""
     wanted = await call.json(JournalSettings)
     await device_settings.put(call.hsm, call.context, JOURNAL, wanted)
     call.hsm.audit.settings_changed(wanted)
