@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections import deque
 from functools import partial
@@ -54,6 +55,13 @@ BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 """The memory for bodies of one edge: three of the largest. A captured edge leaves room for
 others."""
+
+
+class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+    platform: socket.socket
+    checks: int
+    peer_identity: int | None = None
+    peer_authority: int | None = None
 
 
 class Core:
@@ -252,19 +260,14 @@ async def serve(
 
 def main() -> None:
     """Run the core, with options from the supervisor."""
-    parser = launch.parser("core")
-    parser.add_argument("--platform", type=launch.inherited_socket, required=True)
-    parser.add_argument("--checks", type=int, required=True)
-    parser.add_argument("--peer-identity", type=int)
-    parser.add_argument("--peer-authority", type=int)
-    given = parser.parse_args()
+    given = launch.read_options(_Options, sys.argv[1:])
     log = log_to_stderr("core")
     facts = Facts.read(given.checks)
     confinement = Sandbox("core", is_filtered=given.is_filtered)
     with launch.telling_refusal(given.control):
         peer_tls, file_bytes = None, None
         keep = [given.platform.fileno(), given.control.fileno()]
-        if given.peer_identity is not None:
+        if given.peer_identity is not None and given.peer_authority is not None:
             peer_tls = PeerTls(given.peer_identity, given.peer_authority, given.control)
             keep += [peer_tls.identity, peer_tls.authority]
             file_bytes = PEER_FILE_BYTES

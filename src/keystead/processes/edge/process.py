@@ -22,6 +22,12 @@ from keystead.wire import control
 from keystead.wire.control_messages import EdgeReady
 
 
+class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+    core: socket.socket
+    listen: tuple[socket.socket, ...]
+    proxy: tuple[str, ...] = ()
+
+
 async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
     *,
     listeners: Sequence[socket.socket],
@@ -76,11 +82,7 @@ def _load_tls_settings() -> None:
 
 def main() -> None:
     """Run one edge, with options from the supervisor."""
-    parser = launch.parser("edge")
-    parser.add_argument("--core", type=launch.inherited_socket, required=True)
-    parser.add_argument("--listen", type=launch.inherited_socket, action="append", required=True)
-    parser.add_argument("--proxy", type=ipaddress.ip_network, action="append", default=[])
-    given = parser.parse_args()
+    given = launch.read_options(_Options, sys.argv[1:])
     sockets = [given.core, given.control, *given.listen]
     confinement = Sandbox("edge", is_filtered=given.is_filtered)
     sandbox.end_first()  # Clients decide how much memory it takes, and it is replaced alone.
@@ -96,7 +98,7 @@ def main() -> None:
                 core=given.core,
                 supervisor=given.control,
                 max_connections=min(MAX_CONNECTIONS, files - FILES_BESIDE_CONNECTIONS),
-                proxies=given.proxy,
+                proxies=[ipaddress.ip_network(network) for network in given.proxy],
                 pages=pages,
                 confinement=confinement,
             ),

@@ -1,6 +1,7 @@
 """Confines itself, and becomes the operator's etcd, or etcdutl to restore a snapshot."""
 
 import os
+import sys
 from pathlib import Path
 
 from keystead.processes import launch
@@ -24,19 +25,21 @@ _GO_SETTINGS = {"GOMEMLIMIT": "2GiB", "GOTRACEBACK": "none"}
 """Go's runtime frees memory earlier from the limit on, and prints no memory when it crashes."""
 
 
+class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+    directory: Path
+    program: Path
+    record: str
+    restores: bool = False
+    user: int | None = None
+    peer_identity: int | None = None
+    peer_authority: int | None = None
+
+
 def main() -> None:
     """Run etcd, with options from the supervisor."""
-    parser = launch.parser("etcd")
-    parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--program", type=Path, required=True)
-    parser.add_argument("--record", required=True)
-    parser.add_argument("--restores", action="store_true")
-    parser.add_argument("--user", type=int)
-    parser.add_argument("--peer-identity", type=int)
-    parser.add_argument("--peer-authority", type=int)
-    given = parser.parse_args()
+    given = launch.read_options(_Options, sys.argv[1:])
     files, keep = None, [given.control.fileno()]
-    if given.peer_identity is not None:
+    if given.peer_identity is not None and given.peer_authority is not None:
         files = PeerFiles(given.peer_identity, given.peer_authority)
         keep += files
     confinement = Sandbox("etcd", is_filtered=given.is_filtered)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,14 @@ from keystead.storage.key_value_store import KeyValueStore
 from keystead.storage.paths import devices
 from keystead.wire import control
 from keystead.wire.control_messages import KeyWaits
+
+
+class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+    core: socket.socket
+    data: Path
+    data_lock: int
+    settings: int
+    user: int | None = None
 
 
 async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
@@ -147,13 +156,7 @@ def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
 
 def main() -> None:
     """Run the platform, with options from the supervisor."""
-    parser = launch.parser("platform")
-    parser.add_argument("--core", type=launch.inherited_socket, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--data-lock", type=int, required=True)
-    parser.add_argument("--settings", type=int, required=True)
-    parser.add_argument("--user", type=int)
-    given = parser.parse_args()
+    given = launch.read_options(_Options, sys.argv[1:])
     keep = [given.core.fileno(), given.control.fileno(), given.data_lock, given.settings]
     log = log_to_stderr("platform")
     confinement = Sandbox("platform", is_filtered=given.is_filtered)
