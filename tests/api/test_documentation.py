@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import html
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from keystead.api.description.openapi import describe
-from keystead.api.description.page import render
+from keystead.api.description.page import escape, render
 from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from keystead.wire.edge_messages import Request, Response
@@ -20,14 +21,14 @@ VOID = {"meta", "!doctype"}
 class Page(HTMLParser):
     """The elements of a page; fails where they are not nested."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.tags: set[str] = set()
         self.attributes: list[tuple[str, str]] = []
         self.text = ""
         self.style = ""
-        self.feed(html)
+        self.feed(text)
         self.close()
         assert not self.open
 
@@ -124,3 +125,8 @@ async def test_the_server_s_name_alone_leads_to_it(core: Core) -> None:
 @pytest.mark.parametrize("path", ["/api", "/api/v1", "/api_docs/x", "/info", "*", ""])
 async def test_nothing_else_is_outside_the_api(core: Core, path: str) -> None:
     assert (await fetch(core, path=path)).status == 404
+
+
+def test_text_is_escaped_as_pythons_own_library_does() -> None:
+    every = "".join(map(chr, range(0x200))) + "&amp;<b a='\"'>"
+    assert escape(every) == html.escape(every)

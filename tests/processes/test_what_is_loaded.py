@@ -5,6 +5,12 @@ import sys
 
 import pytest
 
+PROCESSES = (
+    "server_commands",
+    "processes.platform.process",
+    "processes.core.process",
+    "processes.edge.process",
+)
 HELD_BY_THE_CORE = ("cryptography", "Crypto", "coincurve", "keystead.algorithms")
 
 
@@ -43,8 +49,15 @@ import keystead.processes.{process}.process"""
     subprocess.run([sys.executable, "-I", "-c", code], check=True)  # noqa: S603 - fixed code
 
 
-@pytest.mark.parametrize(
-    "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
-)
+@pytest.mark.parametrize("module", PROCESSES)
 def test_no_process_loads_the_modules_for_copies_of_files(module):
-    assert not {"shutil", "tempfile"} & set(loaded_by(module))
+    assert not {"shutil", "tempfile", "bz2", "lzma"} & set(loaded_by(module))
+
+
+@pytest.mark.parametrize("module", ["platform", "core", "edge"])
+def test_no_process_but_the_supervisor_reads_a_command_line_of_people(module):
+    assert not {"argparse", "gettext"} & set(loaded_by(f"processes.{module}.process"))
+
+
+def test_the_core_knows_no_names_of_characters_for_html():
+    assert "html.entities" not in loaded_by("processes.core.process")

@@ -8,7 +8,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from html import escape
 from itertools import groupby
 from typing import Final
 
@@ -32,6 +31,10 @@ table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: 0.2rem 0.6rem 0.2rem 0 }
 tr + tr { border-top: 1px solid var(--soft) }
 """
+
+_ESCAPED: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+)
 
 _POLICY: Final = "; ".join(
     (
@@ -97,6 +100,11 @@ def render(document: Json) -> str:
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return `text` for HTML, as html.escape does, whose module loads 0.5 MiB of entities."""
+    return text.translate(_ESCAPED)
 
 
 def _operations(document: Json) -> Iterator[str]:
