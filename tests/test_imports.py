@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from keystead.imports import imported_as
+from keystead.imports import imported_as, without
 
 
 def test_an_import_finds_the_module_that_stands_in_and_afterwards_the_real_one():
@@ -29,3 +29,12 @@ def test_after_an_error_the_real_module_is_back():
     with pytest.raises(ZeroDivisionError), imported_as("colorsys", ModuleType("colorsys")):
         raise ZeroDivisionError
     assert "colorsys" not in sys.modules
+
+
+def test_modules_are_left_out_inside_of_each_other():
+    with without("colorsys", "this"):
+        with without("colorsys"), pytest.raises(ModuleNotFoundError):
+            __import__("colorsys")
+        with pytest.raises(ModuleNotFoundError):
+            __import__("colorsys")
+    assert __import__("colorsys").rgb_to_hsv

@@ -18,12 +18,19 @@ def imported_as(name: str, module: ModuleType | None) -> Iterator[None]:
     A module that is loaded already stays what it is for those who have it.
     """
     modules = cast("dict[str, ModuleType | None]", sys.modules)
-    real = modules.get(name)
+    before = {name: modules[name]} if name in modules else {}
     modules[name] = module
     try:
         yield
     finally:
-        if real is None:
-            del modules[name]
-        else:
-            modules[name] = real
+        del modules[name]
+        modules.update(before)
+
+
+@contextlib.contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Let imports of these modules raise ModuleNotFoundError."""
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            stack.enter_context(imported_as(name, None))
+        yield

@@ -20,6 +20,18 @@ def loaded_by(module):
     return subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
 
 
+def loaded_at_the_start_of(kind, *options):
+    """What a process has loaded when it reads its options, of which one is missing here."""
+    code = (
+        "import runpy, sys, msgspec\n"
+        f"sys.argv[1:] = {options}\n"
+        f"try: runpy.run_module('keystead.processes.{kind}', run_name='__main__')\n"
+        "except msgspec.ValidationError: print(*sys.modules)"
+    )
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+
+
 @pytest.mark.parametrize(
     "module", ["server_commands", "processes.platform.process", "processes.edge.process"]
 )
@@ -61,3 +73,15 @@ def test_no_process_but_the_supervisor_reads_a_command_line_of_people(module):
 
 def test_the_core_knows_no_names_of_characters_for_html():
     assert "html.entities" not in loaded_by("processes.core.process")
+
+
+OPENSSL = {"ssl", "_ssl", "_hashlib"}
+
+
+def test_a_supervisor_loads_no_openssl():
+    assert not OPENSSL & set(loaded_by("server_commands"))
+
+
+def test_the_platform_loads_openssl_for_syslog_over_tls_alone():
+    assert not OPENSSL & set(loaded_at_the_start_of("platform"))
+    assert set(loaded_at_the_start_of("platform", "--tls")) >= OPENSSL

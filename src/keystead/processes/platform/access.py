@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,5 +62,7 @@ def start_lookup_threads(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _default_authorities() -> list[Path]:
+    import ssl  # noqa: PLC0415 - only syslog over TLS needs it
+
     paths = ssl.get_default_verify_paths()
     return [Path(found).resolve() for found in (paths.cafile, paths.capath) if found]

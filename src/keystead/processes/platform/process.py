@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,7 +18,6 @@ from keystead.platform.remote_quotes import Quotes, QuoteService
 from keystead.platform.remote_update_slot import UpdateSlotService
 from keystead.platform.service import StoreService
 from keystead.platform.syslog import Sender, Syslog, UdpSyslog
-from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context
 from keystead.platform.unattended_key import UnattendedKeyService
 from keystead.processes import launch
 from keystead.processes.etcd.member import MemberDirectory
@@ -42,6 +42,9 @@ from keystead.storage.paths import devices
 from keystead.wire import control
 from keystead.wire.control_messages import KeyWaits
 
+if TYPE_CHECKING:
+    from keystead.platform.tls_syslog import TlsSyslog
+
 
 class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
     core: socket.socket
@@ -49,6 +52,8 @@ class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
     data_lock: int
     settings: int
     user: int | None = None
+    tls: bool = False
+    """Read by `__main__`, before asyncio is loaded."""
 
 
 async def serve(  # noqa: PLR0913 - what `main` has gathered before the files are out of reach
@@ -60,6 +65,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
     *,
     counter: Counter | None,
     quotes: Quotes | None,
+    tls_syslog: Sequence["TlsSyslog"],
     log: Log,
     confinement: Sandbox,
 ) -> int:
@@ -76,8 +82,8 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         log.warning(
             "the data directory also holds a device key of another provider", provider=provider
         )
-    tls_syslog = _tls_syslog(settings.syslog, log)
-    start_lookup_threads(loop)
+    if tls_syslog:
+        start_lookup_threads(loop)
     update_slot = data.update_slot(has_installer=settings.has_installer)
     slot = UpdateSlotService(update_slot)
     unattended_key = UnattendedKeyService(data.unattended_key)
@@ -135,7 +141,7 @@ def _syslog(others: Sequence[Sender]) -> Syslog:
     return Syslog(UdpSyslog(host_name=host_name, clock=time.time), *others)  # noqa: TID251 - given here
 
 
-def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
+def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list["TlsSyslog"]:
     """Return the sender to the one receiver over TLS, if there is one."""
 
     def complain(reason: str, dropped: int) -> None:
@@ -143,6 +149,9 @@ def _tls_syslog(wanted: SyslogReceiver | None, log: Log) -> list[TlsSyslog]:
 
     if wanted is None:
         return []
+    # What needs TLS is loaded only here: `__main__` says why.
+    from keystead.platform.tls_syslog import Receiver, TlsSyslog, receiver_context  # noqa: PLC0415
+
     context = receiver_context(wanted.authorities_pem)
     return [
         TlsSyslog(
@@ -174,7 +183,9 @@ def main() -> None:
         device_key.revoke_older()
         counter = None if settings.tpm_counter is None else open_counter(settings.tpm_counter)
         quotes = quotes_if_any(settings.attestation, log)
-        load_name_services()
+        tls_syslog = _tls_syslog(settings.syslog, log)
+        if tls_syslog:
+            load_name_services()
         opens_store = opener(data, can_join=settings.core.can_join)
         uses_etcd = settings.core.can_join or MemberDirectory(data.etcd).exists
         access = platform_access(data.path, settings, uses_etcd=uses_etcd)
@@ -188,6 +199,7 @@ def main() -> None:
                 opens_store,
                 counter=counter,
                 quotes=quotes,
+                tls_syslog=tls_syslog,
                 log=log,
                 confinement=confinement,
             )

@@ -98,6 +98,8 @@ class SettingsFile:
     """Settings in an anonymous file that a child process inherits."""
 
     descriptor: int
+    needs_tls: bool
+    """Whether the platform speaks TLS, which it loads only then."""
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> "SettingsFile":
@@ -107,7 +109,7 @@ class SettingsFile:
         os.write(descriptor, msgspec.msgpack.encode(settings))
         # Otherwise a child could write to it, and so control the next child.
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-        return cls(descriptor)
+        return cls(descriptor, needs_tls=settings.syslog is not None)
 
     def fileno(self) -> int:
         """Return the descriptor."""

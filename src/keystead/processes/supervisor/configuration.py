@@ -5,7 +5,6 @@ a mistake shows before anything is changed, and no other process needs the files
 """
 
 import os
-import ssl
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,7 +17,6 @@ from keystead.platform.device_key import ProviderName
 from keystead.platform.event_log import KERNELS
 from keystead.platform.image_policy import ImagePolicy
 from keystead.platform.pcrs import PcrSelection
-from keystead.platform.tls_syslog import receiver_context
 from keystead.processes.platform.settings import (
     AttestationSettings,
     DeviceKeySettings,
@@ -199,6 +197,11 @@ def _receiver(directory: Path, wanted: _Syslog | None) -> SyslogReceiver | None:
         raise ValueError(f"syslog.tls = {wanted.tls!r} lacks the host or the port")
     if wanted.ca is None:
         return SyslogReceiver(address.host, address.port, None)
+    # Without a receiver, the supervisor needs no TLS, which takes 1 MiB of its memory.
+    import ssl  # noqa: PLC0415 - see above
+
+    from keystead.platform.tls_syslog import receiver_context  # noqa: PLC0415 - see above
+
     authorities = _read(directory / wanted.ca)
     try:
         receiver_context(authorities)

@@ -197,7 +197,9 @@ class Instance:
 
     def _platform_options(self) -> list[str]:
         data, user = self._resources.data, ownership.hand_over(self._resources.data.path)
-        return [f"--data={data.path}", *([] if user is None else [f"--user={user}"])]
+        needs_tls = self._resources.settings.needs_tls
+        own_user = [] if user is None else [f"--user={user}"]
+        return [f"--data={data.path}", *own_user, *(["--tls"] if needs_tls else [])]
 
     def _start_edge(self, number: int) -> None:
         if self._outcome.done():
