@@ -1,34 +1,47 @@
 """Modules that are left out while others are imported."""
 
 import sys
-from types import ModuleType
 
 import pytest
 
-from keystead.imports import imported_as, without
+from keystead.imports import hollow, without
 
 
-def test_an_import_finds_the_module_that_stands_in_and_afterwards_the_real_one():
-    import colorsys  # noqa: PLC0415 - a module that nothing here needs
-
-    other = ModuleType("colorsys")
-    with imported_as("colorsys", other):
-        assert __import__("colorsys") is other
-    assert __import__("colorsys") is colorsys
+@pytest.fixture(autouse=True)
+def unloaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
 
 
-def test_a_module_that_is_left_out_is_not_found_and_can_be_loaded_afterwards():
-    sys.modules.pop("colorsys", None)
-    with imported_as("colorsys", None), pytest.raises(ModuleNotFoundError, match="colorsys"):
+def test_names_of_a_hollow_module_can_be_imported_and_derived_from():
+    with hollow("colorsys"):
+        from colorsys import rgb_to_hsv  # noqa: PLC0415 - it is what is tested
+
+        class Derived(rgb_to_hsv):
+            pass
+
+        assert Derived()
+        assert not hasattr(__import__("colorsys"), "__path__")
+    with pytest.raises(TypeError):
+        rgb_to_hsv(1, 2, 3)
+
+
+def test_afterwards_an_import_finds_the_real_module():
+    for left_out in (hollow, without):
+        with left_out("colorsys"):
+            assert sys.modules["colorsys"] is not None or left_out is without
+        assert __import__("colorsys").rgb_to_hsv(1, 1, 1) == (0.0, 0.0, 1)
+
+
+def test_a_module_that_was_loaded_before_is_the_same_afterwards():
+    real = __import__("colorsys")
+    with hollow("colorsys"):
+        assert __import__("colorsys") is not real
+    assert __import__("colorsys") is real
+
+
+def test_a_module_that_is_left_out_is_not_found():
+    with without("colorsys"), pytest.raises(ModuleNotFoundError, match="colorsys"):
         __import__("colorsys")
-    assert __import__("colorsys").rgb_to_hsv
-
-
-def test_after_an_error_the_real_module_is_back():
-    sys.modules.pop("colorsys", None)
-    with pytest.raises(ZeroDivisionError), imported_as("colorsys", ModuleType("colorsys")):
-        raise ZeroDivisionError
-    assert "colorsys" not in sys.modules
 
 
 def test_modules_are_left_out_inside_of_each_other():
@@ -37,4 +50,9 @@ def test_modules_are_left_out_inside_of_each_other():
             __import__("colorsys")
         with pytest.raises(ModuleNotFoundError):
             __import__("colorsys")
+
+
+def test_after_an_error_the_real_module_can_be_loaded():
+    with pytest.raises(ZeroDivisionError), without("colorsys"):
+        raise ZeroDivisionError
     assert __import__("colorsys").rgb_to_hsv

@@ -23,13 +23,15 @@ def loaded_by(module):
 def loaded_at_the_start_of(kind, *options):
     """What a process has loaded when it reads its options, of which one is missing here."""
     code = (
-        "import runpy, sys, msgspec\n"
+        "import runpy, sys\n"
         f"sys.argv[1:] = {options}\n"
         f"try: runpy.run_module('keystead.processes.{kind}', run_name='__main__')\n"
-        "except msgspec.ValidationError: print(*sys.modules)"
+        "except Exception as error: print(type(error).__name__, *sys.modules)"
     )
     command = [sys.executable, "-I", "-c", code]
-    return subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+    error, *loaded = subprocess.check_output(command, text=True).split()  # noqa: S603 - fixed code
+    assert error == "ValidationError"
+    return loaded
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,25 @@ def test_a_supervisor_loads_no_openssl():
 def test_the_platform_loads_openssl_for_syslog_over_tls_alone():
     assert not OPENSSL & set(loaded_at_the_start_of("platform"))
     assert set(loaded_at_the_start_of("platform", "--tls")) >= OPENSSL
+
+
+@pytest.mark.parametrize("kind", ["platform", "core", "edge"])
+def test_no_process_loads_what_reads_pythons_code(kind):
+    assert "ast" not in loaded_at_the_start_of(kind)
+
+
+@pytest.mark.parametrize("kind", ["platform", "edge"])
+def test_only_the_core_loads_what_describes_types(kind):
+    described = {"msgspec.inspect", "msgspec._json_schema"}
+    assert not described & set(loaded_at_the_start_of(kind))
+    assert set(loaded_at_the_start_of("core")) >= described
+
+
+def test_a_supervisor_loads_nothing_for_code_types_and_tls():
+    unused = {"ast", "locale", "msgspec.inspect", "msgspec._json_schema", "asyncio.sslproto"}
+    assert not unused & set(loaded_by("server_commands"))
+
+
+def test_the_platform_loads_asyncios_tls_for_syslog_over_tls_alone():
+    assert "asyncio.sslproto" not in loaded_at_the_start_of("platform")
+    assert "asyncio.sslproto" in loaded_at_the_start_of("platform", "--tls")

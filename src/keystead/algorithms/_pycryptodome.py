@@ -7,14 +7,9 @@ programs and temporary files: 0.4 MiB. All of PyCryptodome's libraries are its o
 they are files of Windows, for which Python starts the program `file`; the answer is given here.
 """
 
-from types import ModuleType
+from keystead.imports import hollow, without
 
-from keystead.imports import imported_as
-
-_no_search = ModuleType("ctypes.util")
-_no_search.__dict__["find_library"] = {}.get  # It returns None: there is no such library.
-
-with imported_as("cffi", None), imported_as("ctypes.util", _no_search):
+with without("cffi"), hollow("ctypes.util"):
     from Crypto.Util import _raw_api
 
     _raw_api.cached_architecture[:] = "64bit", "ELF"

@@ -1,13 +1,12 @@
 """multipart/form-data (RFC 7578) with exactly two parts, JSON and a file."""
 
 from collections.abc import AsyncIterator
-from types import ModuleType
 
 from keystead.errors import InvalidInput
-from keystead.imports import imported_as
+from keystead.imports import hollow
 
 # The library's other parser can keep parts in files. Python's module for that takes 0.4 MiB.
-with imported_as("tempfile", ModuleType("tempfile")):
+with hollow("tempfile"):
     from multipart import (
         MultipartError,
         MultipartSegment,

@@ -2,14 +2,16 @@
 
 import sys
 
-from keystead.imports import without
+from keystead.imports import OPENSSL, USED_BY_THE_CORE, USED_WITH_TLS, without
 from keystead.processes.loading import loading
 
-# Only for syslog over TLS does the platform need OpenSSL. asyncio and hashlib do without it where a
-# Python has none, which spares 1.5 MiB.
-_UNUSED = () if "--tls" in sys.argv else ("ssl", "_hashlib")
+# The platform needs TLS only for syslog.
+_HAS_TLS = "--tls" in sys.argv
 
-with loading(), without(*_UNUSED):
+with (
+    loading(*USED_BY_THE_CORE, *(() if _HAS_TLS else USED_WITH_TLS)),
+    without(*(() if _HAS_TLS else OPENSSL)),
+):
     from keystead.processes.platform.process import main
 
 main()
