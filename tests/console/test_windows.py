@@ -260,6 +260,35 @@ def test_figures_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
     expect(console.page.locator("figure").first).to_be_visible()
 
 
+def test_a_slow_hsm_is_asked_for_figures_once_at_a_time(console: Console, server: Server) -> None:
+    console.expected_errors += ["403"]
+    console.sign_in("metrics", server.passphrases["metrics"])
+    expect(console.page.locator("figure").first).to_be_visible()
+    held = held_back(console, "**/metrics")
+    console.wait_until(partial(len, held))
+    looks = []
+    console.page.on("request", lambda request: looks.append("/health/state" in request.url))
+    console.wait_until(lambda: looks.count(True) >= 3)  # Three looks take longer than two samples.
+    assert len(held) == 1
+    held.pop().continue_()
+    console.wait_until(partial(len, held))
+    console.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_what_is_refused_after_a_passphrase_says_to_sign_in_again(signed_in: Console) -> None:
+    signed_in.expected_errors += ["401", "429"]
+    held = held_back(signed_in, "**/health/lockouts")
+    wrong = {"message": "The user or the passphrase is wrong."}
+    signed_in.page.route("**/health/diagnose", lambda route: route.fulfill(status=401, json=wrong))
+    signed_in.open("api")
+    with signed_in.page.expect_response("**/health/diagnose"):
+        signed_in.page.evaluate("location.hash = '#/'")
+    signed_in.wait_until(partial(len, held))
+    wait = {"message": "Too many attempts; wait a second."}
+    held.pop().fulfill(status=429, json=wait, headers={"Retry-After": "1"})
+    signed_in.says("Too many attempts; wait a second. Sign in again.")
+
+
 def test_members_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
     signed_in: Console,
 ) -> None:

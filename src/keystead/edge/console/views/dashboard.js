@@ -112,12 +112,20 @@ async function cluster(hsm, { diagnosis, onStop }) {
   };
   await draw(diagnosis);
   if (place.childNodes.length) {
-    const timer = setInterval(() => {
-      if (!hsm.isRefused) draw(hsm.get("/health/diagnose"));
-    }, CLUSTER_MILLISECONDS);
-    onStop(() => clearInterval(timer));
+    repeat(hsm, CLUSTER_MILLISECONDS, () => draw(hsm.get("/health/diagnose")), onStop);
   }
   return place;
+}
+
+/** Repeats `work` until the view is left. It waits for a slow HSM, and asks none that has refused the passphrase. */
+function repeat(hsm, milliseconds, work, onStop) {
+  let isAsking = false;
+  const timer = setInterval(async () => {
+    if (isAsking || hsm.isRefused) return;
+    isAsking = true;
+    try { await work(); } finally { isAsking = false; }
+  }, milliseconds);
+  onStop(() => clearInterval(timer));
 }
 
 async function members(hsm, diagnosis) {
@@ -199,9 +207,8 @@ function live(reader, onStop) {
     if (samples.length > SAMPLES_KEPT) samples.shift();
     draw(plots, samples);
   };
-  const timer = setInterval(() => { if (!reader.isRefused) take(); }, SAMPLE_MILLISECONDS);
-  onStop(() => clearInterval(timer));
-  take();
+  const first = take();
+  repeat(reader, SAMPLE_MILLISECONDS, async () => { await first; await take(); }, onStop);
   return section("Live figures", plots, rest,
     element("details", {}, element("summary", {}, "All figures"), all));
 }
