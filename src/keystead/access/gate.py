@@ -5,7 +5,6 @@ it. It tells the recorder its decision, and only then is the key released.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -25,6 +24,7 @@ from keystead.model.policy import Policy, PolicyUse, Refusal, refusal
 from keystead.model.users import Caller
 from keystead.storage.approvals import ApprovedUses
 from keystead.storage.key_cache import StoredKey
+from keystead.storage.use_limits import UseLimits
 
 CERTIFICATE_REQUEST = "certificate request"
 """Replaces the mode for a use that signs a certificate request."""
@@ -38,6 +38,23 @@ class Attempt(PolicyUse, frozen=True):
     use: Use
     approval: ApprovedUses | None = None
     """The uses that were taken from an approval, if the key's policy asks for one."""
+
+
+class _CountedPermit(Permit, frozen=True):
+    """A permit for uses that were taken from the key's limits or from an approval."""
+
+    limits: UseLimits | None
+    attempt: Attempt
+    taken_at: float
+    """As `UseLimits.take` was told."""
+
+    def give_back(self) -> None:
+        """Give the uses back to the limits and to the approval."""
+        attempt = self.attempt
+        if self.limits is not None:
+            self.limits.take(-attempt.uses, self.taken_at)
+        if attempt.approval is not None:
+            attempt.approval.give_back()
 
 
 class Recorder(Protocol):
@@ -141,14 +158,15 @@ class Gate:
             if limits.max_per_minute is not None:
                 now = self._monotonic()
                 wait = limits.minute.wait(uses, limits.max_per_minute, now)
-        found = refusal(policy, attempt, uses_left=leased, minute_wait=wait, approved=approved)
+        # By position: Python calls a function with names of arguments in twice the time.
+        found = refusal(policy, attempt, leased, wait, approved)
         if found is not None:
             raise _forbidden(found)
         if limits is not None:
             limits.take(uses, now)
         elif approval is None:
             return Permit(key.path)  # Nothing is counted, so nothing can be given back.
-        return Permit(key.path, partial(_give_back, attempt, key, now))
+        return _CountedPermit(key.path, limits, attempt, now)
 
     def _record(self, attempt: Attempt, permit: Permit) -> None:
         """Record a permitted use. Nothing is counted if a full journal refuses it."""
@@ -191,14 +209,6 @@ def _require_certifiable(attempt: Attempt, key: StoredKey) -> None:
     signing = {row.name for row in key.algorithm.mechanisms if row.use is SIGN}
     if key.record.mechanisms.isdisjoint(signing):
         raise InvalidInput(f"Key mechanisms do not allow it to {SIGN.verb}.")
-
-
-def _give_back(attempt: Attempt, key: StoredKey, taken_at: float) -> None:
-    """Give the uses of a permitted attempt back to the limits and the approval of the key."""
-    if key.limits is not None:
-        key.limits.take(-attempt.uses, taken_at)
-    if attempt.approval is not None:
-        attempt.approval.give_back()
 
 
 def asks_for_approval(attempt: Attempt, key: StoredKey) -> bool:

@@ -1,6 +1,5 @@
 """Stored keys, and the rule of tags for their use."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
@@ -90,16 +89,13 @@ class KeyRecord:
         return held
 
 
-def _nothing() -> None:
-    """Do nothing: most uses have no limit to give back to."""
-
-
 class Permit(msgspec.Struct, frozen=True):
     """The gate's permit for one use of the key at `path`. Only `access.gate` makes permits."""
 
     path: KeyPath
-    give_back: Callable[[], None] = _nothing
-    """Gives the use back to the limits of the key's policy. The gate's `withdraw` calls it."""
+
+    def give_back(self) -> None:
+        """Give the use back to what has counted it: most keys have no limit."""
 
 
 def may_use(caller: Caller, restrictions: frozenset[Tag]) -> bool:

@@ -189,7 +189,6 @@ def require_approvers_of(policy: Policy, namespace: NamespaceId | None) -> None:
 def refusal(
     policy: Policy,
     use: PolicyUse,
-    *,
     uses_left: float = inf,
     minute_wait: float | None = 0.0,
     approved: float = inf,
