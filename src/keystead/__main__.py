@@ -87,7 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser_of(called: Sequence[Command]) -> argparse.ArgumentParser:
-    """Return the parser of all commands; it knows what those that are `called` take."""
+    """Return a parser of the commands that are `called`.
+
+    Without any, it knows the names of all: a command that is missing or misspelt is answered with
+    them.
+    """
     parser = argparse.ArgumentParser(
         prog="keystead",
         description="A network hardware security module in software.",
@@ -95,7 +99,7 @@ def parser_of(called: Sequence[Command]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"keystead {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in COMMANDS:
+    for one in called or COMMANDS:
         its_parser = commands.add_parser(one.name, help=one.summary)
         if one in called:
             getattr(import_module(one.module), one.function)(its_parser)
