@@ -7,7 +7,6 @@ that refuses the use.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import ceil, inf
 from typing import Annotated, Final, NamedTuple
@@ -101,9 +100,10 @@ class Policy:
     """Unix seconds; -inf without the rule."""
     not_after: float = field(compare=False)
     """Unix seconds; inf without the rule."""
-    standing_refusal: Callable[[str, str], Refusal | None] = field(compare=False)
-    """Returns the first rule that refuses a mode from an address at any time. It remembers some
-    answers, because few clients use a key."""
+    networks: tuple[_Network, ...] | None = field(compare=False)
+    """Those of `clients`."""
+    allowed: set[tuple[str, str]] = field(init=False, compare=False, default_factory=set)
+    """Some modes and addresses that no rule refuses at all times, because few clients use a key."""
     has_times: bool = field(init=False, compare=False)
     """Whether the time of a use matters."""
     needs_approval: bool = field(init=False, compare=False)
@@ -162,10 +162,9 @@ def parse_policy(document: PolicyDocument) -> Policy:
         approvals=None if document.approvals is None else _checked(document.approvals),
     )
     numbers = None if networks is None else tuple(map(_as_number, networks))
-    standing_refusal = lru_cache(_REMEMBERED)(partial(_standing_refusal, normal, numbers))
     earliest = -inf if not_before is None else not_before
     latest = inf if not_after is None else not_after
-    return Policy(normal, earliest, latest, standing_refusal)
+    return Policy(normal, earliest, latest, numbers)
 
 
 def digest(policy: Policy) -> bytes:
@@ -200,9 +199,10 @@ def refusal(
     uses that a granted approval allows the caller. Each allows every use if it is left out.
     """
     # Each use of a key with a policy comes here, so one that is allowed calls little.
-    found = policy.standing_refusal(use.mode, use.address)
-    if found is not None:
-        return found
+    if (use.mode, use.address) not in policy.allowed:
+        found = _standing_refusal(policy, use.mode, use.address)
+        if found is not None:
+            return found
     if policy.has_times and not policy.not_before <= (now := use.now()) <= policy.not_after:
         return _outside(policy, now)
     document = policy.document
@@ -215,15 +215,21 @@ def refusal(
     return None
 
 
-def _standing_refusal(
-    document: PolicyDocument, clients: tuple[_Network, ...] | None, mode: str, address: str
-) -> Refusal | None:
+def _standing_refusal(policy: Policy, mode: str, address: str) -> Refusal | None:
+    """Return the first rule that refuses a mode from an address at any time.
+
+    They are remembered if there is none.
+    """
+    document = policy.document
     if not document.enabled:
         return Refusal("enabled", "The key's policy forbids every use: enabled is false.")
-    if clients is not None and not _contains(clients, address):
+    if policy.networks is not None and not _contains(policy.networks, address):
         return Refusal("clients", "The key's policy forbids uses from this address: clients.")
     if document.modes is not None and mode not in document.modes:
         return Refusal("modes", "The key's policy forbids this mode: modes.")
+    if len(policy.allowed) >= _REMEMBERED:
+        policy.allowed.clear()
+    policy.allowed.add((mode, address))
     return None
 
 

@@ -9,7 +9,7 @@ from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.local import LocalStore
 from keystead.storage.settings import TIME_OFFSET
 
-LATEST_TIME: Final = 253_402_300_799
+LATEST_TIME: Final = 253_402_300_799.0
 """9999-12-31T23:59:59Z, the latest time that HTTP and RFC 3339 can express."""
 
 
@@ -37,9 +37,9 @@ class ConfiguredTime:
     def now(self) -> float:
         """Return the configured time, in Unix seconds from 0 to LATEST_TIME."""
         now = self._wall_clock() + self.offset
-        if 0 <= now <= LATEST_TIME:  # Each request asks, and min and max take long.
+        if 0.0 <= now <= LATEST_TIME:  # Each request asks, and min and max take long.
             return now
-        return min(max(now, 0), LATEST_TIME)
+        return min(max(now, 0.0), LATEST_TIME)
 
     def offset_to(self, system_time: float) -> int:
         """Return the offset from the machine's clock to `system_time`, in seconds."""
