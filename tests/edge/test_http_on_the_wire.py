@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients see it, byte by byte: framing, keep-alive, pipelining, bodies, refusals."""
 
+import gc
 import json
 import shutil
 import socket
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from keystead.certificates.tls_identity import make_tls_identity
-from keystead.edge.client_stream import RECORD_BYTES
+from keystead.edge.client_stream import RECORD_BYTES, ClientStream
+from keystead.edge.connection import HttpConnection
 from keystead.edge.limits import (
     BODY_WINDOW_BYTES,
     MAX_DRAIN_BYTES,
@@ -20,6 +22,7 @@ from keystead.edge.limits import (
 )
 from keystead.wire.edge_messages import BodyChunk, Request, RequestAborted, Response, WantBody
 from tests.support.edge import identity, running_edge
+from tests.support.server import wait_until
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 MIB = 1024 * 1024
@@ -104,6 +107,27 @@ def test_a_connection_that_is_not_to_be_kept_is_closed(edge, request_line):
     client.send(request_line + b"\r\nHost: h\r\nConnection: close\r\n\r\n")
     assert client.read_answer().headers["connection"] == "close"
     assert client.is_closed()
+
+
+@pytest.fixture
+def no_collection():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_a_connection_that_has_ended_is_freed_at_once(edge):
+    def kept():
+        return [one for one in gc.get_objects() if isinstance(one, HttpConnection | ClientStream)]
+
+    before = len(kept())
+    client = edge.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert client.read_answer().status == 200
+    assert client.is_closed()
+    wait_until(lambda: len(kept()) <= before, seconds=10)
 
 
 def test_an_upgrade_is_ignored(edge):
