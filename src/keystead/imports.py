@@ -13,6 +13,8 @@ from typing import Final, cast
 USED_BY_NO_PROCESS: Final = ("ast", "locale") if sys.version_info < (3, 14) else ("locale",)
 """inspect imports the first to read Python's code, subprocess the second to read what programs
 write. From Python 3.14 on, annotations need the first."""
+OPTIONAL: Final = ("typing_extensions",)
+"""msgspec uses it if it happens to be installed, and Python's typing if not."""
 USED_BY_THE_CORE: Final = ("msgspec.inspect", "msgspec._json_schema")
 """msgspec imports them for descriptions of types, of which the core makes that of the API."""
 USED_WITH_TLS: Final = ("asyncio.sslproto",)

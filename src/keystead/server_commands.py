@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from keystead.imports import (
     OPENSSL,
+    OPTIONAL,
     USED_BY_NO_PROCESS,
     USED_BY_THE_CORE,
     USED_WITH_TLS,
@@ -14,7 +15,10 @@ from keystead.imports import (
 )
 
 # What the supervisor does not use takes 3 MiB.
-with without(*OPENSSL), hollow(*USED_BY_NO_PROCESS, *USED_BY_THE_CORE, *USED_WITH_TLS):
+with (
+    without(*OPENSSL, *OPTIONAL),
+    hollow(*USED_BY_NO_PROCESS, *USED_BY_THE_CORE, *USED_WITH_TLS),
+):
     from msgspec.structs import replace
 
     from keystead.processes.platform.settings import PlatformSettings, RunningImage

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keystead.imports import USED_BY_NO_PROCESS, hollow
+from keystead.imports import OPTIONAL, USED_BY_NO_PROCESS, hollow, without
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def loading(*unused: str) -> Iterator[None]:
     """
     gc.disable()
     try:
-        with hollow(*USED_BY_NO_PROCESS, *unused):
+        with hollow(*USED_BY_NO_PROCESS, *unused), without(*OPTIONAL):
             yield
     finally:
         gc.freeze()
