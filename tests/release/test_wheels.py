@@ -16,17 +16,16 @@ def platforms(machine: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("python", ["3.11", "3.13"])
-def test_what_the_lock_pins_can_be_installed_without_a_compiler(tmp_path, python, machine):
+def require_builds(lock: str, target: Path, python: str, machine: str, *options: str) -> None:
+    """Assert that pip finds what is pinned, with the hashes of the lock. It installs nothing."""
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet"),
-            *("--target", tmp_path, "--ignore-installed"),
-            *("--only-binary", ":all:", "--no-deps", "--require-hashes"),
+            *("--target", target, "--ignore-installed"),
+            *("--no-deps", "--require-hashes", *options),
             *("--python-version", python, "--implementation", "cp"),
             *platforms(machine),
-            *("--requirement", ROOT / "requirements.lock"),
+            *("--requirement", ROOT / lock),
         ],
         capture_output=True,
         text=True,
@@ -35,3 +34,14 @@ def test_what_the_lock_pins_can_be_installed_without_a_compiler(tmp_path, python
     if "Max retries exceeded" in ended.stderr:
         pytest.skip("no package index within reach")
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_what_the_lock_pins_can_be_installed_without_a_compiler(tmp_path, python, machine):
+    require_builds("requirements.lock", tmp_path, python, machine, "--only-binary", ":all:")
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_what_the_tests_need_can_be_installed(tmp_path, python):
+    require_builds("requirements-dev.lock", tmp_path, python, "x86_64")
