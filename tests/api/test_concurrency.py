@@ -354,6 +354,32 @@ async def test_what_outlasts_the_patience_of_lock_gets_412_and_changes_nothing(
     assert (await busy.request("GET", "/keys", user=ADMIN)).json() == []
 
 
+async def test_what_is_changed_while_lock_loses_its_patience_is_told(
+    busy: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hsm_module, "LOCK_PATIENCE_SECONDS", 0.05)
+    is_writing, may_write = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        busy.store.before_commit = lambda: None
+        is_writing.set()
+        await may_write.wait()
+
+    busy.store.before_commit = wait
+    wanted = {"currentPassphrase": UNLOCK, "unlockShares": {"threshold": 2, "shares": 3}}
+    changing = asyncio.create_task(
+        busy.request("PUT", "/config/unlock-passphrase", user=ADMIN, json=wanted)
+    )
+    await is_writing.wait()
+    assert (await busy.request("POST", "/lock", user=ADMIN)).status == 204
+    may_write.set()
+    answer = await changing
+    assert answer.status == 200, answer
+    for share, status in zip(answer.json()["shares"][:2], (202, 204), strict=True):
+        given = await busy.request("POST", "/unlock", json={"share": share})
+        assert given.status == status
+
+
 async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy: Core) -> None:
     body = HeldBody(b'{"label":"x"}')
     headers = {"authorization": basic(ADMIN), "content-type": "application/json"}

@@ -252,8 +252,13 @@ def _why_not(request: Request, match: Match, state: State) -> Exception:
 
 
 def _as_still_allowed(call: Call[Any], session: Session, reply: Reply[Any]) -> Reply[Any]:
-    """Return the reply to a caller that is allowed to have it. Raises WrongState if none is."""
-    if session.ended and not call.route.ends_session:
+    """Return the reply to a caller that is allowed to have it. Raises WrongState if none is.
+
+    What an action has changed before the lock is told: it may be new unlock shares.
+    """
+    action = call.action
+    has_changed = action is not None and action.is_written and not action.is_use
+    if session.ended and not (call.route.ends_session or has_changed):
         raise errors.WrongState("The HSM was locked in the meantime.")
     if reply.parts is None:
         return reply
