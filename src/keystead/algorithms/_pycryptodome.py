@@ -12,7 +12,8 @@ from keystead.imports import hollow, without
 with without("cffi"), hollow("ctypes.util"):
     from Crypto.Util import _raw_api
 
-    _raw_api.cached_architecture[:] = "64bit", "ELF"
+    if hasattr(_raw_api, "cached_architecture"):  # Else something has loaded it before, with cffi.
+        _raw_api.cached_architecture[:] = "64bit", "ELF"
     from Crypto.Cipher import PKCS1_OAEP, PKCS1_v1_5
     from Crypto.Hash import MD5
     from Crypto.PublicKey import MLDSA, MLKEM, RSA
