@@ -275,20 +275,6 @@ def test_a_slow_hsm_is_asked_for_figures_once_at_a_time(console: Console, server
     console.page.unroute_all(behavior="ignoreErrors")
 
 
-def test_what_is_refused_after_a_passphrase_says_to_sign_in_again(signed_in: Console) -> None:
-    signed_in.expected_errors += ["401", "429"]
-    held = held_back(signed_in, "**/health/lockouts")
-    wrong = {"message": "The user or the passphrase is wrong."}
-    signed_in.page.route("**/health/diagnose", lambda route: route.fulfill(status=401, json=wrong))
-    signed_in.open("api")
-    with signed_in.page.expect_response("**/health/diagnose"):
-        signed_in.page.evaluate("location.hash = '#/'")
-    signed_in.wait_until(partial(len, held))
-    wait = {"message": "Too many attempts; wait a second."}
-    held.pop().fulfill(status=429, json=wait, headers={"Retry-After": "1"})
-    signed_in.says("Too many attempts; wait a second. Sign in again.")
-
-
 def test_members_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
     signed_in: Console,
 ) -> None:

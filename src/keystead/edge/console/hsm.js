@@ -134,8 +134,10 @@ export class Hsm extends EventTarget {
     if (response.status === 412 && !anonymous) this.dispatchEvent(new Event("look"));
     if (response.status === 412 && /If-(None-)?Match|since it was compared/.test(message))
       message = "Someone has changed it since it was shown here. Open it again to see it as it is.";
-    if (response.status === 401 && !anonymous && this.role) this.isRefused = true;
-    if ([401, 429].includes(response.status) && this.isRefused) message += " Sign in again.";
+    if (response.status === 401 && !anonymous && this.role) {
+      this.isRefused = true;
+      message += " Sign in again.";
+    }
     if (retryAfter) message += ` Try again in ${retryAfter} s.`;
     return new Refused(response.status, message || `The HSM answered ${response.status}.`, retryAfter, body);
   }
