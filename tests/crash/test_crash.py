@@ -23,7 +23,8 @@ from tests.support.server import START_SECONDS, Server, basic, running_server, w
 ROUNDS = int(os.environ.get("KEYSTEAD_CRASH_ROUNDS", "10"))
 ONE_PROCESS_ROUNDS = max(2, ROUNDS // 5)
 WORKERS = 4
-UNAVAILABLE = 503
+OUT_OF_SERVICE = {503, 412}
+"""Answers beside a dying process: 412 by a core that is Failed, because it has lost its store."""
 RANDOM = secrets.SystemRandom()
 LIFE_SECONDS = (0.1, 1.0)
 """Of a server under writes, before it is killed."""
@@ -61,7 +62,7 @@ class Worker:
                 answer = self._change_something(connection, authorization)
                 if answer is None:
                     continue
-                if answer[0] == UNAVAILABLE or _is_gone(server):
+                if answer[0] in OUT_OF_SERVICE or _is_gone(server):
                     return  # Its processes do not die at the same moment. What came of it: unknown.
                 self.refused.append(answer)
 
