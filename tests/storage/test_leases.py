@@ -250,12 +250,12 @@ def test_a_lease_is_small_beside_what_is_left(max_uses, remaining, needed, lease
 
 @given(
     limit=st.integers(1, 5),
-    steps=st.lists(st.tuples(st.floats(0, 40), st.integers(1, 6)), max_size=40),
+    steps=st.lists(st.tuples(st.integers(0, 40 * 64), st.integers(1, 6)), max_size=40),
 )
 def test_no_minute_has_more_uses_than_allowed_and_waiting_helps(limit, steps):
     minute, now, made = Minute(), 1000.0, []
-    for seconds, uses in steps:
-        now += seconds
+    for parts, uses in steps:
+        now += parts / 64  # Nothing is rounded.
         wait = minute.wait(uses, limit, now)
         if uses > limit:
             assert wait is None
@@ -267,6 +267,13 @@ def test_no_minute_has_more_uses_than_allowed_and_waiting_helps(limit, steps):
         minute.add(uses, now)
         made += [now] * uses
         assert sum(when + 60 > now for when in made) <= limit
+
+
+def test_a_wait_that_is_rounded_is_no_longer_than_a_minute():
+    minute, now = Minute(), 33.222
+    assert (now + 60) - now > 60
+    minute.add(1, now)
+    assert minute.wait(1, 1, now) == 60
 
 
 def test_what_is_taken_back_counts_no_more_and_an_old_minute_is_forgotten():

@@ -69,7 +69,7 @@ class Minute:
             if excess <= 0:
                 break
             excess -= count
-            wait = self._ends[second] - now
+            wait = min(self._ends[second] - now, MINUTE_SECONDS)  # It may be rounded up.
         return wait
 
     def add(self, uses: int, now: float) -> None:
