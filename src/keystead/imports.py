@@ -33,6 +33,13 @@ class _Hollow(ModuleType):
 
 
 @contextlib.contextmanager
+def leaving_out(*unused: str) -> Iterator[None]:
+    """Leave out what no process uses, and the modules that are `unused` by this one."""
+    with hollow(*USED_BY_NO_PROCESS, *unused), without(*OPTIONAL):
+        yield
+
+
+@contextlib.contextmanager
 def hollow(*names: str) -> Iterator[None]:
     """Let imports of these modules find nothing that is of use, for functions that are not called.
 

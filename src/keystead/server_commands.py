@@ -4,21 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Final, get_args
 
-from keystead.imports import (
-    OPENSSL,
-    OPTIONAL,
-    USED_BY_NO_PROCESS,
-    USED_BY_THE_CORE,
-    USED_WITH_TLS,
-    hollow,
-    without,
-)
+from keystead.imports import OPENSSL, USED_BY_THE_CORE, USED_WITH_TLS, leaving_out, without
 
 # What the supervisor does not use takes 3 MiB.
-with (
-    without(*OPENSSL, *OPTIONAL),
-    hollow(*USED_BY_NO_PROCESS, *USED_BY_THE_CORE, *USED_WITH_TLS),
-):
+with leaving_out(*USED_BY_THE_CORE, *USED_WITH_TLS), without(*OPENSSL):
     from msgspec.structs import replace
 
     from keystead.processes.platform.settings import PlatformSettings, RunningImage

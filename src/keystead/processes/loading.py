@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keystead.imports import OPTIONAL, USED_BY_NO_PROCESS, hollow, without
+from keystead.imports import leaving_out
 
 
 @contextmanager
@@ -12,11 +12,11 @@ def loading(*unused: str) -> Iterator[None]:
     """Collect no garbage meanwhile, and never look into what is there at the end.
 
     What is imported stays. To look for garbage in it takes a tenth of the time that importing
-    takes. The modules that no process uses, and those that are `unused` by this one, are hollow.
+    takes. Modules are left out as `leaving_out` says.
     """
     gc.disable()
     try:
-        with hollow(*USED_BY_NO_PROCESS, *unused), without(*OPTIONAL):
+        with leaving_out(*unused):
             yield
     finally:
         gc.freeze()
