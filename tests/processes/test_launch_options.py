@@ -10,7 +10,7 @@ import pytest
 from keystead.processes import launch
 
 
-class _Wanted(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+class _Wanted(launch.Options, frozen=True, kw_only=True):
     data: Path
     listen: tuple[socket.socket, ...] = ()
     proxy: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 others."""
 
 
-class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+class _Options(launch.Options, frozen=True, kw_only=True):
     platform: socket.socket
     checks: int
     peer_identity: int | None = None

@@ -22,7 +22,7 @@ from keystead.wire import control
 from keystead.wire.control_messages import EdgeReady
 
 
-class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+class _Options(launch.Options, frozen=True, kw_only=True):
     core: socket.socket
     listen: tuple[socket.socket, ...]
     proxy: tuple[str, ...] = ()

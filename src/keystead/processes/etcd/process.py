@@ -25,7 +25,7 @@ _GO_SETTINGS = {"GOMEMLIMIT": "2GiB", "GOTRACEBACK": "none"}
 """Go's runtime frees memory earlier from the limit on, and prints no memory when it crashes."""
 
 
-class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+class _Options(launch.Options, frozen=True, kw_only=True):
     directory: Path
     program: Path
     record: str

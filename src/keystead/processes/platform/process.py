@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from keystead.platform.tls_syslog import TlsSyslog
 
 
-class _Options(launch.Options, frozen=True, kw_only=True, rename="kebab"):
+class _Options(launch.Options, frozen=True, kw_only=True):
     core: socket.socket
     data: Path
     data_lock: int
