@@ -4,7 +4,8 @@ import asyncio
 import ctypes
 import os
 import socket
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
@@ -19,6 +20,8 @@ from keystead.processes.machine.interface import Interface, loopback_up
 from tests.support.server import wait_until
 
 PATIENCE_SECONDS = 60
+CARD = Interface("lo", bytes.fromhex("525400123456"))
+COOKIE = b"\x63\x82\x53\x63"
 FIRST = b'{"ipAddress":"192.0.2.7","netmask":"255.255.255.0","gateway":"192.0.2.1"}'
 SECOND = b'{"ipAddress":"198.51.100.7","netmask":"255.255.0.0","gateway":"0.0.0.0"}'
 DYNAMIC = b'{"ipAddress":"0.0.0.0","netmask":"0.0.0.0","gateway":"0.0.0.0"}'
@@ -248,3 +251,45 @@ def test_what_the_server_says_is_applied_to_the_first_card() -> None:
 
     in_own_network(lambda: asyncio.run(run()))
     assert told == ["lo: address 198.51.100.7, as configured"]
+
+
+def server_messages(transaction: bytes, kind: dhcp.MessageType, *servers: str) -> Iterator[bytes]:
+    """Yield an answer by each of these DHCP servers, which offer different addresses."""
+    for server in map(IPv4Address, servers):
+        head = struct.pack("!BBBB4sHH", 2, 1, 6, 0, transaction, 0, 0)
+        addresses = bytes(4) + (server + 10).packed + bytes(8)
+        options = bytes([53, 1, kind, 54, 4]) + server.packed + b"\xff"
+        yield head + addresses + CARD.hardware.ljust(16, b"\0") + bytes(192) + COOKIE + options
+
+
+async def serve_dhcp(end: socket.socket) -> None:
+    """Be two DHCP servers. Both offer an address, and the one that is asked gives its own."""
+    loop = asyncio.get_running_loop()
+    while True:
+        asked, _ = await loop.sock_recvfrom(end, 1500)
+        is_request = b"\x35\x01\x03" in asked
+        kind = dhcp.MessageType.ACK if is_request else dhcp.MessageType.OFFER
+        servers = ("192.0.2.1",) if is_request else ("192.0.2.1", "192.0.2.2")
+        for message in server_messages(asked[4:8], kind, *servers):
+            await loop.sock_sendto(end, message, ("255.255.255.255", dhcp.CLIENT_PORT))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
+def test_an_address_is_taken_where_two_dhcp_servers_offer_one() -> None:
+    told: list[str] = []
+
+    async def run() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+            end.bind(("", dhcp.SERVER_PORT))
+            loop = asyncio.get_running_loop()
+            serving = loop.create_task(serve_dhcp(end))
+            keeping = loop.create_task(network.keep_address(CARD, told.append))
+            await until(lambda: told != [])
+            for task in (keeping, serving):
+                task.cancel()
+            await asyncio.wait((keeping, serving))
+
+    in_own_network(lambda: (loopback_up(), asyncio.run(run())))
+    assert told == ["address 192.0.2.11, by DHCP"]

@@ -34,7 +34,6 @@ class MessageType(IntEnum):
     OFFER = 2
     REQUEST = 3
     ACK = 5
-    NAK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _options(data: bytes) -> dict[int, bytes]:
 def _lease(address: IPv4Address, options: Mapping[int, bytes]) -> Lease:
     kind = MessageType(int.from_bytes(options[_TYPE], "big"))
     server = IPv4Address(options[_SERVER])
-    if kind is not MessageType.NAK and (
+    if (
         address.is_unspecified
         or address.is_multicast
         or address.is_loopback

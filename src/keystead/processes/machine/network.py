@@ -107,31 +107,39 @@ async def _ask(interface: Interface) -> dhcp.Lease | None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
         end.bind(("", dhcp.CLIENT_PORT))
         discover = dhcp.discover(transaction, interface.hardware)
-        offer = await _exchange(end, discover, transaction, interface)
-        if offer is None or offer.kind is not dhcp.MessageType.OFFER:
+        offer = await _exchange(end, discover, dhcp.MessageType.OFFER, transaction, interface)
+        if offer is None:
             return None
         request = dhcp.request(transaction, interface.hardware, offer)
-        given = await _exchange(end, request, transaction, interface)
-        return given if given is not None and given.kind is dhcp.MessageType.ACK else None
+        return await _exchange(end, request, dhcp.MessageType.ACK, transaction, interface)
 
 
 async def _exchange(
-    end: socket.socket, message: bytes, transaction: bytes, interface: Interface
+    end: socket.socket,
+    message: bytes,
+    kind: dhcp.MessageType,
+    transaction: bytes,
+    interface: Interface,
 ) -> dhcp.Lease | None:
-    """Send a message to all servers, and return the first answer that is understood."""
+    """Send a message to all servers, and return the first answer of this kind.
+
+    Others are skipped: a second server's offer may arrive after the first offer was accepted.
+    """
     loop = asyncio.get_running_loop()
     try:
         await loop.sock_sendto(end, message, ("255.255.255.255", dhcp.SERVER_PORT))
-        return await within(ANSWER_SECONDS, _answer(end, transaction, interface))
+        return await within(ANSWER_SECONDS, _answer(end, kind, transaction, interface))
     except OSError:  # No carrier yet, or no answer in time.
         await asyncio.sleep(ANSWER_SECONDS / 10)
         return None
 
 
-async def _answer(end: socket.socket, transaction: bytes, interface: Interface) -> dhcp.Lease:
+async def _answer(
+    end: socket.socket, kind: dhcp.MessageType, transaction: bytes, interface: Interface
+) -> dhcp.Lease:
     loop = asyncio.get_running_loop()
     while True:
         message, _ = await loop.sock_recvfrom(end, dhcp.MAX_MESSAGE_BYTES)
         found = dhcp.parse(message, transaction, interface.hardware)
-        if found is not None:
+        if found is not None and found.kind is kind:
             return found
