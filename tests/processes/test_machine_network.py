@@ -235,6 +235,21 @@ def test_the_kernel_takes_and_forgets_addresses_and_routes() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
+def test_of_an_address_that_comes_again_only_the_last_router_is_used() -> None:
+    def act() -> None:
+        loopback_up()
+        for router in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+            CARD.set_address(IPv4Interface("192.0.2.7/24"))
+            CARD.set_router(IPv4Address(router))
+        routes = Path("/proc/thread-self/net/route").read_text().splitlines()[1:]
+        assert [fields[2] for route in routes if (fields := route.split())[2] != "00000000"] == [
+            "010200C0"
+        ]
+
+    in_own_network(act)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
 def test_what_the_server_says_is_applied_to_the_first_card() -> None:
     told: list[str] = []
 

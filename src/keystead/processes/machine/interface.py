@@ -40,10 +40,11 @@ class Interface:
         _control(_SIOCSIFFLAGS, struct.pack("16sH22x", self.name.encode(), _IFF_UP))
 
     def set_address(self, address: IPv4Interface) -> None:
-        """Give it an address, instead of the one it has.
+        """Give it an address, instead of the one it has, whose routes end.
 
         Raises OSError if the kernel refuses it.
         """
+        _control(_SIOCSIFADDR, self._with_address(_NO_NETWORK.ip))
         _control(_SIOCSIFADDR, self._with_address(address.ip))
         _control(_SIOCSIFNETMASK, self._with_address(address.netmask))
 
