@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from keystead.processes.machine import dhcp, network
+from keystead.processes.machine import boot, dhcp, kernel, network
 from keystead.processes.machine.addresses import Addresses
 from keystead.processes.machine.applied import AppliedSettings
 from keystead.processes.machine.interface import Interface, loopback_up
@@ -245,6 +245,18 @@ def test_of_an_address_that_comes_again_only_the_last_router_is_used() -> None:
         assert [fields[2] for route in routes if (fields := route.split())[2] != "00000000"] == [
             "010200C0"
         ]
+
+    in_own_network(act)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has network namespaces")
+def test_no_neighbour_says_where_packets_go() -> None:
+    def act() -> None:
+        kernel.set_parameters(line for line in boot._HARDENING if line[0].startswith("net/"))  # noqa: SLF001 - `prepare` needs a machine
+        CARD.bring_up()
+        for family in ("ipv4", "ipv6"):
+            parameter = Path(f"/proc/sys/net/{family}/conf/{CARD.name}/accept_redirects")
+            assert parameter.read_text() == "0\n", family
 
     in_own_network(act)
 

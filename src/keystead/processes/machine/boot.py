@@ -37,7 +37,7 @@ _HARDENING: Final = (
     ("fs/suid_dumpable", "0"),
     ("user/max_user_namespaces", "0"),
     ("vm/unprivileged_userfaultfd", "0"),
-    # The network: nobody else says where packets go.
+    # The network: nobody else says where packets go. For IPv6, `Interface.bring_up` does it.
     ("net/ipv4/tcp_syncookies", "1"),
     ("net/ipv4/conf/all/accept_redirects", "0"),
     ("net/ipv4/conf/default/accept_redirects", "0"),
@@ -45,8 +45,6 @@ _HARDENING: Final = (
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/all/accept_source_route", "0"),
     ("net/ipv4/icmp_echo_ignore_broadcasts", "1"),
-    ("net/ipv6/conf/all/accept_redirects", "0"),
-    ("net/ipv6/conf/default/accept_redirects", "0"),
 )
 _NO_DEVICE: Final = (errno.ENODEV, errno.EEXIST, errno.ENOENT)
 """What loading a driver may fail with. ENOENT: it needs another one that has no device here."""

@@ -36,7 +36,11 @@ class Interface:
     hardware: bytes
 
     def bring_up(self) -> None:
-        """Let it carry packets. Raises OSError if the kernel refuses it."""
+        """Let it carry packets. Neighbours do not say where they go (ICMPv6 redirects).
+
+        Raises OSError if the kernel refuses it.
+        """
+        self._set_ipv6(("accept_redirects", "0"))  # That of "all" means nothing to the kernel.
         _control(_SIOCSIFFLAGS, struct.pack("16sH22x", self.name.encode(), _IFF_UP))
 
     def set_address(self, address: IPv4Interface) -> None:
