@@ -22,6 +22,7 @@ from tests.support.server import wait_until
 PATIENCE_SECONDS = 60
 CARD = Interface("lo", bytes.fromhex("525400123456"))
 COOKIE = b"\x63\x82\x53\x63"
+OFFER = dhcp.MessageType.OFFER
 FIRST = b'{"ipAddress":"192.0.2.7","netmask":"255.255.255.0","gateway":"192.0.2.1"}'
 SECOND = b'{"ipAddress":"198.51.100.7","netmask":"255.255.0.0","gateway":"0.0.0.0"}'
 DYNAMIC = b'{"ipAddress":"0.0.0.0","netmask":"0.0.0.0","gateway":"0.0.0.0"}'
@@ -295,7 +296,7 @@ async def serve_dhcp(end: socket.socket) -> None:
     while True:
         asked, _ = await loop.sock_recvfrom(end, 1500)
         is_request = b"\x35\x01\x03" in asked
-        kind = dhcp.MessageType.ACK if is_request else dhcp.MessageType.OFFER
+        kind = dhcp.MessageType.ACK if is_request else OFFER
         servers = ("192.0.2.1",) if is_request else ("192.0.2.1", "192.0.2.2")
         for message in server_messages(asked[4:8], kind, *servers):
             await loop.sock_sendto(end, message, ("255.255.255.255", dhcp.CLIENT_PORT))
@@ -320,3 +321,21 @@ def test_an_address_is_taken_where_two_dhcp_servers_offer_one() -> None:
 
     in_own_network(lambda: (loopback_up(), asyncio.run(run())))
     assert told == ["address 192.0.2.11, by DHCP"]
+
+
+async def test_messages_of_strangers_keep_process_1_from_nothing() -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end,
+        socket.socket(type=socket.SOCK_DGRAM) as stranger,
+    ):
+        end.bind(("127.0.0.1", 0))
+        stranger.connect(end.getsockname())
+        for message in (b"", b"nothing", *server_messages(b"1234", OFFER, "192.0.2.1")):
+            stranger.send(message)
+        turns: list[None] = []
+        asyncio.get_running_loop().call_soon(turns.append, None)
+
+        lease = await network._answer(end, OFFER, b"1234", CARD)  # noqa: SLF001 - a socket of ours
+
+    assert lease.server == IPv4Address("192.0.2.1")
+    assert turns == [None]

@@ -143,3 +143,4 @@ async def _answer(
         found = dhcp.parse(message, transaction, interface.hardware)
         if found is not None and found.kind is kind:
             return found
+        await asyncio.sleep(0)  # A flood of messages must not keep process 1 from all else.
