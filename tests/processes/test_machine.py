@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import stat
 import struct
 import subprocess
@@ -15,7 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.errors import StartRefused
-from keystead.processes.machine import boot, dhcp, interface, kernel, network, power_button
+from keystead.processes.machine import (
+    boot,
+    dhcp,
+    interface,
+    kernel,
+    network,
+    power_button,
+    process,
+)
+from keystead.processes.machine.slots import Start
 from keystead.processes.machine.watch import Watch
 from keystead.processes.supervisor.notify import ServiceManager
 
@@ -302,6 +312,39 @@ def test_only_the_power_button_is_heard(
     os.write(button[1], struct.pack("16xHHi", 1, key, value))
 
     assert power_button.is_pressed(button[0]) is pressed
+
+
+@pytest.mark.parametrize(
+    ("program", "ended_by"),
+    [
+        pytest.param("echo started; exec sleep 600", signal.SIGTERM, id="not ready yet"),
+        pytest.param(
+            "trap '' TERM; echo started; exec sleep 600", signal.SIGKILL, id="does not hear"
+        ),
+    ],
+)
+def test_the_power_button_ends_every_server_and_the_machine(
+    monkeypatch: pytest.MonkeyPatch, button: tuple[int, int], program: str, ended_by: signal.Signals
+) -> None:
+    monkeypatch.setattr(process, "LIMIT_SECONDS", 0.1)
+    os.write(button[1], struct.pack("16xHHi", 1, 116, 1))
+    command = ["/bin/sh", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:  # noqa: S603 - ours
+
+        async def press() -> int:
+            machine = process.Machine(None, Start.CONFIRMED)
+            machine._server = server  # noqa: SLF001 - as `run` does, with one of the appliance
+            machine._input(button[0])  # noqa: SLF001 - what `run` has the event loop call
+            status = await asyncio.to_thread(server.wait, PATIENCE_SECONDS)
+            assert status == -ended_by
+            return machine._what_now(status)  # noqa: SLF001 - what `run` returns
+
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"started\n"
+            assert asyncio.run(press()) == kernel.POWER_OFF
+        finally:
+            server.kill()
 
 
 def test_only_the_kernel_can_start_process_1() -> None:

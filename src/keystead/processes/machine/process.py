@@ -24,7 +24,7 @@ from keystead.platform.update_slot import UpdateSlot
 from keystead.processes.machine import boot, interface, kernel, power_button, trial
 from keystead.processes.machine.applied import AppliedSettings
 from keystead.processes.machine.slots import Slots, Start
-from keystead.processes.machine.watch import Watch
+from keystead.processes.machine.watch import LIMIT_SECONDS, Watch
 from keystead.processes.supervisor.notify import RESTART_STATUS
 
 PORT: Final = 8443
@@ -59,6 +59,7 @@ class Machine:
         self._server: subprocess.Popen[bytes] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_restart = False
+        self._is_stopped = False
 
     async def run(self) -> int:
         """Run the server until it ends, and return what is to be asked of the kernel then."""
@@ -103,12 +104,12 @@ class Machine:
             applied.hear(notice)
 
     def _what_now(self, status: int) -> int:
-        if status == 0 and not self._is_restart:
-            tell("powering off")
-            return kernel.POWER_OFF
         if status == RESTART_STATUS:
             self._install()
             tell("restarting")
+        elif not self._is_restart and (status == 0 or self._is_stopped):
+            tell("powering off")
+            return kernel.POWER_OFF
         elif status:
             tell(f"the server ended with status {status}; restarting the machine")
             time.sleep(_PAUSE_SECONDS)
@@ -145,7 +146,9 @@ class Machine:
 
     def _stop(self) -> None:
         if self._server is not None and not self._ended.done():
+            self._is_stopped = True
             os.kill(self._server.pid, signal.SIGTERM)
+            asyncio.get_running_loop().call_later(LIMIT_SECONDS, self._kill)
 
 
 def _tell_of(name: str, line: str) -> None:
