@@ -59,6 +59,8 @@ BAD = [
     ("network", ADDRESS | {"ipv6": {"cidr": "2001:db8::42/129", "gateway": None}}),
     ("network", ADDRESS | {"ipv6": {"cidr": "2001:db8::42/64", "gateway": "10.0.0.1"}}),
     ("network", ADDRESS | {"ipv6": {"cidr": "2001:db8::42/64"}}),
+    ("network", ADDRESS | {"ipv6": {"cidr": "fe80::42%eth0/64", "gateway": None}}),
+    ("network", ADDRESS | {"ipv6": {"cidr": "fe80::42/64", "gateway": "fe80::1%\u001b[2J"}}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 0, "logLevel": "info"}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 65536, "logLevel": "info"}),
     ("logging", {"ipAddress": "2001:db8::1::2", "port": 514, "logLevel": "info"}),

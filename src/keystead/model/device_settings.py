@@ -55,6 +55,12 @@ class WantedNetwork(Ipv4Settings, frozen=True):
 
     ipv6: Ipv6Settings | msgspec.UnsetType | None = msgspec.UNSET
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A zone is a text of any kind and length, which the machine has no use for.
+        if isinstance(self.ipv6, Ipv6Settings) and "%" in f"{self.ipv6.cidr}{self.ipv6.gateway}":
+            raise ValueError("an IPv6 address has no zone here")
+
     @property
     def settings(self) -> NetworkSettings:
         """Network settings as they are kept."""
