@@ -91,6 +91,13 @@ def test_a_key_comes_back_as_written(record):
     assert records.decode_key(records.encode_key(record), path="/p") == record
 
 
+def test_keys_share_the_memory_of_what_is_the_same_for_many():
+    raw = records.encode_key(KeyRecord(PrivateMaterial(raw=b"secret"), frozenset({"HMAC_SHA256"})))
+    one, other = (records.decode_key(raw, path="a key") for _ in range(2))
+    assert one.mechanisms is other.mechanisms
+    assert one.tags is other.tags
+
+
 def test_strings_hold_raw_bytes_and_escapes_are_nethsms():
     user = User(
         ADMIN, "Ævar", Role.OPERATOR, PassphraseVerifier(b"\x00\x1f\x7f\x80\xff", b'"\\/\n', None)

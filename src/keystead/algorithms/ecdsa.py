@@ -4,6 +4,7 @@ There is one row for each curve.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,7 +31,7 @@ class EcdsaKey(PointKey):
         self.works_slowly = algorithm.works_slowly
         self._digest = algorithm.digest
         self._digest_bytes = algorithm.digest.digest_size
-        self._scheme = ec.ECDSA(Prehashed(algorithm.digest))
+        self._scheme = algorithm.scheme
 
     def certificate_signer(self) -> CertificateSigner:
         """Sign with the hash of the curve."""
@@ -71,6 +72,11 @@ class Curve:
         agreement_row(EcdsaKey.derive, works_slowly=True),
     )
     stores_public = False
+
+    @cached_property
+    def scheme(self) -> ec.ECDSA:
+        """ECDSA over a digest. All keys of the curve share this object."""
+        return ec.ECDSA(Prehashed(self.digest))
 
     @property
     def generates_slowly(self) -> bool:

@@ -6,7 +6,8 @@ and certificates. If a record is decoded as Latin-1, it is valid JSON with a cha
 
 import base64
 import binascii
-from typing import Annotated, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,6 +35,10 @@ unless it is small. An escaped byte takes six bytes. PEM and DER grow less and a
 NetHSM."""
 
 T = TypeVar("T")
+
+_NO_TAGS: Final = frozenset[Tag]()
+_shared_set = lru_cache(maxsize=256)(frozenset[str])
+"""Returns one set for all keys in memory that have the same mechanisms: a set takes 216 bytes."""
 
 
 class _UserJson(StoredJson, omit_defaults=True):
@@ -256,8 +261,8 @@ def decode_key(raw: bytes, *, path: str) -> KeyRecord:
     try:
         return KeyRecord(
             private=_decode_private(stored.priv),
-            mechanisms=frozenset(stored.mechanisms),
-            tags=frozenset(parse_tag(tag) for tag in stored.restrictions.tags),
+            mechanisms=_shared_set(tuple(stored.mechanisms)),
+            tags=frozenset(parse_tag(tag) for tag in stored.restrictions.tags) or _NO_TAGS,
             label=_decode_label(stored.label),
             operations=stored.operations,
             certificate=_decode_certificate(stored),

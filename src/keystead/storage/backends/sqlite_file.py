@@ -55,7 +55,7 @@ PRAGMA secure_delete = ON;
 PRAGMA temp_store = MEMORY;
 PRAGMA wal_autocheckpoint = 1000;
 PRAGMA journal_size_limit = {LOG_BYTES};
-PRAGMA cache_size = -16384;
+PRAGMA cache_size = -4096;
 """
 
 
