@@ -96,6 +96,22 @@ def test_commit_says_how_this_installation_is_updated(slot, tmp_path):
     assert files(tmp_path) == {"staged.image": b"old"}
 
 
+def test_a_commitment_is_of_one_image_and_ends_with_it(tmp_path):
+    slot = UpdateSlot(tmp_path / "update", has_installer=True)
+    stage(slot, b"old")
+    slot.commit()
+    stage(slot, b"new")
+    assert slot.take_committed() is None
+
+    slot.commit()
+    slot.cancel()
+    stage(slot, b"newer")
+    assert slot.take_committed() is None
+
+    slot.commit()
+    assert slot.take_committed() == tmp_path / "update/staged.image"
+
+
 def test_an_image_leaves_room_for_records(slot, tmp_path):
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize

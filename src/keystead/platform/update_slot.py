@@ -70,11 +70,12 @@ class UpdateSlot:
         os.fdatasync(self._arriving.fileno())
 
     def keep(self) -> None:
-        """Stage what arrived, in the place of what was staged before."""
+        """Stage what arrived, in the place of what was staged before. It is not committed yet."""
         if self._arriving is None:
             raise WrongState("No update image is being uploaded.")
         os.fsync(self._arriving.fileno())
         self._close()
+        durable.remove(self._directory / _COMMITTED)
         (self._directory / _ARRIVING).rename(self._directory / _STAGED)
         durable.sync_directory(self._directory)
 
@@ -87,6 +88,7 @@ class UpdateSlot:
     def cancel(self) -> None:
         """Remove the staged image. Raises WrongState if there is none."""
         self._require_staged()
+        durable.remove(self._directory / _COMMITTED)
         durable.remove(self._directory / _STAGED)
         if self._arriving is None:
             self.clean()
