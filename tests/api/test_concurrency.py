@@ -380,6 +380,32 @@ async def test_what_is_changed_while_lock_loses_its_patience_is_told(
         assert given.status == status
 
 
+async def test_entries_stay_whose_deletion_outlasts_lock(
+    busy: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hsm_module, "LOCK_PATIENCE_SECONDS", 0.05)
+    auditor = await busy.add_user("auditor", "Auditor")
+    before = (await busy.request("GET", "/journal", user=auditor)).body
+    is_writing, may_write = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        busy.store.before_commit = lambda: None
+        is_writing.set()
+        await may_write.wait()
+
+    busy.store.before_commit = wait
+    deleting = asyncio.create_task(busy.request("DELETE", "/journal?upto=3", user=auditor))
+    await is_writing.wait()  # The entry that says that others are deleted.
+    locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))
+    _ = await asyncio.wait([locking], timeout=0.5)
+    assert any("keys were dropped" in line for line in busy.log_lines)
+    may_write.set()
+    assert (await deleting).status == 412
+    assert (await locking).status == 204
+    await unlock(busy)
+    assert (await busy.request("GET", "/journal", user=auditor)).body.startswith(before)
+
+
 async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy: Core) -> None:
     body = HeldBody(b'{"label":"x"}')
     headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
@@ -401,6 +427,29 @@ async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy
     actions = [json.loads(entry)["action"] for entry in entries]
     in_order = ["POST /lock", "journal opened", "POST /unlock", "POST /keys/generate"]
     assert [action for action in actions if action in in_order][-4:] == in_order
+
+
+async def test_a_stop_during_lock_waits_for_it_and_closes_the_journal(busy: Core) -> None:
+    body = HeldBody(b'{"label":"x"}')
+    headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
+    request = Request(1, "PUT", "/api/v1/keys/k/label", "", headers, "192.0.2.1", b"", None, True)
+    labelling = asyncio.create_task(busy.dispatcher.answer(request, body))
+    await body.asked_for.wait()
+    locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))
+    await until_locked(busy)
+    stopping = asyncio.create_task(busy.hsm.stop())
+    _ = await asyncio.wait([stopping], timeout=0.1)
+    assert not stopping.done()
+    body.may_arrive.set()
+    await stopping
+    assert (await labelling).status == 404
+    assert (await locking).status == 204
+    again = await start_core(store=busy.store, device_key=busy.device_key)
+    await unlock(again)
+    entries = (await again.request("GET", "/journal", user=ADMIN)).body.splitlines()
+    opened = [one for one in map(json.loads, entries) if one["action"] == "journal opened"]
+    assert not opened[-1].get("outcome")
+    again.close()
 
 
 async def test_unlock_during_lock_opens_a_session_of_its_own(

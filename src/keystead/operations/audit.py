@@ -219,6 +219,11 @@ class Audit:
             self._add(action.entry, action.path if action.is_written else "")
         await self.shut()
 
+    async def closed(self) -> None:
+        """Wait until no session is about to end: a lock may wait for requests."""
+        async with self.session_end:
+            pass
+
     async def shut(self) -> None:
         """Write everything with a last checkpoint, and forget the keys."""
         self._gather(everything=True)
@@ -357,7 +362,8 @@ class Audit:
     async def remove(self, who: Caller, address: str, upto: int) -> None:
         """Remove entries, after an entry that says so.
 
-        Raises InvalidInput if no checkpoint covers the entry `upto`.
+        Raises InvalidInput if no checkpoint covers the entry `upto`, and WrongState, with nothing
+        removed, if the journal is closed meanwhile.
         """
         writer = self._open_writer()
         await self.try_write_signed()
@@ -366,4 +372,6 @@ class Audit:
         self._add(JournalEntry(self._time(), CUT, str(who.user_id), address, upto=upto))
         await self._write_all(signs=True)
         async with self._writing:
+            if writer is not self._writer:
+                raise WrongState("The journal was closed in the meantime.")
             await writer.remove(upto)

@@ -49,8 +49,7 @@ from keystead.storage.local import LocalStore
 
 LOCK_PATIENCE_SECONDS: Final = 10.0
 """How long lock waits for running requests before it drops their keys."""
-REFUSALS_AT_ONCE: Final = 60
-REFUSALS_A_SECOND: Final = 1
+REFUSALS_AT_ONCE, REFUSALS_A_SECOND = 60, 1
 """Refusals that may be logged, at once and each second after: they must not fill the log."""
 
 
@@ -282,6 +281,7 @@ class Hsm:
         session, self.session = self.session, None
         if session is not None:
             await self.end(session, seconds=STOP_PATIENCE_SECONDS)
+        await self.audit.closed()
 
     def self_test_failed(self, reason: str) -> None:
         """Drop all secrets, and be Failed until a new process passes its self-tests.
