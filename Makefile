@@ -43,7 +43,7 @@ SLOW := appliance etcd models test_clusters.py test_forced_clusters.py storage/t
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill crash flood clients docs pictures pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill etcd-builds crash flood clients docs pictures pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 27
@@ -113,6 +113,10 @@ timing: $(DEV_READY) ## whether times tell secrets: t-values, with SAMPLES=20 ti
 cluster-drill: $(DEV_READY) ## three or five members under clients and faults, and whether one HSM could have answered so: ROUNDS=20
 	scripts/add-etcd
 	KEYSTEAD_DRILL_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -s tests/drill
+
+etcd-builds: ## builds etcd 3.5.35 and 3.6.16 for the test of updates: needs Go, takes minutes
+	scripts/build-etcd 3.5.35
+	scripts/build-etcd 3.6.16
 
 crash: $(DEV_READY) ## kills everything under writes, again and again: ROUNDS=100 times
 	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash

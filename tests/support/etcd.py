@@ -23,10 +23,16 @@ from tests.support.authority import name as name_of
 VERSION = os.environ.get("KEYSTEAD_ETCD")
 """One that scripts/build-etcd has built. Without it, the one of Debian is taken."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystead"
-PROGRAMS = CACHE / (f"etcd-{VERSION}" if VERSION else "etcd") / "usr/bin"
-BINARY = PROGRAMS / "etcd"
-CONTROL = PROGRAMS / "etcdctl"
 WAIT_SECONDS = 60
+
+
+def programs(version):
+    """Return where the programs of a version are that was built, or those of Debian."""
+    return CACHE / (f"etcd-{version}" if version else "etcd") / "usr/bin"
+
+
+BINARY = programs(VERSION) / "etcd"
+CONTROL = BINARY.with_name("etcdctl")
 
 needs_etcd = pytest.mark.skipif(
     not BINARY.is_file(),
