@@ -114,9 +114,10 @@ cluster-drill: $(DEV_READY) ## three or five members under clients and faults, a
 	scripts/add-etcd
 	KEYSTEAD_DRILL_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -s tests/drill
 
-etcd-builds: ## builds etcd 3.5.35 and 3.6.16 for the test of updates: needs Go, takes minutes
+etcd-builds: $(DEV_READY) ## builds etcd 3.5.35 and 3.6.16, and one whose clock can be set, for the drill and the tests of updates: needs Go, takes minutes
 	scripts/build-etcd 3.5.35
 	scripts/build-etcd 3.6.16
+	$(BIN)/python -m tests.support.etcd_clock
 
 crash: $(DEV_READY) ## kills everything under writes, again and again: ROUNDS=100 times
 	KEYSTEAD_CRASH_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest tests/crash

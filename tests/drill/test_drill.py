@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from secrets import SystemRandom
 
+import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -23,6 +24,7 @@ from tests.support.cluster_faults import Faults
 from tests.support.cluster_sites import FRESH_SECONDS, Site, trust
 from tests.support.core import ADMIN, b64
 from tests.support.etcd import WAIT_SECONDS, Cluster, needs_etcd
+from tests.support.etcd_clock import ClusterWithClocks, needs_clock
 from tests.support.history import ABSENT, Event, History
 from tests.support.member_cores import Device
 from tests.support.networks import network_or_none
@@ -199,12 +201,13 @@ async def life(cluster, disks):
         return sites, clients, faults
 
 
-def test_what_members_answer_under_faults_one_hsm_could_have_answered(tmp_path):
+@pytest.mark.parametrize("kind", [Cluster, pytest.param(ClusterWithClocks, marks=needs_clock)])
+def test_what_members_answer_under_faults_one_hsm_could_have_answered(tmp_path, kind):
     for number in range(ROUNDS):
         with contextlib.ExitStack() as stack:
             size = 5 if number % 4 == 3 else 3
             network = stack.enter_context(network_or_none(size + 1))
-            cluster = Cluster(size, network=network, authority=Authority("cluster"))
+            cluster = kind(size, network=network, authority=Authority("cluster"))
             disks = []
             for member in cluster.members:
                 place = tmp_path / f"{number}-{member.name}"

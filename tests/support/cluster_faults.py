@@ -13,7 +13,8 @@ from tests.support.core import ADMIN
 from tests.support.etcd import WAIT_SECONDS
 
 RANDOM = SystemRandom()
-MONTH_SECONDS = 30 * 86_400
+CLOCK_SECONDS = [3600, 30 * 86_400, 3653 * 86_400]
+"""How far clocks are set. Ten years ago, the members' certificates were not valid yet."""
 SHARE_WITH_TWO = 0.3
 """How often the members change while something else goes wrong, too."""
 SHARE_PROMOTED = 0.7
@@ -48,6 +49,8 @@ class Faults:
             kinds += [self.unheard, self.deaf, self.parted]
         if all(site.disk for site in self.sites):
             kinds.append(self.full)
+        if all(site.member.clock for site in self.sites):
+            kinds += [self.set_clock] * len(kinds)  # Half of all faults.
         while time.monotonic() < end:
             self.start_ended()
             kind = RANDOM.choice(kinds)
@@ -157,10 +160,17 @@ class Faults:
         return answer
 
     async def set_clock(self, site):
-        """Set the clock of one device forward or back, and later right again."""
-        site.clock_is_off_by = RANDOM.uniform(-MONTH_SECONDS, MONTH_SECONDS)
+        """Set the clock of one device, or of all, forward or back, and later right again."""
+        where = RANDOM.choice([[site], self.sites])
+        seconds = RANDOM.choice([-1, 1]) * RANDOM.choice(CLOCK_SECONDS)
+        for one in where:
+            one.set_clock(seconds)
         await self.pause()
-        site.clock_is_off_by = 0.0
+        if RANDOM.random() < 0.5:
+            await self.killed(site)
+            await self.pause()
+        for one in where:
+            one.set_clock(0)
 
     async def full(self, site):
         """Fill the disk of an etcd, which may end of that, or be killed and not start."""

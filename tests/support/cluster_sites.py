@@ -48,11 +48,17 @@ class Site:
     member: object
     link: UnreliableSocket
     disk: Path | None
-    clock_is_off_by: float = 0.0
+    clock_is_off_by: int = 0
     core: object = None
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list = field(default_factory=list)
     _stack: contextlib.AsyncExitStack = None
+
+    def set_clock(self, seconds):
+        """Set the clock of the core forward or back, and that of its etcd if it has one."""
+        self.clock_is_off_by = seconds
+        if self.member.clock:
+            self.member.clock.set(seconds)
 
     async def start(self):
         """Start the core, as soon as a majority can be reached, and unlock it if it can be."""

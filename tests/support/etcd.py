@@ -58,7 +58,9 @@ class Member:
         self.socket = directory / f"{name}.sock"
         self.url = url
         self.process = None
+        self.program = BINARY
         self.options = ()
+        self.clock = None
         self._command = command
         self._log = directory / f"{name}.log"
 
@@ -73,7 +75,7 @@ class Member:
             self.process = subprocess.Popen(  # noqa: S603  the binary is ours
                 [
                     *self._command,
-                    BINARY,
+                    self.program,
                     f"--name={self.name}",
                     f"--data-dir={self.directory}",
                     f"--listen-client-urls=unix://{self.socket}",
@@ -89,6 +91,7 @@ class Member:
                 ],
                 stdout=log,
                 stderr=log,
+                env=self.clock and self.clock.environment,
             )
 
     def wait(self):
