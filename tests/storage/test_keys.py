@@ -187,15 +187,20 @@ def test_a_late_change_is_refused():
     asyncio.run(scenario())
 
 
-def test_concurrent_updates_all_happen():
+def test_concurrent_updates_all_happen_without_making_each_other_stale():
+    tags = {Tag(f"tag-{number}") for number in range(200)}
+    attempts = []
+
     async def scenario():
-        _, domain, _ = await with_key()
+        store, domain, _ = await with_key()
 
         def tagged(tag):
-            return lambda record: replace(record, tags=record.tags | {Tag(tag)})
+            return lambda record: replace(record, tags=record.tags | {tag})
 
-        await asyncio.gather(*(domain.keys.update(A, tagged(tag)) for tag in "uvwxyz"))
-        assert (await domain.keys.get(A)).record.tags == set("uvwxyz")
+        store.before_commit = lambda: attempts.append(A)
+        await asyncio.gather(*(domain.keys.update(A, tagged(tag)) for tag in tags))
+        assert (await domain.keys.get(A)).record.tags == tags
+        assert len(attempts) == len(tags)
 
     asyncio.run(scenario())
 

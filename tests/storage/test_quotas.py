@@ -76,6 +76,18 @@ def test_of_many_keys_at_once_as_many_are_made_as_there_is_room_for(restarted):
     asyncio.run(scenario())
 
 
+def test_of_many_quotas_at_once_all_are_set():
+    attempts = []
+
+    async def scenario():
+        store, domain = await limited(UNLIMITED)
+        store.before_commit = lambda: attempts.append(NS)
+        await asyncio.gather(*(domain.namespaces.set_quota(NS, Quota(keys=n)) for n in range(200)))
+        assert len(attempts) == 200
+
+    asyncio.run(scenario())
+
+
 def test_of_many_users_at_once_as_many_are_made_as_there_is_room_for():
     async def scenario():
         _, domain = await limited(UNLIMITED)

@@ -41,16 +41,22 @@ def test_a_name_that_is_taken_stays_its_owners():
 
 
 def test_an_update_is_of_what_is_stored_by_then():
+    letters = [chr(number) for number in range(ord("a"), ord("a") + 200)]
+    attempts = []
+
     async def scenario():
-        users = (await new_domain(WatchedStore())).users
+        store = WatchedStore()
+        users = (await new_domain(store)).users
         await users.put(user("anna", ""), expected=MISSING)
+        store.before_commit = lambda: attempts.append("anna")
 
         def append(letter):
             return lambda found: replace(found, real_name=found.real_name + letter)
 
-        await asyncio.gather(*(users.update(UserId.parse("anna"), append(n)) for n in "abcdef"))
+        await asyncio.gather(*(users.update(UserId.parse("anna"), append(n)) for n in letters))
         found, _ = await users.get(UserId.parse("anna"))
-        assert sorted(found.real_name) == list("abcdef")
+        assert sorted(found.real_name) == letters
+        assert len(attempts) == len(letters)
 
     asyncio.run(scenario())
 

@@ -127,7 +127,8 @@ class KeyStore:
             _ = await self.put(path, edited, expected=revision)
             return edited
 
-        return await retry_when_stale(attempt)
+        async with self._sealed.changing(key_paths.name_of(path)):
+            return await retry_when_stale(attempt)
 
     async def delete(self, path: KeyPath) -> None:
         """Remove a key, readable or not. Raises NotFound if there is none."""

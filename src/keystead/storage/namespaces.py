@@ -113,7 +113,8 @@ class NamespaceStore:
                 ]
             )
 
-        await retry_when_stale(attempt)
+        async with self._sealed.changing(namespace):
+            await retry_when_stale(attempt)
 
     async def begin_deletion(self, namespace: NamespaceId) -> None:
         """Delete the namespace's record. Its keys are deleted later.

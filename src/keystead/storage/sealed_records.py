@@ -1,7 +1,9 @@
 """The sealed records of one store. Each opens only under the store's key and at its own path."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, WrongState
 from keystead.model.secret import Secret
@@ -61,6 +63,7 @@ class SealedRecords:
         self._key: Secret | None = key
         self._root = root
         self._seal = seal
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def close(self) -> None:
         """Wipe the key. Later reads and writes raise WrongState."""
@@ -71,6 +74,13 @@ class SealedRecords:
     def path(self, name: str) -> str:
         """Return the full path of a record."""
         return self._root + name
+
+    def changing(self, name: str) -> asyncio.Lock:
+        """Return the lock of a record that is read, edited and written.
+
+        Without it, each of many changes at once would make all others stale.
+        """
+        return self._changing.setdefault(name, asyncio.Lock())
 
     async def get(self, name: str) -> OpenedRecord | None:
         """Return a record, or None if there is none. Raises CorruptRecord if it does not open."""

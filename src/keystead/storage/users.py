@@ -82,7 +82,8 @@ class UserStore:
             _ = await self.put(edited, expected=revision)
             return edited
 
-        return await retry_when_stale(attempt)
+        async with self._sealed.changing(str(user_id)):
+            return await retry_when_stale(attempt)
 
     async def delete(self, user_id: UserId) -> None:
         """Remove a user, readable or not. Raises NotFound if there is none."""
