@@ -78,6 +78,19 @@ def test_a_read_during_a_change_is_no_fault() -> None:
     run(scenario)
 
 
+def test_changes_at_once_do_not_make_each_other_stale() -> None:
+    attempts = list[str]()
+
+    async def scenario() -> None:
+        own = Device(OWN, Bound())
+        await own.put(b"1")
+        own.kept.before_commit = lambda: attempts.append(OWN)
+        await asyncio.gather(*(own.put(b"%d" % number) for number in range(50)))
+        assert len(attempts) == 50
+
+    run(scenario)
+
+
 def test_two_processes_on_one_store_change_settings_at_once() -> None:
     async def scenario() -> None:
         own, _ = await two()

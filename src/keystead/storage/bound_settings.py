@@ -8,6 +8,7 @@ also writes one record of the generation, which the root covers (`storage/bound`
 It needs no seal: it tells no more than the names and the sealed values do.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -83,6 +84,8 @@ class BoundSettings(WrappedStore):
         self._on_wrong = on_wrong
         self._is_alone = is_alone
         self._has_begun = False
+        self._changing: Final = asyncio.Lock()
+        """Held by a change: of many at once, each would make all others stale."""
 
     def begin(self) -> None:
         """Check settings from now on, while the records of a generation are checked."""
@@ -146,7 +149,8 @@ class BoundSettings(WrappedStore):
         if not any(self._covers(change.path) for change in changes):
             return await self.bound.commit(changes, checks=checks)
         try:
-            return await self._commit(changes, checks)
+            async with self._changing:
+                return await self._commit(changes, checks)
         except CorruptRecord:
             # Another member may have restored a backup. Then the checks do not hold.
             _ = await self._below.commit([], checks=checks)
