@@ -125,11 +125,15 @@ def test_the_tls_certificate_is_replaced_and_the_pin_with_it(own_hsm, command, t
     assert "BEGIN CERTIFICATE REQUEST" in request.out
     own = tmp_path / "own.pem"
     command("tls", "show", "-o", own, *where, **passphrase)
-    assert command("tls", "install", own, "--yes", *where, **passphrase).status == 0
-    assert command("tls", "generate", "--yes", *where, **passphrase).status == 0
+    installed = command("tls", "install", own, "--yes", *where, **passphrase)
+    assert (installed.status, where[-3] in installed.err) == (0, True)
+    generated = command("tls", "generate", "--yes", *where, **passphrase)
+    assert generated.status == 0
     ran = command("status", *where)
     assert ran.status == 3
     assert "not the pinned one" in ran.err
+    (pin,) = re.findall("sha256:[0-9a-f]{64}", generated.err)
+    assert command("status", *where[:3], pin).status == 0
 
 
 def test_a_factory_reset_asks_and_erases(own_hsm, command):

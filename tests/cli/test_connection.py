@@ -57,6 +57,11 @@ def test_another_certificate_than_the_pinned_one_is_refused(hsm, command):
     assert "profile forget" in ran.err
 
 
+def test_forgetting_says_how_the_pin_of_a_profile_is_replaced(command):
+    ran = command("profile", "forget", "127.0.0.1:1")
+    assert (ran.status, "keystead profile add" in ran.err) == (2, True)
+
+
 def test_an_unknown_certificate_is_not_trusted_when_nobody_can_be_asked(hsm, command, at_home):
     ran = command("status", "--host", f"{hsm.host}:{hsm.port}")
     assert ran.status == 2

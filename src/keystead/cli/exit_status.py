@@ -51,9 +51,9 @@ _STATUS: dict[type[KeysteadError], ExitStatus] = {
 _ADVICE: dict[type[KeysteadError], str] = {
     CannotConnect: "Is 'keystead serve' running there? --host HOST:PORT says where it is.",
     UntrustedCertificate: (
-        "If it was replaced on purpose, compare the new one with what the server prints when it "
-        "starts. Then give its --pin, or forget the old one with 'keystead profile forget "
-        "HOST:PORT' and connect again."
+        "If it was replaced on purpose, compare the new one with what 'keystead tls install' or "
+        "'generate' printed, or the server at its start. Then give its --pin, or forget the old "
+        "one with 'keystead profile forget HOST:PORT' and connect again."
     ),
     NotAuthenticated: "Check --user and the passphrase; an Administrator can set a new one.",
     Busy: "Try again in a moment.",

@@ -78,7 +78,10 @@ def _forget(call: Invocation) -> None:
     (name,) = connection.address_names([parse_address(call.given.address)])
     settings = Settings.read(settings_file())
     if settings.pins.pop(name, None) is None:
-        raise UsageError(f"No certificate of {name} was trusted at a terminal.")
+        raise UsageError(
+            f"No certificate of {name} was trusted at a terminal. The pin of a profile is replaced "
+            "with 'keystead profile add NAME --host HOST:PORT --pin sha256:HEX'."
+        )
     settings.write(settings_file())
     call.screen.done(f"The certificate of {name} is forgotten.")
 

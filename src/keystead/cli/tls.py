@@ -7,11 +7,12 @@ from keystead.cli import subjects
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.key_arguments import add_output
 from keystead.cli.screen import write_file
+from keystead.client.trust import pin_of
 
 _PEM = "application/x-pem-file"
 _CHANGED = (
-    "Clients that pin the certificate refuse the new one until they are told: "
-    "'keystead profile forget HOST:PORT'."
+    "Clients that pin the certificate refuse the new one until they are told, by 'keystead "
+    "profile forget HOST:PORT' or a profile with the new pin."
 )
 
 
@@ -43,7 +44,7 @@ def _csr(call: Invocation) -> None:
 def _install(call: Invocation) -> None:
     if call.confirm(f"Replace the HSM's certificate? {_CHANGED}"):
         call.client.put_bytes("/config/tls/cert.pem", call.given.file.read_bytes(), _PEM)
-        call.screen.done("The certificate is installed.")
+        call.screen.done(f"The certificate is installed. {_pin(call)}")
 
 
 def _generate(call: Invocation) -> None:
@@ -52,4 +53,10 @@ def _generate(call: Invocation) -> None:
         content["length"] = call.given.length
     if call.confirm(f"Replace the HSM's TLS key and certificate? {_CHANGED}"):
         call.client.post("/config/tls/generate", content)
-        call.screen.done("The HSM has a new TLS key.")
+        call.screen.done(f"The HSM has a new TLS key. {_pin(call)}")
+
+
+def _pin(call: Invocation) -> str:
+    """Return what clients have to pin, asked over the connection that was trusted before."""
+    pin = pin_of(call.client.get_bytes("/config/tls/cert.pem").decode())
+    return f"Its pin is sha256:{pin.sha256}."

@@ -79,4 +79,11 @@ def presented_pin(host: str, port: int, *, timeout_seconds: float) -> Pinned:
         pem = ssl.get_server_certificate((host, port), timeout=timeout_seconds)
     except OSError as error:
         raise CannotConnect(f"{host}:{port}: {error.strerror or error}.") from None
-    return Pinned(hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest())
+    return pin_of(pem)
+
+
+def pin_of(chain_pem: str) -> Pinned:
+    """Return the pin of the first certificate in `chain_pem`, in which there must be one."""
+    certificate, footer, _ = chain_pem.partition(ssl.PEM_FOOTER)
+    certificate = certificate[certificate.index(ssl.PEM_HEADER) :] + footer
+    return Pinned(hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest())
