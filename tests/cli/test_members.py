@@ -37,21 +37,23 @@ def test_an_hsm_gets_the_clusters_authority_by_the_commands_of_the_page(command,
     ran = []
     with running_server(tmp_path) as server:
         server.provision()
-        there = ("--host", f"{server.host}:{server.port}", "--insecure", "--user", "admin")
+        there = ("--host", f"{server.host}:{server.port}", "--user", "admin")
         passphrases = {"PASSPHRASE": ADMIN, "NEW_PASSPHRASE": "a" * 10, "CURRENT_PASSPHRASE": ""}
         given = {f"KEYSTEAD_{name}": value for name, value in passphrases.items()}
-        for line in lines.replace("\\\n", "").splitlines():
+        for line in lines.replace("192.0.2.1", server.host).splitlines():
             program, *arguments = shlex.split(line, comments=True)
-            if program == "openssl":  # It would ask for a passphrase of the authority's key.
-                openssl(*("-nodes" if one == "-aes256" else one for one in arguments))
+            if program == "openssl":  # It would ask for the passphrase of the authority's key.
+                asked = "-pass" if arguments[0] == "genpkey" else "-passin"
+                openssl(*arguments, asked, "pass:worthless")
             else:
                 sure = ["--yes"] if arguments[:2] == ["tls", "install"] else []
-                done = command(*arguments, *sure, *there, **given)
+                trust = [] if "--ca" in arguments else ["--insecure"]
+                done = command(*arguments, *sure, *there, *trust, **given)
                 assert done.status == 0, done.err
             ran.append(program)
         answer = server.request("GET", "/config/tls/cluster-ca.pem", user="admin")
         assert answer.body == (tmp_path / "ca.pem").read_bytes()
-    assert ran == ["openssl", "keystead", "openssl", *["keystead"] * 3]
+    assert ran == ["openssl", "openssl", "keystead", "openssl", *["keystead"] * 3]
 
 
 def test_a_member_that_is_not_there_is_neither_promoted_nor_removed(keystead):
