@@ -41,7 +41,10 @@ class JoiningService:
             await _promotion(client)
             durable.create(self._data / _NAME, msgspec.msgpack.encode(question.writes))
         except TimeoutError:
-            reason = f"The cluster was not reached within {CONTACT_SECONDS:g} s."
+            reason = (
+                f"The cluster was not reached within {CONTACT_SECONDS:g} s. The logs of this HSM "
+                "and of the members say why."
+            )
         except EtcdError as error:
             reason = f"The cluster has not taken this HSM: {error}"
         except OSError as error:
