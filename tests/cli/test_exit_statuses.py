@@ -1,5 +1,8 @@
 """The exit statuses that docs/client.md promises, and what to do next."""
 
+import io
+import sys
+
 import pytest
 
 from keystead.cli.exit_status import ExitStatus
@@ -11,6 +14,36 @@ def test_a_refusal_is_1(keystead):
     ran = keystead("keys", "generate", "bad id!", "--type", "EC_P256")
     assert ran.status == ExitStatus.REFUSED
     assert "ID may only contain" in ran.err
+
+
+class TypedAnswers(io.StringIO):
+    """What a person types."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lock",
+        "keys remove first",
+        "users remove signer",
+        "namespaces remove tenant",
+        "config unattended-boot on",
+        "tls generate --type EC_P256",
+        "journal delete 1",
+        "system commit-update",
+        "system reboot",
+        "system shutdown",
+        "system factory-reset",
+    ],
+)
+def test_no_to_a_question_is_1(keystead, monkeypatch, line):
+    monkeypatch.setattr(sys, "stdin", TypedAnswers("n\n"))
+    ran = keystead(*line.split())
+    assert ran.status == ExitStatus.REFUSED
+    assert "Nothing was done." in ran.err
 
 
 def test_a_user_of_another_role_hears_which_roles_there_are(keystead):

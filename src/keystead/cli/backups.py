@@ -54,8 +54,7 @@ def _restore(call: Invocation) -> None:
     hsm = call.anonymous
     is_new = hsm.state() != _WITH_CREDENTIALS
     if not is_new:
-        if not call.confirm("Replace all keys and users of the HSM by those of the backup?"):
-            return
+        call.require_consent("Replace all keys and users of the HSM by those of the backup?")
         hsm = call.client
     arguments = {
         "backupPassphrase": passphrases.present(given, "backup", "Backup passphrase"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from keystead.cli import connection
-from keystead.cli.exit_status import STATE_ADVICE, ExitStatus, advice, status_of
+from keystead.cli.exit_status import STATE_ADVICE, Declined, ExitStatus, advice, status_of
 from keystead.cli.screen import Screen, confirm, printable, say
 from keystead.client.client import Client
 from keystead.client.errors import ClientError, WrongState
@@ -64,9 +64,13 @@ class Invocation:
         """Return the client that was used last, without asking for anything again."""
         return self.client if "client" in vars(self) else self.anonymous
 
-    def confirm(self, question: str) -> bool:
-        """Ask before something dangerous; `--yes` has answered already."""
-        return bool(self.given.yes) or confirm(question)
+    def require_consent(self, question: str) -> None:
+        """Ask before something dangerous; `--yes` has answered already.
+
+        Raises Declined if the answer is no.
+        """
+        if not self.given.yes and not confirm(question):
+            raise Declined("Nothing was done.")
 
     def close(self) -> None:
         """Close the connections."""

@@ -100,9 +100,10 @@ def _new(call: Invocation, kind: str) -> dict[str, object]:
 def _boot(call: Invocation) -> None:
     status = call.given.status
     warning = "Whoever has the machine's disk can start the HSM then. Turn unattended boot on?"
-    if status == "off" or call.confirm(warning):
-        call.client.put("/config/unattended-boot", {"status": status})
-        call.screen.done(f"Unattended boot is {status}.")
+    if status != "off":
+        call.require_consent(warning)
+    call.client.put("/config/unattended-boot", {"status": status})
+    call.screen.done(f"Unattended boot is {status}.")
 
 
 def _time(call: Invocation) -> None:

@@ -32,6 +32,10 @@ class UsageError(InvalidInput):
     """The command line lacks something, or does not fit together."""
 
 
+class Declined(KeysteadError):
+    """The person at the terminal said no."""
+
+
 class CertificateDeclined(CannotConnect):
     """The person at the terminal said that the certificate is not the right one."""
 

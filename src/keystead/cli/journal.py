@@ -83,9 +83,9 @@ def _key(call: Invocation) -> None:
 
 def _delete(call: Invocation) -> None:
     upto = call.given.upto
-    if call.confirm(f"Delete all entries up to number {upto} for ever?"):
-        call.client.delete(f"/journal?upto={upto}")
-        call.screen.done(f"The entries up to number {upto} are deleted.")
+    call.require_consent(f"Delete all entries up to number {upto} for ever?")
+    call.client.delete(f"/journal?upto={upto}")
+    call.screen.done(f"The entries up to number {upto} are deleted.")
 
 
 def _config(call: Invocation) -> None:

@@ -133,9 +133,9 @@ def _move(call: Invocation) -> None:
 
 
 def _remove(call: Invocation) -> None:
-    if call.confirm(f"Remove the key {call.given.key_id} for ever?"):
-        call.client.delete(key_path(call))
-        call.screen.done(f"The key {call.given.key_id} is removed.")
+    call.require_consent(f"Remove the key {call.given.key_id} for ever?")
+    call.client.delete(key_path(call))
+    call.screen.done(f"The key {call.given.key_id} is removed.")
 
 
 def _label(call: Invocation) -> None:

@@ -144,9 +144,9 @@ def _unlock(call: Invocation) -> None:
 
 
 def _lock(call: Invocation) -> None:
-    if call.confirm("Lock the HSM? Nothing works until it is unlocked."):
-        call.client.post("/lock")
-        call.screen.done("The HSM is Locked.")
+    call.require_consent("Lock the HSM? Nothing works until it is unlocked.")
+    call.client.post("/lock")
+    call.screen.done("The HSM is Locked.")
 
 
 def _status(call: Invocation) -> None:

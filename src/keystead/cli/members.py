@@ -106,8 +106,7 @@ def _add(call: Invocation) -> None:
 
 def _join(call: Invocation) -> None:
     added = _read(call.given.file)
-    if not call.confirm("Give up all records of this HSM for those of the cluster?"):
-        return
+    call.require_consent("Give up all records of this HSM for those of the cluster?")
     members = [{"name": one["name"], "urls": one["urls"]} for one in added["members"]]
     passphrase = passphrases.present(call.given, "backup", "Backup passphrase of the cluster")
     call.client.post(
@@ -140,9 +139,11 @@ def _is_promoted(call: Invocation, path: str, *, is_last: bool) -> bool:
 
 
 def _remove(call: Invocation) -> None:
-    if call.confirm(f"Remove {call.given.member}? Its HSM must be reset before it can be used."):
-        call.client.delete(_path(call))
-        call.screen.done(f"The member {call.given.member} is removed.")
+    call.require_consent(
+        f"Remove {call.given.member}? Its HSM must be reset before it can be used."
+    )
+    call.client.delete(_path(call))
+    call.screen.done(f"The member {call.given.member} is removed.")
 
 
 def _path(call: Invocation) -> str:

@@ -122,8 +122,7 @@ def _migrate(call: Invocation, found: Sequence[Candidate]) -> int:
         return ExitStatus.DONE
     if not call.given.yes:
         call.screen.rows(plan, _COLUMNS)
-        if not call.confirm(f"Bring {coming} of {len(found)} keys into the HSM?"):
-            return ExitStatus.DONE
+        call.require_consent(f"Bring {coming} of {len(found)} keys into the HSM?")
     report = _bring_all(call, found, ids)
     call.screen.rows(report, _COLUMNS)
     all_came = all(

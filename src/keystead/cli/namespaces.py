@@ -40,9 +40,9 @@ def _add(call: Invocation) -> None:
 
 
 def _remove(call: Invocation) -> None:
-    if call.confirm(f"Remove the namespace {call.given.namespace} and all its keys for ever?"):
-        call.client.delete(_path(call))
-        call.screen.done(f"The namespace {call.given.namespace} and its keys are removed.")
+    call.require_consent(f"Remove the namespace {call.given.namespace} and all its keys for ever?")
+    call.client.delete(_path(call))
+    call.screen.done(f"The namespace {call.given.namespace} and its keys are removed.")
 
 
 def _quota(call: Invocation) -> None:

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from keystead.cli.command import Commands, Invocation, add_yes, run_by
+from keystead.cli.exit_status import Declined
 from keystead.cli.screen import counted_file, printable, say
 
 
@@ -38,21 +39,21 @@ def _diagnose(call: Invocation) -> None:
 
 
 def _reboot(call: Invocation) -> None:
-    if call.confirm("Restart the HSM? Without unattended boot it is Locked then."):
-        call.client.post("/system/reboot")
-        call.screen.done("The HSM restarts.")
+    call.require_consent("Restart the HSM? Without unattended boot it is Locked then.")
+    call.client.post("/system/reboot")
+    call.screen.done("The HSM restarts.")
 
 
 def _shutdown(call: Invocation) -> None:
-    if call.confirm("Stop the HSM?"):
-        call.client.post("/system/shutdown")
-        call.screen.done("The HSM stops.")
+    call.require_consent("Stop the HSM?")
+    call.client.post("/system/shutdown")
+    call.screen.done("The HSM stops.")
 
 
 def _factory_reset(call: Invocation) -> None:
-    if call.confirm("ERASE the HSM, with all its keys and users, for ever?"):
-        call.client.post("/system/factory-reset")
-        call.screen.done("The HSM is Unprovisioned.")
+    call.require_consent("ERASE the HSM, with all its keys and users, for ever?")
+    call.client.post("/system/factory-reset")
+    call.screen.done("The HSM is Unprovisioned.")
 
 
 def _update(call: Invocation) -> None:
@@ -60,15 +61,17 @@ def _update(call: Invocation) -> None:
     with counted_file("Update", call.given.image) as image:
         answer = call.client.upload("/system/update", image, image.size)
     say(f"Release notes:\n{printable(answer['releaseNotes'])}")
-    if call.confirm("Install this update? The HSM restarts."):
-        _commit_now(call)
-    else:
+    try:
+        call.require_consent("Install this update? The HSM restarts.")
+    except Declined:
         _cancel(call)
+        raise
+    _commit_now(call)
 
 
 def _commit(call: Invocation) -> None:
-    if call.confirm("Install the staged update? The HSM restarts."):
-        _commit_now(call)
+    call.require_consent("Install the staged update? The HSM restarts.")
+    _commit_now(call)
 
 
 def _commit_now(call: Invocation) -> None:

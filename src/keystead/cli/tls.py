@@ -42,18 +42,18 @@ def _csr(call: Invocation) -> None:
 
 
 def _install(call: Invocation) -> None:
-    if call.confirm(f"Replace the HSM's certificate? {_CHANGED}"):
-        call.client.put_bytes("/config/tls/cert.pem", call.given.file.read_bytes(), _PEM)
-        call.screen.done(f"The certificate is installed. {_pin(call)}")
+    call.require_consent(f"Replace the HSM's certificate? {_CHANGED}")
+    call.client.put_bytes("/config/tls/cert.pem", call.given.file.read_bytes(), _PEM)
+    call.screen.done(f"The certificate is installed. {_pin(call)}")
 
 
 def _generate(call: Invocation) -> None:
     content = {"type": call.given.type}
     if call.given.length is not None:
         content["length"] = call.given.length
-    if call.confirm(f"Replace the HSM's TLS key and certificate? {_CHANGED}"):
-        call.client.post("/config/tls/generate", content)
-        call.screen.done(f"The HSM has a new TLS key. {_pin(call)}")
+    call.require_consent(f"Replace the HSM's TLS key and certificate? {_CHANGED}")
+    call.client.post("/config/tls/generate", content)
+    call.screen.done(f"The HSM has a new TLS key. {_pin(call)}")
 
 
 def _pin(call: Invocation) -> str:

@@ -70,9 +70,9 @@ def _show(call: Invocation) -> None:
 
 
 def _remove(call: Invocation) -> None:
-    if call.confirm(f"Remove the user {call.given.user_id}?"):
-        call.client.delete(_path(call))
-        call.screen.done(f"The user {call.given.user_id} is removed.")
+    call.require_consent(f"Remove the user {call.given.user_id}?")
+    call.client.delete(_path(call))
+    call.screen.done(f"The user {call.given.user_id} is removed.")
 
 
 def _passphrase(call: Invocation) -> None:
