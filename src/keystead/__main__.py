@@ -77,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if "_ARGCOMPLETE" in os.environ:
         import_module(f"{_CLI}.completion").complete(parser_of(COMMANDS))
-    options = parser_of([one for one in COMMANDS if one.name in given[:1]]).parse_args(given)
+    parser = parser_of([one for one in COMMANDS if one.name in given[:1]])
+    first = next(iter(given), "")
+    if first.startswith("--") and not any(own.startswith(first) for own in ("--help", "--version")):
+        parser.error(f"{first} stands after the command: 'keystead COMMAND {first} …'")
+    options = parser.parse_args(given)
     try:
         status: int | None = options.run(options)
     except KeysteadError as error:

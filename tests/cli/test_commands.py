@@ -26,3 +26,12 @@ def test_a_command_is_called_without_making_the_parsers_of_others(
     shown = capsys.readouterr().err
     assert serve.name in shown
     assert selftest.name not in shown
+
+
+def test_an_option_before_the_command_is_told_where_it_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--host", "localhost:8443", "status"])
+
+    assert "--host stands after the command" in capsys.readouterr().err
