@@ -267,13 +267,14 @@ def test_an_answer_that_comes_late_does_not_bring_an_older_record_back():
             await may_answer.wait()
             return revision
 
-        def labelled(label):
-            return domain.keys.update(A, lambda record: replace(record, label=Label(label)))
+        def older(record):
+            return replace(record, label=Label("older"))
 
         store.commit = answer_late
-        late = asyncio.create_task(labelled("older"))
+        late = asyncio.create_task(domain.keys.update(A, older))
         await asyncio.sleep(0.01)
-        await labelled("newer")
+        record, revision = await domain.keys.read(A)
+        await domain.keys.put(A, replace(record, label=Label("newer")), expected=revision)
         may_answer.set()
         await late
         assert (await domain.keys.get(A)).record.label == "newer"
