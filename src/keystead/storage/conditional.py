@@ -57,6 +57,12 @@ def require_allowed() -> None:
         conditions.require_allowed()
 
 
+def is_conditional() -> bool:
+    """Whether the present request is made only if a record is as it was when it was compared."""
+    conditions = _CONDITIONS.get()
+    return conditions is not None and bool(conditions.compared)
+
+
 @contextmanager
 def witnessed() -> Iterator[Revisions]:
     """Collect the revisions of all records that are read in this context."""

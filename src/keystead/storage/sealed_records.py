@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WriteRefused, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing import envelope
+from keystead.storage.conditional import is_conditional
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, StoredValue
 from keystead.storage.paths import list_paths
 
@@ -75,11 +77,14 @@ class SealedRecords:
         """Return the full path of a record."""
         return self._root + name
 
-    def changing(self, name: str) -> asyncio.Lock:
-        """Return the lock of a record that is read, edited and written.
+    def changing(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Return the turn of a change that reads, edits and writes a record.
 
-        Without it, each of many changes at once would make all others stale.
+        Without turns, each of many changes at once would make all others stale. A change with a
+        condition takes none: after another change it is to fail, not to find what that has left.
         """
+        if is_conditional():
+            return nullcontext()
         return self._changing.setdefault(name, asyncio.Lock())
 
     async def get(self, name: str) -> OpenedRecord | None:
