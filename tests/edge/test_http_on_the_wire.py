@@ -247,14 +247,15 @@ def test_after_an_early_answer_to_a_long_body_the_connection_is_closed(edge):
     assert client.is_closed()
 
 
-def test_a_client_that_sends_its_whole_body_first_still_gets_the_early_answer(edge):
-    edge.answer_all(413)
-    client = edge.connect()
-    client.send(post(b"").replace(b"Length: 0", b"Length: 9999999"))
-    for _ in range(10):  # Longer than `linger`, which each part extends.
-        time.sleep(0.1)
-        client.send(b"x" * 10_000)
-    assert client.read_answer().status == 413
+def test_a_client_that_sends_its_whole_body_first_still_gets_the_early_answer():
+    with running_edge(timeouts=Timeouts(linger=2)) as edge:
+        edge.answer_all(413)
+        client = edge.connect()
+        client.send(post(b"").replace(b"Length: 0", b"Length: 9999999"))
+        for _ in range(24):  # Longer than `linger`, which each part extends.
+            time.sleep(0.1)
+            client.send(b"x" * 10_000)
+        assert client.read_answer().status == 413
 
 
 def test_a_long_answer_is_streamed_as_the_client_takes_it(edge):
