@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -405,7 +406,10 @@ async def test_entries_stay_whose_deletion_outlasts_lock(
     assert (await busy.request("GET", "/journal", user=auditor)).body.startswith(before)
 
 
-async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy: Core) -> None:
+async def lock_during_a_change(
+    busy: Core,
+) -> tuple[HeldBody, asyncio.Task[Any], asyncio.Task[Answer]]:
+    """Return the body that a change waits for, that change, and a lock that waits for it."""
     body = HeldBody(b'{"label":"x"}')
     headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
     request = Request(1, "PUT", "/api/v1/keys/k/label", "", headers, "192.0.2.1", b"", None, True)
@@ -413,6 +417,11 @@ async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy
     await body.asked_for.wait()
     locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))
     await until_locked(busy)
+    return body, labelling, locking
+
+
+async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy: Core) -> None:
+    body, labelling, locking = await lock_during_a_change(busy)
     unlocking = asyncio.create_task(unlock(busy))
     _ = await asyncio.wait([unlocking], timeout=0.1)
     assert not locking.done()
@@ -429,13 +438,7 @@ async def test_after_an_unlock_during_lock_the_journal_records_what_is_done(busy
 
 
 async def test_a_stop_during_lock_waits_for_it_and_closes_the_journal(busy: Core) -> None:
-    body = HeldBody(b'{"label":"x"}')
-    headers = {"authorization": basic(ADMIN), "content-type": "application/json"}
-    request = Request(1, "PUT", "/api/v1/keys/k/label", "", headers, "192.0.2.1", b"", None, True)
-    labelling = asyncio.create_task(busy.dispatcher.answer(request, body))
-    await body.asked_for.wait()
-    locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))
-    await until_locked(busy)
+    body, labelling, locking = await lock_during_a_change(busy)
     stopping = asyncio.create_task(busy.hsm.stop())
     _ = await asyncio.wait([stopping], timeout=0.1)
     assert not stopping.done()
