@@ -134,6 +134,47 @@ def test_a_factory_reset_that_was_acknowledged_is_finished_after_sigkill(tmp_pat
         assert server.state() == "Unprovisioned"
 
 
+def both_acknowledged(server, first: str, second: str) -> None:
+    """Have `second` wait for the check of a passphrase while `first` is acknowledged."""
+    server.add_user("other", "Administrator")
+    assert server.request("GET", "/users", user="admin").status == 200
+    later: list[int] = []
+
+    def ask() -> None:
+        later.append(server.request("POST", f"/system/{second}", user="other").status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    threading.Event().wait(0.05)
+    assert server.request("POST", f"/system/{first}", user="admin").status == 204
+    assert not later, "the second was to be decided after the first"
+    asking.join()
+    assert later == [204]
+
+
+@pytest.mark.parametrize("first", ["reboot", "shutdown"])
+def test_a_factory_reset_that_another_action_overtakes_is_done_nevertheless(
+    provisioned_server, first
+):
+    server = provisioned_server
+    both_acknowledged(server, first, "factory-reset")
+    if first == "shutdown":
+        assert server.wait() == 0
+        assert not (server.data / "keystead.db").exists()
+    else:
+        server.wait_ready(times=2)
+        assert server.state() == "Unprovisioned"
+    assert not (server.data / "reset.pending").exists()
+
+
+@pytest.mark.parametrize("first", ["reboot", "factory-reset"])
+def test_a_shutdown_that_another_action_overtakes_ends_the_server(provisioned_server, first):
+    server = provisioned_server
+    both_acknowledged(server, first, "shutdown")
+    assert server.wait() == 0
+    assert (server.data / "keystead.db").exists() == (first == "reboot")
+
+
 def test_a_core_that_cannot_start_makes_the_server_give_up(tmp_path):
     with running_server(tmp_path) as server:
         server.provision()

@@ -112,8 +112,13 @@ class DataDirectory:
 
         Raises OSError if that fails. Then the reset has not begun.
         """
-        if not self._reset_mark.exists():
+        if not self.is_reset_begun:
             durable.create(self._reset_mark, b"")
+
+    @property
+    def is_reset_begun(self) -> bool:
+        """Whether all records are marked to be erased."""
+        return self._reset_mark.exists()
 
     def reset(self) -> None:
         """Erase everything now. The store must be closed. After an OSError, `open` finishes it."""
@@ -133,7 +138,7 @@ class DataDirectory:
         return self.path / _RESET
 
     def _finish_reset(self) -> None:
-        if not self._reset_mark.exists():
+        if not self.is_reset_begun:
             return
         # The device key is destroyed first: without it, no record opens, even after a crash.
         for provider in PROVIDER_NAMES:

@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -24,6 +23,7 @@ from keystead.processes.supervisor.child import Child
 from keystead.processes.supervisor.log_pipe import LogPipe
 from keystead.processes.supervisor.membership import Membership
 from keystead.processes.supervisor.memory import MOST_CHECKS
+from keystead.processes.supervisor.outcome import Decision, Outcome
 from keystead.wire import control
 from keystead.wire.control_messages import (
     AttachEdge,
@@ -63,17 +63,6 @@ MOST_DOUBLINGS: Final = 6
 LONGEST_DELAY_SECONDS: Final = 10.0
 STEADY_SECONDS: Final = 60.0
 """An edge that ran for this long was no failed start, and resets the count of replacements."""
-
-
-class Outcome(Enum):
-    """Why an instance ended."""
-
-    STOPPED = auto()
-    REBOOT = auto()
-    SHUTDOWN = auto()
-    FACTORY_RESET = auto()
-    JOINED = auto()
-    CRASHED = auto()
 
 
 _ACTIONS: Final = {
@@ -124,7 +113,7 @@ class Instance:
         self._on_ready = on_ready
         self._on_alive = on_alive
         self._on_setting = on_setting
-        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._decision = Decision()
         self._platform: Child | None = None
         self._core: Child | None = None
         self._edges: dict[int, Child] = {}
@@ -137,22 +126,24 @@ class Instance:
         """Why the server cannot start on this data, if the platform or the core has said so."""
 
     async def run(self, stop: asyncio.Event) -> Outcome:
-        """Start all processes, wait for a reason to end or for `stop`, and end all processes."""
+        """Start all processes, wait for a reason to end or for `stop`, and end all processes.
+
+        Return what comes next. A factory reset may have begun whatever that is.
+        """
         waiting = asyncio.get_running_loop().create_task(stop.wait())
-        waiting.add_done_callback(lambda _: self._decide(Outcome.STOPPED))
+        waiting.add_done_callback(self._stopped)
         if self._resources.membership is not None:
             self._resources.membership.on_removed = partial(self._tell_core, RemovedFromCluster())
         try:
             self._start_all()
-            await asyncio.wait([self._outcome])
-            await self._end()
+            await self._end(await self._decision.first())
         finally:
             waiting.cancel()
-        return self._outcome.result()
+        return self._decision.outcome
 
-    def _decide(self, outcome: Outcome) -> None:
-        if not self._outcome.done():
-            self._outcome.set_result(outcome)
+    def _stopped(self, waiting: asyncio.Task[Any]) -> None:
+        if not waiting.cancelled():
+            self._decision.add(Outcome.STOPPED)
 
     # --- starting --------------------------------------------------------------------------
 
@@ -161,7 +152,7 @@ class Instance:
             self._platform, self._core = self._start_vital()
         except OSError as error:
             self._log.error("cannot start a process", reason=error.strerror)
-            self._decide(Outcome.CRASHED)
+            self._decision.add(Outcome.CRASHED)
             return
         for number in range(self._resources.edges):
             self._start_edge(number)
@@ -202,7 +193,7 @@ class Instance:
         return [f"--data={data.path}", *own_user, *(["--tls"] if needs_tls else [])]
 
     def _start_edge(self, number: int) -> None:
-        if self._outcome.done():
+        if self._decision.is_made:
             return
         try:
             self._edges[number] = self._started_edge(number)
@@ -264,7 +255,7 @@ class Instance:
 
     def _refused(self, message: CannotStart) -> None:
         self.refusal = message.reason
-        self._decide(Outcome.CRASHED)
+        self._decision.add(Outcome.CRASHED)
 
     def _core_said(self, message: CoreToSupervisor) -> None:
         match message:
@@ -293,10 +284,10 @@ class Instance:
             except OSError as error:
                 # Without Noted, the core never acknowledges the reset.
                 self._log.error("cannot begin the factory reset", reason=error.strerror)
-                self._decide(Outcome.CRASHED)
+                self._decision.add(Outcome.CRASHED)
                 return
         self._tell_core(Noted())
-        self._decide(outcome)
+        self._decision.add(outcome)
 
     async def _order_member(self, order: ServePeers | BeginJoin | EndJoin) -> None:
         membership = self._resources.membership
@@ -313,11 +304,11 @@ class Instance:
                     await membership.end_join(is_member=order.is_member)
         except OSError as error:
             self._log.error("cannot join the cluster", reason=error.strerror)
-            self._decide(Outcome.CRASHED)
+            self._decision.add(Outcome.CRASHED)
             return
         self._tell_core(Noted())
         if isinstance(order, EndJoin) and order.is_member:
-            self._decide(Outcome.JOINED)
+            self._decision.add(Outcome.JOINED)
 
     def _edge_said(self, number: int, message: EdgeReady | CannotStart) -> None:
         if number in self._ready_edges:
@@ -352,13 +343,13 @@ class Instance:
 
     def _vital_child_ended(self, child: Child, ended: asyncio.Future[int]) -> None:
         # A killed process may be noticed only after another one that ended because of it.
-        if not self._outcome.done() or ended.result() < 0:
+        if not self._decision.is_made or ended.result() < 0:
             self._log.error("process ended unexpectedly", name=child.kind, **_how(ended.result()))
-        self._decide(Outcome.CRASHED)
+        self._decision.add(Outcome.CRASHED)
 
     def _edge_ended(self, number: int, ended: asyncio.Future[int]) -> None:
         self._ready_edges.discard(number)
-        if not self._outcome.done():
+        if not self._decision.is_made:
             self._log.error("edge ended unexpectedly", edge=number, **_how(ended.result()))
             if self._edges[number].age_seconds > STEADY_SECONDS:
                 self._replacements = 0
@@ -372,9 +363,9 @@ class Instance:
         delay = 0.0 if excess <= 0 else min(doubled, LONGEST_DELAY_SECONDS)
         asyncio.get_running_loop().call_later(delay, self._start_edge, number)
 
-    async def _end(self) -> None:
+    async def _end(self, reason: Outcome) -> None:
         """End the edges, so that all responses are sent, then the core, and last the platform."""
-        crashed = self._outcome.result() is Outcome.CRASHED
+        crashed = reason is Outcome.CRASHED
         patience = CRASH_PATIENCE_SECONDS if crashed else EDGE_PATIENCE_SECONDS
         edges = list(self._edges.values())
         for edge in edges:

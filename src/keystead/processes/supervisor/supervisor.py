@@ -21,10 +21,11 @@ from keystead.processes.etcd.member import MemberDirectory
 from keystead.processes.platform.settings import PlatformSettings, SettingsFile
 from keystead.processes.stderr_log import log_to_stderr
 from keystead.processes.supervisor import etcd_version, memory
-from keystead.processes.supervisor.instance import Instance, Outcome, Resources
+from keystead.processes.supervisor.instance import Instance, Resources
 from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.membership import Membership
 from keystead.processes.supervisor.notify import RESTART_STATUS, ServiceManager
+from keystead.processes.supervisor.outcome import Outcome
 from keystead.wire.control_messages import MachineSetting, Started
 
 MAX_FAILED_STARTS: Final = 5
@@ -103,6 +104,7 @@ class Supervisor:
             if instance.refusal is not None:
                 raise StartRefused(instance.refusal)
             failures = 0 if instance.was_ready else failures + 1
+            await self._finish_reset()
             if outcome is Outcome.REBOOT and self._restarts_machine:
                 self._log.info("the machine restarts: an Administrator asked for a reboot")
                 return RESTART_STATUS
@@ -120,9 +122,7 @@ class Supervisor:
             case Outcome.JOINED:
                 self._log.info("restarting: this HSM has joined a cluster")
             case Outcome.FACTORY_RESET:
-                await self._stop_member()
-                self._resources.data.reset()
-                self._log.warning("factory reset done: all keys and records are destroyed")
+                pass  # It is done already.
             case Outcome.CRASHED:
                 if failures >= MAX_FAILED_STARTS:
                     raise StartRefused(f"Gave up: {failures} starts in a row have failed.")
@@ -132,6 +132,13 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await within(RETRY_SECONDS * failures, self._stop.wait())
         return not self._stop.is_set()
+
+    async def _finish_reset(self) -> None:
+        """Erase everything if a factory reset has begun, whatever else ended the instance."""
+        if self._resources.data.is_reset_begun:
+            await self._stop_member()
+            self._resources.data.reset()
+            self._log.warning("factory reset done: all keys and records are destroyed")
 
     async def _stop_member(self) -> None:
         if self._resources.membership is not None:
