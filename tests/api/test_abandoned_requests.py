@@ -18,7 +18,7 @@ from keystead.wire.edge_messages import CoreToEdge, EdgeToCore, Request, Request
 from keystead.wire.frames import EDGE_FRAME_BYTES
 from tests.support.core import ADMIN, Core, Credentials, b64, basic, start_core, to_json
 from tests.support.pools import WatchedPool
-from tests.support.stores import WatchedStore
+from tests.support.stores import DetachedStore
 
 Result = TypeVar("Result")
 KEYS = 40
@@ -28,8 +28,8 @@ SIGN = {"mode": "PKCS1", "message": b64(bytes(32))}
 
 
 @pytest.fixture(scope="module")
-def store() -> WatchedStore:
-    store = WatchedStore()
+def store() -> DetachedStore:
+    store = DetachedStore()
     store.turns = lambda: 3
     return store
 
@@ -59,7 +59,7 @@ def pool() -> HeldPool:
 
 
 @pytest.fixture(scope="module")
-def core(runner: asyncio.Runner, store: WatchedStore, pool: HeldPool) -> Iterator[Core]:
+def core(runner: asyncio.Runner, store: DetachedStore, pool: HeldPool) -> Iterator[Core]:
     """A core with many keys."""
     core = runner.run(start_core(store=store, pools=(pool, WatchedPool())))
 
@@ -171,6 +171,24 @@ async def test_a_change_that_nobody_waits_for_is_made(core, store, edge):
     await edge.until_ended()
     assert (await core.request("GET", "/keys/k00", user=ADMIN)).json()["label"] == "red"
     await core.request("PUT", "/keys/k00/label", user=ADMIN, json={"label": "blue"})
+
+
+@pytest.mark.parametrize("path", ["/journal", "/journal/head"])
+async def test_a_reader_that_leaves_does_not_keep_the_journal_from_going_on(
+    core, store, edge, path
+):
+    await core.request("PUT", "/keys/k00/restrictions/tags/t", user=ADMIN)
+    is_writing, may_write = store.hold_next_commit()
+    edge.ask("GET", path, ADMIN)
+    await is_writing.wait()
+    edge.leave()
+    await edge.until_ended()
+    may_write.set()
+    await core.request("DELETE", "/keys/k00/restrictions/tags/t", user=ADMIN)
+    answer = await core.request("GET", "/journal", user=ADMIN)
+    assert answer.status == 200
+    assert b"DELETE /keys/{key_id}/restrictions/tags/{tag}" in answer.body
+    assert not any("the journal cannot be written" in line for line in core.log_lines)
 
 
 async def test_a_failed_login_that_nobody_waits_for_is_counted(core, edge):

@@ -355,24 +355,11 @@ async def test_what_outlasts_the_patience_of_lock_gets_412_and_changes_nothing(
     assert (await busy.request("GET", "/keys", user=ADMIN)).json() == []
 
 
-def hold_next_commit(busy: Core) -> tuple[asyncio.Event, asyncio.Event]:
-    """Return an event that the next commit sets, and one that it then waits for."""
-    is_writing, may_write = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        busy.store.before_commit = lambda: None
-        is_writing.set()
-        await may_write.wait()
-
-    busy.store.before_commit = wait
-    return is_writing, may_write
-
-
 async def test_what_is_changed_while_lock_loses_its_patience_is_told(
     busy: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hsm_module, "LOCK_PATIENCE_SECONDS", 0.05)
-    is_writing, may_write = hold_next_commit(busy)
+    is_writing, may_write = busy.store.hold_next_commit()
     wanted = {"currentPassphrase": UNLOCK, "unlockShares": {"threshold": 2, "shares": 3}}
     changing = asyncio.create_task(
         busy.request("PUT", "/config/unlock-passphrase", user=ADMIN, json=wanted)
@@ -393,7 +380,7 @@ async def test_entries_stay_whose_deletion_outlasts_lock(
     monkeypatch.setattr(hsm_module, "LOCK_PATIENCE_SECONDS", 0.05)
     auditor = await busy.add_user("auditor", "Auditor")
     before = (await busy.request("GET", "/journal", user=auditor)).body
-    is_writing, may_write = hold_next_commit(busy)
+    is_writing, may_write = busy.store.hold_next_commit()
     deleting = asyncio.create_task(busy.request("DELETE", "/journal?upto=3", user=auditor))
     await is_writing.wait()  # The entry that says that others are deleted.
     locking = asyncio.create_task(busy.request("POST", "/lock", user=ADMIN))

@@ -17,6 +17,7 @@ from keystead.operations import audit, audit_counts
 from keystead.operations.audit_counts import USES_SECONDS
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
+from tests.support.stores import DetachedStore
 
 AUDITOR = ("auditor", "passphrase of auditor")
 OPERATOR = ("op", "passphrase of op")
@@ -333,6 +334,26 @@ async def test_changes_at_once_are_all_there_and_in_one_chain(core: Core) -> Non
     assert sorted(seen) == sorted(f"k{number}" for number in range(8) for _ in range(3))
     left = await core.store.list("/journal/open/", "/journal/open0", limit=9)
     assert left == []
+
+
+async def test_a_stop_while_the_journal_is_written_closes_it() -> None:
+    store = DetachedStore()
+    core = await start_core(store=store)
+    await core.provision()
+    await core.add_user("one", "Operator")
+    is_writing, may_write = store.hold_next_commit()
+    ticking = asyncio.create_task(core.hsm.audit.tick())
+    await is_writing.wait()
+    _ = ticking.cancel()
+    stopping = asyncio.create_task(core.hsm.stop())
+    _ = await asyncio.wait([ticking, stopping], timeout=0.05)
+    may_write.set()
+    await stopping
+    again = await core.restarted()
+    answer = await again.request("POST", "/unlock", json={"passphrase": UNLOCK})
+    assert answer.status == 204
+    assert not any("the journal was not closed" in line for line in again.log_lines)
+    core.close()
 
 
 async def test_checkpoints_come_each_minute_with_entries_and_no_more(core: Core) -> None:

@@ -53,6 +53,18 @@ class WatchedStore:
 
         self.before_commit = crash
 
+    def hold_next_commit(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Return an event that the next commit sets, and one that it then waits for."""
+        is_writing, may_write = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            self.before_commit = lambda: None
+            is_writing.set()
+            await may_write.wait()
+
+        self.before_commit = wait
+        return is_writing, may_write
+
     async def get(self, path: str) -> StoredValue | None:
         self.gets.append(path)
         await self._yield()
@@ -98,6 +110,21 @@ class WatchedStore:
             await asyncio.sleep(0)
 
 
+class DetachedStore(WatchedStore):
+    """Makes commits in their order, also those whose caller is cancelled, as the platform does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+
+    async def commit(self, changes: Sequence[Change], *, checks: Sequence[Check] = ()) -> int:
+        return await asyncio.shield(asyncio.create_task(self._commit(changes, checks)))
+
+    async def _commit(self, changes: Sequence[Change], checks: Sequence[Check]) -> int:
+        async with self._turn:
+            return await super().commit(changes, checks=checks)
+
+
 DOMAIN_KEY = Secret(bytes(range(32)))
 
 
@@ -125,9 +152,11 @@ def key_record(type_name: str = "EC_P256", **fields: object) -> KeyRecord:
     return KeyRecord(**(defaults | fields))
 
 
-async def with_key(**options: int) -> tuple[WatchedStore, DomainStores, KeyRecord]:
+async def with_key(
+    store: WatchedStore | None = None, **options: int
+) -> tuple[WatchedStore, DomainStores, KeyRecord]:
     """Return a store with one key, `a`, its typed stores and the key's record."""
-    store = WatchedStore()
+    store = store or WatchedStore()
     domain = await new_domain(store, **options)
     record = key_record()
     await domain.keys.put(key_path("a"), record, expected=MISSING)

@@ -228,9 +228,6 @@ class Audit:
         """Write everything with a last checkpoint, and forget the keys."""
         self._gather(everything=True)
         await self.try_write(closes=True)
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.keys.wipe()
         await self._known_head.settle()
 
     # --- writing ----------------------------------------------------------------------------
@@ -261,27 +258,45 @@ class Audit:
             await self._write_all(signs=writer.must_sign)
 
     async def try_write(self, *, closes: bool = False) -> None:
-        """Write what waits. If the store fails, the entries wait on, and the log has the reason."""
+        """Write what waits. If the store fails, the entries wait on, and the log has the reason.
+
+        With `closes`, there is no writer after that.
+        """
         try:
             await self._write_all(signs=closes, closes=closes)
         except KeysteadError as error:
             self._log.warning("the journal cannot be written", reason=error.message)
 
     async def _write_all(self, *, signs: bool, closes: bool = False) -> None:
+        """Write what waits, to the end also if the caller is cancelled, as a reader that leaves is.
+
+        The store makes a commit whose caller is gone. A journal that does not know of it would take
+        the next one for that of another process, and write no more.
+        """
+        writing = asyncio.create_task(self._write(signs=signs, closes=closes))
+        await asyncio.shield(writing)
+
+    async def _write(self, *, signs: bool, closes: bool) -> None:
         async with self._writing:
             writer = self._writer
             if writer is None:
                 return
-            await self._settle(writer)
-            while batch := self._waiting[:MOST_ENTRIES]:
-                is_last = len(batch) == len(self._waiting)
-                await self._append(
-                    writer, batch, signs=signs and is_last, closes=closes and is_last
-                )
-                signs = signs and not is_last
-            is_open = closes and not writer.is_closed
-            if is_open or (signs and writer.signed < writer.last):
-                await self._append(writer, [], signs=True, closes=closes)
+            try:
+                await self._write_with(writer, signs=signs, closes=closes)
+            finally:
+                if closes:  # Before anything else is written.
+                    self._writer = None
+                    writer.keys.wipe()
+
+    async def _write_with(self, writer: JournalWriter, *, signs: bool, closes: bool) -> None:
+        await self._settle(writer)
+        while batch := self._waiting[:MOST_ENTRIES]:
+            is_last = len(batch) == len(self._waiting)
+            await self._append(writer, batch, signs=signs and is_last, closes=closes and is_last)
+            signs = signs and not is_last
+        is_open = closes and not writer.is_closed
+        if is_open or (signs and writer.signed < writer.last):
+            await self._append(writer, [], signs=True, closes=closes)
 
     async def _settle(self, writer: JournalWriter) -> None:
         if await writer.settle():
