@@ -9,7 +9,7 @@ from keystead.errors import StoreUnavailable
 from keystead.model.ids import Label
 from keystead.model.keys import StoredCertificate
 from keystead.storage.key_value_store import MISSING, Change
-from tests.support.stores import key_path, open_domain, with_key
+from tests.support.stores import DetachedStore, key_path, open_domain, with_key
 
 A, B = key_path("a"), key_path("b")
 
@@ -70,6 +70,24 @@ def test_uses_counted_during_a_flush_are_not_lost():
         await domain.keys.flush_counts()
         record, _ = await domain.keys.read(A)
         assert record.operations == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_flush_that_is_cancelled_counts_nothing_twice():
+    async def scenario():
+        store, domain, _ = await with_key(DetachedStore())
+        await domain.keys.get(A)
+        domain.keys.count_use(A)
+        is_writing, may_write = store.hold_next_commit()
+        flushing = asyncio.create_task(domain.keys.flush_counts())
+        await is_writing.wait()
+        flushing.cancel()
+        await asyncio.wait([flushing])
+        may_write.set()
+        await domain.keys.flush_counts()
+        record, _ = await domain.keys.read(A)
+        assert domain.keys.operations(A, record.operations) == 1
 
     asyncio.run(scenario())
 

@@ -277,11 +277,18 @@ class KeyStore:
             await self._commit_counts([counted])
 
     async def _commit_counts(self, batch: Sequence[_Counted]) -> None:
+        """Write records with their new counts, also if the caller is cancelled meanwhile.
+
+        Otherwise counts that are written would stay pending, and be added again.
+        """
+        await asyncio.shield(asyncio.create_task(self._write_counts(batch)))
+
+    async def _write_counts(self, batch: Sequence[_Counted]) -> None:
         try:
             revision = await self._quotas.commit_counts(
                 [(counted.path.namespace, counted.change) for counted in batch]
             )
-        except BaseException:  # Also cancelled ones: the commit may still be made.
+        except BaseException:
             for counted in batch:
                 self._cache.forget(counted.path)
             raise
