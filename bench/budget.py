@@ -13,10 +13,9 @@ from typing import Any, Final, TypeVar, cast
 from bench.result import Row
 from bench.run import Findings, Run
 from keystead.algorithms import SIGN, mechanism_of
-from keystead.api.http.encoding import decode_base64, encode_base64
-from keystead.api.http.json_bodies import decode_json
+from keystead.api.http.encoding import encode_base64
 from keystead.api.http.router import Router
-from keystead.api.resources.use_keys import REQUEST_SHAPES
+from keystead.api.resources.use_keys import decode_request
 from keystead.api.routes import ROUTES
 from keystead.edge.request_head import parse_request_head
 from keystead.edge.response_head import response_head
@@ -94,7 +93,6 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
     stored = _now(find(context, parse_key_id("bench")))
     key = stored.release(Permit(stored.path))
 
-    shape = REQUEST_SHAPES[SIGN]
     sign = mechanism_of(key.algorithm, SIGN, "ECDSA").run
     walk = _least(lambda: _now(core.dispatcher.answer(request, WholeBody(body))))
     inside = [
@@ -107,7 +105,7 @@ def _stages(runner: asyncio.Runner, core: Core) -> list[Stage]:
         Stage(
             "core",
             "body: JSON and base64",
-            _least(lambda: decode_base64(decode_json(body, shape).message, name="message")),
+            _least(lambda: decode_request(body, SIGN)),
         ),
         Stage(
             "core",

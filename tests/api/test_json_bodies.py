@@ -1,6 +1,7 @@
 """JSON bodies: one way to read each, nothing that is not in the shape, no work without a bound."""
 
 import json
+import re
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.algorithms import ENCRYPT, SIGN
+from keystead.api.http.encoding import decode_base64, encode_base64
 from keystead.api.http.json_bodies import decode_json
 from keystead.api.http.route import Parts
 from keystead.api.resources.shapes import KeyAttributesRequest
-from keystead.api.resources.use_keys import REQUEST_SHAPES, RandomRequest
+from keystead.api.resources.use_keys import REQUEST_SHAPES, RandomRequest, decode_request
 from keystead.api.routes import ROUTES
 from keystead.errors import InvalidInput
 from tests.support.core import ADMIN, Core
@@ -205,3 +207,22 @@ async def test_it_is_a_400_that_says_so(core: Core):
         headers={"content-type": "application/json"},
     )
     assert (answer.status, answer.message) == (400, "Invalid JSON: passphrase comes twice.")
+
+
+PIECES = ["AA", "A", "+/", "-_", "=", "==", "\n", "\r\n", " ", "é"]
+TEXTS = st.binary().map(encode_base64) | st.lists(st.sampled_from(PIECES)).map("".join)
+
+
+@given(st.lists(TEXTS, min_size=3, max_size=3))
+def test_texts_of_a_short_body_are_what_base64_says_wherever_they_are_decoded(texts):
+    message, iv, aad = texts
+    sent = {"mode": "AES_GCM", "message": message, "iv": iv, "aad": aad}
+    body, decode = decode_request(json.dumps(sent).encode(), ENCRYPT)
+    for name in ("message", "iv", "aad"):
+        try:
+            wanted = decode_base64(sent[name], name=name)
+        except InvalidInput as error:
+            with pytest.raises(InvalidInput, match=f"^{re.escape(error.message)}$"):
+                decode(getattr(body, name), name=name)
+        else:
+            assert decode(getattr(body, name), name=name) == wanted

@@ -96,8 +96,10 @@ def decode_json(data: bytes, shape: type[Shape]) -> Shape:
         raise InvalidInput(f"Invalid data for JSON schema: {problem}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"Invalid JSON: {error}.") from None
-    # Each name has a colon. If the names that came take all colons, no name came twice.
-    if data.count(b":") <= names_sent(decoded):
+    # Each name has a colon. If the names that came take all colons, no name came twice. To split
+    # takes a third of the time that counting takes.
+    names = names_sent(decoded)
+    if len(data.split(b":", names + 1)) <= names + 1:
         return decoded
     # Unless the shape is open it has no names but these. They are looked for as strings anywhere:
     # that takes a fraction of the time to parse it again. With escapes, a name can be spelled in

@@ -1,6 +1,5 @@
 """Options of uses in JSON: the shape of each in a request, and the value that it stands for."""
 
-from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
@@ -10,14 +9,20 @@ from keystead.algorithms import field_name
 from keystead.api.http.long_bodies import DecodeText
 from keystead.model.secret import Hidden
 
-_PLAIN: Final[Mapping[type, type]] = {bytes: str, str: str, int: int}
+_PLAIN: Final = frozenset({bytes, str, int})
 
 
-def shape_of(kind: Any) -> type[Any]:  # noqa: ANN401 - as Option.kind
-    """Return what JSON has for an option of this kind: of a dataclass, an object of its fields."""
+def shape_of(kind: Any, base64: type) -> type[Any]:  # noqa: ANN401 - as Option.kind
+    """Return what JSON has for an option of this kind: of a dataclass, an object of its fields.
+
+    Bytes are read as `base64`: str, or bytes if what reads the JSON decodes them.
+    """
     if kind in _PLAIN:
-        return _PLAIN[kind]
-    members = [(one.name, shape_of(one.type), one.default is MISSING) for one in fields(kind)]
+        plain: type[Any] = base64 if kind is bytes else kind
+        return plain
+    members = [
+        (one.name, shape_of(one.type, base64), one.default is MISSING) for one in fields(kind)
+    ]
     return msgspec.defstruct(
         kind.__name__,
         [

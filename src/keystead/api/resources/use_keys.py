@@ -1,7 +1,6 @@
 """Keys in use: a handler for each use that the algorithms have; and random bytes."""
 
 import asyncio
-from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final
@@ -49,6 +48,8 @@ from keystead.storage.key_cache import StoredKey
 
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _JSON_TYPES: Final = {bytes: str, bool: bool}
+_to_json: Final = msgspec.json.Encoder().encode
+"""Renders bytes as base64, faster than `binascii`."""
 _BATCH: Final = msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)
 
 
@@ -93,7 +94,7 @@ class IntoRequest(msgspec.Struct, forbid_unknown_fields=True):
 def handler_of(use: Use) -> Handler:
     """Return the handler of POST /keys/{id}/<verb>: the key uses the message of the request."""
     shape, options = REQUEST_SHAPES[use], options_of(use)
-    first = next(iter(use.gives)).encode()
+    first = next(iter(use.gives))
     takes, mode, may_stay, has_batches = use.takes, use.mode, use.may_stay, use.batch is not None
     first_option = (takes is not None) + has_batches + (mode is None)
     no_options = (None,) * (len(options) + may_stay)
@@ -105,7 +106,7 @@ def handler_of(use: Use) -> Handler:
         key = cached(context, key_id) or await load(context, key_id)
         short = call.short_body()
         if short:
-            body, decode = decode_json(short, shape), decode_base64
+            body, decode = decode_request(short, use)
         else:
             body, decode = await call.json_and_base64(shape)
         text: Any = getattr(body, takes) if takes else None
@@ -121,7 +122,7 @@ def handler_of(use: Use) -> Handler:
             return created(await use_key_into(context, key, wanted, body.into.new_key()))
         result = await use_key(context, key, wanted, _as_it_is)
         if type(result) is bytes and len(result) <= STEP_BYTES:  # A signature, and fast.
-            return Reply(200, b'{"%b":"%b"}' % (first, b2a_base64(result, newline=False)))
+            return Reply(200, _to_json({first: result}))
         del message, wanted  # It may be long, and the answer is as long again.
         return Reply(200, await _encoded(use.gives, result))
 
@@ -158,10 +159,30 @@ def _as_it_is(result: Result) -> Result:
     return result
 
 
-def _request_shape(use: Use) -> type[Any]:
+def decode_request(short: bytes, use: Use) -> tuple[Any, DecodeText]:
+    """Return a short body, and what gives the bytes of its texts, as `Call.json_and_base64` does.
+
+    The JSON library decodes base64 in half the time. It takes no line breaks, and its errors do not
+    name the field, so a body that it refuses is read again.
+    """
+    try:
+        return decode_json(short, _DECODED_SHAPES[use]), _is_decoded
+    except InvalidInput:
+        return decode_json(short, REQUEST_SHAPES[use]), decode_base64
+
+
+def _is_decoded(text: Any, *, name: str) -> bytes:  # noqa: ANN401, ARG001 - in place of DecodeText
+    decoded: bytes = text
+    return decoded
+
+
+def _request_shape(use: Use, base64: type) -> type[Any]:
+    """Return the shape of a request's body, with texts in base64 as `base64`: str, or bytes."""
     mode = [("mode", str)] if use.mode is None else []
-    message = _message_fields(use)
-    options = [(option.name, shape_of(option.kind) | None, None) for option in options_of(use)]
+    message = _message_fields(use, base64)
+    options = [
+        (option.name, shape_of(option.kind, base64) | None, None) for option in options_of(use)
+    ]
     into = [("into", IntoRequest | None, None)] if use.may_stay else []
     return msgspec.defstruct(
         f"{use.verb.capitalize()}Request",
@@ -174,17 +195,18 @@ def _request_shape(use: Use) -> type[Any]:
     )
 
 
-def _message_fields(use: Use) -> list[Any]:
+def _message_fields(use: Use, base64: type) -> list[Any]:
     if use.takes is None:
         return []
     if use.batch is None:
-        return [(use.takes, str)]
-    messages = Annotated[list[str], _BATCH]
-    return [(use.takes, str | UnsetType, UNSET), ("messages", messages | UnsetType, UNSET)]
+        return [(use.takes, base64)]
+    messages: Any = Annotated[GenericAlias(list, base64), _BATCH]
+    return [(use.takes, base64 | UnsetType, UNSET), ("messages", messages | UnsetType, UNSET)]
 
 
-REQUEST_SHAPES: Final = MappingProxyType({use: _request_shape(use) for use in USES})
+REQUEST_SHAPES: Final = MappingProxyType({use: _request_shape(use, str) for use in USES})
 """What the body of a request must be, for each use."""
+_DECODED_SHAPES: Final = MappingProxyType({use: _request_shape(use, bytes) for use in USES})
 
 
 def _answer(use: Use) -> object:
@@ -228,15 +250,12 @@ def _given(
 
 async def _encoded(names: Iterable[str], result: Result) -> bytes:
     """Return a JSON object of the parts of `result`, by their names in order; the first is long."""
-    first, *others = result if isinstance(result, tuple) else (result,)
-    name, *other_names = (one.encode() for one in names)
-    fields = (
-        b',"%b":%b' % (name, _json(part)) for name, part in zip(other_names, others, strict=False)
-    )
-    after = b"".join(fields) + b"}"
+    parts = dict(zip(names, result if isinstance(result, tuple) else (result,), strict=False))
+    (name, first), *others = parts.items()
     if isinstance(first, bool) or len(first) <= STEP_BYTES:
-        return b'{"%b":%b%b' % (name, _json(first), after)
-    return await encode_long_base64(first, before=b'{"%b":"' % name, after=b'"' + after)
+        return _to_json(parts)
+    rest = b'",' + _to_json(dict(others))[1:] if others else b'"}'
+    return await encode_long_base64(first, before=b'{"%b":"' % name.encode(), after=rest)
 
 
 async def _encoded_batch(use: Use, results: Sequence[Any]) -> bytes:
@@ -244,12 +263,6 @@ async def _encoded_batch(use: Use, results: Sequence[Any]) -> bytes:
     name = str(use.batch)
     parts = []
     for start in range(0, len(results), PART_MESSAGES):
-        parts += [_json(result) for result in results[start : start + PART_MESSAGES]]
+        parts.append(_to_json(results[start : start + PART_MESSAGES])[1:-1])
         await asyncio.sleep(0)
     return b'{"%b":[%b]}' % (name.encode(), b",".join(parts))
-
-
-def _json(part: bytes | bool) -> bytes:  # noqa: FBT001 - a value, not a switch
-    if isinstance(part, bool):
-        return msgspec.json.encode(part)
-    return b'"%b"' % b2a_base64(part, newline=False)
