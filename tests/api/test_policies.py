@@ -294,7 +294,7 @@ async def test_max_per_minute_holds_in_any_minute(core: Core, operator: Credenti
     wait = int(answer.headers["Retry-After"])
     assert 30 <= wait <= 31
     never = await sign_many(core, key, operator, 4)
-    assert forbidden(never, "at most")
+    assert forbidden(never, "more uses than")
     assert "Retry-After" not in never.headers
     core.clock.advance(wait)
     assert (await sign_many(core, key, operator, 2)).status == 200

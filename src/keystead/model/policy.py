@@ -242,8 +242,9 @@ def _outside(policy: Policy, now: float) -> Refusal:
 
 def _too_often(limit: int, wait: float | None) -> Refusal:
     if wait is None:
-        return Refusal("maxPerMinute", f"The key's policy allows {limit} uses in a minute at most.")
-    message = f"The key's policy allows {limit} uses in a minute: maxPerMinute."
+        message = f"The request has more uses than the key's policy allows in a minute: {limit}."
+        return Refusal("maxPerMinute", message)
+    message = f"The key's policy allows no more uses now: maxPerMinute is {limit}."
     return Refusal("maxPerMinute", message, ceil(wait))
 
 
