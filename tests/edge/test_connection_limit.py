@@ -42,7 +42,7 @@ def test_connections_that_never_send_anything_do_not_keep_others_out():
 def test_handshakes_that_do_not_go_on_do_not_keep_others_out():
     with running_edge(max_connections=4) as edge, contextlib.ExitStack() as stack:
         stuck = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=60))
             for _ in range(12)
         ]
         time.sleep(0.2)
@@ -107,7 +107,7 @@ def test_a_rush_of_connections_is_accepted_in_parts_with_others_served_between_t
         edge.loop.call_soon_threadsafe(be_busy)
         for _ in range(rush):
             address = ("127.0.0.1", edge.port)
-            stack.enter_context(socket.create_connection(address, timeout=5))
+            stack.enter_context(socket.create_connection(address, timeout=60))
         wait_until(lambda: handshakes[-1] == rush, seconds=5)
     # The note is made between two turns or after one more.
     assert max(after - before for before, after in pairwise(handshakes)) <= 2 * ACCEPTS_PER_TURN

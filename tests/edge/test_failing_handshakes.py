@@ -68,7 +68,7 @@ FAILURES: Final = {
 
 @contextlib.contextmanager
 def plain(edge: Edge):
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as client:
         yield client
 
 

@@ -412,13 +412,13 @@ def test_a_client_that_does_not_take_its_answer_is_dropped():
 def test_a_handshake_that_does_not_go_on_times_out():
     with (
         running_edge(timeouts=Timeouts(handshake=0.3)) as edge,
-        socket.create_connection(("127.0.0.1", edge.port), timeout=5) as client,
+        socket.create_connection(("127.0.0.1", edge.port), timeout=60) as client,
     ):
         assert client.recv(1) == b""
 
 
 def test_a_client_that_speaks_plain_http_is_closed_and_others_are_served(edge):
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as client:
         client.sendall(GET)
         while client.recv(1000):
             pass
@@ -452,7 +452,7 @@ def test_a_stop_lets_the_request_in_flight_finish_and_closes_idle_connections(ed
 
 
 def test_a_stop_does_not_wait_for_handshakes(edge):
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as client:
         time.sleep(0.1)
         edge.on_loop(edge.server.stop)
         assert client.recv(1) == b""

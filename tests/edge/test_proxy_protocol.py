@@ -116,7 +116,7 @@ def test_the_checksum_is_that_of_rfc_3720():
 
 
 def ask_behind(edge, header: bytes) -> dict[str, object]:
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as plain:
         plain.sendall(header)
         client = RawClient(trusting_anyone().wrap_socket(plain))
         client.send(GET)
@@ -135,7 +135,7 @@ def test_the_core_is_told_the_address_that_a_named_proxy_gives(header, client):
 
 
 def refused(edge, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as plain:
         plain.sendall(sent)
         with contextlib.suppress(ConnectionResetError):
             assert plain.recv(100) == b""
@@ -162,7 +162,7 @@ def test_a_header_that_does_not_come_is_waited_for_as_long_as_for_a_handshake():
 
 def test_a_proxy_that_is_gone_within_its_header_is_counted():
     with running_edge(proxies=LOOPBACK) as edge:
-        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=60) as plain:
             plain.sendall(b"PROXY ")
         wait_until(lambda: edge.refusals == {"tls_closed": 1}, seconds=5)
 
@@ -206,7 +206,7 @@ listen keystead
             wait_until(lambda: is_open(port), seconds=10)
             source = ("127.0.0.5", 0)
             with socket.create_connection(
-                ("127.0.0.1", port), timeout=10, source_address=source
+                ("127.0.0.1", port), timeout=60, source_address=source
             ) as plain:
                 client = RawClient(trusting_anyone().wrap_socket(plain))
                 client.send(GET)

@@ -21,7 +21,7 @@ def connect(
 ) -> tuple[bool, ssl.SSLSession]:
     """Whether a connection resumed `session`, and the session that it ended with."""
     with (
-        socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", edge.port), timeout=60) as plain,
         context.wrap_socket(plain, session=session) as client,
     ):
         client.sendall(GET)

@@ -71,7 +71,7 @@ OTHER = ("other", "another operator's passphrase")
 SEEN = ("seen", "a passphrase that passed by")
 """Of a user whose request came by the captured edge."""
 
-AT_ONCE_SECONDS = 5.0
+AT_ONCE_SECONDS = 30.0
 """For a few requests, one of which may need a KDF, on a machine that is busy."""
 OTHERS_BEFORE = 8
 """Guesses of an edge's hundreds that are worked on before another edge has its turn."""

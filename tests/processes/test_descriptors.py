@@ -32,7 +32,7 @@ def start(
 
 def is_answering(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
             trusting_anyone().wrap_socket(plain).close()
     except OSError:
         return False

@@ -179,10 +179,10 @@ def test_who_is_slow_to_begin_is_closed_after_ten_seconds(signing_server):
     address = ("127.0.0.1", signing_server.port)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        in_handshake = stack.enter_context(socket.create_connection(address, timeout=20))
+        in_handshake = stack.enter_context(socket.create_connection(address, timeout=60))
         silent, slow = (
             stack.enter_context(
-                trusting_anyone().wrap_socket(socket.create_connection(address, timeout=20))
+                trusting_anyone().wrap_socket(socket.create_connection(address, timeout=60))
             )
             for _ in range(2)
         )
@@ -193,7 +193,7 @@ def test_who_is_slow_to_begin_is_closed_after_ten_seconds(signing_server):
         assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
         assert silent.recv(1) == b""
         assert in_handshake.recv(1) == b""
-    assert 9.5 < time.monotonic() - began < 15
+    assert 9.5 < time.monotonic() - began < 45
 
 
 def test_with_few_files_few_connections_are_taken_the_log_says_so_and_nobody_is_kept_out(
@@ -206,6 +206,6 @@ def test_with_few_files_few_connections_are_taken_the_log_says_so_and_nobody_is_
     with contextlib.ExitStack() as stack:
         context = trusting_anyone()
         for _ in range(2 * files):
-            plain = socket.create_connection((server.host, server.port), timeout=10)
+            plain = socket.create_connection((server.host, server.port), timeout=60)
             stack.enter_context(context.wrap_socket(plain))
         assert server.request("GET", "/users", user="admin").status == 200

@@ -157,7 +157,7 @@ def test_over_the_limit_it_is_413_and_the_body_is_not_read(operator_server):
         headers={"Content-Type": "application/json"},
     )
     assert answer.status == 413
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_without_credentials_a_large_body_is_401_before_it_is_read(operator_server):

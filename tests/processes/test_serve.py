@@ -141,7 +141,7 @@ def test_localhost_is_served_on_both_loopbacks(tmp_path):
         assert server.host == "localhost"
         for host in ("127.0.0.1", "::1"):
             try:
-                socket.create_connection((host, server.port), timeout=5).close()
+                socket.create_connection((host, server.port), timeout=60).close()
             except OSError:
                 assert host == "::1", "127.0.0.1 is always there"
 

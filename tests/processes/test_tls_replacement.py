@@ -22,7 +22,7 @@ PEM = {"Content-Type": "application/x-pem-file"}
 def shown(server: Server, *, context: ssl.SSLContext | None = None) -> str:
     """The fingerprint of the certificate that a new connection is shown."""
     with (
-        socket.create_connection((server.host, server.port), timeout=10) as plain,
+        socket.create_connection((server.host, server.port), timeout=60) as plain,
         (context or trusting_anyone()).wrap_socket(
             plain, server_hostname="localhost"
         ) as connection,

@@ -110,7 +110,7 @@ class RawClient:
         except TimeoutError:
             return True
         finally:
-            self.tls.settimeout(10)
+            self.tls.settimeout(60)
         return False
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Edge:
     # --- for tests -------------------------------------------------------------------------
 
     def connect(self, context: ssl.SSLContext | None = None) -> RawClient:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as plain:
             client = RawClient((context or trusting_anyone()).wrap_socket(plain))
         self.clients.append(client)
         return client
@@ -159,7 +159,7 @@ class Edge:
         """Call `act` on the edge's event loop and return its result."""
         results: queue.Queue[Any] = queue.Queue()
         self.loop.call_soon_threadsafe(lambda: results.put(act()))
-        return results.get(timeout=10)
+        return results.get(timeout=60)
 
     def say(self, message: CoreToEdge) -> None:
         """Send a message as the core."""

@@ -131,7 +131,7 @@ class EdgeEnd:
 
     def is_closed(self) -> bool:
         """Read to the end; False when there is none in time."""
-        self.socket.settimeout(5)
+        self.socket.settimeout(SECONDS)
         with contextlib.suppress(EOFError):
             try:
                 while True:

@@ -183,7 +183,7 @@ class Server:
         for pid in [self.pid, *self.children()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def log(self) -> str:
         return self.log_file.read_text()
