@@ -1,6 +1,10 @@
 """The log: one line an event, whatever is in it."""
 
 import json
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keystead.journal.log import REQUEST, Level, Log
 
@@ -88,3 +92,29 @@ def test_every_line_is_forwarded_with_its_level():
     log.forward = lambda level, line: forwarded.append((level, json.loads(line)["event"]))
     log.warning("odd")
     assert forwarded == [(Level.WARNING, "odd")]
+
+
+@given(
+    st.text(),
+    st.dictionaries(
+        st.text().filter(lambda name: name not in {"self", "event"}),
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
+    ),
+    st.one_of(st.none(), st.integers(min_value=0)),
+)
+def test_a_line_is_what_the_json_module_writes_of_the_event(event, fields, request):
+    token = REQUEST.set(request)
+    try:
+        line = logged(lambda log: log.info(event, **fields))
+    finally:
+        REQUEST.reset(token)
+    known = {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "level": "info",
+        "process": "core",
+        "pid": os.getpid(),
+        "event": event,
+        **({} if request is None else {"request": request}),
+    }
+    others = {name: value for name, value in fields.items() if name not in known}
+    assert line == json.dumps(known | others) + "\n"

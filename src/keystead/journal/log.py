@@ -1,14 +1,16 @@
 """The log. Each line is one event in JSON, with its time, level, process, name and fields."""
 
-import json
 import os
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
+from json import JSONEncoder
 from pathlib import Path
 from typing import Final
+
+from keystead.model.timestamps import in_milliseconds
 
 Field = str | int | float | bool | None
 
@@ -25,6 +27,19 @@ class Level(IntEnum):
     ERROR = 3
 
 
+_NAMES: Final = tuple(
+    next((level.name.lower() for level in Level if level == number), "") for number in range(8)
+)
+"""The names of the levels. A tuple is faster than the name of an Enum with Python 3.11."""
+_KNOWN: Final = frozenset({"time", "level", "process", "pid", "event"})
+_KNOWN_OF_REQUESTS: Final = _KNOWN | {"request"}
+
+# ASCII only, so that every terminal and reader sees exactly one line.
+_as_json: Final = JSONEncoder().encode
+_name: Final = lru_cache(maxsize=256)(_as_json)
+"""Returns a name of an event or a field as JSON."""
+
+
 class Log:
     """Writes events as lines. Callers pass names, numbers and states, never a secret."""
 
@@ -32,8 +47,7 @@ class Log:
         self, process: str, *, clock: Callable[[], float], write: Callable[[str], object]
     ) -> None:
         """`clock` gives Unix seconds. `write` takes one whole line with its newline."""
-        self._process = process
-        self._pid = os.getpid()
+        self._process = f'"process": {_as_json(process)}, "pid": {os.getpid()}'
         self._clock = clock
         self._write = write
         self.threshold = Level.INFO
@@ -79,20 +93,26 @@ class Log:
             self._write_line(level, event, fields)
 
     def _write_line(self, level: Level, event: str, fields: dict[str, Field]) -> None:
-        time = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-        known: dict[str, Field] = {
-            "time": time,
-            "level": level.name.lower(),
-            "process": self._process,
-            "pid": self._pid,
-            "event": event,
-        }
-        if (request := REQUEST.get()) is not None:
-            known["request"] = request
-        # ASCII only, so that every terminal and reader sees exactly one line.
-        line = json.dumps(
-            known | {name: value for name, value in fields.items() if name not in known}
+        request = REQUEST.get()
+        known = _KNOWN if request is None else _KNOWN_OF_REQUESTS
+        line = "".join(
+            [
+                f'{{"time": "{in_milliseconds(self._clock())}+00:00", "level": "{_NAMES[level]}", ',
+                f'{self._process}, "event": {_name(event)}',
+                "" if request is None else f', "request": {request}',
+                *[
+                    f", {_name(name)}: {_text(value)}"
+                    for name, value in fields.items()
+                    if name not in known
+                ],
+                "}",
+            ]
         )
         self._write(line + "\n")
         if self.forward is not None:
             self.forward(level, line)
+
+
+def _text(value: Field) -> str:
+    # The encoder takes ten times as long for a number as for a text.
+    return str(value) if type(value) is int else _as_json(value)

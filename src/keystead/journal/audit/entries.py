@@ -3,10 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+
+from keystead.model.timestamps import in_milliseconds
 
 ORIGIN: Final = b"keystead journal 1\n"
 """Hashed with the public key, it is what the first entry follows."""
@@ -58,8 +59,7 @@ class _Checkpoint(msgspec.Struct):
 
 def rfc3339(seconds: float) -> str:
     """Return a time as text, to the millisecond."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
+    return in_milliseconds(seconds) + "Z"
 
 
 def origin(public_raw: bytes) -> bytes:
