@@ -34,7 +34,7 @@ def test_a_source_that_gives_too_little_is_found():
         healthy_sample(lambda length: os.urandom(length - 1))
 
 
-@pytest.mark.parametrize("place", [0, 1, 500, SAMPLE_BYTES - MOST_REPEATED - 1])
+@pytest.mark.parametrize("place", [*range(20), 500, SAMPLE_BYTES - MOST_REPEATED - 1])
 @pytest.mark.parametrize("byte", [b"\0", b"\n", b"\xff"])
 def test_a_byte_that_is_repeated_is_found(byte, place):
     sample = bytearray(EVEN)
@@ -43,9 +43,10 @@ def test_a_byte_that_is_repeated_is_found(byte, place):
         healthy_sample(source(bytes(sample)))
 
 
-def test_a_byte_that_is_repeated_as_often_as_chance_does_passes():
+@pytest.mark.parametrize("place", range(100, 100 + 2 * MOST_REPEATED))
+def test_a_byte_that_is_repeated_as_often_as_chance_does_passes(place):
     sample = bytearray(EVEN)
-    sample[100 : 100 + MOST_REPEATED] = b"?" * MOST_REPEATED
+    sample[place : place + MOST_REPEATED] = b"?" * MOST_REPEATED
     assert healthy_sample(source(bytes(sample)))
 
 

@@ -15,15 +15,13 @@ MOST_REPEATED: Final = 8
 MOST_IN_WINDOW: Final = 26
 """How often the first byte of a window may be in it: 27 times come once in 2 ** 66 windows."""
 
-_NONE_DIFFERS: Final = bytes(MOST_REPEATED)
-
 
 def healthy_sample(read: Callable[[int], bytes] = os.urandom) -> bytes:
     """Return SAMPLE_BYTES of `read`. Raises SelfTestFailed if they are not as random bytes are."""
     sample = read(SAMPLE_BYTES)
     if len(sample) != SAMPLE_BYTES:
         raise SelfTestFailed("The entropy source gives too few bytes.")
-    if _NONE_DIFFERS in _differences(sample):
+    if _repeats_a_byte(sample):
         raise SelfTestFailed("The entropy source repeats a byte: repetition count test.")
     for start in range(0, SAMPLE_BYTES, WINDOW_BYTES):
         window = sample[start : start + WINDOW_BYTES]
@@ -32,10 +30,20 @@ def healthy_sample(read: Callable[[int], bytes] = os.urandom) -> bytes:
     return sample
 
 
-def _differences(sample: bytes) -> bytes:
-    """Return, for each byte but the first, how it differs from the one before: 0 if it is equal.
+def _repeats_a_byte(sample: bytes) -> bool:
+    """Return whether more than MOST_REPEATED bytes in a row are equal.
 
-    All are computed at once, because each new key waits for this test.
+    So many have among them a byte whose place is a multiple of MOST_REPEATED, and the one after
+    it. These pairs are compared all at once, because each new key waits for this test.
     """
-    number = int.from_bytes(sample)
-    return (number ^ (number >> 8)).to_bytes(len(sample))[1:]
+    firsts, seconds = sample[::MOST_REPEATED], sample[1::MOST_REPEATED]
+    differences = int.from_bytes(firsts) ^ int.from_bytes(seconds)
+    of_pairs = differences.to_bytes(len(firsts))
+    pair = of_pairs.find(0)
+    while pair >= 0:
+        place = pair * MOST_REPEATED
+        around = sample[max(0, place + 1 - MOST_REPEATED) : place + 1 + MOST_REPEATED]
+        if sample[place : place + 1] * (MOST_REPEATED + 1) in around:
+            return True
+        pair = of_pairs.find(0, pair + 1)
+    return False
