@@ -86,6 +86,7 @@ __all__ = [
     "is_mode",
     "known_mechanisms",
     "load",
+    "mechanism_names",
     "mechanism_of",
     "options_of",
     "stored_half",
@@ -146,6 +147,16 @@ MECHANISMS: Final = tuple(dict.fromkeys(mechanism.name for _, mechanism in _ROWS
 def known_mechanisms(names: Container[str]) -> tuple[str, ...]:
     """Return those of these names that are mechanisms, in the order of `MECHANISMS`."""
     return tuple(name for name in MECHANISMS if name in names)
+
+
+_NAMES_OF: Final = MappingProxyType(
+    {row.name: frozenset(mechanism.name for mechanism in row.mechanisms) for row in ALL}
+)
+
+
+def mechanism_names(algorithm: Algorithm) -> frozenset[str]:
+    """Return the names of all mechanisms that keys of this type can have."""
+    return _NAMES_OF[algorithm.name]
 
 
 _CERTIFICATE_MODES: Final = frozenset({"PKCS1", "ECDSA", "EdDSA", "ML_DSA"})

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey, PublicParts
 from keystead.errors import AlreadyExists, Conflict, InvalidInput, NotFound, SelfTestFailed
@@ -20,8 +22,7 @@ from keystead.storage.retry import Unchanged, or_unchanged
 _GENERATED_ID_BYTES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class KeyAttributes:
+class KeyAttributes(msgspec.Struct, frozen=True):
     """What is stored together with a new key."""
 
     mechanisms: frozenset[str]
@@ -123,7 +124,7 @@ async def require_new(
     """
     if not attributes.mechanisms:
         raise InvalidInput("Empty set of mechanisms.")
-    if not attributes.mechanisms <= {mechanism.name for mechanism in algorithm.mechanisms}:
+    if not attributes.mechanisms <= algorithms.mechanism_names(algorithm):
         raise InvalidInput("Mechanism does not match key type.")
     if key_id is not None and await context.session.keys.exists(_path(context, key_id)):
         raise AlreadyExists(f"Key with id {key_id} already exists.")

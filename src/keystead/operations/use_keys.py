@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from keystead.access.gate import CERTIFICATE_REQUEST, Attempt
 from keystead.algorithms import GENERIC, SIGN, PrivateKey, PrivateParts, Result, Use
@@ -151,7 +153,7 @@ async def use_key_into(
     attributes = new.attributes
     if new.inherits_tags:
         tags = (await current(context, key)).record.tags
-        attributes = replace(attributes, tags=tags)
+        attributes = msgspec.structs.replace(attributes, tags=tags)
     return await add(context, new.key_id, private, attributes, origin=Origin.DERIVED)
 
 

@@ -18,6 +18,7 @@ KeyTypeName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(algori
 MechanismName = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": list(algorithms.MECHANISMS)})
 ]
+_MECHANISMS: Final = frozenset(algorithms.MECHANISMS)
 
 Length = Annotated[
     int,
@@ -64,11 +65,12 @@ class KeyAttributesRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     def attributes(self) -> KeyAttributes:
         """Return the attributes. Raises InvalidInput if one is malformed or unknown."""
-        if not set(self.mechanisms) <= set(algorithms.MECHANISMS):
+        mechanisms = frozenset(self.mechanisms)
+        if not mechanisms <= _MECHANISMS:
             raise InvalidInput("Unknown key mechanism.")
         return KeyAttributes(
-            mechanisms=frozenset(self.mechanisms),
-            tags=frozenset(parse_tag(tag) for tag in self.restrictions.tags),
+            mechanisms=mechanisms,
+            tags=frozenset(map(parse_tag, self.restrictions.tags)),
             label=parse_label(self.label),
         )
 
