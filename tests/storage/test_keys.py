@@ -14,7 +14,7 @@ from keystead.model.key_selection import EVERY_KEY
 from keystead.model.keys import Permit, PrivateMaterial
 from keystead.storage.domain import DomainStores
 from keystead.storage.key_lists import ShownKey
-from keystead.storage.key_value_store import MISSING, Change
+from keystead.storage.key_value_store import MISSING, Change, StoredValue
 from tests.support.stores import (
     WatchedStore,
     key_path,
@@ -93,7 +93,7 @@ def test_a_list_shows_the_key_of_the_record_whatever_revision_the_store_says():
         known = await domain.keys.get(A)
         await open_domain(store).keys.put(A, after, expected=None)
         sealed = store.kept._entries["/key/a"]  # noqa: SLF001
-        lie = replace(sealed, revision=known.revision)
+        lie = StoredValue(sealed.value, known.revision)
         store.kept._entries["/key/a"] = lie  # noqa: SLF001
         ((_, shown),) = await shown_keys(domain)
         assert shown.summary.public.pem == rsa[1].public_pem()

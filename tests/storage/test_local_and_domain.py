@@ -1,11 +1,11 @@
 """What is stored of one device, what of the HSM as a whole, and which formats are read."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keystead.certificates.tls_identity import make_tls_identity
 from keystead.errors import (

@@ -19,7 +19,6 @@ Each record is sealed to its path without the number, as in a backup.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import Final
 
 from keystead.errors import CorruptRecord, StaleRevision
@@ -149,7 +148,7 @@ class GenerationStore:
         return await self._store.commit(
             [self._change(change) for change in changes],
             checks=[
-                *(replace(check, path=self._physical(check.path)) for check in checks),
+                *(Check(self._physical(check.path), check.revision) for check in checks),
                 self._in_force,
             ],
         )
@@ -206,7 +205,7 @@ class GenerationStore:
         return self._prefix + start, self._prefix + stop
 
     def _change(self, change: Change) -> Change:
-        return replace(change, path=self._physical(change.path))
+        return Change(self._physical(change.path), change.value, change.expected)
 
 
 class _GenerationSnapshot:

@@ -1,23 +1,22 @@
 """The interface of a storage backend: sealed bytes at paths, with revisions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 MISSING = 0
 """The revision of a record that does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValue:
+class StoredValue(msgspec.Struct, frozen=True, gc=False):
     """A stored value and the revision of the commit that wrote it (1 or more)."""
 
     value: bytes
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """Put `value` at `path`, or delete what is there when `value` is None.
 
     `expected` is the revision that the record must have now. MISSING stands for no record, and None
@@ -29,8 +28,7 @@ class Change:
     expected: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, gc=False):
     """A condition on a record that a commit does not change: its revision now, or MISSING."""
 
     path: str

@@ -125,8 +125,8 @@ class EtcdStore:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             job = EtcdJob(
-                [replace(change, path=ROOT + change.path) for change in changes],
-                [replace(check, path=ROOT + check.path) for check in checks],
+                [Change(ROOT + change.path, change.value, change.expected) for change in changes],
+                [Check(ROOT + check.path, check.revision) for check in checks],
                 asyncio.get_running_loop().create_future(),
             )
             self._writer.add(job)
