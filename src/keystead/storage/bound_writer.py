@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from keystead.errors import CorruptRecord, KeysteadError, StaleRevision, WriteRefused
@@ -16,29 +15,28 @@ MOST_TOGETHER: Final = 64
 _TOGETHER_BYTES: Final = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
 class _Job:
     """A commit, and the future for its revision or for the error that refused it."""
 
-    versions: Versions
-    changes: Sequence[Change]
-    checks: Sequence[Check]
-    done: asyncio.Future[int]
+    __slots__ = ("changed", "changes", "checks", "done", "read", "size", "versions")
 
-    @property
-    def changed(self) -> set[str]:
+    def __init__(
+        self,
+        versions: Versions,
+        changes: Sequence[Change],
+        checks: Sequence[Check],
+        done: asyncio.Future[int],
+    ) -> None:
+        self.versions = versions
+        self.changes = changes
+        self.checks = checks
+        self.done = done
+        self.changed = {change.path for change in changes}
         """The paths that the commit changes."""
-        return {change.path for change in self.changes}
-
-    @property
-    def read(self) -> set[str]:
+        self.read = self.changed | {check.path for check in checks}
         """The paths whose revisions the commit may depend on."""
-        return self.changed | {check.path for check in self.checks}
-
-    @property
-    def size(self) -> int:
+        self.size = sum([len(change.value or b"") for change in changes])
         """The bytes of the values that the commit writes."""
-        return sum(len(change.value or b"") for change in self.changes)
 
 
 class BoundWriter:
@@ -73,19 +71,21 @@ class BoundWriter:
     def _next_jobs(self) -> list[_Job]:
         """Return the first jobs that can be made as one commit: none depends on another."""
         first = self._waiting.popleft()
-        jobs, changed, read, size = [first], first.changed, first.read, first.size
+        jobs, size = [first], first.size
+        changed, read = set(first.changed), set(first.read)
         while self._waiting and len(jobs) < MOST_TOGETHER:
             job = self._waiting[0]
             size += job.size
             if (
                 size > _TOGETHER_BYTES
                 or job.versions is not first.versions
-                or job.changed & read
-                or job.read & changed
+                or not job.changed.isdisjoint(read)
+                or not job.read.isdisjoint(changed)
             ):
                 break
             jobs.append(self._waiting.popleft())
-            changed, read = changed | job.changed, read | job.read
+            changed |= job.changed
+            read |= job.read
         return jobs
 
     async def _write(self, jobs: list[_Job]) -> None:

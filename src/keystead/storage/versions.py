@@ -236,7 +236,9 @@ class Versions:
             if self.covers(change.path):
                 name = hash_of(change.path.encode())
                 index = page_of(name)
-                page = pages[index] if index in pages else await self._require_page(index)
+                page = pages.get(index, self._pages.get(index))
+                if page is None:
+                    page = await self._require_page(index)
                 pages[index] = replaced(page, name, change.value)
         return self._following(pages)
 
