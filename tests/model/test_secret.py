@@ -1,6 +1,7 @@
 """A secret can be overwritten where it is."""
 
 import os
+import weakref
 
 import pytest
 
@@ -21,3 +22,18 @@ def test_wiping_overwrites_the_bytes_wherever_they_were_given_to(size):
 def test_what_all_of_the_interpreter_shares_is_left_alone(value):
     Secret(value).wipe()
     assert Secret(value).reveal() == bytes(bytearray(value)) == value
+
+
+def test_what_is_made_of_a_secret_is_made_once_and_dropped_when_it_is_wiped():
+    secret, dropped = Secret(b"secret"), []
+
+    class Made:
+        def __init__(self, content):
+            self.content = content
+            weakref.finalize(self, dropped.append, content)
+
+    assert secret.made(Made) is secret.made(Made)
+    assert secret.copy().made(Made) is not secret.made(Made)
+    dropped.clear()
+    secret.wipe()
+    assert dropped == [b"secret"]

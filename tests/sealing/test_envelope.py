@@ -3,6 +3,9 @@
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,3 +160,23 @@ def test_an_extended_record_with_any_bit_flipped_or_cut_does_not_open(plaintext,
     for wrong in (bytes(flipped), sealed[:length], sealed + b"\0"):
         with pytest.raises(DecryptionFailed):
             unseal_any(key, "/a", wrong)
+
+
+@given(key=KEYS, plaintexts=st.lists(PLAINTEXTS, min_size=1, max_size=3))
+def test_each_record_is_encrypted_under_the_key_that_sp_800_108_derives(key, plaintexts):
+    secret = Secret(key)
+    for plaintext in plaintexts:
+        sealed = seal_extended(secret, "/a", plaintext)
+        derived = KBKDFCMAC(
+            AES,
+            Mode.CounterMode,
+            length=32,
+            rlen=2,
+            llen=None,
+            location=CounterLocation.BeforeFixed,
+            label=None,
+            context=None,
+            fixed=b"X\0" + sealed[:NONCE_BYTES],
+        ).derive(key)
+        nonce, rest = sealed[NONCE_BYTES:EXTENDED_NONCE_BYTES], sealed[EXTENDED_NONCE_BYTES:]
+        assert AESGCM(derived).decrypt(nonce, rest, b"/a") == plaintext
