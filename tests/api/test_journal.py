@@ -9,15 +9,17 @@ import pytest
 
 from keystead import algorithms, journal_verify
 from keystead.access.gate import Attempt
+from keystead.deadlines import within
 from keystead.model.ids import UserId, parse_key_id
 from keystead.model.journal_settings import JournalSettings
 from keystead.model.keys import KeyPath
 from keystead.model.users import Caller, Role, Standing
 from keystead.operations import audit, audit_counts
 from keystead.operations.audit_counts import USES_SECONDS
+from keystead.storage.journaled import current_action
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
 from tests.support.core import ADMIN, UNLOCK, Core, Credentials, b64, start_core
-from tests.support.stores import DetachedStore
+from tests.support.stores import DetachedStore, WatchedStore
 
 AUDITOR = ("auditor", "passphrase of auditor")
 OPERATOR = ("op", "passphrase of op")
@@ -499,3 +501,48 @@ async def test_the_end_of_the_server_is_a_durable_entry_before_it_comes(
     core.clock.advance(2)
     assert (await again.request("POST", "/unlock", json={"passphrase": UNLOCK})).status == 204
     assert f"POST /system/{action}" in [one["action"] for one in await verified(again)]
+
+
+async def test_changes_do_not_wait_until_many_before_them_are_chained() -> None:
+    store = WatchedStore()
+    core = await start_core(store=store)
+    await core.provision()
+    chained = asyncio.Event()
+    blocks = 0
+
+    async def hold_blocks() -> None:
+        nonlocal blocks
+        if current_action() is None:
+            blocks += 1
+            await chained.wait()
+
+    store.before_commit = hold_blocks
+    for _ in range(audit.ENOUGH_WAITING + 50):
+        await within(5, core.request("PUT", "/config/time", user=ADMIN, json=TIME))
+    assert blocks == 1
+    chained.set()
+    await core.hsm.audit.try_write()
+    entries = [one for one in await store.paths() if one.startswith("/journal/open/")]
+    assert entries == []
+    core.close()
+
+
+async def test_so_many_changes_that_the_journal_cannot_keep_up_wait_for_it() -> None:
+    store = WatchedStore()
+    core = await start_core(store=store)
+    await core.provision()
+    chained = asyncio.Event()
+    await core.request("PUT", "/config/time", user=ADMIN, json=TIME)
+    store.before_commit = lambda: chained.wait() if current_action() is None else None
+    answered = 0
+    while True:
+        last = asyncio.create_task(core.request("PUT", "/config/time", user=ADMIN, json=TIME))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        if not last.done():
+            break
+        answered += 1
+    assert audit.ENOUGH_WAITING < answered < audit.MOST_WAITING
+    chained.set()
+    assert (await last).status == 204
+    core.close()

@@ -32,8 +32,10 @@ from keystead.storage.key_value_store import Change, KeyValueStore
 from keystead.storage.settings import SettingStore
 
 TICK_SECONDS: Final = 1.0
-MOST_WAITING: Final = 256
-"""Actions that wait to be chained. They are durable already, with the changes that they made."""
+ENOUGH_WAITING: Final = 256
+"""Actions that wait, durable with their changes, and from which on they are chained at once."""
+MOST_WAITING: Final = 1000
+"""Actions from which on the next one waits until they are chained."""
 MOST_UNWRITTEN: Final = 100_000
 """Entries that wait in memory for a store that cannot write. Later entries are only counted."""
 _UNCHANGED: Final = 304
@@ -70,6 +72,8 @@ class Audit:
         self.session_end = asyncio.Lock()
         """Held while a session ends, which closes the journal, and while an unlock opens both."""
         self._writing = asyncio.Lock()
+        self._chaining: asyncio.Task[None] | None = None
+        """The last write that nobody waits for. This reference keeps it alive."""
         self._doubted = 0
         self._is_stuck = False
         self.counts = AuditCounts(
@@ -143,6 +147,8 @@ class Audit:
         self._add(entry, action.path if action.is_written else "")
         if not action.is_written or len(self._waiting) >= MOST_WAITING:
             await self.try_write()
+        elif len(self._waiting) >= ENOUGH_WAITING and (not self._chaining or self._chaining.done()):
+            self._chaining = asyncio.create_task(self.try_write())
 
     def _add(self, entry: JournalEntry, path: str = "") -> None:
         if len(self._waiting) >= MOST_UNWRITTEN:
