@@ -52,6 +52,8 @@ class CoreSettings(Message, frozen=True):
     """The public key of the TPM that signs quotes, SubjectPublicKeyInfo in DER. Empty without."""
     device_key_provider: str = "file"
     """The provider of the device key."""
+    has_log_receiver: bool = True
+    """Whether the platform passes the log on, also without an Administrator's syslog server."""
     warnings: tuple[str, ...] = ()
     """What `keystead doctor` warned of on this machine when the server started."""
 

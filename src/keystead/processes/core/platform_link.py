@@ -46,6 +46,8 @@ class PlatformLink:
         self.device_key: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
         self.settings = CoreSettings()
         """The operator's settings, valid once the device key has arrived."""
+        self._is_aimed = False
+        """Whether an Administrator has set a syslog server."""
         self.lost = asyncio.Event()
         self.connection: Final = Connection[PlatformToCore, CoreToPlatform](
             PlatformToCore,
@@ -82,6 +84,7 @@ class PlatformLink:
 
     def aim_syslog(self, wanted: LoggingSettings) -> None:
         """Let the platform send the log to this syslog server."""
+        self._is_aimed = not wanted.is_off
         address = None if wanted.is_off else wanted.ip_address
         self.connection.send(AimSyslog(address, wanted.port))
 
@@ -94,7 +97,9 @@ class PlatformLink:
             return None
 
     def syslog(self, level: Level, line: str) -> None:
-        """Send one event to syslog. It is lost if the platform is busy or gone."""
+        """Send one event to syslog, if there is a receiver. It is lost if the platform is busy."""
+        if not (self._is_aimed or self.settings.has_log_receiver):
+            return
         if self.connection.is_writable and not self.lost.is_set():
             self.connection.send(SyslogLine(level, line))
 

@@ -104,6 +104,7 @@ async def serve(  # noqa: PLR0913 - what `main` has gathered before the files ar
         can_join=follow is None and members is not None,
         attestation_key=b"" if quotes is None else quotes.public_der,
         device_key_provider=settings.device_key.provider,
+        has_log_receiver=bool(tls_syslog),
     )
     service.hand_over(device_key, unattended_key.take(), of_core)
     del device_key
