@@ -130,7 +130,10 @@ class ShownRecord(NamedTuple):
 
 
 def _write(value: object) -> bytes:
-    text = msgspec.json.encode(value).decode()
+    encoded = msgspec.json.encode(value)
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded  # As most are.
+    text = encoded.decode()
     return text.replace("\x7f", "\\u007f").encode("latin-1")
 
 

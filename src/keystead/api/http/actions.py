@@ -1,5 +1,6 @@
 """Requests that may change something, as the journal records them."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from keystead.api.http.route import Call, Reply
@@ -18,9 +19,7 @@ def begin_action(call: Call[Any]) -> None:
     if not row.works_with_full_journal:
         audit.require_room()
     caller = call.authenticated
-    # The router also gives parameters of rows for other methods on the same path.
-    named = {name: text for name, text in call.parameters.items() if f"{{{name}}}" in row.path}
-    key = named.pop("key_id", "")
+    key, target = _named(row.path, call.parameters) if "{" in row.path else ("", "")
     entry = JournalEntry(
         rfc3339(call.hsm.time.now()),
         f"{row.method} {row.path}",
@@ -28,12 +27,20 @@ def begin_action(call: Call[Any]) -> None:
         call.request.client,
         namespace=_namespace(caller) if key else "",
         key=key,
-        target=" ".join(named.values()),
+        target=target,
         request=REQUEST.get() or 0,
     )
     is_needed = audit.settings.when_full == "refuse" and not row.works_with_full_journal
     call.action = Action(audit, entry, is_needed=is_needed, is_use=Role.OPERATOR in row.roles)
     record_for(call.action)
+
+
+def _named(path: str, parameters: Mapping[str, str]) -> tuple[str, str]:
+    """Return the ID of the key in the path of a request, and what else is named there."""
+    # The router also gives parameters of rows for other methods on the same path.
+    named = {name: text for name, text in parameters.items() if f"{{{name}}}" in path}
+    key = named.pop("key_id", "")
+    return key, " ".join(named.values())
 
 
 async def end_action(call: Call[Any], action: Action, reply: Reply[Any]) -> None:

@@ -61,10 +61,11 @@ def error_headers(status: int) -> list[tuple[str, str]]:
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     """Return headers as lines. Raises ValueError for a line break in one: it would split them."""
-    lines = [f"{name}: {value}" for name, value in headers]
-    if any("\r" in line or "\n" in line for line in lines):
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if not text.count("\r") == text.count("\n") == len(lines):
         raise ValueError("a line break inside a header")
-    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+    return text.encode("latin-1")
 
 
 def error_body(message: str, **more: str) -> bytes:
