@@ -127,20 +127,27 @@ class SqliteWriter:
 
     def _apply(self, connection: sqlite3.Connection, job: SqliteJob) -> int | KeysteadError:
         """Check everything first, so that a refused job has changed nothing."""
-        expected = [(change.path, change.expected) for change in job.changes]
+        expected = [
+            (change.path, change.expected) for change in job.changes if change.expected is not None
+        ]
         expected += [(check.path, check.revision) for check in job.checks]
         for path, revision in expected:
-            if revision is not None and _revision_of(connection, path) != revision:
+            if _revision_of(connection, path) != revision:
                 return StaleRevision("The record was changed by someone else.")
         if not self._has_room and _adds(connection, job):
             return WriteRefused(_DISK_FULL)
-        self._revision += 1
-        for change in job.changes:
-            if change.value is None:
-                connection.execute("DELETE FROM record WHERE path = ?", (change.path.encode(),))
-            else:
-                connection.execute(_PUT, (change.path.encode(), change.value, self._revision))
-        return self._revision
+        self._revision = revision = self._revision + 1
+        puts = [
+            (change.path.encode(), change.value, revision)
+            for change in job.changes
+            if change.value is not None
+        ]
+        deletions = [(change.path.encode(),) for change in job.changes if change.value is None]
+        if puts:
+            connection.executemany(_PUT, puts)
+        if deletions:
+            connection.executemany("DELETE FROM record WHERE path = ?", deletions)
+        return revision
 
     def _cut_log(self) -> None:
         """Release the space of a failed commit: the first commit after a copy truncates the log."""
