@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from operator import ne
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -36,16 +37,32 @@ class _Reader(NamedTuple):
 def _reader(shape: type) -> _Reader:
     schema = msgspec.json.schema(shape)
     quoted = tuple(f'"{name}"'.encode() for name in sorted(_names(schema)))
-    shows_names = _shows_names(msgspec.inspect.type_info(shape))
-    names_sent = _names_sent if shows_names else _no_names
-    return _Reader(msgspec.json.Decoder(shape).decode, quoted, _is_open(schema), names_sent)
+    return _Reader(
+        msgspec.json.Decoder(shape).decode,
+        quoted,
+        _is_open(schema),
+        _counting(msgspec.inspect.type_info(shape)),
+    )
 
 
-def _shows_names(kind: msgspec.inspect.Type) -> bool:
-    """Return whether each field shows by its value that the body has its name."""
+def _counting(kind: msgspec.inspect.Type) -> Callable[[Any], int]:
+    """Return what counts the names in a body, or fewer, by the value decoded from it."""
     if not isinstance(kind, msgspec.inspect.StructType):
-        return False
-    return all(default in _ABSENT for default in kind.cls.__struct_defaults__)
+        return _no_names
+    if all(default in _ABSENT for default in kind.cls.__struct_defaults__):
+        return _names_sent
+    defaults = _defaults(kind.cls)
+    if defaults != _defaults(kind.cls):
+        return _no_names
+    # A field without a default differs from NODEFAULT.
+    return lambda decoded: sum(map(ne, astuple(decoded), defaults))
+
+
+def _defaults(shape: type[msgspec.Struct]) -> tuple[object, ...]:
+    return tuple(
+        one.default if one.default_factory is NODEFAULT else one.default_factory()
+        for one in msgspec.structs.fields(shape)
+    )
 
 
 def _names_sent(decoded: msgspec.Struct) -> int:
