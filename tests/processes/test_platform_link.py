@@ -7,8 +7,9 @@ import pytest
 from keystead.journal.log import Level
 from keystead.model.device_settings import DEFAULT_LOGGING, LoggingSettings
 from keystead.processes.core.platform_link import PlatformLink
+from keystead.storage.key_value_store import Change
 from keystead.wire.frames import STORE_FRAME_BYTES, FrameDecoder, append_frame
-from keystead.wire.platform_messages import CoreSettings, CoreToPlatform, Hello, SyslogLine
+from keystead.wire.platform_messages import Commit, CoreSettings, CoreToPlatform, Hello, SyslogLine
 
 AIMED = LoggingSettings(ip_address="192.0.2.1", port=514, log_level="info")
 
@@ -19,10 +20,12 @@ class SentFrames(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self._decoder = FrameDecoder[CoreToPlatform](CoreToPlatform, max_bytes=STORE_FRAME_BYTES)
+        self.commits: list[Commit] = []
         self.events: list[str] = []
 
     def write(self, data: bytes) -> None:
         messages = self._decoder.feed(bytes(data))
+        self.commits += [one for one in messages if isinstance(one, Commit)]
         self.events += [one.text for one in messages if isinstance(one, SyslogLine)]
 
 
@@ -48,3 +51,14 @@ async def test_an_event_goes_to_the_platform_only_if_someone_receives_it(has_log
     always = ["before the settings are known", "aimed"]
     everything = ["before the settings are known", "not aimed", "aimed", "not aimed again"]
     assert sent.events == (everything if has_log_receiver else always)
+
+
+async def test_a_commit_is_sent_before_other_work_of_the_same_turn():
+    link, sent = PlatformLink(), SentFrames()
+    link.connection.connection_made(sent)
+    sent_before = []
+    commit = asyncio.ensure_future(link.store.commit([Change("/a", b"value")]))
+    asyncio.get_running_loop().call_soon(lambda: sent_before.extend(sent.commits))
+    await asyncio.sleep(0)
+    assert [write.path for one in sent_before for write in one.writes] == ["/a"]
+    commit.cancel()

@@ -76,6 +76,14 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
         if self._unsent >= MOST_UNSENT:
             self._flush()
 
+    def send_now(self, message: Outgoing) -> None:
+        """Send `message` before this turn of the event loop goes on. Raises what `send` does.
+
+        It is for work that the other side can do while this one goes on, such as a commit.
+        """
+        self.send(message)
+        self._flush()
+
     async def drain(self) -> None:
         """Wait until the other side keeps up.
 

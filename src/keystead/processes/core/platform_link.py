@@ -27,6 +27,7 @@ from keystead.wire.frames import STORE_FRAME_BYTES, BrokenFrame
 from keystead.wire.platform_messages import (
     AimSyslog,
     AskFreeSpace,
+    Commit,
     CoreSettings,
     CoreToPlatform,
     FreeSpace,
@@ -34,6 +35,7 @@ from keystead.wire.platform_messages import (
     PlatformToCore,
     Quoted,
     SlotAnswer,
+    StoreQuestion,
     SyslogLine,
     UnattendedKeyKept,
 )
@@ -56,7 +58,7 @@ class PlatformLink:
             on_lost=self._lost,
         )
         ends = (self.connection.send, self.connection.drain)
-        self._exchanges = Exchanges[StoreAnswer](*ends)
+        self._exchanges = Exchanges[StoreAnswer](self._ask_store, self.connection.drain)
         self.store: Final = RemoteStore(self._exchanges)
         self._slot_exchanges = Exchanges[SlotAnswer](*ends)
         self.update_slot: Final = RemoteUpdateSlot(self._slot_exchanges)
@@ -77,6 +79,12 @@ class PlatformLink:
         """The exchanges beside those with the store, by the type of reply."""
         self.news: ClusterNews | None = None
         """Hears what other members of a cluster change, once the HSM has started."""
+
+    def _ask_store(self, question: StoreQuestion) -> None:
+        # The requests that the commit before has ended are answered in the same turn. Until then
+        # the platform would wait.
+        send = self.connection.send_now if isinstance(question, Commit) else self.connection.send
+        send(question)
 
     def confirm_now(self) -> None:
         """Ask whether this member of a cluster knows all changes. The answer is news."""
