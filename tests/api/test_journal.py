@@ -14,7 +14,7 @@ from keystead.model.ids import UserId, parse_key_id
 from keystead.model.journal_settings import JournalSettings
 from keystead.model.keys import KeyPath
 from keystead.model.users import Caller, Role, Standing
-from keystead.operations import audit, audit_counts
+from keystead.operations import audit, audit_counts, journal_writer
 from keystead.operations.audit_counts import USES_SECONDS
 from keystead.storage.journaled import current_action
 from tests.support.backups import MULTIPART, PASSPHRASE, Servers, form, make, set_passphrase
@@ -241,6 +241,34 @@ async def test_a_deletion_may_end_anywhere_and_be_repeated(core: Core) -> None:
         assert (await core.request("DELETE", f"/journal?upto={upto}", user=AUDITOR)).status == 204
         assert (await journal(core))[0]["anchor"] == upto
     await verified(core)
+
+
+async def test_others_do_not_wait_for_the_end_of_a_long_deletion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_writer, "_MOST_CUT", 1)
+    core = await start_core(store=(store := DetachedStore()))
+    await core.provision()
+    auditor = await core.add_user("auditor", "Auditor")
+    for number in range(5):  # A block each.
+        await core.request("PUT", f"/namespaces/n{number}", user=ADMIN)
+        await core.hsm.audit.try_write()
+    await core.hsm.audit.try_write_signed()
+    is_cutting, may_cut = store.hold_next_commit()
+    deleting = asyncio.create_task(core.request("DELETE", "/journal?upto=6", user=auditor))
+    await is_cutting.wait()  # The entry that says so.
+    is_removing, may_remove = store.hold_next_commit()
+    may_cut.set()
+    await is_removing.wait()
+    reading = asyncio.create_task(core.request("GET", "/journal/head", user=ADMIN))
+    _ = await asyncio.wait([reading], timeout=0.05)
+    may_remove.set()
+    assert (await reading).status == 200
+    assert not deleting.done()
+    assert (await deleting).status == 204
+    entries = (await core.request("GET", "/journal", user=ADMIN)).body
+    assert json.loads(entries.splitlines()[0])["anchor"] == 6
+    core.close()
 
 
 @pytest.mark.parametrize("deleted", [["auditor"], []])

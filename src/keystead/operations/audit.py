@@ -383,7 +383,7 @@ class Audit:
     async def remove(self, who: Caller, address: str, upto: int) -> None:
         """Remove entries, after an entry that says so.
 
-        Raises InvalidInput if no checkpoint covers the entry `upto`, and WrongState, with nothing
+        Raises InvalidInput if no checkpoint covers the entry `upto`, and WrongState, with no more
         removed, if the journal is closed meanwhile.
         """
         writer = self._open_writer()
@@ -392,7 +392,10 @@ class Audit:
         require_allowed()
         self._add(JournalEntry(self._time(), CUT, str(who.user_id), address, upto=upto))
         await self._write_all(signs=True)
-        async with self._writing:
-            if writer is not self._writer:
-                raise WrongState("The journal was closed in the meantime.")
-            await writer.remove(upto)
+        is_more = True
+        while is_more:
+            # A lock and others that write wait for a part only: there may be a million blocks.
+            async with self._writing:
+                if writer is not self._writer:
+                    raise WrongState("The journal was closed in the meantime.")
+                is_more = await writer.remove_some(upto)

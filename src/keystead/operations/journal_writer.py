@@ -316,16 +316,20 @@ class JournalWriter:
         if upto > self.signed:
             raise InvalidInput(f"No checkpoint follows entry {upto}; the last is {self.signed}.")
 
-    async def remove(self, upto: int) -> None:
-        """Remove all entries up to number `upto`. Raises WriteRefused if the store cannot write."""
+    async def remove_some(self, upto: int) -> bool:
+        """Remove some of the entries up to number `upto`. Return whether there may be more.
+
+        Raises WriteRefused if the store cannot write.
+        """
         self._removed = max(self._removed, upto)
-        while paths := await self.records.oldest(limit=_MOST_CUT + 1):
-            whole = [path for path, following in pairwise(paths) if first_of(following) - 1 <= upto]
-            if not whole:
-                return await self._shorten(paths[0], upto)
-            size = sum([await self.records.size(path) for path in whole])
+        paths = await self.records.oldest(limit=_MOST_CUT + 1)
+        whole = [path for path, following in pairwise(paths) if first_of(following) - 1 <= upto]
+        if whole:
+            size = await self.records.size_of(whole[0], whole[-1])
             await self._replace([Change(path, None) for path in whole], -size)
-        return None
+        elif paths:
+            await self._shorten(paths[0], upto)
+        return bool(whole)
 
     async def _shorten(self, path: str, upto: int) -> None:
         async for block in self.records.blocks(path):

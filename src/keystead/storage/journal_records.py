@@ -175,6 +175,14 @@ class JournalRecords:
         entry = await self._store.get(path)
         return 0 if entry is None else len(entry.value)
 
+    async def size_of(self, first: str, last: str) -> int:
+        """Return how many bytes the blocks from one path to another have, both included."""
+        size, start = 0, first
+        while found := await self._store.scan(start, f"{last}\0", limit_bytes=_SCAN_BYTES):
+            size += sum(len(record.entry.value) for record in found)
+            start = found[-1].path + "\0"
+        return size
+
     async def path_of(self, number: int) -> str | None:
         """Return the path of the block with this entry, or of the next block, or None."""
         lowest = max(0, number - MOST_ENTRIES - 8)
