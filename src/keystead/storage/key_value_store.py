@@ -9,14 +9,14 @@ MISSING = 0
 """The revision of a record that does not exist."""
 
 
-class StoredValue(msgspec.Struct, frozen=True, gc=False):
+class StoredValue(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A stored value and the revision of the commit that wrote it (1 or more)."""
 
     value: bytes
     revision: int
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class Change(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Put `value` at `path`, or delete what is there when `value` is None.
 
     `expected` is the revision that the record must have now. MISSING stands for no record, and None
@@ -28,7 +28,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     expected: int | None = None
 
 
-class Check(msgspec.Struct, frozen=True, gc=False):
+class Check(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A condition on a record that a commit does not change: its revision now, or MISSING."""
 
     path: str
