@@ -32,8 +32,8 @@ def test_what_is_made_of_a_secret_is_made_once_and_dropped_when_it_is_wiped():
             self.content = content
             weakref.finalize(self, dropped.append, content)
 
-    assert secret.made(Made) is secret.made(Made)
-    assert secret.copy().made(Made) is not secret.made(Made)
+    assert secret.kept(Made) is secret.kept(Made)
+    assert secret.copy().kept(Made) is not secret.kept(Made)
     dropped.clear()
     secret.wipe()
     assert dropped == [b"secret"]

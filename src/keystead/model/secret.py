@@ -17,27 +17,27 @@ Made = TypeVar("Made")
 class Secret:
     """Bytes that never show themselves: no repr, no equality, no hash, no pickle."""
 
-    __slots__ = ("_made", "_value")
+    __slots__ = ("_kept", "_value")
 
     def __init__(self, value: bytes) -> None:
         self._value: Final = value
-        self._made: dict[Callable[[bytes], object], object] | None = None
+        self._kept: dict[Callable[[bytes], object], object] | None = None
 
     def reveal(self) -> bytes:
         """Return the bytes. Every call site is a place to review."""
         return self._value
 
-    def made(self, make: Callable[[bytes], Made]) -> Made:
+    def kept(self, make: Callable[[bytes], Made]) -> Made:
         """Return `make(bytes)`, which is made once and kept until the bytes are wiped.
 
         `make` returns an object of the library that overwrites its memory when it is dropped, as
         those of OpenSSL do, and callers do not keep it.
         """
-        if self._made is None:
-            self._made = {}
-        found = self._made.get(make)
+        if self._kept is None:
+            self._kept = {}
+        found = self._kept.get(make)
         if found is None:
-            found = self._made[make] = make(self._value)
+            found = self._kept[make] = make(self._value)
         return cast("Made", found)
 
     def copy(self) -> "Secret":
@@ -47,10 +47,10 @@ class Secret:
     def wipe(self) -> None:
         """Overwrite the bytes in place, also in what `reveal` has returned.
 
-        Use it for a key that no other code holds. What was `made` of them is dropped. Copies
+        Use it for a key that no other code holds. What was `kept` of them is dropped. Copies
         elsewhere in memory stay.
         """
-        self._made = None
+        self._kept = None
         if len(self._value) > _SHARED_LENGTH:
             ctypes.memset(id(self._value) + _HEADER_BYTES, 0, len(self._value))
 

@@ -64,7 +64,7 @@ def _subkey(key: Secret, nonce: bytes) -> AESGCM:
 
     A store's key seals each of its records, so the state of CMAC under it is kept with it.
     """
-    mac = key.made(_mac_under)
+    mac = key.kept(_mac_under)
     first, second = mac.copy(), mac.copy()
     # Counter, label, separator, context; no length.
     context = nonce[:NONCE_BYTES]
