@@ -40,7 +40,7 @@ async def test_a_rejected_ciphertext_takes_as_long_as_a_sound_one(key, verdict) 
     assert not found.leaks, found
 
 
-async def test_control_a_rejection_that_hashes_once_more_is_found(key, verdict) -> None:
+async def test_control_a_rejection_that_hashes_once_more_is_found(key, verdict_on_leak) -> None:
     made = ciphertexts(key)
     sound = frozenset(made["sound"])
 
@@ -50,5 +50,5 @@ async def test_control_a_rejection_that_hashes_once_more_is_found(key, verdict) 
             return secret
         return hashlib.shake_256(secret + ciphertext * 8).digest(32)
 
-    found = await verdict(leaking, made, samples=1500, floor_ns=FLOOR_NS)
+    found = await verdict_on_leak(leaking, made, samples=1500, floor_ns=FLOOR_NS)
     assert found.leaks, found

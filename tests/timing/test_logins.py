@@ -85,7 +85,7 @@ async def test_a_login_does_not_tell_how_long_the_passphrase_is(login: Login, ve
 
 
 async def test_control_a_kdf_that_is_left_out_for_nobody_is_found(
-    login: Login, core: Core, verdict, monkeypatch
+    login: Login, core: Core, verdict_on_leak, monkeypatch
 ) -> None:
     assert core.hsm.session is not None
     nobody = core.hsm.session.credentials._read_nobody().verifier  # noqa: SLF001 - to plant a leak
@@ -97,17 +97,17 @@ async def test_control_a_kdf_that_is_left_out_for_nobody_is_found(
         genuine(verifier, given)
 
     monkeypatch.setattr(passphrase, "verify", leaking)
-    found = await verdict(login, EXISTENCE, samples=SAMPLES, floor_ns=FLOOR_NS)
+    found = await verdict_on_leak(login, EXISTENCE, samples=SAMPLES, floor_ns=FLOOR_NS)
     assert found.leaks, found
 
 
 async def test_control_a_record_that_is_not_read_for_nobody_is_found(
-    login: Login, core: Core, verdict, monkeypatch
+    login: Login, core: Core, verdict_on_leak, monkeypatch
 ) -> None:
     assert core.hsm.session is not None
     credentials = core.hsm.session.credentials
     nobody = credentials._read_nobody()  # noqa: SLF001 - to plant a leak
     monkeypatch.setattr(credentials, "_read_nobody", lambda: nobody)
     kinds = {kind: EXISTENCE[kind] for kind in ("a user", "nobody")}
-    found = await verdict(login, kinds, samples=3 * SAMPLES, floor_ns=FLOOR_NS)
+    found = await verdict_on_leak(login, kinds, samples=3 * SAMPLES, floor_ns=FLOOR_NS)
     assert found.leaks, found
