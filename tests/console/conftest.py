@@ -182,6 +182,8 @@ def console_at(
         console.page.clock.pause_at(PAUSED_AT)
     console.open()
     yield console
+    # A handler that is at work has no answer to read any more once the window is closed.
+    console.page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert console.unexpected_errors() == []
 

@@ -272,7 +272,6 @@ def test_a_slow_hsm_is_asked_for_figures_once_at_a_time(console: Console, server
     assert len(held) == 1
     held.pop().continue_()
     console.wait_until(partial(len, held))
-    console.page.unroute_all(behavior="ignoreErrors")
 
 
 def test_members_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
