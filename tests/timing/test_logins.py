@@ -109,5 +109,5 @@ async def test_control_a_record_that_is_not_read_for_nobody_is_found(
     nobody = credentials._read_nobody()  # noqa: SLF001 - to plant a leak
     monkeypatch.setattr(credentials, "_read_nobody", lambda: nobody)
     kinds = {kind: EXISTENCE[kind] for kind in ("a user", "nobody")}
-    found = await verdict_on_leak(login, kinds, samples=3 * SAMPLES, floor_ns=FLOOR_NS)
+    found = await verdict_on_leak(login, kinds, samples=9 * SAMPLES, floor_ns=FLOOR_NS)
     assert found.leaks, found
