@@ -38,14 +38,7 @@ def test_two_deletions_and_a_change_of_the_same_approvals_do_not_wait_for_each_o
             approval("c", state=ApprovalState.SPENT, granted_at=1.0),
         ):
             await approvals.add(one, 0.0)
-        is_writing, may_write = asyncio.Event(), asyncio.Event()
-
-        async def wait() -> None:
-            store.before_commit = lambda: None
-            is_writing.set()
-            await may_write.wait()
-
-        store.before_commit = wait
+        is_writing, may_write = store.hold_next_commit()
         async with asyncio.timeout(ENOUGH_SECONDS), asyncio.TaskGroup() as tasks:
             tasks.create_task(approvals.take("b", 1, lambda: NOW))
             await is_writing.wait()
