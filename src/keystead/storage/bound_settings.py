@@ -146,9 +146,7 @@ class BoundSettings(WrappedStore):
 
         Raises CorruptRecord if what is known of the settings is not what was written last.
         """
-        folder = self._folder
-        own = [change.path for change in changes if change.path.startswith(folder)]
-        if not any(map(self._covers, own)):
+        if not any(self._covers(change.path) for change in changes):
             return await self.bound.commit(changes, checks=checks)
         try:
             async with self._changing:
