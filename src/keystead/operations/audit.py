@@ -279,8 +279,7 @@ class Audit:
         The store makes a commit whose caller is gone. A journal that does not know of it would take
         the next one for that of another process, and write no more.
         """
-        writing = asyncio.create_task(self._write(signs=signs, closes=closes))
-        await asyncio.shield(writing)
+        await asyncio.shield(asyncio.create_task(self._write(signs=signs, closes=closes)))
 
     async def _write(self, *, signs: bool, closes: bool) -> None:
         async with self._writing:
