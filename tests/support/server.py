@@ -174,16 +174,21 @@ class Server:
         return self.process.wait(timeout=STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL the supervisor: a crash of everything."""
-        self.process.kill()
-        self.process.wait(timeout=STOP_SECONDS)
+        """SIGKILL the supervisor, which its processes follow: a crash of everything."""
+        self._kill([self.pid])
 
     def kill_all(self) -> None:
         """SIGKILL every process at once: what a power cut does to them."""
-        for pid in [self.pid, *self.children()]:
+        self._kill([self.pid, *self.children()])
+
+    def _kill(self, pids: Sequence[int]) -> None:
+        children = self.children()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=60)
+        # Until the last has ended, the data directory is in use.
+        wait_until(lambda: not any(map(is_alive, children)), seconds=5)
 
     def log(self) -> str:
         return self.log_file.read_text()
