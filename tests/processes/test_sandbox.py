@@ -239,3 +239,29 @@ def test_files_that_were_not_meant_for_it_are_closed():
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout == "closed\n"
+
+
+THREAD_AT_THE_END = """
+import collections, functools, os, threading, time
+from keystead.processes.sandbox import Sandbox
+class AtTheEnd:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)
+sandbox = Sandbox('platform')
+sandbox.isolate(parent=os.getppid(), keep=[])
+sandbox.confine()
+naps = iter(functools.partial(time.sleep, 0.01), 1)
+threading.Thread(target=collections.deque, args=[naps, 0], daemon=True).start()
+last = AtTheEnd()
+"""
+"""While `last` goes, Python ends each thread that wakes up: the C library needs a file for it."""
+
+
+def test_a_process_ends_in_order_while_a_thread_of_it_still_runs():
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-c", THREAD_AT_THE_END],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -85,6 +85,7 @@ class Sandbox:
         StartRefused if the kernel refuses a step.
         """
         self._allowed = allowed
+        kernel.load_end_of_threads()
         with _refusing(self._kind):
             if self._kind != "platform":
                 self._note("no network", is_in_force=privileges.leave_network())

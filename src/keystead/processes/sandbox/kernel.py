@@ -1,5 +1,6 @@
 """System calls that Python's standard library does not offer, and their errors."""
 
+import contextlib
 import ctypes
 import os
 
@@ -21,6 +22,15 @@ def prctl(option: int, value: int) -> None:
     """
     arguments = [ctypes.c_ulong(argument) for argument in (value, 0, 0, 0)]
     _check(_libc.prctl(option, *arguments), f"prctl({option})")
+
+
+def load_end_of_threads() -> None:
+    """Load what glibc opens when a thread ends early, as Python's do at the end of the process.
+
+    Where the file is out of reach by then, glibc aborts the process.
+    """
+    with contextlib.suppress(OSError):  # Other C libraries have no such file, and need none.
+        ctypes.CDLL("libgcc_s.so.1")
 
 
 def mallopt(option: int, value: int) -> None:
