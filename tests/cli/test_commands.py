@@ -35,3 +35,9 @@ def test_an_option_before_the_command_is_told_where_it_stands(
         main(["--host", "localhost:8443", "status"])
 
     assert "--host stands after the command" in capsys.readouterr().err
+
+
+def test_the_help_says_whose_passphrase_each_option_takes(command):
+    shown = " ".join(command("restore", "--help").out.split())
+    assert "FILE the user's passphrase: the first line of FILE" in shown
+    assert "FILE the passphrase of the backup: the first line of FILE" in shown

@@ -15,6 +15,16 @@ from keystead.cli.exit_status import UsageError
 MAX_BYTES: Final = 4096
 SERVICE: Final = "keystead"
 """The service's name in the desktop keyring; the account is `USER@HOST:PORT`."""
+_WHOSE: Final = {
+    "": "the user's passphrase",
+    "unlock": "the unlock passphrase",
+    "admin": "the passphrase of the user admin",
+    "backup": "the passphrase of the backup",
+    "current": "the present passphrase",
+    "new": "the new passphrase",
+    "file": "the passphrase of the key's file",
+    "pin": "the user PIN of the token",
+}
 
 
 def add_options(parser: ArgumentParser, kind: str = "") -> None:
@@ -22,10 +32,16 @@ def add_options(parser: ArgumentParser, kind: str = "") -> None:
     prefix = f"{kind}-" if kind else ""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        f"--{prefix}passphrase-file", type=Path, metavar="FILE", help="the first line of FILE"
+        f"--{prefix}passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help=f"{_WHOSE[kind]}: the first line of FILE",
     )
     group.add_argument(
-        f"--{prefix}passphrase-fd", type=int, metavar="N", help="what the open descriptor N gives"
+        f"--{prefix}passphrase-fd",
+        type=int,
+        metavar="N",
+        help=f"{_WHOSE[kind]}: what the open descriptor N gives",
     )
 
 
