@@ -45,7 +45,8 @@ def test_a_new_passphrase_works_at_once(hsm, keystead):
 
 def test_a_namespace_is_made_limited_and_removed(hsm, keystead):
     keystead("users", "add", "tenant~admin", "--role", "Administrator", **NEW)
-    assert keystead("namespaces", "add", "tenant").status == 0
+    added = keystead("namespaces", "add", "tenant")
+    assert (added.status, added.err) == (0, "The namespace tenant is added.\n")
     hsm.passphrases["tenant~admin"] = NEW["KEYSTEAD_NEW_PASSPHRASE"]
     limited = keystead("namespaces", "quota", "tenant", "--keys", 1, "--json")
     assert limited.json() == {"keys": 1}
@@ -59,6 +60,12 @@ def test_a_namespace_is_made_limited_and_removed(hsm, keystead):
     assert keystead("namespaces", "list", "--json").json() == [{"id": "tenant"}]
     assert keystead("namespaces", "remove", "tenant", "--yes").status == 0
     assert keystead("namespaces", "list", "--json").json() == []
+
+
+def test_a_namespace_that_nobody_can_manage_is_told_of(keystead):
+    added = keystead("namespaces", "add", "nobodys")
+    assert (added.status, "add nobodys~NAME with the role Administrator" in added.err) == (0, True)
+    assert keystead("namespaces", "remove", "nobodys", "--yes").status == 0
 
 
 def test_settings_are_changed_field_by_field(keystead):

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 
 from keystead.cli.command import Commands, Invocation, add_yes
 from keystead.cli.completion import with_names
+from keystead.cli.screen import say
 from keystead.client.client import segment
 
 
@@ -35,8 +36,15 @@ def _list(call: Invocation) -> None:
 
 
 def _add(call: Invocation) -> None:
+    name: str = call.given.namespace
+    users = [user["user"] for user in call.client.get("/users")]
     call.client.put(_path(call))
-    call.screen.done(f"The namespace {call.given.namespace} is added.")
+    call.screen.done(f"The namespace {name} is added.")
+    if not any(user.startswith(f"{name}~") for user in users):
+        say(
+            "It has no users, and only its own Administrators add some. Remove it, add "
+            f"{name}~NAME with the role Administrator, and add the namespace again."
+        )
 
 
 def _remove(call: Invocation) -> None:
