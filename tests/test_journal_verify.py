@@ -225,7 +225,7 @@ def test_the_verifier_runs_alone(keys: JournalKeys, lines: list[bytes], tmp_path
     (tmp_path / "journal").write_bytes(b"".join(lines[:5]))
     status, said = run()
     assert status == 1
-    assert "entry 6 to 15 are missing: the known head has them" in said
+    assert "entries 6 to 15 are missing: the known head has them" in said
     assert "NOT intact" in said
 
 

@@ -271,7 +271,10 @@ def verify(
 
 def describe(report: Report) -> list[str]:
     """Return the report as lines of text."""
-    faults = [f"entry {fault.entry} {fault.reason}" for fault in report.faults]
+    faults = [
+        f"{'entries' if fault.reason.startswith('to ') else 'entry'} {fault.entry} {fault.reason}"
+        for fault in report.faults
+    ]
     summary = f"{report.entries} entries, {report.first} to {report.last}"
     return [*faults, f"{summary}: {'intact' if report.is_intact else 'NOT intact'}"]
 

@@ -63,6 +63,11 @@ def test_a_value_cannot_look_like_another_row_of_a_table(capsys):
     assert "\t" not in shown
 
 
+def test_each_sentence_of_a_list_has_a_line_of_its_own(capsys):
+    Screen().record({"warnings": ["one, and more", "two"], "tags": ["a", "b"]})
+    assert capsys.readouterr().out == "warnings  one, and more\n          two\ntags      a, b\n"
+
+
 def test_the_first_error_ends_work_in_parallel():
     begun = []
 

@@ -51,6 +51,7 @@ def test_top_shows_what_the_hsm_counts(keystead):
     ran = keystead("top", "--times", "2", "--every", "0.1", user="metrics")
     assert ran.status == 0
     assert "HSM Operational" in ran.out
+    assert ran.out.endswith("\n")
     assert "http responses" in ran.out
     assert re.search(r"edges connected +1\b", ran.out)
     assert re.search(r"work under way +work=use +0\b", ran.out)

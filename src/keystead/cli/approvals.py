@@ -14,7 +14,7 @@ _COLUMNS = {
     "askedBy": "Asked by",
     "reason": "Reason",
     "approvedBy": "Approved by",
-    "required": "Of",
+    "required": "Needed",
     "usesLeft": "Uses left",
     "endsAt": "Ends",
 }

@@ -41,7 +41,7 @@ class Screen:
         if self.is_json:
             _write_json(record)
             return
-        _write_table([], [[name, cell(value)] for name, value in record.items()])
+        _write_table([], [[name, _lines(value)] for name, value in record.items()])
 
     def text(self, content: str) -> None:
         """Show text as it is: PEM, for example."""
@@ -74,6 +74,13 @@ def cell(value: Json) -> str:
         case _:
             text = str(value)
     return printable(text)
+
+
+def _lines(value: Json) -> str:
+    """Return a value as a cell in which each sentence of a list has a line of its own."""
+    if isinstance(value, list) and any(isinstance(one, str) and " " in one for one in value):
+        return "\n".join(map(cell, value))
+    return cell(value)
 
 
 def printable(text: str) -> str:

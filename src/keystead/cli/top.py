@@ -63,12 +63,15 @@ def _show(
     from rich.live import Live
 
     before, began = read(hsm), time.monotonic()
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
         for _ in rounds:
             time.sleep(every)
             state, after, now = hsm.state(), read(hsm), time.monotonic()
             live.update(view(state, before, after, now - began), refresh=True)
             before, began = after, now
+    if not console.is_terminal:
+        console.line()  # Live ends its last line on a terminal alone.
 
 
 def _usage_view(
