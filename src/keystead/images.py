@@ -40,7 +40,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     signing = commands.add_parser("sign", help="make a signed update image")
     signing.add_argument("--key", type=Path, required=True, metavar="PRIVATE.pem")
     signing.add_argument("--version", required=True, metavar="MAJOR.MINOR.PATCH")
-    signing.add_argument("--security-version", type=int, required=True, metavar="N")
+    signing.add_argument(
+        "--security-version",
+        type=int,
+        required=True,
+        metavar="N",
+        help="raise it to keep every HSM that installs this image from going back before it",
+    )
     signing.add_argument("--notes", type=Path, required=True, metavar="FILE", help="release notes")
     signing.add_argument("image", type=Path, metavar="IMAGE", help="what is to be signed")
     signing.add_argument("out", type=Path, metavar="OUT", help="the update image; must not exist")

@@ -29,7 +29,8 @@ def test_of_profiles_the_named_one_is_used_and_else_the_default(hsm, command):
     assert command("status").status == 3
     assert command("status", "--profile", "here").status == 0
     assert command("status", KEYSTEAD_PROFILE="here").status == 0
-    assert command("profile", "default", "here").status == 0
+    ran = command("profile", "default", "here")
+    assert (ran.status, "The profile here is used" in ran.err) == (0, True)
     assert command("status").status == 0
     assert [one["name"] for one in command("profile", "list", "--json").json()] == [
         "nowhere",
@@ -44,7 +45,8 @@ def test_the_host_on_the_command_line_goes_before_the_environment_and_the_profil
 
 def test_a_removed_profile_is_gone(hsm, command):
     command("profile", "add", "test", *trusted(hsm))
-    assert command("profile", "remove", "test").status == 0
+    ran = command("profile", "remove", "test")
+    assert (ran.status, "The profile test is removed." in ran.err) == (0, True)
     ran = command("status", "--profile", "test")
     assert ran.status == 2
     assert "There is no profile test" in ran.err
@@ -55,6 +57,7 @@ def test_another_certificate_than_the_pinned_one_is_refused(hsm, command):
     assert ran.status == 3
     assert "is not the pinned one" in ran.err
     assert "profile forget" in ran.err
+    assert "profile add" in ran.err
 
 
 def test_forgetting_says_how_the_pin_of_a_profile_is_replaced(command):

@@ -51,6 +51,13 @@ def test_a_user_of_another_role_hears_which_roles_there_are(keystead):
     assert ran.status == ExitStatus.REFUSED
     assert "Your role does not allow this." in ran.err
     assert "Operators use keys, Administrators manage keys" in ran.err
+    assert "metrics and the journal have roles" in ran.err
+
+
+def test_who_gives_a_name_that_the_hsm_does_not_know_hears_where_they_are(keystead):
+    for line in ("users add x --role operator", "config logging --log-level verbose"):
+        ran = keystead(*line.split(), KEYSTEAD_NEW_PASSPHRASE="a new passphrase")
+        assert (ran.status, "--help of the command" in ran.err) == (1, True)
 
 
 def test_a_type_that_the_client_does_not_know_needs_a_mechanism(keystead):

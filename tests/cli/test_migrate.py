@@ -137,8 +137,11 @@ def test_a_wrong_pin_or_label_brings_nothing(keystead, tokens):
     assert "The PIN is not this token's user PIN." in ran.err
     ran = keystead(*bring, KEYSTEAD_PIN_PASSPHRASE=PIN)
     assert ran.status == 1
+    assert "does not have exactly one token. Its tokens: " in ran.err
     assert "web" in ran.err
     assert "other" in ran.err
+    ran = keystead(*bring, "--token", "third", KEYSTEAD_PIN_PASSPHRASE=PIN)
+    assert (ran.status, "exactly one token with the label third" in ran.err) == (1, True)
 
 
 def test_a_damaged_object_of_a_token_is_named(keystead, tokens):

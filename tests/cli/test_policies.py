@@ -28,13 +28,15 @@ def test_an_approval_is_asked_for_and_decided(hsm, keystead, tmp_path):
     assert keystead("keys", "policy", "set", "guarded", tmp_path / "policy.json").status == 0
     (tmp_path / "message").write_text("hello")
     sign = ("keys", "sign", "guarded", tmp_path / "message")
-    assert keystead(*sign, user="asking").status != 0
+    refused = keystead(*sign, user="asking")
+    assert (refused.status, "keystead approvals request KEY" in refused.err) == (1, True)
 
     def request(*more):
         asked = ("approvals", "request", "guarded", "--reason", "release", *more, "--json")
         return keystead(*asked, user="asking").json()["id"]
 
     first, second = request("--uses", 1), request()
+    assert "Approved by  Needed" in keystead("approvals", "list", user="granting").out
     assert keystead("approvals", "approve", first, user="granting").status == 0
     assert keystead("approvals", "refuse", second, user="granting").status == 0
     assert keystead(*sign, user="asking").status == 0

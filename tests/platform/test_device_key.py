@@ -91,7 +91,7 @@ def test_a_key_of_the_wrong_size_is_refused_and_kept(kept, path, size, exists):
 def test_a_key_that_others_may_read_is_refused(kept, path, mode):
     write(path)
     path.chmod(mode)
-    with pytest.raises(StartRefused, match="open to other users"):
+    with pytest.raises(StartRefused, match=r"open to other users.* Run 'chmod 600' on it"):
         kept.fetch(store_exists=True)
 
 

@@ -62,6 +62,7 @@ def test_a_server_without_a_tpm_says_so(
         assert "the machine cannot be attested" in server.log()
         server.provision()
         monkeypatch.setenv("KEYSTEAD_PASSPHRASE", "adminPassphrase")
-        assert attestation(server, "tpm-key") == ExitStatus.USAGE
+        assert attestation(server, "tpm-key") == ExitStatus.WRONG_STATE
         assert attestation(server, "quote", "--nonce", NONCE) == ExitStatus.WRONG_STATE
-    assert capsys.readouterr().err.count("no TPM for attestation") == 2
+    said = capsys.readouterr().err
+    assert said.count("no TPM for attestation: [attestation] in its configuration file") == 2

@@ -4,12 +4,18 @@ import base64
 import binascii
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from keystead.cli.command import Commands, Invocation, run_offline
 from keystead.cli.exit_status import UsageError
 from keystead.cli.key_arguments import add_output, read_input
 from keystead.cli.screen import Screen, write_file
+from keystead.client.errors import WrongState
+
+_NO_TPM: Final = (
+    "This HSM has no TPM for attestation: [attestation] in its configuration file names one."
+)
+"""What the HSM says to a request for a quote, too."""
 
 
 def add_commands(parser: ArgumentParser) -> None:
@@ -62,7 +68,7 @@ def _tpm_key(call: Invocation) -> None:
 
     key = call.client.attestation_key()
     if key is None:
-        raise UsageError("This HSM has no TPM for attestation.")
+        raise WrongState(_NO_TPM, 412)
     write_file(call.given.output, [pem_of(key)], is_text=True)
 
 

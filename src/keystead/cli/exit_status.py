@@ -56,24 +56,36 @@ _ADVICE: dict[type[KeysteadError], str] = {
     CannotConnect: "Is 'keystead serve' running there? --host HOST:PORT says where it is.",
     UntrustedCertificate: (
         "If it was replaced on purpose, compare the new one with what 'keystead tls install' or "
-        "'generate' printed, or the server at its start. Then give its --pin, or forget the old "
-        "one with 'keystead profile forget HOST:PORT' and connect again."
+        "'generate' printed, or the server at its start. Then give its --pin, or replace the one "
+        "of the profile with 'keystead profile add', or forget one that was trusted at a terminal "
+        "with 'keystead profile forget HOST:PORT' and connect again."
     ),
     NotAuthenticated: "Check --user and the passphrase; an Administrator can set a new one.",
     Busy: "Try again in a moment.",
 }
 
-_ROLE_REFUSED = "Your role does not allow this."
-"""What the HSM says then; docs/log-events.md lists it among the messages that do not change."""
-_ROLE_ADVICE = (
-    "Another --user may: Operators use keys, Administrators manage keys, users and settings, and "
-    "backups and metrics have roles of their own."
-)
+_ADVICE_ON_REFUSALS = {
+    "Your role does not allow this.": (
+        "Another --user may: Operators use keys, Administrators manage keys, users and settings, "
+        "and backups, metrics and the journal have roles of their own."
+    ),
+    "The key's policy asks for an approval of this use, and none is granted.": (
+        "Ask for one with 'keystead approvals request KEY --reason REASON'."
+    ),
+    "Invalid data for JSON schema: Invalid enum value": (
+        "The HSM knows no such name: --help of the command, or /api_docs of the HSM, lists those "
+        "that there are."
+    ),
+}
+"""What to do next, by how the HSM's message begins; its tests fail if a message changes."""
 
 STATE_ADVICE = {
     "Unprovisioned": "The HSM is Unprovisioned: run 'keystead provision' or 'keystead restore'.",
     "Locked": "The HSM is Locked: run 'keystead unlock'.",
-    "Failed": "The HSM is Failed: its store cannot be read. Look at the server's log.",
+    "Failed": (
+        "The HSM is Failed: its store cannot be read, or a self-test failed. "
+        "Look at the server's log."
+    ),
 }
 """What to do in each state after the HSM refused a command for its state."""
 
@@ -85,6 +97,7 @@ def status_of(error: KeysteadError) -> ExitStatus:
 
 def advice(error: KeysteadError) -> str:
     """Return what to do next; empty if the error says it all."""
-    if error.message == _ROLE_REFUSED:
-        return _ROLE_ADVICE
+    for beginning, step in _ADVICE_ON_REFUSALS.items():
+        if error.message.startswith(beginning):
+            return step
     return _ADVICE.get(type(error), "")

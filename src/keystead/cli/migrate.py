@@ -53,7 +53,9 @@ def add_commands(parser: ArgumentParser) -> None:
     """Add the commands below `keystead migrate`."""
     commands = Commands(parser)
     tokens = commands.add("softhsm", _softhsm, "bring the keys of a SoftHSM2 token")
-    tokens.add_argument("--tokens", type=Path, default=TOKENS, metavar="DIR", help=f"({TOKENS})")
+    tokens.add_argument(
+        "--tokens", type=Path, default=TOKENS, metavar="DIR", help="(default: %(default)s)"
+    )
     tokens.add_argument("--token", default="", metavar="LABEL", help="(default: the only one)")
     passphrases.add_options(tokens, "pin")
     folders = commands.add("directory", _directory, "bring the PEM and PKCS#12 files of a folder")

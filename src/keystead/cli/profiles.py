@@ -63,6 +63,7 @@ def _default(call: Invocation) -> None:
     _require(settings, call.given.name)
     settings.default = call.given.name
     settings.write(settings_file())
+    call.screen.done(f"The profile {call.given.name} is used when none is named.")
 
 
 def _remove(call: Invocation) -> None:
@@ -72,6 +73,7 @@ def _remove(call: Invocation) -> None:
     if settings.default == call.given.name:
         settings.default = ""
     settings.write(settings_file())
+    call.screen.done(f"The profile {call.given.name} is removed.")
 
 
 def _forget(call: Invocation) -> None:

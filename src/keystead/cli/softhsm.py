@@ -105,8 +105,9 @@ def token_folder(root: Path, label: str) -> Path:
     }
     wanted = [folder for folder, its_label in found.items() if label in ("", its_label)]
     if len(wanted) != 1:
+        which = f"exactly one token with the label {label}" if label else "exactly one token"
         labels = ", ".join(found.values()) or "none"
-        raise InvalidInput(f"{root} does not have one token of this label, but: {labels}.")
+        raise InvalidInput(f"{root} does not have {which}. Its tokens: {labels}.")
     return wanted[0]
 
 

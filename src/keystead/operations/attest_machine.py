@@ -30,5 +30,8 @@ async def quote(tpm: QuotesMachine | None, nonce: bytes) -> MachineQuote:
     Raises WrongState if there is no TPM, and what `QuotesMachine` does.
     """
     if tpm is None:
-        raise WrongState("This HSM has no TPM for attestation.")
+        raise WrongState(
+            "This HSM has no TPM for attestation: [attestation] in its configuration file names "
+            "one."
+        )
     return await tpm.quote(nonce)

@@ -338,7 +338,8 @@ def _read(path: Path) -> bytes:
         if status.st_mode & own_files.OTHERS:
             raise StartRefused(
                 f"The device key {path} is open to other users: "
-                f"mode {stat.S_IMODE(status.st_mode):04o}, not 0600."
+                f"mode {stat.S_IMODE(status.st_mode):04o}, not 0600. Run 'chmod 600' on it, and if "
+                "anyone may have read it, 'keystead device-key rewrap'."
             )
         return file.read(_MAX_FILE_BYTES)
 
