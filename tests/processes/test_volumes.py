@@ -112,3 +112,12 @@ def test_a_read_only_root_is_enough(volume: Path) -> None:
     with running_server(volume, wrapper=[*trial, *AS_POD]) as server:
         server.provision()
         assert server.state() == "Operational"
+
+
+def test_root_of_a_user_namespace_with_no_other_user_is_enough(volume: Path) -> None:
+    alone = ["unshare", "--map-root-user"]
+    if subprocess.run([*alone, "true"], check=False).returncode:  # noqa: S603
+        pytest.skip("user namespaces are off")
+    with running_server(volume, wrapper=alone) as server:
+        server.provision()
+        assert "a user of its own" in server.log()

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
@@ -61,7 +62,27 @@ def keep_only(wanted: AbstractSet[int]) -> None:
 
 def may_use_other_users() -> bool:
     """Return whether the supervisor, this process, may run the others as users of their own."""
-    return os.geteuid() == 0 and capabilities() >= _FOR_OTHER_USERS
+    return os.geteuid() == 0 and capabilities() >= _FOR_OTHER_USERS and _has_other_users()
+
+
+def _has_other_users() -> bool:
+    """Return whether this process's user namespace has USERS, see user_namespaces(7)."""
+    own = Path("/proc/self")
+    try:
+        if (own / "setgroups").read_text().strip() != "allow":
+            return False
+        maps = [(own / name).read_text().splitlines() for name in ("uid_map", "gid_map")]
+    except FileNotFoundError:  # A kernel without user namespaces.
+        return True
+    return all(_are_mapped(lines) for lines in maps)
+
+
+def _are_mapped(lines: Sequence[str]) -> bool:
+    starts = {int(start): int(length) for start, _, length in map(str.split, lines)}
+    return all(
+        any(start <= user < start + length for start, length in starts.items())
+        for user in USERS.values()
+    )
 
 
 def own_user(kind: ProcessKind) -> int | None:
