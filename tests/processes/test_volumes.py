@@ -103,6 +103,19 @@ def test_a_key_of_another_user_is_refused(volume: Path, wrapper: Sequence[str]) 
     assert key.stat().st_mode & 0o777 == 0o660
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2775])
+def test_root_says_whose_a_directory_is_that_its_platform_cannot_write_to(
+    volume: Path, mode: int
+) -> None:
+    data = volume / "data"
+    os.chown(data, 1234, 0)
+    data.chmod(mode)
+    assert f"The data directory {data} belongs to user 1234" in refusal(volume, [])
+    os.chown(data, 0, 0)
+    with running_server(volume) as server:
+        server.provision()
+
+
 def test_a_read_only_root_is_enough(volume: Path) -> None:
     data = volume / "data"
     trial = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(data)]

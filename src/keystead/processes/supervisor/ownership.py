@@ -17,33 +17,41 @@ def hand_over(directory: Path) -> int | None:
 
     Returns that user. Returns None if the platform has to run as the present user, because this
     process may not use other users or they cannot reach the directory. Raises StartRefused if the
-    owner of a file cannot be changed.
+    owner of a file cannot be changed, or the directory is a third user's and closed to that user.
     """
     if os.geteuid() != 0:
         return None
     own = sandbox.own_user("platform")
-    user = own if own is not None and _reaches(own, directory) else None
+    user = own if own is not None and _may(own, os.F_OK, directory) else None
     try:
         _give(directory, os.geteuid() if user is None else user)
     except OSError as error:
         raise StartRefused(f"The data directory {directory}: {error.strerror}.") from error
+    owner = directory.stat().st_uid
+    if user is not None and user != owner and not _may(user, os.W_OK | os.X_OK, directory):
+        raise StartRefused(
+            f"The data directory {directory} belongs to user {owner}, and user {user}, which the "
+            "platform runs as, cannot write to it. Give it to root: chown -R 0."
+        )
     return user
 
 
-def _reaches(user: int, directory: Path) -> bool:
-    """Return whether this user can reach the directory through its parents."""
-    group = os.getegid()
+def _may(user: int, what: int, directory: Path) -> bool:
+    """Return whether this user, in no group but its own, may do with the directory what is asked.
+
+    False also if the user cannot reach it through its parents.
+    """
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups([])
     os.setegid(user)
     os.seteuid(user)
     try:
-        directory.stat()
-    except OSError:
-        return False
+        return os.access(directory, what, effective_ids=True)
     finally:
         os.seteuid(0)
         os.setegid(group)
+        os.setgroups(groups)
         sandbox.forbid_dumps()
-    return True
 
 
 def _give(directory: Path, user: int) -> None:
