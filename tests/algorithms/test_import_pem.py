@@ -239,18 +239,25 @@ def test_a_scalar_is_between_1_and_the_order(scalar):
         algorithms.import_pem(ec_file(scalar))
 
 
-def test_a_public_key_in_the_file_belongs_to_the_private_one():
-    own = ec.derive_private_key(7, ec.SECP256R1()).public_key()
-    other = ec.derive_private_key(8, ec.SECP256R1()).public_key()
-    for form in (
-        serialization.PublicFormat.UncompressedPoint,
-        serialization.PublicFormat.CompressedPoint,
-    ):
-        point = own.public_bytes(serialization.Encoding.X962, form)
-        assert algorithms.import_pem(ec_file(b"\x07", public=point)).algorithm.name == "EC_P256"
-        point = other.public_bytes(serialization.Encoding.X962, form)
+@pytest.mark.parametrize("form", ["uncompressed", "compressed", "hybrid"])
+def test_a_public_key_in_the_file_belongs_to_the_private_one(form):
+    own = points(ec.derive_private_key(7, ec.SECP256R1()).public_key())[form]
+    other = points(ec.derive_private_key(8, ec.SECP256R1()).public_key())[form]
+    assert algorithms.import_pem(ec_file(b"\x07", public=own)).algorithm.name == "EC_P256"
+    for wrong in (other, bytes([own[0] ^ 1]) + own[1:]):
         with pytest.raises(InvalidInput, match="does not belong"):
-            algorithms.import_pem(ec_file(b"\x07", public=point))
+            algorithms.import_pem(ec_file(b"\x07", public=wrong))
+
+
+def points(public: ec.EllipticCurvePublicKey) -> dict[str, bytes]:
+    """Return a point in the three forms of X9.62, 4.3.6."""
+    numbers, size = public.public_numbers(), (public.curve.key_size + 7) // 8
+    x, y, odd = numbers.x.to_bytes(size), numbers.y.to_bytes(size), numbers.y & 1
+    return {
+        "uncompressed": b"\4" + x + y,
+        "compressed": bytes([2 + odd]) + x,
+        "hybrid": bytes([6 + odd]) + x + y,
+    }
 
 
 def test_the_public_key_of_an_ed25519_file_belongs_to_the_private_one():
@@ -315,6 +322,8 @@ def test_the_curve_parameters_are_the_published_ones(name):
     }
     curve = curve_of(**values, base=base)
     assert curve is not None
+    for form in points(ec.EllipticCurvePublicKey.from_encoded_point(curve, base)).values():
+        assert curve_of(**values, base=form) == curve
     assert algorithms.BY_NAME[name].adopt(ec.generate_private_key(curve)) is not None
     for changed, value in values.items():
         assert curve_of(**(values | {changed: value + 1}), base=base) is None

@@ -17,10 +17,19 @@ class _Curve:
     b: int
 
     def has_base(self, point: bytes) -> bool:
-        """Return whether `point`, compressed or not (SEC 1, 2.3.3), is the base point."""
-        base = ec.derive_private_key(1, self.curve).public_key()
-        forms = (PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint)
-        return point in {base.public_bytes(Encoding.X962, form) for form in forms}
+        """Return whether `point`, in any form, is the base point."""
+        return point in forms_of(ec.derive_private_key(1, self.curve).public_key())
+
+
+def forms_of(public: ec.EllipticCurvePublicKey) -> set[bytes]:
+    """Return a point in all its forms: uncompressed, compressed (SEC 1, 2.3.3) and hybrid.
+
+    The hybrid form (X9.62, 4.3.6), which OpenSSL writes, is the uncompressed one with y's last bit
+    in its first byte too.
+    """
+    whole = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    compressed = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    return {whole, compressed, bytes([6 | (whole[-1] & 1)]) + whole[1:]}
 
 
 def curve_of(*, prime: int, a: int, b: int, base: bytes, order: int) -> ec.EllipticCurve | None:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import ObjectIdentifier
 
-from keystead.algorithms._curve_parameters import curve_of
+from keystead.algorithms._curve_parameters import curve_of, forms_of
 from keystead.algorithms._seed_keys import SEED_READERS, Reader
 from keystead.errors import InvalidInput
 
@@ -53,7 +53,6 @@ _NOT_PRIVATE: Final = frozenset(
 )
 
 _PKCS8_VERSIONS: Final = (0, 1)
-_POINTS: Final = (PublicFormat.UncompressedPoint, PublicFormat.CompressedPoint)
 
 
 @asn1.sequence
@@ -219,7 +218,7 @@ def _require_own(public: bytes, key: PrivateKeyTypes) -> None:
     own = key.public_key()
     match own:
         case ec.EllipticCurvePublicKey():
-            forms = {own.public_bytes(Encoding.X962, form) for form in _POINTS}
+            forms = forms_of(own)
         case rsa.RSAPublicKey():
             forms = {own.public_bytes(Encoding.DER, PublicFormat.PKCS1)}
         case _:
