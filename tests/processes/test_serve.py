@@ -7,10 +7,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from keystead.processes.supervisor import notify
 from keystead.processes.supervisor.notify import ServiceManager
 from tests.support.server import is_alive, running_server, start_server, wait_until
 
@@ -208,6 +210,37 @@ def test_the_watchdog_hears_of_the_core_as_long_as_it_answers(tmp_path):
             assert watched_for(manager, 2) == 0
             os.kill(server.child("core"), signal.SIGCONT)
             wait_until(lambda: watched_for(manager, 1), seconds=10)
+
+
+def test_a_service_manager_that_does_not_read_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(notify, "_PATIENCE_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        told = ServiceManager(str(tmp_path / "notify"))
+
+        def tell():
+            for _ in range(1000):  # The system keeps 10 to 512 that are unread.
+                told.tell_alive()
+            told.tell(READY="1")
+
+        telling = threading.Thread(target=tell, daemon=True)
+        telling.start()
+        telling.join(timeout=60)
+        assert not telling.is_alive()
+        assert manager.recv(4096) == b"WATCHDOG=1"
+
+
+def test_a_service_manager_that_is_busy_still_hears_that_the_server_is_ready(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        told = ServiceManager(str(tmp_path / "notify"))
+        for _ in range(1000):
+            told.tell_alive()
+        telling = threading.Thread(target=lambda: told.tell(READY="1"), daemon=True)
+        telling.start()
+        manager.settimeout(60)
+        while manager.recv(4096) != b"READY=1":
+            pass
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Notifies a service manager of the server's state, by the protocol of sd_notify(3)."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ RESTART_STATUS: Final = 3
 """The exit status of a server that asks process 1 of the appliance to restart the machine."""
 
 _MICROSECONDS: Final = 1_000_000
+_PATIENCE_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,24 @@ class ServiceManager:
         return cls(address, int(limit) / _MICROSECONDS)
 
     def tell(self, **state: str) -> None:
-        """Send assignments such as READY="1". Errors are ignored, because nobody has to listen."""
+        """Send assignments such as READY="1".
+
+        It waits for a manager that does not read, but not for long. Errors are ignored, because
+        nobody has to listen.
+        """
+        self._send(state, _PATIENCE_SECONDS)
+
+    def tell_alive(self) -> None:
+        """Send WATCHDOG="1", unless the manager has too much unread. It never waits."""
+        self._send({"WATCHDOG": "1"}, 0)
+
+    def _send(self, state: Mapping[str, str], timeout_seconds: float) -> None:
         if not self.address:
             return
         text = "\n".join(f"{name}={value}" for name, value in state.items())
         path = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            try:
-                end.sendto(text.encode(), path)
-            except OSError:
-                return
+            end.settimeout(timeout_seconds)
+            with contextlib.suppress(OSError):
+                end.connect(path)  # Only then does the system tell when there is room for more.
+                end.send(text.encode())

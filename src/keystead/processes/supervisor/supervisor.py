@@ -158,7 +158,7 @@ class Supervisor:
             instance.ping()
 
     def _alive(self) -> None:
-        self._service_manager.tell(WATCHDOG="1")
+        self._service_manager.tell_alive()
 
     def _set_machine(self, setting: MachineSetting) -> None:
         """Hand a setting to process 1 of the appliance. Other service managers ignore it."""
