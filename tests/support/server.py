@@ -12,6 +12,7 @@ behind. `server.log()` is what it wrote to standard error.
 
 import base64
 import contextlib
+import fcntl
 import http.client
 import json as json_module
 import os
@@ -182,13 +183,20 @@ class Server:
         self._kill([self.pid, *self.children()])
 
     def _kill(self, pids: Sequence[int]) -> None:
-        children = self.children()
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=60)
-        # Until the last has ended, the data directory is in use.
-        wait_until(lambda: not any(map(is_alive, children)), seconds=5)
+        # Until the last thread of the last process has ended, the data directory is in use.
+        wait_until(self._has_let_go, seconds=5)
+
+    def _has_let_go(self) -> bool:
+        with contextlib.suppress(FileNotFoundError), (self.data / "keystead.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def log(self) -> str:
         return self.log_file.read_text()
