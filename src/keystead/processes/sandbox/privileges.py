@@ -66,7 +66,10 @@ def may_use_other_users() -> bool:
 
 
 def _has_other_users() -> bool:
-    """Return whether this process's user namespace has USERS, see user_namespaces(7)."""
+    """Return whether this user namespace has USERS and lets a process leave its groups.
+
+    See user_namespaces(7).
+    """
     own = Path("/proc/self")
     try:
         if (own / "setgroups").read_text().strip() != "allow":
@@ -78,11 +81,10 @@ def _has_other_users() -> bool:
 
 
 def _are_mapped(lines: Sequence[str]) -> bool:
-    starts = {int(start): int(length) for start, _, length in map(str.split, lines)}
-    return all(
-        any(start <= user < start + length for start, length in starts.items())
-        for user in USERS.values()
-    )
+    """Return whether the lines of a `uid_map` or `gid_map` give a place to each of USERS."""
+    fields = [[int(field) for field in line.split()] for line in lines]
+    mapped = [range(start, start + length) for start, _, length in fields]
+    return all(any(user in one for one in mapped) for user in USERS.values())
 
 
 def own_user(kind: ProcessKind) -> int | None:
@@ -101,7 +103,7 @@ def become(user: int) -> bool:
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     except OSError:
-        return False  # In a container without these users.
+        return False  # The container refuses it.
     return True
 
 
