@@ -84,7 +84,9 @@ def run_wrk(
         lines.write_text("".join(f"{one.path} {one.authorization}\n" for one in targets))
         script = Path(folder) / "script.lua"
         script.write_text(_SCRIPT.format(method=method, body=body, targets=lines, mark=_MARK))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
+        duration = f"-d{max(1, round(seconds))}s"
+        # A slow answer is an answer: wrk itself would count it as an error after 2 seconds.
+        command = ["wrk", "-t1", f"-c{connections}", duration, "--timeout", "60s"]
         output = subprocess.run(
             [*command, "-s", script, origin], check=True, capture_output=True, text=True
         ).stdout
