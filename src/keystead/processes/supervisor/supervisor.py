@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from keystead.processes.supervisor.listening import Address, listen
 from keystead.processes.supervisor.membership import Membership
 from keystead.processes.supervisor.notify import RESTART_STATUS, ServiceManager
 from keystead.processes.supervisor.outcome import Outcome
+from keystead.processes.supervisor.outputs import never_waiting
 from keystead.wire.control_messages import MachineSetting, Started
 
 MAX_FAILED_STARTS: Final = 5
@@ -183,8 +185,11 @@ def serve(options: ServeOptions) -> int:
     if options.is_sandboxed:
         sandbox.require_support()
     listeners, address = listen(options.address)
-    with contextlib.closing(DataDirectory.open(options.data.absolute())) as data:
-        log = log_to_stderr("supervisor")
+    log = log_to_stderr("supervisor")
+    with (
+        contextlib.closing(DataDirectory.open(options.data.absolute())) as data,
+        never_waiting(partial(_warn_of_loss, log)),
+    ):
         _warn_of_others(data, log)
         settings = SettingsFile.of(options.platform)
         child_options = () if options.is_sandboxed else (sandbox.INSECURE_OPTION,)
@@ -203,6 +208,10 @@ def serve(options: ServeOptions) -> int:
             checks=passphrase_checks(options, log),
         )
         return asyncio.run(_run(options, resources, address))
+
+
+def _warn_of_loss(log: Log, lines: int) -> None:
+    log.warning("lines of the log are lost: stderr did not take them", lines=lines)
 
 
 def _warn_of_others(data: DataDirectory, log: Log) -> None:
