@@ -1,8 +1,9 @@
 """New connections to a server, one after the other in many threads, in a process of its own.
 
-    python -m tests.support.handshake_storm PORT SECONDS
+    python -m tests.support.handshake_storm PORT
 
-Each makes a full handshake and asks for one thing. It prints how many there were.
+It lasts until its standard input ends. Each connection makes a full handshake and asks for one
+thing. It prints how many there were.
 """
 
 import contextlib
@@ -11,7 +12,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +22,10 @@ THREADS = 16
 GET = f"GET {INFO} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
 
 
-def keep_connecting(port: int, context: ssl.SSLContext, until: float, done: list[int]) -> None:
-    while time.monotonic() < until:
+def keep_connecting(
+    port: int, context: ssl.SSLContext, stopping: threading.Event, done: list[int]
+) -> None:
+    while not stopping.is_set():
         with contextlib.suppress(OSError):
             plain = socket.create_connection(("127.0.0.1", port), timeout=10)
             with context.wrap_socket(plain) as tls:
@@ -32,10 +34,12 @@ def keep_connecting(port: int, context: ssl.SSLContext, until: float, done: list
 
 
 @contextlib.contextmanager
-def handshake_storm(port: int, seconds: float) -> Iterator[None]:
-    """Run the storm beside the block, and wait for its end at the block's end."""
+def handshake_storm(port: int) -> Iterator[None]:
+    """Run the storm beside the block."""
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", __name__, str(port), str(seconds)], cwd=Path(__file__).parents[2]
+        [sys.executable, "-m", __name__, str(port)],
+        stdin=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     with process:
         yield
@@ -43,14 +47,16 @@ def handshake_storm(port: int, seconds: float) -> Iterator[None]:
 
 
 def main() -> None:
-    port, seconds = int(sys.argv[1]), float(sys.argv[2])
-    context, until, done = trusting_anyone(), time.monotonic() + seconds, list[int]()
+    port, context = int(sys.argv[1]), trusting_anyone()
+    stopping, done = threading.Event(), list[int]()
     threads = [
-        threading.Thread(target=keep_connecting, args=(port, context, until, done))
+        threading.Thread(target=keep_connecting, args=(port, context, stopping, done))
         for _ in range(THREADS)
     ]
     for thread in threads:
         thread.start()
+    sys.stdin.read()
+    stopping.set()
     for thread in threads:
         thread.join()
     assert done
