@@ -31,6 +31,8 @@ class Faults:
     def __init__(self, cluster, sites):
         self.cluster, self.sites = cluster, sites
         self.counted = Counter()
+        self._in_trouble = set()
+        """The etcds that a fault may end and start again."""
 
     async def happen(self, end):
         kinds = [
@@ -66,16 +68,16 @@ class Faults:
     def start_ended(self):
         """Start etcds that have ended by themselves, as the supervisor does."""
         for site in self.sites:
-            self._start_if_ended(site.member)
-
-    def _start_if_ended(self, member):
-        if member.has_ended:
-            self.counted["ended by itself"] += 1
-            member.start(self.cluster.members)
+            if site.member not in self._in_trouble and site.member.has_ended:
+                self.counted["ended by itself"] += 1
+                site.member.start(self.cluster.members)
 
     async def _happens(self, kind, site):
         self.counted[kind.__name__] += 1
+        if kind != self.another_member:
+            self._in_trouble.add(site.member)
         await kind(site)
+        self._in_trouble.discard(site.member)
 
     async def killed(self, site):
         await asyncio.to_thread(site.member.kill)
@@ -189,7 +191,7 @@ class Faults:
 
         def go_on():
             """Start what has ended by itself, as supervisors do."""
-            self._start_if_ended(site.member)
+            self.start_ended()
             if another.process is not None and another.has_ended:
                 self.counted["joined at a second start"] += 1
                 another.start([*self.cluster.members, another], state="existing")
@@ -201,9 +203,7 @@ class Faults:
                 await _changed(members, "promote", another.url, go_on, added)
                 self.counted["promoted"] += 1
             await self.pause()
-            await _changed(
-                members, "remove", another.url, lambda: self._start_if_ended(site.member), added
-            )
+            await _changed(members, "remove", another.url, self.start_ended, added)
         finally:
             await asyncio.to_thread(another.stop)
             await client.close()
