@@ -385,7 +385,7 @@ def test_no_secret_is_found_in_anything_a_server_says_or_keeps(tmp_path, collect
     with running_server(tmp_path, environment=environment) as server:
         life = Life(server, temporary)
         shown = live(life, port)
-    wait_until(lambda: b"locked" in syslog, seconds=5)
+    wait_until(lambda: b"locked" in syslog, seconds=60)
     assert b'"request answered"' in syslog
     assert life.answers > 250
     assert len(life.secrets.values) > 200

@@ -48,7 +48,7 @@ def everything_sent_to(collector: socket.socket) -> list[str]:
 
 def test_every_line_on_standard_error_is_json(provisioned_server: Server):
     provisioned_server.add_user("operator", "Operator")
-    wait_until(lambda: "user created" in provisioned_server.log(), seconds=5)
+    wait_until(lambda: "user created" in provisioned_server.log(), seconds=60)
     events = [json.loads(line) for line in provisioned_server.log().splitlines()]
     assert {
         "platform started",

@@ -45,7 +45,7 @@ def test_sigterm_ends_it_with_status_0_and_no_process_left(server):
 def test_sigkill_of_the_supervisor_leaves_no_orphan(server):
     children = server.children()
     server.process.kill()
-    wait_until(lambda: not [pid for pid in children if is_alive(pid)], seconds=5)
+    wait_until(lambda: not [pid for pid in children if is_alive(pid)], seconds=60)
 
 
 def test_a_second_server_on_the_same_data_is_refused(server, tmp_path):

@@ -94,7 +94,7 @@ def test_a_wrong_pkcs1_padding_is_answered_as_a_good_one(hsm, key):
 def test_an_operator_can_have_the_padding_errors_of_a_nethsm(tmp_path, key):
     config = "[compatibility]\npkcs1_padding_errors = true"
     with running_server(tmp_path, config=config) as server:
-        wait_until(lambda: "pkcs1_padding_errors" in server.log(), seconds=5)
+        wait_until(lambda: "pkcs1_padding_errors" in server.log(), seconds=60)
         set_up(server)
         good = decrypt(server, "PKCS1", encrypt_raw(key, encode_pkcs1(b"a message", 256)))
         assert base64.b64decode(good.json()["decrypted"]) == b"a message"

@@ -188,7 +188,7 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=60)
         # Until the last thread of the last process has ended, the data directory is in use.
-        wait_until(self._has_let_go, seconds=5)
+        wait_until(self._has_let_go, seconds=60)
 
     def _has_let_go(self) -> bool:
         with contextlib.suppress(FileNotFoundError), (self.data / "keystead.lock").open() as lock:
