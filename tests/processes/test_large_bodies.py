@@ -114,7 +114,7 @@ def test_others_are_served_meanwhile(operator_server, mode, size, more, is_right
     assert answer.status == 200
     assert is_right(answer.json(), message)
     assert signer.statuses == {200}
-    assert max(signer.seconds) < 0.5  # About 0.1 s on a machine that has nothing else to do.
+    assert max(signer.core_seconds) < 0.25  # 0.02 to 0.07 s, also on a busy machine.
 
 
 BLANKS = " \t"
