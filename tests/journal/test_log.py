@@ -94,6 +94,50 @@ def test_every_line_is_forwarded_with_its_level():
     assert forwarded == [(Level.WARNING, "odd")]
 
 
+def gathering():
+    """Return a log that gathers the lines of a turn, its writes, and the calls for its end."""
+    writes, soon = [], []
+    log = Log("core", clock=lambda: 0, write=writes.append)
+    log.gather(soon.append)
+    return log, writes, soon
+
+
+def events(writes):
+    return [[json.loads(line)["event"] for line in lines.splitlines()] for lines in writes]
+
+
+def test_the_lines_of_one_turn_share_a_write():
+    log, writes, soon = gathering()
+    log.info("first")
+    log.always("second")
+    assert writes == []
+    (end_of_turn,) = soon
+    end_of_turn()
+    log.info("third")
+    soon.pop()()
+    assert events(writes) == [["first", "second"], ["third"]]
+
+
+def test_a_warning_is_written_at_once_after_the_lines_before_it():
+    log, writes, soon = gathering()
+    log.info("before")
+    log.warning("odd")
+    log.error("bad")
+    assert events(writes) == [["before", "odd"], ["bad"]]
+    for end_of_turn in soon:
+        end_of_turn()
+    assert len(writes) == 2
+
+
+def test_a_long_turn_does_not_hold_lines_without_a_bound():
+    log, writes, _ = gathering()
+    for _ in range(1000):
+        log.info("key created")
+    assert len(writes) > 10
+    log.flush()
+    assert sum(map(len, events(writes))) == 1000
+
+
 @given(
     st.text(),
     st.dictionaries(

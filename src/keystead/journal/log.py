@@ -29,6 +29,9 @@ class Level(IntEnum):
 
 _NAMES: Final = {level: level.name.lower() for level in Level}
 """The names of the levels. To look one up is faster than the name of an Enum with Python 3.11."""
+_URGENT: Final = Level.WARNING
+_MOST_HELD: Final = 64
+"""The most lines in one write."""
 _KNOWN: Final = frozenset({"time", "level", "process", "pid", "event"})
 _KNOWN_OF_REQUESTS: Final = _KNOWN | {"request"}
 
@@ -52,8 +55,26 @@ class Log:
         """Events that are less important than this level are dropped."""
         self.forward: Callable[[Level, str], None] | None = None
         """Gets every line too, without its newline. It must not log."""
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
+        self._held: list[str] = []
         self.warnings = 0
         self.errors = 0
+
+    def gather(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """Write lines of normal operation once a turn of the event loop from now on.
+
+        `call_soon` is the event loop's. Each write wakes whoever reads the log, and on a machine
+        with few CPUs that one takes the writer's. A warning or an error is written at once, with
+        all before it: it may be the last that the process does. Only the event loop's thread may
+        log then.
+        """
+        self._call_soon = call_soon
+
+    def flush(self) -> None:
+        """Write the lines that wait for the end of the turn."""
+        held, self._held = self._held, []
+        if held:
+            self._write("".join(held))
 
     def debug(self, event: str, **fields: Field) -> None:
         """Log an event that helps to find a fault."""
@@ -106,9 +127,16 @@ class Log:
                 "}",
             ]
         )
-        self._write(line + "\n")
+        self._hold(level, line + "\n")
         if self.forward is not None:
             self.forward(level, line)
+
+    def _hold(self, level: Level, line: str) -> None:
+        if self._call_soon is not None and not self._held:
+            self._call_soon(self.flush)
+        self._held.append(line)
+        if self._call_soon is None or level <= _URGENT or len(self._held) >= _MOST_HELD:
+            self.flush()
 
 
 def _text(value: Field) -> str:

@@ -132,12 +132,15 @@ def run(
     main: Coroutine[None, None, int],
     *,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] = selector_loop,
+    at_end: Callable[[], None] = sys.stderr.flush,
 ) -> NoReturn:
-    """Run `main`, and exit with the status that it returns.
+    """Run `main`, then `at_end`, and exit with the status that `main` returns.
 
     The loop is not closed, because that would create sockets and threads, which the sandbox
     forbids.
     """
-    status = asyncio.Runner(loop_factory=loop_factory).run(main)
-    sys.stderr.flush()
+    try:
+        status = asyncio.Runner(loop_factory=loop_factory).run(main)
+    finally:
+        at_end()
     os._exit(status)

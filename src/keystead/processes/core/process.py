@@ -215,6 +215,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     log_bugs(loop, log)
+    log.gather(loop.call_soon)
     platform = PlatformLink()
     pools = Pools.start(facts.checks)
     protections = confinement.lock_down()
@@ -283,4 +284,5 @@ def main() -> None:
                 peer_tls=peer_tls,
             ),
             loop_factory=uvloop.new_event_loop,
+            at_end=log.flush,
         )
