@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from keystead.operations import manage_keys, random
+from keystead.operations import key_maker, random
 from keystead.self_tests import round_trips
 from keystead.self_tests.entropy import healthy_sample
 from tests.support.core import ADMIN, Core, b64, start_core
@@ -97,7 +97,7 @@ async def test_a_key_from_outside_that_does_not_work_is_refused_and_stops_nothin
     assert (await operational.request("GET", "/keys", user=ADMIN)).json() == []
 
 
-@pytest.mark.parametrize("module", [random, manage_keys])
+@pytest.mark.parametrize("module", [random, key_maker])
 async def test_a_source_of_chance_that_is_stuck_stops_the_hsm(
     operational: Core, monkeypatch: pytest.MonkeyPatch, module
 ) -> None:

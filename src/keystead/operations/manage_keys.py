@@ -13,7 +13,6 @@ from keystead.model.ids import KeyId, Label, Tag, parse_key_id, with_tag
 from keystead.model.keys import KeyPath, KeyRecord, Origin, StoredCertificate
 from keystead.operations.caller_context import CallerContext
 from keystead.operations.manage_approvals import of_key, voided
-from keystead.self_tests.entropy import healthy_sample
 from keystead.self_tests.round_trips import require_consistent
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.key_value_store import MISSING
@@ -140,22 +139,9 @@ async def generate(
 ) -> KeyId:
     """Make a key and return its ID. Raises what `require_new` raises."""
     await require_new(context, key_id, algorithm, attributes)
-    if algorithm.generates_slowly:
-        private = await context.session.keygen_pool.run(
-            lambda: _generated(algorithm, length), party=context.party
-        )
-    else:
-        private = _generated(algorithm, length)
+    private = await context.session.key_maker.make(algorithm, length, party=context.party)
     context.session.metrics.count_key_operation("generate")
     return await add(context, key_id, private, attributes, origin=Origin.GENERATED)
-
-
-def _generated(algorithm: Algorithm, length: int | None) -> PrivateKey:
-    """Return a new key that works. Raises SelfTestFailed if it does not, or chance does not."""
-    healthy_sample()
-    private = algorithm.generate(length)
-    require_consistent(private)
-    return private
 
 
 async def add(

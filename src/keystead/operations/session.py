@@ -19,6 +19,7 @@ from keystead.operations.attempts import FailedAttempts
 from keystead.operations.attest_machine import QuotesMachine
 from keystead.operations.authentication import Authenticator
 from keystead.operations.freshness import Freshness
+from keystead.operations.key_maker import KeyMaker
 from keystead.operations.known_namespaces import KnownNamespaces
 from keystead.operations.shares import Turns
 from keystead.operations.unattended_key import KeepsUnattendedKey
@@ -138,6 +139,7 @@ class Session:
         """The turns of lists that read records of keys, because they select by tag or label."""
         self.crypto_pool = context.crypto_pool
         self.keygen_pool = context.keygen_pool
+        self.key_maker = KeyMaker(context.keygen_pool)
         self.kdf_pool = context.kdf_pool
         self.pkcs1_padding_errors = context.pkcs1_padding_errors
         self.metrics = metrics
