@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Final, NamedTuple
 
-_WITHOUT_REFERENCES: Final = 2
+WITHOUT_REFERENCES: Final = 2
 """The last version of the format in which every constant stands where it is used."""
 
 _LENGTH: Final = 4
@@ -54,7 +54,7 @@ def code_bytes(code: CodeType) -> bytes:
 
     Raises ValueError if a constant is of a type that no source has.
     """
-    value = _Reader(marshal.dumps(code, _WITHOUT_REFERENCES)).value()
+    value = _Reader(marshal.dumps(code, WITHOUT_REFERENCES)).value()
     return b"".join(_Writer(value).pieces(value))
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -10,7 +10,8 @@ from typing import Final
 READ_ONLY: Final = 0o444
 EXECUTABLE: Final = 0o555
 
-_SPECIAL: Final = "made by the builder"
+BUILDER: Final = "made by the builder"
+"""The origin of what is in no package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class ImageFile:
     origin: str
     """The package, as a package URL, that the file was taken from."""
     device: tuple[int, int] = (0, 0)
+    packed: Sequence["ImageFile"] = ()
+    """The files that this one holds. In the image they are nowhere else."""
 
     @property
     def mode(self) -> int:
@@ -33,24 +36,31 @@ class ImageFile:
         return self.kind | self.permissions
 
 
-def file(path: str, content: bytes, origin: str, *, permissions: int = READ_ONLY) -> ImageFile:
-    """Return a regular file."""
-    return ImageFile(path, stat.S_IFREG, permissions, content, origin)
+def file(
+    path: str,
+    content: bytes,
+    origin: str,
+    *,
+    permissions: int = READ_ONLY,
+    packed: Sequence[ImageFile] = (),
+) -> ImageFile:
+    """Return a regular file, which holds the files that are `packed` into it."""
+    return ImageFile(path, stat.S_IFREG, permissions, content, origin, packed=packed)
 
 
 def directory(path: str) -> ImageFile:
     """Return a directory."""
-    return ImageFile(path, stat.S_IFDIR, EXECUTABLE, b"", _SPECIAL)
+    return ImageFile(path, stat.S_IFDIR, EXECUTABLE, b"", BUILDER)
 
 
 def link(path: str, target: str) -> ImageFile:
     """Return a symbolic link."""
-    return ImageFile(path, stat.S_IFLNK, 0o777, target.encode(), _SPECIAL)
+    return ImageFile(path, stat.S_IFLNK, 0o777, target.encode(), BUILDER)
 
 
 def device(path: str, major: int, minor: int) -> ImageFile:
     """Return a character device that root alone may use."""
-    return ImageFile(path, stat.S_IFCHR, 0o600, b"", _SPECIAL, (major, minor))
+    return ImageFile(path, stat.S_IFCHR, 0o600, b"", BUILDER, (major, minor))
 
 
 def with_directories(entries: Iterable[ImageFile]) -> list[ImageFile]:
@@ -70,14 +80,21 @@ def with_directories(entries: Iterable[ImageFile]) -> list[ImageFile]:
 
 
 def listing(entries: Sequence[ImageFile]) -> list[Mapping[str, object]]:
-    """Return what is in the image: path, mode, size, SHA-256 and origin of each entry, as JSON."""
-    return [
-        {
-            "path": f"/{entry.path}",
-            "mode": f"{entry.mode:06o}",
-            "size": len(entry.content),
-            "sha256": hashlib.sha256(entry.content).hexdigest(),
-            "origin": entry.origin,
-        }
-        for entry in entries
-    ]
+    """Return what is in the image: path, mode, size, SHA-256 and origin of each entry, as JSON.
+
+    A file that is packed into another one says into which, and the rest is of the file unpacked.
+    """
+    return [listed for entry in entries for listed in _listed(entry)]
+
+
+def _listed(entry: ImageFile) -> Iterator[Mapping[str, object]]:
+    yield {
+        "path": f"/{entry.path}",
+        "mode": f"{entry.mode:06o}",
+        "size": len(entry.content),
+        "sha256": hashlib.sha256(entry.content).hexdigest(),
+        "origin": entry.origin,
+    }
+    for packed in entry.packed:
+        for listed in _listed(packed):
+            yield {**listed, "packedInto": f"/{entry.path}"}

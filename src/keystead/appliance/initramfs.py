@@ -11,6 +11,7 @@ from keystead.appliance.content import ImageFile
 from keystead.appliance.debian import PYTHON, Package
 from keystead.appliance.elf import is_elf, needed_libraries
 from keystead.appliance.kernel_modules import DRIVERS, built_in, load_order, modules_of, pci_aliases
+from keystead.appliance.module_archive import with_archive
 from keystead.appliance.python_files import has_tpm, own_package, server_wheels, standard_library
 from keystead.appliance.secure_boot import SigningKeys
 from keystead.errors import InvalidInput
@@ -51,7 +52,6 @@ image_key = "policy.pem"
 image_policy = "/.extra/tpm2-pcr-signature.json"
 """
 """The policy is where the stub of the image puts it."""
-_BUILDER: Final = "made by the builder"
 _EMPTY_FOLDERS: Final = ("data", "dev", "etc", "proc", "run", "sys", "tmp", "boot")
 
 
@@ -82,7 +82,12 @@ def root_entries(packages: Sequence[Package], keys: PublicKeys | None = None) ->
     libraries = list(_libraries(programs, packages))
     return content.with_directories(
         [
-            *(*programs, *libraries, *_check(libraries, packages), *_drivers(packages)),
+            *(
+                *with_archive(programs),
+                *libraries,
+                *_check(libraries, packages),
+                *_drivers(packages),
+            ),
             *(*_skeleton(), *configuration(keys)),
         ]
     )
@@ -190,15 +195,15 @@ def _drivers(packages: Sequence[Package]) -> Iterator[ImageFile]:
         data, origin = modules[name]
         yield content.file(f"{MODULES}{name}.ko", data, origin)
     listed = "".join(f"{' '.join([f'{name}.ko', *aliases[name]])}\n" for name in order).encode()
-    yield content.file(f"{MODULES}order", listed, _BUILDER)
+    yield content.file(f"{MODULES}order", listed, content.BUILDER)
 
 
 def configuration(keys: PublicKeys | None) -> Iterator[ImageFile]:
     """Yield the configurations of the server, and the keys that they name."""
     always, with_tpm = (b"", b"") if keys is None else (_UPDATE, _SEALED)
-    yield content.file(CONFIGURATION, always, _BUILDER)
+    yield content.file(CONFIGURATION, always, content.BUILDER)
     if has_tpm():
-        yield content.file(WITH_TPM, always + _ATTESTATION + with_tpm, _BUILDER)
+        yield content.file(WITH_TPM, always + _ATTESTATION + with_tpm, content.BUILDER)
     if keys is not None:
         yield content.file(UPDATE_KEY, keys.update, "the builder's update key")
         yield content.file(POLICY_KEY, keys.policy, "the builder's policy key")
