@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Self
 
-from tests.support.server import Server, basic
+from tests.support.server import Server, basic, processor_seconds
 
 
 class Signer:
@@ -21,19 +21,19 @@ class Signer:
         self._body = f'{{"mode":"ECDSA","message":"{message}"}}'
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self._core_clock = process_clock(server.child("core"))
+        self._core = server.child("core")
         self.seconds: list[float] = []
         self.core_seconds: list[float] = []
         """The processor time of the core meanwhile, however busy the machine is."""
         self.statuses: set[int] = set()
 
     def sign(self) -> None:
-        began, core_began = time.perf_counter(), time.clock_gettime(self._core_clock)
+        began, core_began = time.perf_counter(), processor_seconds(self._core)
         self._connection.request("POST", "/api/v1/keys/key/sign", self._body, self._headers)
         answer = self._connection.getresponse()
         answer.read()
         self.seconds.append(time.perf_counter() - began)
-        self.core_seconds.append(time.clock_gettime(self._core_clock) - core_began)
+        self.core_seconds.append(processor_seconds(self._core) - core_began)
         self.statuses.add(answer.status)
 
     def _run(self) -> None:
@@ -54,8 +54,3 @@ class Signer:
 
     def percentile(self, share: float) -> float:
         return sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
-
-
-def process_clock(pid: int) -> int:
-    """Return the clock of a process's processor time, as clock_getcpuclockid(3) does."""
-    return (~pid << 3) | 2
