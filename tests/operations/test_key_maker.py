@@ -55,6 +55,17 @@ def test_keys_of_one_turn_are_made_before_any_of_them_is_used(done):
     assert done == ["made"] * 4 + ["used"] * 4
 
 
+def test_keys_of_thirty_two_callers_are_made_in_one_turn_to_share_a_commit(done):
+    async def scenario(make):
+        made = asyncio.gather(*(make() for _ in range(32)))
+        await asyncio.sleep(0)  # They are asked for.
+        await asyncio.sleep(0)
+        assert len(done) == 32
+        await made
+
+    run(scenario)
+
+
 def test_many_keys_leave_turns_to_other_requests(done):
     async def scenario(make):
         made = asyncio.gather(*(make() for _ in range(2 * MOST_IN_A_TURN + 1)))
