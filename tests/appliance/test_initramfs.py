@@ -33,7 +33,7 @@ from keystead.processes.supervisor.configuration import read_configuration
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 NO_CHROOT = 125
 """What chroot(1) ends with if it cannot change the root directory."""
-MAX_BYTES = 57_000_000
+MAX_BYTES = 59_000_000
 """The unpacked system stays in the memory of the machine."""
 TCTI_IO_ERROR = "0xa000a"
 """TSS2_TCTI_RC_IO_ERROR: the driver for a TPM's device was loaded, and there is no device."""

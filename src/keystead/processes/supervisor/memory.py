@@ -14,12 +14,12 @@ MOST_CHECKS: Final = 4
 """The core has no more threads for passphrases."""
 CHECK_BYTES: Final = 16 * 1024 * 1024
 """What scrypt takes for one passphrase (128 N r)."""
-OTHERS_BYTES: Final = 172 * 1024 * 1024
-"""What the appliance takes for everything else, with one edge (165 MiB), and some room."""
+OTHERS_BYTES: Final = 156 * 1024 * 1024
+"""What the appliance takes for everything else, with one edge (149 MiB), and some room."""
 EDGE_BYTES: Final = 16 * 1024 * 1024
 """What each other edge takes."""
-TPM_BYTES: Final = 20 * 1024 * 1024
-"""What a TPM takes: its library in the platform, and the kernel's part."""
+TPM_BYTES: Final = 8 * 1024 * 1024
+"""What a TPM takes: its library in the platform, and the kernel's part (6 MiB), and some room."""
 
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OUR_GROUP: Final = Path("/proc/self/cgroup")
