@@ -132,9 +132,9 @@ def run(
     main: Coroutine[None, None, int],
     *,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] = selector_loop,
-    at_end: Callable[[], None] = sys.stderr.flush,
+    at_end: Callable[[], None] | None = None,
 ) -> NoReturn:
-    """Run `main`, then `at_end`, and exit with the status that `main` returns.
+    """Run `main`, then `at_end` if there is one, and exit with the status that `main` returns.
 
     The loop is not closed, because that would create sockets and threads, which the sandbox
     forbids.
@@ -142,5 +142,7 @@ def run(
     try:
         status = asyncio.Runner(loop_factory=loop_factory).run(main)
     finally:
-        at_end()
+        if at_end is not None:
+            at_end()
+    sys.stderr.flush()
     os._exit(status)
