@@ -132,10 +132,13 @@ class Log:
             self.forward(level, line)
 
     def _hold(self, level: Level, line: str) -> None:
-        if self._call_soon is not None and not self._held:
+        if self._call_soon is None:  # Several threads may log: nothing may be between them.
+            self._write(line)
+            return
+        if not self._held:
             self._call_soon(self.flush)
         self._held.append(line)
-        if self._call_soon is None or level <= _URGENT or len(self._held) >= _MOST_HELD:
+        if level <= _URGENT or len(self._held) >= _MOST_HELD:
             self.flush()
 
 
