@@ -4,6 +4,7 @@ import marshal
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,6 @@ from keystead.appliance.content import ImageFile
 from keystead.appliance.python_files import PACKAGES, STANDARD_LIBRARY
 
 _ROOTS: Final = (STANDARD_LIBRARY, PACKAGES)
-_CACHED: Final = re.compile(r"__pycache__/(\w+)\.cpython-\d+\.pyc")
-"""The name of bytecode whose source is in the image."""
 _LOOSE: Final = re.compile(rf"{STANDARD_LIBRARY}(encodings/.*|os\.pyc)")
 """What Python needs before the importer: encodings, and the file by which it finds its library."""
 _IMPORTER: Final = f"{STANDARD_LIBRARY}sitecustomize.py"
@@ -57,7 +56,8 @@ def _place_and_name(path: str) -> tuple[str, str]:
 
     `path` is that of its bytecode.
     """
-    file = _CACHED.sub(r"\1.py", path)
+    # Bytecode whose source is in the image is in the folder for it.
+    file = source_from_cache(path) if "/__pycache__/" in path else path
     root = next(root for root in _ROOTS if file.startswith(root))
     stem, _, suffix = file.removeprefix(root).partition(".")
     name = stem.removesuffix(PACKAGE)
