@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -325,6 +326,7 @@ def test_bad_http_is_answered_in_json_and_the_connection_closed(edge, status, da
     assert answer.status == status
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["connection"] == "close"
+    assert abs(parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()) < 60
     assert json.loads(answer.body).keys() == {"message"}
     assert client.is_closed()
     assert not [message for message in edge.received_of(Request) if message.path == "/a"]

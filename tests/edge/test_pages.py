@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from email.utils import parsedate_to_datetime
 from importlib.resources import files
 
 import pytest
@@ -73,6 +74,7 @@ def test_a_client_that_has_it_gets_no_body(edge: Edge) -> None:
     tag = edge.ask(get(ROOT)).headers["etag"]
     answer = edge.ask(get(ROOT, f"If-None-Match: {tag}"))
     assert (answer.status, answer.body) == (304, b"")
+    assert parsedate_to_datetime(answer.headers["date"])
     assert edge.ask(get(ROOT, 'If-None-Match: W/"x"')).status == 200
 
 

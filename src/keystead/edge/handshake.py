@@ -15,7 +15,7 @@ from keystead.edge.client_stream import RECORD_BYTES, received
 from keystead.edge.context import EdgeContext
 from keystead.edge.limits import MAX_DRAIN_BYTES
 from keystead.edge.proxy_protocol import Address, read_header
-from keystead.edge.response_head import HTTPS_ONLY
+from keystead.edge.response_head import own_answer
 from keystead.edge.tls import TlsSocket, serve_tls
 from keystead.wire.edge_messages import Refusal
 
@@ -38,6 +38,8 @@ _REASONS: Final[dict[str, Refusal]] = {
 
 _HTTP: Final = b" HTTP/1."
 """A part of the first line of any HTTP request. The TLS library knows only some methods."""
+_HTTPS_ONLY: Final = "This is HTTPS: the address begins with https://."
+"""For a client that speaks HTTP without TLS, in the clear."""
 
 
 class Handshake:
@@ -153,7 +155,7 @@ class Handshake:
                 reason = "tls_plain_http"
         with contextlib.suppress(OSError):  # The client is gone.
             if reason == "tls_plain_http":
-                plain.send(HTTPS_ONLY)
+                plain.send(own_answer(400, _HTTPS_ONLY))
             plain.shutdown(socket.SHUT_WR)
         self._refuse(reason)
         self.deadline = min(self.deadline, self._all.now() + self._all.timeouts.linger)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from keystead.edge.request_head import RequestHead
-from keystead.edge.response_head import response_head
+from keystead.edge.response_head import date_line, response_head
 
 ROOT: Final = "/console"
 
@@ -62,9 +62,9 @@ class Page:
 
     def answer(self, head: RequestHead, block: bytes, *, is_last: bool) -> bytes:
         """Return the response to a GET or HEAD; `block` is its head as it came."""
+        lines, body = self.header_lines + date_line(), self.body
         if self.etag in head.headers.get("if-none-match", ""):
-            return response_head(304, self.header_lines, length=0, is_last=is_last)
-        lines, body = self.header_lines, self.body
+            return response_head(304, lines, length=0, is_last=is_last)
         if _TAKES_GZIP.search(block):
             lines, body = lines + _PACKED, self.packed
         start = response_head(200, lines, length=len(body), is_last=is_last)

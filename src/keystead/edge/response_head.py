@@ -1,6 +1,7 @@
 """The head of an HTTP/1.1 response, and responses that the edge gives by itself."""
 
 import json
+import time
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
@@ -64,8 +65,12 @@ def response_head(
 def own_answer(status: int, message: str) -> bytes:
     """Return a whole last response that the edge gives without asking the core."""
     body = json.dumps({"message": message}).encode()
-    return response_head(status, _JSON, length=len(body), is_last=True) + body
+    return response_head(status, _JSON + date_line(), length=len(body), is_last=True) + body
 
 
-HTTPS_ONLY: Final = own_answer(400, "This is HTTPS: the address begins with https://.")
-"""For a client that speaks HTTP without TLS, in the clear."""
+def date_line() -> bytes:
+    """Return the header line of Date (RFC 9110, 6.6.1) by this machine's clock.
+
+    Answers of the core have the HSM's time there, which can be set.
+    """
+    return time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime()).encode()
