@@ -159,6 +159,30 @@ def test_a_missing_beginning_is_named_unless_an_entry_says_who_deleted_it(
     assert judged([anchor, *said], keys) == []
 
 
+def test_a_head_of_the_last_deleted_entry_still_fits(keys: JournalKeys) -> None:
+    chain = Chain(0, origin(keys.public_raw))
+    deleted = [chain.line(JournalEntry(TIME, "one")), chain.checkpoint(TIME, keys.sign)]
+    cut = JournalEntry(TIME, "cut", "auditor", upto=2)
+    anchor = b'{"anchor":2,"chain":"%b"}\n' % chain.digest.hex().encode()
+    left = [anchor, chain.line(cut), chain.checkpoint(TIME, keys.sign)]
+    assert judged(left, keys, deleted[-1]) == []
+
+
+def test_a_head_of_the_last_deleted_entry_shows_another_history(keys: JournalKeys) -> None:
+    chain, other = Chain(0, origin(keys.public_raw)), Chain(0, origin(keys.public_raw))
+    heads = []
+    for one, who in ((chain, "admin"), (other, "intruder")):
+        one.line(JournalEntry(TIME, "one", who))
+        heads.append(one.checkpoint(TIME, keys.sign))
+    cut = JournalEntry(TIME, "cut", "auditor", upto=2)
+    anchor = b'{"anchor":2,"chain":"%b"}\n' % other.digest.hex().encode()
+    left = [anchor, other.line(cut), other.checkpoint(TIME, keys.sign)]
+    assert judged(left, keys, heads[0]) == [
+        "2 is not the one of the known head: this is another history"
+    ]
+    assert judged(left, keys, heads[1]) == []
+
+
 def test_the_journals_of_two_hsms_cannot_be_spliced(keys: JournalKeys, lines: list[bytes]) -> None:
     others = written(JournalKeys.new(), "intruder")
     for at in range(1, 15):

@@ -155,6 +155,8 @@ class ChainVerifier:
         """Numbers that were passed over, to tell removed entries from moved ones."""
         self._cut = 0
         """The last entry that an entry in the file says was deleted."""
+        self._anchor = 0
+        """The last entry before those in the file, as the file's first line says."""
 
     def verify(self, lines: Iterable[bytes]) -> Report:
         """Return the report on `lines`, which have their newlines."""
@@ -186,8 +188,11 @@ class ChainVerifier:
         self._report.entries += 1
         if number == self._known or self._report.entries == 1:
             self._report.first = self._report.first or number
-            if self._head is not None and number == self._known and digest != self._head.chain:
-                self._fault(number, "is not the one of the known head: this is another history")
+            self._compare_with_head(number, digest)
+
+    def _compare_with_head(self, number: int, digest: bytes) -> None:
+        if self._head is not None and number == self._known and digest != self._head.chain:
+            self._fault(number, "is not the one of the known head: this is another history")
 
     def _special(self, line: bytes, number: int) -> None:
         """Check a checkpoint, and note a deletion."""
@@ -208,8 +213,9 @@ class ChainVerifier:
         """Name what is wrong with a line that is not the next entry, and go on after it."""
         anchor = _anchor(line)
         if anchor is not None and not self._report.entries:
-            self._digest = bytes.fromhex(anchor[2].decode())
-            self._next = int(anchor[1]) + 1
+            self._anchor, self._digest = int(anchor[1]), bytes.fromhex(anchor[2].decode())
+            self._next = self._anchor + 1
+            self._compare_with_head(self._anchor, self._digest)
             return
         numbered, chained = _number(line), _chain(line[-_TAIL:])
         if numbered is None or chained is None:
@@ -249,7 +255,7 @@ class ChainVerifier:
             )
         if head is not None and report.last < head.number:
             self._fault(report.last + 1, f"to {head.number} are missing: the known head has them")
-        elif head is not None and report.first > head.number:
+        elif head is not None and report.first > head.number != self._anchor:
             self._fault(head.number, "is not in the file: the known head has it")
         if report.last > report.signed:
             self._fault(report.signed + 1, f"to {report.last} are not signed by a checkpoint")

@@ -32,10 +32,11 @@ def _holds(content: bytes, key: Ed25519PublicKey, head: bytes | None) -> bool:
         return False
     before = hashlib.sha256(b"keystead journal 1\n" + key.public_bytes_raw()).digest()
     entries = [json.loads(line) for line in lines]
-    first = 1
+    first, hashes_by_number = 1, []
     if "anchor" in entries[0]:
         first = entries[0]["anchor"] + 1
         before = bytes.fromhex(entries[0]["chain"])
+        hashes_by_number = [(entries[0]["anchor"], entries[0]["chain"])]
         lines, entries = lines[1:], entries[1:]
     if [entry["n"] for entry in entries] != list(range(first, first + len(entries))):
         return False
@@ -47,7 +48,9 @@ def _holds(content: bytes, key: Ed25519PublicKey, head: bytes | None) -> bool:
     deleted = max((upto for upto, n in cuts if type(upto) is int and upto < n), default=0)
     if entries[-1]["action"] != "checkpoint" or first > deleted + 1:
         return False
-    return head is None or _reaches(json.loads(head), entries)
+    hashes_by_number += [(entry["n"], entry["chain"]) for entry in entries]
+    known = None if head is None else json.loads(head)
+    return known is None or (known["n"], known["chain"]) in hashes_by_number
 
 
 def _hashes(before: bytes, lines: list[bytes], entries: list[dict[str, Any]]) -> list[bytes]:
@@ -74,7 +77,3 @@ def _require_signed(line: bytes, entry: dict[str, Any], prev: bytes, key: Ed2551
     if base64.b64encode(signature).decode() != entry["signature"]:
         raise ValueError("not canonical base64")
     key.verify(signature, text.encode())
-
-
-def _reaches(head: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
-    return any((one["n"], one["chain"]) == (head["n"], head["chain"]) for one in entries)
