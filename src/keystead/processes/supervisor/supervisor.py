@@ -148,8 +148,7 @@ class Supervisor:
 
     def _ready(self, started: Started) -> None:
         line = f"ready on https://{self._address} state={started.state}"
-        with contextlib.suppress(OSError):  # Nobody has to read it.
-            print(f"keystead: {line} tls-sha256={started.tls_fingerprint}", flush=True)  # noqa: T201 - the ready line
+        print(f"keystead: {line} tls-sha256={started.tls_fingerprint}", flush=True)  # noqa: T201 - the ready line
         self._service_manager.tell(READY="1", STATUS=line)
 
     async def _ping(self, instance: Instance) -> None:
