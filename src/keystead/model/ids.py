@@ -1,9 +1,10 @@
 """Identifiers. They are parsed once at the API boundary and are valid after that."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NewType, Self
+
+import msgspec
 
 from keystead.errors import InvalidInput
 
@@ -85,8 +86,7 @@ def parse_label(text: str) -> Label:
     return Label(text)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UserId:
+class UserId(msgspec.Struct, frozen=True, order=True):
     """A user's full name: `name` in the root namespace, `namespace~name` elsewhere."""
 
     namespace: NamespaceId | None

@@ -36,8 +36,7 @@ class PrivateMaterial:
     other types have none."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCertificate:
+class StoredCertificate(msgspec.Struct, frozen=True):
     """A certificate as its owner stored it: any bytes."""
 
     content_type: str

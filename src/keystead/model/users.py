@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from keystead.errors import NotAuthenticated
 from keystead.model.ids import NamespaceId, Tag, UserId
 
@@ -20,8 +22,7 @@ class Role(Enum):
     __hash__ = object.__hash__  # Members are singletons, and Enum's own hash is slow.
 
 
-@dataclass(frozen=True, slots=True)
-class ScryptParameters:
+class ScryptParameters(msgspec.Struct, frozen=True):
     """Cost of RFC 7914's scrypt: memory is 128 * n * r bytes."""
 
     n: int
@@ -52,8 +53,7 @@ class User:
     tags: frozenset[Tag] = frozenset()
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Standing:
+class Standing(msgspec.Struct, eq=False, weakref=True):
     """Changes of a user since it was authenticated, shared by all its Callers."""
 
     tags: frozenset[Tag]
@@ -61,8 +61,7 @@ class Standing:
     """Whether the user was deleted or its passphrase was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """An authenticated user. Operations get it in their CallerContext."""
 
     user_id: UserId
