@@ -2,10 +2,11 @@
 
 import base64
 import re
-from dataclasses import fields, is_dataclass
 from itertools import product
 
+import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from keystead import algorithms
 from keystead.algorithms import DECRYPT, SIGN, USES, Algorithm, Mechanism, field_name
@@ -37,9 +38,9 @@ def in_json(value: object) -> object:
     """Return the value of an option as a request has it."""
     if isinstance(value, bytes):
         return b64(value)
-    if not is_dataclass(value):
+    if not isinstance(value, msgspec.Struct):
         return value
-    members = {one.name: getattr(value, one.name) for one in fields(value)}
+    members = asdict(value)
     return {field_name(name): in_json(one) for name, one in members.items() if one is not None}
 
 

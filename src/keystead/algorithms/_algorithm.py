@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
@@ -43,8 +44,7 @@ Result = bytes | bool | tuple[bytes, ...]
 """What a mechanism returns: its use's answer fields in order, or the first of them alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mechanism:
+class Mechanism(msgspec.Struct, frozen=True):
     """One thing that a key of one type may be allowed to do.
 
     A mechanism with several modes, or for several uses, has a row for each.
@@ -117,8 +117,7 @@ class PrivateParts:
     mnemonic_passphrase: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PublicParts:
+class PublicParts(msgspec.Struct, frozen=True):
     """A public key as numbers: RSA's two (big-endian, no leading zeros), or `data`.
 
     `data` is an uncompressed point (SEC 1, 2.3.3: 04 ‖ x ‖ y), or as FIPS 203, FIPS 204, RFC 7748

@@ -1,14 +1,13 @@
 """The parameters of the curves that keys may be on, for files that spell them out."""
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
-@dataclass(frozen=True, slots=True)
-class _Curve:
+class _Curve(msgspec.Struct, frozen=True):
     """y² = x³ + ax + b modulo a prime. The library knows base point and order."""
 
     curve: ec.EllipticCurve

@@ -6,11 +6,11 @@ a curve have the same bytes around the two.
 
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from struct import Struct
 from typing import Final, NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -39,8 +39,7 @@ class ShownPublic(NamedTuple):
     """SubjectPublicKeyInfo PEM, or None too."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(msgspec.Struct, frozen=True):
     """The bytes that all keys on a curve share."""
 
     type_name: str

@@ -1,18 +1,18 @@
 """What can be asked of a key: a row for each use, naming the fields of its request and answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Option:
+
+class Option(msgspec.Struct, frozen=True):
     """A field that a request may have beside the message."""
 
     name: str
     """Of the argument in Python. In JSON it is in camel case."""
     kind: type = bytes
-    """bytes, which are base64 in JSON; str; int; or a dataclass whose fields are of these kinds."""
+    """bytes, which are base64 in JSON; str; int; or a Struct whose fields are of these kinds."""
 
 
 def field_name(option_name: str) -> str:
@@ -21,8 +21,7 @@ def field_name(option_name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kdf:
+class Kdf(msgspec.Struct, frozen=True, kw_only=True):
     """HKDF (RFC 5869) with the hash named `hkdf`, applied to a secret before it leaves."""
 
     hkdf: str
@@ -50,8 +49,7 @@ LENGTH: Final = Option("length", int)
 """Of what is derived, in bytes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Use:
+class Use(msgspec.Struct, frozen=True, eq=False):
     """One way to use a private key. There is one object for each use, compared by identity."""
 
     verb: str

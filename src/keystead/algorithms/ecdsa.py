@@ -3,9 +3,9 @@
 There is one row for each curve.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -55,8 +55,7 @@ class EcdsaKey(PointKey):
             )
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(msgspec.Struct, frozen=True, dict=True):
     """A curve and the hash whose digests it signs: the longest one that is not cut off.
 
     P-521 signs digests of SHA-512.

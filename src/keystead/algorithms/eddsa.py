@@ -1,7 +1,6 @@
 """EdDSA (RFC 8032): Ed25519, which the API calls Curve25519, and Ed448; one row a curve."""
 
-from dataclasses import dataclass
-
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -35,8 +34,7 @@ class EddsaKey(RawKey[Ed25519PrivateKey | Ed448PrivateKey]):
         return holds(self._key.public_key().verify, signature, message)
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(msgspec.Struct, frozen=True):
     """A curve, by the library's class of its keys and the length of their seeds."""
 
     name: str

@@ -1,7 +1,6 @@
 """ML-DSA (FIPS 204): signatures that a quantum computer does not forge; one row a parameter set."""
 
-from dataclasses import dataclass
-
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.mldsa import (
     MLDSA44PrivateKey,
     MLDSA65PrivateKey,
@@ -55,8 +54,7 @@ class MlDsaKey(RawKey[MLDSA44PrivateKey | MLDSA65PrivateKey | MLDSA87PrivateKey]
         return holds(self._key.public_key().verify_mu, signature, mu)
 
 
-@dataclass(frozen=True)
-class ParameterSet:
+class ParameterSet(msgspec.Struct, frozen=True):
     """A parameter set, by the library's class of its keys."""
 
     name: str

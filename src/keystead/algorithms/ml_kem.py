@@ -1,7 +1,6 @@
 """ML-KEM (FIPS 203): secrets that a quantum computer does not find; one row a parameter set."""
 
-from dataclasses import dataclass
-
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -45,8 +44,7 @@ class MlKemKey(RawKey[MLKEM768PrivateKey | MLKEM1024PrivateKey]):
         return ciphertext, secret
 
 
-@dataclass(frozen=True)
-class ParameterSet:
+class ParameterSet(msgspec.Struct, frozen=True):
     """A parameter set, by the library's class of its keys."""
 
     name: str

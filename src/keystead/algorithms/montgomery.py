@@ -1,7 +1,6 @@
 """X25519 and X448 (RFC 7748): keys that agree on a secret with another party, and do not sign."""
 
-from dataclasses import dataclass
-
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -23,8 +22,7 @@ class MontgomeryKey(RawKey[X25519PrivateKey | X448PrivateKey]):
         return agree_by_montgomery(self._key, public_key, kdf)
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One of the two functions of RFC 7748."""
 
     name: str

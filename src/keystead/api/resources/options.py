@@ -1,9 +1,10 @@
 """Options of uses in JSON: the shape of each in a request, and the value that it stands for."""
 
-from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import fields
 
 from keystead.algorithms import field_name
 from keystead.api.http.long_bodies import DecodeText
@@ -11,18 +12,19 @@ from keystead.model.secret import Hidden
 
 _PLAIN: Final = frozenset({bytes, str, int})
 
+_fields: Final = cache(fields)
+"""Of a Struct. msgspec evaluates the annotations at each call."""
+
 
 def shape_of(kind: Any, base64: type) -> type[Any]:  # noqa: ANN401 - as Option.kind
-    """Return what JSON has for an option of this kind: of a dataclass, an object of its fields.
+    """Return what JSON has for an option of this kind: of a Struct, an object of its fields.
 
     Bytes are read as `base64`: str, or bytes if what reads the JSON decodes them.
     """
     if kind in _PLAIN:
         plain: type[Any] = base64 if kind is bytes else kind
         return plain
-    members = [
-        (one.name, shape_of(one.type, base64), one.default is MISSING) for one in fields(kind)
-    ]
+    members = [(one.name, shape_of(one.type, base64), one.required) for one in _fields(kind)]
     return msgspec.defstruct(
         kind.__name__,
         [
@@ -50,7 +52,7 @@ def value_of(kind: Any, sent: Any, decode: DecodeText, *, name: str) -> Any:  # 
         return sent
     values = {
         one.name: value_of(one.type, value, decode, name=f"{name}.{field_name(one.name)}")
-        for one in fields(kind)
+        for one in _fields(kind)
         if (value := getattr(sent, one.name)) is not None
     }
     return kind(**values)
