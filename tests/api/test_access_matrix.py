@@ -3,9 +3,9 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from keystead.api.dispatch import Dispatcher
 from keystead.api.http.route import Authentication, Call, Reach, Reply, Route

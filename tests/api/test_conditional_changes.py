@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from keystead.api.dispatch import Dispatcher
 from keystead.api.http.route import Call, Reply

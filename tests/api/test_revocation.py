@@ -8,9 +8,10 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from keystead.api.dispatch import Dispatcher
 from keystead.api.http.route import (

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
@@ -72,8 +71,7 @@ _QUERY_SCHEMAS: Final[dict[str, Json]] = {
 """The schemas of query parameters that are not plain strings, by name, or by path and name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """The types of a handler: the shapes of its body and responses, and their statuses."""
 
     takes: Any

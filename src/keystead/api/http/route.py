@@ -1,8 +1,8 @@
 """The rows of the route table, and the arguments and results of handlers."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qs
 
@@ -81,8 +81,7 @@ class ResponseCut(Exception):
     """Raised if the rest of a response body will not come. The reason is logged."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedResponse:
+class StreamedResponse(msgspec.Struct, frozen=True):
     """A response whose body is made while it is sent.
 
     `parts` raises ResponseCut. The code that sends the parts closes it in the end.
@@ -266,8 +265,7 @@ class EarlyCheck(Enum):
     """That it is one of the row's media types."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The media types that a row accepts."""
 
     types: tuple[str, ...] = ()
@@ -289,8 +287,7 @@ class Accepted:
             self.require(content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, dict=True):
     """One operation of the API: its callers, states and handler."""
 
     method: str
@@ -334,18 +331,24 @@ class Route:
     """Whether the row may change something even if a full journal refuses changes."""
     root: str = API_ROOT
     """The prefix of the path."""
-    changes_nothing: bool = field(init=False)
-    """Whether its handler may be cancelled anywhere: no change is left half done."""
-    revokes: bool = field(init=False)
-    """Whether it takes away what someone could do: a cluster answers once no member allows it."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for roles without an authentication that uses them."""
         if self.roles and self.authentication in _WITHOUT_ROLES:
             raise ValueError(f"{self.method} {self.path} has roles and asks for none")
-        changes_nothing = self.only_computes or self.method == "GET"
-        object.__setattr__(self, "changes_nothing", changes_nothing)
-        object.__setattr__(self, "revokes", self.method == "DELETE" or self._narrows)
+
+    @cached_property
+    def changes_nothing(self) -> bool:
+        """Whether its handler may be cancelled anywhere: no change is left half done."""
+        return self.only_computes or self.method == "GET"
+
+    @cached_property
+    def revokes(self) -> bool:
+        """Whether it takes away what someone could do.
+
+        A cluster answers once no member allows it.
+        """
+        return self.method == "DELETE" or self._narrows
 
     @property
     def _narrows(self) -> bool:

@@ -1,10 +1,11 @@
 """Finds the rows of a path in the route table by dictionaries, without patterns."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from keystead.api.http.route import Route
 from keystead.api.http.statuses import PathUnknown
@@ -17,13 +18,12 @@ LONGEST_RECENT_PATH: Final = 256
 """The longest cached path, in characters. Invented paths must not fill the memory."""
 
 
-@dataclass(slots=True)
-class _Node:
-    children: dict[str, "_Node"] = field(default_factory=dict)
+class _Node(msgspec.Struct):
+    children: dict[str, "_Node"] = msgspec.field(default_factory=dict)
     parameter: "_Node | None" = None
     parameter_name: str = ""
-    rows: dict[str, Route] = field(default_factory=dict)
-    globs: dict[str, Route] = field(default_factory=dict)
+    rows: dict[str, Route] = msgspec.field(default_factory=dict)
+    globs: dict[str, Route] = msgspec.field(default_factory=dict)
 
 
 class Match(NamedTuple):
