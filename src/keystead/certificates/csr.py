@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -18,8 +18,7 @@ SERVER_AND_CLIENT: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID
 _COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectName:
+class SubjectName(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says of its subject; empty attributes are left out.
 
     `subject_alt_names` are DNS names and addresses, with or without `IP:`. None stands for the
@@ -74,8 +73,7 @@ class _CommonName(x509.NameAttribute[str]):
         return self._text
 
 
-@dataclass(frozen=True, slots=True)
-class _Attribute:
+class _Attribute(msgspec.Struct, frozen=True):
     """An attribute of a subject; its upper bound counts characters (RFC 5280, A.1)."""
 
     field: str

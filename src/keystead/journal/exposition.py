@@ -1,9 +1,10 @@
 """Metrics as text: Prometheus's exposition format 0.0.4, and OpenMetrics 1.0."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -19,8 +20,7 @@ class MetricType(Enum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """One number. Label values are constants of ours, so they need no escaping."""
 
     value: float
@@ -28,8 +28,7 @@ class Sample:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """All samples of one name. A counter's name is without `_total`."""
 
     name: str

@@ -13,8 +13,9 @@ backups; there it is not the last record, and so says nothing.
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead.errors import DecryptionFailed, InvalidInput
 from keystead.model.secret import Secret
@@ -58,8 +59,7 @@ def seal_of(summary: bytes, domain_key: Secret) -> bytes:
         return envelope.seal(key, SEAL_PATH, summary)
 
 
-@dataclass(frozen=True, slots=True)
-class SealedSet:
+class SealedSet(msgspec.Struct, frozen=True):
     """The summary of the records in a file, and the seal at its end."""
 
     summary: bytes

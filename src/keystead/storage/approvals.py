@@ -48,11 +48,10 @@ class _ApprovalJson(StoredJson, omit_defaults=True):
     granted_at: float | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
+class _Entry(msgspec.Struct, eq=False):
     approval: Approval
     revision: int
-    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     writing: Approval | None = None
     """What the approval will be, while the store writes it."""
     is_void: bool = False

@@ -15,7 +15,6 @@ replaces the domain key.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -57,8 +56,7 @@ class StoredHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The value of the TPM's counter, or the next one. 0 if there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """Consecutive entries of the journal, which are stored as one record."""
 
     first: int

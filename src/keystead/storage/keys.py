@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from keystead import algorithms
 from keystead.errors import (
@@ -37,8 +39,7 @@ with callers that use many different keys, and the pending counts would grow wit
 keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(msgspec.Struct, frozen=True):
     """A record that is about to be written with `count` more uses."""
 
     path: KeyPath

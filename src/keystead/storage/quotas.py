@@ -9,7 +9,6 @@ that record: a change that began earlier fails, and is tried again under the new
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -34,8 +33,7 @@ _SHOWN: Final = {
 """The names of the counted things, in singular and plural."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Count:
+class _Count(msgspec.Struct, frozen=True):
     """What a namespace holds, including reservations."""
 
     revision: int
@@ -59,11 +57,10 @@ class _Count:
         self.held.subtract(-growth if is_made else +growth)
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(msgspec.Struct):
     """The count of one namespace. The lock is held while counting."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     count: _Count | None = None
 
 

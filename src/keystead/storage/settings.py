@@ -4,7 +4,6 @@ import base64
 import re
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -27,8 +26,7 @@ from keystead.storage.sealed_records import SealedRecords
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[T]):
+class Setting(msgspec.Struct, Generic[T], frozen=True):
     """A setting's name in its store, and its encoding. `decode` raises ValueError."""
 
     name: str

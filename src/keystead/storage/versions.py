@@ -11,8 +11,9 @@ Pages need no seal: they tell no more than paths and sealed values do.
 import struct
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead.errors import CorruptRecord, DecryptionFailed, WrongState
 from keystead.model.secret import Secret
@@ -48,8 +49,7 @@ _BATCH_BYTES: Final = 256 * 1024
 _AFTER: Final = "\U0010ffff"
 
 
-@dataclass(frozen=True, slots=True)
-class Following:
+class Following(msgspec.Struct, frozen=True):
     """The root and the pages after a commit, and the changes that write them in it."""
 
     number: int
