@@ -9,9 +9,11 @@ import contextlib
 import hashlib
 import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from keystead.errors import (
     InvalidInput,
@@ -41,8 +43,7 @@ MAX_TRIED_BYTES: Final = 1024
 _FAILED: Final = "Invalid user name or passphrase."
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedCredentials:
+class UnverifiedCredentials(msgspec.Struct, frozen=True):
     """What an Authorization header says, not yet verified."""
 
     user_name: str

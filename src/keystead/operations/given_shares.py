@@ -1,8 +1,9 @@
 """The unlock shares that were given to a Locked HSM, until there are enough of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from keystead.errors import WrongState
 from keystead.model.secret import Secret
@@ -24,8 +25,7 @@ class Progress(NamedTuple):
         return self.have >= self.need
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(msgspec.Struct, frozen=True):
     share: UnlockShare
     network: str
     until: float

@@ -1,6 +1,6 @@
 """The keys of the journal at unlock: those in the store, those that a restore left, or new ones."""
 
-from dataclasses import dataclass
+import msgspec
 
 from keystead.errors import DecryptionFailed
 from keystead.model.secret import Secret
@@ -12,8 +12,7 @@ from keystead.storage.sealed_records import remove_range
 from keystead.storage.settings import RESTORED_JOURNAL, SettingStore
 
 
-@dataclass(frozen=True, slots=True)
-class FoundKeys:
+class FoundKeys(msgspec.Struct, frozen=True):
     """The keys of the journal, and what the first write to it has to do."""
 
     keys: JournalKeys

@@ -1,7 +1,6 @@
 """The journal in the store: entries are chained, signed and written; old ones are removed."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -35,8 +34,7 @@ CUT: Final = "cut"
 """The action of entries that say which entries were removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Cut(msgspec.Struct, frozen=True):
     """The oldest blocks, which are to be removed."""
 
     paths: list[str]
@@ -44,8 +42,7 @@ class _Cut:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(msgspec.Struct, frozen=True):
     """The journal after a commit whose outcome may not be known yet."""
 
     chain: Chain

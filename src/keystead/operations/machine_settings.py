@@ -5,7 +5,6 @@ are they kept. Process 1 of the appliance returns to the old ones if the trial e
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -31,8 +30,7 @@ SETTLING_SECONDS: Final = 10.0
 """Until then, a request may still have come over the old addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(msgspec.Struct, frozen=True):
     wanted: NetworkSettings
     began: float
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -29,8 +29,7 @@ class KeyAttributes(msgspec.Struct, frozen=True):
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
-class KeyView:
+class KeyView(msgspec.Struct, frozen=True):
     """The parts of a key that the API shows."""
 
     type_name: str

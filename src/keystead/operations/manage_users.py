@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from keystead.errors import AlreadyExists, InvalidInput, NotFound, NotPermitted, StoreUnavailable
 from keystead.model.ids import NamespaceId, Tag, UserId, with_tag
@@ -21,8 +23,7 @@ Tags = frozenset[Tag]
 _GENERATED_ID_BYTES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class NewUser:
+class NewUser(msgspec.Struct, frozen=True):
     """The data of a new user."""
 
     real_name: str

@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
@@ -114,8 +116,7 @@ async def _fill(following: NextGeneration, reader: BackupReader, records: Restor
     await following.add(batch)
 
 
-@dataclass(frozen=True, slots=True)
-class _Switch:
+class _Switch(msgspec.Struct, frozen=True):
     """The switch from the present records to those of a file that was read to its end."""
 
     hsm: Hsm

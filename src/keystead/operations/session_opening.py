@@ -1,7 +1,9 @@
 """The opening of a session: what is verified of the store before its keys can be used."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from keystead.errors import KeysteadError
 from keystead.model.lifecycle import Event
@@ -17,8 +19,7 @@ from keystead.storage.generations import GenerationStore
 from keystead.storage.local import LocalStore
 
 
-@dataclass(frozen=True, kw_only=True)
-class SessionOpening:
+class SessionOpening(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the records that are in force, and the journal, with the domain key."""
 
     context: CoreContext

@@ -1,9 +1,10 @@
 """The TLS identity of this device: its key, its certificates, and the cluster's CA."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
+
+import msgspec
 
 from keystead import algorithms
 from keystead.algorithms import Algorithm, PrivateKey
@@ -31,8 +32,7 @@ from keystead.storage.local import LocalStore
 from keystead.storage.settings import CLUSTER_CA, TLS_CHAIN, TLS_KEY
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TlsIdentity:
+class TlsIdentity(msgspec.Struct, frozen=True, eq=False):
     """A private key (PKCS#8 PEM) and the certificates that clients see (PEM)."""
 
     key: Secret

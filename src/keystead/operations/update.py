@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead import SECURITY_VERSION, __version__
 from keystead.errors import Conflict, KeysteadError, WrongState
@@ -19,8 +20,7 @@ from keystead.sealing.update_image import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """The software that runs now. An update must not be older."""
 
     major: int

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -66,8 +65,7 @@ def is_long(message: bytes | None, options: Mapping[str, Any]) -> bool:
     return size > INLINE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(msgspec.Struct, frozen=True):
     """The Generic key that a secret is to become."""
 
     key_id: KeyId | None
