@@ -1,7 +1,8 @@
 """Every bound on what a client may make the edge hold, wait for or do, each with its reason."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 MAX_TARGET_BYTES: Final = 8 * 1024
 """The longest request target. The API's own limit is 2,000 characters, which the core enforces.
@@ -76,8 +77,7 @@ LISTEN_BACKLOG: Final = 1024
 """Connections that the kernel holds while no edge accepts, as during a restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """How long a client may take, in seconds."""
 
     handshake: float = 10.0

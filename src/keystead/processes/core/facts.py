@@ -1,15 +1,15 @@
 """What the core reads of the machine before its confinement puts files out of reach."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from keystead.platform.measurements import measurements
 from keystead.processes.core.software import software_digest
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What runs, and on what."""
 
     software: str

@@ -1,7 +1,8 @@
 """Makes this HSM a member of a cluster: the supervisor starts etcd, the platform waits for it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from keystead.errors import InvalidInput
 from keystead.model.members import Member
@@ -16,8 +17,7 @@ from keystead.wire.platform_messages import Write
 _MOST_URL_BYTES = MAX_PACKET_BYTES - 1024
 
 
-@dataclass(slots=True)
-class Joining:
+class Joining(msgspec.Struct):
     """What makes this HSM a member of a cluster that has declared it."""
 
     tls: Tls

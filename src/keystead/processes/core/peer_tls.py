@@ -7,8 +7,9 @@ are never on a disk. The core alone writes them, and etcd reads them at each han
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead.model.secret import Secret
 from keystead.operations.tls import TlsIdentity
@@ -22,8 +23,7 @@ PEER_FILE_BYTES: Final = 2 * 1024 * 1024
 """The largest file that the core may write, if it has such files."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerTls:
+class PeerTls(msgspec.Struct, frozen=True):
     """The descriptors of the anonymous files, and the way to the supervisor."""
 
     identity: int

@@ -1,8 +1,9 @@
 """The thread pools of the core."""
 
 import os
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead.operations.work_pool import URGENT_WORK_NICENESS, WorkPool
 
@@ -23,8 +24,7 @@ UNLOCK_QUEUE: Final = 4
 passphrase derives a key too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pools:
+class Pools(msgspec.Struct, frozen=True):
     """All thread pools of the core."""
 
     crypto: WorkPool

@@ -9,8 +9,9 @@ import errno
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keystead.processes.sandbox import kernel
 from keystead.processes.sandbox.system_calls import (
@@ -30,8 +31,7 @@ def fail(error: int) -> int:
     return 0x00050000 | error
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """A condition: the low 32 bits of an argument, masked, are one of some values."""
 
     argument: int
@@ -39,8 +39,7 @@ class Where:
     mask: int = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """The action for a system call: `then` if all conditions hold, and `otherwise` if not."""
 
     then: int = ALLOW

@@ -10,9 +10,10 @@ import os
 import resource
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
+
+import msgspec
 
 from keystead.errors import StartRefused
 from keystead.processes.sandbox import bpf, kernel, landlock, memory, privileges, rules
@@ -29,8 +30,7 @@ FILE_BYTES: Final[dict[ProcessKind, int]] = {"core": 0, "edge": 1024 * 1024}
 memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Protections:
+class Protections(msgspec.Struct, frozen=True):
     """The protections that are in force in this process, and those that are missing."""
 
     in_force: tuple[str, ...]

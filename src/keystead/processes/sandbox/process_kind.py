@@ -1,8 +1,9 @@
 """The kinds of processes, and what each may access besides memory and open sockets."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
+
+import msgspec
 
 OwnKind = Literal["edge", "core", "platform"]
 """The processes that run Keystead's own code once they have started."""
@@ -12,8 +13,7 @@ ProcessKind = OwnKind | Literal["etcd"]
 """The processes that are sandboxed."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedAccess:
+class AllowedAccess(msgspec.Struct, frozen=True):
     """What a process may access for as long as it runs. The default is nothing."""
 
     read_write: tuple[Path, ...] = ()
