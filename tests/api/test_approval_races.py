@@ -10,6 +10,9 @@ from tests.api.test_approvals import Team, new_team
 from tests.support.core import ADMIN, start_core
 from tests.support.stores import WatchedStore
 
+pytestmark = pytest.mark.no_cover
+"""Other tests reach the same lines, and tracing would take as long again."""
+
 USES = 2
 ORDERS = 20
 """Of each event. The store answers after a different number of turns each time."""

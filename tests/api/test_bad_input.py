@@ -18,6 +18,9 @@ from keystead.api.routes import ROUTES
 from keystead.model.lifecycle import State
 from tests.support.core import ADMIN, Answer, Core, Credentials, b64
 
+pytestmark = pytest.mark.no_cover
+"""Other tests reach the same lines, and tracing would take as long again."""
+
 ANSWERS = {200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 409, 412, 413, 414, 415, 429, 501}
 """503 is an answer too, but not to bad input."""
 
