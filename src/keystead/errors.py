@@ -95,6 +95,10 @@ class WriteRefused(KeysteadError):
     """The store cannot write now, as on a full disk. Nothing has changed, and reading goes on."""
 
 
+class CommitTooLarge(WriteRefused):
+    """A commit has more than the store takes at once. Parts of it can be made."""
+
+
 class StaleRevision(KeysteadError):
     """A record has changed since it was read. Read it again and decide again."""
 

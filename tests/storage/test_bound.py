@@ -5,11 +5,17 @@ from typing import Any
 
 import pytest
 
-from keystead.errors import CorruptRecord, StaleRevision, StoreUnavailable, WriteRefused, WrongState
+from keystead.errors import (
+    CorruptRecord,
+    StaleRevision,
+    StoreUnavailable,
+    WriteRefused,
+    WrongState,
+)
 from keystead.model.secret import Secret
 from keystead.storage.bound_writer import MOST_TOGETHER
 from keystead.storage.key_value_store import MISSING, Change, Check
-from keystead.storage.version_pages import PAGES
+from keystead.storage.version_pages import PAGES, hash_of, page_of
 from keystead.storage.versions import Versions
 from tests.support.bound import KEY, ROOT, Bound, names, run
 
@@ -43,6 +49,40 @@ def test_a_commit_that_is_stale_or_refused_takes_no_other_with_it():
         assert [type(outcome) for outcome in outcomes] == [int, StaleRevision, StaleRevision, int]
         assert (await bound.store.get("/0/key/a")).value == b"value"
         assert await bound.store.get("/0/key/c") is None
+
+    run(scenario)
+
+
+def test_a_commit_to_a_page_that_was_put_back_takes_no_other_with_it():
+    async def scenario():
+        bound = Bound()
+        bad = page_of(hash_of(b"/0/key/bad"))
+        good = [path for path in names(20) if page_of(hash_of(path.encode())) != bad]
+        await bound.put("/0/key/bad", *good)
+        await bound.kept.kept.commit([Change(f"{ROOT}/{bad:03}", b"older")])
+        bound = await bound.another()
+        outcomes = await asyncio.gather(
+            *(bound.put(path, value=b"new") for path in ["/0/key/bad", *good]),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [CorruptRecord, *[int] * len(good)]
+
+    run(scenario)
+
+
+def test_of_many_commits_one_that_is_stale_makes_few_of_them_again():
+    async def scenario():
+        bound = Bound()
+        await bound.put("/0/key/a")
+        before = len(bound.kept.commits)
+        stale = bound.store.commit([Change("/0/key/a", b"other", MISSING)])
+        paths = names(MOST_TOGETHER - 1)
+        outcomes = await asyncio.gather(
+            stale, *(bound.put(path) for path in paths), return_exceptions=True
+        )
+        assert isinstance(outcomes[0], StaleRevision)
+        assert [outcome for outcome in outcomes[1:] if not isinstance(outcome, int)] == []
+        assert len(bound.kept.commits) - before <= 7
 
     run(scenario)
 

@@ -13,7 +13,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from keystead.errors import Conflict, CorruptRecord, InvalidInput, NotFound, StaleRevision
+from keystead.errors import (
+    CommitTooLarge,
+    Conflict,
+    CorruptRecord,
+    InvalidInput,
+    NotFound,
+    StaleRevision,
+)
 from keystead.model import approvals as rules
 from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespace_id
@@ -25,7 +32,8 @@ from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
 from keystead.storage.stored_json import StoredJson
 
-_DELETED_AT_ONCE: Final = 500
+_DELETED_AT_ONCE: Final = 100
+"""The most that one commit deletes, if the store takes so many."""
 
 Edit: TypeAlias = Callable[[Approval], Awaitable[tuple[Approval, Sequence[Check]]]]
 """Returns an approval as it is to be, and the conditions on other records under which it may be."""
@@ -251,16 +259,26 @@ class ApprovalStore:
     async def _delete(self, entries: Iterable[_Entry]) -> None:
         # In one order: two deletions that each hold an entry of the other would wait for ever.
         remaining = sorted(entries, key=lambda entry: entry.approval.approval_id)
-        while some := remaining[:_DELETED_AT_ONCE]:
-            del remaining[:_DELETED_AT_ONCE]
-            async with AsyncExitStack() as locks:
-                for entry in some:  # A change that is being written must not write it again.
-                    await locks.enter_async_context(entry.changing)
-                names = [entry.approval.approval_id for entry in some]
-                _ = await self._store.commit([self._sealed.delete(name) for name in names])
-                for entry in some:
-                    entry.is_void = True
-                    self._drop(entry.approval)
+        at_once = _DELETED_AT_ONCE
+        while some := remaining[:at_once]:
+            try:
+                await self._delete_at_once(some)
+            except CommitTooLarge:
+                if len(some) == 1:
+                    raise
+                at_once = len(some) // 2
+            else:
+                del remaining[: len(some)]
+
+    async def _delete_at_once(self, some: Sequence[_Entry]) -> None:
+        async with AsyncExitStack() as locks:
+            for entry in some:  # A change that is being written must not write it again.
+                await locks.enter_async_context(entry.changing)
+            names = [entry.approval.approval_id for entry in some]
+            _ = await self._store.commit([self._sealed.delete(name) for name in names])
+            for entry in some:
+                entry.is_void = True
+                self._drop(entry.approval)
 
     def _keep(self, entry: _Entry) -> None:
         approval = entry.approval

@@ -13,12 +13,24 @@ from keystead.storage.versions import Versions
 MOST_TOGETHER: Final = 64
 """The most commits that are made as one."""
 _TOGETHER_BYTES: Final = 256 * 1024
+_TOGETHER_WITH_PAGES_BYTES: Final = 1024 * 1024
+"""With the pages of their versions, which grow with the number of records. etcd takes 1.5 MiB, and
+the platform 8 MiB."""
 
 
 class _Job:
     """A commit, and the future for its revision or for the error that refused it."""
 
-    __slots__ = ("changed", "changes", "checks", "done", "read", "size", "versions")
+    __slots__ = (
+        "changed",
+        "changes",
+        "checks",
+        "done",
+        "pages",
+        "read",
+        "size",
+        "versions",
+    )
 
     def __init__(
         self,
@@ -37,6 +49,8 @@ class _Job:
         """The paths whose revisions the commit may depend on."""
         self.size = sum([len(change.value or b"") for change in changes])
         """The bytes of the values that the commit writes."""
+        self.pages = sum(map(versions.covers, self.changed))
+        """The most pages that it writes."""
 
 
 class BoundWriter:
@@ -70,15 +84,19 @@ class BoundWriter:
 
     def _next_jobs(self) -> list[_Job]:
         """Return the first jobs that can be made as one commit: none depends on another."""
-        first = self._waiting.popleft()
-        jobs, size = [first], first.size
-        changed, read = set(first.changed), set(first.read)
+        jobs: list[_Job] = []
+        changed, read = set[str](), set[str]()
+        size = with_pages = page_bytes = 0
         while self._waiting and len(jobs) < MOST_TOGETHER:
             job = self._waiting[0]
+            if not jobs:
+                page_bytes = job.versions.page_bytes
             size += job.size
-            if (
+            with_pages += job.size + job.pages * page_bytes
+            if jobs and (
                 size > _TOGETHER_BYTES
-                or job.versions is not first.versions
+                or with_pages > _TOGETHER_WITH_PAGES_BYTES
+                or job.versions is not jobs[0].versions
                 or not job.changed.isdisjoint(read)
                 or not job.read.isdisjoint(changed)
             ):
@@ -88,14 +106,16 @@ class BoundWriter:
             read |= job.read
         return jobs
 
-    async def _write(self, jobs: list[_Job]) -> None:
+    async def _write(self, jobs: Sequence[_Job]) -> None:
         try:
             revision = await self._commit(jobs)
-        except (StaleRevision, WriteRefused) as error:
+        except (StaleRevision, WriteRefused, CorruptRecord) as error:
             if len(jobs) == 1:
                 return _refuse(jobs, error)
-            for job in jobs:
-                await self._write([job])
+            # Most of them can be made together, and only a few are to blame.
+            half = len(jobs) // 2
+            for some in (jobs[:half], jobs[half:]):
+                await self._write(some)
         except Exception as error:  # noqa: BLE001  whatever it is, callers must hear of it
             _refuse(jobs, error)
         else:
@@ -104,7 +124,7 @@ class BoundWriter:
                     job.done.set_result(revision)
         return None
 
-    async def _commit(self, jobs: list[_Job]) -> int:
+    async def _commit(self, jobs: Sequence[_Job]) -> int:
         """Commit the jobs with their versions, again while other devices change the root."""
         versions = jobs[0].versions
         changes = [change for job in jobs for change in job.changes]
@@ -149,7 +169,7 @@ async def _is_lost_to_another(versions: Versions) -> bool:
     return await versions.load() or had_turn
 
 
-def _refuse(jobs: list[_Job], error: Exception) -> None:
+def _refuse(jobs: Sequence[_Job], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from keystead.errors import WriteRefused
+from keystead.errors import CommitTooLarge, WriteRefused
 from keystead.storage.key_value_store import Change, Check, KeyValueStore
 from keystead.storage.wrapped import WrappedStore
 
@@ -11,7 +11,7 @@ class CountedStore(WrappedStore):
     """A KeyValueStore that reports the commits of another.
 
     `on_written` gets the number of changes of each commit, and `on_refused` the reason of a
-    refusal.
+    refusal, unless smaller commits can be made.
     """
 
     def __init__(
@@ -28,6 +28,8 @@ class CountedStore(WrappedStore):
         """Apply all `changes` or none. Raises StaleRevision if an expectation or check fails."""
         try:
             revision = await self._store.commit(changes, checks=checks)
+        except CommitTooLarge:
+            raise
         except WriteRefused as error:
             self._on_refused(error.message)
             raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final, Protocol
 
-from keystead.errors import StoreUnavailable, WriteRefused
+from keystead.errors import CommitTooLarge, StoreUnavailable, WriteRefused
 from keystead.storage.key_value_store import Change, Check
 from keystead.storage.wrapped import WrappedStore
 
@@ -50,6 +50,8 @@ class JournaledStore(WrappedStore):
             revision = await self._store.commit([*changes, record], checks=checks)
         except StoreUnavailable:
             action.is_written = True
+            raise
+        except CommitTooLarge:
             raise
         except WriteRefused:
             if action.is_needed:

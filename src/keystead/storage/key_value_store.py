@@ -96,7 +96,8 @@ class KeyValueStore(Readable, Protocol):
 
         Expectations and `checks` refer to the state just before the commit. No other commit comes
         in between. Raises StaleRevision if one does not hold, and WriteRefused if the store cannot
-        write now but can be read. After StoreUnavailable, the changes may have been made or not.
+        write now but can be read: CommitTooLarge, if it would take parts of the commit. After
+        StoreUnavailable, the changes may have been made or not.
         On a full disk, the store accepts changes that delete or replace as long as it can. It
         accepts an empty commit only if it would also accept another record. A commit may change
         each path at most once.

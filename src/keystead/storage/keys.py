@@ -11,6 +11,7 @@ import msgspec
 from keystead import algorithms
 from keystead.errors import (
     AlreadyExists,
+    CommitTooLarge,
     CorruptRecord,
     NotFound,
     StaleRevision,
@@ -30,7 +31,7 @@ from keystead.storage.use_counts import UseCounts
 from keystead.storage.use_limits import KeyLimits
 
 _FLUSH_RECORDS = 100
-"""The most records in one commit when use counts are flushed."""
+"""The most records in one commit when use counts are flushed, if the store takes so many."""
 _FLUSH_BYTES = 2**20
 """The approximate most bytes in one commit when use counts are flushed."""
 _FLUSH_READS = 32
@@ -67,6 +68,7 @@ class KeyStore:
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
         self._counts = UseCounts()
+        self._flush_records = _FLUSH_RECORDS
         self.limits: Final = KeyLimits()
         self.lists: Final = KeyLists(sealed, self._known_or_parsed)
 
@@ -247,7 +249,7 @@ class KeyStore:
                     continue
                 batch.append(counted)
                 size += len(counted.change.value or b"")
-                if len(batch) == _FLUSH_RECORDS or size >= _FLUSH_BYTES:
+                if len(batch) >= self._flush_records or size >= _FLUSH_BYTES:
                     await self._store_counts(batch)
                     batch, size = [], 0
         if batch:
@@ -268,6 +270,13 @@ class KeyStore:
     async def _store_counts(self, batch: Sequence[_Counted]) -> None:
         try:
             await self._commit_counts(batch)
+        except CommitTooLarge:
+            # Each record comes with a page of versions, which are as large as there are keys.
+            if len(batch) == 1:
+                raise
+            self._flush_records = half = len(batch) // 2
+            for some in (batch[:half], batch[half:]):
+                await self._store_counts(some)
         except StaleRevision:
             for counted in batch:
                 await retry_when_stale(partial(self._store_count, counted.path))

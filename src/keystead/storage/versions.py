@@ -195,6 +195,11 @@ class Versions:
         self._pages[index] = page
         return page
 
+    @property
+    def page_bytes(self) -> int:
+        """The bytes of a page that a commit writes for each of its records, on average."""
+        return sum(map(len, self._pages.values())) // PAGES
+
     async def count(self) -> int:
         """Return how many records there are. Raises CorruptRecord if a page does not fit."""
         await self.load_pages()

@@ -65,7 +65,8 @@ class Connection(asyncio.Protocol, Generic[Incoming, Outgoing]):
     def send(self, message: Outgoing) -> None:
         """Queue `message`; it leaves at the end of this turn of the event loop at the latest.
 
-        Raises ConnectionEnded if the connection is over, and ValueError if the message is too long.
+        Raises ConnectionEnded if the connection is over, and FrameTooLong if the message is too
+        long.
         """
         if self._transport is None:
             raise ConnectionEnded(self._end or "not connected yet")

@@ -36,13 +36,17 @@ class BrokenFrame(Exception):
     """Raised if the other side broke the protocol. Its connection must be closed."""
 
 
+class FrameTooLong(ValueError):
+    """Raised if a message does not fit into a frame. Nothing was sent."""
+
+
 def append_frame(buffer: bytearray, message: msgspec.Struct, *, max_bytes: int) -> None:
-    """Append `message` as one frame. Raises ValueError, and appends nothing, if it is too long."""
+    """Append `message` as one frame. Raises FrameTooLong, and appends nothing, if it is."""
     payload = _encode(message)
     length = len(payload)
     if length > max_bytes:
         name = type(message).__name__
-        raise ValueError(f"{name} takes {length} bytes, the limit is {max_bytes}")
+        raise FrameTooLong(f"{name} takes {length} bytes, the limit is {max_bytes}")
     buffer += length.to_bytes(LENGTH_BYTES, "big")
     buffer += payload
 

@@ -198,12 +198,12 @@ class StoreRefusal(Message, tag=17, frozen=True):
     """platform → core: the question failed, or its outcome is not known.
 
     `stale` is for an expected revision that did not hold, `unwritable` for a store that cannot
-    write, as on a full disk: nothing was changed. `unavailable` leaves that open. `snapshot` is for
-    one that cannot be had, or not any longer.
+    write, as on a full disk, `too large` for one that takes less at once: nothing was changed.
+    `unavailable` leaves that open. `snapshot` is for one that cannot be had, or not any longer.
     """
 
     id: int
-    reason: Literal["stale", "unwritable", "unavailable", "snapshot"]
+    reason: Literal["stale", "unwritable", "too large", "unavailable", "snapshot"]
     message: str
 
 

@@ -16,7 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from keystead.errors import KeysteadError, StaleRevision, StoreUnavailable, WriteRefused
+from keystead.errors import (
+    CommitTooLarge,
+    KeysteadError,
+    StaleRevision,
+    StoreUnavailable,
+    WriteRefused,
+)
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import EtcdInDoubt, EtcdRefused, EtcdUnavailable
@@ -35,6 +41,8 @@ from keystead.storage.key_value_store import Change, Check
 
 MAX_OPERATIONS: Final = 512
 """What etcd must allow in a transaction (--max-txn-ops)."""
+_MAX_REQUEST_BYTES: Final = 1536 * 1024
+"""What etcd takes in a request (--max-request-bytes, which is left as it is)."""
 _MAX_GROUP: Final = 100
 _MAX_GROUP_BYTES: Final = 512 * 1024
 _COMMIT_BYTES: Final = 64
@@ -67,6 +75,11 @@ class EtcdJob:
         """How many operations etcd counts."""
         expectations = sum(change.expected is not None for change in self.changes)
         return max(len(self.changes), expectations + len(self.checks))
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether a transaction with this commit alone may be more than etcd takes."""
+        return self.size > _MAX_REQUEST_BYTES or self.operations + 2 > MAX_OPERATIONS
 
     def transaction(self, if_stale: bytes) -> RequestOp:
         """Return the commit as an operation. It writes to `if_stale` if it is stale."""
@@ -191,7 +204,8 @@ class EtcdWriter:
                 for job in jobs:
                     await self._write([job])
                 return
-            outcomes = [WriteRefused(f"The cluster's store cannot be written: {error}")]
+            refusal = CommitTooLarge if jobs[0].is_too_large else WriteRefused
+            outcomes = [refusal(f"The cluster's store cannot be written: {error}")]
         except EtcdUnavailable as error:
             # The same whatever it is: the caller must not take it for certain.
             outcomes = [_unknown(error) for _ in jobs]

@@ -5,7 +5,13 @@ from contextlib import suppress
 from itertools import count
 from typing import Final, NoReturn, Protocol
 
-from keystead.errors import SnapshotUnavailable, StaleRevision, StoreUnavailable, WriteRefused
+from keystead.errors import (
+    CommitTooLarge,
+    SnapshotUnavailable,
+    StaleRevision,
+    StoreUnavailable,
+    WriteRefused,
+)
 from keystead.storage.key_value_store import (
     MISSING,
     Change,
@@ -17,6 +23,7 @@ from keystead.storage.key_value_store import (
     StoredValue,
 )
 from keystead.wire.connection import ConnectionEnded
+from keystead.wire.frames import FrameTooLong
 from keystead.wire.platform_messages import (
     AskSnapshot,
     Commit,
@@ -130,13 +137,15 @@ class RemoteStore(_RemoteReads):
         Raises what `KeyValueStore.commit` does, and StoreUnavailable also if the other process is
         gone.
         """
-        answer = await self._ask(
-            Commit(
-                self._exchanges.next_id(),
-                [Write(change.path, change.value, change.expected) for change in changes],
-                [Condition(check.path, check.revision) for check in checks],
-            )
+        question = Commit(
+            self._exchanges.next_id(),
+            [Write(change.path, change.value, change.expected) for change in changes],
+            [Condition(check.path, check.revision) for check in checks],
         )
+        try:
+            answer = await self._ask(question)
+        except FrameTooLong as error:
+            raise CommitTooLarge(f"The store does not take so much at once: {error}.") from None
         if not isinstance(answer, Committed):
             _refuse(answer)
         return answer.revision
@@ -145,6 +154,7 @@ class RemoteStore(_RemoteReads):
 _REFUSALS: Final = {
     "stale": StaleRevision,
     "unwritable": WriteRefused,
+    "too large": CommitTooLarge,
     "unavailable": StoreUnavailable,
     "snapshot": SnapshotUnavailable,
 }
@@ -170,6 +180,8 @@ class StoreAnswers:
             return await self._answer(question)
         except StaleRevision as error:
             return StoreRefusal(question.id, "stale", error.message)
+        except CommitTooLarge as error:
+            return StoreRefusal(question.id, "too large", error.message)
         except WriteRefused as error:
             return StoreRefusal(question.id, "unwritable", error.message)
         except SnapshotUnavailable as error:
