@@ -7,6 +7,7 @@ import pytest
 
 from keystead.errors import (
     CorruptRecord,
+    NotAuthenticated,
     StaleRevision,
     StoreUnavailable,
     WriteRefused,
@@ -14,6 +15,7 @@ from keystead.errors import (
 )
 from keystead.model.secret import Secret
 from keystead.storage.bound_writer import MOST_TOGETHER
+from keystead.storage.conditional import depend_on
 from keystead.storage.key_value_store import MISSING, Change, Check
 from keystead.storage.version_pages import PAGES, hash_of, page_of
 from keystead.storage.versions import Versions
@@ -83,6 +85,46 @@ def test_of_many_commits_one_that_is_stale_makes_few_of_them_again():
         assert isinstance(outcomes[0], StaleRevision)
         assert [outcome for outcome in outcomes[1:] if not isinstance(outcome, int)] == []
         assert len(bound.kept.commits) - before <= 7
+
+    run(scenario)
+
+
+class Revocable:
+    """The conditions of a request whose caller may lose its permission."""
+
+    def __init__(self) -> None:
+        self.compared = {}
+        self.is_revoked = False
+
+    def require_allowed(self) -> None:
+        if self.is_revoked:
+            raise NotAuthenticated("This user was deleted.")
+
+
+def test_a_commit_that_has_waited_is_not_made_for_a_caller_who_was_revoked_meanwhile():
+    async def scenario():
+        bound = Bound()
+        revocable = Revocable()
+
+        async def put(path: str) -> int:
+            depend_on(revocable)
+            return await bound.put(path)
+
+        is_writing, may_write = bound.kept.hold_next_commit()
+        first = asyncio.create_task(bound.put("/0/key/first"))
+        await is_writing.wait()
+        waiting = [asyncio.create_task(put(path)) for path in names(3)]
+        other = asyncio.create_task(bound.put("/0/key/other"))
+        await asyncio.sleep(0)
+        revocable.is_revoked = True
+        may_write.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [NotAuthenticated] * 3
+        await asyncio.gather(first, other)
+        assert await bound.store.list("/0/key/", "/0/key0", limit=10) == [
+            "/0/key/first",
+            "/0/key/other",
+        ]
 
     run(scenario)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keystead.errors import CorruptRecord, KeysteadError, StaleRevision, WriteRefused
+from keystead.storage.conditional import present_conditions
 from keystead.storage.key_value_store import Change, Check, KeyValueStore
 from keystead.storage.turn import LOST_ATTEMPTS
 from keystead.storage.versions import Versions
@@ -25,6 +26,7 @@ class _Job:
         "changed",
         "changes",
         "checks",
+        "conditions",
         "done",
         "pages",
         "read",
@@ -43,6 +45,8 @@ class _Job:
         self.changes = changes
         self.checks = checks
         self.done = done
+        self.conditions = present_conditions()
+        """Of the request that makes the commit, asked again when its turn comes."""
         self.changed = {change.path for change in changes}
         """The paths that the commit changes."""
         self.read = self.changed | {check.path for check in checks}
@@ -51,6 +55,16 @@ class _Job:
         """The bytes of the values that the commit writes."""
         self.pages = sum(map(versions.covers, self.changed))
         """The most pages that it writes."""
+
+    def refusal(self) -> Exception | None:
+        """Return why the request may not make the commit any more, or None if it may."""
+        if self.conditions is None:
+            return None
+        try:
+            self.conditions.require_allowed()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            return error
+        return None
 
 
 class BoundWriter:
@@ -80,15 +94,15 @@ class BoundWriter:
     async def _write_all(self) -> None:
         while self._waiting:
             async with self.turn:
-                await self._write(self._next_jobs())
+                if jobs := self._next_jobs():
+                    await self._write(jobs)
 
     def _next_jobs(self) -> list[_Job]:
         """Return the first jobs that can be made as one commit: none depends on another."""
         jobs: list[_Job] = []
         changed, read = set[str](), set[str]()
         size = with_pages = page_bytes = 0
-        while self._waiting and len(jobs) < MOST_TOGETHER:
-            job = self._waiting[0]
+        while len(jobs) < MOST_TOGETHER and (job := self._next_allowed()) is not None:
             if not jobs:
                 page_bytes = job.versions.page_bytes
             size += job.size
@@ -105,6 +119,16 @@ class BoundWriter:
             changed |= job.changed
             read |= job.read
         return jobs
+
+    def _next_allowed(self) -> _Job | None:
+        """Return the first job, after refusing those whose requests are not allowed any more."""
+        while self._waiting:
+            job = self._waiting[0]
+            refusal = job.refusal()
+            if refusal is None:
+                return job
+            _refuse([self._waiting.popleft()], refusal)
+        return None
 
     async def _write(self, jobs: Sequence[_Job]) -> None:
         try:

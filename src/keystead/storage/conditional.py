@@ -46,6 +46,9 @@ depend_on: Final = _CONDITIONS.set
 None is for work that the HSM does for itself, even if a request has started it.
 """
 
+present_conditions: Final = _CONDITIONS.get
+"""Returns the conditions that commits depend on now, or None."""
+
 
 def require_allowed() -> None:
     """Raise an error unless the present request is still allowed.
