@@ -252,6 +252,24 @@ def test_what_a_doubtful_store_holds_is_counted_anew():
     asyncio.run(scenario())
 
 
+def test_a_change_that_is_under_way_while_counts_are_forgotten_keeps_its_place():
+    async def scenario():
+        store, domain = await limited(Quota(keys=2))
+        is_writing, may_write = store.hold_next_commit()
+        first = asyncio.create_task(put(domain, "first"))
+        await is_writing.wait()
+        domain.keys.forget_all()
+        others = [asyncio.create_task(is_refused(domain, name)) for name in ("second", "third")]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        domain.keys.forget_all()
+        may_write.set()
+        await first
+        assert sorted([await one for one in others]) == [False, True]
+
+    asyncio.run(scenario())
+
+
 def test_a_namespace_that_is_made_anew_has_no_quota():
     async def scenario():
         store, domain = await limited(Quota(keys=0))

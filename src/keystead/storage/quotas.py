@@ -62,6 +62,9 @@ class _Known(msgspec.Struct):
 
     lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     count: _Count | None = None
+    times_forgotten: int = 0
+    under_way: set[asyncio.Future[int]] = msgspec.field(default_factory=set)
+    """Commits with reservations, which a new count would miss."""
 
 
 class Quotas:
@@ -83,7 +86,9 @@ class Quotas:
 
     def forget(self) -> None:
         """Forget all counts, because the content of the store may have changed."""
-        self._known.clear()
+        for known in self._known.values():
+            known.count = None
+            known.times_forgotten += 1
 
     async def commit_keys(self, namespace: NamespaceId | None, changes: Sequence[Change]) -> int:
         """Commit changes to keys of a namespace. None stands for the root, which has no quota.
@@ -130,8 +135,13 @@ class Quotas:
         if count.quota == UNLIMITED:
             return await self._store.commit(changes, checks=[check])
         growth = await self._growth(namespace, changes)
+        # Again, because it may be forgotten by now. Nothing comes between this and the commit.
+        count = await self._count_at(namespace, check.revision)
         count.reserve(growth)
         commit = asyncio.ensure_future(self._store.commit(changes, checks=[check]))
+        under_way = self._known[namespace].under_way
+        under_way.add(commit)
+        commit.add_done_callback(under_way.discard)
         # Also if this caller is cancelled: the store makes the commit nevertheless.
         commit.add_done_callback(lambda done: count.settle(growth, done))
         return await asyncio.shield(commit)
@@ -159,7 +169,11 @@ class Quotas:
         async with known.lock:
             count = known.count
             if count is None or count.revision < revision:
-                count = known.count = await self._counted(namespace, revision)
+                while known.under_way:
+                    await asyncio.wait(known.under_way)
+                times_forgotten = known.times_forgotten
+                count = await self._counted(namespace, revision)
+                known.count = count if known.times_forgotten == times_forgotten else None
         if count.revision > revision:
             raise StaleRevision("The namespace has changed in the meantime.")
         return count
