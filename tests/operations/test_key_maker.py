@@ -7,7 +7,7 @@ import pytest
 from keystead import algorithms
 from keystead.errors import SelfTestFailed
 from keystead.operations import key_maker
-from keystead.operations.key_maker import MOST_IN_A_TURN, KeyMaker
+from keystead.operations.key_maker import MOST_IN_A_TURN, MOST_SECONDS, KeyMaker
 from keystead.operations.shares import HSM
 from keystead.operations.work_pool import WorkPool
 
@@ -55,7 +55,9 @@ def test_keys_of_one_turn_are_made_before_any_of_them_is_used(done):
     assert done == ["made"] * 4 + ["used"] * 4
 
 
-def test_keys_of_thirty_two_callers_are_made_in_one_turn_to_share_a_commit(done):
+def test_keys_of_thirty_two_callers_are_made_in_one_turn_to_share_a_commit(done, monkeypatch):
+    monkeypatch.setattr(key_maker, "perf_counter", lambda: 0)  # However slow this machine is.
+
     async def scenario(make):
         made = asyncio.gather(*(make() for _ in range(32)))
         await asyncio.sleep(0)  # They are asked for.
@@ -76,6 +78,22 @@ def test_many_keys_leave_turns_to_other_requests(done):
         assert len({key.public().data for key in await made}) == 2 * MOST_IN_A_TURN + 1
 
     run(scenario)
+
+
+def test_keys_that_take_longer_leave_turns_to_other_requests_sooner(done, monkeypatch):
+    monkeypatch.setattr(key_maker, "perf_counter", lambda: len(done) * MOST_SECONDS / 4)
+
+    async def scenario(make):
+        made = asyncio.gather(*(make() for _ in range(10)))
+        in_turns = []
+        while len(done) < 10:
+            before = len(done)
+            await asyncio.sleep(0)
+            in_turns.append(len(done) - before)
+        await made
+        return [count for count in in_turns if count]
+
+    assert run(scenario) == [4, 4, 2]
 
 
 def test_a_key_that_does_not_work_fails_for_its_own_caller_only(monkeypatch):
