@@ -56,7 +56,7 @@ test: $(DEV_READY)
 	$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),tests -k "$(T)")
 else
 test: check $(DOCS_READY) ## all checks and tests; T=tests/wire or T="lock and not unlock" runs just those tests
-	scripts/system-tools chromium curl openssl wrk spin swtpm tpm2-tools=tpm2_checkquote softhsm2=softhsm2-util opensc=pkcs11-tool \
+	scripts/system-tools chromium-headless-shell curl openssl wrk spin swtpm tpm2-tools=tpm2_checkquote softhsm2=softhsm2-util opensc=pkcs11-tool \
 		zsh fish prometheus rsyslog=rsyslogd rsyslog-openssl=$(RSYSLOG_TLS) $(EXAMPLE_TOOLS) $(PKCS11_TOOLS) $(TPM2_TOOLS) $(IMAGE_TOOLS)
 	scripts/add-etcd || echo "etcd cannot be unpacked: tests of clusters are skipped" >&2
 	scripts/add-syslog-ng || echo "syslog-ng cannot be unpacked: its test is skipped" >&2
@@ -126,11 +126,11 @@ flood: $(DEV_READY) ## 10,000 idle connections, storms of handshakes and logins 
 	KEYSTEAD_FLOOD=full $(BIN)/python -m pytest -s tests/processes/test_floods.py
 
 console-keys: $(DEV_READY) ## how quick the console is with 100,000 keys: KEYS=100000
-	scripts/system-tools chromium
+	scripts/system-tools chromium-headless-shell
 	KEYSTEAD_CONSOLE_KEYS=$(or $(KEYS),100000) $(BIN)/python -m pytest -s tests/console/test_many_keys.py
 
 console-walk: $(DEV_READY) ## everything in the console: each type of key, each page of each role with each refusal
-	scripts/system-tools chromium
+	scripts/system-tools chromium-headless-shell
 	KEYSTEAD_CONSOLE_WALK=1 $(BIN)/python -m pytest tests/console
 
 format: $(DEV_READY) ## puts the code into the project's format
@@ -143,7 +143,7 @@ docs: $(DOCS_READY) ## the documentation as a site, into dist/site
 pictures: $(DEV_READY) ## the documentation's diagrams, recordings of terminals and screenshots, anew
 	PYTHONPATH=. $(BIN)/python scripts/pictures/diagrams.py docs/pictures
 	PYTHONPATH=. $(BIN)/python scripts/pictures/recordings.py docs/pictures
-	scripts/system-tools chromium
+	scripts/system-tools chromium-headless-shell
 	PYTHONPATH=. $(BIN)/python scripts/pictures/screenshots.py docs/pictures
 
 clients: $(DEV_READY) ## other people's clients and their own test suites against real servers
