@@ -18,6 +18,8 @@ NO_PAGE: Final = bytes(HASH_BYTES)
 
 _FEW_ROWS: Final = 64
 """In so many rows, the search from the first one on is as fast."""
+_PART_BITS: Final = 39
+"""The bits of a hash that say where its row is in its page, as `_part` takes them."""
 
 
 def hash_of(content: bytes) -> bytes:
@@ -48,9 +50,6 @@ def find(page: bytes, name: bytes) -> int | None:
             return at
     at = _find_between(page, name, 0, len(page))
     return None if at < 0 else at
-
-
-_PART_BITS: Final = 39
 
 
 def _part(name: bytes) -> int:
