@@ -6,10 +6,24 @@ from dataclasses import replace
 import pytest
 
 from keystead.errors import StoreUnavailable
-from keystead.model.ids import Label
+from keystead.model.ids import Label, NamespaceId
 from keystead.model.keys import StoredCertificate
+from keystead.model.secret import Secret
+from keystead.storage.bound import BoundStore
+from keystead.storage.domain import DomainStores
+from keystead.storage.generations import GenerationStore
 from keystead.storage.key_value_store import MISSING, Change
-from tests.support.stores import DetachedStore, key_path, open_domain, with_key
+from keystead.storage.version_pages import PAGES
+from keystead.storage.versions import Versions
+from tests.support.stores import (
+    DOMAIN_KEY,
+    DetachedStore,
+    WatchedStore,
+    key_path,
+    key_record,
+    open_domain,
+    with_key,
+)
 
 A, B = key_path("a"), key_path("b")
 
@@ -56,6 +70,42 @@ def test_a_flush_reads_many_keys_that_are_not_cached_at_once():
         await domain.keys.flush_counts()
         assert most > 10
         assert {(await domain.keys.read(path))[0].operations for path in paths} == {1}
+
+    asyncio.run(scenario())
+
+
+def test_what_concerns_many_keys_writes_each_page_of_versions_about_once():
+    async def scenario():
+        store = WatchedStore()
+        bound = BoundStore(store, lambda _: None)
+        generations = await GenerationStore.open(bound)
+        versions = Versions(store, 0, Secret(bytes(32)))
+        for changes in versions.made_of({}):
+            await store.commit(changes)
+        bound.follow(versions)
+        domain = DomainStores(generations, DOMAIN_KEY, page_of=versions.page_of)
+        await generations.commit(domain.initial())
+        await domain.namespaces.create(NamespaceId("n"))
+        record, paths = key_record(), [key_path(f"k{number}", "n") for number in range(2000)]
+        for start in range(0, len(paths), 200):
+            some = paths[start : start + 200]
+            await generations.commit([domain.keys.change(path, record) for path in some])
+        for path in paths:
+            domain.keys.count_use(path)
+
+        def require_few_pages() -> None:
+            pages = [path for commit in store.commits for path in commit if "/root/" in path]
+            assert len(set(pages)) > PAGES * 0.9
+            assert len(pages) <= len(set(pages)) + len(store.commits)
+
+        store.commits.clear()
+        await domain.keys.flush_counts()
+        require_few_pages()
+        assert {(await domain.keys.read(path))[0].operations for path in paths} == {1}
+        store.commits.clear()
+        assert await domain.keys.delete_namespace(NamespaceId("n")) == ""
+        require_few_pages()
+        assert await generations.list("/key/", "/key0", limit=10) == ["/key/.version"]
 
     asyncio.run(scenario())
 

@@ -122,7 +122,11 @@ class Session:
         self._domain_key: Secret | None = domain_key
         self._versions = records.versions
         stores = DomainStores(
-            context.store, domain_key, key_cache=context.key_cache, present=records.present
+            context.store,
+            domain_key,
+            key_cache=context.key_cache,
+            present=records.present,
+            page_of=records.versions.page_of,
         )
         self.users = stores.users
         self.keys = stores.keys

@@ -12,7 +12,7 @@ from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.keys import KeyStore
 from keystead.storage.namespaces import NamespaceStore, PresentRecords
 from keystead.storage.quotas import Quotas
-from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.sealed_records import PageOf, SealedRecords
 from keystead.storage.settings import SettingStore
 from keystead.storage.users import UserStore
 
@@ -27,11 +27,13 @@ class DomainStores:
         *,
         key_cache: int = 0,
         present: PresentRecords | None = None,
+        page_of: PageOf = lambda _: 0,
     ) -> None:
         """`domain_key` has 32 bytes. The keys of the stores are derived from it here.
 
         `key_cache` is the greatest number of decrypted keys kept in memory. `present` yields all
-        records. With None, lists of the store are trusted.
+        records. With None, lists of the store are trusted. `page_of` says which records cost less
+        if one commit writes them.
         """
 
         def sealed(label: StoreLabel, root: str) -> SealedRecords:
@@ -50,10 +52,10 @@ class DomainStores:
         }
         config = sealed(StoreLabel.CONFIG, "/config/")
         self._all = (users, keys, namespaces, config, approvals)
-        self.namespaces = NamespaceStore(store, namespaces, present)
+        self.namespaces = NamespaceStore(store, namespaces, present, page_of)
         quotas = Quotas(store, self.namespaces, users=users, keys=keys)
         self.users = UserStore(store, users, quotas)
-        self.keys = KeyStore(store, keys, self.namespaces, quotas, cache_size=key_cache)
+        self.keys = KeyStore(keys, self.namespaces, quotas, cache_size=key_cache, page_of=page_of)
         self.config = SettingStore(config)
         self.approvals = ApprovalStore(store, approvals)
         self.kept_policies = KeptPolicies(store, keys, self.keys.limits)

@@ -1,6 +1,7 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,11 +23,11 @@ from keystead.storage import key_paths, records
 from keystead.storage.conditional import is_witnessed
 from keystead.storage.key_cache import KeyCache, StoredKey
 from keystead.storage.key_lists import KeyLists
-from keystead.storage.key_value_store import MISSING, Change, KeyValueStore
+from keystead.storage.key_value_store import MISSING, Change
 from keystead.storage.namespaces import NamespaceStore
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
-from keystead.storage.sealed_records import SealedRecords
+from keystead.storage.sealed_records import PageOf, SealedRecords
 from keystead.storage.use_counts import UseCounts
 from keystead.storage.use_limits import KeyLimits
 
@@ -38,6 +39,8 @@ _FLUSH_READS = 32
 """Records that a flush reads at the same time. If it read them one by one, it could not keep up
 with callers that use many different keys, and the pending counts would grow with the number of
 keys."""
+_SORTED_AT_A_TIME = 256
+"""Keys that a flush sorts before others have their turn: about a millisecond."""
 
 
 class _Counted(msgspec.Struct, frozen=True):
@@ -54,21 +57,21 @@ class KeyStore:
 
     def __init__(
         self,
-        store: KeyValueStore,
         sealed: SealedRecords,
         namespaces: NamespaceStore,
         quotas: Quotas,
         *,
         cache_size: int,
+        page_of: PageOf,
     ) -> None:
         """`cache_size` is the greatest number of decrypted keys kept in memory."""
-        self._store = store
         self._sealed = sealed
+        self._page_of = page_of
         self._namespaces = namespaces
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
         self._counts = UseCounts()
-        self._flush_records = _FLUSH_RECORDS
+        self._flush_records = 0
         self.limits: Final = KeyLimits()
         self.lists: Final = KeyLists(sealed, self._known_or_parsed)
 
@@ -240,7 +243,8 @@ class KeyStore:
         """Write the pending counts into the records. They stay pending after StoreUnavailable."""
         batch: list[_Counted] = []
         size = 0
-        paths = self._counts.paths()
+        self._flush_records = _FLUSH_RECORDS
+        paths = await self._pending_by_page()
         for start in range(0, len(paths), _FLUSH_READS):
             some = paths[start : start + _FLUSH_READS]
             read = (self._with_count(path, self._cache.get(path)) for path in some)
@@ -254,6 +258,15 @@ class KeyStore:
                     batch, size = [], 0
         if batch:
             await self._store_counts(batch)
+
+    async def _pending_by_page(self) -> Sequence[KeyPath]:
+        """Return the keys with uses pending. Those whose versions are in one page come together."""
+        pages: defaultdict[int, list[KeyPath]] = defaultdict(list)
+        for number, path in enumerate(self._counts.paths(), 1):
+            pages[self._page_of(self._path(path))].append(path)
+            if number % _SORTED_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return [path for paths in pages.values() for path in paths]
 
     async def _with_count(self, path: KeyPath, known: StoredKey | None) -> _Counted | None:
         """Return a key's record with its pending count added, or None if the key is gone."""

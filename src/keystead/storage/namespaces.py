@@ -26,7 +26,13 @@ from keystead.model.quota import UNLIMITED, Quota
 from keystead.storage import key_paths, records
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, Record
 from keystead.storage.retry import retry_when_stale
-from keystead.storage.sealed_records import AFTER_LAST_ID, FIRST_ID, SealedRecords, remove_range
+from keystead.storage.sealed_records import (
+    AFTER_LAST_ID,
+    FIRST_ID,
+    PageOf,
+    SealedRecords,
+    remove_range,
+)
 
 _MARKS = ".deleted/"
 _QUOTAS = ".quota/"
@@ -40,12 +46,17 @@ class NamespaceStore:
     """All namespaces except the root."""
 
     def __init__(
-        self, store: KeyValueStore, sealed: SealedRecords, present: PresentRecords | None = None
+        self,
+        store: KeyValueStore,
+        sealed: SealedRecords,
+        present: PresentRecords | None,
+        page_of: PageOf,
     ) -> None:
         """`present` of None: lists of the store are trusted."""
         self._store = store
         self._sealed = sealed
         self._present = present
+        self._page_of = page_of
 
     async def exists(self, namespace: NamespaceId) -> bool:
         """Whether the namespace was created and not deleted since."""
@@ -179,7 +190,11 @@ class NamespaceStore:
         folder = key_paths.ROOT + key_paths.folder(namespace)
         gone = self._is_gone(namespace)
         _ = await remove_range(
-            self._store, folder + FIRST_ID, folder + AFTER_LAST_ID, checks=[gone]
+            self._store,
+            folder + FIRST_ID,
+            folder + AFTER_LAST_ID,
+            checks=[gone],
+            page_of=self._page_of,
         )
 
     async def _purge_hidden(self, namespace: NamespaceId) -> None:

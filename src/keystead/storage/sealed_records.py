@@ -15,8 +15,14 @@ from keystead.storage.paths import list_paths
 
 Seal = Callable[[Secret, str, bytes], bytes]
 
+PageOf = Callable[[str], int]
+"""Returns the number of the page in which the version of the record at this path is. A commit
+writes each page once, and with a million records a page has 61 KiB."""
+
 REMOVED_AT_ONCE = 500
 """Records removed in one commit."""
+_SORTED_AT_ONCE = 5000
+"""Records that are sorted by page before they are removed. It takes about ten milliseconds."""
 
 FIRST_ID = "0"
 """The smallest first character of an ID. Names that begin with a dot sort before it."""
@@ -33,7 +39,12 @@ class OpenedRecord:
 
 
 async def remove_range(
-    store: KeyValueStore, start: str, stop: str, *, checks: Sequence[Check] = ()
+    store: KeyValueStore,
+    start: str,
+    stop: str,
+    *,
+    checks: Sequence[Check] = (),
+    page_of: PageOf = lambda _: 0,
 ) -> int:
     """Remove every record in [start, stop), in commits of bounded size. Return their number.
 
@@ -42,16 +53,32 @@ async def remove_range(
     WriteRefused if the store refuses even the removal of a single record.
     """
     removed, at_once = 0, REMOVED_AT_ONCE
-    while paths := await store.list(start, stop, limit=at_once):
-        try:
-            _ = await store.commit([Change(path, None) for path in paths], checks=checks)
-        except WriteRefused:
-            if len(paths) == 1:
-                raise
-            at_once = len(paths) // 2
-        else:
-            removed += len(paths)
+    while paths := await _first_paths(store, start, stop):
+        paths.sort(key=page_of)
+        while paths:
+            some = paths[:at_once]
+            try:
+                _ = await store.commit([Change(path, None) for path in some], checks=checks)
+            except WriteRefused:
+                if len(some) == 1:
+                    raise
+                at_once = len(some) // 2
+            else:
+                removed += len(some)
+                del paths[:at_once]
     return removed
+
+
+async def _first_paths(store: KeyValueStore, start: str, stop: str) -> list[str]:
+    """Return the first paths in [start, stop), as many as are sorted at a time."""
+    paths: list[str] = []
+    while len(paths) < _SORTED_AT_ONCE:
+        some = await store.list(start, stop, limit=REMOVED_AT_ONCE)
+        paths += some
+        if len(some) < REMOVED_AT_ONCE:
+            break
+        start = some[-1] + "\0"
+    return paths
 
 
 class SealedRecords:

@@ -106,6 +106,10 @@ class Versions:
         """Return whether a path is that of a record of this generation."""
         return path.startswith(self.folder) and not path.startswith(self._path)
 
+    def page_of(self, path: str) -> int:
+        """Return the number of the page that a record has. `path` is without the generation."""
+        return page_of(hash_of(f"/{self._generation}{path}".encode()))
+
     # --- reading ----------------------------------------------------------------------------
 
     @property
