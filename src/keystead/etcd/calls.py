@@ -25,6 +25,7 @@ class Method(Generic[Request, Response]):
 
 RANGE: Final = Method("/etcdserverpb.KV/Range", m.RangeRequest, m.RangeResponse)
 TXN: Final = Method("/etcdserverpb.KV/Txn", m.TxnRequest, m.TxnResponse)
+COMPACT: Final = Method("/etcdserverpb.KV/Compact", m.CompactionRequest, m.CompactionResponse)
 
 MEMBER_LIST: Final = Method(
     "/etcdserverpb.Cluster/MemberList", m.MemberListRequest, m.MembersResponse, needs_leader=False

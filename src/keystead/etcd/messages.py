@@ -112,6 +112,18 @@ class TxnResponse(ProtobufMessage, frozen=True):
     responses: Annotated[tuple[ResponseOp, ...], 3] = ()
 
 
+class CompactionRequest(ProtobufMessage, frozen=True):
+    """Forget what records were before `revision`. What they were at it can still be read."""
+
+    revision: Annotated[int, 1] = 0
+
+
+class CompactionResponse(ProtobufMessage, frozen=True):
+    """The revisions will be forgotten. They still take space for a while."""
+
+    header: Annotated[Header, 1] = Header()
+
+
 class WatchCreateRequest(ProtobufMessage, frozen=True):
     """A watch over [key, range_end), beginning with `start_revision`, or with the present for 0."""
 

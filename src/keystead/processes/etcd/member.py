@@ -30,7 +30,9 @@ MAX_OPERATIONS: Final = 512
 QUOTA_BYTES: Final = 8 * 2**30
 """What the database may grow to. From there on etcd refuses to write, and raises an alarm."""
 _HISTORY: Final = "1h"
-"""How long etcd keeps old revisions. A backup reads at one revision, and must be done by then."""
+"""How long etcd keeps old revisions. A backup reads at one revision, and must be done by then.
+
+`processes/platform/old_revisions` has it forget them earlier if they take much space."""
 
 _RECORD: Final = "member.json"
 _ALONE: Final = "alone.json"

@@ -19,6 +19,7 @@ from keystead.platform.members import MembersService
 from keystead.platform.news import NewsForCore
 from keystead.platform.service import StoreService
 from keystead.processes.etcd.member import QUOTA_BYTES, MemberDirectory
+from keystead.processes.platform.old_revisions import OldRevisions
 from keystead.processes.platform.opened_store import OpenedStore
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
@@ -132,7 +133,7 @@ async def open_member_store(data: DataDirectory, log: Log) -> OpenedStore:
     shared = EtcdStore(client, device=device)
     store = MemberStore(shared, own, device=device, socket=directory.socket, majority=reached)
     answer = partial(_answer, MembersService(client, quota_bytes=QUOTA_BYTES))
-    return OpenedStore(store, own, partial(_follow, client, shared), answer)
+    return OpenedStore(store, own, partial(_follow, client, shared, log), answer)
 
 
 async def open_store_that_joins(data: DataDirectory, _log: Log) -> OpenedStore:
@@ -154,7 +155,11 @@ async def _answer(
 
 
 async def _follow(
-    client: EtcdClient, shared: EtcdStore, service: StoreService, freshness: FreshnessSettings
+    client: EtcdClient,
+    shared: EtcdStore,
+    log: Log,
+    service: StoreService,
+    freshness: FreshnessSettings,
 ) -> None:
     news = NewsForCore(service.connection)
     every_seconds = freshness.seconds / 4
@@ -162,7 +167,8 @@ async def _follow(
         client, news, seconds_since_boot, every_seconds=every_seconds, is_own=shared.has_made
     )
     service.confirm_now = watch.confirm_now
-    await watch.run()
+    revisions = OldRevisions(client, log, seconds_since_boot)
+    _ = await asyncio.gather(watch.run(), revisions.look_forever())
 
 
 async def majority(client: EtcdClient, log: Log) -> None:
