@@ -14,6 +14,9 @@ from tests.support.backups import unlock
 from tests.support.core import ADMIN, Core, Credentials, start_core
 from tests.support.stores import Crash, WatchedStore
 
+pytestmark = pytest.mark.no_cover
+"""Other tests reach the same lines, and tracing would take as long again."""
+
 BATCHES = (1, 1, 1, 2, 3, 7, 1, 1)
 """How many messages each of the clients sends in a request."""
 
