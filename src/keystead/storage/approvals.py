@@ -14,7 +14,6 @@ from typing import Final, TypeAlias
 import msgspec
 
 from keystead.errors import (
-    CommitTooLarge,
     Conflict,
     CorruptRecord,
     InvalidInput,
@@ -27,6 +26,7 @@ from keystead.model.ids import NamespaceId, UserId, parse_key_id, parse_namespac
 from keystead.model.keys import KeyPath
 from keystead.model.policy import ApprovalRule
 from keystead.storage.key_value_store import MISSING, Check, KeyValueStore
+from keystead.storage.parts import in_parts
 from keystead.storage.records import corrupt
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import SealedRecords
@@ -258,17 +258,8 @@ class ApprovalStore:
 
     async def _delete(self, entries: Iterable[_Entry]) -> None:
         # In one order: two deletions that each hold an entry of the other would wait for ever.
-        remaining = sorted(entries, key=lambda entry: entry.approval.approval_id)
-        at_once = _DELETED_AT_ONCE
-        while some := remaining[:at_once]:
-            try:
-                await self._delete_at_once(some)
-            except CommitTooLarge:
-                if len(some) == 1:
-                    raise
-                at_once = len(some) // 2
-            else:
-                del remaining[: len(some)]
+        in_order = sorted(entries, key=lambda entry: entry.approval.approval_id)
+        _ = await in_parts(in_order, _DELETED_AT_ONCE, self._delete_at_once)
 
     async def _delete_at_once(self, some: Sequence[_Entry]) -> None:
         async with AsyncExitStack() as locks:

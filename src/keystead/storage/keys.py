@@ -12,7 +12,6 @@ import msgspec
 from keystead import algorithms
 from keystead.errors import (
     AlreadyExists,
-    CommitTooLarge,
     CorruptRecord,
     NotFound,
     StaleRevision,
@@ -25,6 +24,7 @@ from keystead.storage.key_cache import KeyCache, StoredKey
 from keystead.storage.key_lists import KeyLists
 from keystead.storage.key_value_store import MISSING, Change
 from keystead.storage.namespaces import NamespaceStore
+from keystead.storage.parts import in_parts
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import PageOf, SealedRecords
@@ -71,7 +71,6 @@ class KeyStore:
         self._quotas = quotas
         self._cache = KeyCache(cache_size)
         self._counts = UseCounts()
-        self._flush_records = 0
         self.limits: Final = KeyLimits()
         self.lists: Final = KeyLists(sealed, self._known_or_parsed)
 
@@ -243,7 +242,7 @@ class KeyStore:
         """Write the pending counts into the records. They stay pending after StoreUnavailable."""
         batch: list[_Counted] = []
         size = 0
-        self._flush_records = _FLUSH_RECORDS
+        at_once = _FLUSH_RECORDS
         paths = await self._pending_by_page()
         for start in range(0, len(paths), _FLUSH_READS):
             some = paths[start : start + _FLUSH_READS]
@@ -253,11 +252,11 @@ class KeyStore:
                     continue
                 batch.append(counted)
                 size += len(counted.change.value or b"")
-                if len(batch) >= self._flush_records or size >= _FLUSH_BYTES:
-                    await self._store_counts(batch)
+                if len(batch) >= at_once or size >= _FLUSH_BYTES:
+                    # Each record comes with a page of versions, as large as there are keys.
+                    at_once = await in_parts(batch, at_once, self._store_counts)
                     batch, size = [], 0
-        if batch:
-            await self._store_counts(batch)
+        _ = await in_parts(batch, at_once, self._store_counts)
 
     async def _pending_by_page(self) -> Sequence[KeyPath]:
         """Return the keys with uses pending. Those whose versions are in one page come together."""
@@ -283,13 +282,6 @@ class KeyStore:
     async def _store_counts(self, batch: Sequence[_Counted]) -> None:
         try:
             await self._commit_counts(batch)
-        except CommitTooLarge:
-            # Each record comes with a page of versions, which are as large as there are keys.
-            if len(batch) == 1:
-                raise
-            self._flush_records = half = len(batch) // 2
-            for some in (batch[:half], batch[half:]):
-                await self._store_counts(some)
         except StaleRevision:
             for counted in batch:
                 await retry_when_stale(partial(self._store_count, counted.path))

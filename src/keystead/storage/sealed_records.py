@@ -11,6 +11,7 @@ from keystead.model.secret import Secret
 from keystead.sealing import envelope
 from keystead.storage.conditional import is_conditional
 from keystead.storage.key_value_store import MISSING, Change, Check, KeyValueStore, StoredValue
+from keystead.storage.parts import in_parts
 from keystead.storage.paths import list_paths
 
 Seal = Callable[[Secret, str, bytes], bytes]
@@ -52,20 +53,15 @@ async def remove_range(
     of the `checks`, which are part of every commit, does not hold, and
     WriteRefused if the store refuses even the removal of a single record.
     """
+
+    async def remove(paths: Sequence[str]) -> None:
+        _ = await store.commit([Change(path, None) for path in paths], checks=checks)
+
     removed, at_once = 0, REMOVED_AT_ONCE
     while paths := await _first_paths(store, start, stop):
         paths.sort(key=page_of)
-        while paths:
-            some = paths[:at_once]
-            try:
-                _ = await store.commit([Change(path, None) for path in some], checks=checks)
-            except WriteRefused:
-                if len(some) == 1:
-                    raise
-                at_once = len(some) // 2
-            else:
-                removed += len(some)
-                del paths[:at_once]
+        at_once = await in_parts(paths, at_once, remove, is_halved=WriteRefused)
+        removed += len(paths)
     return removed
 
 
