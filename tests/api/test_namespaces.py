@@ -60,6 +60,16 @@ async def test_a_malformed_id_is_400(core: Core, namespace: str) -> None:
     assert (await core.request("DELETE", f"/namespaces/{namespace}", user=ADMIN)).status == 400
 
 
+async def test_a_namespace_with_the_longest_name_has_users(core: Core) -> None:
+    namespace = "n" * 128
+    administrator = await core.add_namespace(namespace)
+    user, _ = await core.add_user(f"{namespace}~{'u' * 50}", "Operator", by=administrator)
+    assert (await core.request("GET", "/users", user=administrator)).json() == [
+        {"user": f"{namespace}~admin"},
+        {"user": user},
+    ]
+
+
 async def test_a_namespace_that_is_not_there_is_404_to_delete(core: Core) -> None:
     answer = await core.request("DELETE", "/namespaces/nowhere", user=ADMIN)
     assert answer.status == 404

@@ -218,6 +218,20 @@ async def test_a_refused_file_changes_nothing():
     other.close()
 
 
+async def test_users_with_the_longest_names_are_restored():
+    core, backup, _ = await furnished()
+    user, passphrase = await core.add_user(f"{'n' * 128}~{'u' * 50}", "Operator")
+    file = version_0(core, opened(await make(core, backup)))
+    other = await started()
+    assert (await restore(other, file)).status == 204
+    assert await unlock(other) == 204
+    found = await other.request("GET", f"/users/{user}", user=ADMIN)
+    assert (found.status, found.json()["realName"]) == (200, user)
+    assert (await other.request("GET", "/keys", user=(user, passphrase))).status == 403
+    core.close()
+    other.close()
+
+
 @pytest.mark.parametrize("lacking", ["/authentication/.version", "/key/.version", "unlock-salt"])
 async def test_a_file_that_lacks_what_every_one_has_is_refused(lacking):
     core, backup, _ = await furnished()

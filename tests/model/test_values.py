@@ -25,12 +25,14 @@ def test_anything_else_is_no_id(text: str) -> None:
         parse_tag(text)
 
 
-@pytest.mark.parametrize("text", ["admin", "ns~admin", "n.s~a-b"])
+@pytest.mark.parametrize("text", ["admin", "ns~admin", "n.s~a-b", f"{'n' * 128}~{'u' * 128}"])
 def test_a_user_id_reads_back_as_it_was_written(text: str) -> None:
     assert str(UserId.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "~", "~a", "ns~", "a~b~c", "ns~" + "a" * 126, " a"])
+@pytest.mark.parametrize(
+    "text", ["", "~", "~a", "ns~", "a~b~c", "ns~" + "a" * 129, "n" * 129 + "~a", "a" * 129, " a"]
+)
 def test_anything_else_is_no_user_id(text: str) -> None:
     with pytest.raises(InvalidInput):
         UserId.parse(text)

@@ -130,7 +130,7 @@ def test_they_are_forgotten_after_a_quarter_of_an_hour(clock, failed):
 
 
 def test_a_name_that_no_user_has_is_not_shown(failed, lines):
-    names = ("my secret passphrase", "correct-horse.battery_staple9", "", "x" * 129)
+    names = ("my secret passphrase", "correct-horse.battery_staple9", "", "x" * 258)
     for name in names:
         failed.record(subject_of("192.0.2.1", name))
     failed.record(subject_of("192.0.2.1", UNLOCK))

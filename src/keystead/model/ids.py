@@ -9,6 +9,8 @@ import msgspec
 from keystead.errors import InvalidInput
 
 MAX_ID_LENGTH = 128
+MAX_USER_ID_LENGTH = 2 * MAX_ID_LENGTH + 1
+"""A namespace, `~` and a name: NetHSM's description says 128 for them all, its code for each."""
 MAX_TAGS = 1000
 MAX_LABEL_BYTES = 32
 NAMESPACE_SEPARATOR = "~"
@@ -95,8 +97,6 @@ class UserId(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `name` or `namespace~name`. Raises InvalidInput unless each part is a valid ID."""
-        if len(text) > MAX_ID_LENGTH:
-            raise InvalidInput(f"ID cannot be longer than {MAX_ID_LENGTH} characters.")
         namespace, separator, name = text.rpartition(NAMESPACE_SEPARATOR)
         if not separator:
             return cls(None, _check_id(text))

@@ -15,7 +15,7 @@ from typing import Final
 from keystead.errors import TooManyAttempts
 from keystead.journal.log import Log
 from keystead.journal.pace import Pace
-from keystead.model.ids import MAX_ID_LENGTH
+from keystead.model.ids import MAX_USER_ID_LENGTH
 
 REFUSAL_SECONDS: Final = 1.0
 REMEMBERED_SECONDS: Final = 15 * 60.0
@@ -47,7 +47,7 @@ class AttemptSubject:
 
 def subject_of(address: str, user_name: str) -> AttemptSubject:
     """Return what to rate-limit. A name is cut where it is too long to belong to any user."""
-    return AttemptSubject(network_of(address), user_name[: MAX_ID_LENGTH + 1], address)
+    return AttemptSubject(network_of(address), user_name[: MAX_USER_ID_LENGTH + 1], address)
 
 
 @lru_cache(maxsize=REMEMBERED_PAIRS)

@@ -26,6 +26,7 @@ from keystead.api.http.route import (
 from keystead.api.http.statuses import JSON
 from keystead.api.resources.key_lists import MAX_LIMIT
 from keystead.api.resources.shapes import ErrorMessage
+from keystead.model.ids import MAX_ID_LENGTH, MAX_USER_ID_LENGTH
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _ID: Final = "[a-zA-Z0-9][a-zA-Z0-9_.-]*"
@@ -56,7 +57,7 @@ _REASONS: Final = {
 
 _PATTERNS: Final = {"user_id": f"^({_ID}~)?{_ID}$"}
 """The schemas of path parameters that are not plain IDs."""
-_MAX_ID_LENGTH: Final = 128
+_MAX_LENGTHS: Final = {"user_id": MAX_USER_ID_LENGTH}
 
 Json = dict[str, Any]
 
@@ -244,7 +245,7 @@ def _path_parameters(route: Route) -> list[Json]:
                 "type": "string",
                 "pattern": _PATTERNS.get(name, f"^{_ID}$"),
                 "minLength": 1,
-                "maxLength": _MAX_ID_LENGTH,
+                "maxLength": _MAX_LENGTHS.get(name, MAX_ID_LENGTH),
             },
         }
         for name in _PARAMETER.findall(route.path)
