@@ -172,12 +172,12 @@ async def test_a_condition_on_a_tag_is_that_it_is_there_or_not(
 
 @pytest.mark.parametrize("path", ["/keys/none/restrictions/tags/t", "/users/none/tags/t"])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_what_a_tag_would_be_of_is_404_with_a_condition_too(
+async def test_what_a_tag_would_be_of_is_looked_for_first(
     core: Core, path: str, method: str
 ) -> None:
-    for condition in ({"if-match": "*"}, {"if-none-match": "*"}):
+    for condition, status in (({"if-match": "*"}, 412), ({"if-none-match": "*"}, 404)):
         answer = await core.request(method, path, user=ADMIN, headers=condition)
-        assert answer.status == 404
+        assert answer.status == status
 
 
 @pytest.mark.parametrize("path", TAGS)
@@ -188,6 +188,53 @@ async def test_of_two_that_give_the_first_tag_of_a_name_one_does(core: Core, pat
         for _ in range(2)
     ]
     assert sorted([answer.status for answer in await asyncio.gather(*asked)]) == [204, 412]
+
+
+# --- what has no entity tag ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wanted"),
+    [
+        ("GET", "/keys/none", None),
+        ("GET", "/keys/none/public.pem", None),
+        ("GET", "/users/none", None),
+        ("GET", "/users/none/tags", None),
+        ("PUT", "/keys/none/label", {"label": "x"}),
+        ("POST", "/keys/none/move", {"newId": "x"}),
+        ("POST", "/users/none/passphrase", {"passphrase": "0123456789"}),
+        ("PUT", "/namespaces/none", None),
+        ("DELETE", "/namespaces/none", None),
+    ],
+)
+async def test_what_does_not_exist_matches_nothing(
+    core: Core, method: str, path: str, wanted: object
+) -> None:
+    for condition in ("*", '"seen"'):
+        headers = {"if-match": condition}
+        answer = await core.request(method, path, user=ADMIN, json=wanted, headers=headers)
+        assert (answer.status, "If-Match" in answer.message) == (412, True)
+    assert (await core.request("DELETE", "/namespaces/none", user=ADMIN)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wanted"),
+    [
+        ("PUT", "/config/time", {"time": "2024-01-01T00:00:00Z"}),
+        ("POST", "/keys/generate", {"type": "EC_P256", "mechanisms": ["ECDSA_Signature"]}),
+        ("POST", "/lock", None),
+        ("PUT", "/namespaces/na", None),
+        ("DELETE", "/namespaces/na", None),
+    ],
+)
+async def test_what_is_there_is_not_changed_by_who_expects_nothing(
+    core: Core, method: str, path: str, wanted: object
+) -> None:
+    headers = {"if-none-match": "*"}
+    answer = await core.request(method, path, user=ADMIN, json=wanted, headers=headers)
+    assert answer.status == 412
+    answer = await core.request("GET", "/namespaces", user=ADMIN)
+    assert {"id": "na"} in answer.json()
 
 
 # --- conditions tell nothing that GET does not ----------------------------------------------------

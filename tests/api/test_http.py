@@ -443,7 +443,6 @@ async def test_if_none_match_star_creates_only(core: Core) -> None:
     ("method", "path", "content"),
     [
         ("PUT", "/config/time", {"time": "2026-01-01T00:00:00Z"}),
-        ("PUT", "/namespaces/conditional", None),
         ("POST", "/random", {"length": 1}),
         ("GET", "/health/state", None),
     ],

@@ -15,7 +15,12 @@ from typing import Any, Final
 from keystead import errors
 from keystead.api.http.actions import begin_action, end_action
 from keystead.api.http.callers import authenticate, authenticate_by_state, knows_caller
-from keystead.api.http.conditions import require_conditions, require_untagged, tagged
+from keystead.api.http.conditions import (
+    handle_existing,
+    require_conditions,
+    require_untagged,
+    tagged,
+)
 from keystead.api.http.negotiation import choose
 from keystead.api.http.route import (
     Authentication,
@@ -168,21 +173,22 @@ class Dispatcher:
         else:
             begin_action(call)
         if row.has_tag:
-            reply = tagged(call, await row.handler(call))
+            reply = tagged(call, await handle_existing(call))
+        elif "if-match" in request.headers or "if-none-match" in request.headers:
+            reply = await self._handle_conditional(call)
         else:
-            if "if-match" in request.headers or "if-none-match" in request.headers:
-                await self._require_conditions(call)
             reply = await row.handler(call)
         if row.method == "GET":
             call.require_allowed()
         return reply
 
-    async def _require_conditions(self, call: Call[Any]) -> None:
+    async def _handle_conditional(self, call: Call[Any]) -> Reply[Any]:
         get = self._router.match(call.request.path).rows.get("GET")
         if get is not None and get.has_tag:
             await require_conditions(call, get)
         else:
             require_untagged(call)
+        return await handle_existing(call)
 
     async def _record(self, request: Request, call: Call[Any] | None, reply: Reply[Any]) -> None:
         if reply.status in REFUSALS:

@@ -32,6 +32,16 @@ def tagged(call: Call[Any], reply: Reply[Any]) -> Reply[Any]:
     return Reply(reply.status, reply.body, headers)
 
 
+async def handle_existing(call: Call[Any]) -> Reply[Any]:
+    """Return the reply of the row's handler. What it does not find is 412 to an If-Match."""
+    try:
+        return await call.route.handler(call)
+    except NotFound:
+        if "if-match" in call.request.headers:
+            raise HttpError(412, "The resource does not match If-Match.") from None
+        raise
+
+
 async def require_conditions(call: Call[Any], get: Route) -> None:
     """Raise 412 unless the conditions hold for what the GET row of the same path answers now.
 
@@ -70,10 +80,18 @@ async def require_existence(call: Call[Any], exists: Callable[[], Awaitable[bool
 
 
 def require_untagged(call: Call[Any]) -> None:
-    """Raise 412 for an If-Match that names tags: a resource without one matches none of them."""
-    condition = call.request.headers.get("if-match")
+    """Raise 412 unless the conditions hold for what has no entity tag.
+
+    An If-Match that names tags matches none of them. `If-None-Match: *` forbids to change what is
+    there; whether what has an ID in its path is there, its handler knows.
+    """
+    headers = call.request.headers
+    condition = headers.get("if-match")
     if condition is not None and "*" not in _listed(condition):
         raise HttpError(412, "The resource does not match If-Match.")
+    is_change_of_known = call.route.method != "GET" and not call.parameters
+    if is_change_of_known and "*" in _listed(headers.get("if-none-match", "")):
+        raise HttpError(412, "The resource matches If-None-Match.")
 
 
 def _if_match_holds(call: Call[Any], tag: str | None) -> bool:
