@@ -261,6 +261,25 @@ async def test_a_request_that_makes_no_sense_is_refused(fresh_core, body, proble
     assert (answer.status, problem in answer.message) == (400, True), answer.message
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (None, 415),
+        ("", 415),
+        ("text", 415),
+        ("application/json", 400),
+        ("application/octet-stream", 400),
+        ("multipart/form-data", 400),
+        ("multipart/form-data; boundary=other", 400),
+    ],
+)
+async def test_without_a_media_type_it_is_415_and_of_another_one_400(fresh_core, sent, status):
+    headers = {} if sent is None else {"content-type": sent}
+    body = form(b"x" * 40, {})
+    answer = await fresh_core.request("POST", "/system/restore", body=body, headers=headers)
+    assert (answer.status, bool(answer.message)) == (status, True)
+
+
 async def test_a_third_part_is_refused_before_anything_changes():
     core, backup, _ = await furnished()
     body = form(await make(core, backup), {"backupPassphrase": PASSPHRASE})

@@ -87,7 +87,7 @@ _NOTHING: Final = Accepted((JSON, BYTES))
 """A PUT without a body may come without a Content-Type, which counts as bytes."""
 _KEY: Final = Accepted((JSON, MULTIPART), EarlyCheck.IS_MEDIA_TYPE)
 _CERT: Final = Accepted((BYTES,), EarlyCheck.IS_ACCEPTED)
-_BACKUP: Final = Accepted((MULTIPART,), EarlyCheck.IS_ACCEPTED)
+_BACKUP: Final = Accepted((MULTIPART,), EarlyCheck.IS_MEDIA_TYPE)
 _LISTED: Final = (
     *("label", "filter", "details", "limit", "after", "prefix"),
     *("labelContains", "tag", "type"),
