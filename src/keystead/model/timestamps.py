@@ -1,7 +1,7 @@
 """RFC 3339 timestamps in UTC, the only form in the API."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -11,12 +11,13 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|[+-]00:00)", re.ASCII
 )
 
+_LEAP_SECOND: Final = 60
 _MICROS: Final = 1_000_000
 _WITHOUT_ZONE: Final = len("2018-10-30T11:20:50")
 
 
 def parse_timestamp(text: str) -> float:
-    """Return whole Unix seconds.
+    """Return whole Unix seconds. A leap second (:60) counts as the second after it.
 
     Raises InvalidInput unless `text` is RFC 3339 in UTC and not before 1970.
     """
@@ -25,9 +26,12 @@ def parse_timestamp(text: str) -> float:
         raise InvalidInput("Invalid timestamp: expected RFC 3339 in UTC, as 2018-10-30T11:20:50Z.")
     try:
         year, month, day, hour, minute, second = (int(part) for part in match.groups())
-        seconds = datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
-    except ValueError as error:
+        leap = second // _LEAP_SECOND
+        before = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
+        time = before + timedelta(seconds=leap)
+    except (ValueError, OverflowError) as error:
         raise InvalidInput(f"Invalid timestamp: {error}.") from None
+    seconds = time.timestamp()
     if seconds < 0:
         raise InvalidInput("Invalid timestamp: it is before 1970.")
     return seconds
