@@ -8,10 +8,12 @@ import subprocess
 import pytest
 
 from keystead.errors import WriteRefused
+from keystead.etcd import calls
+from keystead.etcd.errors import EtcdInDoubt, EtcdRefused
 from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.supervisor import doctor
 from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.key_value_store import Change
+from keystead.storage.key_value_store import MISSING, Change
 from tests.support.etcd import CONTROL, Cluster, PatientClient, needs_etcd
 
 pytestmark = needs_etcd
@@ -35,9 +37,25 @@ def data(member, tmp_path):
     return tmp_path
 
 
-def in_store(member, scenario):
+class _WrongClient(PatientClient):
+    """Has etcd make a commit and then says that it was refused, or loses it on the way."""
+
+    error = None
+    is_sent = True
+
+    async def call(self, call, request, **options):
+        is_commit = call is calls.TXN and request.compare
+        if not is_commit or self.error is None:
+            return await super().call(call, request, **options)
+        error, self.error = self.error, None
+        if self.is_sent:
+            await super().call(call, request, **options)
+        raise error
+
+
+def in_store(member, scenario, client=PatientClient):
     async def main():
-        store = EtcdStore(PatientClient(str(member.socket)), device="0123456789")
+        store = EtcdStore(client(str(member.socket)), device="0123456789")
         try:
             await scenario(store)
         finally:
@@ -84,6 +102,58 @@ def test_a_full_store_refuses_changes_until_an_operator_has_made_room(member, da
     control(member, "alarm", "disarm")
     assert not any(finding.is_fault for finding in doctor.etcd_database(data))
     in_store(member, write)
+
+
+def test_what_etcd_refuses_for_space_after_it_has_made_it_is_known_to_be_made(member):
+    """etcd looks at the space again when it makes a change: it makes it, and answers an error."""
+    client = _WrongClient(str(member.socket))
+
+    async def scenario(store):
+        await store.commit([Change("/a", b"first")])
+        client.error = EtcdRefused("etcdserver: mvcc: database space exceeded")
+        both = [Change("/a", b"second"), Change("/b", b"new", MISSING)]
+        await asyncio.gather(*(store.commit([change]) for change in both))
+        assert (await store.get("/a")).value == b"second"
+        await store.commit([Change("/a", b"third")])
+
+    in_store(member, scenario, lambda _: client)
+
+
+def test_of_many_changes_that_meet_the_end_of_the_space_none_is_refused_and_made(member):
+    outcomes = {}
+
+    async def write_until_refused(number):
+        store = EtcdStore(PatientClient(str(member.socket)), device=f"device{number}")
+        path = ""
+        while outcomes.get(path) is not WriteRefused:
+            path = f"/{number}/{len(outcomes)}"
+            try:
+                outcomes[path] = await store.commit([Change(path, PART[:50_000], MISSING)])
+            except WriteRefused:
+                outcomes[path] = WriteRefused
+        await store.close()
+
+    async def main():
+        await asyncio.gather(*map(write_until_refused, range(6)))
+
+    async def compare(store):
+        for path, outcome in outcomes.items():
+            assert (await store.get(path) is None) == (outcome is WriteRefused), path
+
+    asyncio.run(main())
+    in_store(member, compare)
+
+
+def test_a_doubt_is_cleared_without_space(member):
+    client = _WrongClient(str(member.socket))
+
+    async def scenario(store):
+        await fill(store)
+        client.error, client.is_sent = EtcdInDoubt("the answer is late"), False
+        with pytest.raises(WriteRefused, match="space exceeded"):
+            await write(store)
+
+    in_store(member, scenario, lambda _: client)
 
 
 def test_an_etcd_that_does_not_run_is_said_to_be_silent(member, data):

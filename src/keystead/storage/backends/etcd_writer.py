@@ -246,8 +246,7 @@ class EtcdWriter:
     ) -> Sequence[int | KeysteadError] | None:
         """Make the commits, or find out that an earlier attempt has. Return None if neither."""
         if self._fence_revision is None:
-            answer = await self._raise_fence()
-            made = self._made_before(jobs, token, answer)
+            made = await self._raise_fence(jobs, token)
             if made is not None:
                 return made
         try:
@@ -255,6 +254,12 @@ class EtcdWriter:
         except EtcdInDoubt:
             self._is_in_doubt = True
             raise
+        except EtcdRefused:
+            # For space, etcd also refuses what it has made, if that was checked a moment before.
+            made = await self._remove_fence(jobs, token)
+            if made is None:
+                raise
+            return made
         if not answer.succeeded:
             self._fence_revision = None
             return None
@@ -269,27 +274,49 @@ class EtcdWriter:
         inner = [job.transaction(self._stale_key(place)) for place, job in enumerate(jobs)]
         return TxnRequest((fence,), (last, *inner))
 
-    async def _raise_fence(self) -> TxnResponse:
-        """Make sure that no earlier transaction can be made any more. Return what was made."""
-        stop = self._stale[:-1] + b"0"
-        request = TxnRequest(
-            success=(
-                RequestOp(request_put=PutRequest(self._fence)),
-                RequestOp(request_range=RangeRequest(self._last)),
-                RequestOp(request_range=RangeRequest(self._stale, stop)),
-            )
-        )
+    async def _raise_fence(
+        self, jobs: Sequence[EtcdJob], token: bytes
+    ) -> Sequence[int | KeysteadError] | None:
+        """Make sure that no earlier transaction can be made any more. Return what `_made` does."""
         try:
-            answer = await self._client.call(calls.TXN, request)
-        except EtcdRefused as error:
-            if self._is_in_doubt:  # The refusal is about the fence, not about what came before.
-                raise EtcdUnavailable(str(error)) from error
-            raise
+            answer = await self._change_fence(RequestOp(request_put=PutRequest(self._fence)))
+        except EtcdRefused:
+            if not self._is_in_doubt:
+                raise
+            # The refusal is about the fence, not about what came before.
+            made = await self._remove_fence(jobs, token)
+            if made is None:
+                raise
+            return made
         self._fence_revision = answer.header.revision
+        return self._made(jobs, token, answer)
+
+    async def _remove_fence(
+        self, jobs: Sequence[EtcdJob], token: bytes
+    ) -> Sequence[int | KeysteadError] | None:
+        """Do as `_raise_fence`, also without space: a deletion takes none.
+
+        The fence must be raised before the next commit.
+        """
+        self._fence_revision = None
+        self._is_in_doubt = True
+        gone = RequestOp(request_delete_range=DeleteRangeRequest(self._fence))
+        try:
+            answer = await self._change_fence(gone)
+        except EtcdRefused as error:
+            raise EtcdUnavailable(str(error)) from error
+        return self._made(jobs, token, answer)
+
+    async def _change_fence(self, change: RequestOp) -> TxnResponse:
+        """Change the fence, so that no earlier transaction can be made, and read what was made."""
+        stop = self._stale[:-1] + b"0"
+        last = RequestOp(request_range=RangeRequest(self._last))
+        stale = RequestOp(request_range=RangeRequest(self._stale, stop))
+        answer = await self._client.call(calls.TXN, TxnRequest(success=(change, last, stale)))
         self._is_in_doubt = False
         return answer
 
-    def _made_before(
+    def _made(
         self, jobs: Sequence[EtcdJob], token: bytes, answer: TxnResponse
     ) -> Sequence[int | KeysteadError] | None:
         """Return the outcomes of the transaction with this token, or None if it was not made."""
