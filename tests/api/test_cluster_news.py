@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from functools import partial
 from string import ascii_lowercase
 
 import pytest
@@ -29,8 +30,13 @@ class Link:
         self.store, self.is_cut = store, False
         self.cut_off = ()
         self.refused = set()
+        self.slow = ()
+        self.answers = asyncio.Event()
+        """Let go what is read of the slow records."""
 
     async def get(self, path):
+        if path.startswith(self.slow):
+            await self.answers.wait()
         if self.is_cut or path.startswith(self.cut_off):
             self.refused.add(path)
             raise StoreUnavailable("The link is cut.")
@@ -93,7 +99,8 @@ def in_cluster(scenario, **settings):
 
 async def settled(both):
     """Wait until what was heard is read again."""
-    await asyncio.gather(*both.news._rereading)  # noqa: SLF001 - nothing tells of it
+    if (reading := both.news._reading) is not None:  # noqa: SLF001 - nothing tells of it
+        await reading
 
 
 def test_a_key_that_another_member_deleted_is_gone_when_that_is_heard():
@@ -127,6 +134,115 @@ def test_a_namespace_that_another_member_created_is_known_when_that_is_heard():
         await settled(both)
         answer = await both.second.request("GET", "/keys", user=administrator)
         assert answer.status == 200
+
+    in_cluster(scenario)
+
+
+def test_a_namespace_that_another_member_deleted_is_unknown_when_that_is_heard():
+    async def scenario(both):
+        administrator = await both.first.add_namespace("old")
+        both.news.changed(["/0/namespace/old"])
+        await settled(both)
+        answer = await both.first.request("DELETE", "/namespaces/old", user=ADMIN)
+        assert answer.status == 204
+        both.news.changed(["/0/namespace/.deleted/old", "/0/namespace/old"])
+        await settled(both)
+        assert "old" not in both.second.hsm.session.known_namespaces
+        assert ".deleted/old" not in both.second.hsm.session.known_namespaces
+        assert (await both.second.request("GET", "/keys", user=administrator)).status == 403
+
+    in_cluster(scenario)
+
+
+def test_a_namespace_of_another_member_ends_no_login_and_no_memory_of_keys():
+    async def scenario(both):
+        assert await both.signs() == 200
+        await both.first.add_namespace("new")
+        both.news.changed(["/0/namespace/new", "/0/namespace/.quota/new"])
+        await settled(both)
+        session = both.second.hsm.session
+        assert session.keys.cached(KeyPath(None, "k")) is not None
+        both.link.is_cut = True  # It has the user and the key in memory, or could not sign.
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+def test_while_a_change_is_read_a_member_answers_as_long_as_the_confirmation_before_it_holds():
+    async def scenario(both):
+        assert await both.signs() == 200
+        await both.first.add_namespace("new")
+        both.link.slow = ("/0/namespace/",)
+        both.news.changed(["/0/namespace/new"])
+        await asyncio.sleep(0)
+        assert await both.signs() == 200
+        both.clock.advance(SECONDS * 2)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        answer = asyncio.create_task(both.signs())
+        await asyncio.sleep(SECONDS)
+        assert not answer.done()
+        both.link.answers.set()
+        assert await answer == 200
+        assert "new" in both.second.hsm.session.known_namespaces
+
+    in_cluster(scenario)
+
+
+def test_a_change_that_is_heard_of_while_another_is_read_is_read_before_it_is_confirmed():
+    async def scenario(both):
+        for name in ("one", "two"):
+            await both.first.add_namespace(name)
+        both.link.slow = ("/0/namespace/two",)
+        both.news.changed(["/0/namespace/one"])
+        await asyncio.sleep(0)
+        both.news.changed(["/0/namespace/two"])
+        both.clock.advance(SECONDS * 2)
+        both.news.up_to_date(both.clock(), is_alone=False)
+        answer = asyncio.create_task(both.signs())
+        await asyncio.sleep(SECONDS)
+        assert "one" in both.second.hsm.session.known_namespaces
+        assert not answer.done()
+        both.link.answers.set()
+        assert await answer == 200
+        assert "two" in both.second.hsm.session.known_namespaces
+
+    in_cluster(scenario)
+
+
+@pytest.mark.parametrize("path", ["/0/namespace/n", "/0/config/x"])
+def test_many_changes_that_are_heard_of_at_once_are_read_together(path):
+    async def scenario(both):
+        readings = []
+        session = both.second.hsm.session
+        read, read_again = session.known_namespaces.read, session.known_namespaces.read_again
+
+        async def counted(of, *arguments):
+            readings.append(arguments)
+            await asyncio.sleep(0.01)
+            await of(*arguments)
+
+        session.known_namespaces.read = partial(counted, read)
+        session.known_namespaces.read_again = partial(counted, read_again)
+        for number in range(20):
+            both.news.changed([f"{path}{number}"])
+        await asyncio.sleep(0)
+        for number in range(20):
+            both.news.changed([f"{path}{number}"])
+        await settled(both)
+        assert len(readings) <= 2
+        assert await both.signs() == 200
+
+    in_cluster(scenario)
+
+
+def test_more_changes_than_are_read_one_by_one_are_read_as_a_whole():
+    async def scenario(both):
+        await both.first.add_namespace("new")
+        paths = [f"/0/namespace/n{number}" for number in range(1001)]
+        both.news.changed([*paths, "/0/namespace/new"])
+        await settled(both)
+        assert "new" in both.second.hsm.session.known_namespaces
+        assert await both.signs() == 200
 
     in_cluster(scenario)
 

@@ -24,9 +24,12 @@ class Store:
         await asyncio.sleep(0)
         return found
 
+    async def exists(self, namespace: NamespaceId) -> bool:
+        return namespace in await self.read()
+
 
 def known(store: Store) -> KnownNamespaces:
-    known = KnownNamespaces(store.read)
+    known = KnownNamespaces(store.read, store.exists)
     asyncio.run(known.read())
     return known
 

@@ -40,6 +40,9 @@ class Freshness:
         self._has_heard = False
         self._alone_since: float | None = None
         """Since when every confirmation has said that there is no other member."""
+        self.is_behind = False
+        """Whether something is still to be read of what others have changed: memory is as old as
+        the last confirmation, and not to be relied on without the others."""
         self._holders = 0
         self._changed = asyncio.Event()
 
@@ -129,7 +132,7 @@ class Freshness:
     @property
     def _may_serve_minority(self) -> bool:
         is_allowed = self._has_heard and self.silent_seconds <= self._minority_seconds
-        return is_allowed and not self._holders
+        return is_allowed and not self._holders and not self.is_behind
 
     async def _was_alone(self) -> bool:
         """Return whether no other member can remember anything of before this call.

@@ -4,7 +4,8 @@ They are read again when another member of a cluster has changed some. What this
 the list is read may be missing from it, and counts nevertheless.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from keystead.model.ids import NamespaceId
 
@@ -12,9 +13,14 @@ from keystead.model.ids import NamespaceId
 class KnownNamespaces:
     """All namespaces except the root."""
 
-    def __init__(self, read: Callable[[], Awaitable[Iterable[NamespaceId]]]) -> None:
-        """`read` returns what the store has."""
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[Iterable[NamespaceId]]],
+        exists: Callable[[NamespaceId], Awaitable[bool]],
+    ) -> None:
+        """`read` returns what the store has, and `exists` whether it has one of them."""
         self._read = read
+        self._exists = exists
         self._all: set[NamespaceId] = set()
         self._ending: set[NamespaceId] = set()
         """Those that this core is deleting: the store may still have them."""
@@ -34,6 +40,17 @@ class KnownNamespaces:
         for namespace, exists in meanwhile.items():
             (found.add if exists else found.discard)(namespace)
         self._all = found
+
+    async def read_again(self, namespaces: Sequence[NamespaceId]) -> None:
+        """Take what the store has of these. Raises what reading raises. One reading at a time."""
+        self._meanwhile = meanwhile = dict.fromkeys(self._ending, False)
+        try:
+            found = await asyncio.gather(*map(self._exists, namespaces))
+        finally:
+            self._meanwhile = None
+        for namespace, exists in zip(namespaces, found, strict=True):
+            is_there = meanwhile.get(namespace, exists)
+            (self._all.add if is_there else self._all.discard)(namespace)
 
     def created(self, namespace: NamespaceId) -> None:
         """Accept requests of the namespace's users from now on."""

@@ -157,7 +157,7 @@ class Session:
         self._log = context.log
         self._monotonic = context.monotonic
         self._stores = stores
-        self.known_namespaces = KnownNamespaces(stores.namespaces.list)
+        self.known_namespaces = KnownNamespaces(stores.namespaces.list, stores.namespaces.is_stored)
         self._requests = 0
         self._ending = 0
         """Those of the requests that end the session themselves."""

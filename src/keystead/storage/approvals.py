@@ -142,6 +142,19 @@ class ApprovalStore:
         for entry in former.values():
             entry.is_void |= not entry.changing.locked()  # A change finds out for itself.
 
+    async def read_again(self, name: str) -> None:
+        """Read one approval: another member of the cluster has changed it, or asked for it."""
+        entry = self._entries.get(name)
+        try:
+            if entry is not None:
+                await self._read(entry)
+            elif (found := await self._found(name)) is not None and name not in self._entries:
+                self._keep(_Entry(*found))
+        except CorruptRecord:
+            if entry is not None:
+                entry.is_void |= not entry.changing.locked()
+                self._drop(entry.approval)
+
     def forget(self) -> None:
         """Forget all approvals, until `open` reads them again."""
         self._former |= self._entries

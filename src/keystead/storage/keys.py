@@ -201,6 +201,10 @@ class KeyStore:
         self._cache.forget(path)
         self._quotas.forget()
 
+    def forget_counts(self) -> None:
+        """Forget the counts for quotas: another member has changed a quota."""
+        self._quotas.forget()
+
     def forget_all(self) -> None:
         """Forget every decrypted key, leased uses and the counts for quotas.
 

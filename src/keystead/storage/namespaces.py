@@ -62,6 +62,10 @@ class NamespaceStore:
         """Whether the namespace was created and not deleted since."""
         return await self._revision(namespace) != MISSING
 
+    async def is_stored(self, namespace: NamespaceId) -> bool:
+        """Whether `list` has the namespace. Raises CorruptRecord if its record is an older one."""
+        return await self._sealed.revision(namespace) != MISSING
+
     async def condition(self, namespace: NamespaceId) -> Check:
         """Return the condition that the namespace, there or not, and its quota do not change."""
         return Check(self._sealed.path(namespace), await self._revision(namespace))
