@@ -15,6 +15,9 @@ from tests.support.unreliable_socket import UnreliableSocket
 
 pytestmark = needs_etcd
 
+OWN_LIMIT = f"--max-request-bytes={1536 * 1024}"
+"""What an etcd takes in a request by itself, as that of a member does."""
+
 
 class Heard:
     """A follower that notes what it hears."""
@@ -298,3 +301,77 @@ def test_a_member_that_missed_what_is_compacted_hears_that_anything_may_have_cha
         await client.close()
 
     asyncio.run(main())
+
+
+PART = bytes(250_000)
+PARTS = 40
+
+
+@contextlib.asynccontextmanager
+async def far_behind(member, heard, **options):
+    """A watch that has heard of a store, and then nothing of many large changes."""
+    async with storing(member) as store:
+        await store.commit([Change(POINTER, b"6")])
+        client = PatientClient(str(member.socket))
+        watch = EtcdWatch(client, heard, time.monotonic, every_seconds=0.05, **options)
+        task = asyncio.create_task(watch.run())
+        assert await heard.all_of(time.monotonic()) == ["lost"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for number in range(PARTS):
+            await store.commit([Change(f"/6/key/{number}", PART)])
+        try:
+            yield watch
+        finally:
+            await client.close()
+
+
+def test_a_watch_that_ends_while_it_catches_up_goes_on_where_it_was():
+    """etcd tells up to a thousand revisions in one answer, in fragments of 2 MiB."""
+
+    class Interrupting(Heard):
+        task = None
+
+        def changed(self, paths):
+            super().changed(paths)
+            if self.task is not None and len(self.events) > PARTS // 2:
+                self.task.cancel()
+
+    async def main(member):
+        heard = Interrupting()
+        async with far_behind(member, heard, is_own=nothing_is_own) as watch:
+            heard.task = asyncio.create_task(watch.run())
+            await asyncio.gather(heard.task, return_exceptions=True)
+            told, heard.events = heard.events, []
+            heard.task, task = None, asyncio.create_task(watch.run())
+            rest = await heard.all_of(time.monotonic())
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert 1 < len(told) < PARTS
+        assert set(told + rest) == {f"/6/key/{number}" for number in range(PARTS)}
+        assert len(told + rest) <= PARTS + 1
+
+    with Cluster(1, OWN_LIMIT) as cluster:
+        asyncio.run(main(cluster.members[0]))
+
+
+def test_a_watch_that_cannot_catch_up_in_time_starts_over(monkeypatch):
+    monkeypatch.setattr("keystead.storage.backends.etcd_watch._PROGRESS_SECONDS", 0.5)
+    asked = []
+
+    async def slowly(revision):
+        asked.append(revision)
+        await asyncio.sleep(1)
+        return False
+
+    async def main(member):
+        heard = Heard()
+        async with far_behind(member, heard, is_own=slowly) as watch:
+            task = asyncio.create_task(watch.run())
+            assert "lost" in await heard.all_of(time.monotonic())
+            assert len(asked) < PARTS
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    with Cluster(1, OWN_LIMIT) as cluster:
+        asyncio.run(main(cluster.members[0]))

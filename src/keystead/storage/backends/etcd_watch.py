@@ -36,7 +36,8 @@ _ALL_WATCHES: Final = 2**64 - 1
 
 _PAUSE_SECONDS: Final = 0.1
 _PROGRESS_SECONDS: Final = 2.0
-"""How long the watch may take to reach a revision, before it is begun again."""
+"""How long the watch may take to reach a revision, before it is begun again. If that happens twice
+in a row, it starts over: to tell what is long past could take for ever."""
 _ASK_AGAIN_SECONDS: Final = 0.05
 """etcd does not answer a question for the progress while a watch lags behind."""
 
@@ -88,6 +89,8 @@ class EtcdWatch:
         self._generation = b""
         self._cluster = 0
         self._reached = 0
+        self._has_lagged = False
+        """Whether the watch before this one has not reached its revision in time."""
         self._progressed = asyncio.Event()
         self._wanted = asyncio.Event()
 
@@ -189,8 +192,10 @@ class EtcdWatch:
             self._follower.changed(paths)
         if answer.watch_id == _POINTER_WATCH:
             self._seen, self._generation = None, b""
-        elif self._seen is not None and not answer.fragment:
-            self._seen = max(self._seen, unseen[-1].mod_revision)
+        elif self._seen is not None:
+            # A fragment may have a part of its last revision, and all of those before.
+            told = unseen[-1].mod_revision - 1 if answer.fragment else unseen[-1].mod_revision
+            self._seen = max(self._seen, told)
 
     async def _confirm_forever(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         while True:
@@ -216,10 +221,14 @@ class EtcdWatch:
         end = self._clock() + _PROGRESS_SECONDS
         while self._reached < revision:
             if self._clock() > end:
+                if self._has_lagged:
+                    self._seen = None
+                self._has_lagged = not self._has_lagged
                 raise EtcdUnavailable("the watch lags behind.")
             self._progressed.clear()
             stream.send(WatchRequest(progress_request=WatchProgressRequest()))
             await _set_within(_ASK_AGAIN_SECONDS, self._progressed)
+        self._has_lagged = False
 
 
 async def _set_within(seconds: float, event: asyncio.Event) -> None:
