@@ -98,12 +98,16 @@ def own_id(hsm: Failing) -> str:
 
 
 def test_a_store_that_answers_is_running(hsm):
-    answer = hsm.request("GET", "/health/diagnose", user=ADMIN)
-    assert answer.json() == {
-        "clusterLogs": [],
-        "clusterState": {"running": True},
-        "warnings": [],
-    }
+    diagnosis = {"clusterLogs": [], "clusterState": {"running": True}}
+    for query, more in (
+        ("", {}),
+        ("?details=false", {}),
+        ("?details=true", {"warnings": []}),
+    ):
+        answer = hsm.request("GET", f"/health/diagnose{query}", user=ADMIN)
+        assert answer.json() == diagnosis | more
+    answer = hsm.request("GET", "/health/diagnose?details=all", user=ADMIN)
+    assert (answer.status, answer.message) == (400, "details must be true or false.")
 
 
 def test_operational_asks_who_wants_to_know(hsm):
@@ -112,7 +116,7 @@ def test_operational_asks_who_wants_to_know(hsm):
 
 def test_in_state_failed_anyone_sees_that_the_store_is_gone(hsm):
     hsm.fail()
-    diagnosis = hsm.request("GET", "/health/diagnose").json()
+    diagnosis = hsm.request("GET", "/health/diagnose?details=true").json()
     assert diagnosis["clusterState"] == {"running": False}
     assert "warnings" not in diagnosis
     assert diagnosis["clusterLogs"] == [{"level": "error", "msg": "The store is out of reach."}]

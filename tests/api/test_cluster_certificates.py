@@ -22,7 +22,7 @@ class Unheard:
 
 
 async def warnings(core):
-    answer = await core.request("GET", "/health/diagnose", user=ADMIN)
+    answer = await core.request("GET", "/health/diagnose?details=true", user=ADMIN)
     return [one for one in answer.json()["warnings"] if "expires on" in one]
 
 

@@ -414,7 +414,7 @@ def test_a_member_that_is_not_up_to_date_answers_nothing_that_needs_authority():
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert "cut off" in answer.message
         assert (await both.second.request("GET", "/health/state")).status == 200
-        diagnosed = await both.second.request("GET", "/health/diagnose", user=ADMIN)
+        diagnosed = await both.second.request("GET", "/health/diagnose?details=true", user=ADMIN)
         assert diagnosed.status == 200
 
     in_cluster(scenario)
@@ -509,7 +509,7 @@ def test_a_member_that_the_others_have_removed_is_failed_at_once_and_says_so():
         await both.first.request("POST", "/users/op/passphrase", user=ADMIN, json=new)
         both.news.up_to_date(both.clock(), is_alone=False)
         assert await both.signs() == 412
-        diagnosis = (await both.second.request("GET", "/health/diagnose")).json()
+        diagnosis = (await both.second.request("GET", "/health/diagnose?details=true")).json()
         assert diagnosis["clusterState"] == {"running": False}
         assert "removed this HSM" in diagnosis["clusterLogs"][0]["msg"]
         both.link.is_cut = False
@@ -553,7 +553,7 @@ def test_a_member_that_starts_without_a_majority_is_failed_and_goes_on_when_ther
         async with started_alone(both) as core:
             assert core.hsm.state is State.FAILED
             assert (await core.request("GET", "/health/ready")).status == 412
-            diagnosis = (await core.request("GET", "/health/diagnose")).json()
+            diagnosis = (await core.request("GET", "/health/diagnose?details=true")).json()
             assert diagnosis["clusterLogs"][0]["msg"].endswith("The link is cut.")
             unlock = {"passphrase": UNLOCK}
             assert (await core.request("POST", "/unlock", json=unlock)).status == 412
@@ -848,7 +848,7 @@ def test_what_answers_without_a_majority_says_so():
             return b"\nkeystead_without_majority 1\n" in answer.body
 
         async def warned():
-            answer = await both.second.request("GET", "/health/diagnose", user=ADMIN)
+            answer = await both.second.request("GET", "/health/diagnose?details=true", user=ADMIN)
             return any("revoked" in one for one in answer.json()["warnings"])
 
         assert not await shown()

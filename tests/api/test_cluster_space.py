@@ -50,7 +50,9 @@ class Hsm:
         self.core.hsm.members = RemoteMembers(Direct(client, quota_bytes))
 
     def diagnosis(self) -> dict:
-        return self.run(self.core.request("GET", "/health/diagnose", user=ADMIN)).json()
+        return self.run(
+            self.core.request("GET", "/health/diagnose?details=true", user=ADMIN)
+        ).json()
 
     def complaints(self) -> list[str]:
         return [one["msg"] for one in self.diagnosis()["clusterLogs"]]
@@ -133,5 +135,5 @@ def test_an_etcd_that_does_not_answer_is_told_and_hides_no_other_metric(hsm, tmp
 
 def test_a_locked_hsm_tells_nobody(hsm):
     assert hsm.run(hsm.core.request("POST", "/lock", user=ADMIN)).status == 204
-    locked = hsm.run(hsm.core.request("GET", "/health/diagnose")).json()
+    locked = hsm.run(hsm.core.request("GET", "/health/diagnose?details=true")).json()
     assert locked == {"clusterLogs": [], "clusterState": {"running": True}}

@@ -42,7 +42,10 @@ class Hsm:
     def states(self) -> dict[str, dict]:
         """The members by their names, as the diagnosis has them."""
         names = {one["id"]: one["name"] for one in self.get("/cluster/members")}
-        return {names[one["id"]]: one for one in self.get("/health/diagnose")["clusterMembers"]}
+        return {
+            names[one["id"]]: one
+            for one in self.get("/health/diagnose?details=true")["clusterMembers"]
+        }
 
     def wait(self, condition: Callable[[dict[str, dict]], bool]) -> dict[str, dict]:
         give_up = time.monotonic() + 60
@@ -89,12 +92,12 @@ def test_who_leads_and_who_is_connected_is_told_until_a_majority_is_lost(
     states = hsm.wait(lambda now: not any(one["leader"] for one in now.values()))
     assert states["m0"]["connected"]
     three.members[0].kill()
-    assert "clusterMembers" not in hsm.get("/health/diagnose")
+    assert "clusterMembers" not in hsm.get("/health/diagnose?details=true")
 
 
 def test_a_locked_hsm_tells_nobody(hsm: Hsm) -> None:
     assert hsm.run(hsm.core.request("POST", "/lock", user=ADMIN)).status == 204
-    locked = hsm.run(hsm.core.request("GET", "/health/diagnose")).json()
+    locked = hsm.run(hsm.core.request("GET", "/health/diagnose?details=true")).json()
     assert "clusterMembers" not in locked
 
 

@@ -142,10 +142,11 @@ async def test_setting_the_time_neither_ends_nor_prolongs_a_brake(clocked: Core)
 # --- system info ---------------------------------------------------------------------------------
 
 
-async def test_system_info_has_every_field_of_nethsm_s_and_one_more(
+async def test_system_info_has_every_field_of_nethsm_s_and_no_other(
     core: Core, operator: Credentials
 ) -> None:
     info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+    # A client that is generated for Go or Java refuses what its description does not have.
     assert set(info) == {
         "softwareVersion",
         "softwareBuild",
@@ -154,7 +155,6 @@ async def test_system_info_has_every_field_of_nethsm_s_and_one_more(
         "deviceId",
         "akPub",
         "pcr",
-        "deviceKey",
     }
     assert isinstance(info["akPub"], dict)
     assert isinstance(info["pcr"], dict)
@@ -176,7 +176,7 @@ async def test_system_info_says_what_keeps_the_device_key(provider: str) -> None
     core = await start_core(device_key_provider=provider)
     await core.provision()
 
-    info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+    info = (await core.request("GET", "/system/info?details=true", user=ADMIN)).json()
 
     assert info["deviceKey"] == provider
     core.close()

@@ -290,7 +290,7 @@ def test_members_are_not_asked_for_with_a_passphrase_that_is_no_longer_taken(
         refused.append(route)
         route.fulfill(status=401, json={"message": "The user or the passphrase is wrong."})
 
-    page.route("**/health/diagnose", refuse)
+    page.route("**/health/diagnose*", refuse)
     signed_in.says("Sign in again.")
     page.on("request", lambda request: looks.append("/health/state" in request.url))
     signed_in.wait_until(lambda: looks.count(True) >= 3)

@@ -29,20 +29,47 @@ def facts(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(schemas: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
-    media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    body = media.get("schema", {})
-    while "$ref" in body:
-        body = schemas[body["$ref"].rpartition("/")[2]]
+    body = _schema(schemas, operation.get("requestBody", {}))
+    successes = {
+        status: response
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+    }
+    answers = [_schema(schemas, response) for response in successes.values()]
     return {
         "states": operation["x-annotation-state"],
         "roles": operation["x-annotation-role"],
         "caller_namespace": operation.get("x-annotation-caller-namespace", []),
         "target_namespace": "x-annotation-target-namespace" in operation,
         "authenticated": bool(operation.get("security")),
-        "successes": [status for status in operation["responses"] if status.startswith("2")],
+        "successes": [*successes],
         "fields": sorted(body.get("properties", ())),
         "required": sorted(body.get("required", ())),
+        "answered": sorted({name for one in answers for name in _names(schemas, one)}),
     }
+
+
+def _schema(schemas: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the JSON that a request or a response has, without references."""
+    media = content.get("content", {}).get("application/json", {})
+    return _resolved(schemas, media.get("schema", {}))
+
+
+def _resolved(schemas: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def _names(schemas: dict[str, Any], schema: dict[str, Any], outer: str = "") -> set[str]:
+    """Return the fields of an object, or of the objects in a list, and theirs, as `a.b`."""
+    items = schema.get("items")
+    if items is not None:
+        return _names(schemas, _resolved(schemas, items), outer)
+    found = set()
+    for name, inner in schema.get("properties", {}).items():
+        found |= {f"{outer}{name}", *_names(schemas, _resolved(schemas, inner), f"{outer}{name}.")}
+    return found
 
 
 def _text(found: dict[str, dict[str, Any]]) -> str:

@@ -101,7 +101,7 @@ def test_the_records_move_into_etcd_and_back(place, member):
         unlock(server)
         new_key(server, "meanwhile")
         assert keys(server) == ["before", "meanwhile"]
-        diagnosis = server.request("GET", "/health/diagnose", user="admin").json()
+        diagnosis = server.request("GET", "/health/diagnose?details=true", user="admin").json()
         assert diagnosis["clusterDatabase"]["quota"] == QUOTA_BYTES
         status = Path(f"/proc/{etcd_of(server)}/status").read_text()
         assert "NoNewPrivs:\t1" in status
@@ -191,7 +191,7 @@ def test_a_member_says_that_its_own_etcd_does_not_run(member, place):
     script.chmod(0o755)
     with running_server(member, config=config(member)) as server:
         assert server.ready_state == "Failed"
-        (log,) = server.request("GET", "/health/diagnose").json()["clusterLogs"]
+        (log,) = server.request("GET", "/health/diagnose?details=true").json()["clusterLogs"]
         assert "The etcd of this HSM does not run." in log["msg"]
     with running_server(member, config=config(place)) as server:
         unlock(server)

@@ -338,7 +338,7 @@ def test_a_server_seals_its_key_and_says_what_is_in_clear(tmp_path: Path, swtpm:
             assert ("X_KEYSTEAD_DEVICE_KEY=waits" in notices.heard()) is warns
             unlock = {"passphrase": "unlockPassphrase"}
             assert server.request("POST", "/unlock", json=unlock).status == 204
-            diagnosis = server.request("GET", "/health/diagnose", user="admin").json()
+            diagnosis = server.request("GET", "/health/diagnose?details=true", user="admin").json()
             assert (warning in diagnosis["warnings"]) is warns
             assert [path.name for path in server.data.glob("device.key*")] == files
 

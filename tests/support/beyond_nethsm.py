@@ -82,6 +82,8 @@ QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "GET /keys/{}*": _PAGES,
     "GET /keys/{}": ("derivation",),
     "GET /keys/{}/public.pem": ("derivation",),
+    "GET /health/diagnose": ("details",),
+    "GET /system/info": ("details",),
 }
 """Parameters after `?` of operations that NetHSM has. Its own are `label` and `filter`."""
 

@@ -92,6 +92,8 @@ _LISTED: Final = (
     *("label", "filter", "details", "limit", "after", "prefix"),
     *("labelContains", "tag", "type"),
 )
+_DETAILS: Final = ("details",)
+"""What NetHSM's answers do not have: clients generated from its description refuse more fields."""
 _DERIVATION: Final = ("derivation",)
 _SCRAPED: Final = (OPENMETRICS, PROMETHEUS)
 
@@ -108,7 +110,14 @@ _DESCRIBED: tuple[Route, ...] = (
     _anyone("GET", "/health/alive", health.empty, _LOCKED | _UNPROVISIONED, answers_head=True),
     _anyone("GET", "/health/ready", health.ready, answers_head=True),
     _anyone("GET", "/health/state", health.state, ALL_STATES, answers_head=True),
-    _root_when_up("GET", "/health/diagnose", cluster.diagnose, ALL_STATES, answers_head=True),
+    _root_when_up(
+        "GET",
+        "/health/diagnose",
+        cluster.diagnose,
+        ALL_STATES,
+        query=_DETAILS,
+        answers_head=True,
+    ),
     _root("GET", "/health/lockouts", health.lockouts),
     _metrics("GET", "/metrics", health.metrics, also_produces=_SCRAPED, answers_head=True),
     _anyone("GET", "/system/identity", attestation.identity),
@@ -234,7 +243,7 @@ _DESCRIBED: tuple[Route, ...] = (
     _auditor_or_root("GET", "/journal/key.pem", journal.public_key, produces=PEM),
     _auditor("DELETE", "/journal", journal.remove, query=("upto",), works_with_full_journal=True),
     # --- system ---
-    _root("GET", "/system/info", system.info, answers_head=True, has_tag=True),
+    _root("GET", "/system/info", system.info, query=_DETAILS, answers_head=True, has_tag=True),
     _root("POST", "/system/attestation", system.attest, accepts=_JSON),
     _root("POST", "/system/identity/csr.pem", attestation.identity_csr, produces=PEM),
     _root(

@@ -31,11 +31,11 @@ def add_update(parser: ArgumentParser) -> None:
 
 
 def _info(call: Invocation) -> None:
-    call.screen.record(call.client.get("/system/info"))
+    call.screen.record(call.client.get("/system/info", {"details": "true"}))
 
 
 def _diagnose(call: Invocation) -> None:
-    call.screen.record(call.client.get("/health/diagnose"))
+    call.screen.record(call.client.get("/health/diagnose", {"details": "true"}))
 
 
 def _reboot(call: Invocation) -> None:

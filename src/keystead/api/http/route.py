@@ -14,7 +14,7 @@ from keystead.api.http.long_bodies import SHORT_BODY_BYTES, DecodeText, decode_l
 from keystead.api.http.negotiation import is_media_type, media_type
 from keystead.api.http.statuses import JSON, HttpError
 from keystead.api.http.unread_body import BodyReader
-from keystead.errors import NotPermitted, WrongState
+from keystead.errors import InvalidInput, NotPermitted, WrongState
 from keystead.model.lifecycle import State
 from keystead.model.passphrases import parse_new_passphrase, parse_passphrase
 from keystead.model.secret import Hidden, Secret
@@ -189,6 +189,15 @@ class Call(Hidden, Generic[Body]):
             return None
         values = parse_qs(self.request.query, keep_blank_values=True).get(name)
         return values[0] if values else None
+
+    def flag(self, name: str) -> bool:
+        """Return whether a query parameter is `true`. Raises InvalidInput if it is neither that
+        nor `false`.
+        """
+        value = self.query(name)
+        if value not in {None, "true", "false"}:
+            raise InvalidInput(f"{name} must be true or false.")
+        return value == "true"
 
     def require_content_type(self) -> None:
         """Raise 415 unless the request's Content-Type is one the row accepts.

@@ -49,7 +49,7 @@ class MemberState(msgspec.Struct):
 
 
 class Diagnosis(msgspec.Struct, rename="camel"):
-    """GET /health/diagnose."""
+    """GET /health/diagnose. NetHSM has the first two fields."""
 
     cluster_logs: list[LogItem]
     cluster_state: StoreState
@@ -96,13 +96,21 @@ class JoinRequest(Hidden, forbid_unknown_fields=True, rename="camel"):
 
 
 async def diagnose(call: Call[None]) -> Reply[Diagnosis]:
-    """GET /health/diagnose: whether the store answers and can write, and what doctor warns of."""
+    """GET /health/diagnose: whether the store answers and can write.
+
+    With ?details=true also what doctor warns of, and how the cluster is.
+    """
+    with_details = call.flag("details")
     found = await cluster.diagnose(call.hsm)
     logs = [LogItem("error", complaint) for complaint in found.complaints]
-    warnings = msgspec.UNSET if found.warnings is None else list(found.warnings)
-    database = msgspec.UNSET if found.space is None else _database(found.space)
-    states = msgspec.UNSET if found.view is None else _states(found.view)
-    return json_reply(Diagnosis(logs, StoreState(found.store_answers), warnings, database, states))
+    diagnosis = Diagnosis(logs, StoreState(found.store_answers))
+    if with_details:
+        diagnosis.warnings = msgspec.UNSET if found.warnings is None else list(found.warnings)
+        diagnosis.cluster_database = (
+            msgspec.UNSET if found.space is None else _database(found.space)
+        )
+        diagnosis.cluster_members = msgspec.UNSET if found.view is None else _states(found.view)
+    return json_reply(diagnosis)
 
 
 def _database(space: members_model.DatabaseSpace) -> Database:

@@ -25,8 +25,6 @@ MOST_PARTS: Final = 64
 """A page ends after this many parts of the list, some thousands of keys, whatever it has found: a
 search through a million keys is many short requests."""
 
-_FLAGS: Final = {"true": True, "false": False}
-
 
 class ListedKeyView(PublicKeyView, rename="camel", kw_only=True):
     """An item of GET /keys?details=true: what GET /keys/{id} shows, with its ID, its PEM and
@@ -49,8 +47,7 @@ async def list_prefix(call: Call[None]) -> Reply[list[Item] | list[ListedKeyView
 
 
 async def _list(call: Call[None], *, prefix: str) -> Reply[list[Item] | list[ListedKeyView]]:
-    details = call.query("details")
-    if details is not None and _flag(details, name="details"):
+    if call.flag("details"):
         return await _page(call, prefix)
     found = await lists.list_keys(call.context, prefix=prefix, selection=_short_selection(call))
     return Reply(200, await id_list("id", found))
@@ -136,12 +133,6 @@ def _listed(key: DetailedKey) -> ListedKeyView:
         has_certificate=key.has_certificate,
         public_pem=msgspec.UNSET if key.public_pem is None else key.public_pem.decode(),
     )
-
-
-def _flag(text: str, *, name: str) -> bool:
-    if text not in _FLAGS:
-        raise InvalidInput(f"{name} must be true or false.")
-    return _FLAGS[text]
 
 
 def _limit(text: str | None) -> int:

@@ -30,8 +30,8 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     device_id: str
     ak_pub: dict[str, str]
     pcr: Mapping[str, str]
-    device_key: str
-    """What keeps the device key: `file`, in clear, `credential` or `tpm2`."""
+    device_key: str | msgspec.UnsetType = msgspec.UNSET
+    """With ?details=true: what keeps the device key: `file`, in clear, `credential` or `tpm2`."""
 
 
 class QuoteRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,7 +61,11 @@ class SystemUpdateData(msgspec.Struct, rename="camel"):
 
 
 async def info(call: Call[None]) -> Reply[SystemInfo]:
-    """GET /system/info: versions, and the name of this device."""
+    """GET /system/info: versions, and the name of this device.
+
+    With ?details=true also what keeps the device key.
+    """
+    with_details = call.flag("details")
     return json_reply(
         SystemInfo(
             software_version=NETHSM_VERSION,
@@ -71,7 +75,7 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
             device_id=call.hsm.device_id,
             ak_pub=_attestation_keys(call.hsm.quotes),
             pcr=call.hsm.measurements,
-            device_key=call.hsm.device_key_provider,
+            device_key=call.hsm.device_key_provider if with_details else msgspec.UNSET,
         )
     )
 

@@ -5,6 +5,7 @@ import { fromPem } from "/console/bytes.js";
 import { readCertificate } from "/console/der.js";
 import { Hsm, segment } from "/console/hsm.js";
 
+const DIAGNOSIS = "/health/diagnose?details=true";
 const CLUSTER_MILLISECONDS = 3000;
 const SAMPLE_MILLISECONDS = 2000;
 const SAMPLES_KEPT = 150;
@@ -27,7 +28,7 @@ let metricsUser = null;
 export async function dashboardView({ hsm, go, onStop }) {
   const parts = [element("h1", {}, "Overview")];
   if (hsm.is("Administrator") && hsm.isRoot) {
-    const asked = { certificate: tlsCertificate(hsm), diagnosis: hsm.get("/health/diagnose"), onStop };
+    const asked = { certificate: tlsCertificate(hsm), diagnosis: hsm.get(DIAGNOSIS), onStop };
     parts.push(...await Promise.all([checklist, device, cluster, lockouts]
       .map((part) => shown(() => part(hsm, asked)))));
   }
@@ -112,7 +113,7 @@ async function cluster(hsm, { diagnosis, onStop }) {
   };
   await draw(diagnosis);
   if (place.childNodes.length) {
-    repeat(hsm, CLUSTER_MILLISECONDS, () => draw(hsm.get("/health/diagnose")), onStop);
+    repeat(hsm, CLUSTER_MILLISECONDS, () => draw(hsm.get(DIAGNOSIS)), onStop);
   }
   return place;
 }
