@@ -53,3 +53,15 @@ def test_what_it_cannot_name_it_does_not_show_but_manages(hsm, foreign) -> None:
         hsm.admin.delete_key_tag(key_id, "tag")
     hsm.admin.delete_key(foreign[0])
     assert foreign[0] not in hsm.admin.list_keys()
+
+
+def test_a_user_of_a_role_that_it_cannot_name_is_listed_and_deleted(hsm) -> None:
+    wanted = {"realName": "a", "role": "Auditor", "passphrase": "some passphrase"}
+    answer = hsm.server.request("PUT", "/users/auditor", user="admin", json=wanted)
+    assert answer.status == 201, answer
+    assert "auditor" in hsm.admin.list_users()
+    with pytest.raises(ApiValueError, match="allowed_values"):
+        hsm.admin.get_user("auditor")
+    hsm.admin.set_passphrase("auditor", "another passphrase")
+    hsm.admin.delete_user("auditor")
+    assert "auditor" not in hsm.admin.list_users()
