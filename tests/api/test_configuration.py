@@ -162,12 +162,15 @@ async def test_system_info_has_every_field_of_nethsm_s_and_no_other(
 
 
 async def test_system_info_shows_what_the_tpm_has_measured() -> None:
-    core = await start_core(measurements={"11": "ab" * 32})
+    measured = {"0": "01" * 32, "2": "23" * 32, "11": "ab" * 32}
+    core = await start_core(measurements=measured)
     await core.provision()
 
     info = (await core.request("GET", "/system/info", user=ADMIN)).json()
+    assert info["pcr"] == {"0": "01" * 32, "2": "23" * 32}
 
-    assert info["pcr"] == {"11": "ab" * 32}
+    info = (await core.request("GET", "/system/info?details=true", user=ADMIN)).json()
+    assert info["pcr"] == measured
     core.close()
 
 

@@ -17,6 +17,10 @@ NETHSM_VERSION: Final = "5.0"
 namespaces from 2 on, labels from 5 on."""
 
 
+_NETHSM_REGISTERS: Final = ("0", "2")
+"""Those that NetHSM shows, and that its description names."""
+
+
 class SystemInfo(msgspec.Struct, rename="camel"):
     """GET /system/info.
 
@@ -63,9 +67,9 @@ class SystemUpdateData(msgspec.Struct, rename="camel"):
 async def info(call: Call[None]) -> Reply[SystemInfo]:
     """GET /system/info: versions, and the name of this device.
 
-    With ?details=true also what keeps the device key.
+    With ?details=true also what keeps the device key, and all registers of the TPM.
     """
-    with_details = call.flag("details")
+    with_details, measured = call.flag("details"), call.hsm.measurements
     return json_reply(
         SystemInfo(
             software_version=NETHSM_VERSION,
@@ -74,10 +78,14 @@ async def info(call: Call[None]) -> Reply[SystemInfo]:
             hardware_version="N/A",
             device_id=call.hsm.device_id,
             ak_pub=_attestation_keys(call.hsm.quotes),
-            pcr=call.hsm.measurements,
+            pcr=measured if with_details else _of_nethsm(measured),
             device_key=call.hsm.device_key_provider if with_details else msgspec.UNSET,
         )
     )
+
+
+def _of_nethsm(measured: Mapping[str, str]) -> dict[str, str]:
+    return {register: measured[register] for register in _NETHSM_REGISTERS if register in measured}
 
 
 def _attestation_keys(tpm: QuotesMachine | None) -> dict[str, str]:
