@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from keystead.errors import StoreUnavailable
+from keystead.errors import CommitTooLarge, StoreUnavailable
 from keystead.model.ids import Label, NamespaceId
 from keystead.model.keys import StoredCertificate
 from keystead.model.secret import Secret
@@ -189,6 +189,31 @@ def test_a_flush_without_a_store_keeps_the_counts_for_the_next():
         await domain.keys.flush_counts()
         record, _ = await domain.keys.read(A)
         assert record.operations == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_the_store_does_not_take_keeps_no_other_count_from_being_written():
+    async def scenario():
+        store, domain, record = await with_key()
+        paths = [key_path(f"k{number}") for number in range(20)]
+        for path in paths:
+            await domain.keys.put(path, record, expected=MISSING)
+        commit = store.kept.commit
+
+        async def commit_but_one(changes, *, checks=()):
+            if any(change.path == "/key/k7" for change in changes):
+                raise CommitTooLarge("It is too large.")
+            return await commit(changes, checks=checks)
+
+        store.kept.commit = commit_but_one
+        for path in paths:
+            domain.keys.count_use(path)
+        with pytest.raises(CommitTooLarge):
+            await domain.keys.flush_counts()
+        counts = [(await domain.keys.read(path))[0].operations for path in paths]
+        assert counts == [int(number != 7) for number in range(20)]
+        assert domain.keys.operations(key_path("k7"), 0) == 1
 
     asyncio.run(scenario())
 

@@ -12,6 +12,7 @@ import msgspec
 from keystead import algorithms
 from keystead.errors import (
     AlreadyExists,
+    CommitTooLarge,
     CorruptRecord,
     NotFound,
     StaleRevision,
@@ -243,10 +244,15 @@ class KeyStore:
         return stored + self._counts.of(path)
 
     async def flush_counts(self) -> None:
-        """Write the pending counts into the records. They stay pending after StoreUnavailable."""
+        """Write the pending counts into the records. They stay pending after StoreUnavailable.
+
+        Raises CommitTooLarge at the end if a record has become too large for the store.
+        """
         batch: list[_Counted] = []
+        too_large: list[CommitTooLarge] = []
         size = 0
         at_once = _FLUSH_RECORDS
+        store = partial(self._store_counts, too_large)
         paths = await self._pending_by_page()
         for start in range(0, len(paths), _FLUSH_READS):
             some = paths[start : start + _FLUSH_READS]
@@ -258,9 +264,11 @@ class KeyStore:
                 size += len(counted.change.value or b"")
                 if len(batch) >= at_once or size >= _FLUSH_BYTES:
                     # Each record comes with a page of versions, as large as there are keys.
-                    at_once = await in_parts(batch, at_once, self._store_counts)
+                    at_once = await in_parts(batch, at_once, store)
                     batch, size = [], 0
-        _ = await in_parts(batch, at_once, self._store_counts)
+        _ = await in_parts(batch, at_once, store)
+        if too_large:
+            raise too_large[0]
 
     async def _pending_by_page(self) -> Sequence[KeyPath]:
         """Return the keys with uses pending. Those whose versions are in one page come together."""
@@ -283,9 +291,16 @@ class KeyStore:
         record = replace(record, operations=record.operations + count)
         return _Counted(path, record, count, self.change(path, record, expected=revision))
 
-    async def _store_counts(self, batch: Sequence[_Counted]) -> None:
+    async def _store_counts(
+        self, too_large: list[CommitTooLarge], batch: Sequence[_Counted]
+    ) -> None:
+        """Write a batch, or note that its only record is too large for the store."""
         try:
             await self._commit_counts(batch)
+        except CommitTooLarge as error:
+            if len(batch) > 1:
+                raise
+            too_large.append(error)
         except StaleRevision:
             for counted in batch:
                 await retry_when_stale(partial(self._store_count, counted.path))
