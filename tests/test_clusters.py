@@ -78,6 +78,19 @@ def test_shared_records_move_there_and_back_and_own_ones_stay(data, capsys):
 
 
 @needs_etcd
+def test_a_record_that_etcd_does_not_take_is_named_and_nothing_changes(data, capsys):
+    asyncio.run(fill(data / "keystead.db", {"/0/key/large": bytes(1_600_000)}))
+    before = records(data)
+    assert run(data, "init", f"--url={URL}") == 1
+    said = capsys.readouterr().err
+    assert "The record /0/key/large has 1600000 bytes, which is more than etcd takes." in said
+    assert records(data) == before
+    assert not (data / "etcd").exists()
+    asyncio.run(fill(data / "keystead.db", {"/0/key/large": bytes(1_500_000)}))
+    assert run(data, "init", f"--url={URL}") == 0
+
+
+@needs_etcd
 def test_a_copy_that_was_interrupted_is_made_again(data):
     before = records(data)
     (data / "etcd.new").mkdir()

@@ -3,7 +3,7 @@
 import pytest
 from nethsm.backup import Backup
 
-from keystead.errors import InvalidInput, StaleRevision, WrongState
+from keystead.errors import CommitTooLarge, InvalidInput, StaleRevision, WrongState
 from keystead.model.secret import Secret
 from keystead.sealing.domain_key import StoreLabel, store_key
 from keystead.sealing.envelope import unseal
@@ -216,6 +216,63 @@ async def test_a_refused_file_changes_nothing():
     assert await signs(core, "mine", operator)
     core.close()
     other.close()
+
+
+def limit_commits(store, most):
+    """Have the store take commits with at most so many bytes, as etcd does."""
+    commit = store.commit
+
+    async def limited(changes, *, checks=()):
+        if sum(len(change.value or b"") for change in changes) > most:
+            raise CommitTooLarge("The store does not take so much at once.")
+        return await commit(changes, checks=checks)
+
+    store.commit = limited
+
+
+async def certify(core, key_id, content):
+    kind = {"content-type": "application/octet-stream"}
+    path = f"/keys/{key_id}/cert"
+    return await core.request("PUT", path, user=ADMIN, body=content, headers=kind)
+
+
+async def test_a_file_with_a_record_that_the_store_does_not_take_changes_nothing():
+    core, backup, operator = await furnished()
+    assert (await certify(core, "mine", bytes(700_000))).status == 201
+    file = await make(core, backup)
+    assert (await core.request("DELETE", "/keys/mine/cert", user=ADMIN)).status == 204
+    limit_commits(core.store, 800_000)
+    before = await contents(core.store)
+    answer = await restore(core, file, ADMIN)
+    assert answer.status == 413
+    assert "The record /key/mine of the backup has 93" in answer.message
+    await swept(core)
+    assert await contents(core.store) == before
+    assert await signs(core, "mine", operator)
+    core.close()
+
+
+async def test_records_that_the_store_takes_by_themselves_are_restored():
+    core, backup, operator = await furnished()
+    await core.generate("before", "Curve25519", "EdDSA_Signature")
+    for key_id, size in (("before", 180_000), ("mine", 700_000)):
+        assert (await certify(core, key_id, bytes(size))).status == 201
+    file = await make(core, backup)
+    limit_commits(core.store, 1_000_000)
+    assert (await restore(core, file, ADMIN)).status == 204
+    assert await signs(core, "mine", operator)
+    core.close()
+
+
+async def test_a_change_that_is_more_than_the_store_takes_is_413():
+    core, _, operator = await furnished()
+    limit_commits(core.store, 800_000)
+    answer = await certify(core, "mine", bytes(700_000))
+    assert (answer.status, "Retry-After" in answer.headers) == (413, False)
+    assert "does not take so much" in answer.message
+    assert await signs(core, "mine", operator)
+    assert core.hsm.alarm.reason is None
+    core.close()
 
 
 async def test_users_with_the_longest_names_are_restored():

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from keystead.errors import StaleRevision, StoreUnavailable, WriteRefused
+from keystead.errors import CommitTooLarge, StaleRevision, StoreUnavailable
 from keystead.etcd import calls
 from keystead.etcd.messages import RangeRequest
 from keystead.storage.backends import etcd_writer
@@ -118,7 +118,7 @@ def test_a_commit_that_is_too_large_is_refused_and_fails_no_other(etcd_member):
                 store.commit([Change("/b", b"1")]),
                 return_exceptions=True,
             )
-            assert isinstance(large, WriteRefused)
+            assert isinstance(large, CommitTooLarge)
             assert (await store.get("/b")).revision == small
 
     asyncio.run(main())

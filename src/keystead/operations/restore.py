@@ -5,14 +5,21 @@ At the end of the file, one commit makes the new generation the current one and 
 domain key.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from keystead.errors import Conflict, CorruptRecord, InvalidInput, UnsupportedFormat, WriteRefused
+from keystead.errors import (
+    CommitTooLarge,
+    Conflict,
+    CorruptRecord,
+    InvalidInput,
+    UnsupportedFormat,
+    WriteRefused,
+)
 from keystead.model.lifecycle import Event
 from keystead.model.secret import Secret
 from keystead.operations.caller_context import CallerContext
@@ -108,12 +115,23 @@ async def _fill(following: NextGeneration, reader: BackupReader, records: Restor
     async for path, value in reader.records():
         if not records.is_shared(path, value):
             continue
-        batch[path] = value
-        size += len(path) + len(value)
-        if size >= BATCH_BYTES or len(batch) >= BATCH_RECORDS:
-            await following.add(batch)
+        added = len(path) + len(value)
+        if batch and (size + added > BATCH_BYTES or len(batch) >= BATCH_RECORDS):
+            await _add(following, batch)
             batch, size = {}, 0
-    await following.add(batch)
+        batch[path] = value
+        size += added
+    await _add(following, batch)
+
+
+async def _add(following: NextGeneration, batch: Mapping[str, bytes]) -> None:
+    try:
+        await following.add(batch)
+    except CommitTooLarge as error:
+        path, value = max(batch.items(), key=lambda item: len(item[1]))
+        raise CommitTooLarge(
+            f"The record {path} of the backup has {len(value)} bytes. {error.message}"
+        ) from None
 
 
 class _Switch(msgspec.Struct, frozen=True):

@@ -48,7 +48,7 @@ _REASONS: Final = {
     406: "The Accept header excludes what this gives.",
     409: "It exists already, or is in a condition that excludes the change.",
     412: "Not in this state, or a condition on an entity tag does not hold.",
-    413: "The body is too large.",
+    413: "The body, or what would be stored, is too large.",
     414: "The URI is too long.",
     415: "The Content-Type is not one that this takes.",
     429: "An attempt with wrong credentials is less than a second old.",

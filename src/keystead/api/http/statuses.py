@@ -19,6 +19,7 @@ STATUS: dict[type[errors.KeysteadError], int] = {
     errors.WrongState: 412,
     errors.ConditionFailed: 412,
     errors.TooLarge: 413,
+    errors.CommitTooLarge: 413,
     errors.TooManyAttempts: 429,
     errors.SelfTestFailed: 500,
     errors.StoreUnavailable: 503,

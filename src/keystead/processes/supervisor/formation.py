@@ -8,13 +8,13 @@ other copy is deleted at the next start.
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from keystead.deadlines import within
-from keystead.errors import StartRefused
+from keystead.errors import CommitTooLarge, StartRefused
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.messages import MemberListRequest
@@ -28,7 +28,7 @@ from keystead.processes.supervisor.etcd_member import EtcdMember
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.split import MOVABLE, SplitStore, remove_movable
 from keystead.storage.backends.sqlite import SqliteStore
-from keystead.storage.key_value_store import Change, KeyValueStore
+from keystead.storage.key_value_store import Change, KeyValueStore, Record
 from keystead.storage.paths import devices
 
 START_SECONDS: Final = 60
@@ -146,13 +146,24 @@ async def _copy(source: KeyValueStore, target: KeyValueStore) -> int:
         begin = start
         while page := await source.scan(begin, stop, limit_bytes=_PAGE_BYTES):
             for first in range(0, len(page), _PAGE_RECORDS):
-                part = page[first : first + _PAGE_RECORDS]
-                _ = await target.commit([Change(one.path, one.entry.value) for one in part])
+                await _put(target, page[first : first + _PAGE_RECORDS])
             count += len(page)
             begin = page[-1].path + "\0"
     if await _digest(source) != await _digest(target):
         raise StartRefused("The copy of the records is not the same as the records.")
     return count
+
+
+async def _put(target: KeyValueStore, part: Sequence[Record]) -> None:
+    try:
+        _ = await target.commit([Change(one.path, one.entry.value) for one in part])
+    except CommitTooLarge:
+        largest = max(part, key=lambda one: len(one.entry.value))
+        raise StartRefused(
+            f"The record {largest.path} has {len(largest.entry.value)} bytes, which is more than "
+            "etcd takes. Nothing has changed. Start the server, make it smaller "
+            "(a certificate, tags), and repeat the command."
+        ) from None
 
 
 async def _digest(store: KeyValueStore) -> bytes:

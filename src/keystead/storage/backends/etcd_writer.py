@@ -43,6 +43,7 @@ MAX_OPERATIONS: Final = 512
 """What etcd must allow in a transaction (--max-txn-ops)."""
 _MAX_REQUEST_BYTES: Final = 1536 * 1024
 """What etcd takes in a request (--max-request-bytes, which is left as it is)."""
+_TOO_LARGE: Final = "request is too large"
 _MAX_GROUP: Final = 100
 _MAX_GROUP_BYTES: Final = 512 * 1024
 _COMMIT_BYTES: Final = 64
@@ -68,7 +69,9 @@ class EtcdJob:
     def size(self) -> int:
         """About how many bytes it takes in a transaction."""
         records = sum(2 * len(one.path) + len(one.value or b"") for one in self.changes)
-        return records + _COMMIT_BYTES * (1 + len(self.changes) + len(self.checks))
+        conditions = sum(len(one.path) for one in self.checks)
+        more = _COMMIT_BYTES * (1 + len(self.changes) + len(self.checks))
+        return records + conditions + more
 
     @property
     def operations(self) -> int:
@@ -204,8 +207,7 @@ class EtcdWriter:
                 for job in jobs:
                     await self._write([job])
                 return
-            refusal = CommitTooLarge if jobs[0].is_too_large else WriteRefused
-            outcomes = [refusal(f"The cluster's store cannot be written: {error}")]
+            outcomes = [_refusal(error, jobs[0])]
         except EtcdUnavailable as error:
             # The same whatever it is: the caller must not take it for certain.
             outcomes = [_unknown(error) for _ in jobs]
@@ -338,6 +340,12 @@ class EtcdWriter:
 
     def _stale_key(self, place: int) -> bytes:
         return self._stale + b"%d" % place
+
+
+def _refusal(error: EtcdRefused, job: EtcdJob) -> WriteRefused:
+    if job.is_too_large or _TOO_LARGE in str(error):
+        return CommitTooLarge(f"The cluster's store does not take so much at once: {error}.")
+    return WriteRefused(f"The cluster's store cannot be written: {error}")
 
 
 def _unknown(error: Exception) -> StoreUnavailable:
