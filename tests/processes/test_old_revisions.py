@@ -37,11 +37,13 @@ class Watched:
         self.store = EtcdStore(self.client, device="0123456789")
         self.seconds = 0.0
         self.lines: list[str] = []
+        self.used: list[int] = []
         log = Log("platform", clock=lambda: 0, write=self.lines.append)
         self.old = OldRevisions(
             self.client,
             log,
             lambda: self.seconds,
+            used=self.used.append,
             grown_bytes=GROWN_BYTES,
             kept_seconds=KEPT_SECONDS,
         )
@@ -78,6 +80,17 @@ def test_more_than_the_quota_is_written_within_an_hour(alone: Member) -> None:
         assert found is not None
         assert found.value == PART
         assert "etcd forgets old revisions" in watched.lines[0]
+
+    with_watched(alone, scenario)
+
+
+def test_what_is_in_use_is_told(alone: Member) -> None:
+    async def scenario(watched: Watched) -> None:
+        await watched.replace_record(8, seconds=0.1)
+        assert watched.used == sorted(watched.used)
+        await asyncio.sleep(0.2)
+        await watched.old.look()
+        assert watched.used[-1] > 8 * len(PART)
 
     with_watched(alone, scenario)
 

@@ -13,7 +13,7 @@ from keystead.etcd.errors import EtcdInDoubt, EtcdRefused
 from keystead.processes.etcd.member import InitialPeer, MemberDirectory, MemberRecord
 from keystead.processes.supervisor import doctor
 from keystead.storage.backends.etcd import EtcdStore
-from keystead.storage.key_value_store import MISSING, Change
+from keystead.storage.key_value_store import MISSING, Change, Check
 from tests.support.etcd import CONTROL, Cluster, PatientClient, needs_etcd
 
 pytestmark = needs_etcd
@@ -154,6 +154,22 @@ def test_a_doubt_is_cleared_without_space(member):
             await write(store)
 
     in_store(member, scenario, lambda _: client)
+
+
+def test_in_an_almost_full_database_nothing_is_added(member):
+    async def scenario(store):
+        await store.commit([Change("/a", b"kept"), Change("/b", b"gone")])
+        store.is_crowded = True
+        for changes in ([], [Change("/c", bytes(65))]):
+            with pytest.raises(WriteRefused, match="almost full"):
+                await store.commit(changes)
+        await store.commit([], checks=[Check("/c", MISSING)])
+        await store.commit([Change("/decided/device", bytes(16))])
+        await store.commit([Change("/b", None), Change("/0/root", bytes(8192))])
+        store.is_crowded = False
+        await write(store)
+
+    in_store(member, scenario)
 
 
 def test_an_etcd_that_does_not_run_is_said_to_be_silent(member, data):

@@ -89,7 +89,7 @@ async def core_of(device, client, *, seconds, clock=None, wall_clock=None):
             freshness=Freshness(Settings(seconds), time.monotonic, watch.confirm_now),
         )
         device.key = core.device_key.copy()
-        core.heard = heard
+        core.heard, core.shared = heard, shared
         heard.news = ClusterNews(core.hsm, core.hsm.freshness)
         heard.news.any_changed()
         try:

@@ -34,6 +34,8 @@ from keystead.wire.platform_messages import FreshnessSettings, JoinCluster, Memb
 MAJORITY_SECONDS: Final = 15.0
 """How long a question may wait for the first word of a majority. Members that start at the same
 time need some seconds to find each other."""
+_ROOM_BYTES: Final = 512 * 2**20
+"""What is kept of the database's quota for deletions."""
 _RETRY_SECONDS: Final = 0.1
 _TRIES_BEFORE_A_LINE: Final = 100
 
@@ -167,7 +169,11 @@ async def _follow(
         client, news, seconds_since_boot, every_seconds=every_seconds, is_own=shared.has_made
     )
     service.confirm_now = watch.confirm_now
-    revisions = OldRevisions(client, log, seconds_since_boot)
+
+    def used(count: int) -> None:
+        shared.is_crowded = count > QUOTA_BYTES - _ROOM_BYTES
+
+    revisions = OldRevisions(client, log, seconds_since_boot, used=used)
     _ = await asyncio.gather(watch.run(), revisions.look_forever())
 
 

@@ -1,4 +1,4 @@
-"""Has etcd forget old revisions before they fill its database.
+"""Has etcd forget old revisions before they fill its database, and keeps room for deletions.
 
 etcd forgets what is older than an hour by itself. In an hour, changes of a large store can write
 more than the database may have: each brings the page of its version along.
@@ -32,13 +32,15 @@ class OldRevisions:
         log: Log,
         now: Callable[[], float],
         *,
+        used: Callable[[int], None],
         grown_bytes: int = GROWN_BYTES,
         kept_seconds: float = KEPT_SECONDS,
     ) -> None:
-        """`now` is a monotonic clock, in seconds."""
+        """`now` is a monotonic clock, in seconds. `used` is told how many bytes are in use."""
         self._client = client
         self._log = log
         self._now = now
+        self._used = used
         self._grown_bytes = grown_bytes
         self._kept_seconds = kept_seconds
         self._least_bytes = 0
@@ -65,6 +67,7 @@ class OldRevisions:
         while len(self._seen) > 1 and self._seen[1][0] <= self._now() - self._kept_seconds:
             _ = self._seen.popleft()
         used = status.db_size_in_use
+        self._used(used)
         self._least_bytes = min(self._least_bytes, used)
         since, revision = self._seen[0]
         if (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from keystead.errors import SnapshotUnavailable, StoreUnavailable
+from keystead.errors import SnapshotUnavailable, StoreUnavailable, WriteRefused
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
 from keystead.etcd.errors import AnswerTooLarge, EtcdRefused, EtcdUnavailable
@@ -31,6 +31,8 @@ _MAX_AHEAD: Final = 8
 _FIRST_RECORDS: Final = 64
 _MAX_RECORDS: Final = 4096
 _PAUSE_SECONDS: Final = 0.1
+_SMALL_BYTES: Final = 64
+"""A record of the store's own has less, such as the number of a commit or a turn."""
 _COMPACTED: Final = "required revision has been compacted"
 
 
@@ -60,6 +62,9 @@ class EtcdStore:
         self._ahead: OrderedDict[tuple[str, str], _Ahead] = OrderedDict()
         self._page_records = _FIRST_RECORDS
         self._commits = 0
+        self.is_crowded = False
+        """Whether the database is almost full. Then only what deletes records is written, because
+        from its quota on etcd would write nothing: each deletion also writes a version."""
 
     async def get(self, path: str) -> StoredValue | None:
         """Return the record at `path`, or None.
@@ -124,6 +129,10 @@ class EtcdStore:
         async with self._places:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
+            if self.is_crowded and _adds(changes, checks):
+                raise WriteRefused(
+                    "The cluster's database is almost full: only deletions are made."
+                )
             job = EtcdJob(
                 [Change(ROOT + change.path, change.value, change.expected) for change in changes],
                 [Check(ROOT + check.path, check.revision) for check in checks],
@@ -234,6 +243,14 @@ class _EtcdSnapshot:
         if not self._revision:
             raise SnapshotUnavailable("The snapshot is closed.")
         return self._revision
+
+
+def _adds(changes: Sequence[Change], checks: Sequence[Check]) -> bool:
+    """Whether a commit writes records and deletes none. An empty one asks whether one can write."""
+    if any(change.value is None for change in changes):
+        return False
+    is_question = not changes and not checks
+    return is_question or any(len(change.value or b"") > _SMALL_BYTES for change in changes)
 
 
 def _key(path: str) -> bytes:
