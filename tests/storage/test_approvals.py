@@ -10,7 +10,7 @@ from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
 from keystead.model.ids import UserId
 from keystead.model.policy import ApprovalRule
 from keystead.storage.key_value_store import Change
-from tests.support.stores import WatchedStore, key_path, new_domain
+from tests.support.stores import WatchedStore, key_path, new_domain, open_domain
 
 DAY = 86_400
 NOW = 10.0 * DAY
@@ -172,5 +172,43 @@ def test_what_is_forgotten_again_while_all_are_read_is_not_void() -> None:
         await approvals.open()
         assert [uses.is_void for uses in taken] == [False, False]
         assert len(approvals.of_namespace(None, NOW)) == 2
+
+    asyncio.run(scenario())
+
+
+def test_one_that_another_member_changes_is_read_by_itself() -> None:
+    async def scenario() -> None:
+        store = WatchedStore()
+        approvals = (await new_domain(store)).approvals
+        elsewhere = open_domain(store).approvals
+        await approvals.add(approval("a", state=ApprovalState.GRANTED, granted_at=NOW), NOW)
+        await elsewhere.open()
+        taken = await elsewhere.take("a", 2, lambda: NOW)
+        await elsewhere.add(approval("b"), NOW)
+        for name in ("a", "b", "missing"):
+            await approvals.read_again(name)
+        shown, there = (
+            {one.approval_id: one for one in of}
+            for of in (approvals.of_namespace(None, NOW), elsewhere.of_namespace(None, NOW))
+        )
+        assert shown == there
+        assert shown.keys() == {"a", "b"}
+        await approvals.void(lambda _: True)
+        await elsewhere.read_again("a")
+        assert taken.is_void
+
+    asyncio.run(scenario())
+
+
+def test_one_that_is_read_while_all_are_forgotten_keeps_the_entry_that_its_users_have() -> None:
+    async def scenario() -> None:
+        approvals = (await new_domain(WatchedStore())).approvals
+        await approvals.add(approval("a", state=ApprovalState.GRANTED, granted_at=NOW), NOW)
+        taken = await approvals.take("a", 1, lambda: NOW)
+        approvals.forget()
+        await approvals.read_again("a")
+        await approvals.open()
+        await approvals.void(lambda _: True)
+        assert taken.is_void
 
     asyncio.run(scenario())

@@ -144,6 +144,8 @@ class ApprovalStore:
 
     async def read_again(self, name: str) -> None:
         """Read one approval: another member of the cluster has changed it, or asked for it."""
+        if name in self._former:
+            return  # `open` reads it, into the entry that a change under way may have.
         entry = self._entries.get(name)
         try:
             if entry is not None:
