@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from coincurve import PrivateKey as Secp256k1Key
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from keystead.algorithms._libsecp256k1 import Signer
 
 _DIGEST = bytes(range(32))
 _SECONDS = 1.0
@@ -22,8 +23,8 @@ def _signer(key_type: str, length: int | None) -> Callable[[], bytes]:
         edwards_key = ed25519.Ed25519PrivateKey.generate()
         return lambda: edwards_key.sign(_DIGEST)
     if key_type == "EC_P256K1":
-        koblitz_key = Secp256k1Key()
-        return lambda: koblitz_key.sign(_DIGEST, hasher=None)
+        koblitz_key = Signer(bytes(31) + b"\1")
+        return lambda: koblitz_key.sign_ecdsa(_DIGEST)
     if key_type == "ML_DSA_65":
         lattice_key = mldsa.MLDSA65PrivateKey.generate()
         return lambda: lattice_key.sign(_DIGEST)

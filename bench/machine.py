@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.backends.openssl import backend
 
-_PACKAGES = ("coincurve", "cryptography", "msgspec", "uvloop")
+_PACKAGES = ("btclib_libsecp256k1", "cryptography", "msgspec", "uvloop")
 
 
 def describe() -> dict[str, object]:

@@ -4,8 +4,8 @@ import base64
 import json
 import re
 
-import coincurve
 import pytest
+from btclib_libsecp256k1 import keys
 from cryptography.hazmat.primitives.asymmetric import (
     ec,
     ed448,
@@ -69,7 +69,7 @@ def made(key_type: str) -> tuple[dict[str, str], dict[str, str] | None]:
     if key_type == "Generic":
         return {"data": b64(bytes(range(32)))}, None
     if key_type == "BIP32":
-        point = coincurve.PublicKey(BIP32_MASTER).format(compressed=False)
+        point = keys.serialize(keys.parse(BIP32_MASTER), compressed=False)
         return {"data": b64(bytes(range(16)))}, {"data": b64(point)}
     if key_type in WITH_RAW_BYTES:
         key = WITH_RAW_BYTES[key_type].generate()

@@ -266,4 +266,10 @@ def test_the_edge_process_loads_no_key_handling_code():
     assert "keystead.edge.server" in ours
     assert not [name for name in ours if not name.startswith(allowed)]
     foreign = {name.partition(".")[0] for name in loaded}
-    assert not foreign & {"cryptography", "coincurve", "Crypto", "_cffi_backend", "sqlite3"}
+    assert not foreign & {
+        "cryptography",
+        "_btclib_libsecp256k1",
+        "Crypto",
+        "_cffi_backend",
+        "sqlite3",
+    }

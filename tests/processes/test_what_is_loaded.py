@@ -11,7 +11,7 @@ PROCESSES = (
     "processes.core.process",
     "processes.edge.process",
 )
-HELD_BY_THE_CORE = ("cryptography", "Crypto", "coincurve", "keystead.algorithms")
+HELD_BY_THE_CORE = ("cryptography", "Crypto", "_btclib_libsecp256k1", "keystead.algorithms")
 
 
 def loaded_by(module):

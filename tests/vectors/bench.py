@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import coincurve
+from btclib_libsecp256k1 import keys
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -160,6 +160,6 @@ def _on_curve(public: ec.EllipticCurvePublicKey) -> PrivateKey | None:
 def _secp256k1(public: ec.EllipticCurvePublicKey) -> PrivateKey:
     point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     key = algorithms.BY_NAME["EC_P256K1"].generate(None)
-    half = Point(coincurve.PublicKey(point), coincurve.PublicKeyXOnly(point[1:33]))
+    half = Point(keys.parse(point))
     key._signer = SimpleNamespace(public=half)  # noqa: SLF001  there is no private key of a point
     return key

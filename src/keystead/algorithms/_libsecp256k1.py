@@ -6,13 +6,12 @@ The library works on secrets in constant time, in buffers that can be wiped.
 from secrets import token_bytes
 from typing import Any, Final
 
-import coincurve
-from coincurve import ecdsa
-from coincurve._libsecp256k1 import (  # type: ignore[import-not-found]  # compiled, no stubs
+# The package btclib_libsecp256k1 around it loads what is not needed, and makes callbacks in memory
+# that can be written and executed.
+from _btclib_libsecp256k1 import (  # type: ignore[import-not-found]  # compiled, no stubs
     ffi,
     lib,
 )
-from coincurve.context import GLOBAL_CONTEXT
 
 from keystead.algorithms._algorithm import Algorithm
 from keystead.errors import InvalidInput
@@ -21,9 +20,26 @@ SCALAR_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 BIP340_SIGNATURE_BYTES: Final = 64
 AUXILIARY_BYTES: Final = 32
-# SECP256K1_SCHNORRSIG_EXTRAPARAMS_MAGIC of secp256k1_schnorrsig.h
+_SEED_BYTES: Final = 32
+_MOST_DER_BYTES: Final = 72
+# These are macros of secp256k1.h and secp256k1_schnorrsig.h: SECP256K1_CONTEXT_NONE,
+# SECP256K1_EC_UNCOMPRESSED, SECP256K1_EC_COMPRESSED, SECP256K1_SCHNORRSIG_EXTRAPARAMS_MAGIC.
+_CONTEXT_NONE: Final = 1
+_UNCOMPRESSED: Final = (2, 65)
+"""The flag of this form of a point, and its bytes."""
+_COMPRESSED: Final = (258, 33)
 _EXTRAPARAMS_MAGIC: Final = b"\xda\x6f\xb3\x8c"
-_CONTEXT: Final = GLOBAL_CONTEXT.ctx
+
+
+def _new_context() -> Any:  # noqa: ANN401 - an opaque pointer
+    """Return a context that hides by random numbers what it computes with secrets."""
+    context = lib.secp256k1_context_create(_CONTEXT_NONE)
+    if not lib.secp256k1_context_randomize(context, token_bytes(_SEED_BYTES)):
+        raise ArithmeticError("libsecp256k1 takes no random numbers")
+    return context
+
+
+_CONTEXT: Final = _new_context()
 
 
 def require_digest(algorithm: Algorithm, message: bytes) -> None:
@@ -37,28 +53,37 @@ def require_digest(algorithm: Algorithm, message: bytes) -> None:
 class Point:
     """A public key."""
 
-    def __init__(self, point: coincurve.PublicKey, x_only: coincurve.PublicKeyXOnly) -> None:
+    def __init__(self, point: Any) -> None:  # noqa: ANN401 - the library's
+        """Take a `secp256k1_pubkey *`."""
         self._point = point
-        self._x_only = x_only
+        self._x_only = ffi.new("secp256k1_xonly_pubkey *")
+        lib.secp256k1_xonly_pubkey_from_pubkey(_CONTEXT, self._x_only, ffi.NULL, point)
 
     def encoded(self, *, compressed: bool = False) -> bytes:
         """Return the point as SEC 1 (2.3.3) has it."""
-        return self._point.format(compressed)
+        form, length = _COMPRESSED if compressed else _UNCOMPRESSED
+        encoded, size = ffi.new("unsigned char[]", length), ffi.new("size_t *", length)
+        lib.secp256k1_ec_pubkey_serialize(_CONTEXT, encoded, size, self._point, form)
+        return bytes(ffi.buffer(encoded))
 
     def verify_ecdsa(self, digest: bytes, signature: bytes) -> bool:
         """Return whether `signature`, in DER, is one of this digest; a high s is one as well."""
-        try:
-            # The library takes a low s only, as Bitcoin does.
-            _, low = ecdsa.signature_normalize(ecdsa.der_to_cdata(signature))
-        except ValueError:
+        parsed = ffi.new("secp256k1_ecdsa_signature *")
+        size = len(signature)
+        if not lib.secp256k1_ecdsa_signature_parse_der(_CONTEXT, parsed, signature, size):
             return False
-        return bool(lib.secp256k1_ecdsa_verify(_CONTEXT, low, digest, self._point.public_key))
+        # The library takes a low s only, as Bitcoin does.
+        lib.secp256k1_ecdsa_signature_normalize(_CONTEXT, parsed, parsed)
+        return bool(lib.secp256k1_ecdsa_verify(_CONTEXT, parsed, digest, self._point))
 
     def verify_bip340(self, message: bytes, signature: bytes) -> bool:
         """Return whether `signature` is one of this message by BIP-340."""
         if len(signature) != BIP340_SIGNATURE_BYTES:
             return False
-        return self._x_only.verify(signature, message)
+        size = len(message)
+        return bool(
+            lib.secp256k1_schnorrsig_verify(_CONTEXT, signature, message, size, self._x_only)
+        )
 
 
 class Signer:
@@ -71,10 +96,9 @@ class Signer:
         self._keypair = ffi.new("secp256k1_keypair *")
         if not lib.secp256k1_keypair_create(_CONTEXT, self._keypair, self._secret):
             raise ValueError("not a private key of secp256k1")
-        point, x_only = ffi.new("secp256k1_pubkey *"), ffi.new("secp256k1_xonly_pubkey *")
+        point = ffi.new("secp256k1_pubkey *")
         lib.secp256k1_keypair_pub(_CONTEXT, point, self._keypair)
-        lib.secp256k1_keypair_xonly_pub(_CONTEXT, x_only, ffi.NULL, self._keypair)
-        self.public: Final = Point(coincurve.PublicKey(point), coincurve.PublicKeyXOnly(x_only))
+        self.public: Final = Point(point)
 
     def wipe(self) -> None:
         """Overwrite the private key, which can sign nothing from here on."""
@@ -106,11 +130,15 @@ class Signer:
         nonce = (ffi.NULL, ffi.NULL)
         if not lib.secp256k1_ecdsa_sign(_CONTEXT, signature, digest, self._secret, *nonce):
             raise ArithmeticError("an ECDSA operation failed")
-        return ecdsa.cdata_to_der(signature)
+        der, size = (
+            ffi.new("unsigned char[]", _MOST_DER_BYTES),
+            ffi.new("size_t *", _MOST_DER_BYTES),
+        )
+        lib.secp256k1_ecdsa_signature_serialize_der(_CONTEXT, der, size, signature)
+        return bytes(ffi.buffer(der, size[0]))
 
     def sign_bip340(self, message: bytes) -> bytes:
         """Sign a message of any length; the signature has the 64 bytes of BIP-340."""
-        # coincurve's own method takes 32 bytes only; BIP-340 signs a message of any length.
         auxiliary = ffi.new("unsigned char[]", token_bytes(AUXILIARY_BYTES))
         extra = ffi.new("secp256k1_schnorrsig_extraparams *")
         extra.magic = _EXTRAPARAMS_MAGIC

@@ -23,8 +23,8 @@ STANDARD_LIBRARY: Final = f"usr/lib/{PYTHON}/"
 PACKAGES: Final = "usr/lib/python3/dist-packages/"
 
 DISTRIBUTIONS: Final = (
+    "btclib-libsecp256k1",
     "cffi",
-    "coincurve",
     "cryptography",
     "mnemonic",
     "msgspec",
@@ -75,6 +75,7 @@ _TESTS_OF_PYTHON: Final = "_test"
 _AS_TEXT: Final = {"zxcvbn": ("zxcvbn/__init__.py", "zxcvbn/frequency_lists.py")}
 """Files that the server reads and never runs; nothing else of their package is in the image."""
 _WITHOUT: Final = {
+    "btclib-libsecp256k1": re.compile(r"btclib_libsecp256k1/"),  # What is used is one library.
     # What compiled interfaces to C need is one library. The rest reads C at run time. Only
     # pycryptodome uses that, and takes ctypes instead where it is missing.
     "cffi": re.compile(r"cffi/"),
