@@ -11,7 +11,7 @@ DEV_READY := $(VENV)/.ready-for-tests
 DOCS_READY := $(VENV)/.ready-for-docs
 # One more than the CPUs of a small machine: tests wait for servers and browsers for a quarter of their time.
 PROCESSES ?= 3
-ON_DEBIAN_13 = scripts/test-on-debian13 -q -n $(PROCESSES)
+ON_DEBIAN_13 = scripts/test-on-debian 13 -q -n $(PROCESSES)
 # What depends on the versions of Python, OpenSSL and SQLite, and a server that signs, in its sandbox.
 SHORT_ON_DEBIAN_13 := tests/algorithms tests/certificates tests/model tests/storage tests/wire \
 	tests/docs/test_readme.py
@@ -43,7 +43,7 @@ SLOW := appliance etcd models test_clusters.py test_forced_clusters.py storage/t
 	api/test_restore_place.py edge/test_failing_handshakes.py edge/test_http_on_the_wire.py edge/test_slow_clients.py \
 	platform/test_data_directory.py sealing/test_backup_container.py storage/test_full_disk.py storage/test_nethsm_records.py storage/test_sqlite_crash.py
 
-.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill etcd-builds crash flood clients docs pictures pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
+.PHONY: help serve test test-fast console-keys console-walk format check model vectors timing cluster-drill etcd-builds crash flood clients docs pictures pkcs11 pkcs11-fuzz pkcs11-leaks pkcs11-soak wheel-pkcs11 apps test-debian13 test-debian14 tpm2 image appliance appliance-test appliance-power-cuts deb deb-pkcs11 deb-test container-test chart-test cosign-test openapi release audit bench
 
 help: ## says what there is; so does `make` alone
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 27
@@ -92,6 +92,9 @@ apps: $(DEV_READY) ## every program that has a recipe for the PKCS#11 module, he
 
 test-debian13: ## the tests with Debian 13's Python and OpenSSL, in a chroot; for root only
 	$(ON_DEBIAN_13) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)
+
+test-debian14: ## the tests with Debian 14's Python 3.14 and OpenSSL, in a chroot; for root only
+	scripts/test-on-debian 14 -q -n $(PROCESSES) $(or $(T),--ignore=tests/release --ignore=tests/timing tests)
 
 tpm2: $(READY) ## adds what the device key provider tpm2 needs
 	scripts/system-tools $(TPM2_TOOLS)

@@ -37,11 +37,11 @@ def require_builds(lock: str, target: Path, python: str, machine: str, *options:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 def test_what_the_lock_pins_can_be_installed_without_a_compiler(tmp_path, python, machine):
     require_builds("requirements.lock", tmp_path, python, machine, "--only-binary", ":all:")
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 def test_what_the_tests_need_can_be_installed(tmp_path, python):
     require_builds("requirements-dev.lock", tmp_path, python, "x86_64")
