@@ -36,7 +36,7 @@ EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-se
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
 
 # `make test-fast` leaves these out: servers, browsers, packages, times, and what takes 5 s or more by itself.
-SLOW := appliance etcd models test_clusters.py test_forced_clusters.py storage/test_etcd.py storage/test_etcd_watch.py api/test_cluster_on_etcd.py api/test_cluster_view.py drill \
+SLOW := appliance etcd models test_clusters.py test_forced_clusters.py storage/test_etcd.py storage/test_etcd_watch.py api/test_cluster_on_etcd.py api/test_cluster_view.py api/test_crowded_cluster.py drill \
 	api/test_bad_input.py api/test_access_on_members.py api/test_cluster_endpoints_on_members.py api/test_changes_of_members_at_once.py api/test_cluster_members.py api/test_consents_in_a_cluster.py api/test_joining.py api/test_members_at_once.py api/test_long_bodies.py api/test_random_walks.py api/test_uses_fuzzed.py \
 	bench/test_run.py cli client clients conformance console crash docs examples packaging pkcs11 processes release \
 	test_device_keys.py timing vectors api/test_doubtful_commits.py api/test_full_disk.py api/test_nethsm_backups.py \
