@@ -7,14 +7,16 @@ import pytest
 
 from keystead.errors import StoreUnavailable
 from keystead.model.approvals import Approval, ApprovalState, ApprovalSubject
-from keystead.model.ids import UserId
+from keystead.model.ids import NamespaceId, UserId
 from keystead.model.policy import ApprovalRule
+from keystead.storage.approvals import ApprovalStore
 from keystead.storage.key_value_store import Change
 from tests.support.stores import WatchedStore, key_path, new_domain, open_domain
 
 DAY = 86_400
 NOW = 10.0 * DAY
 ENOUGH_SECONDS = 30
+MANY = 100
 
 
 def approval(name: str, *, seconds: int = 60, asked_at: float = 0.0, **fields: object) -> Approval:
@@ -42,7 +44,7 @@ def test_two_deletions_and_a_change_of_the_same_approvals_do_not_wait_for_each_o
         async with asyncio.timeout(ENOUGH_SECONDS), asyncio.TaskGroup() as tasks:
             tasks.create_task(approvals.take("b", 1, lambda: NOW))
             await is_writing.wait()
-            tasks.create_task(approvals.void(lambda _: True))
+            tasks.create_task(approvals.void(None, lambda _: True))
             tasks.create_task(approvals.add(approval("d", asked_at=NOW), NOW))
             await asyncio.sleep(0)  # Both have begun, and wait.
             may_write.set()
@@ -193,7 +195,7 @@ def test_one_that_another_member_changes_is_read_by_itself() -> None:
         )
         assert shown == there
         assert shown.keys() == {"a", "b"}
-        await approvals.void(lambda _: True)
+        await approvals.void(None, lambda _: True)
         await elsewhere.read_again("a")
         assert taken.is_void
 
@@ -208,7 +210,54 @@ def test_one_that_is_read_while_all_are_forgotten_keeps_the_entry_that_its_users
         approvals.forget()
         await approvals.read_again("a")
         await approvals.open()
-        await approvals.void(lambda _: True)
+        await approvals.void(None, lambda _: True)
         assert taken.is_void
+
+    asyncio.run(scenario())
+
+
+def test_many_are_read_in_few_scans_and_share_equal_rules() -> None:
+    """One by one, those of 250 namespaces kept an unlock waiting for 40 seconds."""
+
+    async def scenario() -> None:
+        store = WatchedStore()
+        domain = await new_domain(store)
+        for number in range(MANY):
+            subject = ApprovalSubject(key_path(f"k{number}"), bytes(32), bytes(32))
+            asked = approval(f"a{number:03}", asker=UserId.parse(f"u{number}"), subject=subject)
+            await domain.approvals.add(asked, 0.0)
+        gets, scans = len(store.gets), len(store.scans)
+        read = ApprovalStore(store, domain.approvals._sealed)  # noqa: SLF001
+        await read.open()
+        assert len(store.gets) == gets
+        assert len(store.scans) <= scans + 2
+        found = read.of_namespace(None, 0.0)
+        assert [one.approval_id for one in found] == [f"a{number:03}" for number in range(MANY)]
+        assert len({id(one.rule) for one in found}) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_change_looks_at_no_approval_of_another_namespace() -> None:
+    """Otherwise a tenant that deletes a key would wait for the approvals of all tenants."""
+
+    async def scenario() -> None:
+        approvals = (await new_domain(WatchedStore())).approvals
+        for namespace in (None, "n"):
+            path = key_path("key", namespace)
+            subject = ApprovalSubject(path, bytes(32), bytes(32))
+            name = namespace or "root"
+            asker = UserId(path.namespace, "asker")
+            await approvals.add(approval(name, asker=asker, subject=subject), 0.0)
+        seen = list[str]()
+
+        def is_void(one: Approval) -> bool:
+            seen.append(one.approval_id)
+            return True
+
+        await approvals.void(NamespaceId("n"), is_void)
+        assert seen == ["n"]
+        assert [one.approval_id for one in approvals.of_namespace(None, 0.0)] == ["root"]
+        assert approvals.of_namespace(NamespaceId("n"), 0.0) == []
 
     asyncio.run(scenario())

@@ -121,7 +121,7 @@ def test_all_approvals_of_a_namespace_are_voided(with_crowded):
                 f"a{number}", subject, asker, "why", rule, uses=2, uses_left=2, asked_at=0.0
             )
             await approvals.add(asked, 0.0)
-        await approvals.void(lambda _: True)
+        await approvals.void(None, lambda _: True)
         assert await crowded.store.list("/approval/", "/approval0", limit=KEYS) == [
             "/approval/.version"
         ]

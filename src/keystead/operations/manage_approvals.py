@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from keystead.errors import Conflict, NotAuthenticated, NotFound
 from keystead.model import approvals as rules
@@ -119,35 +120,46 @@ async def _decide(
 # --- what voids them ---
 
 
+class Cause(NamedTuple):
+    """What voids approvals. Each cause has to do with one namespace: the others' are not looked at.
+
+    Otherwise a change of one tenant would take as long as all tenants have approvals.
+    """
+
+    namespace: NamespaceId | None
+    voids: Callable[[Approval], bool]
+    """Whether it voids an approval of the namespace."""
+
+
 @asynccontextmanager
-async def voided(session: Session, is_void: Callable[[Approval], bool]) -> AsyncIterator[None]:
-    """Delete the approvals that `is_void` selects, before and after the change in this context.
+async def voided(session: Session, cause: Cause) -> AsyncIterator[None]:
+    """Delete the approvals that `cause` voids, before and after the change in this context.
 
     Before, because a crash after the change must leave none. After, because one may have been
     asked for or approved meanwhile, in a cluster on another member too. Raises StoreUnavailable
     after the change if what the others have done is not known.
     """
-    await session.approvals.void(is_void)
+    await session.approvals.void(cause.namespace, cause.voids)
     yield
     await session.know_others()
-    await session.approvals.void(is_void)
+    await session.approvals.void(cause.namespace, cause.voids)
 
 
-def of_key(path: KeyPath) -> Callable[[Approval], bool]:
-    """Return a test that is true of the approvals for a key."""
-    return lambda approval: approval.subject.key == path
+def of_key(path: KeyPath) -> Cause:
+    """Return the cause that voids the approvals for a key."""
+    return Cause(path.namespace, lambda approval: approval.subject.key == path)
 
 
-def of_namespace(namespace: NamespaceId) -> Callable[[Approval], bool]:
-    """Return a test that is true of the approvals for keys of a namespace."""
-    return lambda approval: approval.namespace == namespace
+def of_namespace(namespace: NamespaceId) -> Cause:
+    """Return the cause that voids the approvals for keys of a namespace."""
+    return Cause(namespace, lambda _: True)
 
 
-def of_user(user_id: UserId) -> Callable[[Approval], bool]:
-    """Return a test that is true of the approvals that a user has asked for or approved."""
-    return lambda approval: approval.concerns(user_id)
+def of_user(user_id: UserId) -> Cause:
+    """Return the cause that voids the approvals that a user has asked for or approved."""
+    return Cause(user_id.namespace, lambda approval: approval.concerns(user_id))
 
 
-def of_tag(tag: Tag, user_id: UserId) -> Callable[[Approval], bool]:
-    """Return a test that is true of the approvals that a user approved because of a tag."""
-    return lambda approval: approval.rests_on(tag, user_id)
+def of_tag(tag: Tag, user_id: UserId) -> Cause:
+    """Return the cause that voids the approvals that a user approved because of a tag."""
+    return Cause(user_id.namespace, lambda approval: approval.rests_on(tag, user_id))
