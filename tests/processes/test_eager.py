@@ -1,6 +1,8 @@
 """Coroutines that begin at once behave as tasks do, from their first wait on."""
 
 import asyncio
+import gc
+import weakref
 from contextvars import ContextVar, copy_context
 
 import pytest
@@ -100,3 +102,32 @@ def test_what_it_sets_in_its_context_stays_there():
         assert seen == [7]
 
     asyncio.run(scenario())
+
+
+def test_what_it_had_is_free_at_once_when_it_is_cancelled():
+    """The answer to a client that left, of 60 MiB, stayed until the garbage collector came by."""
+
+    class Answer:
+        pass
+
+    async def scenario():
+        seen = []
+
+        async def work():
+            answer = Answer()
+            seen.append(weakref.ref(answer))
+            await asyncio.sleep(60)
+
+        task = begin(work(), copy_context())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        await asyncio.sleep(0)
+        assert seen[0]() is None
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()

@@ -57,7 +57,12 @@ class _Begun(Coroutine[Any, Any, None]):
     def throw(self, *error: Any) -> object:  # noqa: ANN401 - in the forms that coroutines take
         if self._awaited and (awaited := self._awaited.pop()) is not None:
             awaited.cancel()  # As a task does with what it waits for.
-        return self._coroutine.throw(*error)
+        try:
+            return self._coroutine.throw(*error)
+        finally:
+            # The error has this frame in its traceback. Together they would keep all that the
+            # coroutine had, such as a long answer, until the garbage collector comes by.
+            del error
 
     def close(self) -> None:
         self._coroutine.close()
