@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -493,3 +494,32 @@ def test_a_pool_with_a_thread_at_rest_is_closed_at_once(monkeypatch):
     began = time.monotonic()
     run_on_two(scenario)
     assert time.monotonic() - began < 30
+
+
+class Message:
+    """What work has; a weak reference tells when it is gone."""
+
+    def fails(self):
+        raise InvalidInput("wrong")
+
+
+def test_work_that_has_failed_keeps_nothing_until_the_garbage_collector_comes_by():
+    """A message of 45 MiB with a wrong length stayed, one for each thread, and so did its key."""
+
+    async def scenario(pool):
+        message = Message()
+        gone = weakref.ref(message)
+        with pytest.raises(InvalidInput):
+            await pool.run(message.fails)
+        del message
+        for _ in range(100):  # The thread lets go of its job in its own time.
+            if gone() is None:
+                break
+            await asyncio.sleep(0.01)
+        assert gone() is None
+
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()

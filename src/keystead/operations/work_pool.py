@@ -62,6 +62,10 @@ class _Job:
             self.result = self.work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
             self.error = error
+        finally:
+            # The error's traceback has this frame. If that had the job, they would keep each other,
+            # and the work with its key and message, until the garbage collector comes by.
+            del self
 
     def refuse(self) -> None:
         """Raise Overloaded in the caller: another party got the place in the queue."""
@@ -179,7 +183,10 @@ class WorkPool:
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._put(_Job(work, answer, party), party)
-        return await answer
+        try:
+            return await answer
+        finally:
+            del answer  # It has the error, whose traceback has this frame, as in `_Job.do`.
 
     def _put(self, job: _Job, party: Party) -> None:
         if self._spare_may_take(party):
