@@ -9,8 +9,9 @@ from keystead.api.dispatch import Dispatcher
 from keystead.api.http.route import ALL_STATES, Authentication, Call, Reply, Route
 from keystead.errors import CorruptRecord, DecryptionFailed, KeysteadError, NotFound
 from keystead.model.users import Role
+from keystead.operations.shares import Party
 from keystead.wire.edge_messages import Request, Response
-from tests.support.core import Core, WholeBody
+from tests.support.core import ADMIN, Core, WholeBody, basic
 
 SECRET = "the secret that the failure holds"
 
@@ -76,3 +77,22 @@ def test_a_row_with_roles_that_asks_for_none_is_no_row():
     for authentication in (Authentication.NONE, Authentication.UNLOCK_PASSPHRASE):
         with pytest.raises(ValueError, match="GET /broken has roles"):
             Route("GET", "/broken", handler, roles=roles, authentication=authentication)
+
+
+@pytest.mark.parametrize(("length", "owners"), [(1000, []), (200_000, [Party(None, "admin")])])
+async def test_the_memory_of_a_long_answer_is_its_users(
+    core: Core, length: int, owners: list[Party]
+) -> None:
+    class Owned(WholeBody):
+        def belongs_to(self, party: Party) -> None:
+            found.append(party)
+
+    async def handler(_: Call) -> Reply:
+        return Reply(200, bytes(length))
+
+    found = list[Party]()
+    dispatcher = Dispatcher(core.hsm, [Route("GET", "/long", handler, roles={Role.ADMINISTRATOR})])
+    headers = {"authorization": basic(ADMIN)}
+    request = Request(7, "GET", "/api/v1/long", "", headers, "192.0.2.1", b"")
+    response = await dispatcher.answer(request, Owned(b""))
+    assert (response.status, found) == (200, owners)

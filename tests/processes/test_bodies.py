@@ -208,6 +208,58 @@ async def test_without_a_user_it_is_the_network_that_counts():
     assert parties == {of_network("2001:db8::/64")}
 
 
+async def sending(budget, party, *, size, cut):
+    """Have an answer that its client does not take; return what was sent, and its task."""
+    sent = []
+    body = OutgoingBody(
+        Response(1, 200, b"", bytes(size)),
+        sent.append,
+        budget=budget,
+        party=party,
+        on_cut=lambda: cut.append(party),
+    )
+
+    async def send():
+        try:
+            await body.send()
+        finally:
+            body.close()
+
+    task = asyncio.ensure_future(send())
+    await asyncio.sleep(0)
+    return sent, task
+
+
+@in_a_loop
+async def test_answers_that_are_taken_slowly_keep_nobody_else_out():
+    """One Operator who read four long answers slowly had all others' long bodies refused."""
+    budget, cut = BodyBudget(LONG * 6, part_of=BodyBudget(LONG * 9)), []
+    slow = [await sending(budget, A, size=size * LONG, cut=cut) for size in (2, 3, 1)]
+    _, other = await reading(budget, B, arrived=LONG)
+    assert not await is_refused(other)
+    assert [task.done() for _, task in slow] == [False, True, False], "the longest makes room"
+    assert isinstance(slow[1][0][-1], ResponseAborted)
+    assert cut == [A]
+    with pytest.raises(Overloaded):
+        await sending(budget, A, size=4 * LONG, cut=cut)
+    other.cancel()
+
+
+@in_a_loop
+async def test_what_was_cut_or_left_is_free_again():
+    budget, cut = BodyBudget(LONG), []
+    for party in (A, B):
+        _, task = await sending(budget, A, size=LONG, cut=cut)
+        if party == B:
+            budget.take(LONG // 2 - 1, B)
+            budget.give_back(LONG // 2 - 1, B)
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+    budget.take(LONG, B)
+    assert cut == [A]
+
+
 class Edge:
     """What was sent to the edge, and the maker of it."""
 

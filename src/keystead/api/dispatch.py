@@ -47,8 +47,9 @@ from keystead.model.lifecycle import State
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
 from keystead.operations.session import Session
+from keystead.operations.shares import of_user
 from keystead.storage.conditional import depend_on
-from keystead.wire.edge_messages import Request, Response
+from keystead.wire.edge_messages import ANSWER_PART_BYTES, Request, Response
 
 MAX_URI_LENGTH: Final = 2000
 KNOWN_METHODS: Final = frozenset(
@@ -107,7 +108,10 @@ class Dispatcher:
         if self._log.threshold >= _DEBUG:
             self._log.debug("request answered", **self._named(request), status=reply.status)
         if reply.parts is None:
+            if len(reply.body) > ANSWER_PART_BYTES:
+                _own_answer(call, body)
             return Response(request.id, reply.status, lines, reply.body)
+        _own_answer(call, body)
         head = Response(request.id, reply.status, lines, b"", remaining=None)
         return StreamedResponse(head, self._watched(reply.parts))
 
@@ -300,6 +304,12 @@ def _choose_type(row: Route, accept: str) -> str:
     if chosen is None:
         raise HttpError(406, f"This gives {' or '.join((row.produces, *row.also_produces))}.")
     return chosen
+
+
+def _own_answer(call: Call[Any] | None, body: BodyReader) -> None:
+    """Count the memory of a long answer for the user who gets it, as that of a long body is."""
+    if call is not None and call.authenticated is not None and not call.request.more:
+        body.belongs_to(of_user(call.authenticated.user_id))
 
 
 @cache  # as many entries as there are media types in the route table

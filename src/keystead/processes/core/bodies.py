@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from io import BytesIO
 from typing import ClassVar, Final
 
@@ -53,6 +53,8 @@ class WholeBody(_Abandonable):
     def __init__(self, body: bytes) -> None:
         self.whole = body
         self.is_abandoned = self.ends_with_client = False
+        self.party: Party | None = None
+        """The holder that the memory of a long answer is counted for, if it is known."""
 
     async def read(self, limit: int) -> bytes:
         """Return the body. Raises TooLarge if it has more than `limit` bytes."""
@@ -65,7 +67,8 @@ class WholeBody(_Abandonable):
         yield await self.read(limit)
 
     def belongs_to(self, party: Party) -> None:
-        """Do nothing: the body takes no memory besides its request."""
+        """Count the answer for `party`. The body takes no memory besides its request."""
+        self.party = party
 
 
 class IncomingBody(_Abandonable):
@@ -216,10 +219,29 @@ class OutgoingBody:
     PART_BYTES: ClassVar = ANSWER_PART_BYTES
     """The longest body that is sent with its response, and the longest later part."""
 
-    def __init__(self, response: Response, send: Callable[[Response | BodyChunk], None]) -> None:
-        """`send` sends a message to the edge, or raises ConnectionEnded."""
+    def __init__(
+        self,
+        response: Response,
+        send: Callable[[Response | BodyChunk | ResponseAborted], None],
+        *,
+        budget: BodyBudget,
+        party: Party,
+        on_cut: Callable[[], None],
+    ) -> None:
+        """`send` sends a message to the edge, or raises ConnectionEnded.
+
+        `on_cut` is called if others need the memory before the client has taken the body. Raises
+        Overloaded if there is none for it. Call `close` at the end.
+        """
         self._response = response
         self._send = send
+        self._budget = budget
+        self._on_cut = on_cut
+        self.party = party
+        """The holder that the memory of the body is counted for."""
+        self.taken_bytes = len(response.body)
+        budget.take(self.taken_bytes, party)
+        budget.hold(self)
         self._credit = 0
         self._is_aborted = False
         self._news: asyncio.Future[None] | None = None
@@ -251,6 +273,20 @@ class OutgoingBody:
         """Stop sending, because the client has disconnected."""
         self._is_aborted = True
         self._wake()
+
+    def refuse(self) -> None:
+        """Stop sending, because others need the memory. The client sees a broken transfer."""
+        self.close()
+        self.abort()
+        with suppress(ConnectionEnded):
+            self._send(ResponseAborted(self._response.id))
+        self._on_cut()
+
+    def close(self) -> None:
+        """Give the memory back to the budget."""
+        size, self.taken_bytes = self.taken_bytes, 0
+        self._budget.release(self)
+        self._budget.give_back(size, self.party)
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

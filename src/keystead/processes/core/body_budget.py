@@ -1,7 +1,8 @@
-"""The memory for bodies that arrive, which is shared by the rule of `operations.shares`."""
+"""The memory for long bodies, which is shared by the rule of `operations.shares`."""
 
 from collections import Counter
 from collections.abc import Hashable
+from itertools import chain
 from typing import Final, Protocol
 
 from keystead.errors import Overloaded
@@ -16,15 +17,15 @@ _Names = tuple[Hashable, ...]
 """The first names of a party: those of a namespace or network, or of one of its members too."""
 
 
-class ArrivingBody(Protocol):
-    """A body that takes memory, and can be refused while it arrives."""
+class LongBody(Protocol):
+    """A body that takes memory, and can be refused while it arrives, or cut while it is sent."""
 
     party: Party
     """The holder that the memory of the body is counted for."""
     taken_bytes: int
 
     def refuse(self) -> None:
-        """Release the memory at once, and tell the budget by its `end`."""
+        """Release the memory at once, and tell the budget by its `end` or `release`."""
         ...
 
 
@@ -41,7 +42,9 @@ class BodyBudget:
         self._whole = part_of
         self._held: Counter[_Names] = Counter()
         """Bytes, of each namespace or network, and of each of its members."""
-        self._arriving: dict[ArrivingBody, None] = {}
+        self._arriving: dict[LongBody, None] = {}
+        self._sent: dict[LongBody, None] = {}
+        """The answers that clients take at their own speed."""
         self._number_of: Counter[_Names] = Counter()
 
     def take(self, size: int, party: Party) -> None:
@@ -62,7 +65,7 @@ class BodyBudget:
         if self._whole is not None:
             self._whole.give_back(size, party)
 
-    def begin(self, body: ArrivingBody) -> None:
+    def begin(self, body: LongBody) -> None:
         """Add a body that begins to arrive.
 
         Raises Overloaded if its namespace or network has too many. If another user there has more
@@ -76,7 +79,7 @@ class BodyBudget:
         _count(self._number_of, body.party, 1)
         self._arriving[body] = None
 
-    def end(self, body: ArrivingBody) -> None:
+    def end(self, body: LongBody) -> None:
         """Remove a body that has arrived or was given up."""
         if body not in self._arriving:
             return
@@ -84,6 +87,18 @@ class BodyBudget:
         _count(self._number_of, body.party, -1)
         if self._whole is not None:
             self._whole.end(body)
+
+    def hold(self, body: LongBody) -> None:
+        """Add a body that is sent, whose memory was taken. It makes room as others do."""
+        self._sent[body] = None
+        if self._whole is not None:
+            self._whole.hold(body)
+
+    def release(self, body: LongBody) -> None:
+        """Remove a body that was sent or was given up."""
+        self._sent.pop(body, None)
+        if self._whole is not None:
+            self._whole.release(body)
 
     def _end_one_for(self, party: Party, size: int) -> bool:
         """Refuse the longest body of the holder with most memory, if `party` has less.
@@ -93,7 +108,11 @@ class BodyBudget:
         for level in (1, 2):
             own = party[:level]
             longest = max(
-                (body for body in self._arriving if body.party[: level - 1] == own[:-1]),
+                (
+                    body
+                    for body in chain(self._arriving, self._sent)
+                    if body.party[: level - 1] == own[:-1]
+                ),
                 key=lambda body: (*self._held_by(body.party), body.taken_bytes),
                 default=None,
             )

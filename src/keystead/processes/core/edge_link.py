@@ -14,7 +14,7 @@ from keystead.api.http.unread_body import BodyReader
 from keystead.edge.limits import MAX_HEAD_BYTES, MAX_INLINE_BODY_BYTES
 from keystead.errors import Overloaded
 from keystead.operations.attempts import network_of
-from keystead.operations.shares import EDGE, of_network
+from keystead.operations.shares import EDGE, Party, of_network
 from keystead.processes.core.bodies import (
     IncomingBody,
     OutgoingBody,
@@ -89,6 +89,8 @@ class EdgeLink:
         )
         self.on_refusals: Callable[[Mapping[Refusal, int]], None] = lambda _: None
         """Called with the counts of what the edge has refused by itself."""
+        self.on_cut: Callable[[], None] = lambda: None
+        """Called when an answer is cut because others need its memory."""
         self._trials = Exchanges[TriedOut](self.connection.send, self.connection.drain)
         self._turn = asyncio.Lock()
         self._serving = asyncio.Event()
@@ -202,7 +204,8 @@ class EdgeLink:
             if isinstance(response, Response) and len(response.body) <= _PART_BYTES:
                 self.connection.send(response)
             else:
-                await self._respond_in_parts(request, response)
+                party = body.party or of_network(network_of(request.client))
+                await self._respond_in_parts(request, response, party)
         except ConnectionEnded:
             pass  # The edge is gone, and its clients with it.
         finally:
@@ -228,33 +231,41 @@ class EdgeLink:
             body.close()
 
     async def _respond_in_parts(
-        self, request: Request, response: Response | StreamedResponse
+        self, request: Request, response: Response | StreamedResponse, party: Party
     ) -> None:
-        if isinstance(response, StreamedResponse):
-            async with aclosing(response.parts):
-                stream = OutgoingStream(response, self.connection.send)
-                await self._send_in_parts(request, stream, OutgoingBody.PART_BYTES)
-        else:
-            body = OutgoingBody(response, self.connection.send)
-            await self._send_in_parts(request, body, len(response.body))
-
-    async def _send_in_parts(
-        self, request: Request, body: OutgoingBody | OutgoingStream, held_bytes: int
-    ) -> None:
-        request_id, party = request.id, of_network(network_of(request.client))
         try:
-            self._budget.take(held_bytes, party)
+            if isinstance(response, StreamedResponse):
+                await self._stream(request, response, party)
+            else:
+                await self._send_long(request, response, party)
         except Overloaded as error:
             content = error_body(error.message)
             lines = header_lines(error_headers(503))
-            self.connection.send(Response(request_id, 503, lines, content))
-            return
-        self._outgoing[request_id] = body
+            self.connection.send(Response(request.id, 503, lines, content))
+
+    async def _stream(self, request: Request, response: StreamedResponse, party: Party) -> None:
+        async with aclosing(response.parts):
+            self._budget.take(_PART_BYTES, party)
+            try:
+                await self._send(request, OutgoingStream(response, self.connection.send))
+            finally:
+                self._budget.give_back(_PART_BYTES, party)
+
+    async def _send_long(self, request: Request, response: Response, party: Party) -> None:
+        body = OutgoingBody(
+            response, self.connection.send, budget=self._budget, party=party, on_cut=self.on_cut
+        )
+        try:
+            await self._send(request, body)
+        finally:
+            body.close()
+
+    async def _send(self, request: Request, body: OutgoingBody | OutgoingStream) -> None:
+        self._outgoing[request.id] = body
         try:
             await body.send()
         finally:
-            del self._outgoing[request_id]
-            self._budget.give_back(held_bytes, party)
+            del self._outgoing[request.id]
 
 
 def _require_modest(request: Request) -> None:

@@ -15,6 +15,7 @@ from keystead.api.dispatch import Dispatcher
 from keystead.certificates.tls_identity import fingerprint
 from keystead.errors import StoreUnavailable
 from keystead.journal.log import Log
+from keystead.journal.pace import Pace
 from keystead.operations.cluster_news import ClusterNews
 from keystead.operations.freshness import Freshness
 from keystead.operations.hsm import Hsm
@@ -22,7 +23,7 @@ from keystead.operations.session import CoreContext
 from keystead.operations.system_actions import SystemAction
 from keystead.operations.use_counters import flush_counters_forever
 from keystead.processes import launch, sandbox
-from keystead.processes.core.body_budget import BodyBudget
+from keystead.processes.core.body_budget import TOO_MANY, BodyBudget
 from keystead.processes.core.edge_link import EdgeLink
 from keystead.processes.core.edges import Edges
 from keystead.processes.core.facts import Facts
@@ -55,6 +56,8 @@ BODY_BUDGET_BYTES: Final = 288 * 1024 * 1024
 EDGE_BODY_BYTES: Final = 208 * 1024 * 1024
 """The memory for bodies of one edge: three of the largest. A captured edge leaves room for
 others."""
+CUTS_AT_ONCE, CUTS_A_SECOND = 60, 1
+"""Answers cut for others' sake that are logged, at once and each second after."""
 
 
 class _Options(launch.Options, frozen=True, kw_only=True):
@@ -75,6 +78,7 @@ class Core:
         self._budget = BodyBudget(BODY_BUDGET_BYTES)
         self.edges = Edges(hsm.tls.identity, log)
         self._refusals = RefusalLog(hsm.metrics, log)
+        self._cuts = Pace(time.monotonic, at_once=CUTS_AT_ONCE, a_second=CUTS_A_SECOND)
         self._attaching: set[asyncio.Task[None]] = set()
         self._orders = msgspec.msgpack.Decoder[SupervisorToCore](SupervisorToCore)
         self._unnoted = deque[asyncio.Future[None]]()
@@ -142,9 +146,14 @@ class Core:
         budget = BodyBudget(EDGE_BODY_BYTES, part_of=self._budget)
         session = EdgeLink(self._dispatcher.answer, budget=budget, on_lost=lost)
         session.on_refusals = self._refusals.note
+        session.on_cut = self._cut
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: session.connection, sock=end)
         self.edges.add(session)
+
+    def _cut(self) -> None:
+        if (unlogged := self._cuts.step()) is not None:
+            self._log.warning("response cut short", reason=TOO_MANY, unlogged=unlogged)
 
 
 async def _context(
