@@ -206,7 +206,7 @@ class Session:
 
     async def flush_counters(self) -> None:
         """Write the operation counters of keys that were used since they were last written."""
-        self.keys.forget_idle_limits(self._monotonic())
+        await self.keys.forget_idle_limits(self._monotonic())
         await self.keys.flush_counts()
 
     def note(self, caller: Caller | None, event: str, **details: str) -> None:

@@ -233,9 +233,9 @@ class KeyStore:
             self._cache.forget(path)
             self.limits.forget(path)
 
-    def forget_idle_limits(self, now: float) -> None:
+    async def forget_idle_limits(self, now: float) -> None:
         """Forget limits that a key's next use would find as new. `now` is of a monotonic clock."""
-        self.limits.forget_idle(now, is_held=self._cache.has)
+        await self.limits.forget_idle(now, is_held=self._cache.has)
 
     # --- counting --------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ LEASES: Final = ((1000, LEASED_PART), (10_000, 1000))
 """Of the uses that are left, a lease takes a tenth up to 1,000, or a thousandth up to 10,000."""
 LOW_PART: Final = 4
 """The next lease is written when this part of the last one is left, while requests use that."""
+_LOOKED_AT: Final = 1000
+"""Limits that are looked at in one go: one or two milliseconds."""
 LOWEST_MARK: Final = 1
 """The low mark of limits whose leases are not written ahead."""
 
@@ -230,11 +232,20 @@ class KeyLimits:
         """Forget the limits of a key that is gone or has another policy. Its lease is lost."""
         self._limits.pop(path, None)
 
-    def forget_idle(self, now: float, *, is_held: Callable[[KeyPath], bool]) -> None:
-        """Forget limits without a lease or a use in the last minute, unless the key is held."""
-        for path, limits in list(self._limits.items()):
-            if limits.minute.forget_before(now) and not limits.leased and not is_held(path):
-                del self._limits[path]
+    async def forget_idle(self, now: float, *, is_held: Callable[[KeyPath], bool]) -> None:
+        """Forget limits without a lease or a use in the last minute, unless the key is held.
+
+        It looks at some at a time: there are as many as keys with a lease, and others wait.
+        """
+        paths = list(self._limits)
+        for start in range(0, len(paths), _LOOKED_AT):
+            for path in paths[start : start + _LOOKED_AT]:
+                limits = self._limits.get(path)
+                if limits is None or not limits.minute.forget_before(now):
+                    continue
+                if not limits.leased and not is_held(path):
+                    del self._limits[path]
+            await asyncio.sleep(0)
 
     def forget_namespace(self, namespace: NamespaceId) -> None:
         """Forget the limits of all keys of a namespace."""
