@@ -263,7 +263,6 @@ class Session:
         self.credentials.forget_all()
         try:
             await return_leases(self.keys)
-            await self.keys.flush_counts()
         except (StoreUnavailable, WriteRefused, Conflict):
             self._log.warning("operation counters of the last seconds are lost")
         finally:

@@ -1,10 +1,10 @@
 """Keys: sealed at rest, cached in memory while in use, their uses counted."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -25,12 +25,12 @@ from keystead.storage.key_cache import KeyCache, StoredKey
 from keystead.storage.key_lists import KeyLists
 from keystead.storage.key_value_store import MISSING, Change
 from keystead.storage.namespaces import NamespaceStore
-from keystead.storage.parts import in_parts
+from keystead.storage.parts import grouped, in_parts
 from keystead.storage.quotas import Quotas
 from keystead.storage.retry import retry_when_stale
 from keystead.storage.sealed_records import PageOf, SealedRecords
 from keystead.storage.use_counts import UseCounts
-from keystead.storage.use_limits import KeyLimits
+from keystead.storage.use_limits import KeyLimits, UseLimits
 
 _FLUSH_RECORDS = 100
 """The most records in one commit when use counts are flushed, if the store takes so many."""
@@ -40,8 +40,8 @@ _FLUSH_READS = 32
 """Records that a flush reads at the same time. If it read them one by one, it could not keep up
 with callers that use many different keys, and the pending counts would grow with the number of
 keys."""
-_SORTED_AT_A_TIME = 256
-"""Keys that a flush sorts before others have their turn: about a millisecond."""
+
+NO_LEASES: Final[Mapping[KeyPath, UseLimits]] = MappingProxyType({})
 
 
 class _Counted(msgspec.Struct, frozen=True):
@@ -51,6 +51,8 @@ class _Counted(msgspec.Struct, frozen=True):
     record: KeyRecord
     count: int
     change: Change
+    leased: UseLimits | None
+    """What is given back with this change."""
 
 
 class KeyStore:
@@ -243,20 +245,22 @@ class KeyStore:
         """Return how often a key was used: the count in its record and the pending uses."""
         return stored + self._counts.of(path)
 
-    async def flush_counts(self) -> None:
-        """Write the pending counts into the records. They stay pending after StoreUnavailable.
+    async def flush_counts(self, leased: Mapping[KeyPath, UseLimits] = NO_LEASES) -> None:
+        """Write the pending counts into the records, and give back what is `leased`.
 
-        Raises CommitTooLarge at the end if a record has become too large for the store.
+        The counts stay pending after StoreUnavailable, and the leases are lost. Raises
+        CommitTooLarge at the end if a record has become too large for the store.
         """
         batch: list[_Counted] = []
         too_large: list[CommitTooLarge] = []
         size = 0
         at_once = _FLUSH_RECORDS
         store = partial(self._store_counts, too_large)
-        paths = await self._pending_by_page()
+        pending = dict.fromkeys([*self._counts.paths(), *leased])
+        paths = await grouped(pending, lambda path: self._page_of(self._path(path)))
         for start in range(0, len(paths), _FLUSH_READS):
             some = paths[start : start + _FLUSH_READS]
-            read = (self._with_count(path, self._cache.get(path)) for path in some)
+            read = [self._with_count(one, leased.get(one), self._cache.get(one)) for one in some]
             for counted in await asyncio.gather(*read):
                 if counted is None:
                     continue
@@ -270,16 +274,9 @@ class KeyStore:
         if too_large:
             raise too_large[0]
 
-    async def _pending_by_page(self) -> Sequence[KeyPath]:
-        """Return the keys with uses pending. Those whose versions are in one page come together."""
-        pages: defaultdict[int, list[KeyPath]] = defaultdict(list)
-        for number, path in enumerate(self._counts.paths(), 1):
-            pages[self._page_of(self._path(path))].append(path)
-            if number % _SORTED_AT_A_TIME == 0:
-                await asyncio.sleep(0)
-        return [path for paths in pages.values() for path in paths]
-
-    async def _with_count(self, path: KeyPath, known: StoredKey | None) -> _Counted | None:
+    async def _with_count(
+        self, path: KeyPath, leased: UseLimits | None, known: StoredKey | None
+    ) -> _Counted | None:
         """Return a key's record with its pending count added, or None if the key is gone."""
         try:
             found = (known.record, known.revision) if known else await self._require(path)
@@ -289,7 +286,10 @@ class KeyStore:
         record, revision = found
         count = self._counts.of(path)
         record = replace(record, operations=record.operations + count)
-        return _Counted(path, record, count, self.change(path, record, expected=revision))
+        if leased is not None:
+            record = leased.given_back(record)
+        change = self.change(path, record, expected=revision)
+        return _Counted(path, record, count, change, leased)
 
     async def _store_counts(
         self, too_large: list[CommitTooLarge], batch: Sequence[_Counted]
@@ -303,10 +303,10 @@ class KeyStore:
             too_large.append(error)
         except StaleRevision:
             for counted in batch:
-                await retry_when_stale(partial(self._store_count, counted.path))
+                await retry_when_stale(partial(self._store_count, counted))
 
-    async def _store_count(self, path: KeyPath) -> None:
-        counted = await self._with_count(path, None)
+    async def _store_count(self, stale: _Counted) -> None:
+        counted = await self._with_count(stale.path, stale.leased, None)
         if counted is not None:
             await self._commit_counts([counted])
 
@@ -328,6 +328,8 @@ class KeyStore:
             raise
         for counted in batch:
             self._counts.stored(counted.path, counted.count)
+            if counted.leased is not None:
+                counted.leased.leased = 0  # It is given back once, also if this is tried again.
             self._changed(counted.path, counted.record, revision)
 
     # --- inside ----------------------------------------------------------------------------

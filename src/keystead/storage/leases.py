@@ -3,17 +3,13 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
-from keystead.errors import Conflict, CorruptRecord, KeysteadError, NotFound, Overloaded
+from keystead.errors import Conflict, KeysteadError, NotFound, Overloaded
 from keystead.model.keys import KeyPath, KeyRecord
 from keystead.storage.conditional import depend_on
 from keystead.storage.key_cache import StoredKey
 from keystead.storage.keys import KeyStore
 from keystead.storage.use_limits import LOWEST_MARK, UseLimits, lease_size
-
-_AT_ONCE: Final = 32
-"""Records that are written at the same time when leases are returned."""
 
 
 async def lease(keys: KeyStore, key: StoredKey, uses: int) -> None:
@@ -75,21 +71,8 @@ async def _lease(keys: KeyStore, path: KeyPath, limits: UseLimits, uses: int) ->
 async def return_leases(keys: KeyStore) -> None:
     """Give all leased uses back to their records. Nothing may use a key any more.
 
-    After an error, those that were not given back are lost.
+    The pending counts of uses are written, too, each with its key's lease. After an error, leases
+    that were not given back are lost.
     """
     async with keys.limits.no_leases():
-        leased = keys.limits.take_leased()
-        for start in range(0, len(leased), _AT_ONCE):
-            some = leased[start : start + _AT_ONCE]
-            await asyncio.gather(*(_return(keys, path, limits) for path, limits in some))
-
-
-async def _return(keys: KeyStore, path: KeyPath, limits: UseLimits) -> None:
-    def edit(record: KeyRecord) -> KeyRecord:
-        left = record.uses_left
-        if left is None or not limits.are_of(record):
-            return record
-        return replace(record, uses_left=left + limits.leased)
-
-    with suppress(NotFound, CorruptRecord):
-        await keys.update(path, edit)
+        await keys.flush_counts(dict(keys.limits.take_leased()))

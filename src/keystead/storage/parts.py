@@ -1,11 +1,16 @@
 """Work on many records in parts that the store takes in one commit."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Final, TypeVar
 
 from keystead.errors import CommitTooLarge, WriteRefused
 
 T = TypeVar("T")
+
+_GROUPED_AT_A_TIME: Final = 256
+"""Items that are grouped before others have their turn: about a millisecond."""
 
 
 async def in_parts(
@@ -31,3 +36,13 @@ async def in_parts(
         else:
             done += len(some)
     return at_once
+
+
+async def grouped(items: Iterable[T], group_of: Callable[[T], Hashable]) -> Sequence[T]:
+    """Return the same items, those of a group next to each other."""
+    groups: defaultdict[Hashable, list[T]] = defaultdict(list)
+    for number, item in enumerate(items, 1):
+        groups[group_of(item)].append(item)
+        if number % _GROUPED_AT_A_TIME == 0:
+            await asyncio.sleep(0)
+    return [item for group in groups.values() for item in group]

@@ -7,6 +7,7 @@ fewer uses left before any of them is used. A crash loses leased uses and never 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -132,6 +133,12 @@ class UseLimits:
     def are_of(self, record: KeyRecord) -> bool:
         """Whether a record still has the policy that these limits belong to."""
         return record.uses_of == self._uses_of and record.policy == self._policy
+
+    def given_back(self, record: KeyRecord) -> KeyRecord:
+        """Return a record with the leased uses given back, unless it has another policy by now."""
+        if record.uses_left is None or not self.are_of(record):
+            return record
+        return replace(record, uses_left=record.uses_left + self.leased)
 
     def lacks(self, record: KeyRecord, uses: int) -> bool:
         """Whether `uses` need a lease, and the record has enough left for it."""
