@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from keystead.imports import OPTIONAL, USED_BY_NO_PROCESS
+
 PROCESSES = (
     "server_commands",
     "processes.platform.process",
@@ -91,7 +93,8 @@ def test_the_platform_loads_openssl_for_syslog_over_tls_alone():
 
 @pytest.mark.parametrize("kind", ["platform", "core", "edge"])
 def test_no_process_loads_what_reads_pythons_code_or_happens_to_be_installed(kind):
-    assert not {"ast", "typing_extensions"} & set(loaded_at_the_start_of(kind))
+    unused = {"ast", *OPTIONAL} & {*USED_BY_NO_PROCESS, *OPTIONAL}
+    assert not unused & set(loaded_at_the_start_of(kind))
 
 
 @pytest.mark.parametrize("kind", ["platform", "edge"])
@@ -103,9 +106,8 @@ def test_only_the_core_loads_what_describes_types(kind):
 
 def test_a_supervisor_loads_nothing_for_code_types_and_tls():
     unused = {
-        "ast",
-        "locale",
-        "typing_extensions",
+        *USED_BY_NO_PROCESS,
+        *OPTIONAL,
         "msgspec.inspect",
         "msgspec._json_schema",
         "asyncio.sslproto",
