@@ -65,6 +65,7 @@ async def test_the_scheme_has_any_case(core: Core, header: str) -> None:
         "Basic ",
         "Basic !!!",
         f"Basic {GOOD[:-1]}",
+        f"Basic {GOOD}=",
         f"Basic {GOOD} x",
         "Basic " + encoded(b"admin"),
         f"Bearer {GOOD}",

@@ -41,6 +41,7 @@ MAX_TRIED_BYTES: Final = 1024
 """The longest name and the longest passphrase that are tried. Longer ones cannot be right."""
 
 _FAILED: Final = "Invalid user name or passphrase."
+_NOT_BASE64: Final = "The Authorization header is not valid base64."
 
 
 class UnverifiedCredentials(msgspec.Struct, frozen=True):
@@ -57,10 +58,14 @@ def parse_basic(header: str | None) -> UnverifiedCredentials:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         raise NotAuthenticated("Only HTTP Basic authentication is supported.")
+    digits = encoded.strip()
     try:
-        decoded = binascii.a2b_base64(encoded.strip().encode("ascii"), strict_mode=True)
+        decoded = binascii.a2b_base64(digits.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise NotAuthenticated("The Authorization header is not valid base64.") from None
+        raise NotAuthenticated(_NOT_BASE64) from None
+    # Strict as it says it is, it lets padding follow where none belongs.
+    if len(digits) != (len(decoded) + 2) // 3 * 4:
+        raise NotAuthenticated(_NOT_BASE64)
     name, colon, passphrase = decoded.partition(b":")
     if not colon:
         raise NotAuthenticated("The Authorization header has no passphrase.")
