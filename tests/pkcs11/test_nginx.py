@@ -11,6 +11,7 @@ import pytest
 
 from tests.pkcs11.conftest import Token, need
 from tests.pkcs11.test_applications import OBJECT, engine
+from tests.support.daemons import free_port
 from tests.support.server import wait_until
 
 CONFIGURATION = """
@@ -100,8 +101,7 @@ def running(
     environment: Mapping[str, str],
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run a web server with these keys."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     file.write_text(configuration.format(folder=token.folder, port=port, **keys))
     process = subprocess.Popen(  # noqa: S603
         command, env={**token.environment(), **environment}

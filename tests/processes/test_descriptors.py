@@ -8,13 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.daemons import free_port
 from tests.support.server import trusting_anyone, wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def start(

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from keystead.client import Anyone, Client, Credentials, Endpoint
 from tests.processes.test_cluster_of_one import cluster, keys, new_key
 from tests.support.authority import Authority
+from tests.support.daemons import free_port
 from tests.support.etcd import needs_etcd
 from tests.support.server import UNLOCK, Server, running_server, wait_until
 
@@ -26,8 +26,7 @@ SIGNATURES = 20
 
 
 def peer_url() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"https://127.0.0.1:{free.getsockname()[1]}"
+    return f"https://127.0.0.1:{free_port()}"
 
 
 def made(place: Path, name: str) -> Path:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from keystead.etcd.client import EtcdClient
 from tests.support.authority import name as name_of
+from tests.support.daemons import free_port
 
 VERSION = os.environ.get("KEYSTEAD_ETCD")
 """One that scripts/build-etcd has built. Without it, the one of Debian is taken."""
@@ -157,7 +157,7 @@ class Cluster:
 
     def another(self):
         """A member that does not belong to the cluster yet, on a host of its own."""
-        (port,) = _free_ports(1)
+        port = free_port()
         return self._member(f"x{port}", len(self.members), port)
 
     def _member(self, name, host, port):
@@ -211,8 +211,7 @@ def _state(thread):
 
 
 def _free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    ports = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return sorted(ports)
