@@ -4,7 +4,6 @@ The slow key derivation runs once for each user and passphrase until the HSM is 
 """
 
 import asyncio
-import binascii
 import contextlib
 import hashlib
 import os
@@ -24,6 +23,7 @@ from keystead.errors import (
     WriteRefused,
 )
 from keystead.journal.log import Log
+from keystead.model.base64_text import strictly_decoded
 from keystead.model.ids import UserId
 from keystead.model.secret import Secret
 from keystead.model.users import Caller, Role, Standing, User
@@ -41,7 +41,6 @@ MAX_TRIED_BYTES: Final = 1024
 """The longest name and the longest passphrase that are tried. Longer ones cannot be right."""
 
 _FAILED: Final = "Invalid user name or passphrase."
-_NOT_BASE64: Final = "The Authorization header is not valid base64."
 
 
 class UnverifiedCredentials(msgspec.Struct, frozen=True):
@@ -58,14 +57,10 @@ def parse_basic(header: str | None) -> UnverifiedCredentials:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         raise NotAuthenticated("Only HTTP Basic authentication is supported.")
-    digits = encoded.strip()
     try:
-        decoded = binascii.a2b_base64(digits.encode("ascii"), strict_mode=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise NotAuthenticated(_NOT_BASE64) from None
-    # Strict as it says it is, it lets padding follow where none belongs.
-    if len(digits) != (len(decoded) + 2) // 3 * 4:
-        raise NotAuthenticated(_NOT_BASE64)
+        decoded = strictly_decoded(encoded.strip())
+    except ValueError:
+        raise NotAuthenticated("The Authorization header is not valid base64.") from None
     name, colon, passphrase = decoded.partition(b":")
     if not colon:
         raise NotAuthenticated("The Authorization header has no passphrase.")
