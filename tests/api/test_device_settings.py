@@ -35,6 +35,7 @@ GOOD = [
             "ipv6": {"cidr": "2001:db8::42/64", "gateway": None},
         },
     ),
+    ("network", {"ipAddress": NOWHERE, "netmask": NOWHERE, "gateway": NOWHERE, "vlan": 4094}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 65535, "logLevel": "debug"}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 1, "logLevel": "error"}),
     ("logging", {"ipAddress": NOWHERE, "port": 0, "logLevel": "debug"}),
@@ -61,6 +62,7 @@ BAD = [
     ("network", ADDRESS | {"ipv6": {"cidr": "2001:db8::42/64"}}),
     ("network", ADDRESS | {"ipv6": {"cidr": "fe80::42%eth0/64", "gateway": None}}),
     ("network", ADDRESS | {"ipv6": {"cidr": "fe80::42/64", "gateway": "fe80::1%\u001b[2J"}}),
+    *(("network", ADDRESS | {"vlan": vlan}) for vlan in (-1, 0, 4095, 42.5, "42", True)),
     ("logging", {"ipAddress": "192.0.2.9", "port": 0, "logLevel": "info"}),
     ("logging", {"ipAddress": "192.0.2.9", "port": 65536, "logLevel": "info"}),
     ("logging", {"ipAddress": "2001:db8::1::2", "port": 514, "logLevel": "info"}),
@@ -105,9 +107,9 @@ async def test_a_setting_is_given_back_as_it_was_set(
     assert await get(core, name) == wanted
 
 
-async def test_ipv6_is_turned_off_by_a_null_and_left_out_then(core: Core) -> None:
-    ipv6 = {"cidr": "2001:db8::42/64", "gateway": None}
-    for wanted in (ADDRESS | {"ipv6": ipv6}, ADDRESS | {"ipv6": None}):
+async def test_ipv6_and_vlan_are_turned_off_by_a_null_and_left_out_then(core: Core) -> None:
+    more = {"ipv6": {"cidr": "2001:db8::42/64", "gateway": None}, "vlan": 1}
+    for wanted in (ADDRESS | more, ADDRESS | dict.fromkeys(more)):
         answer = await core.request("PUT", "/config/network", user=ADMIN, json=wanted)
         assert answer.status == 204, answer
     assert await get(core, "network") == ADDRESS

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -23,8 +24,11 @@ _OUR_NUMBERS: Final = range(1, 256)
 """The neighbour is so many: Linux says to each about once a second that a port is closed."""
 _AT_ONCE: Final = 200
 _SILENCE_SECONDS: Final = 0.3
+_TRIES: Final = 30
 _FROM_PORT: Final = 40000
 _ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
+_TAG: Final = 0x8100
+_HARDWARE_BYTES: Final = 12
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _SYN, _SYN_AND_ACK, _RST = 0x02, 0x12, 0x04
 _SOLICITATION, _ADVERTISEMENT = 135, 136
@@ -48,7 +52,10 @@ def addresses() -> tuple[Address, Address]:
 class Neighbour:
     """The other end of a cable. The machine has to be started with `options`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_at_first_card: bool = False) -> None:
+        self.vlan = 0
+        """The VLAN whose packets it sends and sees; 0 for those without a tag."""
+        self._slot = 3 if is_at_first_card else 5
         self._end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._end.bind(("127.0.0.1", 0))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
@@ -57,7 +64,7 @@ class Neighbour:
 
     @property
     def options(self) -> Sequence[str]:
-        """QEMU's options for a second network card at this cable."""
+        """QEMU's options for another network card at this cable."""
         ours, theirs = self._end.getsockname()[1], self._theirs[1]
         ends = "".join(
             f",{end}.type=inet,{end}.host=127.0.0.1,{end}.port={port}"
@@ -66,7 +73,7 @@ class Neighbour:
         mac = THEIR_HARDWARE.hex(":")
         return (
             *("-netdev", f"dgram,id=neighbour{ends}"),
-            *("-device", f"virtio-net-pci,netdev=neighbour,mac={mac}"),
+            *("-device", f"virtio-net-pci,netdev=neighbour,mac={mac},addr={self._slot}"),
         )
 
     def close(self) -> None:
@@ -86,6 +93,15 @@ class Neighbour:
                 if is_open:
                     found.add(port)
         return found
+
+    def is_open(self, address: Address, port: int) -> bool:
+        """Return whether something listens at a TCP port, and reaches us with its answer."""
+        self._forget_answers()
+        for _ in range(_TRIES):
+            self._send(_frame(address, _TCP, _syn(address, port)))
+            for _, is_open in self._answers(address, [port], _answer):
+                return is_open
+        return False
 
     def silent_udp_ports(self, address: Address) -> set[int]:
         """Return the UDP ports that do not say that they are closed."""
@@ -108,14 +124,23 @@ class Neighbour:
         self._end.settimeout(_SILENCE_SECONDS)
         while left:
             try:
-                frame = self._end.recv(65536)
+                frame = self._untagged(self._end.recv(65536))
             except TimeoutError:
                 return
+            if frame is None:
+                continue
             self._introduce(frame)
             answer = read(frame, address)
             if answer is not None:
                 left.discard(answer[0])
                 yield answer
+
+    def _forget_answers(self) -> None:
+        """Drop what has come since the last question, such as repeated answers to it."""
+        self._end.setblocking(False)
+        with suppress(BlockingIOError):
+            while self._end.recv(65536):
+                pass
 
     def _introduce(self, frame: bytes) -> None:
         """Say who has our address, if the frame asks for that."""
@@ -133,7 +158,17 @@ class Neighbour:
             self._send(_frame(address, _ICMP6, _summed(address, _ICMP6, body, 2, ours), ours))
 
     def _send(self, frame: bytes) -> None:
-        self._end.sendto(frame, self._theirs)
+        tag = struct.pack("!HH", _TAG, self.vlan) if self.vlan else b""
+        tagged = frame[:_HARDWARE_BYTES] + tag + frame[_HARDWARE_BYTES:]
+        self._end.sendto(tagged, self._theirs)
+
+    def _untagged(self, frame: bytes) -> bytes | None:
+        """Return a frame of the machine without its tag, or None if it is of another VLAN."""
+        kind, tag = struct.unpack_from("!HH", frame, _HARDWARE_BYTES)
+        vlan = tag & 0xFFF if kind == _TAG else 0
+        if vlan != self.vlan:
+            return None
+        return frame[:_HARDWARE_BYTES] + frame[_HARDWARE_BYTES + (4 if vlan else 0) :]
 
 
 def _source(address: Address, number: int) -> bytes:

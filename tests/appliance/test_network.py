@@ -3,11 +3,13 @@
 import os
 import time
 from contextlib import closing
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import nethsm
 import pytest
 
+from keystead.__main__ import main
 from keystead.appliance.build import DISK
 from tests.appliance.machines import PASSPHRASES, READY, VARIABLES, Vm, booted, copied
 from tests.appliance.neighbour import Neighbour, addresses
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 BY_DHCP = "10.0.2.15"
 STATIC = "10.0.2.77"
+IN_VLAN = IPv4Address("169.254.0.200")
 SETTLING_SECONDS = 11
 """Before that, a request is no confirmation."""
 
@@ -66,6 +69,34 @@ def test_an_address_is_kept_if_an_administrator_reads_it_there_and_only_then(
         vm.forward_to(STATIC)
         assert state(vm) is nethsm.State.LOCKED
         assert "DHCP" not in vm.console
+
+
+def test_in_a_vlan_it_answers_to_packets_with_its_tag_and_to_no_others(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, variables = copied(built / DISK, tmp_path), copied(VARIABLES, tmp_path)
+    monkeypatch.setenv("KEYSTEAD_PASSPHRASE", PASSPHRASES["admin"])
+    wanted = ("--ip-address", str(IN_VLAN), "--netmask", "255.255.0.0", "--vlan", "42")
+    with (
+        closing(Neighbour(is_at_first_card=True)) as neighbour,
+        booted(tmp_path, raw, variables, options=neighbour.options) as vm,
+    ):
+        vm.wait_for(READY)
+        vm.wait_for(f"eth1: address {BY_DHCP}, by DHCP")
+        with closing(vm.client()) as nobody:
+            nobody.provision(PASSPHRASES["unlock"], PASSPHRASES["admin"])
+        assert neighbour.is_open(addresses()[0], 8443)
+        there = ("--host", f"127.0.0.1:{vm.port}", "--insecure", "--user", "admin")
+        assert main(["config", "network", *there, *wanted]) == 0
+        vm.wait_for(f"eth0: address {IN_VLAN} in VLAN 42, as configured")
+        assert not neighbour.is_open(IN_VLAN, 8443)
+        neighbour.vlan = 42
+        assert neighbour.is_open(IN_VLAN, 8443)
+        vm.wait_for("no Administrator has confirmed the new network settings")
+        vm.wait_for("eth0: address 169.254.", times=2)
+        assert not neighbour.is_open(IN_VLAN, 8443)
+        neighbour.vlan = 0
+        assert neighbour.is_open(addresses()[0], 8443)
 
 
 def test_only_the_port_of_https_answers(built: Path, tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ def test_settings_are_changed_field_by_field(keystead):
     assert keystead(*logging, "--port", 1514).json()["logLevel"] == "debug"
     network = keystead("config", "network", "--gateway", "192.168.1.254", "--json").json()
     assert (network["ipAddress"], network["gateway"]) == ("192.168.1.1", "192.168.1.254")
+    tagged = keystead("config", "network", "--vlan", "42", "--json").json()
+    assert tagged == network | {"vlan": 42}
+    assert keystead("config", "network", "--vlan", "0", "--json").json() == network
     assert keystead("config", "ntp", "--ntp-ip", "192.0.2.1", "--json").json() == {
         "ntpIP": "192.0.2.1"
     }

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -33,16 +34,29 @@ WITH_IPV6 = (
 
 
 class RecordingCard:
-    """A card that notes what it is given."""
+    """A card that notes what it, and what its VLANs are given."""
 
-    def __init__(self, *, refused: str = "") -> None:
-        self.done: list[str] = []
+    def __init__(
+        self, name: str = "eth0", done: list[str] | None = None, *, refused: str = ""
+    ) -> None:
+        self.name = name
+        self.done = [] if done is None else done
         self._refused = refused
 
     def _do(self, what: str) -> None:
         if self._refused and self._refused in what:
             raise OSError(101, "Network is unreachable")
-        self.done.append(what)
+        self.done.append(what if self.name == "eth0" else f"{self.name}: {what}")
+
+    def bring_up(self) -> None:
+        self._do("up")
+
+    def add_vlan(self, number: int) -> Self:
+        self._do(f"eth0.{number} is made")
+        return type(self)(f"eth0.{number}", self.done)
+
+    def remove_vlan(self) -> None:
+        self.done.append(f"{self.name} is removed")
 
     def forget_addresses(self) -> None:
         self._do("none")
@@ -78,8 +92,8 @@ class Trying:
             trial_seconds=trial_seconds,
         )
 
-    def _ask(self) -> asyncio.Task[None]:
-        self.card.done.append("DHCP")
+    def _ask(self, card: RecordingCard) -> asyncio.Task[None]:
+        card.done.append(f"DHCP by {card.name}")
         self.asking.append(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
         return self.asking[-1]
 
@@ -109,9 +123,33 @@ async def test_static_ipv6_addresses_are_set_without_advertised_ones() -> None:
 
 async def test_dynamic_addresses_are_asked_for_until_static_ones_come() -> None:
     trying = Trying()
-    assert trying.keep(DYNAMIC) == ["none", "IPv6 advertised", "DHCP"]
+    assert trying.keep(DYNAMIC) == ["none", "IPv6 advertised", "DHCP by eth0"]
     trying.keep(FIRST)
     await until(trying.asking[0].cancelled)
+
+
+async def test_addresses_in_a_vlan_are_those_of_its_interface_until_it_is_left() -> None:
+    trying = Trying()
+    in_vlan = FIRST.replace(b"}", b',"vlan":42}')
+    assert trying.keep(in_vlan) == [
+        *("none", "eth0.42 is made", "eth0.42: none", "eth0.42: up"),
+        *("eth0.42: 192.0.2.7/24", "eth0.42: via 192.0.2.1"),
+    ]
+    assert trying.told == ["address 192.0.2.7 in VLAN 42, as configured"]
+    assert trying.keep(DYNAMIC.replace(b"}", b',"vlan":4094}')) == [
+        *("none", "eth0.42 is removed", "eth0.4094 is made", "eth0.4094: none", "eth0.4094: up"),
+        *("eth0.4094: IPv6 advertised", "DHCP by eth0.4094"),
+    ]
+    assert trying.keep(FIRST)[:2] == ["none", "eth0.4094 is removed"]
+    assert trying.keep(SECOND)[:2] == ["none", "198.51.100.7/16"]
+
+
+async def test_a_vlan_on_trial_is_left_without_a_confirmation() -> None:
+    trying = Trying()
+    trying.keep(SECOND)
+    trying.addresses.wanted(SECOND.replace(b"}", b',"vlan":42}'), is_trial=True)
+    await until(lambda: "eth0.42 is removed" in trying.card.done)
+    assert trying.card.done[-1] == "198.51.100.7/16"
 
 
 async def test_settings_that_are_in_use_are_not_applied_again() -> None:
@@ -181,7 +219,10 @@ async def answered(lease: dhcp.Lease, _: object) -> dhcp.Lease:
 
 @pytest.mark.parametrize(
     "settings",
-    [b"", b"{}", b"\xff", FIRST.replace(b"192.0.2.7", b"192.0.2.7; reboot"), FIRST + b"x"],
+    [
+        *(b"", b"{}", b"\xff", FIRST.replace(b"192.0.2.7", b"192.0.2.7; reboot"), FIRST + b"x"),
+        *(FIRST.replace(b"}", b',"vlan":%d}' % number) for number in (-1, 0, 4095)),
+    ],
 )
 async def test_settings_that_are_not_understood_change_nothing(settings: bytes) -> None:
     trying = Trying()

@@ -138,6 +138,7 @@ def test_the_backup_key_is_shared_in_version_1_and_in_clear_in_version_0():
 NETWORKS = [
     NetworkSettings("192.0.2.1", "255.255.255.0"),
     NetworkSettings("192.0.2.1", "255.255.255.128", "192.0.2.127"),
+    NetworkSettings("192.0.2.1", "255.255.255.0", vlan=42),
 ]
 
 

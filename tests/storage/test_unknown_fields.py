@@ -42,7 +42,7 @@ KEY = key_record(
 KEY_WITH_PUBLIC_HALF = key_record("ML_DSA_65")
 RAW_KEY = key_record(private=PrivateMaterial(raw=bytes(16)))
 NETWORK = NetworkSettings(
-    "192.0.2.1", "255.255.255.0", "192.0.2.254", Ipv6Settings("2001:db8::1/64", None)
+    "192.0.2.1", "255.255.255.0", "192.0.2.254", Ipv6Settings("2001:db8::1/64", None), 42
 )
 
 Decode = Callable[[bytes], object]

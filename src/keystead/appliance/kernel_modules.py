@@ -17,6 +17,8 @@ DRIVERS: Final = (
     *("ahci", "ata_piix", "mptspi", "nvme", "sd_mod", "e1000", "e1000e"),
     # The file system of the data partition, and the firmware's variables.
     *("ext4", "crc32c_generic", "efivarfs"),
+    # Virtual LANs, which an Administrator may want later, when no driver can be loaded any more.
+    "8021q",
     # The power button.
     *("button", "evdev"),
 )

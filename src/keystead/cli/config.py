@@ -1,7 +1,7 @@
 """`keystead config`: show, and a command for each setting."""
 
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keystead.cli import passphrases
@@ -53,6 +53,7 @@ def _add_network(commands: Commands) -> None:
     parser = commands.add("network", _network, "set the network of an appliance")
     for option in ("ip-address", "netmask", "gateway"):
         parser.add_argument(f"--{option}", metavar="ADDRESS")
+    parser.add_argument("--vlan", type=int, metavar="N", help="number of the VLAN; 0 for none")
 
 
 def _add_logging(commands: Commands) -> None:
@@ -114,7 +115,8 @@ def _time(call: Invocation) -> None:
 def _network(call: Invocation) -> None:
     given = call.given
     wanted = {"ipAddress": given.ip_address, "netmask": given.netmask, "gateway": given.gateway}
-    _change(call, "/config/network", wanted)
+    dropped = ["vlan"] if given.vlan == 0 else []
+    _change(call, "/config/network", wanted | {"vlan": given.vlan or None}, dropped)
 
 
 def _logging(call: Invocation) -> None:
@@ -127,9 +129,12 @@ def _ntp(call: Invocation) -> None:
     _change(call, "/config/ntp", {"ntpIP": call.given.ntp_ip, "ntsName": call.given.nts_name})
 
 
-def _change(call: Invocation, path: str, wanted: dict[str, object]) -> None:
-    """Change the fields that were given, and show all."""
+def _change(
+    call: Invocation, path: str, wanted: dict[str, object], dropped: Sequence[str] = ()
+) -> None:
+    """Change the fields that were given, leave out those that are dropped, and show all."""
     changes = {name: value for name, value in wanted.items() if value is not None}
-    if changes:
-        call.client.put(path, {**call.client.get(path), **changes})
+    if changes or dropped:
+        fields = {**call.client.get(path), **changes}
+        call.client.put(path, {name: fields[name] for name in fields if name not in dropped})
     call.screen.record(call.client.get(path))

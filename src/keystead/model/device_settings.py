@@ -1,12 +1,15 @@
 """Settings of one device, valid once they exist; the JSON names are NetHSM's."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, ip_address
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 MAX_PORT = 65535
 MAX_HOST_NAME = 253
+
+Vlan = Annotated[int, msgspec.Meta(ge=1, le=4094)]
+"""The number of a virtual LAN (IEEE 802.1Q, 9.6: 0 and 4095 stand for none)."""
 
 
 class Ipv6Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,9 +43,10 @@ class Ipv4Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class NetworkSettings(Ipv4Settings, frozen=True):
-    """The addresses for an appliance."""
+    """The addresses for an appliance, and the virtual LAN that they are in, if they are in one."""
 
     ipv6: Ipv6Settings | msgspec.UnsetType = msgspec.UNSET
+    vlan: Vlan | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_dynamic(self) -> bool:
@@ -51,9 +55,10 @@ class NetworkSettings(Ipv4Settings, frozen=True):
 
 
 class WantedNetwork(Ipv4Settings, frozen=True):
-    """Network settings as in a request. A null for IPv6 means the same as no field."""
+    """Network settings as in a request. A null for IPv6 or VLAN means the same as no field."""
 
     ipv6: Ipv6Settings | msgspec.UnsetType | None = msgspec.UNSET
+    vlan: Vlan | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +70,8 @@ class WantedNetwork(Ipv4Settings, frozen=True):
     def settings(self) -> NetworkSettings:
         """Network settings as they are kept."""
         ipv6 = msgspec.UNSET if self.ipv6 is None else self.ipv6
-        return NetworkSettings(self.ip_address, self.netmask, self.gateway, ipv6)
+        vlan = msgspec.UNSET if self.vlan is None else self.vlan
+        return NetworkSettings(self.ip_address, self.netmask, self.gateway, ipv6, vlan)
 
 
 class LoggingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

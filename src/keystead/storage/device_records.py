@@ -14,6 +14,7 @@ from keystead.model.device_settings import (
     Ipv6Settings,
     LoggingSettings,
     NetworkSettings,
+    Vlan,
 )
 from keystead.storage.stored_json import StoredJson
 
@@ -30,6 +31,7 @@ class _Ipv4Json(StoredJson):
 class _NetworkJson(StoredJson):
     ipv4: _Ipv4Json
     ipv6: Ipv6Settings | None = None
+    vlan: Vlan | msgspec.UnsetType = msgspec.UNSET
 
 
 class _LoggingJson(StoredJson, rename="camel"):
@@ -43,7 +45,8 @@ def encode_network(settings: NetworkSettings) -> bytes:
     interface = IPv4Interface(f"{settings.ip_address}/{settings.netmask}")
     gateway = None if settings.gateway == DEFAULT_NETWORK.gateway else settings.gateway
     ipv6 = None if settings.ipv6 is msgspec.UNSET else settings.ipv6
-    return msgspec.json.encode(_NetworkJson(_Ipv4Json(interface.with_prefixlen, gateway), ipv6))
+    ipv4 = _Ipv4Json(interface.with_prefixlen, gateway)
+    return msgspec.json.encode(_NetworkJson(ipv4, ipv6, settings.vlan))
 
 
 def decode_network(stored: bytes) -> NetworkSettings:
@@ -55,6 +58,7 @@ def decode_network(stored: bytes) -> NetworkSettings:
         str(interface.netmask),
         record.ipv4.gateway or DEFAULT_NETWORK.gateway,
         record.ipv6 or msgspec.UNSET,
+        record.vlan,
     )
 
 

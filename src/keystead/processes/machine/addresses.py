@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -19,6 +19,19 @@ TRIAL_SECONDS: Final = 125.0
 
 class Card(Protocol):
     """What has addresses: an `interface.Interface`."""
+
+    def bring_up(self) -> None:
+        """Let it carry packets. Raises OSError if the kernel refuses it."""
+
+    def add_vlan(self, number: int) -> Self:
+        """Return a new interface, for packets of this one with the tag of a VLAN.
+
+        Raises OSError if the kernel refuses it.
+        """
+        ...
+
+    def remove_vlan(self) -> None:
+        """Remove this interface, which `add_vlan` has made."""
 
     def forget_addresses(self) -> None:
         """Take away all addresses, with their routes. Raises OSError if the kernel refuses it."""
@@ -45,20 +58,24 @@ class Card(Protocol):
         """
 
 
-class Addresses:
+CardT = TypeVar("CardT", bound=Card)
+
+
+class Addresses(Generic[CardT]):
     """The addresses of a card: those that are kept, and for a while those on trial."""
 
     def __init__(
         self,
-        card: Card,
+        card: CardT,
         tell: Tell,
         *,
-        dynamic: Callable[[], asyncio.Task[None]],
+        dynamic: Callable[[CardT], asyncio.Task[None]],
         apply_after_seconds: float = APPLY_AFTER_SECONDS,
         trial_seconds: float = TRIAL_SECONDS,
     ) -> None:
         """`dynamic` starts what gets an IPv4 address by DHCP, until it is cancelled."""
         self._card = card
+        self._vlan: CardT | None = None
         self._tell = tell
         self._dynamic = dynamic
         self._apply_after_seconds = apply_after_seconds
@@ -115,32 +132,52 @@ class Addresses:
         self._in_use = network
         self._stop_asking()
         try:
-            self._card.forget_addresses()
-            self._use_ipv6(network)
-            self._use_ipv4(network)
+            self._forget_addresses()
+            card = self._in_vlan(network)
+            self._use_ipv6(card, network)
+            self._use_ipv4(card, network)
         except OSError as error:
             self._tell(f"the kernel refuses the network settings: {error}")
 
-    def _use_ipv4(self, network: NetworkSettings) -> None:
+    def _forget_addresses(self) -> None:
+        self._card.forget_addresses()
+        if self._vlan is not None:
+            self._vlan.remove_vlan()
+            self._vlan = None
+
+    def _in_vlan(self, network: NetworkSettings) -> CardT:
+        """Return what gets the addresses: the card, or its interface for the wanted VLAN."""
+        if network.vlan is msgspec.UNSET:
+            return self._card
+        self._vlan = self._card.add_vlan(network.vlan)
+        self._vlan.forget_addresses()
+        self._vlan.bring_up()
+        return self._vlan
+
+    def _use_ipv4(self, card: CardT, network: NetworkSettings) -> None:
         if network.is_dynamic:
-            self._asking = self._dynamic()
+            self._asking = self._dynamic(card)
             return
         address = IPv4Interface(f"{network.ip_address}/{network.netmask}")
         router = IPv4Address(network.gateway)
-        self._card.set_address(address)
+        card.set_address(address)
         if not router.is_unspecified:
-            self._card.set_router(router)
-        self._tell(f"address {address.ip}, as configured")
+            card.set_router(router)
+        self._tell(f"address {address.ip}{_vlan_of(network)}, as configured")
 
-    def _use_ipv6(self, network: NetworkSettings) -> None:
+    def _use_ipv6(self, card: CardT, network: NetworkSettings) -> None:
         ipv6 = network.ipv6
         if not isinstance(ipv6, Ipv6Settings):
             if network.is_dynamic:
-                self._card.enable_ipv6(is_dynamic=True)
+                card.enable_ipv6(is_dynamic=True)
             return
         address = IPv6Interface(ipv6.cidr)
-        self._card.enable_ipv6(is_dynamic=False)
-        self._card.set_ipv6_address(address)
+        card.enable_ipv6(is_dynamic=False)
+        card.set_ipv6_address(address)
         if ipv6.gateway is not None:
-            self._card.set_ipv6_router(IPv6Address(ipv6.gateway))
-        self._tell(f"address {address.ip}, as configured")
+            card.set_ipv6_router(IPv6Address(ipv6.gateway))
+        self._tell(f"address {address.ip}{_vlan_of(network)}, as configured")
+
+
+def _vlan_of(network: NetworkSettings) -> str:
+    return "" if network.vlan is msgspec.UNSET else f" in VLAN {network.vlan}"

@@ -30,7 +30,7 @@ class AppliedSettings:
         self._tell_address = tell_address
         self._time_server = ""
         self._keeping_time: asyncio.Task[None] | None = None
-        self._addresses: Addresses | None = None
+        self._addresses: Addresses[Interface] | None = None
         self._asking: list[asyncio.Task[None]] = []
         for card in cards:
             if self._addresses is None:
@@ -58,11 +58,11 @@ class AppliedSettings:
             if task is not None:
                 task.cancel()
 
-    def _configured(self, card: Interface) -> Addresses:
+    def _configured(self, card: Interface) -> Addresses[Interface]:
         card.forget_addresses()
         card.bring_up()
         say = partial(self._tell_address, card.name)
-        return Addresses(card, say, dynamic=partial(self._start_asking, card))
+        return Addresses(card, say, dynamic=self._start_asking)
 
     def _start_asking(self, card: Interface) -> asyncio.Task[None]:
         say = partial(self._tell_address, card.name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from keystead.processes.machine import kernel
 
@@ -18,12 +18,16 @@ _SIOCADDRT: Final = 0x890B
 _SIOCSIFFLAGS: Final = 0x8914
 _SIOCSIFADDR: Final = 0x8916
 _SIOCSIFNETMASK: Final = 0x891C
+_SIOCSIFVLAN: Final = 0x8983
+_ADD_VLAN, _REMOVE_VLAN = 0, 1
 _RTF_UP_GATEWAY: Final = 0x3
 _IPV6_ADDRESS: Final = struct.Struct("=16sIi")
 """A `struct in6_ifreq`: address, length of the prefix, interface."""
 _IPV6_ROUTE: Final = struct.Struct("@16s16s16sIHHILIi")
 """A `struct in6_rtmsg`: target, source, router, type, their lengths, metric, info, flags,
 interface."""
+_VLAN: Final = struct.Struct("@i24si22x")
+"""A `struct vlan_ioctl_args`: command, interface, number of the VLAN."""
 _METRIC: Final = 1
 _NO_NETWORK: Final = IPv4Interface("0.0.0.0/0")
 
@@ -42,6 +46,18 @@ class Interface:
         """
         self._set_ipv6(("accept_redirects", "0"))  # That of "all" means nothing to the kernel.
         _control(_SIOCSIFFLAGS, struct.pack("16sH22x", self.name.encode(), _IFF_UP))
+
+    def add_vlan(self, number: int) -> Self:
+        """Return a new interface, for packets of this one with the tag of a VLAN.
+
+        Raises OSError if the kernel refuses it.
+        """
+        _control(_SIOCSIFVLAN, _VLAN.pack(_ADD_VLAN, self.name.encode(), number))
+        return type(self)(f"{self.name}.{number}", self.hardware)
+
+    def remove_vlan(self) -> None:
+        """Remove this interface, which `add_vlan` has made. Raises OSError if it is no such one."""
+        _control(_SIOCSIFVLAN, _VLAN.pack(_REMOVE_VLAN, self.name.encode(), 0))
 
     def set_address(self, address: IPv4Interface) -> None:
         """Give it an address, instead of the one it has, whose routes end.
