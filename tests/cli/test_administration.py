@@ -74,9 +74,15 @@ def test_settings_are_changed_field_by_field(keystead):
     assert keystead(*logging, "--port", 1514).json()["logLevel"] == "debug"
     network = keystead("config", "network", "--gateway", "192.168.1.254", "--json").json()
     assert (network["ipAddress"], network["gateway"]) == ("192.168.1.1", "192.168.1.254")
-    tagged = keystead("config", "network", "--vlan", "42", "--json").json()
-    assert tagged == network | {"vlan": 42}
-    assert keystead("config", "network", "--vlan", "0", "--json").json() == network
+    more = ("--vlan", "42", "--ipv6", "2001:db8::42/64", "--ipv6-gateway", "2001:db8::1")
+    ipv6 = {"cidr": "2001:db8::42/64", "gateway": "2001:db8::1"}
+    shown = keystead("config", "network", *more, "--json").json()
+    assert shown == network | {"ipv6": ipv6, "vlan": 42}
+    shown = keystead("config", "network", "--vlan", "none", "--json").json()
+    assert shown == network | {"ipv6": ipv6}
+    assert keystead("config", "network", "--ipv6", "none", "--json").json() == network
+    for wrong in (("--vlan", "some"), ("--ipv6-gateway", "2001:db8::1")):
+        assert keystead("config", "network", *wrong).status == 2
     assert keystead("config", "ntp", "--ntp-ip", "192.0.2.1", "--json").json() == {
         "ntpIP": "192.0.2.1"
     }

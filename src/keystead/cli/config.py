@@ -6,8 +6,10 @@ from pathlib import Path
 
 from keystead.cli import passphrases
 from keystead.cli.command import Commands, Invocation, add_yes
+from keystead.cli.exit_status import UsageError
 from keystead.cli.lifecycle import add_shares, now, show_shares
 
+_NONE = "none"
 _SHOWN = {
     "unattended-boot": "unattendedBoot",
     "time": "time",
@@ -53,7 +55,14 @@ def _add_network(commands: Commands) -> None:
     parser = commands.add("network", _network, "set the network of an appliance")
     for option in ("ip-address", "netmask", "gateway"):
         parser.add_argument(f"--{option}", metavar="ADDRESS")
-    parser.add_argument("--vlan", type=int, metavar="N", help="number of the VLAN; 0 for none")
+    parser.add_argument("--ipv6", metavar="ADDRESS/LENGTH", help=f"or {_NONE}")
+    parser.add_argument("--ipv6-gateway", metavar="ADDRESS", help="with --ipv6")
+    parser.add_argument("--vlan", type=_number_or_none, metavar="N", help=f"or {_NONE}")
+
+
+def _number_or_none(text: str) -> int | str:
+    """Return the number in `text`, or `text` if it says that there is none."""
+    return text if text == _NONE else int(text)
 
 
 def _add_logging(commands: Commands) -> None:
@@ -115,8 +124,11 @@ def _time(call: Invocation) -> None:
 def _network(call: Invocation) -> None:
     given = call.given
     wanted = {"ipAddress": given.ip_address, "netmask": given.netmask, "gateway": given.gateway}
-    dropped = ["vlan"] if given.vlan == 0 else []
-    _change(call, "/config/network", wanted | {"vlan": given.vlan or None}, dropped)
+    if given.ipv6_gateway and not given.ipv6:
+        raise UsageError("--ipv6-gateway needs --ipv6.")
+    ipv6 = given.ipv6 and {"cidr": given.ipv6, "gateway": given.ipv6_gateway}
+    dropped = [name for name in ("ipv6", "vlan") if getattr(given, name) == _NONE]
+    _change(call, "/config/network", wanted | {"ipv6": ipv6, "vlan": given.vlan}, dropped)
 
 
 def _logging(call: Invocation) -> None:
