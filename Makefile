@@ -25,12 +25,13 @@ PKCS11_TOOLS := valgrind libjemalloc2=/usr/lib/$(shell uname -m)-linux-gnu/libje
 	libengine-pkcs11-openssl=/usr/lib/$(shell uname -m)-linux-gnu/engines-3/pkcs11.so
 # What takes long to install, or to run; `make apps` has it.
 LARGE_TOOLS := default-jdk-headless=keytool pdns-server=pdns_server sqlite3 curl \
-	pdns-backend-sqlite3=/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql
+	pdns-backend-sqlite3=/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql \
+	gpg gpgv gpgsm gpg-agent gnupg-pkcs11-scd libnss3-tools=cmsutil sbsigntool=sbsign rauc squashfs-tools=mksquashfs u-boot-tools=mkimage device-tree-compiler=dtc
 DEBIAN_13_TOOLS = $(PKCS11_TOOLS) bind9=named bind9-utils=dnssec-verify bind9-dnsutils=dig curl \
 	pkcs11-provider=/usr/lib/$(shell uname -m)-linux-gnu/ossl-modules/pkcs11.so opensc=pkcs11-tool golang-go=go gcc libc6-dev=/usr/include/stdio.h \
 	openssh-server=/usr/sbin/sshd openssh-client=ssh ldnsutils=drill $(LARGE_TOOLS)
 # On Debian 13 all but Apache, which crashes there with the engine: its recipe says so.
-APPS := apache bind crypto11 gnutls java knot nginx openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
+APPS := apache bind crypto11 firmware gnupg gnutls java knot nginx nss openssh openssl_engine openssl_provider osslsigncode p11_kit pkcs11 powerdns \
 	provider_tls pykcs11 python_pkcs11 stunnel
 EXAMPLE_TOOLS := ldnsutils=ldns-verify-zone bind9-utils=dnssec-verify openssh-server=/usr/sbin/sshd openssh-client=ssh age \
 	knot-dnssecutils=kzonecheck gpgv sqv apt-utils=apt-ftparchive
