@@ -298,6 +298,27 @@ async def test_on_a_full_disk_a_refusing_journal_refuses_deletions_too() -> None
     store.is_full = True
     assert (await core.request("DELETE", path, user=ADMIN)).status == 503
     assert (await core.request("GET", "/keys/k", user=ADMIN)).json()["label"] == "x"
+    with pytest.raises(WriteRefused):
+        await core.hsm.audit.tick()
+    used = await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)
+    assert (used.status, used.message) == (503, "The journal cannot be written. The disk is full.")
     store.is_full = False
+    await core.hsm.audit.tick()
     assert (await core.request("DELETE", path, user=ADMIN)).status == 204
+    core.close()
+
+
+async def test_a_checkpoint_that_a_full_disk_refused_is_written_as_soon_as_there_is_space() -> None:
+    core, store = await prepared()
+    await core.generate("k", "Curve25519", "EdDSA_Signature")
+    assert await configure(core, whenFull="refuse") == 204
+    await core.hsm.audit.tick()
+    store.is_full = True
+    without = await core.request("GET", "/journal/head", user=AUDITOR)
+    said = "The journal has no checkpoint yet. The disk is full."
+    assert (without.status, without.message) == (503, said)
+    assert (await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)).status == 503
+    store.is_full = False
+    await core.hsm.audit.tick()
+    assert (await core.request("POST", "/keys/k/sign", user=OPERATOR, json=SIGN)).status == 200
     core.close()

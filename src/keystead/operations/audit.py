@@ -7,12 +7,7 @@ from typing import Final
 
 import msgspec
 
-from keystead.errors import (
-    KeysteadError,
-    StoreUnavailable,
-    WriteRefused,
-    WrongState,
-)
+from keystead.errors import KeysteadError, StoreUnavailable, WriteRefused, WrongState
 from keystead.journal.audit.entries import DONE, OPENED, JournalEntry, rfc3339
 from keystead.journal.log import REQUEST
 from keystead.model.journal_settings import DEFAULT_JOURNAL, JournalSettings
@@ -75,7 +70,8 @@ class Audit:
         self._chaining: asyncio.Task[None] | None = None
         """The last write that nobody waits for. This reference keeps it alive."""
         self._doubted = 0
-        self._is_stuck = False
+        self._fault = ""
+        """Why the store refused the last entries; empty if it took them."""
         self.counts = AuditCounts(
             DEFAULT_JOURNAL,
             now=now,
@@ -104,17 +100,14 @@ class Audit:
         self._settings = wanted
         self.counts.follow(wanted)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether changes and uses of keys are refused now."""
-        if self._settings.when_full == "overwrite" or self._writer is None:
-            return False
-        return self._is_stuck or self._writer.size >= self._settings.max_bytes
-
     def require_room(self) -> None:
-        """Raise WriteRefused if the journal is full and refuses changes."""
-        if self.is_full:
+        """Raise WriteRefused if the journal is full and refuses changes and uses of keys."""
+        if self._settings.when_full == "overwrite" or self._writer is None:
+            return
+        if self._writer.size >= self._settings.max_bytes:
             raise WriteRefused(FULL)
+        if self._fault:
+            raise WriteRefused(f"The journal cannot be written. {self._fault}")
 
     # --- management actions -----------------------------------------------------------------
 
@@ -260,8 +253,8 @@ class Audit:
         """Write what waits, and sign what has waited. Raises what `JournalWriter.append` does."""
         self._gather(everything=False)
         writer = self._writer
-        if writer is not None and (self._waiting or writer.must_sign):
-            await self._write_all(signs=writer.must_sign)
+        if writer is not None and (self._waiting or writer.must_sign or self._fault):
+            await self._write_all(signs=writer.must_sign or bool(self._fault))
 
     async def try_write(self, *, closes: bool = False) -> None:
         """Write what waits. If the store fails, the entries wait on, and the log has the reason.
@@ -326,10 +319,10 @@ class Audit:
                 signs=signs,
                 closes=closes,
             )
-        except WriteRefused:
-            self._is_stuck = True
+        except WriteRefused as error:
+            self._fault = error.message
             raise
-        self._is_stuck = False
+        self._fault = ""
         del self._waiting[: len(batch)]
         if writer.signed == writer.last:
             self._known_head.keep(writer)
@@ -354,10 +347,15 @@ class Audit:
         return self._open_writer().keys.public_pem
 
     async def head(self) -> bytes:
-        """Return the line of a checkpoint that covers everything until now."""
+        """Return the line of a checkpoint that covers everything until now.
+
+        Without room for one, it is the last checkpoint. Raises WriteRefused if there is none.
+        """
         writer = self._open_writer()
         self._gather(everything=True)
         await self.try_write_signed()
+        if not writer.signed:
+            raise WriteRefused(f"The journal has no checkpoint yet. {self._fault}")
         return await writer.line(writer.signed)
 
     async def try_write_signed(self) -> None:
