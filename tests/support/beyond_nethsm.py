@@ -56,6 +56,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "POST /keys/{}/decrypt": ("aad", "tag"),
     "POST /provision": ("unlockShares",),
     "POST /unlock": ("share", "acknowledgeRollback"),
+    "PUT /config/network": ("vlan",),
     "PUT /config/unlock-passphrase": ("unlockShares", "currentShares"),
 }
 """Optional fields of requests that NetHSM has."""
