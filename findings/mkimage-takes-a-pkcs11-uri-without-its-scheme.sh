@@ -40,10 +40,7 @@ cat >image.its <<'SOURCE'
 };
 SOURCE
 echo '/dts-v1/; / { };' | dtc -O dtb -o public.dtb -
-signs() {
-    mkimage -f image.its -k "$1" -N pkcs11 -K public.dtb -r image.itb >mkimage.log 2>&1 || return 1
-    dumpimage -l image.itb | grep -q 'Sign value: *[0-9a-f]\{512\}'
-}
 
-signs token=x
-echo "-k token=x: signed"
+mkimage -f image.its -k token=x -N pkcs11 -K public.dtb -r image.itb >log 2>&1
+dumpimage -l image.itb >image
+grep 'Sign value: *[0-9a-f]\{512\}' image
