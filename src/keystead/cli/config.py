@@ -1,7 +1,7 @@
 """`keystead config`: show, and a command for each setting."""
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from keystead.cli import passphrases
@@ -123,30 +123,36 @@ def _time(call: Invocation) -> None:
 
 def _network(call: Invocation) -> None:
     given = call.given
-    wanted = {"ipAddress": given.ip_address, "netmask": given.netmask, "gateway": given.gateway}
     if given.ipv6_gateway and not given.ipv6:
         raise UsageError("--ipv6-gateway needs --ipv6.")
-    ipv6 = given.ipv6 and {"cidr": given.ipv6, "gateway": given.ipv6_gateway}
-    dropped = [name for name in ("ipv6", "vlan") if getattr(given, name) == _NONE]
-    _change(call, "/config/network", wanted | {"ipv6": ipv6, "vlan": given.vlan}, dropped)
+    changes = _given(
+        ipAddress=given.ip_address,
+        netmask=given.netmask,
+        gateway=given.gateway,
+        ipv6=given.ipv6 and {"cidr": given.ipv6, "gateway": given.ipv6_gateway},
+        vlan=given.vlan,
+    )
+    off = dict.fromkeys(name for name in ("ipv6", "vlan") if getattr(given, name) == _NONE)
+    _change(call, "/config/network", changes | off)
 
 
 def _logging(call: Invocation) -> None:
     given = call.given
-    wanted = {"ipAddress": given.ip_address, "port": given.port, "logLevel": given.log_level}
-    _change(call, "/config/logging", wanted)
+    changes = _given(ipAddress=given.ip_address, port=given.port, logLevel=given.log_level)
+    _change(call, "/config/logging", changes)
 
 
 def _ntp(call: Invocation) -> None:
-    _change(call, "/config/ntp", {"ntpIP": call.given.ntp_ip, "ntsName": call.given.nts_name})
+    _change(call, "/config/ntp", _given(ntpIP=call.given.ntp_ip, ntsName=call.given.nts_name))
 
 
-def _change(
-    call: Invocation, path: str, wanted: dict[str, object], dropped: Sequence[str] = ()
-) -> None:
-    """Change the fields that were given, leave out those that are dropped, and show all."""
-    changes = {name: value for name, value in wanted.items() if value is not None}
-    if changes or dropped:
-        fields = {**call.client.get(path), **changes}
-        call.client.put(path, {name: fields[name] for name in fields if name not in dropped})
+def _given(**fields: object) -> dict[str, object]:
+    """Return the fields for which there was an option."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _change(call: Invocation, path: str, changes: dict[str, object]) -> None:
+    """Change these fields, if there are any, and show all. None turns a field off."""
+    if changes:
+        call.client.put(path, {**call.client.get(path), **changes})
     call.screen.record(call.client.get(path))
