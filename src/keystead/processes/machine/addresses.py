@@ -146,7 +146,7 @@ class Addresses(Generic[CardT]):
             self._vlan = None
 
     def _in_vlan(self, network: NetworkSettings) -> CardT:
-        """Return what gets the addresses: the card, or its interface for the wanted VLAN."""
+        """Return what gets the addresses: the card, or a new interface for the wanted VLAN."""
         if network.vlan is msgspec.UNSET:
             return self._card
         self._vlan = self._card.add_vlan(network.vlan)
