@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.result import Reference, Row, at_least, at_most
 from bench.run import Findings, Run
 from bench.signing import CONNECTIONS, SIGNING
+from keystead.api.http.route import StreamedResponse
 from keystead.errors import KeysteadError, NotUpToDate
 from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient
@@ -24,7 +25,8 @@ from keystead.storage.backends.sqlite import SqliteStore
 from keystead.storage.generations import GenerationStore
 from keystead.storage.key_value_store import MISSING, Change
 from keystead.storage.versions import Versions
-from tests.support.core import ADMIN, Core, start_core
+from keystead.wire.edge_messages import Request
+from tests.support.core import ADMIN, Core, WholeBody, basic, start_core, to_json
 from tests.support.etcd import BINARY, Cluster, Member
 from tests.support.member_cores import Device, core_of
 
@@ -64,8 +66,8 @@ async def _beside_sqlite(run: Run, cluster: Cluster) -> list[Row]:
             await _up_to_date(core)
             await core.add_user("operator", "Operator")
             await core.generate("bench", "EC_P256", "ECDSA_Signature")
-        signed = await _alternate(run, member, alone, _sign)
-        made = await _alternate(run, member, alone, _generate)
+        signed = await _alternate(run, member, alone, _SIGN.send)
+        made = await _alternate(run, member, alone, _GENERATE.send)
         written, cpu_us = await _written(run, cluster, member)
     at_once = f"{CONNECTIONS} at once, on a member of three"
     return [
@@ -152,7 +154,7 @@ async def _written(
     await store.close()
     before = (time.process_time(), _seconds_of(cluster))
     began = time.perf_counter()
-    rate = await _rate(run.seconds, lambda: _generate(member))
+    rate = await _rate(run.seconds, lambda: _GENERATE.send(member))
     keys = rate * (time.perf_counter() - began)
     after = (time.process_time(), _seconds_of(cluster))
     core, etcd = (1e6 * (end - start) / keys for start, end in zip(before, after, strict=True))
@@ -168,19 +170,27 @@ def _seconds_of(cluster: Cluster) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def _sign(core: Core) -> None:
-    body = SIGNING["p256"].body
-    await _post(core, "/keys/bench/sign", body, 200, user=_OPERATOR)
+class _Post:
+    """A request that an edge would send again and again, so that no client is measured."""
+
+    def __init__(self, path: str, body: object, status: int, *, user: tuple[str, str]) -> None:
+        self._body = to_json(body)
+        headers = {"content-type": "application/json", "authorization": basic(user)}
+        size = len(self._body)
+        self._request = Request(
+            1, "POST", f"/api/v1{path}", "", headers, "192.0.2.1", self._body, content_length=size
+        )
+        self._status = status
+
+    async def send(self, core: Core) -> None:
+        """Have it answered. Raises RuntimeError if it is not answered as it should be."""
+        answer = await core.dispatcher.answer(self._request, WholeBody(self._body))
+        if isinstance(answer, StreamedResponse) or answer.status != self._status:
+            raise RuntimeError(f"{self._request.path}: {answer}")
 
 
-async def _generate(core: Core) -> None:
-    await _post(core, "/keys/generate", _KEY, 201, user=ADMIN)
-
-
-async def _post(core: Core, path: str, body: object, status: int, *, user: tuple[str, str]) -> None:
-    answer = await core.request("POST", path, user=user, json=body)
-    if answer.status != status:
-        raise RuntimeError(f"{path}: {answer}")
+_SIGN = _Post("/keys/bench/sign", SIGNING["p256"].body, 200, user=_OPERATOR)
+_GENERATE = _Post("/keys/generate", _KEY, 201, user=ADMIN)
 
 
 async def _restore(cluster: Cluster) -> Row:
