@@ -8,11 +8,13 @@ or one of the first five or None. None is not sent. Other fields are not sent if
 empty, as version 3 of the language has it. Fields with unknown numbers are skipped.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import astuple
 
 _VARINT: Final = 0
 _FIXED_64: Final = 1
@@ -47,22 +49,19 @@ class _Field:
     kind: type
     is_repeated: bool
     is_optional: bool
-
-    @property
-    def tag(self) -> bytes:
-        return _varint(self.number << 3 | (_VARINT if self.kind in (int, bool) else _LENGTH))
+    """Whether a zero or an empty value is sent, because None is not."""
 
 
 def encode(message: ProtobufMessage) -> bytes:
     """Return the message as bytes."""
     parts: list[bytes] = []
-    for field, tag in _fields(type(message)):
-        value = getattr(message, field.name)
-        if field.is_repeated:
+    for value, field in zip(astuple(message), _encoded_fields(type(message)), strict=True):
+        tag, written, is_repeated, is_optional = field
+        if is_repeated:
             for one in value:
-                parts += (tag, _encode_value(one))
-        elif value or (field.is_optional and value is not None):
-            parts += (tag, _encode_value(value))
+                parts += (tag, written(one))
+        elif value or (is_optional and value is not None):
+            parts += (tag, written(value))
     return b"".join(parts)
 
 
@@ -72,10 +71,25 @@ def decode(kind: type[AnyMessage], data: bytes) -> AnyMessage:
 
 
 @cache
-def _fields(kind: type[ProtobufMessage]) -> tuple[tuple[_Field, bytes], ...]:
+def _fields(kind: type[ProtobufMessage]) -> Sequence[_Field]:
     hints = get_type_hints(kind, include_extras=True)
-    fields = [_field(name, *get_args(hints[name])) for name in kind.__struct_fields__]
-    return tuple((field, field.tag) for field in fields)
+    return [_field(name, *get_args(hints[name])) for name in kind.__struct_fields__]
+
+
+@cache
+def _encoded_fields(
+    kind: type[ProtobufMessage],
+) -> Sequence[tuple[bytes, Callable[[Any], bytes], bool, bool]]:
+    """Return each field's tag, how a value is written, and whether it is repeated or optional."""
+    return [
+        (
+            _varint(field.number << 3 | (_VARINT if field.kind in (int, bool) else _LENGTH)),
+            _WRITTEN.get(field.kind, _written_message),
+            field.is_repeated,
+            field.is_optional,
+        )
+        for field in _fields(kind)
+    ]
 
 
 def _field(name: str, annotation: Any, number: int) -> _Field:  # noqa: ANN401 - any annotation
@@ -88,33 +102,41 @@ def _field(name: str, annotation: Any, number: int) -> _Field:  # noqa: ANN401 -
 
 @cache
 def _by_number(kind: type[ProtobufMessage]) -> dict[int, _Field]:
-    return {field.number: field for field, _ in _fields(kind)}
+    return {field.number: field for field in _fields(kind)}
 
 
-def _encode_value(value: object) -> bytes:
-    match value:
-        case bytes():
-            return _varint(len(value)) + value
-        case int():
-            return _varint(value)
-        case ProtobufMessage():
-            content = encode(value)
-            return _varint(len(content)) + content
-        case str():
-            return _encode_value(value.encode())
-        case _:
-            raise TypeError(f"{type(value).__name__} is no type of a field")
+def _written_bytes(value: bytes) -> bytes:
+    return _varint(len(value)) + value
+
+
+def _written_text(value: str) -> bytes:
+    return _written_bytes(value.encode())
+
+
+def _written_message(value: ProtobufMessage) -> bytes:
+    return _written_bytes(encode(value))
 
 
 def _varint(number: int) -> bytes:
     if number < _MORE:
         return _SHORT[number]
+    if number < _MORE * _MORE:
+        return bytes((number & 0x7F | _MORE, number >> 7))
     out = bytearray()
     while number >= _MORE:
-        out.append(number & 0x7F | 0x80)
+        out.append(number & 0x7F | _MORE)
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+_WRITTEN: Final[Mapping[type, Callable[[Any], bytes]]] = {
+    bytes: _written_bytes,
+    str: _written_text,
+    int: _varint,
+    bool: _varint,
+}
+"""How the values of fields are written that are no messages."""
 
 
 def _decode(
