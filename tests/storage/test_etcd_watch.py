@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import time
 
+import pytest
+
 from keystead.errors import StoreUnavailable
+from keystead.etcd.messages import PutRequest
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
 from keystead.storage.generations import POINTER
@@ -224,6 +227,21 @@ def test_a_member_hears_nothing_of_what_it_has_changed_itself(etcd_member):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("said", [b"\xff" * 16, b"\x12\x0e/store/0/key/a", b""])
+def test_a_device_that_does_not_say_what_it_has_changed_may_have_changed_anything(
+    etcd_member, said
+):
+    async def main():
+        client = PatientClient(str(etcd_member.socket))
+        async with following(etcd_member.socket) as (heard, _):
+            await heard.all_of(time.monotonic())
+            await client.call(etcd_calls.PUT, PutRequest(b"/writer/unknown/last", said))
+            assert await heard.all_of(time.monotonic()) == ["lost"]
+        await client.close()
+
+    asyncio.run(main())
+
+
 def test_a_confirmation_that_is_asked_for_does_not_wait_for_the_next_quarter(etcd_member):
     async def main():
         async with (
@@ -303,8 +321,12 @@ def test_a_member_that_missed_what_is_compacted_hears_that_anything_may_have_cha
     asyncio.run(main())
 
 
-PART = bytes(250_000)
 PARTS = 40
+
+
+def part(number):
+    """The paths of one of many changes whose names are as long as an answer of etcd's allows."""
+    return [f"/6/key/{number}/{name:0600}" for name in range(400)]
 
 
 @contextlib.asynccontextmanager
@@ -319,7 +341,7 @@ async def far_behind(member, heard, **options):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         for number in range(PARTS):
-            await store.commit([Change(f"/6/key/{number}", PART)])
+            await store.commit([Change(path, b"") for path in part(number)])
         try:
             yield watch
         finally:
@@ -334,7 +356,7 @@ def test_a_watch_that_ends_while_it_catches_up_goes_on_where_it_was():
 
         def changed(self, paths):
             super().changed(paths)
-            if self.task is not None and len(self.events) > PARTS // 2:
+            if self.task is not None and len(self.events) > PARTS // 2 * len(part(0)):
                 self.task.cancel()
 
     async def main(member):
@@ -347,9 +369,10 @@ def test_a_watch_that_ends_while_it_catches_up_goes_on_where_it_was():
             rest = await heard.all_of(time.monotonic())
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert 1 < len(told) < PARTS
-        assert set(told + rest) == {f"/6/key/{number}" for number in range(PARTS)}
-        assert len(told + rest) <= PARTS + 1
+        everything = [path for number in range(PARTS) for path in part(number)]
+        assert 1 < len(told) < len(everything)
+        assert set(told + rest) == set(everything)
+        assert len(told + rest) <= len(everything) + len(part(0))
 
     with Cluster(1, OWN_LIMIT) as cluster:
         asyncio.run(main(cluster.members[0]))

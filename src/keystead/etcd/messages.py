@@ -145,17 +145,10 @@ class WatchRequest(ProtobufMessage, frozen=True):
     progress_request: Annotated[WatchProgressRequest | None, 3] = None
 
 
-class ChangedRecord(ProtobufMessage, frozen=True):
-    """Which record was changed or deleted, and at which revision."""
-
-    key: Annotated[bytes, 1] = b""
-    mod_revision: Annotated[int, 3] = 0
-
-
 class WatchEvent(ProtobufMessage, frozen=True):
-    """A change or a deletion. The type and the value are of no interest."""
+    """A change or a deletion. Its type is of no interest."""
 
-    kv: Annotated[ChangedRecord, 2] = ChangedRecord()
+    kv: Annotated[KeyValue, 2] = KeyValue()
 
 
 class WatchResponse(ProtobufMessage, frozen=True):

@@ -2,9 +2,10 @@
 
 What this device changes, it knows already: it would forget its own leases and logins.
 
-The watch is over the generation in force and the record that says which it is, because a restore
-would otherwise send every new record to every member. A watch that is cut off stays silent, so
-silence says nothing. Every quarter of the time that a member may answer from its caches, a majority
+The watch is over what each device writes with its last transaction, which names the records that
+are changed, and over the record that says which generation is in force. The changes themselves
+would be many events for each transaction. A watch that is cut off stays silent, so silence says
+nothing. Every quarter of the time that a member may answer from its caches, a majority
 is asked for its revision, and then etcd for whether the watch has reached that.
 """
 
@@ -18,6 +19,7 @@ from keystead.etcd import calls
 from keystead.etcd.client import EtcdClient, Stream
 from keystead.etcd.errors import AnswerTooLarge, EtcdError, EtcdUnavailable
 from keystead.etcd.messages import (
+    KeyValue,
     MemberListRequest,
     RangeRequest,
     WatchCreateRequest,
@@ -25,12 +27,24 @@ from keystead.etcd.messages import (
     WatchRequest,
     WatchResponse,
 )
+from keystead.etcd.protobuf import Malformed, decode
 from keystead.storage.backends.etcd import ROOT
+from keystead.storage.backends.etcd_writer import (
+    AFTER_WRITERS,
+    LAST,
+    TOKEN_BYTES,
+    WRITERS,
+    LastTransaction,
+)
 from keystead.storage.generations import POINTER
 
 _POINTER_KEY: Final = (ROOT + POINTER).encode()
 _POINTER_WATCH: Final = 1
-_RECORDS_WATCH: Final = 2
+_WRITERS_WATCH: Final = 2
+_RANGES: Final = (
+    (_POINTER_WATCH, _POINTER_KEY, b""),
+    (_WRITERS_WATCH, WRITERS, AFTER_WRITERS),
+)
 _ALL_WATCHES: Final = 2**64 - 1
 """The number, -1, in an answer about the progress of all watches."""
 
@@ -119,7 +133,7 @@ class EtcdWatch:
         self._known = await self._start()
         generation = self._generation
         async with self._client.open(calls.WATCH) as stream:
-            for number, key, stop in self._ranges():
+            for number, key, stop in _RANGES:
                 create = WatchCreateRequest(key, stop, self._known, watch_id=number, fragment=True)
                 stream.send(WatchRequest(create_request=create))
                 await self._created(stream)
@@ -152,10 +166,6 @@ class EtcdWatch:
         self._generation, self._cluster = generation, found.header.cluster_id
         return found.header.revision if self._seen is None else self._seen
 
-    def _ranges(self) -> Sequence[tuple[int, bytes, bytes]]:
-        root = ROOT.encode() + b"/" + self._generation
-        return [(_POINTER_WATCH, _POINTER_KEY, b""), (_RECORDS_WATCH, root + b"/", root + b"0")]
-
     async def _created(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         """Wait for the answer to a new watch, and take what the one before has to tell."""
         while not await self._take(await stream.receive()):
@@ -183,11 +193,10 @@ class EtcdWatch:
         unseen = [event.kv for event in answer.events if event.kv.mod_revision > self._known]
         if not unseen:
             return
-        paths = [
-            one.key.decode().removeprefix(ROOT)
-            for one in unseen
-            if not await self._is_own(one.mod_revision)
-        ]
+        paths: list[str] = []
+        for one in unseen:
+            if not await self._is_own(one.mod_revision):
+                paths += self._named(one)
         if paths:
             self._follower.changed(paths)
         if answer.watch_id == _POINTER_WATCH:
@@ -196,6 +205,22 @@ class EtcdWatch:
             # A fragment may have a part of its last revision, and all of those before.
             told = unseen[-1].mod_revision - 1 if answer.fragment else unseen[-1].mod_revision
             self._seen = max(self._seen, told)
+
+    def _named(self, event: KeyValue) -> Sequence[str]:
+        """Return the paths of records in the generation in force that an event is about."""
+        if event.key == _POINTER_KEY:
+            return [POINTER]
+        if not event.key.endswith(LAST):
+            return []
+        try:
+            made = decode(LastTransaction, event.value)
+        except Malformed:
+            made = LastTransaction()
+        if len(made.token) != TOKEN_BYTES:  # That of earlier software is a token and nothing else.
+            self._follower.lost()
+            return []
+        below = f"{ROOT}/{self._generation.decode()}/"
+        return [path.removeprefix(ROOT) for path in made.changed if path.startswith(below)]
 
     async def _confirm_forever(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         while True:

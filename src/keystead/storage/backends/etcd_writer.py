@@ -5,7 +5,7 @@ conditions. A transaction that etcd does not answer may still be made seconds la
 is not enough. ADR 41 has the reasons:
 
     /writer/<device>/fence           each transaction compares its revision
-    /writer/<device>/last            the token of the last transaction that was made
+    /writer/<device>/last            which transaction was made last, and what it changed
     /writer/<device>/stale/<place>   written by a commit whose conditions did not hold
 """
 
@@ -14,7 +14,7 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 from keystead.errors import (
     CommitTooLarge,
@@ -37,6 +37,7 @@ from keystead.etcd.messages import (
     TxnRequest,
     TxnResponse,
 )
+from keystead.etcd.protobuf import ProtobufMessage, encode
 from keystead.storage.key_value_store import Change, Check
 
 MAX_OPERATIONS: Final = 512
@@ -52,9 +53,23 @@ _COMMIT_BYTES: Final = 64
 PATIENCE_SECONDS: Final = 6.0
 """How long a group is tried again. An election of a new leader takes one or two seconds."""
 _PAUSE_SECONDS: Final = 0.1
-_TOKEN_BYTES: Final = 16
+TOKEN_BYTES: Final = 16
+WRITERS: Final = b"/writer/"
+AFTER_WRITERS: Final = b"/writer0"
+LAST: Final = b"/last"
+"""The end of the key where a device keeps its last transaction."""
 _REMEMBERED: Final = 4096
 """Revisions that are remembered as this device's. A watch is never so far behind for long."""
+
+
+class LastTransaction(ProtobufMessage, frozen=True):
+    """What each transaction writes, so that one small record tells the members what it changes.
+
+    Commits in it that are stale have changed nothing. Their paths are here nevertheless.
+    """
+
+    token: Annotated[bytes, 1] = b""
+    changed: Annotated[tuple[str, ...], 2] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,7 @@ class EtcdJob:
     @property
     def size(self) -> int:
         """About how many bytes it takes in a transaction."""
-        records = sum(2 * len(one.path) + len(one.value or b"") for one in self.changes)
+        records = sum(3 * len(one.path) + len(one.value or b"") for one in self.changes)
         conditions = sum(len(one.path) for one in self.checks)
         more = _COMMIT_BYTES * (1 + len(self.changes) + len(self.checks))
         return records + conditions + more
@@ -145,9 +160,9 @@ class EtcdWriter:
     def __init__(self, client: EtcdClient, *, device: str) -> None:
         """`device` is the name of this device. No other may write under it at the same time."""
         self._client = client
-        own = f"/writer/{device}".encode()
+        own = WRITERS + device.encode()
         self._fence = own + b"/fence"
-        self._last = own + b"/last"
+        self._last = own + LAST
         self._stale = own + b"/stale/"
         self._fence_revision: int | None = None
         """The revision of the fence, or None if it must be raised before the next commit."""
@@ -225,11 +240,12 @@ class EtcdWriter:
         answer for PATIENCE_SECONDS.
         """
         now = asyncio.get_running_loop().time
-        token = os.urandom(_TOKEN_BYTES)
+        changed = tuple([change.path for job in jobs for change in job.changes])
+        record = encode(LastTransaction(os.urandom(TOKEN_BYTES), changed))
         end = None
         while True:
             try:
-                made = await self._attempt(jobs, token)
+                made = await self._attempt(jobs, record)
             except EtcdUnavailable:
                 self._fence_revision = None
                 end = end or now() + PATIENCE_SECONDS
@@ -244,21 +260,21 @@ class EtcdWriter:
                 raise EtcdUnavailable("another process writes in the name of this device.")
 
     async def _attempt(
-        self, jobs: Sequence[EtcdJob], token: bytes
+        self, jobs: Sequence[EtcdJob], record: bytes
     ) -> Sequence[int | KeysteadError] | None:
         """Make the commits, or find out that an earlier attempt has. Return None if neither."""
         if self._fence_revision is None:
-            made = await self._raise_fence(jobs, token)
+            made = await self._raise_fence(jobs, record)
             if made is not None:
                 return made
         try:
-            answer = await self._client.call(calls.TXN, self._transaction(jobs, token))
+            answer = await self._client.call(calls.TXN, self._transaction(jobs, record))
         except EtcdInDoubt:
             self._is_in_doubt = True
             raise
         except EtcdRefused:
             # For space, etcd also refuses what it has made, if that was checked a moment before.
-            made = await self._remove_fence(jobs, token)
+            made = await self._remove_fence(jobs, record)
             if made is None:
                 raise
             return made
@@ -270,14 +286,14 @@ class EtcdWriter:
         self._remember(revision)
         return [revision if one.succeeded else _stale() for one in inner]
 
-    def _transaction(self, jobs: Sequence[EtcdJob], token: bytes) -> TxnRequest:
+    def _transaction(self, jobs: Sequence[EtcdJob], record: bytes) -> TxnRequest:
         fence = Compare(key=self._fence, mod_revision=self._fence_revision)
-        last = RequestOp(request_put=PutRequest(self._last, token))
+        last = RequestOp(request_put=PutRequest(self._last, record))
         inner = [job.transaction(self._stale_key(place)) for place, job in enumerate(jobs)]
         return TxnRequest((fence,), (last, *inner))
 
     async def _raise_fence(
-        self, jobs: Sequence[EtcdJob], token: bytes
+        self, jobs: Sequence[EtcdJob], record: bytes
     ) -> Sequence[int | KeysteadError] | None:
         """Make sure that no earlier transaction can be made any more. Return what `_made` does."""
         try:
@@ -286,15 +302,15 @@ class EtcdWriter:
             if not self._is_in_doubt:
                 raise
             # The refusal is about the fence, not about what came before.
-            made = await self._remove_fence(jobs, token)
+            made = await self._remove_fence(jobs, record)
             if made is None:
                 raise
             return made
         self._fence_revision = answer.header.revision
-        return self._made(jobs, token, answer)
+        return self._made(jobs, record, answer)
 
     async def _remove_fence(
-        self, jobs: Sequence[EtcdJob], token: bytes
+        self, jobs: Sequence[EtcdJob], record: bytes
     ) -> Sequence[int | KeysteadError] | None:
         """Do as `_raise_fence`, also without space: a deletion takes none.
 
@@ -307,7 +323,7 @@ class EtcdWriter:
             answer = await self._change_fence(gone)
         except EtcdRefused as error:
             raise EtcdUnavailable(str(error)) from error
-        return self._made(jobs, token, answer)
+        return self._made(jobs, record, answer)
 
     async def _change_fence(self, change: RequestOp) -> TxnResponse:
         """Change the fence, so that no earlier transaction can be made, and read what was made."""
@@ -319,11 +335,11 @@ class EtcdWriter:
         return answer
 
     def _made(
-        self, jobs: Sequence[EtcdJob], token: bytes, answer: TxnResponse
+        self, jobs: Sequence[EtcdJob], record: bytes, answer: TxnResponse
     ) -> Sequence[int | KeysteadError] | None:
-        """Return the outcomes of the transaction with this token, or None if it was not made."""
+        """Return the outcomes of the transaction with this record, or None if it was not made."""
         last, stale = (one.response_range or RangeResponse() for one in answer.responses[1:3])
-        if not last.kvs or last.kvs[0].value != token:
+        if not last.kvs or last.kvs[0].value != record:
             return None
         revision = last.kvs[0].mod_revision
         self._remember(revision)
