@@ -8,8 +8,10 @@ import pytest
 
 from keystead.errors import StoreUnavailable
 from keystead.etcd.messages import PutRequest
+from keystead.etcd.protobuf import encode
 from keystead.storage.backends.etcd import EtcdStore
 from keystead.storage.backends.etcd_watch import EtcdWatch
+from keystead.storage.backends.etcd_writer import LastTransaction
 from keystead.storage.generations import POINTER
 from keystead.storage.key_value_store import Change
 from tests.support import etcd_calls
@@ -227,7 +229,12 @@ def test_a_member_hears_nothing_of_what_it_has_changed_itself(etcd_member):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("said", [b"\xff" * 16, b"\x12\x0e/store/0/key/a", b""])
+LAST = encode(LastTransaction(bytes(16), ("/store/0/key/a",)))
+OF_EARLIER_SOFTWARE = [b"\xff" * 16, LAST[18:], b""]
+OF_LATER_SOFTWARE = LAST + b"\x1a\x01?"
+
+
+@pytest.mark.parametrize("said", [*OF_EARLIER_SOFTWARE, OF_LATER_SOFTWARE])
 def test_a_device_that_does_not_say_what_it_has_changed_may_have_changed_anything(
     etcd_member, said
 ):

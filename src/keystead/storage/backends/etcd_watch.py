@@ -27,15 +27,8 @@ from keystead.etcd.messages import (
     WatchRequest,
     WatchResponse,
 )
-from keystead.etcd.protobuf import Malformed, decode
 from keystead.storage.backends.etcd import ROOT
-from keystead.storage.backends.etcd_writer import (
-    AFTER_WRITERS,
-    LAST,
-    TOKEN_BYTES,
-    WRITERS,
-    LastTransaction,
-)
+from keystead.storage.backends.etcd_writer import AFTER_WRITERS, LAST, WRITERS, changed_keys
 from keystead.storage.generations import POINTER
 
 _POINTER_KEY: Final = (ROOT + POINTER).encode()
@@ -212,15 +205,13 @@ class EtcdWatch:
             return [POINTER]
         if not event.key.endswith(LAST):
             return []
-        try:
-            made = decode(LastTransaction, event.value)
-        except Malformed:
-            made = LastTransaction()
-        if len(made.token) != TOKEN_BYTES:  # That of earlier software is a token and nothing else.
+        changed = changed_keys(event.value)
+        if changed is None:
             self._follower.lost()
             return []
-        below = f"{ROOT}/{self._generation.decode()}/"
-        return [path.removeprefix(ROOT) for path in made.changed if path.startswith(below)]
+        generation = self._generation.decode(errors="replace")
+        below = f"{ROOT}/{generation}/"
+        return [path.removeprefix(ROOT) for path in changed if path.startswith(below)]
 
     async def _confirm_forever(self, stream: Stream[WatchRequest, WatchResponse]) -> None:
         while True:

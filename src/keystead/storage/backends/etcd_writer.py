@@ -37,7 +37,7 @@ from keystead.etcd.messages import (
     TxnRequest,
     TxnResponse,
 )
-from keystead.etcd.protobuf import ProtobufMessage, encode
+from keystead.etcd.protobuf import Malformed, ProtobufMessage, decode, encode
 from keystead.storage.key_value_store import Change, Check
 
 MAX_OPERATIONS: Final = 512
@@ -53,7 +53,7 @@ _COMMIT_BYTES: Final = 64
 PATIENCE_SECONDS: Final = 6.0
 """How long a group is tried again. An election of a new leader takes one or two seconds."""
 _PAUSE_SECONDS: Final = 0.1
-TOKEN_BYTES: Final = 16
+_TOKEN_BYTES: Final = 16
 WRITERS: Final = b"/writer/"
 AFTER_WRITERS: Final = b"/writer0"
 LAST: Final = b"/last"
@@ -70,6 +70,19 @@ class LastTransaction(ProtobufMessage, frozen=True):
 
     token: Annotated[bytes, 1] = b""
     changed: Annotated[tuple[str, ...], 2] = ()
+
+
+def changed_keys(record: bytes) -> Sequence[str] | None:
+    """Return the keys in etcd that a device's last transaction names, or None if that is not known.
+
+    Earlier software writes a token alone, and later software may say more than is understood here.
+    """
+    try:
+        last = decode(LastTransaction, record)
+    except Malformed:
+        return None
+    is_understood = len(last.token) == _TOKEN_BYTES and encode(last) == record
+    return last.changed if is_understood else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +254,7 @@ class EtcdWriter:
         """
         now = asyncio.get_running_loop().time
         changed = tuple([change.path for job in jobs for change in job.changes])
-        record = encode(LastTransaction(os.urandom(TOKEN_BYTES), changed))
+        record = encode(LastTransaction(os.urandom(_TOKEN_BYTES), changed))
         end = None
         while True:
             try:
